@@ -1,0 +1,213 @@
+/**
+ * Every error that Lifeguard throws, in one place: one base class, one code per situation, and predicates
+ * that tell what the caller may do about it.
+ *
+ * 1. `code` is stable; match on it. `docs/errors.md` explains each one.
+ * 2. `instanceof` is decided by a brand, so it also holds between the ESM and the CommonJS copy of this package.
+ * 3. No message, property or inspection of an error holds a password or a parameter value.
+ */
+
+const BRAND: unique symbol = Symbol.for('lifeguard.error') as never
+
+/** The stable codes, one per situation. `docs/errors.md` has an entry for each. */
+export type ErrorCode =
+  | 'INVALID_OPTION'
+  | 'INVALID_STATEMENT'
+  | 'ENGINE_DISPOSED'
+  | 'CONNECT_FAILED'
+  | 'POOL_TIMEOUT'
+  | 'POOL_QUEUE_FULL'
+  | 'CONNECTION_LOST'
+  | 'CONNECTION_CLOSED'
+  | 'SESSION_CLOSED'
+  | 'ILLEGAL_STATE'
+  | 'TRANSACTION_ABORTED'
+  | 'COMMIT_OUTCOME_UNKNOWN'
+  | 'UNAWAITED_STATEMENT'
+  | 'HOOK_FAILED'
+  | 'NO_RESULT'
+  | 'MULTIPLE_RESULTS'
+  | 'ABORTED'
+  | 'DATABASE_ERROR'
+
+/** Options of every {@link LifeguardError}. */
+export interface LifeguardErrorOptions {
+  /** The error that led to this one, untouched. */
+  readonly cause?: unknown
+}
+
+/**
+ * Base class of everything that Lifeguard throws on purpose.
+ *
+ * @example
+ * try { await withSession(work) } catch (error) {
+ *   if (error instanceof LifeguardError && error.code === 'POOL_TIMEOUT') console.error(error.message)
+ *   throw error
+ * }
+ */
+export class LifeguardError extends Error {
+  /** Stable code of the situation; see `docs/errors.md`. */
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, options?: LifeguardErrorOptions) {
+    super(message, options)
+    this.code = code
+    // The class names survive minifiers and are what a log shows first.
+    Object.defineProperty(this, 'name', { value: new.target.name, configurable: true, writable: true })
+    Object.defineProperty(this, BRAND, { value: brandsOf(new.target) })
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (typeof value !== 'object' || value === null) return false
+    const brands = (value as { [BRAND]?: ReadonlySet<string> })[BRAND]
+    return brands !== undefined && brands.has(this.name)
+  }
+}
+
+const brandCache = new WeakMap<object, ReadonlySet<string>>()
+
+function brandsOf(constructor: { readonly name: string }): ReadonlySet<string> {
+  const known = brandCache.get(constructor)
+  if (known !== undefined) return known
+  const names = new Set<string>()
+  for (let at: { readonly name: string } = constructor; at.name !== 'Error' && at.name !== ''; ) {
+    names.add(at.name)
+    at = Object.getPrototypeOf(at) as { readonly name: string }
+  }
+  brandCache.set(constructor, names)
+  return names
+}
+
+/** An option that does not exist, has the wrong type or is out of range. Never safe to retry: change the call. */
+export class InvalidOptionError extends LifeguardError {
+  /** Name of the option, as the caller wrote it. */
+  readonly option: string
+
+  constructor(option: string, message: string, options?: LifeguardErrorOptions) {
+    super('INVALID_OPTION', message, options)
+    this.option = option
+  }
+}
+
+/** Something that is not a statement, or one that may not run where it was given. Never safe to retry. */
+export class InvalidStatementError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('INVALID_STATEMENT', message, options)
+  }
+}
+
+/** The engine was disposed (or is being disposed): no new work is accepted. Never safe to retry on this engine. */
+export class EngineDisposedError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('ENGINE_DISPOSED', message, options)
+  }
+}
+
+/** No connection could be made; `cause` is the error of the socket, of TLS or of PostgreSQL. */
+export class ConnectError extends LifeguardError {
+  /** True when waiting cannot help: wrong password, unknown database, refused TLS, unknown host. */
+  readonly fatal: boolean
+  /** PostgreSQL's SQLSTATE, if the server answered. */
+  readonly sqlState: string | undefined
+
+  constructor(
+    message: string,
+    details: { readonly fatal: boolean; readonly sqlState?: string | undefined },
+    options?: LifeguardErrorOptions,
+  ) {
+    super('CONNECT_FAILED', message, options)
+    this.fatal = details.fatal
+    this.sqlState = details.sqlState
+  }
+}
+
+/** The connection died while it was in use. Nothing of its transaction was stored: safe to retry in a new session. */
+export class ConnectionLostError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('CONNECTION_LOST', message, options)
+  }
+}
+
+/** A connection was used after it was closed. The message says where it was closed. Never safe to retry. */
+export class ConnectionClosedError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('CONNECTION_CLOSED', message, options)
+  }
+}
+
+/** A session was used after it was closed, or after the block that owned it. Never safe to retry. */
+export class SessionClosedError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('SESSION_CLOSED', message, options)
+  }
+}
+
+/** A method was called in a state that does not allow it; the message names both. Never safe to retry. */
+export class IllegalStateError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('ILLEGAL_STATE', message, options)
+  }
+}
+
+/**
+ * The transaction cannot be committed, because a statement in it failed earlier: `cause` is that first failure.
+ * Nothing was stored. The whole transaction may be retried if its cause may be.
+ */
+export class TransactionAbortedError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('TRANSACTION_ABORTED', message, options)
+  }
+}
+
+/**
+ * The connection was lost after COMMIT was sent and before its answer came: the transaction may be stored or not.
+ * Look before you retry.
+ */
+export class CommitOutcomeUnknownError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('COMMIT_OUTCOME_UNKNOWN', message, options)
+  }
+}
+
+/** A block ended while statements that it had started were still running: an `await` is missing. Rolled back. */
+export class UnawaitedStatementError extends LifeguardError {
+  /** Text of each statement that nobody awaited. */
+  readonly statements: readonly string[]
+
+  constructor(message: string, statements: readonly string[], options?: LifeguardErrorOptions) {
+    super('UNAWAITED_STATEMENT', message, options)
+    this.statements = statements
+  }
+}
+
+/** A hook threw after the transaction had ended. What the transaction stored stays stored: do not retry it. */
+export class HookError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('HOOK_FAILED', message, options)
+  }
+}
+
+/** No row came where one was required. */
+export class NoResultError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('NO_RESULT', message, options)
+  }
+}
+
+/** More than one row came where at most one was allowed. */
+export class MultipleResultsError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('MULTIPLE_RESULTS', message, options)
+  }
+}
+
+/**
+ * An `AbortSignal` or a deadline of the caller ended the operation; `cause` is the signal's reason. `name` is
+ * `'AbortError'`, as in the rest of Node.
+ */
+export class AbortedError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('ABORTED', message, options)
+    Object.defineProperty(this, 'name', { value: 'AbortError', configurable: true, writable: true })
+  }
+}
