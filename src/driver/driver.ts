@@ -1,0 +1,149 @@
+/**
+ * The contract between one physical connection and everything above it. No file outside `driver/` imports `pg`.
+ *
+ * 1. A connection runs one batch at a time: a batch is written as one buffer and ends with ReadyForQuery.
+ * 2. Every statement of a submitted batch settles exactly once, also when the connection dies.
+ * 3. A connection that is `lost` stays lost. It is never repaired and never reconnects.
+ */
+
+/** What ReadyForQuery said last; `unknown` while a batch is on its way or after the connection was lost. */
+export type TransactionStatus = 'idle' | 'transaction' | 'failed' | 'unknown'
+
+/** Converts the text of one value into what the caller sees. */
+export type TypeParser = (text: string) => unknown
+
+/** Type parsers as node-postgres takes them (`pg.types`, or an object of the same shape). */
+export interface TypeParsers {
+  getTypeParser(oid: number, format?: 'text'): TypeParser
+}
+
+/** One column of a result. */
+export interface FieldDescription {
+  readonly name: string
+  /** OID of the type. */
+  readonly dataTypeID: number
+  /** OID of the table the column comes from; 0 if it is computed. */
+  readonly tableID: number
+  /** Attribute number in that table; 0 if it is computed. */
+  readonly columnID: number
+}
+
+/** How rows are delivered: an object keyed by column name, or an array in column order. */
+export type RowMode = 'object' | 'array'
+
+/** What the server answered to one statement. */
+export interface StatementResult {
+  /** First word of the command tag: `SELECT`, `INSERT`, `COMMIT`, ...; empty for an empty statement. */
+  readonly command: string
+  /** Rows that were returned or changed; null where the command has no count. */
+  readonly rowCount: number | null
+  readonly fields: readonly FieldDescription[]
+  readonly rows: readonly unknown[]
+  /** True when `maxRows` was reached and the portal holds more rows. */
+  readonly suspended: boolean
+}
+
+/** One statement of a batch. */
+export interface BatchStatement {
+  readonly text: string
+  readonly values?: readonly unknown[] | undefined
+  /** Default `object`. */
+  readonly rowMode?: RowMode | undefined
+  /** Type parsers for this statement only. */
+  readonly types?: TypeParsers | undefined
+  /** False: never give it a server-side name. Default: as the engine is configured. */
+  readonly prepare?: boolean | undefined
+  /** Named portal to open (`text` set) or to go on with (`text` empty). */
+  readonly portal?: string | undefined
+  /** Stop after so many rows; the portal keeps the rest. 0 or absent: all rows. */
+  readonly maxRows?: number | undefined
+  /** True: close `portal` instead of running anything. */
+  readonly closePortal?: boolean | undefined
+  /** Ask the server to send its answer to this statement before it goes on with the next one. */
+  readonly flushAfter?: boolean | undefined
+  /** Exactly one of the two is called, once. Must not throw. */
+  onResult(result: StatementResult): void
+  /**
+   * The server's own error, a conversion error of a value, the loss of the connection, or `StatementSkipped` when an
+   * earlier statement of the same batch failed.
+   */
+  onError(error: Error): void
+}
+
+/** Statements that travel together. */
+export interface Batch {
+  readonly statements: readonly BatchStatement[]
+  /**
+   * `shared`: one Sync at the end, so the server skips everything after the first failure.
+   * `separate`: a Sync after each statement, so each stands alone (autocommit).
+   */
+  readonly sync: 'shared' | 'separate'
+  /** Called once, after every statement has settled and the connection is ready for the next batch or lost. */
+  onEnd(): void
+}
+
+/** Why `onError` was called for a statement that the server never ran. */
+export class StatementSkipped extends Error {
+  override readonly name = 'StatementSkipped'
+}
+
+/** How a connection is cleaned before it serves somebody else. */
+export type ResetMode = 'rollback' | 'session'
+
+/** One physical connection to PostgreSQL. */
+export interface DriverConnection {
+  /** Number of this connection in its driver, from 1. Stands in logs, errors and events. */
+  readonly id: number
+  /** Process id of the server's backend. */
+  readonly processId: number
+  /** Monotonic time (see `Clock`) at which the connection was ready. */
+  readonly connectedAt: number
+  readonly transactionStatus: TransactionStatus
+  /** True while a batch, a COPY or any other exchange is under way. */
+  readonly busy: boolean
+  /** Why the connection can no longer be used; undefined while it can. */
+  readonly lost: Error | undefined
+  /** Value of a parameter that the server reports (`server_version`, `in_hot_standby`, ...). */
+  parameter(name: string): string | undefined
+  /** Called once, when the connection is lost for whatever reason but `close` or `destroy`. One listener; set by the pool. */
+  onLost: ((error: Error) => void) | undefined
+  /** Called for each notification (LISTEN). One listener. */
+  onNotification: ((message: { channel: string; payload: string; processId: number }) => void) | undefined
+  /** Writes a batch. @throws IllegalStateError if one is under way. */
+  submit(batch: Batch): void
+  /** Runs a script (simple protocol, any number of statements, no values). Rejects with the server's error. */
+  script(text: string): Promise<void>
+  /**
+   * Hands the connection to an object that speaks pg's Submittable interface (`pg-copy-streams`).
+   * `onEnd` is called when the server is ready again, or the connection was lost.
+   */
+  lend(submittable: object, onEnd: (error: Error | undefined) => void): void
+  /** One cheap round trip (an empty statement). Rejects if no answer came in time; the connection is then lost. */
+  ping(timeoutMillis: number): Promise<void>
+  /**
+   * Cleans the connection for its next user. `rollback` sends ROLLBACK; `session` also resets settings, LISTEN, cursors,
+   * advisory locks and temporary tables. Prepared statements survive. Rejects on failure or after the timeout; the
+   * connection is then lost.
+   */
+  reset(mode: ResetMode, timeoutMillis: number): Promise<void>
+  /** Sends a CancelRequest for whatever the backend is doing. Resolves when the server took it, or after the timeout. */
+  cancel(timeoutMillis: number): Promise<void>
+  /** Says goodbye and closes the socket; after the timeout destroys it. Never rejects, resolves when the socket is closed. */
+  close(timeoutMillis: number): Promise<void>
+  /** Drops the socket now. Whatever is under way fails with `reason`. Idempotent. */
+  destroy(reason?: Error): void
+  /** Whether the open socket keeps the process alive. */
+  ref(): void
+  unref(): void
+}
+
+/** Makes connections. One per engine. */
+export interface Driver {
+  /** Where it connects, without secrets: `user@host:port/database`. */
+  readonly target: string
+  /**
+   * Opens a connection and waits until it is ready.
+   * @throws ConnectError with `fatal` set; no socket stays open after a failure, a timeout or an abort.
+   */
+  connect(options: { readonly timeoutMillis: number; readonly signal?: AbortSignal | undefined }): Promise<DriverConnection>
+}
