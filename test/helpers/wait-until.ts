@@ -1,0 +1,29 @@
+import { setTimeout as pause } from 'node:timers/promises'
+
+/** Options of {@link waitUntil}. */
+export interface WaitOptions {
+  /** Give up after this long. Default 5000. */
+  readonly deadlineMillis?: number
+  /** What the test was waiting for, for the error; a function is called when the deadline has passed. */
+  readonly message?: string | (() => string)
+}
+
+/**
+ * Waits for a condition: the only way in which a test may wait. Resolves with the first truthy value that `condition`
+ * returns; a condition that throws fails at once.
+ */
+export async function waitUntil<Value>(
+  condition: () => Value | Promise<Value>,
+  { deadlineMillis = 5000, message = 'the condition' }: WaitOptions = {},
+): Promise<NonNullable<Value>> {
+  const deadline = performance.now() + deadlineMillis
+  for (;;) {
+    const value = await condition()
+    if (value) return value
+    if (performance.now() > deadline) {
+      const text = typeof message === 'string' ? message : message()
+      throw new Error(`Waited ${deadlineMillis} ms in vain for: ${text}`)
+    }
+    await pause(5)
+  }
+}
