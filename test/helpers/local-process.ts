@@ -1,0 +1,121 @@
+/** Helper programs that live in a folder of their own and are certain to be gone in the end, folder included. */
+import { type ChildProcess, type SpawnOptions, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, chownSync, closeSync, mkdtempSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** Who a program runs as; undefined for whoever runs the tests. */
+export type Account = { readonly uid: number; readonly gid: number } | undefined
+
+const WATCHDOG = fileURLToPath(new URL('watchdog.mjs', import.meta.url))
+
+/**
+ * A folder below the temporary directory and the programs that run in it. A detached watchdog process ends them and
+ * deletes the folder: on `dispose()`, and when this process ends in whatever way. Nothing of it keeps the process alive.
+ */
+export class Sandbox {
+  readonly folder: string = mkdtempSync(join(tmpdir(), 'lifeguard-'))
+  readonly account: Account = unprivilegedAccount()
+  readonly #watchdog: ChildProcess
+
+  constructor() {
+    this.give(this.folder, 0o755)
+    this.#watchdog = spawn(process.execPath, [WATCHDOG, this.folder], {
+      cwd: '/',
+      detached: true,
+      stdio: ['pipe', 'ignore', 'ignore'],
+    })
+    this.#watchdog.unref()
+    const pipe = this.#watchdog.stdin as unknown as { unref(): void }
+    pipe.unref()
+  }
+
+  path(name: string): string {
+    return join(this.folder, name)
+  }
+
+  /** Writes a file that only the programs' account may read. */
+  write(name: string, text: string): string {
+    const path = this.path(name)
+    writeFileSync(path, text)
+    this.give(path, 0o600)
+    return path
+  }
+
+  give(path: string, mode: number): void {
+    if (this.account !== undefined) chownSync(path, this.account.uid, this.account.gid)
+    chmodSync(path, mode)
+  }
+
+  /** Starts a program, both outputs appended to the file `log` of the folder. */
+  spawn(program: string, options: readonly string[], log: string): ChildProcess {
+    const output = openSync(this.path(log), 'a')
+    const how: SpawnOptions = {
+      ...this.account,
+      cwd: '/',
+      // None of the PG* variables that the tests may have set.
+      env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' },
+      stdio: ['ignore', output, output],
+      // A Ctrl-C in the terminal is for the tests, which may still need the program to clean up.
+      detached: true,
+    }
+    const child = spawn(program, options, how)
+    closeSync(output)
+    child.unref()
+    this.#watchdog.stdin?.write(`+${child.pid}\n`)
+    child.once('exit', () => this.#watchdog.stdin?.write(`-${child.pid}\n`))
+    return child
+  }
+
+  read(name: string): string {
+    return readFileSync(this.path(name), 'utf8')
+  }
+
+  /** Ends what still runs and deletes the folder. Idempotent. */
+  async dispose(): Promise<void> {
+    if (hasExited(this.#watchdog)) return
+    const exited = once(this.#watchdog, 'exit')
+    this.#watchdog.ref()
+    this.#watchdog.stdin?.end()
+    await exited
+  }
+}
+
+export function hasExited(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
+/** Waits for the end of a program that nothing else keeps the process alive for. */
+export async function untilExit(child: ChildProcess): Promise<void> {
+  if (hasExited(child)) return
+  const exited = once(child, 'exit')
+  child.ref()
+  await exited
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** PostgreSQL and PgBouncer refuse to run as root, and initdb wants an account that has a name. */
+function unprivilegedAccount(): Account {
+  if (process.getuid?.() !== 0) return undefined
+  for (const name of ['postgres', 'nobody']) {
+    try {
+      const id = (flag: string): number =>
+        Number(execFileSync('id', [flag, name], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }))
+      return { uid: id('-u'), gid: id('-g') }
+    } catch {
+      // No such account: try the next.
+    }
+  }
+  throw new Error('Running as root, and neither the account postgres nor nobody exists')
+}
