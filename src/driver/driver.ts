@@ -6,6 +6,8 @@
  * 3. A connection that is `lost` stays lost. It is never repaired and never reconnects.
  */
 
+import type { EncodedValue } from './values.js'
+
 /** What ReadyForQuery said last; `unknown` while a batch is on its way or after the connection was lost. */
 export type TransactionStatus = 'idle' | 'transaction' | 'failed' | 'unknown'
 
@@ -46,7 +48,8 @@ export interface StatementResult {
 /** One statement of a batch. */
 export interface BatchStatement {
   readonly text: string
-  readonly values?: readonly unknown[] | undefined
+  /** Parameters, encoded by `encodeValues` when the statement was given. */
+  readonly values?: readonly EncodedValue[] | undefined
   /** Default `object`. */
   readonly rowMode?: RowMode | undefined
   /** Type parsers for this statement only. */

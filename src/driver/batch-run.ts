@@ -1,0 +1,296 @@
+/**
+ * One batch on its way: writes all its statements as one buffer and matches the answers to them, in order.
+ *
+ * To node-postgres it is a Submittable (the interface of pg-cursor and pg-copy-streams), so the client's own bookkeeping
+ * (ready for query, loss of the socket) stays right.
+ *
+ * 1. Statements under one Sync settle as soon as their answer is complete; the first failure skips the rest.
+ * 2. A statement with a Sync of its own settles at its ReadyForQuery, because its implicit commit can still fail then
+ *    (deferred constraints).
+ */
+import type { Batch, BatchStatement, StatementResult, TypeParsers } from './driver.js'
+import { StatementSkipped } from './driver.js'
+import { readFields, type RowReader } from './row-reader.js'
+import { PreparedStatement, type StatementCache } from './statement-cache.js'
+import type { EncodedValue } from './values.js'
+import type { WireConnection, WireReader } from './wire-connection.js'
+import type { WireWriter } from './wire-writer.js'
+
+const PARSE_COMPLETE = 0x31
+const BIND_COMPLETE = 0x32
+const CLOSE_COMPLETE = 0x33
+const ROW_DESCRIPTION = 0x54
+const NO_DATA = 0x6e
+const DATA_ROW = 0x44
+const COMMAND_COMPLETE = 0x43
+const EMPTY_QUERY = 0x49
+const PORTAL_SUSPENDED = 0x73
+const READY_FOR_QUERY = 0x5a
+const COPY_IN = 0x47
+const COPY_OUT = 0x48
+
+/** What a batch needs from its connection. */
+export interface BatchContext {
+  readonly wire: WireConnection
+  readonly writer: WireWriter
+  readonly cache: StatementCache
+  readonly types: TypeParsers
+  /** Statement behind each named portal, for the rows that are fetched from it later. */
+  readonly portals: Map<string, PreparedStatement>
+}
+
+/** A statement and what is known of its answer so far. */
+interface Step {
+  readonly statement: BatchStatement
+  readonly prepared: PreparedStatement | undefined
+  reader: RowReader | undefined
+  readonly rows: unknown[]
+  /** A row could not be decoded; the other rows are passed over. */
+  failure: Error | undefined
+  /** The answer, held back until ReadyForQuery (see 2). */
+  result: StatementResult | undefined
+}
+
+export class BatchRun implements WireReader {
+  readonly #batch: Batch
+  readonly #context: BatchContext
+  readonly #separate: boolean
+  readonly #steps: Step[] = []
+  #parsedHere: Set<PreparedStatement> | undefined
+  #current = 0
+  /** CloseComplete messages that answer for forgotten statements, not for a step. */
+  #closesExpected = 0
+  #readiesExpected = 1
+  /** Statements whose plan was stale and that may run once more, because nothing but them is undone. */
+  readonly stale: BatchStatement[] = []
+  /** What the server said last, unless it was ready again after it: a FATAL error comes right before the end. */
+  lastError: Error | undefined
+  #onEnd: (() => void) | undefined
+
+  constructor(batch: Batch, context: BatchContext, onEnd: () => void) {
+    this.#batch = batch
+    this.#context = context
+    this.#separate = batch.sync === 'separate'
+    this.#onEnd = onEnd
+  }
+
+  // Submittable ---------------------------------------------------------------------------------------------------
+
+  submit(): void {
+    const { wire, writer, cache } = this.#context
+    for (const name of cache.takeClosable()) {
+      writer.closeStatement(name)
+      this.#closesExpected++
+    }
+    for (const statement of this.#batch.statements) {
+      this.#steps.push(this.#write(statement))
+      if (this.#separate) writer.sync()
+    }
+    if (this.#separate) this.#readiesExpected = this.#steps.length
+    else writer.sync()
+    wire.reader = this
+    wire.stream.write(writer.take())
+  }
+
+  /** node-postgres has seen the last ReadyForQuery. */
+  handleReadyForQuery(): void {
+    this.#end()
+  }
+
+  /** node-postgres could not send it, or lost the connection. */
+  handleError(error: Error): void {
+    this.fail(error)
+  }
+
+  // WireReader ----------------------------------------------------------------------------------------------------
+
+  receive(type: number, buffer: Buffer, start: number, end: number): boolean {
+    if (type === READY_FOR_QUERY) return this.#ready()
+    const step = this.#steps[this.#current]
+    if (step === undefined) return false
+    switch (type) {
+      case DATA_ROW:
+        this.#row(step, buffer, start)
+        return true
+      case BIND_COMPLETE:
+        return true
+      case COMMAND_COMPLETE:
+        this.#complete(step, buffer.toString('latin1', start, end - 1), false)
+        return true
+      case PARSE_COMPLETE:
+        if (step.prepared !== undefined) this.#context.cache.confirm(step.prepared)
+        return true
+      case ROW_DESCRIPTION:
+        if (step.prepared !== undefined) step.prepared.fields = readFields(buffer, start)
+        return true
+      case NO_DATA:
+        if (step.prepared !== undefined) step.prepared.fields = null
+        return true
+      case PORTAL_SUSPENDED:
+        this.#complete(step, '', true)
+        return true
+      case EMPTY_QUERY:
+        this.#complete(step, '', false)
+        return true
+      case CLOSE_COMPLETE:
+        if (this.#closesExpected > 0) this.#closesExpected--
+        else this.#complete(step, '', false)
+        return true
+      case COPY_IN:
+      case COPY_OUT:
+        // The server now speaks COPY, which a batch cannot: only a new connection gets out of it.
+        this.#context.wire.stream.destroy(new Error('COPY was run as a plain statement; the connection was closed'))
+        return true
+      default:
+        return false
+    }
+  }
+
+  receiveError(error: Error): void {
+    this.lastError = error
+    const step = this.#steps[this.#current]
+    if (step === undefined) return
+    // Alone, the step is advanced by its own ReadyForQuery; otherwise nothing more of it will come.
+    if (this.#separate) step.result = undefined
+    else this.#current++
+    const { prepared, statement } = step
+    if (prepared !== undefined && prepared.name !== '') {
+      const stale = prepared.parsed && isStalePlan(error)
+      if (stale || !prepared.parsed) this.#context.cache.forget(prepared)
+      if (stale && this.#separate) {
+        this.stale.push(statement)
+        return
+      }
+    }
+    statement.onError(error)
+  }
+
+  /** Fails everything that has not settled: the connection is lost. */
+  fail(error: Error): void {
+    if (this.#context.wire.reader === this) this.#context.wire.reader = undefined
+    this.#settleRest(error)
+    this.#end()
+  }
+
+  // Writing -------------------------------------------------------------------------------------------------------
+
+  #write(statement: BatchStatement): Step {
+    const { writer, portals } = this.#context
+    const portal = statement.portal ?? ''
+    if (statement.closePortal === true) {
+      writer.closePortal(portal)
+      portals.delete(portal)
+      return stepFor(statement, undefined)
+    }
+    const continued = portal !== '' && statement.text === ''
+    const prepared = continued ? portals.get(portal) : this.#prepare(statement)
+    if (prepared !== undefined && !continued) {
+      writer.bind(portal, prepared.name, statement.values ?? NO_VALUES)
+      if (prepared.fields === undefined) writer.describePortal(portal)
+      if (portal !== '') portals.set(portal, prepared)
+    }
+    writer.execute(portal, statement.maxRows ?? 0)
+    if (statement.flushAfter === true) writer.flush()
+    return stepFor(statement, prepared)
+  }
+
+  #prepare(statement: BatchStatement): PreparedStatement {
+    const { cache, writer } = this.#context
+    let prepared = cache.take(statement.text, statement.prepare ?? true)
+    if (prepared.parsed) return prepared
+    if (this.#parsedHere?.has(prepared) === true) {
+      // Under one Sync it is skipped together with the statement that parses it; alone it must not depend on it.
+      if (!this.#separate) return prepared
+      prepared = new PreparedStatement('', statement.text)
+    } else if (prepared.name !== '') {
+      this.#parsedHere ??= new Set()
+      this.#parsedHere.add(prepared)
+    }
+    writer.parse(prepared.name, statement.text)
+    return prepared
+  }
+
+  // Reading -------------------------------------------------------------------------------------------------------
+
+  #row(step: Step, buffer: Buffer, start: number): void {
+    if (step.failure !== undefined) return
+    try {
+      const { statement, prepared } = step
+      step.reader ??= prepared?.reader(statement.rowMode ?? 'object', statement.types ?? this.#context.types)
+      if (step.reader !== undefined) step.rows.push(step.reader(buffer, start))
+    } catch (error) {
+      step.failure = error instanceof Error ? error : new Error(String(error))
+    }
+  }
+
+  #complete(step: Step, tag: string, suspended: boolean): void {
+    const result = resultOf(tag, step.prepared?.fields ?? NO_FIELDS, step.rows, suspended)
+    if (this.#separate) {
+      step.result = result
+      return
+    }
+    this.#current++
+    settle(step, result)
+  }
+
+  /** True = there are more to come; the last one is node-postgres's to see. */
+  #ready(): boolean {
+    this.lastError = undefined
+    if (this.#separate) {
+      const step = this.#steps[this.#current++]
+      if (step?.result !== undefined) settle(step, step.result)
+    }
+    if (--this.#readiesExpected > 0) return true
+    this.#settleRest(undefined)
+    this.#context.wire.reader = undefined
+    return false
+  }
+
+  #settleRest(error: Error | undefined): void {
+    // Without steps, the batch was refused before it was written.
+    const statements =
+      this.#steps.length === 0 ? this.#batch.statements : this.#steps.slice(this.#current).map((step) => step.statement)
+    this.#current = this.#steps.length
+    for (const statement of statements) {
+      statement.onError(error ?? new StatementSkipped('An earlier statement of the same batch failed'))
+    }
+  }
+
+  #end(): void {
+    const onEnd = this.#onEnd
+    this.#onEnd = undefined
+    onEnd?.()
+  }
+}
+
+const NO_VALUES: readonly EncodedValue[] = []
+const NO_FIELDS: StatementResult['fields'] = []
+
+function stepFor(statement: BatchStatement, prepared: PreparedStatement | undefined): Step {
+  return { statement, prepared, reader: undefined, rows: [], failure: undefined, result: undefined }
+}
+
+function settle(step: Step, result: StatementResult): void {
+  if (step.failure !== undefined) step.statement.onError(step.failure)
+  else step.statement.onResult(result)
+}
+
+function resultOf(
+  tag: string,
+  fields: StatementResult['fields'],
+  rows: readonly unknown[],
+  suspended: boolean,
+): StatementResult {
+  const space = tag.indexOf(' ')
+  if (space === -1) return { command: tag, rowCount: null, fields, rows, suspended }
+  // `INSERT 0 5`, `SELECT 5`, but also `CREATE TABLE`, which has no count.
+  const count = Number(tag.slice(tag.lastIndexOf(' ') + 1))
+  if (Number.isNaN(count)) return { command: tag, rowCount: null, fields, rows, suspended }
+  return { command: tag.slice(0, space), rowCount: count, fields, rows, suspended }
+}
+
+/** The server no longer knows the statement, or its result type changed under it (ALTER TABLE, search_path). */
+function isStalePlan(error: Error): boolean {
+  const { code, routine } = error as { code?: string; routine?: string }
+  return code === '26000' || (code === '0A000' && routine === 'RevalidateCachedQuery')
+}

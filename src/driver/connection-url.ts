@@ -1,0 +1,112 @@
+/**
+ * Reads `postgres://user:password@host:port/database?sslmode=require`, as libpq does: every part may be missing, parts
+ * are percent-encoded, and a parameter overrides the part of the same name. No error shows the url: it may hold a
+ * password.
+ *
+ * Not `URL`: it refuses an empty host after a user (`postgres://me@/db?host=/run/postgresql`), ends the password at a
+ * `#`, and prints the whole url in its errors.
+ */
+import { InvalidOptionError } from '../errors.js'
+import { nearestName } from '../internal/nearest-name.js'
+
+/** What a url can say. Values are text as they stand in the url, decoded. */
+export type UrlSettings = Partial<Record<SettingName, string>>
+
+/** Names of the settings, as libpq writes them. */
+export type SettingName =
+  | 'host'
+  | 'port'
+  | 'user'
+  | 'password'
+  | 'dbname'
+  | 'sslmode'
+  | 'sslrootcert'
+  | 'sslcert'
+  | 'sslkey'
+  | 'sslnegotiation'
+  | 'channel_binding'
+  | 'application_name'
+  | 'options'
+  | 'connect_timeout'
+
+const PARAMETERS: readonly SettingName[] = [
+  'host',
+  'port',
+  'user',
+  'password',
+  'dbname',
+  'sslmode',
+  'sslrootcert',
+  'sslcert',
+  'sslkey',
+  'sslnegotiation',
+  'channel_binding',
+  'application_name',
+  'options',
+  'connect_timeout',
+]
+
+// authority / path ? query; the authority may be empty. libpq knows no fragment.
+const SHAPE = /^postgres(?:ql)?:\/\/([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s
+const AUTHORITY = /^(?:([^:]*)(?::(.*))?@)?(\[[^\]]*\]|[^:@]*)(?::(\d*))?$/s
+
+/** @throws InvalidOptionError (option `url`) that says which part is wrong. */
+export function parseConnectionUrl(url: string): UrlSettings {
+  const [, authority = '', path, query] = SHAPE.exec(url) ?? refuse(explainScheme(url))
+  if (authority.includes(',')) refuse('names several hosts; give one')
+  const [, user, password, host, port] =
+    AUTHORITY.exec(authority) ??
+    refuse("has an unreadable host or port; '/', '?' and '%' in a user name or password must be percent-encoded")
+  const settings: UrlSettings = {}
+  set(settings, 'user', user, 'user name')
+  set(settings, 'password', password, 'password')
+  set(settings, 'host', host?.replace(/^\[(.*)\]$/, '$1'), 'host')
+  set(settings, 'port', port, 'port')
+  set(settings, 'dbname', path, 'database')
+  for (const pair of query?.split('&') ?? []) setParameter(settings, pair)
+  return settings
+}
+
+function setParameter(settings: UrlSettings, pair: string): void {
+  if (pair === '') return
+  const [name = '', ...rest] = pair.split('=')
+  const value = rest.join('=')
+  // JDBC's way to say it, which libpq takes too.
+  if (name === 'ssl' && value === 'true') {
+    settings.sslmode ??= 'require'
+    return
+  }
+  // node-postgres's switch for what is always so here.
+  if (name === 'uselibpqcompat') return
+  const known = PARAMETERS.find((parameter) => parameter === name)
+  if (known === undefined) {
+    const nearest = nearestName(name, PARAMETERS)
+    const remedy =
+      nearest === undefined
+        ? 'Settings of the server belong into connectArgs.serverSettings'
+        : `Did you mean '${nearest}'?`
+    throw new InvalidOptionError('url', `url has the unknown parameter '${name}'. ${remedy}`)
+  }
+  set(settings, known, value, known)
+}
+
+/** Empty means: not said. */
+function set(settings: UrlSettings, name: SettingName, encoded: string | undefined, part: string): void {
+  if (encoded === undefined || encoded === '') return
+  try {
+    settings[name] = decodeURIComponent(encoded)
+  } catch {
+    refuse(`has a wrong percent-encoding in its ${part}; a plain '%' is written %25`)
+  }
+}
+
+function explainScheme(url: string): string {
+  if (url === '') return 'is empty'
+  const [, scheme] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url) ?? []
+  const found = scheme === undefined ? '' : `, not with ${scheme}://`
+  return `must start with postgres:// or postgresql://${found}`
+}
+
+function refuse(problem: string): never {
+  throw new InvalidOptionError('url', `url ${problem}`)
+}

@@ -1,0 +1,279 @@
+/** A ready connection to PostgreSQL: batches, scripts, pings, resets, and one end. */
+import type { Client } from 'pg'
+
+import { IllegalStateError } from '../errors.js'
+import type { Clock } from '../internal/clock.js'
+import { BatchRun, type BatchContext } from './batch-run.js'
+import type {
+  Batch,
+  BatchStatement,
+  DriverConnection,
+  ResetMode,
+  TransactionStatus,
+  TypeParsers,
+} from './driver.js'
+import { StatementCache } from './statement-cache.js'
+import type { WireConnection } from './wire-connection.js'
+import { WireWriter } from './wire-writer.js'
+
+/** A connected client and what belongs to it. */
+export interface PgConnectionParts {
+  readonly id: number
+  readonly client: Client
+  readonly wire: WireConnection
+  readonly clock: Clock
+  readonly types: TypeParsers
+  /** Most prepared statements kept on the server; 0 = none. */
+  readonly statementCacheSize: number
+  readonly cancel: (timeoutMillis: number) => Promise<void>
+}
+
+const STATUS_IDLE = 0x49
+const STATUS_TRANSACTION = 0x54
+const STATUS_FAILED = 0x45
+
+/** Everything a session can leave behind but its prepared statements, which the next user wants. */
+const SESSION_RESET = [
+  'SET SESSION AUTHORIZATION DEFAULT',
+  'RESET ALL',
+  'UNLISTEN *',
+  'CLOSE ALL',
+  'SELECT pg_advisory_unlock_all()',
+  'DISCARD TEMP',
+  'DISCARD SEQUENCES',
+] as const
+
+export class PgConnection implements DriverConnection {
+  readonly id: number
+  readonly connectedAt: number
+  onLost: ((error: Error) => void) | undefined
+  onNotification: DriverConnection['onNotification']
+
+  readonly #client: Client
+  readonly #wire: WireConnection
+  readonly #clock: Clock
+  readonly #context: BatchContext
+  readonly #cancel: (timeoutMillis: number) => Promise<void>
+  #run: BatchRun | undefined
+  /** Called when a plain exchange (script, COPY) has ended. */
+  #onPlainEnd: ((error: Error | undefined) => void) | undefined
+  #lost: Error | undefined
+  #closing = false
+
+  constructor(parts: PgConnectionParts) {
+    this.id = parts.id
+    this.connectedAt = parts.clock.now()
+    this.#client = parts.client
+    this.#wire = parts.wire
+    this.#clock = parts.clock
+    this.#cancel = parts.cancel
+    this.#context = {
+      wire: parts.wire,
+      writer: new WireWriter(),
+      cache: new StatementCache(parts.statementCacheSize),
+      types: parts.types,
+      portals: new Map(),
+    }
+    // From birth to death: an 'error' event without a listener would end the process.
+    this.#client.on('error', (error) => this.#lose(error))
+    this.#client.on('end', () => this.#lose(new Error('Connection terminated unexpectedly')))
+    this.#client.on('notification', (message) => {
+      this.onNotification?.({
+        channel: message.channel,
+        payload: message.payload ?? '',
+        processId: message.processId,
+      })
+    })
+    this.#wire.onReady = () => this.#endPlain(undefined)
+  }
+
+  get processId(): number {
+    return (this.#client as unknown as { processID: number }).processID
+  }
+
+  get lost(): Error | undefined {
+    return this.#lost
+  }
+
+  get busy(): boolean {
+    return this.#run !== undefined || this.#onPlainEnd !== undefined
+  }
+
+  get transactionStatus(): TransactionStatus {
+    if (this.busy || this.#lost !== undefined) return 'unknown'
+    switch (this.#wire.status) {
+      case STATUS_IDLE:
+        return 'idle'
+      case STATUS_TRANSACTION:
+        return 'transaction'
+      case STATUS_FAILED:
+        return 'failed'
+      default:
+        return 'unknown'
+    }
+  }
+
+  parameter(name: string): string | undefined {
+    return this.#wire.parameters.get(name)
+  }
+
+  submit(batch: Batch): void {
+    this.#requireFree()
+    const run = new BatchRun(batch, this.#context, () => this.#endRun(run, batch))
+    this.#run = run
+    if (this.#lost !== undefined) {
+      run.fail(this.#lost)
+      return
+    }
+    this.#client.query(run as never)
+  }
+
+  script(text: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let failure: Error | undefined
+      this.#startPlain((lost) => {
+        const error = failure ?? lost
+        if (error === undefined) resolve()
+        else reject(error)
+      })
+      // The callback comes with the first error, before the server is ready again: keep it until then.
+      this.#client.query(text, (error: Error | null) => {
+        failure = error ?? undefined
+      })
+    })
+  }
+
+  lend(submittable: object, onEnd: (error: Error | undefined) => void): void {
+    this.#startPlain(onEnd)
+    this.#client.query(submittable as never)
+  }
+
+  async ping(timeoutMillis: number): Promise<void> {
+    await this.#exchange([''], timeoutMillis, 'ping')
+  }
+
+  async reset(mode: ResetMode, timeoutMillis: number): Promise<void> {
+    const statements: string[] = this.transactionStatus === 'idle' ? [] : ['ROLLBACK']
+    if (mode === 'session') statements.push(...SESSION_RESET)
+    if (statements.length > 0) await this.#exchange(statements, timeoutMillis, 'reset')
+    if (this.transactionStatus !== 'idle') {
+      this.destroy(new Error('The connection was still in a transaction after its reset'))
+      throw this.#lost as Error
+    }
+  }
+
+  cancel(timeoutMillis: number): Promise<void> {
+    return this.#cancel(timeoutMillis)
+  }
+
+  close(timeoutMillis: number): Promise<void> {
+    this.#closing = true
+    return new Promise((resolve) => {
+      const { stream } = this.#wire
+      if (stream.destroyed && stream.closed) {
+        resolve()
+        return
+      }
+      // A server that does not answer must not hold us up.
+      const timer = this.#clock.setTimer(() => this.destroy(), timeoutMillis)
+      stream.once('close', () => {
+        timer.cancel()
+        resolve()
+      })
+      if (this.#lost === undefined) void this.#client.end().catch(() => this.destroy())
+      else stream.destroy()
+    })
+  }
+
+  destroy(reason: Error = new Error('The connection was closed')): void {
+    this.#closing = true
+    this.#fail(reason)
+    this.#wire.stream.destroy()
+  }
+
+  ref(): void {
+    this.#wire.stream.ref()
+  }
+
+  unref(): void {
+    this.#wire.stream.unref()
+  }
+
+  #requireFree(): void {
+    if (this.busy) throw new IllegalStateError(`Connection ${this.id} is busy with another batch`)
+  }
+
+  #startPlain(onEnd: (error: Error | undefined) => void): void {
+    this.#requireFree()
+    if (this.#lost !== undefined) throw this.#lost
+    this.#onPlainEnd = onEnd
+  }
+
+  #endPlain(error: Error | undefined): void {
+    const onEnd = this.#onPlainEnd
+    this.#onPlainEnd = undefined
+    onEnd?.(error)
+  }
+
+  #endRun(run: BatchRun, batch: Batch): void {
+    if (this.#run === run) this.#run = undefined
+    if (this.#wire.status === STATUS_IDLE) this.#context.portals.clear()
+    if (run.stale.length === 0) {
+      batch.onEnd()
+      return
+    }
+    // A stale plan is prepared anew by the same statement; a second failure is the statement's own.
+    const again: Batch = { statements: run.stale.map(unprepared), sync: 'separate', onEnd: batch.onEnd }
+    this.submit(again)
+  }
+
+  /** Our own statements, with a deadline; whoever misses it is not to be trusted any more. */
+  #exchange(texts: readonly string[], timeoutMillis: number, what: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let failure: Error | undefined
+      const timer = this.#clock.setTimer(() => {
+        this.destroy(new Error(`No answer to the ${what} within ${timeoutMillis} ms`))
+      }, timeoutMillis)
+      const statements = texts.map(
+        (text): BatchStatement => ({
+          text,
+          prepare: false,
+          onResult: () => undefined,
+          onError: (error) => {
+            failure ??= error
+          },
+        }),
+      )
+      const onEnd = (): void => {
+        timer.cancel()
+        if (failure === undefined) resolve()
+        else {
+          this.destroy(failure)
+          reject(failure)
+        }
+      }
+      this.submit({ statements, sync: 'separate', onEnd })
+    })
+  }
+
+  /** The connection died by itself. */
+  #lose(error: Error): void {
+    const first = this.#lost === undefined
+    this.#fail(this.#run?.lastError ?? error)
+    this.#wire.stream.destroy()
+    if (first && !this.#closing) this.onLost?.(this.#lost ?? error)
+  }
+
+  /** Marks the connection lost and settles whatever is under way. */
+  #fail(error: Error): void {
+    this.#lost ??= error
+    const run = this.#run
+    this.#run = undefined
+    run?.fail(this.#lost)
+    this.#endPlain(this.#lost)
+  }
+}
+
+function unprepared(statement: BatchStatement): BatchStatement {
+  return { ...statement, prepare: false }
+}

@@ -1,0 +1,97 @@
+/**
+ * The prepared statements of one connection: text to server-side name, least recently used first out.
+ *
+ * 1. A statement counts as prepared only when ParseComplete came for it.
+ * 2. A name that the server has parsed is never given to another statement of the connection.
+ */
+import type { FieldDescription, RowMode, TypeParsers } from './driver.js'
+import { createRowReader, type RowReader } from './row-reader.js'
+
+/** One statement with a name, or (name '') one that is parsed for a single use. */
+export class PreparedStatement {
+  readonly name: string
+  readonly text: string
+  /** ParseComplete came. */
+  parsed = false
+  /** Shape of its rows; null if it returns none; undefined until the server described it. */
+  fields: readonly FieldDescription[] | null | undefined = undefined
+  #reader: RowReader | undefined
+  #readerMode: RowMode | undefined
+  #readerTypes: TypeParsers | undefined
+
+  constructor(name: string, text: string) {
+    this.name = name
+    this.text = text
+  }
+
+  /** The reader for its rows; kept, since one statement is nearly always read in one way. */
+  reader(mode: RowMode, types: TypeParsers): RowReader {
+    if (this.#reader === undefined || this.#readerMode !== mode || this.#readerTypes !== types) {
+      this.#reader = createRowReader(this.fields ?? [], mode, types)
+      this.#readerMode = mode
+      this.#readerTypes = types
+    }
+    return this.#reader
+  }
+}
+
+export class StatementCache {
+  readonly #capacity: number
+  /** In order of use, oldest first. */
+  readonly #statements = new Map<string, PreparedStatement>()
+  #toClose: string[] = []
+  #names = 0
+
+  /** @param capacity Most statements kept; 0 = none, every statement is parsed for each use. */
+  constructor(capacity: number) {
+    this.#capacity = capacity
+  }
+
+  /** The statement for this text, new ones included. `prepare` false: one without a name. */
+  take(text: string, prepare: boolean): PreparedStatement {
+    if (!prepare || this.#capacity === 0) return new PreparedStatement('', text)
+    const known = this.#statements.get(text)
+    if (known !== undefined) {
+      this.#statements.delete(text)
+      this.#statements.set(text, known)
+      return known
+    }
+    const statement = new PreparedStatement(`lifeguard_${++this.#names}`, text)
+    this.#statements.set(text, statement)
+    if (this.#statements.size > this.#capacity) this.#evictOldest()
+    return statement
+  }
+
+  /** ParseComplete came for the statement. */
+  confirm(statement: PreparedStatement): void {
+    statement.parsed = true
+    // It was pushed out while its own batch was under way.
+    if (statement.name !== '' && this.#statements.get(statement.text) !== statement) {
+      this.#toClose.push(statement.name)
+    }
+  }
+
+  /** Drops a statement that the server refused or whose plan is stale. */
+  forget(statement: PreparedStatement): void {
+    if (this.#statements.get(statement.text) !== statement) return
+    this.#statements.delete(statement.text)
+    if (statement.parsed) this.#toClose.push(statement.name)
+  }
+
+  /** Names that the server may forget, to be sent with the next batch. */
+  takeClosable(): readonly string[] {
+    if (this.#toClose.length === 0) return NONE
+    const names = this.#toClose
+    this.#toClose = []
+    return names
+  }
+
+  #evictOldest(): void {
+    for (const oldest of this.#statements.values()) {
+      this.forget(oldest)
+      return
+    }
+  }
+}
+
+const NONE: readonly string[] = []

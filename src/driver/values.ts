@@ -1,0 +1,48 @@
+/** Turns JavaScript values into parameters, by node-postgres's own rules. */
+import utils from 'pg/lib/utils.js'
+
+import { InvalidStatementError } from '../errors.js'
+
+/** A parameter as it goes over the wire: text, bytes, or NULL. */
+export type EncodedValue = string | Buffer | null
+
+// Bind counts its parameters in 16 bits.
+const MOST_PARAMETERS = 65_535
+
+/**
+ * Encodes the parameters of one statement: Dates with the local offset, arrays as array literals, Buffers and
+ * typed arrays as bytes, objects as JSON, `toPostgres()` honoured, undefined as NULL.
+ *
+ * Encoding happens when the statement is given, not when it is sent: later changes to the values do not reach it, and
+ * a value that cannot be encoded never reaches the connection.
+ *
+ * @throws InvalidStatementError if there are more than 65,535 values or one of them cannot be encoded.
+ * @see https://node-postgres.com/features/queries#type-casting
+ */
+export function encodeValues(values: readonly unknown[]): EncodedValue[] {
+  if (values.length > MOST_PARAMETERS) {
+    throw new InvalidStatementError(
+      `A statement takes at most ${MOST_PARAMETERS} parameters, this one has ${values.length}. ` +
+        'Pass arrays instead, for example `where id = any($1)` or `insert into t select * from unnest($1::int[])`.',
+    )
+  }
+  const encoded = new Array<EncodedValue>(values.length)
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index]
+    encoded[index] = typeof value === 'string' ? value : encodeValue(value, index)
+  }
+  return encoded
+}
+
+function encodeValue(value: unknown, index: number): EncodedValue {
+  if (value === null || value === undefined) return null
+  try {
+    const prepared: unknown = utils.prepareValue(value)
+    // JSON.stringify gives undefined for functions and symbols.
+    if (prepared === undefined) throw new TypeError(`a ${typeof value} has no representation in PostgreSQL`)
+    return prepared as EncodedValue
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new InvalidStatementError(`Parameter $${index + 1} cannot be sent: ${reason}`, { cause })
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * node-postgres's connection, with a shortcut: while one of our batches is under way, the messages that answer it are
+ * read straight from the socket's buffer. Everything else (start-up, authentication, errors, notices, COPY, plain
+ * queries) goes through node-postgres's own parser, untouched and in order.
+ */
+import { EventEmitter } from 'node:events'
+import type { Socket } from 'node:net'
+import pg from 'pg'
+
+/** Whoever reads the answers to a batch. */
+export interface WireReader {
+  /** Takes a message whose body lies between `start` and `end`; false = not mine, give it to node-postgres. */
+  receive(type: number, buffer: Buffer, start: number, end: number): boolean
+  /** An ErrorResponse, parsed by node-postgres. */
+  receiveError(error: Error): void
+}
+
+/** The part of node-postgres's `Connection` that is used here; its published types leave most of it out. */
+interface PgConnectionBase extends EventEmitter {
+  stream: Socket
+  attachListeners(stream: EventEmitter): void
+}
+
+/** Settings of node-postgres's `Connection`. */
+export interface WireConnectionConfig {
+  readonly ssl?: boolean | object | undefined
+  readonly sslNegotiation?: 'postgres' | 'direct' | undefined
+  readonly keepAlive?: boolean | undefined
+  readonly keepAliveInitialDelayMillis?: number | undefined
+  readonly stream?: Socket | undefined
+}
+
+const Base = pg.Connection as unknown as new (config: WireConnectionConfig) => PgConnectionBase
+
+const HEADER_BYTES = 5
+const READY_FOR_QUERY = 0x5a
+const EMPTY: Buffer = Buffer.alloc(0)
+
+export class WireConnection extends Base {
+  /** Reader of the batch under way. */
+  reader: WireReader | undefined
+  /** Status byte of the last ReadyForQuery. */
+  status = 0
+  /** Called after each ReadyForQuery that no reader took, when node-postgres has seen it too. */
+  onReady: (() => void) | undefined
+  /** Parameters that the server reported. */
+  readonly parameters: Map<string, string> = new Map()
+
+  #chunks: Buffer[] = []
+  #chunkBytes = 0
+  /** Bytes that the message at the front of `#chunks` needs before it is whole. */
+  #neededBytes = HEADER_BYTES
+
+  constructor(config: WireConnectionConfig) {
+    super(config)
+    this.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) => {
+      this.parameters.set(message.parameterName, message.parameterValue)
+    })
+  }
+
+  override attachListeners(stream: EventEmitter): void {
+    const relay = new EventEmitter()
+    super.attachListeners(relay)
+    stream.on('data', (chunk: Buffer) => this.#take(chunk, relay))
+    stream.on('end', () => relay.emit('end'))
+  }
+
+  // node-postgres's parser reports through here; an error that answers our batch is not the client's business.
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    if (event === 'errorMessage' && this.reader !== undefined) {
+      this.reader.receiveError(args[0] as Error)
+      return true
+    }
+    return super.emit(event, ...args)
+  }
+
+  #take(chunk: Buffer, relay: EventEmitter): void {
+    let buffer = chunk
+    if (this.#chunkBytes > 0) {
+      this.#chunks.push(chunk)
+      this.#chunkBytes += chunk.length
+      if (this.#chunkBytes < this.#neededBytes) return
+      buffer = Buffer.concat(this.#chunks, this.#chunkBytes)
+      this.#chunks = []
+      this.#chunkBytes = 0
+    }
+    const rest = this.#readMessages(buffer, relay)
+    if (rest.length > 0) {
+      this.#chunks.push(rest)
+      this.#chunkBytes = rest.length
+    }
+  }
+
+  /** Hands out every whole message; returns what is left. */
+  #readMessages(buffer: Buffer, relay: EventEmitter): Buffer {
+    let offset = 0
+    while (offset + HEADER_BYTES <= buffer.length) {
+      const type = buffer[offset] as number
+      const end = offset + 1 + buffer.readUInt32BE(offset + 1)
+      if (end > buffer.length) break
+      this.#readMessage(type, buffer, offset, end, relay)
+      offset = end
+    }
+    if (offset === buffer.length) return EMPTY
+    const rest = buffer.subarray(offset)
+    this.#neededBytes = rest.length < HEADER_BYTES ? HEADER_BYTES : 1 + rest.readUInt32BE(1)
+    return rest
+  }
+
+  #readMessage(type: number, buffer: Buffer, offset: number, end: number, relay: EventEmitter): void {
+    const start = offset + HEADER_BYTES
+    if (type === READY_FOR_QUERY) this.status = buffer[start] as number
+    if (this.reader?.receive(type, buffer, start, end) === true) return
+    relay.emit('data', buffer.subarray(offset, end))
+    if (type === READY_FOR_QUERY) this.onReady?.()
+  }
+}

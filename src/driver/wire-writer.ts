@@ -1,0 +1,171 @@
+/**
+ * Writes the messages of the extended query protocol into one buffer, so that a whole batch is one write to the socket.
+ * @see https://www.postgresql.org/docs/current/protocol-message-formats.html
+ */
+import type { EncodedValue } from './values.js'
+
+const INITIAL_BYTES = 8 * 1024
+// A scratch buffer that grew beyond this is not kept.
+const KEPT_BYTES = 256 * 1024
+
+const PARSE = 0x50
+const BIND = 0x42
+const DESCRIBE = 0x44
+const EXECUTE = 0x45
+const CLOSE = 0x43
+const SYNC = 0x53
+const FLUSH = 0x48
+const STATEMENT = 0x53
+const PORTAL = 0x50
+const TEXT = 0
+const BINARY = 1
+
+export class WireWriter {
+  #scratch: Buffer = Buffer.allocUnsafe(INITIAL_BYTES)
+  #offset = 0
+
+  parse(name: string, text: string): void {
+    const start = this.#begin(PARSE)
+    this.#cstring(name)
+    this.#cstring(text)
+    this.#int16(0)
+    this.#end(start)
+  }
+
+  bind(portal: string, statement: string, values: readonly EncodedValue[]): void {
+    const start = this.#begin(BIND)
+    this.#cstring(portal)
+    this.#cstring(statement)
+    this.#formats(values)
+    this.#int16(values.length)
+    for (const value of values) this.#value(value)
+    // No result format codes: every column as text.
+    this.#int16(0)
+    this.#end(start)
+  }
+
+  describePortal(portal: string): void {
+    const start = this.#begin(DESCRIBE)
+    this.#byte(PORTAL)
+    this.#cstring(portal)
+    this.#end(start)
+  }
+
+  execute(portal: string, maxRows: number): void {
+    const start = this.#begin(EXECUTE)
+    this.#cstring(portal)
+    this.#int32(maxRows)
+    this.#end(start)
+  }
+
+  closeStatement(name: string): void {
+    this.#close(STATEMENT, name)
+  }
+
+  closePortal(portal: string): void {
+    this.#close(PORTAL, portal)
+  }
+
+  sync(): void {
+    this.#end(this.#begin(SYNC))
+  }
+
+  flush(): void {
+    this.#end(this.#begin(FLUSH))
+  }
+
+  /** The bytes written since the last call. The caller owns them. */
+  take(): Buffer {
+    const bytes = Buffer.allocUnsafe(this.#offset)
+    this.#scratch.copy(bytes, 0, 0, this.#offset)
+    this.#offset = 0
+    if (this.#scratch.length > KEPT_BYTES) this.#scratch = Buffer.allocUnsafe(INITIAL_BYTES)
+    return bytes
+  }
+
+  #close(kind: number, name: string): void {
+    const start = this.#begin(CLOSE)
+    this.#byte(kind)
+    this.#cstring(name)
+    this.#end(start)
+  }
+
+  #formats(values: readonly EncodedValue[]): void {
+    if (!values.some(isBinary)) {
+      this.#int16(0)
+      return
+    }
+    this.#int16(values.length)
+    for (const value of values) this.#int16(isBinary(value) ? BINARY : TEXT)
+  }
+
+  #value(value: EncodedValue): void {
+    if (value === null) {
+      this.#int32(-1)
+      return
+    }
+    if (typeof value !== 'string') {
+      this.#int32(value.length)
+      this.#reserve(value.length)
+      value.copy(this.#scratch, this.#offset)
+      this.#offset += value.length
+      return
+    }
+    const lengthAt = this.#offset
+    this.#int32(0)
+    this.#text(value)
+    this.#scratch.writeInt32BE(this.#offset - lengthAt - 4, lengthAt)
+  }
+
+  /** Starts a message; returns where its length goes. */
+  #begin(code: number): number {
+    this.#reserve(5)
+    this.#scratch[this.#offset] = code
+    this.#offset += 5
+    return this.#offset - 4
+  }
+
+  #end(lengthAt: number): void {
+    this.#scratch.writeInt32BE(this.#offset - lengthAt, lengthAt)
+  }
+
+  #byte(value: number): void {
+    this.#reserve(1)
+    this.#scratch[this.#offset++] = value
+  }
+
+  #int16(value: number): void {
+    this.#reserve(2)
+    this.#scratch.writeUInt16BE(value, this.#offset)
+    this.#offset += 2
+  }
+
+  #int32(value: number): void {
+    this.#reserve(4)
+    this.#scratch.writeInt32BE(value, this.#offset)
+    this.#offset += 4
+  }
+
+  #cstring(value: string): void {
+    if (value.length > 0) this.#text(value)
+    this.#byte(0)
+  }
+
+  #text(value: string): void {
+    // UTF-8 needs at most three bytes for each UTF-16 unit.
+    this.#reserve(value.length * 3)
+    this.#offset += this.#scratch.write(value, this.#offset, 'utf8')
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#offset + bytes
+    if (needed <= this.#scratch.length) return
+    const grown = Buffer.allocUnsafe(Math.max(needed, this.#scratch.length * 2))
+    this.#scratch.copy(grown, 0, 0, this.#offset)
+    this.#scratch = grown
+  }
+}
+
+function isBinary(value: EncodedValue): value is Buffer {
+  return typeof value === 'object' && value !== null
+}
