@@ -45,7 +45,11 @@ const FAST_SETTINGS = {
 }
 
 /** Creates a cluster on a free port and starts it. Takes about a second; call `dispose()` in the end. */
-export async function startServer({ settings = {}, hba = DEFAULT_HBA, tls }: ServerOptions = {}): Promise<LocalServer> {
+export async function startServer({
+  settings = {},
+  hba = DEFAULT_HBA,
+  tls,
+}: ServerOptions = {}): Promise<LocalServer> {
   const sandbox = new Sandbox()
   const binaries = reachable(findServerBinaries(), sandbox)
   await initialiseCluster(binaries, sandbox)
@@ -74,7 +78,11 @@ export class LocalServer implements AsyncDisposable {
     this.#program = join(binaries.bin, 'postgres')
     const fixed = { port, listen_addresses: this.host, unix_socket_directories: sandbox.folder }
     const all = Object.entries({ ...FAST_SETTINGS, ...settings, ...fixed })
-    this.#options = ['-D', sandbox.path('data'), ...all.flatMap(([name, value]) => ['-c', `${name}=${value}`])]
+    this.#options = [
+      '-D',
+      sandbox.path('data'),
+      ...all.flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+    ]
   }
 
   /** Connection string of the superuser for database `postgres`. */
