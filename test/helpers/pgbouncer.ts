@@ -1,0 +1,84 @@
+/** PgBouncer in transaction mode in front of a server, where its program is installed (Debian: `apt-get install pgbouncer`). */
+import { existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import pg from 'pg'
+import { Sandbox, freePort, hasExited, untilExit } from './local-process.js'
+import { waitUntil } from './wait-until.js'
+
+/** A running PgBouncer. */
+export interface PgBouncer extends AsyncDisposable {
+  /** The connection string, through PgBouncer. */
+  readonly url: string
+  log(): string
+}
+
+/** Path of the program; undefined if it is not installed: skip the test then. */
+export function findPgBouncer(): string | undefined {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin']
+  return folders.map((folder) => join(folder, 'pgbouncer')).find((path) => existsSync(path))
+}
+
+/**
+ * Starts it for the one database of the connection string, with as many server connections as `poolSize` says.
+ * @throws if the program is not installed; see {@link findPgBouncer}.
+ */
+export async function startPgBouncer(url: string, { poolSize = 5 } = {}): Promise<PgBouncer> {
+  const program = findPgBouncer()
+  if (program === undefined) throw new Error('pgbouncer is not installed')
+  const { hostname, port, username, password, pathname } = new URL(url)
+  const own = new URL(url)
+  own.hostname = '127.0.0.1'
+  own.port = String(await freePort())
+
+  const sandbox = new Sandbox()
+  const users = sandbox.write('users.txt', `"${username}" "${password}"\n`)
+  const settings = {
+    listen_addr: '127.0.0.1',
+    listen_port: own.port,
+    unix_socket_dir: sandbox.folder,
+    auth_type: 'plain',
+    auth_file: users,
+    pool_mode: 'transaction',
+    default_pool_size: poolSize,
+    max_client_conn: 200,
+    ignore_startup_parameters: 'extra_float_digits,options',
+  }
+  const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}`)
+  const database = `${pathname.slice(1)} = host=${hostname} port=${port} user=${username} password=${password}`
+  const file = sandbox.write(
+    'pgbouncer.ini',
+    ['[databases]', database, '[pgbouncer]', ...lines, ''].join('\n'),
+  )
+
+  const child = sandbox.spawn(program, [file], 'pgbouncer.log')
+  const log = (): string => sandbox.read('pgbouncer.log')
+  await waitUntil(
+    () => {
+      if (hasExited(child)) throw new Error(`PgBouncer did not start:\n${log()}`)
+      return answers(own.href)
+    },
+    { message: () => `PgBouncer to answer:\n${log()}` },
+  )
+  return {
+    url: own.href,
+    log,
+    [Symbol.asyncDispose]: async () => {
+      child.kill('SIGTERM')
+      await untilExit(child)
+      await sandbox.dispose()
+    },
+  }
+}
+
+async function answers(url: string): Promise<boolean> {
+  const client = new pg.Client({ connectionString: url })
+  try {
+    await client.connect()
+    await client.query('SELECT 1')
+    return true
+  } catch {
+    return false
+  } finally {
+    await client.end().catch(() => {})
+  }
+}
