@@ -1,27 +1,54 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
-// Garbage-collected leases and sessions are part of the contract, so tests must be able to collect.
-const execArgv = ['--expose-gc']
-
 export default defineConfig({
+  resolve: {
+    // Examples and documentation import the package by its name; here that is the source.
+    alias: [{ find: /^lifeguard$/, replacement: fileURLToPath(new URL('src/index.ts', import.meta.url)) }],
+  },
   test: {
     maxWorkers: 2,
+    // Garbage-collected leases and sessions are part of the contract, so tests must be able to collect.
+    execArgv: ['--expose-gc'],
     projects: [
       {
+        extends: true,
         test: {
           name: 'unit',
-          include: ['test/{unit,package,docs}/**/*.test.ts', 'test/*.test.ts'],
-          execArgv,
+          include: ['test/unit/**/*.test.ts', 'test/*.test.ts'],
         },
       },
       {
+        extends: true,
         test: {
           name: 'database',
-          include: ['test/{conformance,integration,fault,property,helpers}/**/*.test.ts'],
+          include: ['test/{conformance,examples,fault,helpers,integration,property}/**/*.test.ts'],
           globalSetup: ['test/helpers/global-setup.ts'],
-          execArgv,
           testTimeout: 30_000,
           hookTimeout: 60_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'package',
+          include: ['test/{docs,package}/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'types',
+          include: [],
+          typecheck: {
+            enabled: true,
+            only: true,
+            include: ['test/types/**/*.ts'],
+            tsconfig: 'tsconfig.test.json',
+            ignoreSourceErrors: true,
+          },
         },
       },
     ],
