@@ -50,13 +50,20 @@ const PARAMETERS: readonly SettingName[] = [
 const SHAPE = /^postgres(?:ql)?:\/\/([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s
 const AUTHORITY = /^(?:([^:]*)(?::(.*))?@)?(\[[^\]]*\]|[^:@]*)(?::(\d*))?$/s
 
+const UNREADABLE =
+  "has an unreadable host or port; '/', '?', '@' and '%' in a user name or password must be percent-encoded"
+
 /** @throws InvalidOptionError (option `url`) that says which part is wrong. */
 export function parseConnectionUrl(url: string): UrlSettings {
   const [, authority = '', path, query] = SHAPE.exec(url) ?? refuse(explainScheme(url))
   if (authority.includes(',')) refuse('names several hosts; give one')
+  // Else the rest of a password with a '/' in it would pass for the name of the database.
+  if (path?.includes('@') === true) refuse(UNREADABLE)
   const [, user, password, host, port] =
     AUTHORITY.exec(authority) ??
-    refuse("has an unreadable host or port; '/', '?' and '%' in a user name or password must be percent-encoded")
+    refuse(
+      "has an unreadable host or port; '/', '?' and '%' in a user name or password must be percent-encoded",
+    )
   const settings: UrlSettings = {}
   set(settings, 'user', user, 'user name')
   set(settings, 'password', password, 'password')
@@ -71,8 +78,9 @@ function setParameter(settings: UrlSettings, pair: string): void {
   if (pair === '') return
   const [name = '', ...rest] = pair.split('=')
   const value = rest.join('=')
-  // JDBC's way to say it, which libpq takes too.
-  if (name === 'ssl' && value === 'true') {
+  if (name === 'ssl') {
+    // JDBC's way to say it, which libpq takes too.
+    if (value !== 'true') refuse("has 'ssl' with a value other than true; write sslmode=...")
     settings.sslmode ??= 'require'
     return
   }
@@ -80,6 +88,7 @@ function setParameter(settings: UrlSettings, pair: string): void {
   if (name === 'uselibpqcompat') return
   const known = PARAMETERS.find((parameter) => parameter === name)
   if (known === undefined) {
+    if (!/^\w+$/.test(name)) refuse(UNREADABLE)
     const nearest = nearestName(name, PARAMETERS)
     const remedy =
       nearest === undefined

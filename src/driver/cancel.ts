@@ -1,0 +1,68 @@
+/** Asks the server to stop what a backend is doing. */
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+
+import type { Clock } from '../internal/clock.js'
+import type { ConnectTarget } from './connect-options.js'
+import { openSocket } from './socket.js'
+
+/** The connection whose statement is to be cancelled. */
+export interface CancelTarget {
+  readonly target: ConnectTarget
+  /** The server that the connection went to; undefined for a Unix socket. */
+  readonly address: { readonly host: string; readonly port: number } | undefined
+  readonly encrypted: boolean
+  readonly tlsOptions: TlsOptions
+  readonly processId: number
+  /** As the server sent it: four bytes as a number, or as many bytes as newer protocols use. */
+  readonly secretKey: number | Uint8Array
+}
+
+const CANCEL_REQUEST_CODE = 80_877_102
+
+/**
+ * Sends a CancelRequest over a socket of its own: to the same server and, where the connection is encrypted, encrypted.
+ * Resolves when the server has taken it (it then closes the socket), or after the timeout.
+ *
+ * Never rejects. Also a request that arrives may come too late or hit nothing, so whoever cancels has to watch the
+ * statement in any case; that the server cannot be reached shows there.
+ */
+export async function cancelBackend(
+  cancel: CancelTarget,
+  timeoutMillis: number,
+  clock: Clock,
+): Promise<void> {
+  const { target, address, tlsOptions } = cancel
+  const ending = new AbortController()
+  const timer = clock.setTimer(() => ending.abort(), timeoutMillis, false)
+  const { signal } = ending
+  try {
+    const tls = cancel.encrypted ? 'always' : 'never'
+    const socket = await openSocket({ target, address, tls, tlsOptions, signal })
+    await new Promise<void>((resolve) => {
+      socket.on('close', () => resolve())
+      signal.addEventListener('abort', () => socket.destroy())
+      socket.resume()
+      // Not `end`: PgBouncer drops the request of a client that hangs up first.
+      socket.write(cancelRequest(cancel))
+    })
+  } catch {
+    // See above.
+  } finally {
+    timer.cancel()
+  }
+}
+
+function cancelRequest({ processId, secretKey }: CancelTarget): Buffer {
+  const key = typeof secretKey === 'number' ? fourBytes(secretKey) : secretKey
+  const head = Buffer.alloc(12)
+  head.writeInt32BE(head.length + key.length, 0)
+  head.writeInt32BE(CANCEL_REQUEST_CODE, 4)
+  head.writeInt32BE(processId, 8)
+  return Buffer.concat([head, key])
+}
+
+function fourBytes(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeInt32BE(value)
+  return bytes
+}

@@ -1,0 +1,102 @@
+/** `connectArgs`: how to talk to the server, and the checks that need no server. */
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+
+import { InvalidOptionError } from '../errors.js'
+import { checkBoolean, checkMillis, checkObject, refuseUnknownKeys } from '../internal/validate.js'
+import type { SslMode, TlsInput } from './tls.js'
+
+/** How to talk to the server. What libpq has too is spelt as libpq spells it. */
+export interface ConnectArgs {
+  /**
+   * Settings of the session, by name: `application_name`, `statement_timeout`, `search_path`, ... They travel with the
+   * start of the connection, so they cost no round trip and RESET comes back to them.
+   */
+  readonly serverSettings?: Readonly<Record<string, string>> | undefined
+  /**
+   * Default `prefer`: encrypt if the server can. `require` encrypts always, `verify-ca` also checks who signed the
+   * server's certificate, `verify-full` also that it is for this host. Ignored over a Unix socket.
+   */
+  readonly sslmode?: SslMode | undefined
+  /** Authority that signs the server's certificate: file, PEM text, or `system` for those that Node trusts. */
+  readonly sslrootcert?: string | undefined
+  /** The client's own certificate: file or PEM text. Needs `sslkey`. */
+  readonly sslcert?: string | undefined
+  /** Private key of `sslcert`: file or PEM text. */
+  readonly sslkey?: string | undefined
+  /** `direct` (PostgreSQL 17): one round trip less per connect. Default `postgres`. */
+  readonly sslnegotiation?: 'postgres' | 'direct' | undefined
+  /** `require` refuses a server that does not prove that it holds the password on this very TLS connection. */
+  readonly channel_binding?: 'disable' | 'prefer' | 'require' | undefined
+  /** Instead of the `ssl...` settings: true (verified by what Node trusts), false, or options of `tls.connect`. */
+  readonly ssl?: boolean | TlsOptions | undefined
+  /** TCP keep-alive, which finds out about a peer that is gone. Default true. */
+  readonly keepAlive?: boolean | undefined
+  /** Idle time before the first keep-alive probe; 0 = as the operating system does. Default 60000. */
+  readonly keepAliveInitialDelayMillis?: number | undefined
+}
+
+/** What `ssl` replaces. */
+export const TLS_ARGS: readonly (keyof TlsInput)[] = [
+  'sslmode',
+  'sslrootcert',
+  'sslcert',
+  'sslkey',
+  'sslnegotiation',
+]
+
+const CONNECT_ARGS: readonly (keyof ConnectArgs)[] = [
+  ...TLS_ARGS,
+  'serverSettings',
+  'channel_binding',
+  'ssl',
+  'keepAlive',
+  'keepAliveInitialDelayMillis',
+]
+
+/** What the startup message says by itself, or what must stay as this library reads it. */
+const RESERVED_SETTINGS = new Set(['user', 'database', 'replication', 'client_encoding'])
+
+/** @throws InvalidOptionError for what is unknown or has the wrong type; texts are checked with the rest. */
+export function checkArgs(args: ConnectArgs | undefined): ConnectArgs {
+  if (args === undefined) return {}
+  checkObject('connectArgs', args)
+  refuseUnknownKeys('connectArgs', args, CONNECT_ARGS)
+  const { ssl, keepAlive, keepAliveInitialDelayMillis, serverSettings } = args
+  if (ssl !== undefined && typeof ssl !== 'boolean') checkObject('connectArgs.ssl', ssl)
+  if (keepAlive !== undefined) checkBoolean('connectArgs.keepAlive', keepAlive)
+  if (keepAliveInitialDelayMillis !== undefined) {
+    checkMillis('connectArgs.keepAliveInitialDelayMillis', keepAliveInitialDelayMillis, { min: 0 })
+  }
+  if (serverSettings !== undefined) checkServerSettings(serverSettings)
+  const rival = ssl === undefined ? undefined : TLS_ARGS.find((name) => args[name] !== undefined)
+  if (rival !== undefined) {
+    throw new InvalidOptionError(
+      'connectArgs.ssl',
+      `connectArgs.ssl and connectArgs.${rival} exclude each other`,
+    )
+  }
+  return args
+}
+
+function checkServerSettings(settings: Readonly<Record<string, string>>): void {
+  const origin = 'connectArgs.serverSettings'
+  checkObject(origin, settings)
+  for (const [name, value] of Object.entries<unknown>(settings)) {
+    const option = `${origin}.${name}`
+    if (!/^[a-z_][\w.$]*$/i.test(name)) {
+      throw new InvalidOptionError(option, `${origin}: '${name}' is no name of a setting`)
+    }
+    if (RESERVED_SETTINGS.has(name.toLowerCase())) {
+      throw new InvalidOptionError(option, `${option} cannot be set: it belongs to the connection itself`)
+    }
+    if (typeof value !== 'string') {
+      throw new InvalidOptionError(option, `${option} must be a string, not a ${typeof value}`)
+    }
+    refuseZeroByte(option, value)
+  }
+}
+
+/** A zero byte would end the text early in the startup message, and begin another parameter. */
+export function refuseZeroByte(option: string, value: string): void {
+  if (value.includes('\0')) throw new InvalidOptionError(option, `${option} contains a zero byte`)
+}

@@ -1,0 +1,152 @@
+/**
+ * Turns whatever ended an attempt to connect into a {@link ConnectError} that says what happened, where, and what to do;
+ * and decides whether waiting can help.
+ */
+import { type ServerErrorFields, isServerError } from '../database-errors.js'
+import { ConnectError } from '../errors.js'
+import { type SocketPhase, TlsRefusedError } from './socket.js'
+import { TlsFileError } from './tls.js'
+
+/** What was under way when it failed. */
+export type ConnectPhase = 'password' | 'certificates' | SocketPhase | 'authentication'
+
+/** The server asks for a password and none is configured. */
+export class NoPasswordError extends Error {
+  override readonly name = 'NoPasswordError'
+}
+
+/** The server authenticated without channel binding, which was required. */
+export class ChannelBindingError extends Error {
+  override readonly name = 'ChannelBindingError'
+}
+
+interface Verdict {
+  /** Waiting cannot help. */
+  readonly fatal: boolean
+  /** Half a sentence. */
+  readonly text: string
+  /** What to do about it; a sentence. */
+  readonly remedy?: string | undefined
+}
+
+/** Answers of the server that do not pass by themselves are fatal; these classes pass. */
+const TRANSIENT_CLASSES = new Set(['08', '53', '57', '58', 'XX'])
+/** `database is being accessed by other users`. */
+const TRANSIENT_STATES = new Set(['55006'])
+
+const REMEDY_BY_SQL_STATE: Readonly<Record<string, string>> = {
+  '22023': 'Look at connectArgs.serverSettings.',
+  '28000': "The server's pg_hba.conf decides who may connect from where, and whether encrypted.",
+  '28P01': 'Check the user name and the password.',
+  '3D000': 'Create the database, or correct its name.',
+  '42501': 'Grant the role the right to connect to this database.',
+  '42704': 'Look at connectArgs.serverSettings.',
+  '53300': "The server's max_connections (or the role's limit) is reached: use smaller pools or a pooler.",
+  '57P03': 'The server is starting up or shutting down.',
+}
+
+const SOCKET_FAILURES: Readonly<Record<string, Verdict>> = {
+  EACCES: { fatal: true, text: 'this process may not open the socket' },
+  EAI_AGAIN: { fatal: false, text: 'the name service did not answer' },
+  ECONNABORTED: { fatal: false, text: 'the connection was dropped' },
+  ECONNREFUSED: {
+    fatal: false,
+    text: 'nothing listens there',
+    remedy: 'Is PostgreSQL running, and are host and port right?',
+  },
+  ECONNRESET: { fatal: false, text: 'the server closed the connection' },
+  EHOSTDOWN: { fatal: false, text: 'the host is down' },
+  EHOSTUNREACH: { fatal: false, text: 'the host cannot be reached' },
+  EMFILE: { fatal: false, text: 'this process has too many open files' },
+  ENETUNREACH: { fatal: false, text: 'the network cannot be reached' },
+  ENFILE: { fatal: false, text: 'this machine has too many open files' },
+  ENOENT: {
+    fatal: false,
+    text: 'there is no such socket',
+    remedy: 'Is PostgreSQL running, and are the folder of its socket and the port right?',
+  },
+  ENOTFOUND: { fatal: true, text: 'the host is unknown', remedy: 'Check the name of the host.' },
+  EPIPE: { fatal: false, text: 'the server closed the connection' },
+  ETIMEDOUT: { fatal: false, text: 'the host does not answer' },
+}
+
+const WAITING_FOR: Readonly<Record<ConnectPhase, string>> = {
+  password: 'waiting for the password function',
+  certificates: 'reading the certificate files',
+  socket: 'opening the socket',
+  tls: 'negotiating TLS',
+  authentication: 'authenticating',
+}
+
+/** `target` is `user@host:port/database`. */
+export function connectFailure(error: unknown, target: string, phase: ConnectPhase): ConnectError {
+  const { fatal, text, remedy } = judge(error, phase)
+  const message = `Cannot connect to ${target}: ${text}.${remedy === undefined ? '' : ` ${remedy}`}`
+  const sqlState = isServerError(error) ? error.code : undefined
+  return new ConnectError(message, { fatal, sqlState }, { cause: error })
+}
+
+function judge(error: unknown, phase: ConnectPhase): Verdict {
+  if (!(error instanceof Error))
+    return { fatal: true, text: `something that is no error was thrown, ${WAITING_FOR[phase]}` }
+  if (error.name === 'TimeoutError') return { fatal: false, text: `timed out while ${WAITING_FOR[phase]}` }
+  // Its text is the user's own and may say anything; it stays in the cause.
+  if (phase === 'password') return { fatal: true, text: 'the password function failed' }
+  if (isServerError(error)) return judgeAnswer(error)
+  const { code } = error as { code?: unknown }
+  const known = typeof code === 'string' ? SOCKET_FAILURES[code] : undefined
+  if (known !== undefined) return { ...known, text: `${known.text} (${String(code)})` }
+  return judgeRest(error, phase)
+}
+
+function judgeAnswer({ code, message }: Error & ServerErrorFields & { readonly code: string }): Verdict {
+  const text = `${message} (${code})`
+  // PgBouncer has one SQLSTATE for everything, and most of it passes.
+  if (message.includes('unsupported startup parameter')) {
+    const remedy =
+      "Take it out of connectArgs.serverSettings, or add it to PgBouncer's ignore_startup_parameters."
+    return { fatal: true, text, remedy }
+  }
+  const fatal = !TRANSIENT_CLASSES.has(code.slice(0, 2)) && !TRANSIENT_STATES.has(code)
+  return { fatal, text, remedy: REMEDY_BY_SQL_STATE[code] }
+}
+
+function judgeRest(error: Error, phase: ConnectPhase): Verdict {
+  if (error.message.startsWith('Connection terminated')) {
+    return { fatal: false, text: `the server closed the connection while ${WAITING_FOR[phase]}` }
+  }
+  if (error instanceof NoPasswordError) {
+    return {
+      fatal: true,
+      text: 'the server asks for a password, and none is configured',
+      remedy: 'Set the option password, a password in url, or PGPASSWORD.',
+    }
+  }
+  if (error instanceof TlsRefusedError) {
+    return {
+      fatal: true,
+      text: error.message,
+      remedy: 'Set ssl = on at the server, or sslmode=disable here.',
+    }
+  }
+  if (error instanceof TlsFileError || error instanceof ChannelBindingError) {
+    return { fatal: true, text: error.message }
+  }
+  // The rest: certificates, TLS versions, and what node-postgres finds wrong with the authentication.
+  const { code } = error as { code?: unknown }
+  const name = typeof code === 'string' ? ` (${code})` : ''
+  const remedy = name === '' ? undefined : remedyForCertificate(String(code))
+  return { fatal: true, text: `${withoutDot(error.message)}${name}`, remedy }
+}
+
+function remedyForCertificate(code: string): string | undefined {
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return 'Connect by a name that the certificate is for, or use sslmode=verify-ca.'
+  }
+  const untrusted = /SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(code)
+  return untrusted ? 'Give the authority that signed it as sslrootcert.' : undefined
+}
+
+function withoutDot(text: string): string {
+  return text.replace(/\.?\s*$/, '')
+}

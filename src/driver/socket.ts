@@ -1,0 +1,142 @@
+/**
+ * Opens a socket to a PostgreSQL server, TCP or Unix, and encrypts it. Connections and cancel requests both come from
+ * here, so they take the same way.
+ *
+ * 1. The caller's signal ends every step at once; its reason is what the promise rejects with.
+ * 2. After a failure no socket stays open.
+ */
+import { type Socket, connect as netConnect, isIP } from 'node:net'
+import { type ConnectionOptions as TlsOptions, connect as tlsConnect } from 'node:tls'
+
+import type { ConnectTarget } from './connect-options.js'
+import type { TlsSettings } from './tls.js'
+
+/** What is being waited for. */
+export type SocketPhase = 'socket' | 'tls'
+
+/** How to open one socket. */
+export interface SocketRequest {
+  readonly target: ConnectTarget
+  /** Where to go if not where the target's name leads: that may be another server each time. */
+  readonly address?: { readonly host: string; readonly port: number } | undefined
+  readonly tls: TlsSettings['use']
+  readonly tlsOptions: TlsOptions
+  readonly signal: AbortSignal
+  readonly onPhase?: (phase: SocketPhase) => void
+}
+
+/** The server does not do TLS, or is no PostgreSQL server. */
+export class TlsRefusedError extends Error {
+  override readonly name = 'TlsRefusedError'
+}
+
+const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f])
+const YES = 'S'
+const NO = 'N'
+/** First letter of an ErrorResponse, which nobody has vouched for yet: its text is not to be shown. */
+const ERROR = 'E'
+
+/** Opens the socket; the result is a `TLSSocket` if it is encrypted. */
+export async function openSocket(request: SocketRequest): Promise<Socket> {
+  const { target, address, tls, signal, onPhase } = request
+  const {
+    host,
+    port,
+    socketPath: path,
+    keepAlive,
+    keepAliveInitialDelayMillis: keepAliveInitialDelay,
+  } = target
+  signal.throwIfAborted()
+  onPhase?.('socket')
+  const where = path === undefined ? (address ?? { host, port }) : { path }
+  const socket = netConnect({ ...where, noDelay: true, keepAlive, keepAliveInitialDelay })
+  ignoreErrors(socket)
+  try {
+    await next(socket, 'connect', signal)
+    if (tls === 'never') return socket
+    onPhase?.('tls')
+    if (target.tls.negotiation === 'postgres' && !(await serverTakesTls(socket, signal))) {
+      if (tls === 'try') return socket
+      throw new TlsRefusedError('The server does not support TLS')
+    }
+    return await encrypt(socket, request)
+  } catch (error) {
+    socket.destroy()
+    throw error
+  }
+}
+
+/** The promise, or the signal's reason if that comes first; then the promise's own end is of no interest. */
+export function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error)
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
+}
+
+async function serverTakesTls(socket: Socket, signal: AbortSignal): Promise<boolean> {
+  const answer = next(socket, 'data', signal)
+  socket.write(SSL_REQUEST)
+  const bytes = String(await answer)
+  // Exactly one byte: more would be somebody's who wants it read as if it had come encrypted (CVE-2021-23222).
+  if (bytes === YES) return true
+  if (bytes === NO) return false
+  if (bytes.startsWith(ERROR)) throw serverClosed('The server answered the request for TLS with an error')
+  throw new TlsRefusedError('The answer to the request for TLS is not that of a PostgreSQL server')
+}
+
+async function encrypt(socket: Socket, { target, tlsOptions, signal }: SocketRequest): Promise<Socket> {
+  const { host } = target
+  const secure = tlsConnect({
+    // An address is no server name (RFC 6066), but the certificate must be for it.
+    ...(isIP(host) === 0 ? { servername: host } : { host }),
+    ...(target.tls.negotiation === 'direct' ? { ALPNProtocols: ['postgresql'] } : {}),
+    ...tlsOptions,
+    socket,
+  })
+  ignoreErrors(secure)
+  try {
+    await next(secure, 'secureConnect', signal)
+    return secure
+  } catch (error) {
+    secure.destroy()
+    throw error
+  }
+}
+
+/** The next event of that name; rejects when the socket fails or closes instead. */
+function next(
+  socket: Socket,
+  event: 'connect' | 'data' | 'secureConnect',
+  signal: AbortSignal,
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const settle = (how: () => void): void => {
+      socket.off(event, onEvent)
+      socket.off('error', onError)
+      socket.off('close', onClose)
+      signal.removeEventListener('abort', onAbort)
+      how()
+    }
+    const onEvent = (payload?: unknown): void => settle(() => resolve(payload))
+    const onError = (error: Error): void => settle(() => reject(error))
+    const onClose = (): void => settle(() => reject(serverClosed('The server closed the connection')))
+    const onAbort = (): void => settle(() => reject(signal.reason as Error))
+    socket.on(event, onEvent)
+    socket.on('error', onError)
+    socket.on('close', onClose)
+    signal.addEventListener('abort', onAbort)
+  })
+}
+
+/** Means the same to the caller as a reset. */
+function serverClosed(message: string): Error {
+  return Object.assign(new Error(message), { code: 'ECONNRESET' })
+}
+
+/** For life: whoever uses the socket listens too, but an 'error' in between would end the process. */
+function ignoreErrors(socket: Socket): void {
+  socket.on('error', () => undefined)
+}
