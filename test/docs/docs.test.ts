@@ -1,0 +1,97 @@
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+import { describe, expect, test } from 'vitest'
+import { type Block, blocksOf } from './blocks.js'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+
+const documents = ['.', 'docs']
+  .filter((folder) => existsSync(join(ROOT, folder)))
+  .flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { recursive: folder === 'docs', encoding: 'utf8' })
+      .filter((path) => path.endsWith('.md'))
+      .map((path) => join(folder, path)),
+  )
+  .map((path) => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }))
+
+describe('code in documents', () => {
+  // One program for all of them: the compiler reads its libraries once.
+  const blocks = new Map<string, { readonly document: string; readonly block: Block }>()
+  for (const { path, text } of documents) {
+    for (const block of blocksOf(text))
+      blocks.set(join(ROOT, `${path}.${block.line}.ts`), { document: path, block })
+  }
+  const problems = check(new Map([...blocks].map(([file, { block }]) => [file, source(block)])))
+
+  test.each(documents.map(({ path }) => path))('the ts blocks of %s compile', (path) => {
+    const found = problems.flatMap(({ file, line, message }) => {
+      const entry = blocks.get(file)
+      if (entry === undefined || entry.document !== path) return []
+      return [`${path}:${entry.block.line + line - 2}: ${message}`]
+    })
+    expect(found).toEqual([])
+  })
+})
+
+test.each(documents)('links of $path lead somewhere', ({ path, text }) => {
+  const targets = [...text.matchAll(/\]\(([^)#\s:]+)(?:#[^)]*)?\)/g)].map(([, target = '']) => target)
+  expect(targets.filter((target) => !existsSync(join(ROOT, dirname(path), target)))).toEqual([])
+})
+
+describe('the reader of blocks', () => {
+  test('finds the code, its line and its prelude', () => {
+    const markdown =
+      'One\n\n<!-- ts:\nimport a\n-->\n\n```ts\nlet b\n```\n\n- item\n\n  ```ts\n  let c\n  ```\n\n```sh\nno\n```\n'
+    expect(blocksOf(markdown)).toEqual([
+      { line: 8, prelude: 'import a', code: 'let b\n' },
+      { line: 14, prelude: '', code: 'let c\n' },
+    ])
+  })
+
+  test('reports what does not compile', () => {
+    const file = join(ROOT, 'wrong.md.1.ts')
+    const problems = check(
+      new Map([
+        [file, source({ line: 1, prelude: 'declare const a: number', code: 'a\nconst b: string = a' })],
+      ]),
+    )
+    expect(problems).toMatchObject([
+      { file, line: 3, message: expect.stringContaining('not assignable') as string },
+    ])
+  })
+})
+
+/** The prelude comes last, so that lines can be counted: imports and declarations hold for the whole module. */
+function source({ prelude, code }: Block): string {
+  return `export {}\n${code}\n${prelude}`
+}
+
+interface Problem {
+  readonly file: string
+  /** From 1, in the source that was checked. */
+  readonly line: number
+  readonly message: string
+}
+
+/** Type-checks files that exist in memory only, against the source of the package. */
+function check(sources: ReadonlyMap<string, string>): Problem[] {
+  const config = ts.parseJsonConfigFileContent({ extends: './tsconfig.test.json', files: [] }, ts.sys, ROOT)
+  const options = { ...config.options, noUnusedLocals: false, noUnusedParameters: false }
+  const host = ts.createCompilerHost(options)
+  const { fileExists, readFile } = host
+  host.fileExists = (name) => sources.has(name) || fileExists(name)
+  host.readFile = (name) => sources.get(name) ?? readFile(name)
+  const program = ts.createProgram([...sources.keys()], options, host)
+  return [...sources.keys()].flatMap((file) => {
+    const node = program.getSourceFile(file)
+    return [...program.getSyntacticDiagnostics(node), ...program.getSemanticDiagnostics(node)].map(
+      (diagnostic) => ({
+        file,
+        line: ts.getLineAndCharacterOfPosition(node as ts.SourceFile, diagnostic.start ?? 0).line + 1,
+        message: ts.flattenDiagnosticMessageText(diagnostic.messageText, '\n'),
+      }),
+    )
+  })
+}

@@ -1,0 +1,63 @@
+/** The package as a user gets it: packed, and installed from the tarball into an empty folder. */
+import { execFile } from 'node:child_process'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const CONSUMER = fileURLToPath(new URL('consumer', import.meta.url))
+
+export interface InstalledPackage {
+  readonly folder: string
+  /** What `npm pack` says about the tarball. */
+  readonly tarball: { readonly size: number; readonly files: readonly string[] }
+  /** Runs a script in the folder and gives what it prints. */
+  node(kind: 'module' | 'commonjs', script: string): Promise<string>
+  /** Type-checks the consumer's files with a compiler of the repository. Rejects with the compiler's output. */
+  compile(compilerOptions: Readonly<Record<string, unknown>>, files: readonly string[]): Promise<void>
+  remove(): void
+}
+
+/** Builds, packs and installs. Needs the registry, or npm's cache, for the two dependencies. */
+export async function installPackage(): Promise<InstalledPackage> {
+  const folder = mkdtempSync(join(tmpdir(), 'lifeguard-package-'))
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: ROOT })
+  // The build may write to the same stream before.
+  const [packed] = JSON.parse(stdout.slice(stdout.search(/^\[/m))) as [PackReport]
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'consumer', private: true }))
+  const quiet = ['--no-audit', '--no-fund', '--prefer-offline', '--ignore-scripts']
+  await run('npm', ['install', ...quiet, `./${packed.filename}`], { cwd: folder })
+  cpSync(CONSUMER, folder, { recursive: true })
+  return {
+    folder,
+    tarball: { size: packed.size, files: packed.files.map(({ path }) => path) },
+    node: async (kind, script) => {
+      const result = await run(process.execPath, [`--input-type=${kind}`, '--eval', script], { cwd: folder })
+      return result.stdout
+    },
+    compile: async (compilerOptions, files) => {
+      const config = join(folder, 'tsconfig.json')
+      const typeRoots = [join(ROOT, 'node_modules/@types')]
+      writeFileSync(
+        config,
+        JSON.stringify({ compilerOptions: { ...compilerOptions, types: ['node'], typeRoots }, files }),
+      )
+      const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
+      await run(process.execPath, [tsc, '-p', config, '--outDir', 'out'], { cwd: folder }).catch(
+        (error: unknown) => {
+          throw new Error((error as { stdout: string }).stdout)
+        },
+      )
+    },
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  }
+}
+
+interface PackReport {
+  readonly filename: string
+  readonly size: number
+  readonly files: readonly { readonly path: string }[]
+}

@@ -1,0 +1,88 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type InstalledPackage, installPackage } from './installed.js'
+
+const LARGEST_TARBALL = 200_000
+const LONGEST_LOAD_MILLIS = 100
+
+let installed: InstalledPackage
+beforeAll(async () => {
+  installed = await installPackage()
+})
+afterAll(() => installed.remove())
+
+test('the tarball is small and holds nothing but the build and the documents', () => {
+  console.log(`Tarball: ${(installed.tarball.size / 1000).toFixed(0)} kB`)
+  expect(installed.tarball.size).toBeLessThan(LARGEST_TARBALL)
+  const others = installed.tarball.files.filter((path) => !path.startsWith('dist/'))
+  expect(others.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
+})
+
+test('import and require give the same names', async () => {
+  const print = 'console.log(JSON.stringify(Object.keys(lifeguard).sort()))'
+  const imported = await installed.node('module', `import * as lifeguard from 'lifeguard'; ${print}`)
+  const required = await installed.node('commonjs', `const lifeguard = require('lifeguard'); ${print}`)
+  expect(JSON.parse(imported)).toEqual(JSON.parse(required))
+  expect(JSON.parse(imported)).toEqual(
+    expect.arrayContaining(['createEngine', 'createSessionFactory', 'withSession']),
+  )
+})
+
+test('an error of the one copy is an instance of the class of the other', async () => {
+  const script = `
+    import { createRequire } from 'node:module'
+    import * as imported from 'lifeguard'
+    const required = createRequire(import.meta.url)('lifeguard')
+    const error = new required.EngineDisposedError('gone')
+    console.log(JSON.stringify([
+      imported.EngineDisposedError === required.EngineDisposedError,
+      error instanceof imported.EngineDisposedError,
+      error instanceof imported.LifeguardError,
+      error instanceof imported.SessionClosedError,
+    ]))`
+  expect(JSON.parse(await installed.node('module', script))).toEqual([false, true, true, false])
+})
+
+test.each([
+  ['module', "await import('lifeguard')"],
+  ['commonjs', "require('lifeguard')"],
+] as const)('loading it as %s is quick and opens nothing', async (kind, load) => {
+  const script = `
+    const before = process.getActiveResourcesInfo().length
+    const start = performance.now()
+    ${load}
+    const millis = performance.now() - start
+    console.log(JSON.stringify({ millis, opened: process.getActiveResourcesInfo().length - before }))`
+  const millis: number[] = []
+  for (let run = 0; run < 7; run++) {
+    const report = JSON.parse(await installed.node(kind, script)) as { millis: number; opened: number }
+    expect(report.opened).toBe(0)
+    millis.push(report.millis)
+  }
+  millis.sort((a, b) => a - b)
+  const [fastest = Infinity, , , median = Infinity] = millis
+  console.log(
+    `Loading (${kind}): median ${median.toFixed(0)} ms, fastest ${fastest.toFixed(0)} ms of ${millis.length}`,
+  )
+  // The fastest: what the package costs, and not what else the machine was doing.
+  expect(fastest).toBeLessThan(LONGEST_LOAD_MILLIS)
+})
+
+test.each([
+  ['an ES module', 'NodeNext', ['module.mts']],
+  ['CommonJS', 'NodeNext', ['common.cts']],
+  ['a bundler', 'Bundler', ['module.mts']],
+] as const)(
+  'a project that is %s compiles against it, with declarations of its own',
+  async (_name, resolution, files) => {
+    const module = resolution === 'NodeNext' ? 'NodeNext' : 'ESNext'
+    // Without skipLibCheck: the declarations of the package are checked, too.
+    const options = {
+      target: 'ES2022',
+      module,
+      moduleResolution: resolution,
+      strict: true,
+      declaration: true,
+    }
+    await installed.compile(options, files)
+  },
+)
