@@ -12,20 +12,27 @@ import type { PoolStats } from './stats.js'
 export interface AcquireOptions {
   /** Gives up waiting. The connect that may be under way ends idle. */
   readonly signal?: AbortSignal | undefined
-  /** Wait for a slot at most this long, instead of `poolTimeoutMillis`; 0 = fail at once, null = for ever. */
+  /** Wait for a connection at most this long, instead of `poolTimeoutMillis`; 0 and null mean the same as there. */
   readonly timeoutMillis?: number | null | undefined
   /**
    * Who proves that an idle connection is alive: the `pool` by a ping (default), or the `caller` by its first batch
    * (which the caller may do for free; see `Lease.proven`).
    */
   readonly proof?: 'pool' | 'caller' | undefined
+  /**
+   * Anything that is the same object for everything that one flow of control acquires, for example the store of an
+   * AsyncLocalStorage. A timeout then says whether that flow waits for itself.
+   */
+  readonly context?: object | undefined
 }
 
-/** The loan of one connection. */
+/** The loan of one connection. Also a `Disposable`: `using lease = await pool.acquire()` releases it. */
 export interface Lease {
   readonly connection: DriverConnection
   /** False: idle for longer than `prePingSkipMillis` and not pinged; the caller said that it proves it. */
   readonly proven: boolean
+  /** False once it was released, invalidated or detached, or the pool took the connection away. */
+  readonly active: boolean
   /** Gives the connection back. Idempotent, never throws; resets in the background what has to be reset. */
   release(): void
   /**
@@ -33,8 +40,16 @@ export interface Lease {
    * replaced before it is lent again. Idempotent, never throws.
    */
   invalidate(reason?: unknown): void
+  /** Lets the lease go on, but closes its connection when it is released. Idempotent, never throws. */
+  softInvalidate(reason?: unknown): void
+  /**
+   * Takes the connection out of the pool for good: its slot is free at once, and whoever detached it closes it.
+   * @throws IllegalStateError if the lease is not active any more.
+   */
+  detach(): DriverConnection
   /** Tells the pool what the lease is doing, for its diagnosis. Keep it cheap: a reference is stored, nothing copied. */
   describe(statement: string): void
+  [Symbol.dispose](): void
 }
 
 /** What `dispose` did. */
@@ -49,17 +64,28 @@ export interface DisposeReport {
 }
 
 export interface Pool {
+  /**
+   * Lends a connection. Those who have to wait are served first in, first out.
+   * @throws PoolTimeoutError, PoolQueueFullError, ConnectError, AbortedError, EngineDisposedError
+   */
   acquire(options?: AcquireOptions): Promise<Lease>
   stats(): PoolStats
   /** One line for people: sizes, use, waiters. */
   status(): string
-  /** Changes the limits at run time; connections above them are closed when they come back. */
+  /** Changes the limits at run time; connections above them are closed when they come back. @throws InvalidOptionError */
   resize(limits: { readonly poolSize?: number; readonly maxOverflow?: number }): void
   /** Holds every new acquire until `resume()`; their timeouts do not run meanwhile. */
   suspend(): void
   resume(): void
   /** Replaces every connection: idle ones now, borrowed ones when they come back. */
   refresh(): void
-  /** See `Engine.dispose`. */
-  dispose(options?: { readonly timeoutMillis?: number }): Promise<DisposeReport>
+  /** An empty pool with the same options, limits and listeners. This one is untouched: dispose it. Opens nothing by itself, except `minIdle`. */
+  recreate(): Pool
+  /**
+   * Refuses new work, rejects those who wait, lets borrowed connections finish until the deadline, then cancels their
+   * statements on the server and closes them. Idempotent: later calls get the first one's report.
+   * @param options.timeoutMillis default 10000; 0 = at once, null = wait for ever.
+   */
+  dispose(options?: { readonly timeoutMillis?: number | null | undefined }): Promise<DisposeReport>
+  [Symbol.asyncDispose](): Promise<void>
 }

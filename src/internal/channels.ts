@@ -1,0 +1,88 @@
+/**
+ * The `node:diagnostics_channel` channels of Lifeguard: what OpenTelemetry, Prometheus and any inspector subscribe to.
+ *
+ * 1. Channels are found by name in the whole process, so both copies of this package (import and require) share them.
+ * 2. Whoever publishes asks `hasSubscribers` first: without a subscriber nothing is made and nothing is called.
+ * 3. No message holds a password or a parameter value.
+ */
+import { channel, tracingChannel, type Channel, type TracingChannel } from 'node:diagnostics_channel'
+
+/** Message of `lifeguard:acquire`: from the call until the lease, or the error, is there. */
+export interface AcquireMessage {
+  /** Name of the pool. */
+  readonly pool: string
+  /** Set once a lease was handed out. */
+  connectionId?: number
+}
+
+/** Message of `lifeguard:connect`: one attempt to open a connection. */
+export interface ConnectMessage {
+  readonly pool: string
+  /** `user@host:port/database`. */
+  readonly target: string
+  /** Set once the connection is there. */
+  connectionId?: number
+}
+
+/** Message of `lifeguard:statement`: one statement, from its call until its result. */
+export interface StatementMessage {
+  readonly connectionId: number | undefined
+  readonly text: string
+}
+
+/** Message of `lifeguard:transaction`: from BEGIN until COMMIT or ROLLBACK was answered. */
+export interface TransactionMessage {
+  readonly connectionId: number | undefined
+  /** Set when it has ended. */
+  outcome?: 'committed' | 'rolled back' | 'unknown'
+}
+
+/** Message of `lifeguard:flush`: one flush of a session's pending changes. */
+export interface FlushMessage {
+  readonly inserted: number
+  readonly updated: number
+  readonly deleted: number
+}
+
+/** Message of `lifeguard:release`. */
+export interface ReleaseMessage {
+  readonly pool: string
+  readonly connectionId: number
+  readonly heldMillis: number
+}
+
+/** Message of `lifeguard:connection:closed`. */
+export interface ConnectionClosedMessage {
+  readonly pool: string
+  readonly connectionId: number
+  /** One of the reasons in `PoolStats.closed`. */
+  readonly reason: string
+  readonly ageMillis: number
+}
+
+/** Message of `lifeguard:leak`: see the event of the same name. */
+export interface LeakMessage {
+  readonly pool: string
+  readonly connectionId: number
+  readonly heldMillis: number
+  readonly stage: 'held' | 'returned' | 'reclaimed'
+  readonly stack: string | undefined
+}
+
+/** What a tracing channel's message carries besides, as Node sets it. */
+export type Traced<Message> = Message & { error?: unknown; result?: unknown }
+
+type Tracing<Message extends object> = TracingChannel<unknown, Message>
+
+export const acquireChannel: Tracing<AcquireMessage> = tracingChannel('lifeguard:acquire')
+export const connectChannel: Tracing<ConnectMessage> = tracingChannel('lifeguard:connect')
+export const statementChannel: Tracing<StatementMessage> = tracingChannel('lifeguard:statement')
+export const transactionChannel: Tracing<TransactionMessage> = tracingChannel('lifeguard:transaction')
+export const flushChannel: Tracing<FlushMessage> = tracingChannel('lifeguard:flush')
+
+/** Its messages are {@link ReleaseMessage}s. */
+export const releaseChannel: Channel = channel('lifeguard:release')
+/** Its messages are {@link ConnectionClosedMessage}s. */
+export const connectionClosedChannel: Channel = channel('lifeguard:connection:closed')
+/** Its messages are {@link LeakMessage}s. */
+export const leakChannel: Channel = channel('lifeguard:leak')

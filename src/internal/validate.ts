@@ -1,0 +1,115 @@
+/**
+ * Checks of options, with messages that say what was given, what is allowed and what was probably meant.
+ *
+ * 1. A value is never corrected in silence: it is taken as it is, or refused with `InvalidOptionError`.
+ * 2. A value that could be a secret is never printed; only its type is.
+ */
+import { InvalidOptionError } from '../errors.js'
+import { nearestName } from './nearest-name.js'
+
+/** Bounds of a number, both inclusive, and values outside them that have a meaning of their own. */
+export interface NumberRange<Also extends number | null = never> {
+  readonly min: number
+  /** Default: `Number.MAX_SAFE_INTEGER`. */
+  readonly max?: number
+  /** For example `[null, -1]`. Infinity is refused unless it stands here. */
+  readonly also?: readonly Also[]
+}
+
+/** @throws InvalidOptionError when `input` is no plain bag of options: null, an array, a primitive. */
+export function checkObject(option: string, input: unknown): asserts input is object {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+    throw new InvalidOptionError(option, `${option} must be an object, not ${describe(input)}`)
+  }
+}
+
+/** @throws InvalidOptionError for the first key of `input` that is not known, with the nearest known one. */
+export function refuseUnknownKeys(where: string, input: object, known: readonly string[]): void {
+  for (const key of Object.keys(input)) {
+    if (known.includes(key)) continue
+    const nearest = nearestName(key, known)
+    const hint = nearest === undefined ? '' : `; did you mean '${nearest}'?`
+    throw new InvalidOptionError(key, `${where} has no option '${key}'${hint}`)
+  }
+}
+
+/** A whole number in the range. @throws InvalidOptionError */
+export function checkInteger<Also extends number | null = never>(
+  option: string,
+  value: unknown,
+  range: NumberRange<Also>,
+): number | Also {
+  return checkNumber(option, value, range, 'a whole number', Number.isInteger)
+}
+
+/** A duration in milliseconds, fractions allowed. @throws InvalidOptionError */
+export function checkMillis<Also extends number | null = never>(
+  option: string,
+  value: unknown,
+  range: NumberRange<Also>,
+): number | Also {
+  return checkNumber(option, value, range, 'a number of milliseconds', Number.isFinite)
+}
+
+/** @throws InvalidOptionError */
+export function checkBoolean(option: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value
+  throw new InvalidOptionError(option, `${option} must be true or false, not ${describe(value)}`)
+}
+
+/** A string that is not empty. @throws InvalidOptionError */
+export function checkString(option: string, value: unknown): string {
+  if (typeof value === 'string' && value !== '') return value
+  throw new InvalidOptionError(option, `${option} must be a string that is not empty, not ${typeOf(value)}`)
+}
+
+/** One of a few values. @throws InvalidOptionError */
+export function checkOneOf<const Value extends string | number | boolean | null>(
+  option: string,
+  value: unknown,
+  allowed: readonly Value[],
+): Value {
+  const found = allowed.find((candidate) => candidate === value)
+  if (found !== undefined) return found
+  const list = allowed.map((candidate) => describe(candidate)).join(', ')
+  const nearest =
+    typeof value === 'string'
+      ? nearestName(
+          value,
+          allowed.filter((candidate) => typeof candidate === 'string'),
+        )
+      : undefined
+  const hint = nearest === undefined ? '' : `; did you mean '${nearest}'?`
+  throw new InvalidOptionError(option, `${option} must be one of ${list}, not ${describe(value)}${hint}`)
+}
+
+function checkNumber<Also extends number | null>(
+  option: string,
+  value: unknown,
+  range: NumberRange<Also>,
+  kind: string,
+  isKind: (value: unknown) => boolean,
+): number | Also {
+  const { min, max = Number.MAX_SAFE_INTEGER, also = [] } = range
+  const special = also.find((candidate) => candidate === value)
+  if (special !== undefined) return special
+  if (typeof value === 'number' && isKind(value) && value >= min && value <= max) return value
+  const upper =
+    max === Number.MAX_SAFE_INTEGER ? `of at least ${String(min)}` : `from ${String(min)} to ${String(max)}`
+  const others = also.map((candidate) => ` or ${String(candidate)}`).join('')
+  throw new InvalidOptionError(option, `${option} must be ${kind} ${upper}${others}, not ${describe(value)}`)
+}
+
+/** Numbers, booleans and short plain words are shown; anything else could be a secret and is named by its type. */
+function describe(value: unknown): string {
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  if (typeof value === 'string' && /^[\w-]{0,16}$/.test(value)) return `'${value}'`
+  return typeOf(value)
+}
+
+function typeOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'an array'
+  if (value === '') return 'an empty string'
+  return value === undefined ? 'undefined' : `${/^[aeiou]/.test(typeof value) ? 'an' : 'a'} ${typeof value}`
+}

@@ -1,0 +1,142 @@
+/**
+ * Opens the pool's connections. They belong to the pool, not to whoever waits: a connection whose waiter was served by
+ * somebody's release, or gave up, ends idle.
+ *
+ * 1. At most `maxConnecting` attempts are under way; after a failure that may pass, one, and none before its time.
+ * 2. Every attempt holds a slot from before its start until after its failure.
+ */
+import { AsyncResource } from 'node:async_hooks'
+import type { Driver, DriverConnection } from '../driver/driver.js'
+import { ConnectError } from '../errors.js'
+import { connectChannel, type ConnectMessage } from '../internal/channels.js'
+import type { Clock, Timer } from '../internal/clock.js'
+import type { ConnectionRecord } from './record.js'
+import type { Slots } from './slots.js'
+
+const FIRST_DELAY_MILLIS = 10
+const LONGEST_DELAY_MILLIS = 2_000
+
+export interface ConnectorParts {
+  readonly driver: Driver
+  readonly clock: Clock
+  readonly slots: Slots
+  /** Name of the pool. */
+  readonly name: string
+  readonly connectTimeoutMillis: number
+  readonly maxConnecting: number
+}
+
+/** What the connector tells the pool. */
+export interface ConnectorHost {
+  connected(record: ConnectionRecord, connection: DriverConnection, durationMillis: number): void
+  /** The attempt's slot is free again. */
+  failed(error: Error, fatal: boolean): void
+  /** The pause after a failure is over: say again how many connections are wanted. */
+  ready(): void
+}
+
+export class Connector {
+  readonly #parts: ConnectorParts
+  readonly #host: ConnectorHost
+  readonly #stop = new AbortController()
+  /** A connection outlives the request that happened to need it first, so it must not live in its async context. */
+  readonly #context = new AsyncResource('lifeguard.Connector')
+  #connecting = 0
+  #failures = 0
+  #notBefore = -Infinity
+  #timer: (Timer & { readonly urgent: boolean }) | undefined = undefined
+
+  constructor(parts: ConnectorParts, host: ConnectorHost) {
+    this.#parts = parts
+    this.#host = host
+  }
+
+  get connecting(): number {
+    return this.#connecting
+  }
+
+  /** True from a failure that may pass until the next success. */
+  get failing(): boolean {
+    return this.#failures > 0
+  }
+
+  /** True while it waits after a failure. */
+  get pausing(): boolean {
+    return this.failing && this.#notBefore > this.#parts.clock.now()
+  }
+
+  /**
+   * Starts as many attempts as are wanted and allowed. `urgent` says that somebody waits, so the process must not end
+   * during a pause. The connections belong to that generation of the pool.
+   */
+  open(wanted: number, urgent: boolean, generation: number): void {
+    if (wanted <= 0 || this.#stop.signal.aborted) return
+    const pause = this.#notBefore - this.#parts.clock.now()
+    if (pause > 0) return this.#wakeAfter(pause, urgent)
+    const limit = this.failing ? 1 : this.#parts.maxConnecting
+    for (let left = wanted; left > 0 && this.#connecting < limit; left -= 1) {
+      this.#connecting += 1
+      const record = this.#parts.slots.create()
+      record.generation = generation
+      this.#context.runInAsyncScope(() => void this.#attempt(record))
+    }
+  }
+
+  /** Gives up whatever is under way. */
+  stop(): void {
+    this.#timer?.cancel()
+    this.#stop.abort()
+  }
+
+  async #attempt(record: ConnectionRecord): Promise<void> {
+    const { clock, slots } = this.#parts
+    const startedAt = clock.now()
+    let connection: DriverConnection
+    try {
+      connection = await this.#connect()
+    } catch (error) {
+      this.#connecting -= 1
+      slots.remove(record)
+      return this.#failed(error instanceof Error ? error : new ConnectError(String(error), { fatal: true }))
+    }
+    this.#connecting -= 1
+    this.#failures = 0
+    this.#host.connected(record, connection, clock.now() - startedAt)
+  }
+
+  #connect(): Promise<DriverConnection> {
+    const { driver, name, connectTimeoutMillis } = this.#parts
+    const options = { timeoutMillis: connectTimeoutMillis, signal: this.#stop.signal }
+    if (!connectChannel.hasSubscribers) return driver.connect(options)
+    const message: ConnectMessage = { pool: name, target: driver.target }
+    return connectChannel.tracePromise(async () => {
+      const connection = await driver.connect(options)
+      message.connectionId = connection.id
+      return connection
+    }, message)
+  }
+
+  #failed(error: Error): void {
+    // Only the driver knows failures that pass; whatever else was thrown will be thrown again.
+    const fatal = !(error instanceof ConnectError) || error.fatal
+    if (fatal) {
+      this.#failures = 0
+    } else {
+      const delay = Math.min(FIRST_DELAY_MILLIS * 2 ** this.#failures, LONGEST_DELAY_MILLIS)
+      this.#failures += 1
+      this.#notBefore = this.#parts.clock.now() + delay * (0.5 + Math.random() / 2)
+    }
+    this.#host.failed(error, fatal)
+  }
+
+  #wakeAfter(millis: number, urgent: boolean): void {
+    if (this.#timer !== undefined && this.#timer.urgent >= urgent) return
+    this.#timer?.cancel()
+    const wake = (): void => {
+      this.#timer = undefined
+      this.#host.ready()
+    }
+    const timer = this.#parts.clock.setTimer(wake, millis, urgent)
+    this.#timer = { urgent, cancel: () => timer.cancel() }
+  }
+}

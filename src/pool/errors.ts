@@ -1,0 +1,66 @@
+/** Why an acquire failed although the server may be well. */
+import { LifeguardError, type LifeguardErrorOptions } from '../errors.js'
+import type { PoolStats } from './stats.js'
+
+/**
+ * Where the time of an acquire went: `wait` for a connection in use, `connect` for one being opened, `ping` for one
+ * being proved, `reset` for one being cleaned.
+ */
+export type AcquirePhase = 'wait' | 'connect' | 'ping' | 'reset'
+
+/** Somebody who has a connection. */
+export interface Holder {
+  readonly connectionId: number
+  /** Process id of the server's backend: look it up in `pg_stat_activity`. */
+  readonly processId: number
+  readonly heldMillis: number
+  /** Statement that ran last, without its values. */
+  readonly statement: string | undefined
+  /** Where it was acquired; only with `captureStacks`. */
+  readonly stack: string | undefined
+  /** True: the very code that waits holds it (a pool deadlock, if every connection is held like that). */
+  readonly sameContext: boolean
+}
+
+/** What {@link PoolTimeoutError} knows. */
+export interface PoolTimeoutDetails {
+  readonly phase: AcquirePhase
+  readonly waitedMillis: number
+  readonly stats: PoolStats
+  readonly holders: readonly Holder[]
+  readonly eventLoopDelayMillis: number
+}
+
+/**
+ * No connection came within `poolTimeoutMillis`. The message names those who hold the connections; `cause` is the last
+ * failure to connect, if there is one. Safe to retry, though it rarely helps at once.
+ */
+export class PoolTimeoutError extends LifeguardError {
+  readonly phase: AcquirePhase
+  readonly waitedMillis: number
+  /** The pool at that moment. */
+  readonly stats: PoolStats
+  /** The longest holders first, at most five. */
+  readonly holders: readonly Holder[]
+  /** How much too late the timer fired: the event loop was blocked that long. 0 if it was not. */
+  readonly eventLoopDelayMillis: number
+
+  constructor(message: string, details: PoolTimeoutDetails, options?: LifeguardErrorOptions) {
+    super('POOL_TIMEOUT', message, options)
+    this.phase = details.phase
+    this.waitedMillis = details.waitedMillis
+    this.stats = details.stats
+    this.holders = details.holders
+    this.eventLoopDelayMillis = details.eventLoopDelayMillis
+  }
+}
+
+/** `maxWaiting` acquires wait already. Safe to retry later; better shed the load. */
+export class PoolQueueFullError extends LifeguardError {
+  readonly stats: PoolStats
+
+  constructor(message: string, stats: PoolStats, options?: LifeguardErrorOptions) {
+    super('POOL_QUEUE_FULL', message, options)
+    this.stats = stats
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * The queue in front of the slots: first in, first out.
+ *
+ * 1. Every waiter settles exactly once, and leaves the queue in the same moment.
+ * 2. One timer serves all waiters: it is armed for the earliest deadline and only while somebody waits.
+ * 3. Settling resolves a promise: code of the waiter never runs on the stack of whoever settles it.
+ */
+import type { Clock, Timer } from '../internal/clock.js'
+import type { AcquireOptions, Lease } from './pool.js'
+
+/** A timer that fires later than this shows that the event loop was blocked. */
+const LATE_MILLIS = 50
+
+/** One acquire in the queue. */
+export class Waiter {
+  readonly since: number
+  readonly options: AcquireOptions
+  /** When it gives up; Infinity = never, -Infinity = it waits for a connect, but never for somebody's release. */
+  deadline: number
+  /** Where it was called; only with `captureStacks`. */
+  readonly origin: { readonly stack?: string } | undefined
+  previous: Waiter | undefined = undefined
+  next: Waiter | undefined = undefined
+  resolve!: (lease: Lease) => void
+  reject!: (error: Error) => void
+  readonly promise: Promise<Lease> = new Promise((resolve, reject) => {
+    this.resolve = resolve
+    this.reject = reject
+  })
+  /** Listens to the caller's signal while it waits. */
+  onAbort: (() => void) | undefined = undefined
+
+  constructor(
+    since: number,
+    deadline: number,
+    options: AcquireOptions,
+    origin: { readonly stack?: string } | undefined,
+  ) {
+    this.since = since
+    this.deadline = deadline
+    this.options = options
+    this.origin = origin
+  }
+
+  /** True if it may not wait for somebody's release. */
+  get impatient(): boolean {
+    return this.deadline === -Infinity
+  }
+}
+
+/** What the gate asks of the pool. */
+export interface GateHost {
+  /** The waiter has left the queue, because its time is over; `lateMillis` is how long the event loop was blocked. */
+  expired(waiter: Waiter, position: number, lateMillis: number): void
+}
+
+export class Gate {
+  readonly #clock: Clock
+  readonly #host: GateHost
+  #first: Waiter | undefined = undefined
+  #last: Waiter | undefined = undefined
+  #size = 0
+  #timer: Timer | undefined = undefined
+  #timerAt = Infinity
+  #suspendedAt: number | undefined = undefined
+
+  constructor(clock: Clock, host: GateHost) {
+    this.#clock = clock
+    this.#host = host
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  get first(): Waiter | undefined {
+    return this.#first
+  }
+
+  get suspended(): boolean {
+    return this.#suspendedAt !== undefined
+  }
+
+  /** True if an acquire may be served at once: nobody is before it. */
+  get open(): boolean {
+    return this.#first === undefined && this.#suspendedAt === undefined
+  }
+
+  join(waiter: Waiter): void {
+    waiter.previous = this.#last
+    if (this.#last === undefined) this.#first = waiter
+    else this.#last.next = waiter
+    this.#last = waiter
+    this.#size += 1
+    this.#arm(waiter.deadline)
+  }
+
+  /** Takes a waiter out of the queue; whoever calls this settles it. */
+  leave(waiter: Waiter): void {
+    if (waiter.previous === undefined) this.#first = waiter.next
+    else waiter.previous.next = waiter.next
+    if (waiter.next === undefined) this.#last = waiter.previous
+    else waiter.next.previous = waiter.previous
+    waiter.previous = waiter.next = undefined
+    this.#size -= 1
+    if (this.#size === 0) this.#disarm()
+    if (waiter.onAbort !== undefined) waiter.options.signal?.removeEventListener('abort', waiter.onAbort)
+  }
+
+  /** Takes out and rejects those that `chosen` picks. Returns how many. */
+  rejectIf(chosen: (waiter: Waiter, position: number) => boolean, error: (waiter: Waiter) => Error): number {
+    let position = 0
+    let rejected = 0
+    for (let waiter = this.#first; waiter !== undefined;) {
+      const { next } = waiter
+      if (chosen(waiter, position)) {
+        this.leave(waiter)
+        waiter.reject(error(waiter))
+        rejected += 1
+      } else {
+        position += 1
+      }
+      waiter = next
+    }
+    return rejected
+  }
+
+  /** Stops every waiter's time. */
+  suspend(): void {
+    if (this.#suspendedAt !== undefined) return
+    this.#suspendedAt = this.#clock.now()
+    this.#disarm()
+  }
+
+  /** Lets the time run again. */
+  resume(): void {
+    if (this.#suspendedAt === undefined) return
+    const now = this.#clock.now()
+    for (let waiter = this.#first; waiter !== undefined; waiter = waiter.next) {
+      waiter.deadline += now - Math.max(this.#suspendedAt, waiter.since)
+    }
+    this.#suspendedAt = undefined
+    this.#rearm()
+  }
+
+  #arm(deadline: number): void {
+    if (deadline >= this.#timerAt || deadline === -Infinity || this.#suspendedAt !== undefined) return
+    this.#timer?.cancel()
+    this.#timerAt = deadline
+    this.#timer = this.#clock.setTimer(() => this.#onTimer(), Math.max(0, deadline - this.#clock.now()))
+  }
+
+  #disarm(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#timerAt = Infinity
+  }
+
+  #rearm(): void {
+    this.#disarm()
+    for (let waiter = this.#first; waiter !== undefined; waiter = waiter.next) this.#arm(waiter.deadline)
+  }
+
+  #onTimer(): void {
+    const lateMillis = this.#clock.now() - this.#timerAt
+    if (lateMillis < LATE_MILLIS) return this.#expire(0)
+    // The loop was blocked: a connection may have come back meanwhile, only nobody has read the socket yet.
+    this.#timer = this.#clock.setTimer(() => this.#expire(lateMillis), 0)
+  }
+
+  #expire(lateMillis: number): void {
+    const now = this.#clock.now()
+    const expired: [waiter: Waiter, position: number][] = []
+    let position = 0
+    for (let waiter = this.#first; waiter !== undefined; waiter = waiter.next) {
+      if (waiter.deadline !== -Infinity && waiter.deadline <= now) expired.push([waiter, position])
+      position += 1
+    }
+    for (const [waiter] of expired) this.leave(waiter)
+    this.#rearm()
+    // Last, because the host tells listeners, who may do anything to the queue.
+    for (const [waiter, at] of expired) this.#host.expired(waiter, at, lateMillis)
+  }
+}

@@ -1,0 +1,21 @@
+/** A pool that keeps nothing. */
+import { IllegalStateError } from '../errors.js'
+import { limitsOf } from './limits.js'
+import { QueuePool, type PoolParts } from './queue-pool.js'
+
+const UNLIMITED = { poolSize: 0, maxOverflow: -1 }
+
+/**
+ * Opens a connection for each lease and closes it on release: for serverless functions, and where something else (a
+ * PgBouncer) does the pooling. Everything else is as in QueuePool: deadlines, retries, leaks, events, statistics.
+ */
+export class NullPool extends QueuePool {
+  constructor(parts: PoolParts) {
+    super(parts, { ...limitsOf(UNLIMITED), keep: 0 })
+  }
+
+  /** @throws IllegalStateError always: there is no size to change. */
+  override resize(): never {
+    throw new IllegalStateError('A NullPool has no size: every lease opens a connection of its own')
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * The slots of a pool, kept by generic-pool: how many there are and in which order idle ones are lent. Only this file
+ * knows generic-pool.
+ *
+ * 1. A slot is made empty, at once and without fail; no socket is generic-pool's business. So neither its retries nor its
+ *    validation, its queue, `drain` or `clear` are ever in use.
+ * 2. A slot counts from before its connection is opened until after its socket is closed.
+ */
+import genericPool from 'generic-pool'
+import { ConnectionRecord } from './record.js'
+
+/**
+ * The promise that generic-pool is given (its `Promise` option): it is settled when it is made and calls back at once.
+ * Slots are data, so there is nothing to wait for, and taking one leaves no gap in which somebody else could take it.
+ */
+class Immediate<Value> {
+  constructor(executor: (resolve: (value: Value) => void, reject: (reason: unknown) => void) => void) {
+    executor(
+      (value) => (this.value = value),
+      () => undefined,
+    )
+  }
+
+  value: Value | undefined = undefined
+
+  static resolve<Value>(value: Value | Immediate<Value>): Immediate<Value> {
+    return value instanceof Immediate ? value : new Immediate((resolve) => resolve(value))
+  }
+
+  then<Next>(onResolved: (value: Value) => Next | Immediate<Next>): Immediate<Next> {
+    return Immediate.resolve(onResolved(this.value as Value))
+  }
+
+  catch(): this {
+    return this
+  }
+}
+
+export class Slots {
+  readonly #lifo: boolean
+  readonly #pool: genericPool.Pool<ConnectionRecord>
+  readonly #all = new Set<ConnectionRecord>()
+  /**
+   * The idle slot that is next, kept on loan: a pool that is not exhausted lends the same slot over and over, and this
+   * way generic-pool's bookkeeping is spared. It never changes the order.
+   */
+  #next: ConnectionRecord | undefined = undefined
+
+  constructor(lifo: boolean) {
+    this.#lifo = lifo
+    const factory = {
+      create: () => Immediate.resolve(new ConnectionRecord()),
+      destroy: () => Immediate.resolve(undefined),
+    }
+    const options = { max: Number.MAX_SAFE_INTEGER, fifo: !lifo, Promise: Immediate }
+    this.#pool = genericPool.createPool(factory as unknown as genericPool.Factory<ConnectionRecord>, options)
+  }
+
+  get size(): number {
+    return this.#pool.size
+  }
+
+  get idle(): number {
+    return this.#pool.available + (this.#next === undefined ? 0 : 1)
+  }
+
+  /** Every slot, in the order of creation. */
+  all(): IterableIterator<ConnectionRecord> {
+    return this.#all.values()
+  }
+
+  /** A new slot, whose connection is to be opened. */
+  create(): ConnectionRecord {
+    // generic-pool lends idle slots before it makes one.
+    const idle: ConnectionRecord[] = []
+    while (this.#pool.available > 0) idle.push(this.#lend())
+    const record = this.#lend()
+    this.#restore(idle)
+    this.#all.add(record)
+    return record
+  }
+
+  /** The idle slot that is next in order; undefined if none is idle. */
+  take(): ConnectionRecord | undefined {
+    const next = this.#next
+    if (next !== undefined) {
+      this.#next = undefined
+      return next
+    }
+    return this.#pool.available > 0 ? this.#lend() : undefined
+  }
+
+  /** Makes a slot idle. */
+  put(record: ConnectionRecord): void {
+    record.state = 'idle'
+    if (this.#lifo) {
+      if (this.#next !== undefined) void this.#pool.release(this.#next)
+      this.#next = record
+    } else if (this.#next === undefined && this.#pool.available === 0) {
+      this.#next = record
+    } else {
+      void this.#pool.release(record)
+    }
+  }
+
+  /** Takes out the idle slots that `wanted` chooses, asking for the coldest first; the others keep their order. */
+  takeIf(wanted: (record: ConnectionRecord) => boolean): ConnectionRecord[] {
+    const inOrder: ConnectionRecord[] = []
+    for (let record = this.take(); record !== undefined; record = this.take()) inOrder.push(record)
+    const coldestFirst = this.#lifo ? inOrder.reverse() : inOrder
+    const taken: ConnectionRecord[] = []
+    // Both orders want the coldest back first.
+    for (const record of coldestFirst) {
+      if (wanted(record)) taken.push(record)
+      else this.put(record)
+    }
+    return taken
+  }
+
+  /** Ends a slot; its socket is closed. */
+  remove(record: ConnectionRecord): void {
+    this.#all.delete(record)
+    void this.#pool.destroy(record)
+  }
+
+  #lend(): ConnectionRecord {
+    const lent = this.#pool.acquire() as unknown as Immediate<ConnectionRecord>
+    return lent.value as ConnectionRecord
+  }
+
+  #restore(inOrder: ConnectionRecord[]): void {
+    for (const record of this.#lifo ? inOrder.reverse() : inOrder) void this.#pool.release(record)
+  }
+}
