@@ -80,7 +80,7 @@ test.each(['reset', 'end'] as const)('new and old connections can be cut (%s)', 
   const cut = proxy.cut(style)
   expect(String(await lost)).toMatch(style === 'reset' ? /ECONNRESET/ : /terminated unexpectedly/)
   await cut
-  expect(proxy.openConnections).toBe(0)
+  await waitUntil(() => proxy.openConnections === 0)
 
   proxy.cutNew(style)
   await expect(connect()).rejects.toThrow(style === 'reset' ? /ECONNRESET|EPIPE/ : /terminated unexpectedly/)
