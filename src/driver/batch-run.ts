@@ -139,7 +139,9 @@ export class BatchRun implements WireReader {
       case COPY_IN:
       case COPY_OUT:
         // The server now speaks COPY, which a batch cannot: only a new connection gets out of it.
-        this.#context.wire.stream.destroy(new Error('COPY was run as a plain statement; the connection was closed'))
+        this.#context.wire.stream.destroy(
+          new Error('COPY was run as a plain statement; the connection was closed'),
+        )
         return true
       default:
         return false
@@ -249,7 +251,9 @@ export class BatchRun implements WireReader {
   #settleRest(error: Error | undefined): void {
     // Without steps, the batch was refused before it was written.
     const statements =
-      this.#steps.length === 0 ? this.#batch.statements : this.#steps.slice(this.#current).map((step) => step.statement)
+      this.#steps.length === 0
+        ? this.#batch.statements
+        : this.#steps.slice(this.#current).map((step) => step.statement)
     this.#current = this.#steps.length
     for (const statement of statements) {
       statement.onError(error ?? new StatementSkipped('An earlier statement of the same batch failed'))

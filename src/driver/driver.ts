@@ -148,5 +148,8 @@ export interface Driver {
    * Opens a connection and waits until it is ready.
    * @throws ConnectError with `fatal` set; no socket stays open after a failure, a timeout or an abort.
    */
-  connect(options: { readonly timeoutMillis: number; readonly signal?: AbortSignal | undefined }): Promise<DriverConnection>
+  connect(options: {
+    readonly timeoutMillis: number
+    readonly signal?: AbortSignal | undefined
+  }): Promise<DriverConnection>
 }

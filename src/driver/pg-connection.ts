@@ -234,16 +234,14 @@ export class PgConnection implements DriverConnection {
       const timer = this.#clock.setTimer(() => {
         this.destroy(new Error(`No answer to the ${what} within ${timeoutMillis} ms`))
       }, timeoutMillis)
-      const statements = texts.map(
-        (text): BatchStatement => ({
-          text,
-          prepare: false,
-          onResult: () => undefined,
-          onError: (error) => {
-            failure ??= error
-          },
-        }),
-      )
+      const statements = texts.map((text): BatchStatement => ({
+        text,
+        prepare: false,
+        onResult: () => undefined,
+        onError: (error) => {
+          failure ??= error
+        },
+      }))
       const onEnd = (): void => {
         timer.cancel()
         if (failure === undefined) resolve()

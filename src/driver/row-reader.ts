@@ -63,7 +63,12 @@ function objectReader(fields: readonly FieldDescription[], parsers: readonly Typ
   const template: Record<string, unknown> = {}
   // defineProperty, because a column may be called __proto__.
   for (const name of names) {
-    Object.defineProperty(template, name, { value: null, writable: true, enumerable: true, configurable: true })
+    Object.defineProperty(template, name, {
+      value: null,
+      writable: true,
+      enumerable: true,
+      configurable: true,
+    })
   }
   return (buffer, start) => {
     // A copy of one template gives all rows one hidden class.

@@ -1,0 +1,50 @@
+/** Prepares the packet that begins a transaction, and learns from it what COMMIT's answer can still bring. */
+import type { DriverConnection } from '../driver/driver.js'
+import {
+  beginStatements,
+  type BeginPlan,
+  type BeginStatement,
+  type TransactionOptions,
+} from './transaction-options.js'
+
+/** How transactions begin with certain options. */
+export interface Beginning {
+  readonly plan: BeginPlan
+  /**
+   * True if the answer to COMMIT cannot bring news: a read-only transaction that is not serializable. Asked after a
+   * transaction has begun on the connection.
+   */
+  commitIsFormality(connection: DriverConnection): boolean
+}
+
+/** Makes the beginnings of one engine. */
+export function createBeginnings(): (options: TransactionOptions) => Beginning {
+  // The level a connection starts with unless told otherwise; the server does not report it by itself.
+  const defaultLevels = new WeakMap<DriverConnection, string>()
+
+  return (options) => {
+    const statements = beginStatements(options)
+    const { readOnly = false, isolationLevel } = options
+    const asks = readOnly && isolationLevel === undefined
+    return {
+      plan: (connection) => {
+        if (!asks || defaultLevels.has(connection)) return statements
+        // Asked once for each connection, in the same packet.
+        const ask: BeginStatement = {
+          text: 'show transaction_isolation',
+          values: [],
+          onRows: (rows) => {
+            const [row] = rows as { transaction_isolation?: string }[]
+            if (row?.transaction_isolation !== undefined)
+              defaultLevels.set(connection, row.transaction_isolation)
+          },
+        }
+        return [...statements, ask]
+      },
+      commitIsFormality(connection) {
+        const level = isolationLevel ?? defaultLevels.get(connection) ?? 'serializable'
+        return readOnly && level.toLowerCase() !== 'serializable'
+      },
+    }
+  }
+}

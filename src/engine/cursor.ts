@@ -1,0 +1,59 @@
+/** A cursor on the server: the rows of a statement, page by page, between other statements of the same transaction. */
+import { IllegalStateError, InvalidOptionError } from '../errors.js'
+import type { RowSource } from '../result/result-stream.js'
+import { compileStatement } from '../sql.js'
+import type { Conversation } from './conversation.js'
+import { checked, encoded, type StatementOptions, type StatementRunner } from './statement-runner.js'
+
+/** Options of a streamed statement. */
+export interface StreamOptions extends StatementOptions {
+  /** Rows that one round trip brings, and the most that are in memory. Default 500; at least 1. */
+  readonly batchSize?: number | undefined
+}
+
+const DEFAULT_BATCH_SIZE = 500
+
+/** Opens the cursor at the first page. Not in autocommit mode: a cursor lives no longer than its transaction. */
+export function openCursor<Row>(
+  conversation: Conversation,
+  runner: StatementRunner,
+  statement: unknown,
+  values: readonly unknown[] | undefined,
+  options: StreamOptions,
+): RowSource<Row> {
+  const batchSize = options.batchSize ?? DEFAULT_BATCH_SIZE
+  if (!Number.isInteger(batchSize) || batchSize < 1) {
+    throw new InvalidOptionError(
+      'batchSize',
+      `batchSize must be a positive integer, not ${String(batchSize)}`,
+    )
+  }
+  const compiled = encoded(checked(compileStatement(statement, values)))
+  const portal = conversation.nextPortal()
+  let state: 'new' | 'open' | 'done' = 'new'
+  return {
+    async next(): Promise<readonly Row[]> {
+      if (state === 'done') return []
+      if (conversation.autocommit && !conversation.state.inTransaction) {
+        throw new IllegalStateError(
+          'stream() needs a transaction, which autocommit mode does not open: use begin()',
+        )
+      }
+      const page =
+        state === 'new'
+          ? { ...compiled, portal, maxRows: batchSize }
+          : { text: '', portal, maxRows: batchSize, rowMode: compiled.rowMode }
+      state = 'open'
+      const result = await runner.send(page, options)
+      if (!result.suspended) state = 'done'
+      return result.rows as readonly Row[]
+    },
+    close(): void {
+      // The end of the transaction closes it in any case; nobody waits for the answer.
+      if (state === 'open' && conversation.state.name === 'active') {
+        conversation.defer({ text: '', portal, closePortal: true })
+      }
+      state = 'done'
+    },
+  }
+}

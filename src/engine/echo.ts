@@ -1,0 +1,91 @@
+/** Echo: every statement as it was sent, for people. */
+import type { DriverConnection, StatementResult } from '../driver/driver.js'
+import type { ConversationObserver } from './conversation.js'
+import type { Operation } from './operation.js'
+
+/** A logger of pino's shape: `info` for statements, `debug` for rows, `error` for failures. */
+export interface Logger {
+  info(fields: object, message: string): void
+  debug(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** `true`: statements on standard output. `'debug'`: their rows as well. A logger: to that, rows at its debug level. */
+export type Echo = boolean | 'debug' | Logger
+
+// As SQLAlchemy does, so that a bulk statement does not flood the log.
+const MOST_VALUES = 100
+const LONGEST_VALUE = 300
+
+/** The observer that echoes; undefined if there is nothing to echo. */
+export function createEcho(
+  echo: Echo,
+  name: string,
+  hideParameters: boolean,
+): ConversationObserver | undefined {
+  if (echo === false) return undefined
+  const logger = typeof echo === 'object' ? echo : standardOutput(name, echo === 'debug')
+  const describe = (operation: Operation): string => {
+    const values = operation.values ?? []
+    const shown =
+      values.length === 0 ? '' : ` -- ${hideParameters ? '(parameters hidden)' : showValues(values)}`
+    return `${operation.text === '' ? '(next page)' : operation.text}${shown}`
+  }
+  return {
+    began: (connection) => logger.info({ connectionId: connection.id }, 'BEGIN (implicit)'),
+    answered(operation, connection, result, durationMillis) {
+      // BEGIN itself was announced when it was sent.
+      if (operation.kind === 'step' && operation.text.startsWith('BEGIN')) return
+      const fields = { connectionId: connection.id, durationMillis, rowCount: result.rowCount }
+      logger.info(fields, describe(operation))
+      if (!hideParameters && result.rows.length > 0)
+        logger.debug({ connectionId: connection.id }, showRows(result))
+    },
+    refused(operation, connection: DriverConnection | undefined, error, durationMillis) {
+      logger.error(
+        { connectionId: connection?.id, durationMillis },
+        `${describe(operation)} -- failed: ${error.message}`,
+      )
+    },
+  }
+}
+
+function standardOutput(name: string, debug: boolean): Logger {
+  const write = (fields: object, message: string): void => {
+    const { connectionId, durationMillis, rowCount } = fields as {
+      connectionId?: number
+      durationMillis?: number
+      rowCount?: number | null
+    }
+    const figures = [
+      rowCount === undefined || rowCount === null ? undefined : `${rowCount} rows`,
+      durationMillis === undefined ? undefined : `${durationMillis.toFixed(1)} ms`,
+    ].filter((figure) => figure !== undefined)
+    const suffix = figures.length === 0 ? '' : ` (${figures.join(', ')})`
+    process.stdout.write(`${name} [${connectionId ?? '-'}] ${message}${suffix}\n`)
+  }
+  return { info: write, debug: debug ? write : () => undefined, error: write }
+}
+
+function showRows(result: StatementResult): string {
+  const shown = result.rows.slice(0, MOST_VALUES).map((row) => shorten(JSON.stringify(row, bigintAsText)))
+  const more = result.rows.length - shown.length
+  return `rows: ${shown.join(' ')}${more > 0 ? ` and ${more} more` : ''}`
+}
+
+function showValues(values: readonly (string | Buffer | null)[]): string {
+  const shown = values.slice(0, MOST_VALUES).map((value) => {
+    if (value === null) return 'null'
+    return typeof value === 'string' ? shorten(JSON.stringify(value)) : `<${value.length} bytes>`
+  })
+  const more = values.length - shown.length
+  return `[${shown.join(', ')}${more > 0 ? `, and ${more} more` : ''}]`
+}
+
+function shorten(text: string): string {
+  return text.length <= LONGEST_VALUE ? text : `${text.slice(0, LONGEST_VALUE)}...`
+}
+
+function bigintAsText(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? String(value) : value
+}

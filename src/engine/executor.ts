@@ -1,0 +1,142 @@
+/** What a connection and a session have in common: they run statements. */
+import type { Readable, Writable } from 'node:stream'
+
+import type { Result } from '../result/result.js'
+import { ResultStream } from '../result/result-stream.js'
+import type { CompiledQueryLike, DrizzleLike, KyselyLike, SqlFragment, StatementConfig } from '../sql.js'
+import type { Conversation } from './conversation.js'
+import { copyFrom, copyTo } from './copy.js'
+import { openCursor, type StreamOptions } from './cursor.js'
+import type { Savepoint, SavepointScopes } from './savepoint-scopes.js'
+import type { StatementOptions, StatementRunner } from './statement-runner.js'
+
+/** A statement whose row type is not known from its own type. */
+export type UntypedStatement = string | StatementConfig | CompiledQueryLike
+
+/** The parts that an {@link Executor} works with. */
+export interface ExecutorParts {
+  readonly conversation: Conversation
+  readonly scopes: SavepointScopes
+  readonly runner: StatementRunner
+}
+
+type Values = readonly unknown[]
+
+export abstract class Executor {
+  readonly #parts: ExecutorParts
+
+  constructor(parts: ExecutorParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Runs a statement and buffers its rows. The first statement begins the transaction, in the same packet; statements
+   * issued in the same tick (`Promise.all`) travel together, in order.
+   *
+   * @param statement SQL text, `{ text, values }`, `` sql`...` ``, or a Kysely or Drizzle query.
+   * @param values One for each placeholder; where the statement brings none.
+   * @throws DatabaseError (by SQLSTATE), ConnectionLostError, PoolTimeoutError, ConnectError, TransactionAbortedError
+   *   after an earlier failure, InvalidStatementError, AbortedError. `isRetryable` tells whether a retry of the whole
+   *   transaction is safe.
+   * @example
+   * const result = await session.execute<{ title: string }>('select title from songs where id = $1', [id])
+   * const song = result.oneOrNone()
+   */
+  execute<Row>(statement: SqlFragment<Row>, options?: StatementOptions): Promise<Result<Row>>
+  execute<Row>(statement: KyselyLike<Row>, options?: StatementOptions): Promise<Result<Row>>
+  execute<Row>(statement: DrizzleLike<Row>, options?: StatementOptions): Promise<Result<Row>>
+  execute<Row = Record<string, unknown>>(
+    statement: UntypedStatement,
+    values?: Values | StatementOptions,
+    options?: StatementOptions,
+  ): Promise<Result<Row>>
+  execute(statement: unknown, values?: unknown, options?: StatementOptions): Promise<Result<never>> {
+    return this.#parts.runner.execute(statement, values, options, (result) => result)
+  }
+
+  /** First column of the first row, or null. Throws as `execute` does. */
+  scalar<Value = unknown>(
+    statement: UntypedStatement | SqlFragment<unknown>,
+    values?: Values | StatementOptions,
+    options?: StatementOptions,
+  ): Promise<Value | null> {
+    return this.#parts.runner.execute(statement, values, options, (result) => result.scalar<Value>())
+  }
+
+  /** First column of every row. Throws as `execute` does. */
+  scalars<Value = unknown>(
+    statement: UntypedStatement | SqlFragment<unknown>,
+    values?: Values | StatementOptions,
+    options?: StatementOptions,
+  ): Promise<Value[]> {
+    return this.#parts.runner.execute(statement, values, options, (result) => result.scalars<Value>())
+  }
+
+  /**
+   * Runs a statement on a server-side cursor and reads its rows as they are wanted, `batchSize` at a time. Other
+   * statements may run in between; the cursor lives no longer than the transaction.
+   *
+   * @throws as `execute`, when the first page is read. IllegalStateError in autocommit mode.
+   */
+  stream<Row>(statement: SqlFragment<Row>, options?: StreamOptions): ResultStream<Row>
+  stream<Row>(statement: KyselyLike<Row>, options?: StreamOptions): ResultStream<Row>
+  stream<Row>(statement: DrizzleLike<Row>, options?: StreamOptions): ResultStream<Row>
+  stream<Row = Record<string, unknown>>(
+    statement: UntypedStatement,
+    values?: Values | StreamOptions,
+    options?: StreamOptions,
+  ): ResultStream<Row>
+  stream(statement: unknown, second?: unknown, third?: StreamOptions): ResultStream<never> {
+    const { conversation, runner } = this.#parts
+    const values = Array.isArray(second) ? (second as Values) : undefined
+    const options = third ?? (values === undefined ? (second as StreamOptions | undefined) : undefined) ?? {}
+    return new ResultStream<never>(openCursor(conversation, runner, statement, values, options))
+  }
+
+  /**
+   * Runs a script: several statements in one text, without values (the simple query protocol). For migrations and
+   * tests; inside the transaction, like any other statement.
+   */
+  async executeScript(text: string): Promise<void> {
+    await this.#parts.runner.exclusive(text, (connection) => connection.script(text))
+  }
+
+  /**
+   * Starts `COPY ... FROM STDIN` and gives the stream to write to. Later statements wait until it has ended.
+   * Needs the package `pg-copy-streams`.
+   * @example
+   * await pipeline(createReadStream('songs.csv'), await session.copyFrom('copy songs from stdin csv'))
+   */
+  copyFrom(statement: string): Promise<Writable> {
+    return copyFrom(this.#parts.runner, statement)
+  }
+
+  /** Starts `COPY ... TO STDOUT` and gives the stream to read from. Needs the package `pg-copy-streams`. */
+  copyTo(statement: string): Promise<Readable> {
+    return copyTo(this.#parts.runner, statement)
+  }
+
+  /**
+   * A savepoint. With a callback: released when it returns, rolled back when it throws (which then is thrown on; the
+   * transaction itself goes on). Without: ended by `commit()`, `rollback()`, or by `await using`, which rolls back
+   * what was not committed.
+   *
+   * SAVEPOINT and RELEASE travel with other statements and cost no round trip. Blocks started side by side run one
+   * after the other.
+   *
+   * @throws UnawaitedStatementError, TransactionAbortedError if a failure inside was not passed on.
+   * @example
+   * await session.beginNested(() => session.execute('insert into tags values ($1)', [tag])).catch(ignoreDuplicate)
+   */
+  beginNested(): Promise<Savepoint>
+  beginNested<Value>(work: () => Value | Promise<Value>): Promise<Value>
+  beginNested<Value>(work?: () => Value | Promise<Value>): Promise<Savepoint | Value> {
+    const { scopes } = this.#parts
+    return work === undefined ? scopes.open() : scopes.run(work)
+  }
+
+  /** True from the first statement of a transaction until it has ended, also when it has failed meanwhile. */
+  get inTransaction(): boolean {
+    return this.#parts.conversation.state.inTransaction
+  }
+}

@@ -1,0 +1,113 @@
+/** LISTEN on a connection of its own, which is made anew after a loss. */
+import { isDisconnect } from '../database-errors.js'
+import type { Driver, DriverConnection } from '../driver/driver.js'
+import { ConnectError } from '../errors.js'
+import type { Clock } from '../internal/clock.js'
+import { quoteIdentifier } from '../sql.js'
+
+/** One NOTIFY. */
+export interface Notification {
+  readonly channel: string
+  /** Empty if NOTIFY had none. */
+  readonly payload: string
+  /** Process id of the backend that sent it. */
+  readonly processId: number
+}
+
+/** Options of `engine.listen`. */
+export interface ListenOptions {
+  /** Ends the iteration. */
+  readonly signal?: AbortSignal | undefined
+  /**
+   * Called whenever LISTEN is in force: at first, and again after each loss. What was notified in between is lost, so
+   * read the state anew here.
+   */
+  readonly onConnect?: (() => void) | undefined
+}
+
+/** What listening needs. */
+export interface ListenParts {
+  readonly driver: Driver
+  readonly clock: Clock
+  readonly connectTimeoutMillis: number
+  readonly channel: string
+  /** Fires when the engine is disposed. */
+  readonly ending: AbortSignal
+  readonly signal: AbortSignal | undefined
+  readonly onConnect: (() => void) | undefined
+}
+
+const FIRST_PAUSE_MILLIS = 100
+const LONGEST_PAUSE_MILLIS = 10_000
+const CLOSE_MILLIS = 1_000
+
+/**
+ * Yields notifications until the signal fires or the engine ends.
+ * @throws ConnectError if the connect fails for a reason that will not pass; InvalidStatementError for a bad name.
+ */
+export async function* listen(parts: ListenParts): AsyncGenerator<Notification, void, undefined> {
+  const statement = `LISTEN ${quoteIdentifier(parts.channel)}`
+  const stop = parts.signal === undefined ? parts.ending : AbortSignal.any([parts.ending, parts.signal])
+  const inbox: Notification[] = []
+  let wake: () => void = () => undefined
+  const onStop = (): void => wake()
+  stop.addEventListener('abort', onStop)
+  let connection: DriverConnection | undefined
+  try {
+    while (!stop.aborted) {
+      if (connection === undefined || connection.lost !== undefined) {
+        connection = await subscribe(parts, statement, stop)
+        if (connection === undefined) return
+        connection.onNotification = (message) => {
+          inbox.push(message)
+          wake()
+        }
+        connection.onLost = () => wake()
+        parts.onConnect?.()
+      }
+      yield* inbox.splice(0)
+      const { lost } = connection
+      if (stop.aborted || lost !== undefined || inbox.length > 0) continue
+      await new Promise<void>((resolve) => (wake = resolve))
+    }
+  } finally {
+    stop.removeEventListener('abort', onStop)
+    await connection?.close(CLOSE_MILLIS)
+  }
+}
+
+/** Connects and listens, with growing pauses while the server is away; undefined when it is to stop. */
+async function subscribe(
+  { driver, clock, connectTimeoutMillis: timeoutMillis }: ListenParts,
+  statement: string,
+  stop: AbortSignal,
+): Promise<DriverConnection | undefined> {
+  let pauseMillis = FIRST_PAUSE_MILLIS
+  while (!stop.aborted) {
+    let connection: DriverConnection | undefined
+    try {
+      connection = await driver.connect({ timeoutMillis, signal: stop })
+      await connection.script(statement)
+      return connection
+    } catch (error) {
+      connection?.destroy()
+      if (stop.aborted) return undefined
+      if (error instanceof ConnectError ? error.fatal : !isDisconnect(error)) throw error
+      await pause(clock, pauseMillis * (0.5 + Math.random() / 2), stop)
+      pauseMillis = Math.min(pauseMillis * 2, LONGEST_PAUSE_MILLIS)
+    }
+  }
+  return undefined
+}
+
+function pause(clock: Clock, millis: number, stop: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      timer.cancel()
+      stop.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = clock.setTimer(end, millis)
+    stop.addEventListener('abort', end)
+  })
+}

@@ -1,0 +1,100 @@
+/** One thing that a session asks of its connection: a statement, or a step of its transaction. */
+import type { BatchStatement, DriverConnection, RowMode, StatementResult } from '../driver/driver.js'
+import type { EncodedValue } from '../driver/values.js'
+
+/**
+ * - `statement`: what the user runs.
+ * - `step`: put in front of a statement (BEGIN, SAVEPOINT, RELEASE); the statement stands or falls with it.
+ * - `commit`, `rollback`: end the transaction.
+ * - `rollbackTo`: undoes a savepoint, and with it a failure that happened inside.
+ * - `exclusive`: takes the whole connection for a while (a script, COPY).
+ */
+export type OperationKind = 'statement' | 'step' | 'commit' | 'rollback' | 'rollbackTo' | 'exclusive'
+
+/** What is sent for an operation. */
+export interface OperationStatement {
+  readonly text: string
+  readonly values?: readonly EncodedValue[] | undefined
+  readonly rowMode?: RowMode | undefined
+  readonly prepare?: boolean | undefined
+  readonly portal?: string | undefined
+  readonly maxRows?: number | undefined
+  readonly closePortal?: boolean | undefined
+}
+
+/** Whoever has to know how an operation ended before the one who asked for it does. */
+export interface OperationOwner {
+  answered(operation: Operation, result: StatementResult): void
+  refused(operation: Operation, error: Error): void
+}
+
+export class Operation implements BatchStatement {
+  readonly kind: OperationKind
+  readonly text: string
+  readonly values: readonly EncodedValue[] | undefined
+  readonly rowMode: RowMode | undefined
+  readonly prepare: boolean | undefined
+  readonly portal: string | undefined
+  readonly maxRows: number | undefined
+  readonly closePortal: boolean | undefined
+  /** Set for the BEGIN that proves an idle connection. */
+  flushAfter: boolean | undefined
+  /** True: it may have to be cancelled, so nothing of the user's shares its batch. */
+  cancellable = false
+  /** Why it was called off; its answer does not matter any more. */
+  calledOff: Error | undefined
+  /** When it was sent, on the conversation's clock. */
+  sentAt = 0
+  settled = false
+  succeeded = false
+  /** For `exclusive`: what to do with the connection. */
+  readonly work: ((connection: DriverConnection) => Promise<unknown>) | undefined
+
+  readonly #owner: OperationOwner
+  readonly promise: Promise<StatementResult>
+  #resolve!: (result: StatementResult) => void
+  #reject!: (error: unknown) => void
+
+  constructor(
+    owner: OperationOwner,
+    kind: OperationKind,
+    statement: OperationStatement,
+    work?: (connection: DriverConnection) => Promise<unknown>,
+  ) {
+    this.#owner = owner
+    this.kind = kind
+    this.text = statement.text
+    this.values = statement.values
+    this.rowMode = statement.rowMode
+    this.prepare = statement.prepare
+    this.portal = statement.portal
+    this.maxRows = statement.maxRows
+    this.closePortal = statement.closePortal
+    this.work = work
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+  }
+
+  onResult(result: StatementResult): void {
+    this.#owner.answered(this, result)
+  }
+
+  onError(error: Error): void {
+    this.#owner.refused(this, error)
+  }
+
+  succeed(result: StatementResult): void {
+    if (this.settled) return
+    this.settled = true
+    this.succeeded = true
+    this.#resolve(result)
+  }
+
+  fail(error: unknown): void {
+    if (this.settled) return
+    this.settled = true
+    this.#reject(error)
+  }
+}

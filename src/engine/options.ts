@@ -1,0 +1,129 @@
+/** The options of an engine: the pool's, the connection's, those of its transactions, and a few of its own. */
+import type { TypeParsers } from '../driver/driver.js'
+import type { ConnectOptions } from '../driver/connect-options.js'
+import { InvalidOptionError } from '../errors.js'
+import {
+  checkBoolean,
+  checkInteger,
+  checkObject,
+  checkString,
+  refuseUnknownKeys,
+} from '../internal/validate.js'
+import {
+  POOL_OPTION_NAMES,
+  resolvePoolOptions,
+  type PoolOptions,
+  type ResolvedPoolOptions,
+} from '../pool/options.js'
+import type { Echo } from './echo.js'
+import {
+  checkTransactionOptions,
+  TRANSACTION_OPTION_NAMES,
+  type TransactionOptions,
+} from './transaction-options.js'
+
+/**
+ * What `createEngine` takes. Where to connect comes from `url`, or from `host`, `port`, `user`, `password` and
+ * `database`, or from the PG* environment; see `docs/connecting.md`. The pool's options are explained in
+ * `docs/pool.md`.
+ */
+export interface EngineOptions extends ConnectOptions, PoolOptions, TransactionOptions {
+  /** Name in errors, events and metrics. Default: the target, `user@host:port/database`. */
+  readonly name?: string | undefined
+  /** Print statements: `true`, `'debug'` (their rows as well), or a logger of pino's shape. Default false. */
+  readonly echo?: Echo | undefined
+  /** Keep parameter values out of echo and errors, also those that PostgreSQL quotes. Default false. */
+  readonly hideParameters?: boolean | undefined
+  /**
+   * Prepared statements kept per connection, least recently used first out. Default 256; 0 = none, for poolers that
+   * cannot keep them (PgBouncer before 1.21, or with `max_prepared_statements = 0`).
+   */
+  readonly statementCacheSize?: number | undefined
+  /** How results are parsed: an object like `pg.types`. Default: `pg.types`. */
+  readonly types?: TypeParsers | undefined
+}
+
+/** All options, complete and checked. */
+export interface ResolvedEngineOptions {
+  readonly name: string | undefined
+  readonly echo: Echo
+  readonly hideParameters: boolean
+  readonly statementCacheSize: number
+  readonly types: TypeParsers | undefined
+  readonly connect: ConnectOptions
+  readonly pool: ResolvedPoolOptions
+  /** What the caller gave for the pool, for a pool that replaces it. */
+  readonly transaction: TransactionOptions
+}
+
+const DEFAULT_STATEMENT_CACHE_SIZE = 256
+
+const CONNECT_OPTION_NAMES = [
+  'url',
+  'host',
+  'port',
+  'user',
+  'password',
+  'database',
+  'connectArgs',
+] as const satisfies readonly (keyof ConnectOptions)[]
+
+const OWN_OPTION_NAMES = ['name', 'echo', 'hideParameters', 'statementCacheSize', 'types'] as const
+
+/** @throws InvalidOptionError naming the option, and the nearest known one for an unknown key. */
+export function resolveEngineOptions(input: EngineOptions): ResolvedEngineOptions {
+  checkObject('engine options', input)
+  refuseUnknownKeys('createEngine', input, [
+    ...CONNECT_OPTION_NAMES,
+    ...POOL_OPTION_NAMES,
+    ...TRANSACTION_OPTION_NAMES,
+    ...OWN_OPTION_NAMES,
+  ])
+  const transaction = pick(input, TRANSACTION_OPTION_NAMES)
+  checkTransactionOptions(transaction)
+  return {
+    name: input.name === undefined ? undefined : checkString('name', input.name),
+    echo: checkEcho(input.echo ?? false),
+    hideParameters: checkBoolean('hideParameters', input.hideParameters ?? false),
+    statementCacheSize: checkInteger(
+      'statementCacheSize',
+      input.statementCacheSize ?? DEFAULT_STATEMENT_CACHE_SIZE,
+      {
+        min: 0,
+      },
+    ),
+    types: checkTypes(input.types),
+    connect: pick(input, CONNECT_OPTION_NAMES),
+    pool: resolvePoolOptions(pick(input, POOL_OPTION_NAMES)),
+    transaction,
+  }
+}
+
+function pick<Options extends object, Name extends keyof Options>(
+  options: Options,
+  names: readonly Name[],
+): Pick<Options, Name> {
+  const picked: Partial<Options> = {}
+  for (const name of names) if (options[name] !== undefined) picked[name] = options[name]
+  return picked as Pick<Options, Name>
+}
+
+/** @throws InvalidOptionError */
+export function checkEcho(echo: unknown): Echo {
+  if (typeof echo === 'boolean' || echo === 'debug') return echo
+  if (typeof echo === 'object' && echo !== null) {
+    const missing = ['info', 'debug', 'error'].find(
+      (name) => typeof (echo as Record<string, unknown>)[name] !== 'function',
+    )
+    if (missing === undefined) return echo as Echo
+    throw new InvalidOptionError('echo', `echo: the logger has no method '${missing}'`)
+  }
+  throw new InvalidOptionError('echo', `echo must be true, false, 'debug' or a logger, not ${typeof echo}`)
+}
+
+function checkTypes(types: unknown): TypeParsers | undefined {
+  if (types === undefined) return undefined
+  if (typeof (types as { getTypeParser?: unknown } | null)?.getTypeParser === 'function')
+    return types as TypeParsers
+  throw new InvalidOptionError('types', 'types must have a method getTypeParser(oid, format), like pg.types')
+}

@@ -1,0 +1,67 @@
+/** Runs something again when that is safe and may help. */
+import { isRetryable } from '../database-errors.js'
+import { AbortedError } from '../errors.js'
+import type { Clock } from '../internal/clock.js'
+import { checkInteger, checkObject, refuseUnknownKeys } from '../internal/validate.js'
+import { InvalidOptionError } from '../errors.js'
+
+/** How often and how soon. */
+export interface RetryOptions {
+  /** Runs in all, the first included; at least 1. */
+  readonly attempts: number
+  /**
+   * Milliseconds to wait before the next run; `attempt` is the one that failed, from 1. Default: full jitter, a random
+   * time up to 25 ms, 50 ms, 100 ms, ... and at most 1000 ms.
+   */
+  readonly backoff?: ((attempt: number) => number) | undefined
+}
+
+const FIRST_MILLIS = 25
+const LONGEST_MILLIS = 1_000
+
+/** @throws InvalidOptionError */
+export function checkRetry(retry: RetryOptions): void {
+  checkObject('retry', retry)
+  refuseUnknownKeys('retry', retry, ['attempts', 'backoff'])
+  checkInteger('retry.attempts', retry.attempts, { min: 1 })
+  if (retry.backoff !== undefined && typeof retry.backoff !== 'function') {
+    throw new InvalidOptionError('retry.backoff', 'retry.backoff must be a function of the attempt')
+  }
+}
+
+/** Runs `work` until it succeeds, fails for good (`isRetryable`), or has used its attempts: then its last error is thrown. */
+export async function runWithRetry<Value>(
+  retry: RetryOptions,
+  clock: Clock,
+  signal: AbortSignal | undefined,
+  work: () => Promise<Value>,
+): Promise<Value> {
+  const { attempts, backoff = fullJitter } = retry
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (attempt >= attempts || signal?.aborted === true || !isRetryable(error)) throw error
+      await pause(clock, backoff(attempt), signal)
+    }
+  }
+}
+
+/** @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ */
+function fullJitter(attempt: number): number {
+  return Math.random() * Math.min(LONGEST_MILLIS, FIRST_MILLIS * 2 ** (attempt - 1))
+}
+
+function pause(clock: Clock, millis: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      timer.cancel()
+      reject(new AbortedError('Aborted while waiting for the next attempt', { cause: signal?.reason }))
+    }
+    const timer = clock.setTimer(() => {
+      signal?.removeEventListener('abort', onAbort)
+      resolve()
+    }, millis)
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}

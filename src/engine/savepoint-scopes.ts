@@ -1,0 +1,217 @@
+/**
+ * The savepoints of one conversation, innermost last.
+ *
+ * 1. SAVEPOINT is sent with the first statement inside, RELEASE with the first packet after: an empty block sends nothing.
+ * 2. Blocks that were started side by side run one after the other, so that undoing one cannot undo another.
+ * 3. A statement belongs to the block whose code issued it, not to the block that happens to be open: one from outside waits
+ *    until the block has ended, one from a block that has ended is refused.
+ */
+import { IllegalStateError, TransactionAbortedError, UnawaitedStatementError } from '../errors.js'
+import { ambientOf, runAmbient } from '../internal/ambient.js'
+import type { Conversation } from './conversation.js'
+import type { Operation } from './operation.js'
+
+/** One savepoint. */
+class Scope {
+  readonly name: string
+  /** The block it stands in; undefined for the transaction itself. */
+  readonly outer: Scope | undefined
+  /** Started by `run(fn)`: only code inside the callback belongs to it. */
+  readonly isBlock: boolean
+  /** The SAVEPOINT, once a statement needed it. */
+  savepoint: Operation | undefined
+  readonly pending: Set<Operation> = new Set()
+  ended = false
+
+  constructor(name: string, outer: Scope | undefined, isBlock: boolean) {
+    this.name = name
+    this.outer = outer
+    this.isBlock = isBlock
+  }
+}
+
+/** What whoever keeps state beside the database (a unit of work) does when a savepoint begins and ends. */
+export interface ScopeHooks {
+  entered?(): Promise<void> | void
+  /** Before RELEASE; may still issue statements. */
+  releasing?(): Promise<void> | void
+  released?(): void
+  rolledBack?(): void
+}
+
+/** A savepoint that is ended by hand or by `await using`. */
+export interface Savepoint extends AsyncDisposable {
+  /** RELEASE SAVEPOINT: what happened since stays, if the transaction does. @throws TransactionAbortedError */
+  commit(): Promise<void>
+  /** ROLLBACK TO SAVEPOINT: undoes what happened since, also a failure. Idempotent. */
+  rollback(): Promise<void>
+}
+
+export class SavepointScopes {
+  readonly #conversation: Conversation
+  readonly #hooks: ScopeHooks
+  readonly #stack: Scope[] = []
+  #waiting: (() => void)[] = []
+
+  constructor(conversation: Conversation, hooks: ScopeHooks = {}) {
+    this.#conversation = conversation
+    this.#hooks = hooks
+  }
+
+  /** True while a savepoint is open. */
+  get active(): boolean {
+    return this.#stack.length > 0
+  }
+
+  /** Waits until a statement of the caller's block may be sent; undefined if it may at once. */
+  turn(): Promise<void> | undefined {
+    if (this.#stack.length === 0 && this.#callerBlock() === undefined) return undefined
+    return this.#innermostBlock() === this.#callerBlock() ? undefined : this.#waitForTurn()
+  }
+
+  /** @throws IllegalStateError inside a nested block, which must not end the transaction around it. */
+  requireOutside(what: 'commit' | 'rollback'): void {
+    if (this.#callerBlock() === undefined) return
+    throw new IllegalStateError(
+      `${what}() was called inside a nested block: return from it to keep its work, throw to undo it`,
+    )
+  }
+
+  /** Sends the SAVEPOINTs that are still owed; call it right before a statement is queued. */
+  establish(): void {
+    for (const scope of this.#stack) {
+      if (scope.savepoint !== undefined) continue
+      scope.savepoint = this.#conversation.enqueue('step', { text: `SAVEPOINT ${scope.name}` })
+      scope.savepoint.promise.catch(ignore)
+    }
+  }
+
+  /** Notes a statement, so that its block can tell whether somebody awaited it. */
+  track(operation: Operation): void {
+    const scope = this.#stack[this.#stack.length - 1]
+    if (scope === undefined) return
+    scope.pending.add(operation)
+    const settled = (): void => void scope.pending.delete(operation)
+    operation.promise.then(settled, settled)
+  }
+
+  /** Runs a block inside a savepoint: released when it returns, rolled back when it throws. */
+  async run<Value>(work: () => Value | Promise<Value>): Promise<Value> {
+    const scope = await this.#open(true)
+    try {
+      const value = await runAmbient(this, scope, work)
+      requireSettled(scope)
+      await this.#release(scope)
+      return value
+    } catch (error) {
+      this.#rollBack(scope)
+      throw error
+    }
+  }
+
+  /** Opens a savepoint that the caller ends. */
+  async open(): Promise<Savepoint> {
+    const scope = await this.#open(false)
+    return {
+      commit: async () => {
+        if (scope.ended) throw new IllegalStateError(`The savepoint has ended already`)
+        try {
+          await this.#release(scope)
+        } catch (error) {
+          this.#rollBack(scope)
+          throw error
+        }
+      },
+      rollback: async () => this.#rollBack(scope),
+      [Symbol.asyncDispose]: async () => this.#rollBack(scope),
+    }
+  }
+
+  /** The transaction has ended, and every savepoint with it. */
+  clear(): void {
+    for (const scope of this.#stack.splice(0)) scope.ended = true
+    this.#wake()
+  }
+
+  async #open(isBlock: boolean): Promise<Scope> {
+    await this.turn()
+    // Names repeat by depth, so that the server's prepared SAVEPOINT statements do, too.
+    const scope = new Scope(`lifeguard_${this.#stack.length + 1}`, this.#innermostBlock(), isBlock)
+    this.#stack.push(scope)
+    await this.#hooks.entered?.()
+    return scope
+  }
+
+  async #release(scope: Scope): Promise<void> {
+    await this.#hooks.releasing?.()
+    const { name, cause } = this.#conversation.state
+    if (name === 'failed' || name === 'lost') {
+      throw new TransactionAbortedError(
+        'A statement of the nested block failed and its error was not passed on: the block was rolled back',
+        { cause },
+      )
+    }
+    if (scope.ended) return
+    this.#pop(scope)
+    if (scope.savepoint !== undefined) this.#conversation.defer({ text: `RELEASE SAVEPOINT ${scope.name}` })
+    this.#hooks.released?.()
+    this.#wake()
+  }
+
+  #rollBack(scope: Scope): void {
+    if (scope.ended) return
+    this.#pop(scope)
+    const { savepoint, name } = scope
+    // A SAVEPOINT that was refused has nothing to go back to.
+    if (savepoint !== undefined && (!savepoint.settled || savepoint.succeeded)) {
+      // Nobody waits for the answer: it comes before that of the next statement.
+      const undo = this.#conversation.enqueue('rollbackTo', { text: `ROLLBACK TO SAVEPOINT ${name}` })
+      undo.promise.catch(ignore)
+      this.#conversation.defer({ text: `RELEASE SAVEPOINT ${name}` })
+    }
+    this.#hooks.rolledBack?.()
+    this.#wake()
+  }
+
+  /** Ends the scope and whatever was left open inside it. */
+  #pop(scope: Scope): void {
+    for (const ended of this.#stack.splice(this.#stack.indexOf(scope))) ended.ended = true
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake()
+  }
+
+  async #waitForTurn(): Promise<void> {
+    while (this.#innermostBlock() !== this.#callerBlock()) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    }
+  }
+
+  #innermostBlock(): Scope | undefined {
+    return this.#stack.findLast(({ isBlock }) => isBlock)
+  }
+
+  #callerBlock(): Scope | undefined {
+    const scope = ambientOf(this) as Scope | undefined
+    if (scope?.ended === true) {
+      throw new IllegalStateError(
+        'A statement was issued by code of a nested block that has ended: an `await` is missing in that block',
+      )
+    }
+    return scope
+  }
+}
+
+function requireSettled(scope: Scope): void {
+  const texts = [...scope.pending].filter(({ settled }) => !settled).map(({ text }) => text)
+  if (texts.length === 0) return
+  throw new UnawaitedStatementError(
+    `A nested block returned while ${texts.length} of its statements were running (an await is missing): ${texts.join('; ')}`,
+    texts,
+  )
+}
+
+function ignore(): void {
+  // The statement behind the step reports the failure.
+}

@@ -1,0 +1,238 @@
+/** Runs statements on a conversation: from what the caller wrote to rows, or to an error that leads back to the caller. */
+import { databaseErrorFrom, isServerError, StatementTimeoutError } from '../database-errors.js'
+import type { DriverConnection, StatementResult } from '../driver/driver.js'
+import { encodeValues } from '../driver/values.js'
+import { AbortedError, InvalidStatementError, LifeguardError } from '../errors.js'
+import { statementChannel } from '../internal/channels.js'
+import type { Clock, Timer } from '../internal/clock.js'
+import { Result } from '../result/result.js'
+import { compileStatement, refusalOf, type CompiledStatement } from '../sql.js'
+import type { Conversation } from './conversation.js'
+import type { Operation, OperationStatement } from './operation.js'
+import type { SavepointScopes } from './savepoint-scopes.js'
+
+/** Options of one statement. */
+export interface StatementOptions {
+  /** Abort cancels the statement on the server; inside a transaction, that transaction then has failed. */
+  readonly signal?: AbortSignal | undefined
+  /** Cancel it on the server after so many milliseconds. Default: only the server's `statement_timeout`. */
+  readonly timeoutMillis?: number | undefined
+}
+
+/** What a runner needs besides its conversation. */
+export interface StatementRunnerParts {
+  readonly conversation: Conversation
+  readonly scopes: SavepointScopes
+  readonly clock: Clock
+  readonly hideParameters: boolean
+  /** Throws if the owner is closed. */
+  readonly requireOpen: () => void
+  /** Comes before every statement: autoflush. */
+  readonly beforeStatement?: (() => Promise<void> | undefined) | undefined
+}
+
+/** One call of `execute`. */
+interface Call {
+  /** The promise that the caller holds. */
+  outer: Promise<unknown> | undefined
+}
+
+export class StatementRunner {
+  readonly #parts: StatementRunnerParts
+  /** The call made last, until it settles. */
+  #latest: Call | undefined
+
+  constructor(parts: StatementRunnerParts) {
+    this.#parts = parts
+  }
+
+  /** Runs a statement and reads its result. */
+  execute<Read>(
+    statement: unknown,
+    valuesOrOptions: unknown,
+    options: StatementOptions | undefined,
+    read: (result: Result<never>) => Read,
+  ): Promise<Read> {
+    const call: Call = { outer: undefined }
+    this.#latest = call
+    const run = (): Promise<Read> => this.#execute(statement, valuesOrOptions, options, read, call)
+    const running = statementChannel.hasSubscribers
+      ? statementChannel.tracePromise(run, {
+          connectionId: this.#parts.conversation.connection?.id,
+          text: textOf(statement),
+        })
+      : run()
+    call.outer = running
+    return running
+  }
+
+  /** True if the promise is that of the one statement that is queued or running. */
+  isOnlyCall(promise: unknown): boolean {
+    return (
+      promise !== undefined &&
+      this.#latest?.outer === promise &&
+      this.#parts.conversation.pending.length === 1
+    )
+  }
+
+  /** Ends the transaction, after everything that was given before. */
+  async end(kind: 'commit' | 'rollback'): Promise<void> {
+    const { conversation, scopes, hideParameters } = this.#parts
+    const turn = scopes.turn()
+    if (turn !== undefined) await turn
+    scopes.requireOutside(kind)
+    const text = kind.toUpperCase()
+    try {
+      await conversation.enqueue(kind, { text }).promise
+    } catch (error) {
+      throw explain(error, text, hideParameters)
+    } finally {
+      scopes.clear()
+    }
+  }
+
+  /** Runs one exchange that is no plain statement (a page of a cursor). */
+  async send(
+    statement: OperationStatement,
+    options: StatementOptions,
+    call?: Call,
+  ): Promise<StatementResult> {
+    const { conversation, scopes } = this.#parts
+    this.#parts.requireOpen()
+    const turn = scopes.turn()
+    if (turn !== undefined) {
+      await turn
+      this.#parts.requireOpen()
+    }
+    requireNotAborted(options.signal)
+    scopes.establish()
+    const operation = conversation.enqueue('statement', statement)
+    if (scopes.active) scopes.track(operation)
+    const unwatch = this.#watch(operation, options)
+    try {
+      return await operation.promise
+    } catch (error) {
+      // In a transaction the failure is not forgotten: commit reports it, awaited or not.
+      if (!conversation.autocommit) call?.outer?.catch(ignore)
+      throw explain(error, statement.text, this.#parts.hideParameters)
+    } finally {
+      unwatch?.()
+      if (this.#latest === call) this.#latest = undefined
+    }
+  }
+
+  /** Lets `work` have the connection to itself, inside the transaction. */
+  async exclusive<Value>(
+    what: string,
+    work: (connection: DriverConnection) => Promise<Value>,
+  ): Promise<Value> {
+    const { conversation, scopes } = this.#parts
+    this.#parts.requireOpen()
+    await scopes.turn()
+    this.#parts.requireOpen()
+    scopes.establish()
+    let value: Value | undefined
+    const operation = conversation.enqueue('exclusive', { text: what }, async (connection) => {
+      value = await work(connection)
+    })
+    if (scopes.active) scopes.track(operation)
+    try {
+      await operation.promise
+      return value as Value
+    } catch (error) {
+      throw explain(error, what, this.#parts.hideParameters)
+    }
+  }
+
+  async #execute<Read>(
+    statement: unknown,
+    valuesOrOptions: unknown,
+    options: StatementOptions | undefined,
+    read: (result: Result<never>) => Read,
+    call: Call,
+  ): Promise<Read> {
+    const values = Array.isArray(valuesOrOptions) ? valuesOrOptions : undefined
+    const chosen =
+      options ?? (values === undefined ? (valuesOrOptions as StatementOptions | undefined) : undefined)
+    const compiled = checked(compileStatement(statement, values))
+    this.#parts.requireOpen()
+    const before = this.#parts.beforeStatement?.()
+    if (before !== undefined) await before
+    const result = await this.send(encoded(compiled), chosen ?? NONE, call)
+    return read(new Result<never>(result as never))
+  }
+
+  /** Calls the operation off when its signal or its time says so. Returns what ends the watch. */
+  #watch(operation: Operation, { signal, timeoutMillis }: StatementOptions): (() => void) | undefined {
+    if (signal === undefined && timeoutMillis === undefined) return undefined
+    const { conversation, clock } = this.#parts
+    operation.cancellable = true
+    const onAbort = (): void => conversation.callOff(operation, abortedBy(signal as AbortSignal))
+    signal?.addEventListener('abort', onAbort, { once: true })
+    let timer: Timer | undefined
+    if (timeoutMillis !== undefined) {
+      timer = clock.setTimer(
+        () => conversation.callOff(operation, timedOut(operation.text, timeoutMillis)),
+        timeoutMillis,
+      )
+    }
+    return () => {
+      signal?.removeEventListener('abort', onAbort)
+      timer?.cancel()
+    }
+  }
+}
+
+const NONE: StatementOptions = {}
+
+/** @throws InvalidStatementError for what may not run as a plain statement. */
+export function checked(compiled: CompiledStatement): CompiledStatement {
+  const refusal = refusalOf(compiled.text)
+  if (refusal !== undefined) throw new InvalidStatementError(refusal)
+  return compiled
+}
+
+/** What is sent for a statement. */
+export function encoded(compiled: CompiledStatement): OperationStatement {
+  const { text, values, rowMode, prepare } = compiled
+  return { text, values: values.length === 0 ? undefined : encodeValues(values), rowMode, prepare }
+}
+
+/** The error of an aborted call. */
+export function abortedBy(signal: AbortSignal): AbortedError {
+  return new AbortedError('The operation was aborted', { cause: signal.reason })
+}
+
+/** @throws AbortedError if the signal has fired. */
+export function requireNotAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw abortedBy(signal)
+}
+
+/**
+ * The error that the caller sees. Called in the caller's own asynchronous continuation, so that the stack leads to the
+ * line that awaits the statement.
+ */
+export function explain(error: unknown, statement: string, hideParameters: boolean): unknown {
+  if (error instanceof LifeguardError) {
+    Error.captureStackTrace(error, explain)
+    return error
+  }
+  return isServerError(error) ? databaseErrorFrom(error, { statement, hideParameters }) : error
+}
+
+function timedOut(statement: string, timeoutMillis: number): StatementTimeoutError {
+  const message = `canceling statement due to statement timeout: it ran longer than timeoutMillis (${timeoutMillis} ms)`
+  return new StatementTimeoutError(message, { code: '57014', severity: 'ERROR' }, { statement })
+}
+
+function textOf(statement: unknown): string {
+  try {
+    return compileStatement(statement).text
+  } catch {
+    return '(not a statement)'
+  }
+}
+
+function ignore(): void {
+  // See where it is used.
+}

@@ -1,0 +1,135 @@
+/** What a transaction starts with, and the packet that starts it. */
+import type { DriverConnection } from '../driver/driver.js'
+import { InvalidOptionError } from '../errors.js'
+import { checkBoolean, checkInteger, checkObject, checkOneOf, checkString } from '../internal/validate.js'
+
+/** SQL's isolation levels, as SQLAlchemy spells them. */
+export type IsolationLevel = 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE' | 'READ UNCOMMITTED'
+
+/**
+ * How transactions begin. Given for an engine, a session factory, a session or a block; the narrower one wins, option by
+ * option. All of it travels in the packet of BEGIN and costs no round trip.
+ */
+export interface TransactionOptions {
+  /** Default: the server's (`default_transaction_isolation`). */
+  readonly isolationLevel?: IsolationLevel | undefined
+  /** True: PostgreSQL refuses writes, and a session gives its value without waiting for COMMIT's answer. */
+  readonly readOnly?: boolean | undefined
+  /** With `SERIALIZABLE` and `readOnly`: wait for a snapshot that cannot fail. */
+  readonly deferrable?: boolean | undefined
+  /** `statement_timeout` of the transaction; 0 = none. Default: the server's. */
+  readonly statementTimeoutMillis?: number | undefined
+  /** `lock_timeout` of the transaction; 0 = none. Default: the server's. */
+  readonly lockTimeoutMillis?: number | undefined
+  /** `idle_in_transaction_session_timeout` of the transaction; 0 = none. Default: the server's. */
+  readonly idleInTransactionTimeoutMillis?: number | undefined
+  /** `SET LOCAL ROLE`: the role whose rights and row-level policies apply. */
+  readonly role?: string | undefined
+  /** `SET LOCAL`: settings of the transaction, for example `{ 'app.tenant': '7' }` for row-level security. */
+  readonly settings?: Readonly<Record<string, string>> | undefined
+}
+
+/** One statement of the packet that begins a transaction. */
+export interface BeginStatement {
+  readonly text: string
+  readonly values: readonly string[]
+  /** Told the rows that came back. */
+  readonly onRows?: ((rows: readonly unknown[]) => void) | undefined
+}
+
+/** The packet that begins a transaction on a certain connection. */
+export type BeginPlan = (connection: DriverConnection) => readonly BeginStatement[]
+
+const LEVELS: readonly IsolationLevel[] = [
+  'READ COMMITTED',
+  'REPEATABLE READ',
+  'SERIALIZABLE',
+  'READ UNCOMMITTED',
+]
+
+const TIMEOUTS = {
+  statementTimeoutMillis: 'statement_timeout',
+  lockTimeoutMillis: 'lock_timeout',
+  idleInTransactionTimeoutMillis: 'idle_in_transaction_session_timeout',
+} as const
+
+const TIMEOUT_NAMES = Object.keys(TIMEOUTS) as (keyof typeof TIMEOUTS)[]
+
+// PostgreSQL's timeouts are 32-bit integers.
+const LONGEST_TIMEOUT_MILLIS = 2_147_483_647
+
+/** Names of the options, for the refusal of unknown keys. */
+export const TRANSACTION_OPTION_NAMES: readonly (keyof TransactionOptions)[] = [
+  'isolationLevel',
+  'readOnly',
+  'deferrable',
+  ...TIMEOUT_NAMES,
+  'role',
+  'settings',
+]
+
+/** Checks the values. @throws InvalidOptionError naming the option. */
+export function checkTransactionOptions(options: TransactionOptions): void {
+  const { isolationLevel, role, settings } = options
+  if (isolationLevel !== undefined) checkOneOf('isolationLevel', isolationLevel, LEVELS)
+  for (const name of ['readOnly', 'deferrable'] as const) {
+    if (options[name] !== undefined) checkBoolean(name, options[name])
+  }
+  for (const name of TIMEOUT_NAMES) {
+    if (options[name] !== undefined)
+      checkInteger(name, options[name], { min: 0, max: LONGEST_TIMEOUT_MILLIS })
+  }
+  if (role !== undefined) checkString('role', role)
+  if (settings === undefined) return
+  checkObject('settings', settings)
+  for (const [name, value] of Object.entries(settings)) {
+    if (typeof value !== 'string') {
+      throw new InvalidOptionError(
+        `settings.${name}`,
+        `settings.${name} must be a string, not a ${typeof value}`,
+      )
+    }
+  }
+}
+
+/** The narrower options over the wider ones; settings are merged by name. */
+export function mergeTransactionOptions(
+  wider: TransactionOptions,
+  narrower: TransactionOptions,
+): TransactionOptions {
+  const merged: Record<string, unknown> = { ...wider }
+  for (const name of TRANSACTION_OPTION_NAMES) {
+    const value = narrower[name]
+    if (value !== undefined) merged[name] = value
+  }
+  if (wider.settings !== undefined && narrower.settings !== undefined) {
+    merged.settings = { ...wider.settings, ...narrower.settings }
+  }
+  return merged
+}
+
+/** The statements that begin a transaction: BEGIN with its modes, then one statement for all settings, if any. */
+export function beginStatements(options: TransactionOptions): readonly BeginStatement[] {
+  const statements: BeginStatement[] = [{ text: beginText(options), values: [] }]
+  const settings: [string, string][] = []
+  for (const name of TIMEOUT_NAMES) {
+    const value = options[name]
+    if (value !== undefined) settings.push([TIMEOUTS[name], String(value)])
+  }
+  settings.push(...Object.entries(options.settings ?? {}))
+  // The role comes last: it may lack the right to set the others.
+  if (options.role !== undefined) settings.push(['role', options.role])
+  if (settings.length > 0) {
+    const calls = settings.map((_, index) => `set_config($${index * 2 + 1}, $${index * 2 + 2}, true)`)
+    statements.push({ text: `select ${calls.join(', ')}`, values: settings.flat() })
+  }
+  return statements
+}
+
+function beginText({ isolationLevel, readOnly, deferrable }: TransactionOptions): string {
+  let text = 'BEGIN'
+  if (isolationLevel !== undefined) text += ` ISOLATION LEVEL ${isolationLevel}`
+  if (readOnly !== undefined) text += readOnly ? ' READ ONLY' : ' READ WRITE'
+  if (deferrable !== undefined) text += deferrable ? ' DEFERRABLE' : ' NOT DEFERRABLE'
+  return text
+}

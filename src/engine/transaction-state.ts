@@ -1,0 +1,51 @@
+/**
+ * Where the transaction of a conversation is, and what may follow.
+ *
+ *     idle ──statement──> active ──commit/rollback──> idle
+ *                           │ a statement fails            ▲
+ *                           ├──────────> failed ──rollback─┤
+ *                           │ connection dies              │
+ *                           └──────────> lost ────rollback─┘
+ *     any ──close──> closed
+ *
+ * `rollbackTo` leads from failed back to active, if the failure happened inside the savepoint.
+ */
+import { IllegalStateError } from '../errors.js'
+
+export type TransactionStateName = 'idle' | 'active' | 'failed' | 'lost' | 'closed'
+
+const FOLLOWERS: Readonly<Record<TransactionStateName, readonly TransactionStateName[]>> = {
+  idle: ['active', 'failed', 'closed'],
+  active: ['idle', 'failed', 'lost', 'closed'],
+  failed: ['idle', 'active', 'lost', 'closed'],
+  lost: ['idle', 'closed'],
+  closed: [],
+}
+
+export class TransactionState {
+  #name: TransactionStateName = 'idle'
+  #cause: unknown
+
+  get name(): TransactionStateName {
+    return this.#name
+  }
+
+  /** The first failure, while `failed` or `lost`. */
+  get cause(): unknown {
+    return this.#cause
+  }
+
+  /** A transaction has begun and has not ended, whatever became of it. */
+  get inTransaction(): boolean {
+    return this.#name === 'active' || this.#name === 'failed' || this.#name === 'lost'
+  }
+
+  /** @throws IllegalStateError if the diagram above has no such arrow. */
+  move(to: TransactionStateName, cause?: unknown): void {
+    if (!FOLLOWERS[this.#name].includes(to)) {
+      throw new IllegalStateError(`A transaction cannot go from ${this.#name} to ${to}`)
+    }
+    this.#name = to
+    this.#cause = cause
+  }
+}

@@ -1,0 +1,87 @@
+// Engine
+export { createEngine, Engine } from './engine/engine.js'
+export type { ConnectionOptions, ConnectOptionsOfEngine } from './engine/engine.js'
+export type { EngineOptions } from './engine/options.js'
+export { Connection } from './engine/connection.js'
+export type { Transaction } from './engine/connection.js'
+export type { Savepoint } from './engine/savepoint-scopes.js'
+export type { IsolationLevel, TransactionOptions } from './engine/transaction-options.js'
+export type { StatementOptions } from './engine/statement-runner.js'
+export type { StreamOptions } from './engine/cursor.js'
+export type { ListenOptions, Notification } from './engine/listen.js'
+export type { RetryOptions } from './engine/retry.js'
+export type { Echo, Logger } from './engine/echo.js'
+
+// Sessions
+export { createSessionFactory, withSession } from './session/session-factory.js'
+export type { SessionFactory } from './session/session-factory.js'
+export { Session } from './session/session.js'
+export type { SessionParts } from './session/session.js'
+export type { SessionEvent, SessionHook } from './session/session-hooks.js'
+export type {
+  Propagation,
+  SessionClass,
+  SessionFactoryOptions,
+  SessionOptions,
+  WithSessionOptions,
+} from './session/session-options.js'
+
+// Statements and results
+export { sql, SqlFragment } from './sql.js'
+export type { SqlTag, Statement, StatementConfig } from './sql.js'
+export { Result } from './result/result.js'
+export { ResultStream } from './result/result-stream.js'
+
+// Pool
+export { QueuePool } from './pool/queue-pool.js'
+export { NullPool } from './pool/null-pool.js'
+export type { PoolOptions } from './pool/options.js'
+export type { PoolEvents } from './pool/events.js'
+export type { PoolStats } from './pool/stats.js'
+export type { DisposeReport } from './pool/pool.js'
+
+// Errors
+export {
+  AbortedError,
+  CommitOutcomeUnknownError,
+  ConnectError,
+  ConnectionClosedError,
+  ConnectionLostError,
+  EngineDisposedError,
+  HookError,
+  IllegalStateError,
+  InvalidOptionError,
+  InvalidStatementError,
+  LifeguardError,
+  MultipleResultsError,
+  NoResultError,
+  SessionClosedError,
+  TransactionAbortedError,
+  UnawaitedStatementError,
+} from './errors.js'
+export type { ErrorCode } from './errors.js'
+export { PoolQueueFullError, PoolTimeoutError } from './pool/errors.js'
+export {
+  CheckViolationError,
+  DataError,
+  DatabaseError,
+  DeadlockError,
+  ExclusionViolationError,
+  ForeignKeyViolationError,
+  InsufficientPrivilegeError,
+  IntegrityError,
+  InvalidTextRepresentationError,
+  LockTimeoutError,
+  NotNullViolationError,
+  QueryCanceledError,
+  ReadOnlyError,
+  SerializationFailureError,
+  SqlSyntaxError,
+  StatementTimeoutError,
+  UndefinedColumnError,
+  UndefinedTableError,
+  UniqueViolationError,
+  isDisconnect,
+  isRetryable,
+  isTimeout,
+} from './database-errors.js'

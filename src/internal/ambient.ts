@@ -1,0 +1,34 @@
+/**
+ * What the current asynchronous call is part of: which session's block, which savepoint's.
+ *
+ * One AsyncLocalStorage serves the process, also when the package is loaded twice (import and require).
+ */
+import { AsyncLocalStorage } from 'node:async_hooks'
+
+/** A link of the chain: `value` belongs to `owner`, the blocks around it follow. */
+interface Link {
+  readonly owner: object
+  readonly value: object
+  readonly outer: Link | undefined
+}
+
+const KEY = Symbol.for('lifeguard.ambient')
+
+function storage(): AsyncLocalStorage<Link> {
+  const holder = globalThis as { [KEY]?: AsyncLocalStorage<Link> }
+  return (holder[KEY] ??= new AsyncLocalStorage())
+}
+
+/** Calls `work`; within it, and whatever it starts, `ambientOf(owner)` is `value`. */
+export function runAmbient<Value>(owner: object, value: object, work: () => Value): Value {
+  const store = storage()
+  return store.run({ owner, value, outer: store.getStore() }, work)
+}
+
+/** The innermost value that belongs to `owner`, if the current call is inside a block of it. */
+export function ambientOf(owner: object): object | undefined {
+  for (let link = storage().getStore(); link !== undefined; link = link.outer) {
+    if (link.owner === owner) return link.value
+  }
+  return undefined
+}

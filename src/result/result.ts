@@ -1,0 +1,127 @@
+/** The buffered rows of one statement, read synchronously and as often as one likes. */
+import type { FieldDescription } from '../driver/driver.js'
+import { InvalidStatementError, MultipleResultsError, NoResultError } from '../errors.js'
+
+/** What a {@link Result} is made of. */
+export interface ResultParts<Row> {
+  readonly command: string
+  readonly rowCount: number | null
+  readonly fields: readonly FieldDescription[]
+  readonly rows: readonly Row[]
+}
+
+/**
+ * Rows and figures of one executed statement, with SQLAlchemy's readers. All rows are in memory, so every method
+ * is synchronous and may be called again (SQLAlchemy's result is read once; see `docs/sessions.md`).
+ *
+ * A *scalar* is the first column of a row.
+ *
+ * @example
+ * const result = await session.execute<{ id: number; title: string }>('select id, title from songs')
+ * for (const song of result) console.log(song.id, song.title)
+ */
+export class Result<Row = Record<string, unknown>> implements Iterable<Row> {
+  /** First word of the command tag: `SELECT`, `INSERT`, ...; empty for an empty statement. */
+  readonly command: string
+  /** Rows returned or changed; 0 where the command counts none. */
+  readonly rowCount: number
+  readonly #fields: readonly FieldDescription[]
+  readonly #rows: readonly Row[]
+
+  constructor(parts: ResultParts<Row>) {
+    this.command = parts.command
+    this.rowCount = parts.rowCount ?? 0
+    this.#fields = parts.fields
+    this.#rows = parts.rows
+  }
+
+  /** Names of the columns, in order. */
+  get columns(): string[] {
+    return this.#fields.map((field) => field.name)
+  }
+
+  /** Name, type and origin of each column, as PostgreSQL described them. */
+  get fields(): readonly FieldDescription[] {
+    return this.#fields
+  }
+
+  /** Every row. The array is the caller's own. */
+  all(): Row[] {
+    return [...this.#rows]
+  }
+
+  /** The first row, or null. More rows are no error. */
+  first(): Row | null {
+    return this.#rows[0] ?? null
+  }
+
+  /** The only row. @throws NoResultError, MultipleResultsError. Not safe to retry. */
+  one(): Row {
+    const row = this.oneOrNone()
+    if (row === null) throw new NoResultError('No row was found when one was required')
+    return row
+  }
+
+  /** The only row, or null if there is none. @throws MultipleResultsError. Not safe to retry. */
+  oneOrNone(): Row | null {
+    if (this.#rows.length > 1) {
+      throw new MultipleResultsError(`${this.#rows.length} rows were found when at most one was allowed`)
+    }
+    return this.#rows[0] ?? null
+  }
+
+  /** First column of the first row, or null if there is no row. */
+  scalar<Value = unknown>(): Value | null {
+    const row = this.first()
+    return row === null ? null : this.#scalarOf<Value>(row)
+  }
+
+  /** First column of every row. */
+  scalars<Value = unknown>(): Value[] {
+    return this.#rows.map((row) => this.#scalarOf<Value>(row))
+  }
+
+  /** First column of the only row. @throws NoResultError, MultipleResultsError. Not safe to retry. */
+  scalarOne<Value = unknown>(): Value {
+    return this.#scalarOf<Value>(this.one())
+  }
+
+  /** First column of the only row, or null if there is none. @throws MultipleResultsError. Not safe to retry. */
+  scalarOneOrNone<Value = unknown>(): Value | null {
+    const row = this.oneOrNone()
+    return row === null ? null : this.#scalarOf<Value>(row)
+  }
+
+  /** Every row as an object keyed by column name, also when the rows are arrays. */
+  mappings(): Record<string, unknown>[] {
+    const { columns } = this
+    return this.#rows.map((row) =>
+      Array.isArray(row)
+        ? Object.fromEntries(columns.map((name, index) => [name, row[index] as unknown]))
+        : { ...(row as Record<string, unknown>) },
+    )
+  }
+
+  /** The rows in arrays of `size`, the last one shorter. @throws RangeError unless `size` is a positive integer. */
+  *partitions(size: number): Generator<Row[], void, undefined> {
+    if (!Number.isInteger(size) || size < 1)
+      throw new RangeError(`The size of a partition is a positive integer, not ${size}`)
+    for (let start = 0; start < this.#rows.length; start += size) yield this.#rows.slice(start, start + size)
+  }
+
+  [Symbol.iterator](): Iterator<Row> {
+    return this.#rows[Symbol.iterator]()
+  }
+
+  #scalarOf<Value>(row: Row): Value {
+    if (Array.isArray(row)) return row[0] as Value
+    const [first, ...others] = this.#fields
+    if (first === undefined) return undefined as Value
+    if (others.some((field) => field.name === first.name)) {
+      throw new InvalidStatementError(
+        `Two columns are called "${first.name}", so an object row cannot hold the first one. Name one of them with AS.`,
+      )
+    }
+    return (row as Record<string, unknown>)[first.name] as Value
+  }
+}

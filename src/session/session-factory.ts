@@ -1,0 +1,176 @@
+/** The session factory: SQLAlchemy's sessionmaker. */
+import { Engine, requireFunction } from '../engine/engine.js'
+import { checkRetry, runWithRetry } from '../engine/retry.js'
+import { checkTransactionOptions } from '../engine/transaction-options.js'
+import { IllegalStateError, InvalidOptionError } from '../errors.js'
+import { ambientOf, runAmbient } from '../internal/ambient.js'
+import { systemClock } from '../internal/clock.js'
+import type { Unsubscribe } from '../internal/emitter.js'
+import { checkObject, checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
+import { HookSet, type SessionEvent, type SessionHook } from './session-hooks.js'
+import { Session } from './session.js'
+import {
+  checkSessionOptions,
+  SESSION_OPTION_NAMES,
+  type Propagation,
+  type SessionFactoryOptions,
+  type SessionOptions,
+  type WithSessionOptions,
+} from './session-options.js'
+
+/**
+ * Makes sessions: call it for a session of your own, or use `withSession`. Made by {@link createSessionFactory}.
+ */
+export interface SessionFactory<S extends Session = Session> {
+  /** A new session; close it, or say `await using`. Its options go over the factory's. */
+  (options?: SessionOptions): S
+  /** The engine. */
+  readonly bind: Engine
+  /** {@link withSession}, bound to this factory: may be taken off it. */
+  readonly withSession: <Value>(
+    work: (session: S) => Value | Promise<Value>,
+    options?: WithSessionOptions,
+  ) => Promise<Value>
+  /** The session of the innermost `withSession` block around this call, if there is one. */
+  current(): S | undefined
+  /** Adds a hook for every session of this factory; returns what removes it. */
+  on(event: SessionEvent, hook: SessionHook<S>): Unsubscribe
+}
+
+const PROPAGATIONS: readonly Propagation[] = ['required', 'nested', 'requiresNew', 'mandatory']
+
+/**
+ * Makes a session factory.
+ *
+ * @throws InvalidOptionError for an unknown option or a wrong type.
+ * @example
+ * export const sessionFactory = createSessionFactory({ bind: engine, expireOnCommit: false, autoflush: false })
+ * export const { withSession } = sessionFactory
+ */
+export function createSessionFactory<S extends Session = Session>(
+  options: SessionFactoryOptions<S>,
+): SessionFactory<S> {
+  checkObject('createSessionFactory', options)
+  refuseUnknownKeys('createSessionFactory', options, [
+    'bind',
+    'sessionClass',
+    ...SESSION_OPTION_NAMES.filter((name) => name !== 'signal'),
+  ])
+  const { bind: engine, sessionClass = Session as never, ...defaults } = options
+  if (!(engine instanceof Engine)) {
+    throw new InvalidOptionError('bind', 'bind must be an engine, made by createEngine()')
+  }
+  requireFunction(sessionClass, 'sessionClass')
+  checkSessionOptions(defaults)
+  checkTransactionOptions(defaults)
+  const hooks = new HookSet<Session>()
+  let warned = false
+
+  const open = (given: SessionOptions): S => {
+    const info = { ...defaults.info, ...given.info }
+    return new sessionClass({ engine, options: { ...defaults, ...defined(given), info }, hooks })
+  }
+
+  const factory = (given: SessionOptions = {}): S => {
+    refuseUnknownKeys('a session', given, SESSION_OPTION_NAMES)
+    checkSessionOptions(given)
+    return open(given)
+  }
+
+  const current = (): S | undefined => ambientOf(factory) as S | undefined
+
+  const runOnce = async <Value>(
+    work: (session: S) => Value | Promise<Value>,
+    given: SessionOptions,
+    commit: boolean,
+  ): Promise<Value> => {
+    const session = open(given)
+    let formality = false
+    try {
+      return await session.runOwned(
+        () => runAmbient(factory, session, () => work(session)),
+        commit,
+        () => {
+          formality = true
+        },
+      )
+    } finally {
+      if (!formality) await session.close()
+    }
+  }
+
+  const join = async <Value>(session: S, work: (session: S) => Value | Promise<Value>): Promise<Value> => {
+    try {
+      return await work(session)
+    } catch (error) {
+      session.markRollbackOnly(error)
+      throw error
+    }
+  }
+
+  const withSession = async <Value>(
+    work: (session: S) => Value | Promise<Value>,
+    given: WithSessionOptions = {},
+  ): Promise<Value> => {
+    requireFunction(work, 'withSession')
+    refuseUnknownKeys('withSession', given, [...SESSION_OPTION_NAMES, 'commit', 'retry', 'propagation'])
+    const { commit = true, retry, propagation, ...sessionOptions } = given
+    checkSessionOptions(sessionOptions)
+    if (propagation !== undefined) checkOneOf('propagation', propagation, PROPAGATIONS)
+    if (retry !== undefined) checkRetry(retry)
+    const outer = current()
+    if (outer !== undefined && !outer.closed) {
+      if (propagation === 'required' || propagation === 'mandatory') return join(outer, work)
+      if (propagation === 'nested') return outer.beginNested(() => work(outer))
+      if (propagation === undefined && !warned) {
+        warned = true
+        warnOfNesting()
+      }
+    } else if (propagation === 'mandatory') {
+      throw new IllegalStateError(
+        "withSession was called with propagation 'mandatory' outside of a session block",
+      )
+    }
+    const once = (): Promise<Value> => runOnce(work, sessionOptions, commit)
+    return retry === undefined ? once() : runWithRetry(retry, systemClock, given.signal, once)
+  }
+
+  return Object.assign(factory, {
+    bind: engine,
+    withSession,
+    current,
+    on: (event: SessionEvent, hook: SessionHook<S>) => hooks.add(event, hook as SessionHook<Session>),
+  })
+}
+
+/**
+ * Runs a block with a session of its own: committed when it returns, rolled back when it throws (and the original error
+ * thrown on), closed in any case. The value is the block's.
+ *
+ * If the block returns the promise of its only statement, COMMIT travels with it: the whole transaction is one round
+ * trip. A read-only block gives its value without waiting for COMMIT's answer.
+ *
+ * @throws what the block throws; UnawaitedStatementError if it returned while its statements were running; otherwise as
+ *   `Session.execute` and `Session.commit`.
+ * @example
+ * const song = await withSession(sessionFactory, (session) => session.execute('select 1'), { readOnly: true })
+ */
+export function withSession<S extends Session, Value>(
+  sessionFactory: SessionFactory<S>,
+  work: (session: S) => Value | Promise<Value>,
+  options?: WithSessionOptions,
+): Promise<Value> {
+  return sessionFactory.withSession(work, options)
+}
+
+function defined(options: SessionOptions): SessionOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+}
+
+function warnOfNesting(): void {
+  process.emitWarning(
+    'withSession was called inside another withSession of the same factory: the two use two connections, and enough of ' +
+      "them at once deadlock the pool. Pass the session on, or choose propagation: 'required', 'nested' or 'requiresNew'.",
+    { type: 'LifeguardWarning', code: 'LIFEGUARD_NESTED_SESSION' },
+  )
+}

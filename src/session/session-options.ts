@@ -1,0 +1,76 @@
+/** The options of sessions and of the blocks that own them. */
+import type { Engine } from '../engine/engine.js'
+import type { RetryOptions } from '../engine/retry.js'
+import { TRANSACTION_OPTION_NAMES, type TransactionOptions } from '../engine/transaction-options.js'
+import { InvalidOptionError } from '../errors.js'
+import { checkBoolean, checkObject } from '../internal/validate.js'
+import type { Session, SessionParts } from './session.js'
+
+/** Options of one session. */
+export interface SessionOptions extends TransactionOptions {
+  /** True: instances expire at commit and have to be refreshed before they are read. Default false. */
+  readonly expireOnCommit?: boolean | undefined
+  /** True: pending changes are flushed before each query. Default true. */
+  readonly autoflush?: boolean | undefined
+  /** True: every statement stands alone, unless `session.begin()` is called. Default false. */
+  readonly autocommit?: boolean | undefined
+  /** Aborting ends the session: waiting, its statement on the server, its transaction. */
+  readonly signal?: AbortSignal | undefined
+  /** Wait for a connection at most this long, instead of the engine's `poolTimeoutMillis`. */
+  readonly poolTimeoutMillis?: number | null | undefined
+  /** Anything of the caller's own; copied to `session.info`, over the factory's. */
+  readonly info?: Readonly<Record<string, unknown>> | undefined
+}
+
+/** A class of sessions: `Session`, or one of your own with repositories on it. */
+export type SessionClass<S extends Session> = new (parts: SessionParts) => S
+
+/** What `createSessionFactory` takes: the engine, the class, and the defaults of its sessions. */
+export interface SessionFactoryOptions<S extends Session = Session> extends Omit<SessionOptions, 'signal'> {
+  /** The engine whose connections the sessions use. */
+  readonly bind: Engine
+  /** Default `Session`. */
+  readonly sessionClass?: SessionClass<S> | undefined
+}
+
+/** What a block does when it runs inside another block of the same factory. */
+export type Propagation = 'required' | 'nested' | 'requiresNew' | 'mandatory'
+
+/** Options of `withSession`. */
+export interface WithSessionOptions extends SessionOptions {
+  /** False: roll back at the end, also when the block returns (tests, dry runs). Default true. */
+  readonly commit?: boolean | undefined
+  /**
+   * Run the block again, each time in a new session, after a serialization failure, a deadlock, or a connection lost
+   * before COMMIT was sent. Default: never. The block must be safe to repeat.
+   */
+  readonly retry?: RetryOptions | undefined
+  /**
+   * Inside another block of the same factory: `required` joins its session; `nested` runs in a savepoint of it;
+   * `requiresNew` takes a session (and a connection) of its own; `mandatory` joins, and throws where there is none. Outside of one, all but `mandatory` open a session. Default: as `requiresNew`, with a
+   * warning once, because two connections for one call can deadlock a pool.
+   */
+  readonly propagation?: Propagation | undefined
+}
+
+export const SESSION_OPTION_NAMES: readonly (keyof SessionOptions)[] = [
+  'expireOnCommit',
+  'autoflush',
+  'autocommit',
+  'signal',
+  'poolTimeoutMillis',
+  'info',
+  ...TRANSACTION_OPTION_NAMES,
+]
+
+/** @throws InvalidOptionError naming the option. The transaction's options are checked by the engine. */
+export function checkSessionOptions(options: SessionOptions): void {
+  for (const name of ['expireOnCommit', 'autoflush', 'autocommit'] as const) {
+    if (options[name] !== undefined) checkBoolean(name, options[name])
+  }
+  if (options.info !== undefined) checkObject('info', options.info)
+  const { signal } = options
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new InvalidOptionError('signal', 'signal must be an AbortSignal')
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * Statements: what a caller may hand to `execute`, and the one form that everything below works with.
+ *
+ * Accepted are a string, `{ text, values }` (node-postgres's form), the `sql` tag, and the builders of Kysely
+ * and Drizzle, recognised by their shape: neither is imported.
+ */
+import { InvalidStatementError } from './errors.js'
+
+/** A statement as node-postgres takes it. */
+export interface StatementConfig {
+  /** SQL with placeholders `$1`, `$2`, ... */
+  readonly text: string
+  /** One value for each placeholder. */
+  readonly values?: readonly unknown[] | undefined
+  /** `array`: rows as arrays in column order. Default `object`: rows as objects keyed by column name. */
+  readonly rowMode?: 'array' | undefined
+  /** False: do not keep a prepared statement for it on the server. Default: as the engine is configured. */
+  readonly prepare?: boolean | undefined
+}
+
+/** A Kysely builder (or any object of its shape); `Row` is inferred from `execute`. */
+export interface KyselyLike<Row> {
+  compile(): { readonly sql: string; readonly parameters: readonly unknown[] }
+  execute(...args: never[]): Promise<Row[]>
+}
+
+/** A compiled Kysely query. */
+export interface CompiledQueryLike {
+  readonly sql: string
+  readonly parameters: readonly unknown[]
+}
+
+/** A Drizzle builder (or any object of its shape); `Row` is inferred from `execute`. */
+export interface DrizzleLike<Row> {
+  toSQL(): { readonly sql: string; readonly params: readonly unknown[] }
+  execute(...args: never[]): Promise<Row[]>
+}
+
+/** Everything that `execute` takes without naming the row type. */
+export type Statement =
+  string | StatementConfig | SqlFragment | CompiledQueryLike | KyselyLike<unknown> | DrizzleLike<unknown>
+
+/** A statement ready to be sent. */
+export interface CompiledStatement {
+  readonly text: string
+  readonly values: readonly unknown[]
+  readonly rowMode: 'object' | 'array'
+  readonly prepare: boolean
+}
+
+/**
+ * A piece of SQL with its values, made by the {@link sql} tag. Whole statements and parts of one are the same thing;
+ * a fragment inside a fragment keeps its values as parameters. `Row` is the row type of the statement.
+ */
+export class SqlFragment<Row = Record<string, unknown>> {
+  /** Only for the type checker. */
+  declare readonly $row?: Row
+  readonly #strings: readonly string[]
+  readonly #values: readonly unknown[]
+
+  constructor(strings: readonly string[], values: readonly unknown[]) {
+    this.#strings = strings
+    this.#values = values
+  }
+
+  /** SQL text with `$n` placeholders. */
+  get text(): string {
+    return this.#compile().text
+  }
+
+  /** The values behind the placeholders. */
+  get values(): readonly unknown[] {
+    return this.#compile().values
+  }
+
+  #compile(): { text: string; values: unknown[] } {
+    const parts: string[] = []
+    const values: unknown[] = []
+    this.#append(parts, values)
+    return { text: parts.join(''), values }
+  }
+
+  #append(parts: string[], values: unknown[]): void {
+    for (const [index, part] of this.#strings.entries()) {
+      parts.push(part)
+      if (index >= this.#values.length) continue
+      const value = this.#values[index]
+      if (isFragment(value)) {
+        value.#append(parts, values)
+        continue
+      }
+      if (value === undefined) {
+        throw new InvalidStatementError(
+          `Value ${values.length + 1} of the statement is undefined (after \`${tail(part)}\`). Use null for NULL.`,
+        )
+      }
+      values.push(value)
+      parts.push(`$${values.length}`)
+    }
+  }
+}
+
+/** The tag {@link sql} and what hangs on it. */
+export interface SqlTag {
+  <Row = Record<string, unknown>>(strings: TemplateStringsArray, ...values: unknown[]): SqlFragment<Row>
+  /** A quoted identifier; several parts are joined by dots: `sql.identifier('audit', 'log')` gives `"audit"."log"`. */
+  identifier(...parts: string[]): SqlFragment
+  /** Text that is inserted as it stands. Never pass what a user typed. */
+  raw(text: string): SqlFragment
+  /** Joins values or fragments, by default with `, `. An empty list is refused. */
+  join(items: readonly unknown[], separator?: SqlFragment): SqlFragment
+}
+
+/**
+ * Builds a statement; every interpolated value becomes a parameter.
+ *
+ * @throws InvalidStatementError when a value is undefined (at `execute`). Not safe to retry.
+ * @example
+ * const found = await session.execute(sql<{ id: string }>`select id from songs where title = ${title}`)
+ */
+export const sql: SqlTag = Object.assign(
+  <Row>(strings: TemplateStringsArray, ...values: unknown[]): SqlFragment<Row> =>
+    new SqlFragment<Row>(strings, values),
+  {
+    identifier: (...parts: string[]): SqlFragment =>
+      new SqlFragment([parts.map(quoteIdentifier).join('.')], []),
+    raw: (text: string): SqlFragment => new SqlFragment([text], []),
+    join(items: readonly unknown[], separator: SqlFragment = new SqlFragment([', '], [])): SqlFragment {
+      if (items.length === 0) throw new InvalidStatementError('sql.join was given an empty list')
+      const values = items.flatMap((item, index) => (index === 0 ? [item] : [separator, item]))
+      return new SqlFragment([...values.map(() => ''), ''], values)
+    },
+  },
+)
+
+/** Quotes an identifier for SQL text. @throws InvalidStatementError if it is empty or holds a NUL character. */
+export function quoteIdentifier(name: string): string {
+  if (typeof name !== 'string' || name === '' || name.includes('\0')) {
+    throw new InvalidStatementError(`Not an identifier: ${JSON.stringify(name)}`)
+  }
+  return `"${name.replaceAll('"', '""')}"`
+}
+
+/** Brings any accepted form into one. @throws InvalidStatementError if it is none of them. */
+export function compileStatement(statement: unknown, values?: readonly unknown[]): CompiledStatement {
+  const config = typeof statement === 'string' ? { text: statement, values } : readObject(statement)
+  const { text } = config
+  if (typeof text !== 'string') throw notAStatement(statement)
+  if (text.includes('\0'))
+    throw new InvalidStatementError('The text of a statement must not hold a NUL character')
+  const given = values ?? config.values ?? NO_VALUES
+  if (!Array.isArray(given)) {
+    throw new InvalidStatementError(`The values of a statement are an array, not ${kindOf(given)}`)
+  }
+  return {
+    text,
+    values: given,
+    rowMode: config.rowMode === 'array' ? 'array' : 'object',
+    prepare: config.prepare ?? true,
+  }
+}
+
+const NO_VALUES: readonly unknown[] = []
+
+interface LooseConfig {
+  readonly text?: unknown
+  readonly values?: readonly unknown[] | undefined
+  readonly rowMode?: unknown
+  readonly prepare?: boolean | undefined
+}
+
+function readObject(statement: unknown): LooseConfig {
+  if (typeof statement !== 'object' || statement === null) throw notAStatement(statement)
+  if (isFragment(statement)) {
+    const { text, values } = statement
+    return { text, values }
+  }
+  const shape = statement as {
+    toSQL?: unknown
+    compile?: unknown
+    sql?: unknown
+    parameters?: unknown
+    then?: unknown
+  }
+  if (typeof shape.toSQL === 'function') {
+    const { sql: text, params } = (statement as DrizzleLike<unknown>).toSQL()
+    return { text, values: params }
+  }
+  if (typeof shape.compile === 'function') {
+    const { sql: text, parameters } = (statement as KyselyLike<unknown>).compile()
+    return { text, values: parameters }
+  }
+  if (typeof shape.sql === 'string' && Array.isArray(shape.parameters)) {
+    return { text: shape.sql, values: shape.parameters as unknown[] }
+  }
+  if (typeof shape.then === 'function') {
+    throw new InvalidStatementError(
+      'A promise was given where a statement is expected: an `await` is missing',
+    )
+  }
+  return statement
+}
+
+function isFragment(value: unknown): value is SqlFragment {
+  // The copy of this class in the other module format has private fields that cannot be read: its public face serves.
+  return value instanceof SqlFragment
+}
+
+function notAStatement(value: unknown): InvalidStatementError {
+  return new InvalidStatementError(
+    `Not a statement: ${kindOf(value)}. Give a string, { text, values }, sql\`...\`, or a Kysely or Drizzle query.`,
+  )
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (typeof value !== 'object') return typeof value
+  return Array.isArray(value)
+    ? 'an array'
+    : `an object with the keys ${Object.keys(value).slice(0, 5).join(', ') || '(none)'}`
+}
+
+function tail(text: string): string {
+  return text.trim().slice(-30)
+}
+
+const LEADING_COMMENTS = /^(?:\s+|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)+/
+const TRANSACTION_CONTROL =
+  /^(?:begin|start\s+transaction|commit|end|rollback|abort|savepoint|release|prepare\s+transaction)\b/i
+const COPY_STREAM = /^copy\b[\s\S]*\b(?:from\s+stdin|to\s+stdout)\b/i
+// First letters of the words above, so that most statements are decided by one character.
+const SUSPECTS = new Set('bBsScCeErRaApP-/ \t\r\n')
+
+/**
+ * Why a statement may not run as a plain one: it would change the transaction behind the session's back, or it
+ * speaks the COPY protocol. Undefined if it may.
+ */
+export function refusalOf(text: string): string | undefined {
+  if (!SUSPECTS.has(text.charAt(0))) return undefined
+  const body = text.replace(LEADING_COMMENTS, '')
+  const control = TRANSACTION_CONTROL.exec(body)
+  if (control !== null) {
+    return (
+      `\`${control[0].toUpperCase()}\` was given as a statement. Transactions belong to the session: use commit(), ` +
+      'rollback(), begin() or beginNested().'
+    )
+  }
+  if (COPY_STREAM.test(body))
+    return 'COPY with STDIN or STDOUT streams data: use session.copyFrom() or session.copyTo().'
+  return undefined
+}
