@@ -7,7 +7,7 @@ import {
 } from '../../../src/driver/connect-failure.js'
 import { TlsRefusedError } from '../../../src/driver/socket.js'
 import { TlsFileError } from '../../../src/driver/tls.js'
-import { ConnectError } from '../../../src/errors.js'
+import type { ConnectError } from '../../../src/errors.js'
 
 function failure(error: unknown, phase: ConnectPhase = 'authentication'): ConnectError {
   return connectFailure(error, 'me@db:5432/songs', phase)

@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os'
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { type ConnectOptions, resolveConnectOptions } from '../../../src/driver/connect-options.js'
+import { resolveConnectOptions } from '../../../src/driver/connect-options.js'
 import { InvalidOptionError } from '../../../src/errors.js'
 
 const URL = 'postgres://url-user:url-password@url-host:1111/url-database'
@@ -18,7 +18,7 @@ function resolve(
   options: object,
   environment: Record<string, string> = {},
 ): ReturnType<typeof resolveConnectOptions> {
-  return resolveConnectOptions(options as ConnectOptions, environment)
+  return resolveConnectOptions(options, environment)
 }
 
 describe('where it connects', () => {
