@@ -10,6 +10,7 @@ export default defineConfig({
     maxWorkers: 2,
     // Garbage-collected leases and sessions are part of the contract, so tests must be able to collect.
     execArgv: ['--expose-gc'],
+    setupFiles: ['test/helpers/worker-setup.ts'],
     projects: [
       {
         extends: true,

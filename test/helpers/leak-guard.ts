@@ -19,15 +19,18 @@ const HANDLES = [
 ]
 
 /**
- * Call it at the top of a test file, before any other hook. After every test, what was handed to the function it returns
- * must have lent nothing and keep nobody waiting, the process must hold no more sockets than before the test (those
- * of an idle pool do not count: they do not keep the process alive), and no promise may have been rejected unheard.
+ * Call it at the top of a test file, before any other hook. After every test, within the deadline, what was handed to the
+ * function it returns must have lent nothing and keep nobody waiting, and the process must hold no more sockets than
+ * before the test (those of an idle pool do not count: they do not keep the process alive). And no promise may have been
+ * rejected unheard.
  *
  * @example
  * const watch = guardLeaks()
  * const engine = watch(createEngine({ url }))
  */
-export function guardLeaks(): <Engine extends Watched>(engine: Engine) => Engine {
+export function guardLeaks({ deadlineMillis = 5000 } = {}): <Engine extends Watched>(
+  engine: Engine,
+) => Engine {
   const watched = new Set<Watched>()
   const unheard: unknown[] = []
   const listener = (reason: unknown): void => void unheard.push(reason)
@@ -46,10 +49,12 @@ export function guardLeaks(): <Engine extends Watched>(engine: Engine) => Engine
     expect(unheard, 'promises that were rejected unheard').toEqual([])
     for (const engine of watched) {
       await waitUntil(() => engine.stats().borrowed === 0 && engine.stats().waiting === 0, {
+        deadlineMillis,
         message: () => `every connection to be given back: ${JSON.stringify(engine.stats())}`,
       })
     }
     await waitUntil(() => countHandles() <= before, {
+      deadlineMillis,
       message: () =>
         `at most ${before} open sockets; there are ${process.getActiveResourcesInfo().join(', ')}`,
     })

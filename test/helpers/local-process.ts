@@ -88,6 +88,17 @@ export function hasExited(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null
 }
 
+/** Whether a process runs. Where nobody reaps orphans the dead stay listed; they do not count. */
+export function isAlive(processId: number): boolean {
+  try {
+    process.kill(processId, 0)
+    return !/^State:\tZ/m.test(readFileSync(`/proc/${processId}/status`, 'utf8'))
+  } catch (error) {
+    // No such process, or no /proc to ask.
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' && process.platform !== 'linux'
+  }
+}
+
 /** Waits for the end of a program that nothing else keeps the process alive for. */
 export async function untilExit(child: ChildProcess): Promise<void> {
   if (hasExited(child)) return

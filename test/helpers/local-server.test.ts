@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { query } from './databases.js'
+import { isAlive } from './local-process.js'
 import { startServer } from './local-server.js'
 import { waitUntil } from './wait-until.js'
 
@@ -33,7 +34,7 @@ test('a disposed server leaves neither a process nor a file', async () => {
   const processId = server.processId
   await server.dispose()
   expect(existsSync(server.socketDirectory)).toBe(false)
-  expect(isAlive(processId)).toBe(false)
+  expect(isAlive(processId ?? 0)).toBe(false)
 })
 
 test.each(['SIGKILL', 'SIGTERM'] as const)(
@@ -51,16 +52,3 @@ test.each(['SIGKILL', 'SIGTERM'] as const)(
     await waitUntil(() => !existsSync(folder), { deadlineMillis: 15_000, message: 'its files to be deleted' })
   },
 )
-
-function isAlive(processId: number | undefined): boolean {
-  if (processId === undefined) return false
-  try {
-    process.kill(processId, 0)
-  } catch {
-    return false
-  }
-  // Where nobody reaps orphans the dead stay listed.
-  return !(
-    existsSync(`/proc/${processId}/stat`) && / Z /.test(readFileSync(`/proc/${processId}/stat`, 'utf8'))
-  )
-}

@@ -5,7 +5,7 @@
  * 2. Testcontainers, if a Docker engine answers (image: `PG_IMAGE`, default `postgres:18-alpine`).
  * 3. A local server; see `server-binaries.ts` for where its programs come from.
  *
- * `LIFEGUARD_PG` forces one: `docker`, `embedded` or `system`.
+ * `LIFEGUARD_PG` forces one: `docker`, or `local` (of which `embedded` and `system` are special cases).
  */
 import { existsSync } from 'node:fs'
 import { get } from 'node:http'
