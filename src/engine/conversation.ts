@@ -248,7 +248,7 @@ export class Conversation implements OperationOwner {
 
   /** The server passed over the operation, because one before it in the same packet had failed. */
   #skipped(operation: Operation): void {
-    if (operation.kind === 'rollback' || operation.kind === 'rollbackTo') {
+    if (undoes(operation)) {
       // It was meant to undo exactly that failure.
       this.#queue.unshift(operation)
       return
@@ -329,7 +329,7 @@ export class Conversation implements OperationOwner {
   /** Settles what needs no server; false if the operation has to be sent. */
   #settleLocally(operation: Operation): boolean {
     const { name, cause } = this.state
-    const ends = operation.kind === 'rollback' || operation.kind === 'rollbackTo'
+    const ends = undoes(operation)
     if (this.#abandoned !== undefined && !ends) {
       operation.fail(this.#abandoned)
       return true
@@ -398,6 +398,8 @@ export class Conversation implements OperationOwner {
   /** Takes from the queue what travels in the next packet, with the steps that have to come before it. */
   #takeBatch(connection: DriverConnection): Flight {
     const begin = this.state.name === 'idle' ? this.#beginOperations(connection) : []
+    // What is undone takes with it whatever was put off inside.
+    if (undoes(this.#queue[0])) this.#deferred.length = 0
     const operations: Operation[] = [...begin, ...this.#deferred.splice(0)]
     const unproven = begin.length > 0 && !this.#proven
     if (unproven) (begin[0] as Operation).flushAfter = true
@@ -537,6 +539,10 @@ export class Conversation implements OperationOwner {
 
 const NO_STATEMENTS: readonly BeginStatement[] = []
 const NOTHING: StatementResult = { command: '', rowCount: null, fields: [], rows: [], suspended: false }
+
+function undoes(operation: Operation | undefined): boolean {
+  return operation?.kind === 'rollback' || operation?.kind === 'rollbackTo'
+}
 
 function flightOf(operations: readonly Operation[], beginning: number): Flight {
   return { operations, beginning, beginAnswered: false, refused: false, replay: false, probe: undefined }

@@ -165,9 +165,10 @@ export class SavepointScopes {
     // A SAVEPOINT that was refused has nothing to go back to.
     if (savepoint !== undefined && (!savepoint.settled || savepoint.succeeded)) {
       // Nobody waits for the answer: it comes before that of the next statement.
-      const undo = this.#conversation.enqueue('rollbackTo', { text: `ROLLBACK TO SAVEPOINT ${name}` })
-      undo.promise.catch(ignore)
-      this.#conversation.defer({ text: `RELEASE SAVEPOINT ${name}` })
+      this.#conversation
+        .enqueue('rollbackTo', { text: `ROLLBACK TO SAVEPOINT ${name}` })
+        .promise.catch(ignore)
+      this.#conversation.enqueue('step', { text: `RELEASE SAVEPOINT ${name}` }).promise.catch(ignore)
     }
     this.#hooks.rolledBack?.()
     this.#wake()

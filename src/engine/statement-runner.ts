@@ -1,5 +1,10 @@
 /** Runs statements on a conversation: from what the caller wrote to rows, or to an error that leads back to the caller. */
-import { databaseErrorFrom, isServerError, StatementTimeoutError } from '../database-errors.js'
+import {
+  databaseErrorFrom,
+  isServerError,
+  StatementTimeoutError,
+  type DatabaseError,
+} from '../database-errors.js'
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { encodeValues } from '../driver/values.js'
 import { AbortedError, InvalidStatementError, LifeguardError } from '../errors.js'
@@ -41,6 +46,8 @@ export class StatementRunner {
   readonly #parts: StatementRunnerParts
   /** The call made last, until it settles. */
   #latest: Call | undefined
+  /** What became of PostgreSQL's errors, so that whatever follows from one names the same as its cause. */
+  readonly #explained = new WeakMap<Error, DatabaseError>()
 
   constructor(parts: StatementRunnerParts) {
     this.#parts = parts
@@ -77,7 +84,7 @@ export class StatementRunner {
 
   /** Ends the transaction, after everything that was given before. */
   async end(kind: 'commit' | 'rollback'): Promise<void> {
-    const { conversation, scopes, hideParameters } = this.#parts
+    const { conversation, scopes } = this.#parts
     const turn = scopes.turn()
     if (turn !== undefined) await turn
     scopes.requireOutside(kind)
@@ -85,7 +92,7 @@ export class StatementRunner {
     try {
       await conversation.enqueue(kind, { text }).promise
     } catch (error) {
-      throw explain(error, text, hideParameters)
+      throw this.#explain(error, text)
     } finally {
       scopes.clear()
     }
@@ -112,9 +119,12 @@ export class StatementRunner {
     try {
       return await operation.promise
     } catch (error) {
+      // Before anything else is attached to the caller's promise: V8 follows it to the caller's line only while the
+      // caller alone waits for it.
+      const explained = this.#explain(error, statement.text)
       // In a transaction the failure is not forgotten: commit reports it, awaited or not.
       if (!conversation.autocommit) call?.outer?.catch(ignore)
-      throw explain(error, statement.text, this.#parts.hideParameters)
+      throw explained
     } finally {
       unwatch?.()
       if (this.#latest === call) this.#latest = undefined
@@ -140,7 +150,7 @@ export class StatementRunner {
       await operation.promise
       return value as Value
     } catch (error) {
-      throw explain(error, what, this.#parts.hideParameters)
+      throw this.#explain(error, what)
     }
   }
 
@@ -160,6 +170,29 @@ export class StatementRunner {
     if (before !== undefined) await before
     const result = await this.send(encoded(compiled), chosen ?? NONE, call)
     return read(new Result<never>(result as never))
+  }
+
+  /**
+   * The error that the caller sees. Called in the caller's own asynchronous continuation, so that the stack leads to
+   * the line that awaits the statement.
+   */
+  #explain(error: unknown, statement: string): unknown {
+    if (error instanceof LifeguardError) {
+      Error.captureStackTrace(error, this.#explain)
+      const { cause } = error
+      if (isServerError(cause)) {
+        const explained = this.#explained.get(cause) ?? this.#databaseError(cause, undefined)
+        Object.defineProperty(error, 'cause', { value: explained, configurable: true, writable: true })
+      }
+      return error
+    }
+    return isServerError(error) ? this.#databaseError(error, statement) : error
+  }
+
+  #databaseError(error: ServerError, statement: string | undefined): DatabaseError {
+    const explained = databaseErrorFrom(error, { statement, hideParameters: this.#parts.hideParameters })
+    this.#explained.set(error, explained)
+    return explained
   }
 
   /** Calls the operation off when its signal or its time says so. Returns what ends the watch. */
@@ -185,6 +218,8 @@ export class StatementRunner {
 
 const NONE: StatementOptions = {}
 
+type ServerError = Parameters<typeof databaseErrorFrom>[0]
+
 /** @throws InvalidStatementError for what may not run as a plain statement. */
 export function checked(compiled: CompiledStatement): CompiledStatement {
   const refusal = refusalOf(compiled.text)
@@ -206,18 +241,6 @@ export function abortedBy(signal: AbortSignal): AbortedError {
 /** @throws AbortedError if the signal has fired. */
 export function requireNotAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted === true) throw abortedBy(signal)
-}
-
-/**
- * The error that the caller sees. Called in the caller's own asynchronous continuation, so that the stack leads to the
- * line that awaits the statement.
- */
-export function explain(error: unknown, statement: string, hideParameters: boolean): unknown {
-  if (error instanceof LifeguardError) {
-    Error.captureStackTrace(error, explain)
-    return error
-  }
-  return isServerError(error) ? databaseErrorFrom(error, { statement, hideParameters }) : error
 }
 
 function timedOut(statement: string, timeoutMillis: number): StatementTimeoutError {
