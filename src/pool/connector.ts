@@ -6,25 +6,15 @@
  * 2. Every attempt holds a slot from before its start until after its failure.
  */
 import { AsyncResource } from 'node:async_hooks'
-import type { Driver, DriverConnection } from '../driver/driver.js'
+import type { DriverConnection } from '../driver/driver.js'
 import { ConnectError } from '../errors.js'
 import { connectChannel, type ConnectMessage } from '../internal/channels.js'
-import type { Clock, Timer } from '../internal/clock.js'
+import type { Timer } from '../internal/clock.js'
 import type { ConnectionRecord } from './record.js'
-import type { Slots } from './slots.js'
+import type { Shared } from './shared.js'
 
 const FIRST_DELAY_MILLIS = 10
 const LONGEST_DELAY_MILLIS = 2_000
-
-export interface ConnectorParts {
-  readonly driver: Driver
-  readonly clock: Clock
-  readonly slots: Slots
-  /** Name of the pool. */
-  readonly name: string
-  readonly connectTimeoutMillis: number
-  readonly maxConnecting: number
-}
 
 /** What the connector tells the pool. */
 export interface ConnectorHost {
@@ -36,7 +26,7 @@ export interface ConnectorHost {
 }
 
 export class Connector {
-  readonly #parts: ConnectorParts
+  readonly #shared: Shared
   readonly #host: ConnectorHost
   readonly #stop = new AbortController()
   /** A connection outlives the request that happened to need it first, so it must not live in its async context. */
@@ -44,15 +34,21 @@ export class Connector {
   #connecting = 0
   #failures = 0
   #notBefore = -Infinity
+  #lastError: Error | undefined = undefined
   #timer: (Timer & { readonly urgent: boolean }) | undefined = undefined
 
-  constructor(parts: ConnectorParts, host: ConnectorHost) {
-    this.#parts = parts
+  constructor(shared: Shared, host: ConnectorHost) {
+    this.#shared = shared
     this.#host = host
   }
 
   get connecting(): number {
     return this.#connecting
+  }
+
+  /** Why the last attempt failed; undefined after a success. */
+  get lastError(): Error | undefined {
+    return this.#lastError
   }
 
   /** True from a failure that may pass until the next success. */
@@ -62,7 +58,7 @@ export class Connector {
 
   /** True while it waits after a failure. */
   get pausing(): boolean {
-    return this.failing && this.#notBefore > this.#parts.clock.now()
+    return this.failing && this.#notBefore > this.#shared.clock.now()
   }
 
   /**
@@ -71,12 +67,12 @@ export class Connector {
    */
   open(wanted: number, urgent: boolean, generation: number): void {
     if (wanted <= 0 || this.#stop.signal.aborted) return
-    const pause = this.#notBefore - this.#parts.clock.now()
+    const pause = this.#notBefore - this.#shared.clock.now()
     if (pause > 0) return this.#wakeAfter(pause, urgent)
-    const limit = this.failing ? 1 : this.#parts.maxConnecting
+    const limit = this.failing ? 1 : this.#shared.options.maxConnecting
     for (let left = wanted; left > 0 && this.#connecting < limit; left -= 1) {
       this.#connecting += 1
-      const record = this.#parts.slots.create()
+      const record = this.#shared.slots.create()
       record.generation = generation
       this.#context.runInAsyncScope(() => void this.#attempt(record))
     }
@@ -89,7 +85,7 @@ export class Connector {
   }
 
   async #attempt(record: ConnectionRecord): Promise<void> {
-    const { clock, slots } = this.#parts
+    const { clock, slots } = this.#shared
     const startedAt = clock.now()
     let connection: DriverConnection
     try {
@@ -101,12 +97,13 @@ export class Connector {
     }
     this.#connecting -= 1
     this.#failures = 0
+    this.#lastError = undefined
     this.#host.connected(record, connection, clock.now() - startedAt)
   }
 
   #connect(): Promise<DriverConnection> {
-    const { driver, name, connectTimeoutMillis } = this.#parts
-    const options = { timeoutMillis: connectTimeoutMillis, signal: this.#stop.signal }
+    const { driver, name, options: poolOptions } = this.#shared
+    const options = { timeoutMillis: poolOptions.connectTimeoutMillis, signal: this.#stop.signal }
     if (!connectChannel.hasSubscribers) return driver.connect(options)
     const message: ConnectMessage = { pool: name, target: driver.target }
     return connectChannel.tracePromise(async () => {
@@ -117,6 +114,7 @@ export class Connector {
   }
 
   #failed(error: Error): void {
+    this.#lastError = error
     // Only the driver knows failures that pass; whatever else was thrown will be thrown again.
     const fatal = !(error instanceof ConnectError) || error.fatal
     if (fatal) {
@@ -124,7 +122,7 @@ export class Connector {
     } else {
       const delay = Math.min(FIRST_DELAY_MILLIS * 2 ** this.#failures, LONGEST_DELAY_MILLIS)
       this.#failures += 1
-      this.#notBefore = this.#parts.clock.now() + delay * (0.5 + Math.random() / 2)
+      this.#notBefore = this.#shared.clock.now() + delay * (0.5 + Math.random() / 2)
     }
     this.#host.failed(error, fatal)
   }
@@ -136,7 +134,7 @@ export class Connector {
       this.#timer = undefined
       this.#host.ready()
     }
-    const timer = this.#parts.clock.setTimer(wake, millis, urgent)
+    const timer = this.#shared.clock.setTimer(wake, millis, urgent)
     this.#timer = { urgent, cancel: () => timer.cancel() }
   }
 }

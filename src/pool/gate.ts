@@ -11,6 +11,11 @@ import type { AcquireOptions, Lease } from './pool.js'
 /** A timer that fires later than this shows that the event loop was blocked. */
 const LATE_MILLIS = 50
 
+/** Something whose `stack` says where an acquire was called. */
+export interface Origin {
+  readonly stack?: string
+}
+
 /** One acquire in the queue. */
 export class Waiter {
   readonly since: number
@@ -18,7 +23,7 @@ export class Waiter {
   /** When it gives up; Infinity = never, -Infinity = it waits for a connect, but never for somebody's release. */
   deadline: number
   /** Where it was called; only with `captureStacks`. */
-  readonly origin: { readonly stack?: string } | undefined
+  readonly origin: Origin | undefined
   previous: Waiter | undefined = undefined
   next: Waiter | undefined = undefined
   resolve!: (lease: Lease) => void
@@ -30,12 +35,7 @@ export class Waiter {
   /** Listens to the caller's signal while it waits. */
   onAbort: (() => void) | undefined = undefined
 
-  constructor(
-    since: number,
-    deadline: number,
-    options: AcquireOptions,
-    origin: { readonly stack?: string } | undefined,
-  ) {
+  constructor(since: number, deadline: number, options: AcquireOptions, origin: Origin | undefined) {
     this.since = since
     this.deadline = deadline
     this.options = options
@@ -48,8 +48,10 @@ export class Waiter {
   }
 }
 
-/** What the gate asks of the pool. */
+/** What the gate tells the pool. */
 export interface GateHost {
+  /** The waiter has left the queue, because its signal was aborted. */
+  aborted(waiter: Waiter): void
   /** The waiter has left the queue, because its time is over; `lateMillis` is how long the event loop was blocked. */
   expired(waiter: Waiter, position: number, lateMillis: number): void
 }
@@ -93,6 +95,13 @@ export class Gate {
     this.#last = waiter
     this.#size += 1
     this.#arm(waiter.deadline)
+    const { signal } = waiter.options
+    if (signal === undefined) return
+    waiter.onAbort = () => {
+      this.leave(waiter)
+      this.#host.aborted(waiter)
+    }
+    signal.addEventListener('abort', waiter.onAbort)
   }
 
   /** Takes a waiter out of the queue; whoever calls this settles it. */

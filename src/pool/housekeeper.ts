@@ -1,37 +1,45 @@
 /**
  * The pool's only regular timer. It never keeps the process alive, and rests while the pool is empty.
  *
- * Each tick: replace what is stale or too old, close what was idle for too long, prove what was idle for long, refill
- * `minIdle`, look for leaks. After a tick that came much too late nothing idle is trusted.
+ * Each tick: close what is stale, too old or was idle for too long, prove what was quiet for long, look for leaks,
+ * refill `minIdle`. After a tick that came much too late nothing idle is trusted.
  */
 import { AsyncResource } from 'node:async_hooks'
-import type { Clock, Timer } from '../internal/clock.js'
+import type { Timer } from '../internal/clock.js'
+import type { LeakWatch } from './leak-watch.js'
 import type { ResolvedPoolOptions } from './options.js'
+import type { ConnectionRecord } from './record.js'
+import type { Shared } from './shared.js'
+import type { CloseReason } from './stats.js'
 
 const SHORTEST_PERIOD_MILLIS = 20
 const LONGEST_PERIOD_MILLIS = 10_000
 
-/** What the housekeeper has done for it. */
 export interface HousekeepingHost {
-  /** One round. Returns false if there is nothing left to look after. */
-  tidy(now: number): boolean
-  /** Time was lost: the machine slept, the process was frozen, the loop was blocked. */
-  overslept(): void
+  /** Why a connection must not be lent any more. */
+  unfit(record: ConnectionRecord, now: number): CloseReason | undefined
+  close(record: ConnectionRecord, reason: CloseReason): void
+  probe(record: ConnectionRecord): void
+  /** Opens what `minIdle` asks for. */
+  refill(): void
 }
 
 export class Housekeeper {
-  readonly #clock: Clock
+  readonly #shared: Shared
+  readonly #leaks: LeakWatch
   readonly #host: HousekeepingHost
   readonly #periodMillis: number
+  /** The timer must not live in the async context of whichever request opened the first connection. */
   readonly #context = new AsyncResource('lifeguard.Housekeeper')
   #timer: Timer | undefined = undefined
   #tickedAt = 0
   #tickedOn = 0
 
-  constructor(clock: Clock, options: ResolvedPoolOptions, host: HousekeepingHost) {
-    this.#clock = clock
+  constructor(shared: Shared, leaks: LeakWatch, host: HousekeepingHost) {
+    this.#shared = shared
+    this.#leaks = leaks
     this.#host = host
-    this.#periodMillis = periodFor(options)
+    this.#periodMillis = periodFor(shared.options)
   }
 
   /** Idempotent. */
@@ -45,26 +53,63 @@ export class Housekeeper {
   }
 
   #schedule(): void {
-    this.#tickedAt = this.#clock.now()
+    const { clock } = this.#shared
+    this.#tickedAt = clock.now()
     this.#tickedOn = Date.now()
-    this.#timer = this.#clock.setTimer(() => this.#tick(), this.#periodMillis, false)
+    this.#timer = clock.setTimer(() => this.#tick(), this.#periodMillis, false)
   }
 
   #tick(): void {
-    this.#timer = undefined
-    const now = this.#clock.now()
+    const { clock, slots, options } = this.#shared
+    const now = clock.now()
     // The monotonic clock of some systems stands still while the machine sleeps; the wall clock does not.
     const passed = Math.max(now - this.#tickedAt, Date.now() - this.#tickedOn)
-    if (passed > this.#periodMillis * 1.5) this.#host.overslept()
-    if (this.#host.tidy(now) && this.#timer === undefined) this.#schedule()
+    if (passed > this.#periodMillis * 1.5) this.#suspectIdle()
+    this.#closeIdle(now)
+    this.#probeQuiet(now)
+    this.#leaks.inspect(slots.all(), now)
+    this.#host.refill()
+    if (slots.size > 0 || options.minIdle > 0) this.#schedule()
+    else this.#timer = undefined
+  }
+
+  #suspectIdle(): void {
+    for (const record of this.#shared.slots.all()) if (record.state === 'idle') record.provenAt = -Infinity
+  }
+
+  #closeIdle(now: number): void {
+    const { slots, options } = this.#shared
+    const { minIdle, idleTimeoutMillis } = options
+    let spare = slots.idle - minIdle
+    const reasonFor = (record: ConnectionRecord): CloseReason | undefined => {
+      const reason = this.#host.unfit(record, now)
+      if (reason !== undefined || spare <= 0 || idleTimeoutMillis === -1) return reason
+      return now - record.idleSince >= idleTimeoutMillis ? 'idle' : undefined
+    }
+    const done = new Map<ConnectionRecord, CloseReason>()
+    slots.takeIf((record) => {
+      const reason = reasonFor(record)
+      if (reason === undefined) return false
+      spare -= 1
+      done.set(record, reason)
+      return true
+    })
+    for (const [record, reason] of done) this.#host.close(record, reason)
+  }
+
+  #probeQuiet(now: number): void {
+    const { slots, options } = this.#shared
+    const { keepAliveMillis } = options
+    if (keepAliveMillis === -1) return
+    const quiet = slots.takeIf((record) => now - record.provenAt >= keepAliveMillis)
+    for (const record of quiet) this.#host.probe(record)
   }
 }
 
 /** Half of the shortest duration that has to be noticed. */
 function periodFor(options: ResolvedPoolOptions): number {
   const { poolRecycleMillis, idleTimeoutMillis, keepAliveMillis, leakDetectionMillis } = options
-  const durations = [poolRecycleMillis, idleTimeoutMillis, keepAliveMillis, leakDetectionMillis].filter(
-    (millis) => millis > 0,
-  )
-  return Math.min(LONGEST_PERIOD_MILLIS, Math.max(SHORTEST_PERIOD_MILLIS, Math.min(...durations) / 2))
+  const durations = [poolRecycleMillis, idleTimeoutMillis, keepAliveMillis, leakDetectionMillis]
+  const shortest = Math.min(...durations.filter((millis) => millis > 0))
+  return Math.min(LONGEST_PERIOD_MILLIS, Math.max(SHORTEST_PERIOD_MILLIS, shortest / 2))
 }

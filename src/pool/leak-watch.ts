@@ -5,19 +5,10 @@
  * 2. From then on the pool does not keep the lease alive.
  */
 import { leakChannel, type LeakMessage } from '../internal/channels.js'
-import type { Emitter } from '../internal/emitter.js'
-import type { LeakEvent, PoolEvents } from './events.js'
+import type { LeakEvent } from './events.js'
 import type { ConnectionRecord } from './record.js'
+import type { Shared } from './shared.js'
 import { stackOf } from './timeout-error.js'
-
-export interface LeakWatchParts {
-  readonly pool: string
-  readonly events: Emitter<PoolEvents>
-  /** 0 = do not report leases that are merely held long. */
-  readonly leakDetectionMillis: number
-  /** The lease was collected: take the connection back. */
-  readonly reclaim: (record: ConnectionRecord) => void
-}
 
 interface Loan {
   readonly record: ConnectionRecord
@@ -25,39 +16,53 @@ interface Loan {
 }
 
 export class LeakWatch {
-  readonly #parts: LeakWatchParts
-  readonly #collected = new FinalizationRegistry<Loan>(({ record, number }) => {
-    if (record.loan === number) this.#parts.reclaim(record)
-  })
+  readonly #shared: Shared
+  readonly #collected: FinalizationRegistry<Loan>
 
-  constructor(parts: LeakWatchParts) {
-    this.#parts = parts
+  /** @param reclaim takes a connection back whose lease was collected. */
+  constructor(shared: Shared, reclaim: (record: ConnectionRecord) => void) {
+    this.#shared = shared
+    this.#collected = new FinalizationRegistry(({ record, number }) => {
+      if (record.loan === number) reclaim(record)
+    })
   }
 
-  /** Looks at a borrowed slot. Returns true if it is reported for the first time. */
-  inspect(record: ConnectionRecord, now: number): boolean {
-    if (record.lease !== undefined) {
-      this.#collected.register(record.lease, { record, number: record.loan })
-      record.lease = undefined
+  /** Looks at the slots that are lent. */
+  inspect(records: Iterable<ConnectionRecord>, now: number): void {
+    for (const record of records) {
+      if (record.state !== 'borrowed') continue
+      this.#watch(record)
+      if (this.#isOverdue(record, now)) {
+        record.leakReported = true
+        this.#shared.statistics.counters.leaked += 1
+        this.report(record, 'held', now)
+      }
     }
-    const limit = this.#parts.leakDetectionMillis
-    if (limit === 0 || record.leakReported || now - record.acquiredAt < limit) return false
-    record.leakReported = true
-    this.report(record, 'held', now)
-    return true
+  }
+
+  /** From now on the lease is held by nobody but its user. */
+  #watch(record: ConnectionRecord): void {
+    if (record.lease === undefined) return
+    this.#collected.register(record.lease, { record, number: record.loan })
+    record.lease = undefined
+  }
+
+  #isOverdue(record: ConnectionRecord, now: number): boolean {
+    const { leakDetectionMillis } = this.#shared.options
+    return leakDetectionMillis > 0 && !record.leakReported && now - record.acquiredAt >= leakDetectionMillis
   }
 
   report(record: ConnectionRecord, stage: LeakEvent['stage'], now: number): void {
-    const { pool, events } = this.#parts
+    const { name, events } = this.#shared
     const { connection, statement } = record
     const heldMillis = now - record.acquiredAt
     const stack = stackOf(record.origin)
     if (leakChannel.hasSubscribers) {
-      const message: LeakMessage = { pool, connectionId: connection.id, heldMillis, stage, stack }
+      const message: LeakMessage = { pool: name, connectionId: connection.id, heldMillis, stage, stack }
       leakChannel.publish(message)
     }
     if (events.has('leak')) events.emit('leak', { connection, heldMillis, stage, statement, stack })
-    else if (!leakChannel.hasSubscribers) warn(pool, connection.id, { heldMillis, stage, stack })
+    else if (!leakChannel.hasSubscribers) warn(name, connection.id, { heldMillis, stage, stack })
   }
 }
 

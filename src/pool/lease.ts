@@ -1,5 +1,6 @@
 /** What an acquire hands out: a handle on one loan, worthless once the loan has ended. */
 import type { DriverConnection } from '../driver/driver.js'
+import { IllegalStateError } from '../errors.js'
 import type { Lease } from './pool.js'
 import type { ConnectionRecord } from './record.js'
 
@@ -47,7 +48,8 @@ export class PoolLease implements Lease {
   }
 
   detach(): DriverConnection {
-    if (this.active) this.#host.detach(this.#record)
+    if (!this.active) throw new IllegalStateError('A lease that has ended has no connection to detach')
+    this.#host.detach(this.#record)
     return this.connection
   }
 

@@ -52,6 +52,12 @@ export interface Lease {
   [Symbol.dispose](): void
 }
 
+/** Options of `dispose`. */
+export interface DisposeOptions {
+  /** How long borrowed connections may go on. Default 10000; 0 = not at all, null = as long as they need. */
+  readonly timeoutMillis?: number | null | undefined
+}
+
 /** What `dispose` did. */
 export interface DisposeReport {
   /** Connections that were closed in good order. */
@@ -84,8 +90,7 @@ export interface Pool {
   /**
    * Refuses new work, rejects those who wait, lets borrowed connections finish until the deadline, then cancels their
    * statements on the server and closes them. Idempotent: later calls get the first one's report.
-   * @param options.timeoutMillis default 10000; 0 = at once, null = wait for ever.
    */
-  dispose(options?: { readonly timeoutMillis?: number | null | undefined }): Promise<DisposeReport>
+  dispose(options?: DisposeOptions): Promise<DisposeReport>
   [Symbol.asyncDispose](): Promise<void>
 }

@@ -1,6 +1,5 @@
 /** One slot of a pool: what it holds, and who has it. */
 import type { DriverConnection } from '../driver/driver.js'
-import type { CloseReason } from './stats.js'
 
 /** `checking`: being pinged or reset by the pool. A slot that is `closing` still counts: its socket is open. */
 export type RecordState = 'connecting' | 'idle' | 'borrowed' | 'checking' | 'closing'
@@ -21,8 +20,8 @@ export class ConnectionRecord {
   provenAt = 0
   idleSince = 0
   uses = 0
-  /** Set: close it as soon as it is back, for this reason. */
-  doomed: CloseReason | undefined = undefined
+  /** True: it was invalidated softly, so it is closed as soon as it is back. */
+  doomed = false
 
   // The loan. Its number is what a lease is compared with, so that the pool needs no reference to the lease.
   loan = 0

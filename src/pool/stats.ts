@@ -113,6 +113,16 @@ export class Statistics {
   readonly use: Histogram = new Histogram()
   readonly connect: Histogram = new Histogram()
 
+  snapshot(): Pick<PoolStats, 'counters' | 'closed' | 'wait' | 'use' | 'connect'> {
+    return {
+      counters: { ...this.counters },
+      closed: { ...this.closed },
+      wait: this.wait.snapshot(),
+      use: this.use.snapshot(),
+      connect: this.connect.snapshot(),
+    }
+  }
+
   /** Connections that were closed, or are being closed. */
   get closedCount(): number {
     return Object.values(this.closed).reduce((sum, count) => sum + count, 0)

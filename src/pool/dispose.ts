@@ -1,0 +1,54 @@
+/** The end of a pool, within its time. */
+import type { Closer } from './closer.js'
+import type { DisposeOptions, DisposeReport } from './pool.js'
+import type { ConnectionRecord } from './record.js'
+import type { Shared } from './shared.js'
+
+const DISPOSE_MILLIS = 10_000
+
+export interface Disposal {
+  readonly closer: Closer
+  /** Waiters that were rejected already. */
+  readonly rejected: number
+  /** Takes the connection from its lease. */
+  readonly revoke: (record: ConnectionRecord) => void
+  /** The listener is called when the last slot is free. */
+  readonly onEmpty: (listener: () => void) => void
+  /** What statements fail with that are still running at the deadline. */
+  readonly reason: () => Error
+}
+
+/** Closes what is idle, waits for what is lent, and drops what is left at the deadline. */
+export async function dispose(
+  shared: Shared,
+  { timeoutMillis = DISPOSE_MILLIS }: DisposeOptions,
+  { closer, rejected, revoke, onEmpty, reason }: Disposal,
+): Promise<DisposeReport> {
+  const { clock, slots, statistics } = shared
+  const startedAt = clock.now()
+  const closedBefore = statistics.closedCount
+  const emptied = new Promise<void>((resolve) => onEmpty(resolve))
+  for (const record of slots.takeIf(() => true)) closer.close(record, 'disposed')
+  if (slots.size > 0) await withinTime(shared, emptied, timeoutMillis)
+  let forced = 0
+  for (const record of [...slots.all()]) {
+    if (record.state !== 'borrowed' && record.state !== 'checking') continue
+    forced += 1
+    if (record.state === 'borrowed') revoke(record)
+    closer.drop(record, 'disposed', reason())
+  }
+  if (slots.size > 0) await emptied
+  const closed = statistics.closedCount - closedBefore - forced
+  return { closed, forced, rejected, durationMillis: clock.now() - startedAt }
+}
+
+function withinTime({ clock }: Shared, emptied: Promise<void>, timeoutMillis: number | null): Promise<void> {
+  if (timeoutMillis === null) return emptied
+  return new Promise((resolve) => {
+    const timer = clock.setTimer(resolve, timeoutMillis)
+    void emptied.then(() => {
+      timer.cancel()
+      resolve()
+    })
+  })
+}
