@@ -23,7 +23,11 @@ const RANKS: Readonly<Record<string, number>> = {
 const BASE = ['errors.ts', 'database-errors.ts', 'sql.ts', 'internal']
 
 /** The one layer that may import a package. */
-const SINGLE_IMPORTERS: Readonly<Record<string, string>> = { pg: 'driver', 'generic-pool': 'pool' }
+const SINGLE_IMPORTERS: Readonly<Record<string, string>> = {
+  pg: 'driver',
+  'generic-pool': 'pool',
+  'pg-copy-streams': 'engine',
+}
 
 const LONGEST_FILE = 450
 
