@@ -36,13 +36,21 @@ export function encodeValues(values: readonly unknown[]): EncodedValue[] {
 
 function encodeValue(value: unknown, index: number): EncodedValue {
   if (value === null || value === undefined) return null
+  const refusal = refusalOf(value)
+  if (refusal !== undefined)
+    throw new InvalidStatementError(`Parameter $${index + 1} cannot be sent: ${refusal}`)
   try {
-    const prepared: unknown = utils.prepareValue(value)
-    // JSON.stringify gives undefined for functions and symbols.
-    if (prepared === undefined) throw new TypeError(`a ${typeof value} has no representation in PostgreSQL`)
-    return prepared as EncodedValue
+    return utils.prepareValue(value) as EncodedValue
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new InvalidStatementError(`Parameter $${index + 1} cannot be sent: ${reason}`, { cause })
   }
+}
+
+/** What node-postgres would send as nonsense: the source of a function, an empty object, a date of NaNs. */
+function refusalOf(value: unknown): string | undefined {
+  if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value} is no value`
+  if (value instanceof Promise) return 'it is a promise (an await is missing)'
+  if (value instanceof Date && Number.isNaN(value.getTime())) return 'it is an invalid Date'
+  return undefined
 }

@@ -42,7 +42,8 @@ export async function runBlock<Value>(
     // The block returned its only statement: nothing can follow, so COMMIT travels with it.
     const riding = commit && runner.isOnlyCall(returned) ? owner.commit() : undefined
     riding?.catch(ignore)
-    const value = await (signal === undefined ? returned : orAbort(returned, signal))
+    // A COMMIT under way decides itself how the block ends: an abort only hurries it.
+    const value = await (signal === undefined || riding !== undefined ? returned : orAbort(returned, signal))
     requireAwaited(conversation)
     if (riding !== undefined) await riding
     else if (!commit) await owner.rollback()

@@ -11,17 +11,22 @@
  */
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementSkipped } from '../driver/driver.js'
-import { isDisconnect } from '../database-errors.js'
-import {
-  CommitOutcomeUnknownError,
-  ConnectionLostError,
-  IllegalStateError,
-  TransactionAbortedError,
-} from '../errors.js'
-import type { Clock, Timer } from '../internal/clock.js'
+import { isDisconnect, isServerError } from '../database-errors.js'
+import { ConnectionLostError, IllegalStateError } from '../errors.js'
+import type { Clock } from '../internal/clock.js'
 import type { Lease } from '../pool/pool.js'
+import { Cancellation } from './cancellation.js'
+import { flightOf, takeFlight, type Flight } from './flight.js'
+import { LeaseHolder } from './lease-holder.js'
 import { Operation, type OperationKind, type OperationOwner, type OperationStatement } from './operation.js'
 import type { BeginPlan, BeginStatement } from './transaction-options.js'
+import {
+  answeredWithRollback,
+  connectionLost,
+  endsSession,
+  outcomeUnknown,
+  transactionAborted,
+} from './transaction-errors.js'
 import { TransactionState } from './transaction-state.js'
 
 /** Told what happens, as it happens. Must not throw. */
@@ -59,37 +64,21 @@ export interface ConversationParts {
   readonly onBegin?: (() => void) | undefined
 }
 
-/** Operations on their way. */
-interface Flight {
-  readonly operations: readonly Operation[]
-  /** How many of them, from the first, begin the transaction. */
-  readonly beginning: number
-  beginAnswered: boolean
-  /** A statement before COMMIT was refused, so COMMIT was not run. */
-  refused: boolean
-  /** It has to be sent once more, on a fresh connection (see 3). */
-  replay: boolean
-  probe: Timer | undefined
-}
-
 export class Conversation implements OperationOwner {
   readonly state: TransactionState = new TransactionState()
   readonly #parts: ConversationParts
+  readonly #holder = new LeaseHolder()
+  readonly #cancellation: Cancellation
   /** Undefined for autocommit; may change while no transaction is open. */
   #begin: BeginPlan | undefined
-  #queue: Operation[] = []
+  readonly #queue: Operation[] = []
   /** Steps that can wait for the next packet (RELEASE SAVEPOINT, closing a cursor). */
-  #deferred: Operation[] = []
+  readonly #deferred: Operation[] = []
   #flight: Flight | undefined
-  #lease: Lease | undefined
   #acquiring = false
   #scheduled = false
+  /** A packet was sent once more already (see 3). */
   #replayed = false
-  #cancelling = false
-  /** The server has answered on this lease. */
-  #proven = false
-  /** Why the connection must not serve anybody else, although it is alive. */
-  #poison: unknown
   #portals = 0
   /** Why nothing is sent any more. */
   #abandoned: Error | undefined
@@ -98,6 +87,7 @@ export class Conversation implements OperationOwner {
   constructor(parts: ConversationParts) {
     this.#parts = parts
     this.#begin = parts.begin
+    this.#cancellation = new Cancellation(parts.clock, parts.cancelTimeoutMillis)
     this.#pump = () => {
       this.#scheduled = false
       this.#advance()
@@ -106,7 +96,7 @@ export class Conversation implements OperationOwner {
 
   /** The connection it holds at the moment. */
   get connection(): DriverConnection | undefined {
-    return this.#lease?.connection
+    return this.#holder.connection
   }
 
   get autocommit(): boolean {
@@ -123,8 +113,12 @@ export class Conversation implements OperationOwner {
 
   /** Takes the connection at once, instead of at the first statement. */
   adopt(lease: Lease): void {
-    this.#lease = lease
-    this.#proven = lease.proven
+    this.#holder.take(lease)
+  }
+
+  /** Gives the connection back without waiting for an answer: the pool cleans it. */
+  release(): void {
+    this.#holder.release()
   }
 
   /** Changes how the next transaction begins. @throws IllegalStateError while one is open. */
@@ -139,7 +133,11 @@ export class Conversation implements OperationOwner {
   enqueue(kind: OperationKind, statement: OperationStatement, work?: Operation['work']): Operation {
     const operation = new Operation(this, kind, statement, work)
     this.#queue.push(operation)
-    this.#schedule()
+    if (!this.#scheduled) {
+      this.#scheduled = true
+      // After every microtask of this tick, so that whatever they ask for travels together.
+      process.nextTick(this.#pump)
+    }
     return operation
   }
 
@@ -170,21 +168,8 @@ export class Conversation implements OperationOwner {
   abandon(reason: Error): void {
     if (this.#abandoned !== undefined) return
     this.#abandoned = reason
-    const flight = this.#flight
-    // A COMMIT that has been sent is left alone: its answer is worth more than the time.
-    if (flight === undefined || flight.operations.some(({ kind }) => kind === 'commit')) return
-    for (const operation of flight.operations) operation.calledOff ??= reason
+    for (const operation of this.#flight?.operations ?? []) operation.calledOff ??= reason
     this.#cancelFlight(reason)
-  }
-
-  /** Ends the transaction without an answer being waited for: the pool cleans the connection. */
-  release(): void {
-    const lease = this.#lease
-    const poison = this.#poison
-    this.#lease = undefined
-    this.#poison = undefined
-    if (poison !== undefined) lease?.invalidate(poison)
-    else lease?.release()
   }
 
   // Answers -------------------------------------------------------------------------------------------------------
@@ -192,89 +177,72 @@ export class Conversation implements OperationOwner {
   answered(operation: Operation, result: StatementResult): void {
     const flight = this.#flight
     if (flight !== undefined) {
-      flight.beginAnswered = true
+      flight.answered = true
       flight.probe?.cancel()
     }
     this.#observe(operation, result, undefined)
-    switch (operation.kind) {
-      case 'commit':
-        this.#committed(operation, result)
-        return
-      case 'rollback':
-        this.state.move('idle')
-        break
-      case 'rollbackTo':
-        if (this.state.name === 'failed') this.state.move('active')
-        break
-      default:
+    if (operation.kind === 'commit' && result.command !== 'COMMIT') {
+      const error = answeredWithRollback(this.state.cause)
+      this.#fail(error)
+      operation.fail(error)
+      return
     }
+    if (operation.kind === 'commit' || operation.kind === 'rollback') this.state.move('idle')
+    if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.state.move('active')
     operation.succeed(result)
   }
 
   refused(operation: Operation, error: Error): void {
     const flight = this.#flight
-    const connection = this.connection
-    if (flight !== undefined && connection !== undefined && this.#diedBeforeBegin(flight, operation, error)) {
+    if (flight !== undefined && this.#diedBeforeBegin(flight, operation, error)) {
       flight.replay = true
       return
     }
-    const skipped = error instanceof StatementSkipped
-    if (!skipped) this.#observe(operation, undefined, error)
-    if (connection?.lost !== undefined || isDisconnect(error)) this.#lost(operation, error)
-    else if (skipped) this.#skipped(operation)
+    if (error instanceof StatementSkipped) {
+      this.#skipped(operation)
+      return
+    }
+    this.#observe(operation, undefined, error)
+    if (this.connection?.lost !== undefined || endsSession(error)) this.#lost(operation, error, flight)
     else this.#failed(operation, error)
     if (flight !== undefined) flight.refused = true
   }
 
-  #committed(operation: Operation, result: StatementResult): void {
-    if (result.command === 'COMMIT') {
-      this.state.move('idle')
-      operation.succeed(result)
-      return
-    }
-    const error = new TransactionAbortedError(
-      'PostgreSQL answered COMMIT with ROLLBACK: a statement of the transaction had failed, nothing was stored',
-      { cause: this.state.cause },
-    )
-    this.#fail(error)
-    operation.fail(error)
-  }
-
   /** The server refused the operation itself. */
   #failed(operation: Operation, error: Error): void {
-    if (!this.autocommit) this.#fail(error)
+    // 25006: the connection lives, but leads to a server that takes no writes.
+    if (isDisconnect(error) && !this.#parts.readOnly) this.#holder.poison(error)
+    if (!this.#standsAlone) this.#fail(error)
     operation.fail(operation.calledOff ?? error)
   }
 
   /** The server passed over the operation, because one before it in the same packet had failed. */
   #skipped(operation: Operation): void {
-    if (undoes(operation)) {
-      // It was meant to undo exactly that failure.
-      this.#queue.unshift(operation)
-      return
-    }
-    operation.fail(operation.calledOff ?? this.#abortedBy(this.state.cause))
+    // What undoes was meant for exactly that failure.
+    if (undoes(operation)) this.#queue.unshift(operation)
+    else operation.fail(operation.calledOff ?? transactionAborted(this.state.cause))
   }
 
-  #lost(operation: Operation, error: Error): void {
-    const unknown = operation.kind === 'commit' && this.#flight?.refused !== true
-    const switched = this.connection?.lost === undefined && !isFatal(error)
-    if (switched) {
-      // 25006: the connection is alive, but leads to a server that takes no writes.
-      if (!this.#parts.readOnly) this.#poison ??= error
-      this.#failed(operation, error)
-      return
-    }
-    if (this.state.name === 'active' || this.state.name === 'failed')
-      this.state.move('lost', this.state.cause ?? error)
-    this.#poison ??= error
+  #lost(operation: Operation, error: Error, flight: Flight | undefined): void {
+    const unknown = this.#mayBeStored(operation, error, flight)
+    const { name, cause } = this.state
+    if (name === 'active' || name === 'failed') this.state.move('lost', cause ?? error)
+    this.#holder.poison(error)
     if (operation.kind === 'rollback') {
       // What was to be undone has gone with the connection.
-      operation.succeed(NOTHING)
       this.state.move('idle')
-      return
+      operation.succeed(NOTHING)
+    } else if (unknown) {
+      operation.fail(outcomeUnknown(error, operation.kind !== 'commit'))
+    } else {
+      operation.fail(operation.calledOff ?? connectionLost(error))
     }
-    operation.fail(operation.calledOff ?? (unknown ? outcomeUnknown(error) : lostError(error)))
+  }
+
+  /** The operation stores by itself, it was sent, and no answer says that it did not. */
+  #mayBeStored(operation: Operation, error: Error, flight: Flight | undefined): boolean {
+    if (operation.kind === 'commit') return flight?.refused !== true
+    return this.#standsAlone && operation.calledOff === undefined && !isServerError(error)
   }
 
   /** Marks the transaction failed; the first failure is the one that counts. */
@@ -282,20 +250,18 @@ export class Conversation implements OperationOwner {
     if (this.state.name === 'active' || this.state.name === 'idle') this.state.move('failed', error)
   }
 
-  #abortedBy(cause: unknown): TransactionAbortedError {
-    return new TransactionAbortedError(
-      'The transaction was aborted by an earlier failure (see cause); call rollback() before anything else',
-      { cause },
-    )
+  /** Every statement is a transaction of its own. */
+  get #standsAlone(): boolean {
+    return this.autocommit && !this.state.inTransaction
   }
 
   #diedBeforeBegin(flight: Flight, operation: Operation, error: Error): boolean {
-    if (flight.beginning === 0 || flight.beginAnswered || this.#replayed) return false
+    if (flight.beginning === 0 || flight.answered || this.#replayed) return false
     if (this.#abandoned !== undefined || operation.calledOff !== undefined) return false
     if (flight.operations.some(({ kind }) => kind === 'commit')) return false
     const { connection } = this
     if (connection?.lost !== undefined) return true
-    if (!isFatal(error)) return false
+    if (!endsSession(error)) return false
     // FATAL comes right before the end of the socket; be sure that it is the end.
     process.nextTick(() => connection?.destroy(error))
     return true
@@ -303,15 +269,8 @@ export class Conversation implements OperationOwner {
 
   // Sending -------------------------------------------------------------------------------------------------------
 
-  #schedule(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    // After every microtask of this tick, so that whatever they ask for travels together.
-    process.nextTick(this.#pump)
-  }
-
   #advance(): void {
-    while (this.#flight === undefined && !this.#acquiring && !this.#cancelling) {
+    while (this.#flight === undefined && !this.#acquiring && !this.#cancellation.active) {
       const next = this.#queue[0]
       if (next === undefined) {
         this.#rest()
@@ -321,8 +280,9 @@ export class Conversation implements OperationOwner {
         this.#queue.shift()
         continue
       }
-      if (this.#lease === undefined) this.#acquire()
-      else this.#send(this.#lease)
+      const { lease } = this.#holder
+      if (lease === undefined) this.#acquire()
+      else this.#send(lease)
     }
   }
 
@@ -345,11 +305,11 @@ export class Conversation implements OperationOwner {
       return true
     }
     if (name === 'lost') {
-      operation.fail(lostError(cause))
+      operation.fail(connectionLost(cause))
       return true
     }
     if (name === 'failed' && !ends) {
-      operation.fail(this.#abortedBy(cause))
+      operation.fail(transactionAborted(cause))
       return true
     }
     return false
@@ -358,7 +318,7 @@ export class Conversation implements OperationOwner {
   /** The transaction failed and is over on the server: a refused BEGIN or COMMIT, a connection that was never had. */
   #endedOnServer(): boolean {
     if (this.state.name !== 'failed') return false
-    return this.#lease === undefined || this.#lease.connection.transactionStatus === 'idle'
+    return this.connection === undefined || this.connection.transactionStatus === 'idle'
   }
 
   #acquire(): void {
@@ -384,7 +344,7 @@ export class Conversation implements OperationOwner {
     if (connection.lost !== undefined && (this.state.name === 'active' || this.state.name === 'idle')) {
       // Nothing of a transaction that has not begun is lost with it: the next round takes another connection.
       if (this.state.name === 'active') this.state.move('lost', connection.lost)
-      this.#poison = connection.lost
+      this.#holder.poison(connection.lost)
       this.release()
       return
     }
@@ -392,27 +352,13 @@ export class Conversation implements OperationOwner {
       this.#runExclusive(connection, this.#queue.shift() as Operation)
       return
     }
-    this.#submit(lease, this.#takeBatch(connection))
-  }
-
-  /** Takes from the queue what travels in the next packet, with the steps that have to come before it. */
-  #takeBatch(connection: DriverConnection): Flight {
     const begin = this.state.name === 'idle' ? this.#beginOperations(connection) : []
+    const proving = begin.length > 0 && !this.#holder.proven
+    if (proving) (begin[0] as Operation).flushAfter = true
     // What is undone takes with it whatever was put off inside.
-    if (undoes(this.#queue[0])) this.#deferred.length = 0
-    const operations: Operation[] = [...begin, ...this.#deferred.splice(0)]
-    const unproven = begin.length > 0 && !this.#proven
-    if (unproven) (begin[0] as Operation).flushAfter = true
-    let statements = 0
-    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
-      if (next.kind === 'exclusive' || (next.kind === 'commit' && unproven)) break
-      if (next.cancellable && statements > 0) break
-      operations.push(next)
-      this.#queue.shift()
-      statements++
-      if (next.cancellable || next.kind === 'commit' || next.kind === 'rollback') break
-    }
-    return flightOf(operations, begin.length)
+    const deferred = undoes(this.#queue[0]) ? [] : [...this.#deferred]
+    this.#deferred.length = 0
+    this.#submit(lease, takeFlight(this.#queue, begin, deferred, proving))
   }
 
   #beginOperations(connection: DriverConnection): Operation[] {
@@ -438,9 +384,11 @@ export class Conversation implements OperationOwner {
       observer?.began?.(connection)
       this.#parts.onBegin?.()
       if (flight.operations[0]?.flushAfter === true) {
-        const timeout = (): void =>
-          connection.destroy(new Error(`No answer to BEGIN within ${prePingTimeoutMillis} ms (pre-ping)`))
-        flight.probe = clock.setTimer(timeout, prePingTimeoutMillis)
+        const silent = `The idle connection did not answer BEGIN within ${prePingTimeoutMillis} ms (pre-ping)`
+        flight.probe = clock.setTimer(
+          () => connection.destroy(new ConnectionLostError(silent)),
+          prePingTimeoutMillis,
+        )
       }
     }
     const last = flight.operations[flight.operations.length - 1]
@@ -449,14 +397,14 @@ export class Conversation implements OperationOwner {
       const now = clock.now()
       for (const operation of flight.operations) operation.sentAt = now
     }
-    const sync = this.autocommit && !this.state.inTransaction ? 'separate' : 'shared'
+    const sync = this.#standsAlone ? 'separate' : 'shared'
     connection.submit({ statements: flight.operations, sync, onEnd: () => this.#landed(flight) })
   }
 
   #runExclusive(connection: DriverConnection, operation: Operation): void {
-    const flight = flightOf([operation], 0)
+    const flight = flightOf([operation])
     this.#flight = flight
-    this.#lease?.describe(operation.text)
+    this.#holder.lease?.describe(operation.text)
     operation.sentAt = this.#parts.clock.now()
     // The work settles the operation with its own value; here only success or failure counts.
     ;(operation.work as NonNullable<Operation['work']>)(connection).then(
@@ -475,19 +423,19 @@ export class Conversation implements OperationOwner {
   #landed(flight: Flight): void {
     flight.probe?.cancel()
     this.#flight = undefined
-    this.#proven = true
+    this.#holder.prove()
     const lost = this.connection?.lost
     if (flight.replay && lost !== undefined) {
       this.#replayed = true
       this.state.move('idle')
       // BEGIN and its settings are made anew.
       this.#queue.unshift(...flight.operations.slice(flight.beginning))
-      this.#poison = lost
+      this.#holder.poison(lost)
       this.release()
     } else if (lost !== undefined) {
       if (this.state.name === 'active' || this.state.name === 'failed')
         this.state.move('lost', this.state.cause ?? lost)
-      this.#poison ??= lost
+      this.#holder.poison(lost)
       this.release()
     } else if (this.state.name === 'active' && this.connection?.transactionStatus === 'idle') {
       this.#fail(new IllegalStateError('A statement ended the transaction behind the back of its session'))
@@ -504,25 +452,14 @@ export class Conversation implements OperationOwner {
 
   #cancelFlight(reason: Error): void {
     const flight = this.#flight
-    const connection = this.connection
-    if (flight === undefined || connection === undefined || this.#cancelling) return
-    const { clock, cancelTimeoutMillis } = this.#parts
-    this.#cancelling = true
-    const patience = clock.setTimer(
-      () => {
-        if (this.#flight === flight) connection.destroy(reason)
-      },
-      cancelTimeoutMillis,
-      false,
+    const { connection } = this
+    if (flight === undefined || connection === undefined) return
+    this.#cancellation.start(
+      connection,
+      reason,
+      () => this.#flight === flight,
+      () => this.#advance(),
     )
-    // Until the server has taken the cancel, nothing else is sent that it could hit.
-    const taken = (): void => {
-      this.#cancelling = false
-      if (this.#flight === flight) return
-      patience.cancel()
-      this.#advance()
-    }
-    connection.cancel(cancelTimeoutMillis).then(taken, taken)
   }
 
   #observe(operation: Operation, result: StatementResult | undefined, error: Error | undefined): void {
@@ -544,28 +481,6 @@ function undoes(operation: Operation | undefined): boolean {
   return operation?.kind === 'rollback' || operation?.kind === 'rollbackTo'
 }
 
-function flightOf(operations: readonly Operation[], beginning: number): Flight {
-  return { operations, beginning, beginAnswered: false, refused: false, replay: false, probe: undefined }
-}
-
 function ignore(): void {
   // The operation that comes after it reports the failure.
-}
-
-/** The server or the socket ended the session (25006 did not). */
-function isFatal(error: Error): boolean {
-  return isDisconnect(error) && (error as { code?: unknown }).code !== '25006'
-}
-
-function lostError(cause: unknown): ConnectionLostError {
-  return new ConnectionLostError('The connection was lost; what the transaction had done was not stored', {
-    cause,
-  })
-}
-
-function outcomeUnknown(cause: unknown): CommitOutcomeUnknownError {
-  return new CommitOutcomeUnknownError(
-    'The connection was lost after COMMIT was sent and before its answer came: look whether it was stored before you retry',
-    { cause },
-  )
 }

@@ -56,7 +56,7 @@ export interface OpenConversation extends ExecutorParts {
   readonly acquire: () => Promise<Lease>
 }
 
-const DEFAULT_CANCEL_MILLIS = 5_000
+const CANCEL_MILLIS = 3_000
 
 /** The parts of an engine that a test may replace. */
 export interface EngineParts {
@@ -262,7 +262,7 @@ export class Engine implements AsyncDisposable {
       releaseWhenIdle: options.releaseWhenIdle,
       readOnly: transaction.readOnly === true,
       prePingTimeoutMillis: pool.prePingTimeoutMillis,
-      cancelTimeoutMillis: DEFAULT_CANCEL_MILLIS,
+      cancelTimeoutMillis: CANCEL_MILLIS,
       observer: createEcho(this.#echo, this.name, hideParameters),
       onBegin: options.onBegin,
     })

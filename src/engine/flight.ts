@@ -1,0 +1,49 @@
+/** Operations that travel in one packet. */
+import type { Timer } from '../internal/clock.js'
+import type { Operation } from './operation.js'
+
+/** A packet on its way. */
+export interface Flight {
+  readonly operations: readonly Operation[]
+  /** How many of them, from the first, begin the transaction. */
+  readonly beginning: number
+  /** The server has answered the first of them. */
+  answered: boolean
+  /** One of them was refused, so those behind it were not run. */
+  refused: boolean
+  /** It has to be sent once more, on a fresh connection: this one died before it answered BEGIN. */
+  replay: boolean
+  /** Waits for the answer to the BEGIN that proves the connection. */
+  probe: Timer | undefined
+}
+
+export function flightOf(operations: readonly Operation[], beginning = 0): Flight {
+  return { operations, beginning, answered: false, refused: false, replay: false, probe: undefined }
+}
+
+/**
+ * Takes from the front of the queue what may travel together.
+ *
+ * 1. COMMIT and ROLLBACK end a packet, because what follows is another transaction.
+ * 2. COMMIT does not travel with the BEGIN that has yet to prove its connection (`proving`).
+ * 3. What may be cancelled travels last and without other statements before it, so that a cancel cannot hit them.
+ * 4. What takes the whole connection does not travel at all.
+ */
+export function takeFlight(
+  queue: Operation[],
+  begin: readonly Operation[],
+  deferred: readonly Operation[],
+  proving: boolean,
+): Flight {
+  const operations = [...begin, ...deferred]
+  let taken = 0
+  for (const next of queue) {
+    if (next.kind === 'exclusive' || (next.kind === 'commit' && proving)) break
+    if (next.cancellable && taken > 0) break
+    operations.push(next)
+    taken++
+    if (next.cancellable || next.kind === 'commit' || next.kind === 'rollback') break
+  }
+  queue.splice(0, taken)
+  return flightOf(operations, begin.length)
+}

@@ -1,0 +1,38 @@
+/** What becomes of operations whose transaction or connection failed. */
+import { isDisconnect } from '../database-errors.js'
+import { CommitOutcomeUnknownError, ConnectionLostError, TransactionAbortedError } from '../errors.js'
+
+/** True if the server or the socket ended the session. 25006 does not: the connection lives, on a read-only server. */
+export function endsSession(error: Error): boolean {
+  return isDisconnect(error) && (error as { code?: unknown }).code !== '25006'
+}
+
+export function transactionAborted(cause: unknown): TransactionAbortedError {
+  return new TransactionAbortedError(
+    'The transaction was aborted by an earlier failure (see cause); call rollback() before anything else',
+    { cause },
+  )
+}
+
+export function answeredWithRollback(cause: unknown): TransactionAbortedError {
+  return new TransactionAbortedError(
+    'PostgreSQL answered COMMIT with ROLLBACK: a statement of the transaction had failed, nothing was stored',
+    { cause },
+  )
+}
+
+export function connectionLost(cause: unknown): ConnectionLostError {
+  return new ConnectionLostError('The connection was lost; what the transaction had done was not stored', {
+    cause,
+  })
+}
+
+export function outcomeUnknown(cause: unknown, autocommit: boolean): CommitOutcomeUnknownError {
+  const when = autocommit
+    ? 'while a statement ran that commits by itself (autocommit)'
+    : 'after COMMIT was sent and before its answer came'
+  return new CommitOutcomeUnknownError(
+    `The connection was lost ${when}: look whether its work was stored before you retry`,
+    { cause },
+  )
+}
