@@ -40,6 +40,15 @@ test.each(documents)('links of $path lead somewhere', ({ path, text }) => {
   expect(targets.filter((target) => !existsSync(join(ROOT, dirname(path), target)))).toEqual([])
 })
 
+test('docs/errors.md has a heading for every error code', () => {
+  const [, union = ''] =
+    /export type ErrorCode =([^]*?)\n\n/.exec(readFileSync(join(ROOT, 'src/errors.ts'), 'utf8')) ?? []
+  const codes = [...union.matchAll(/'(\w+)'/g)].map(([, code = '']) => code)
+  expect(codes).toContain('POOL_TIMEOUT')
+  const text = documents.find(({ path }) => path === join('docs', 'errors.md'))?.text ?? ''
+  expect(codes.filter((code) => !new RegExp(`^#+ .*\\b${code}\\b`, 'm').test(text))).toEqual([])
+})
+
 describe('the reader of blocks', () => {
   test('finds the code, its line and its prelude', () => {
     const markdown =
