@@ -110,7 +110,7 @@ class NodePostgresDriver implements PgDriver {
     try {
       return await this.#attempt(attempt, tls.use)
     } catch (first) {
-      if (tls.use !== 'try' || !mayWorkUnencrypted(first, signal)) throw first
+      if (tls.use !== 'try' || !mayWorkUnencrypted(first)) throw first
       return await this.#attempt(attempt, 'never').catch((second: unknown) => {
         // The server refuses plain text: what was wrong with TLS is the news.
         throw isRefusedByRules(second) ? first : second
@@ -144,10 +144,9 @@ class NodePostgresDriver implements PgDriver {
       ssl: false,
       sslnegotiation: 'postgres' as const,
       enableChannelBinding: channelBinding !== 'disable' && socket instanceof TLSSocket,
-      types: this.#types,
       connection: wire,
     }
-    const client = new pg.Client(config as pg.ClientConfig) as Client
+    const client = new pg.Client(config) as Client
     let early: Error | undefined
     client.on('error', (error) => {
       early ??= error
@@ -188,14 +187,17 @@ function alreadyOpen(socket: Socket): Socket {
   return Object.assign(socket, { connect })
 }
 
-/** Rejects when the server lets the client in, or wants to, without channel binding. */
+/** Rejects when the server lets the client in, or wants the password, without channel binding. */
 function bindingRefused(wire: WireConnection): Promise<never> {
   return new Promise((_, reject) => {
     let bound = false
     const refuse = (): void => {
       reject(new ChannelBindingError('channel_binding=require, and the server does not do it'))
+      // At once: the client would go on and send the password.
       wire.stream.destroy()
     }
+    wire.once('authenticationCleartextPassword', refuse)
+    wire.once('authenticationMD5Password', refuse)
     wire.once('authenticationSASL', ({ mechanisms }: { mechanisms: readonly string[] }) => {
       bound = mechanisms.includes('SCRAM-SHA-256-PLUS')
       if (!bound) refuse()
@@ -207,8 +209,7 @@ function bindingRefused(wire: WireConnection): Promise<never> {
 }
 
 /** As libpq's `prefer`: TLS did not come about, or the server has rules against it. */
-function mayWorkUnencrypted(error: unknown, signal: AbortSignal): boolean {
-  if (signal.aborted) return false
+function mayWorkUnencrypted(error: unknown): boolean {
   const { code } = error as { code?: unknown }
   const isTlsFailure = typeof code === 'string' && (code.startsWith('ERR_SSL_') || code === 'EPROTO')
   return isTlsFailure || isRefusedByRules(error)

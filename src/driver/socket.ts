@@ -97,13 +97,8 @@ async function encrypt(socket: Socket, { target, tlsOptions, signal }: SocketReq
     socket,
   })
   ignoreErrors(secure)
-  try {
-    await next(secure, 'secureConnect', signal)
-    return secure
-  } catch (error) {
-    secure.destroy()
-    throw error
-  }
+  await next(secure, 'secureConnect', signal)
+  return secure
 }
 
 /** The next event of that name; rejects when the socket fails or closes instead. */
@@ -136,7 +131,7 @@ function serverClosed(message: string): Error {
   return Object.assign(new Error(message), { code: 'ECONNRESET' })
 }
 
-/** For life: whoever uses the socket listens too, but an 'error' in between would end the process. */
+/** For life: an 'error' that nobody listens to would end the process. What it means, whoever waits is told. */
 function ignoreErrors(socket: Socket): void {
   socket.on('error', () => undefined)
 }

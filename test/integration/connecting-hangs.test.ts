@@ -1,5 +1,5 @@
 import dns from 'node:dns'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, test, vi } from 'vitest'
@@ -56,6 +56,15 @@ class ScriptedServer implements Disposable {
     this.#server.close()
   }
 }
+
+/** A message of the server, as latin1. */
+function message(type: string, body: string): string {
+  const length = Buffer.alloc(4)
+  length.writeInt32BE(body.length + 4)
+  return type + length.toString('latin1') + body
+}
+
+const WELCOME = message('R', '\0\0\0\0') + message('Z', 'I')
 
 /** A server whose program has stopped accepting and whose queue is full: the system answers no more. */
 async function stuckInTcp(): Promise<Stuck> {
@@ -206,15 +215,14 @@ describe('a connect', () => {
     expect(server.acceptedSockets).toBe(0)
   })
 
-  test('that is over is no longer aborted by its signal or its deadline', async () => {
+  test('that is over has let go of its signal and its deadline', async () => {
     using server = await startFakeServer()
     const controller = new AbortController()
     const clock = stoppedClock()
     const driver = createPgDriver({ url: server.url, statementCacheSize: 0, clock })
     const connection = await driver.connect({ timeoutMillis: 1000, signal: controller.signal })
-    controller.abort()
-    clock.pass()
-    expect(connection.lost).toBeUndefined()
+    expect(getEventListeners(controller.signal, 'abort')).toEqual([])
+    expect(clock.timers).toBe(0)
     await connection.close(1000)
   })
 
@@ -270,16 +278,39 @@ describe('a connect', () => {
     },
   )
 
+  test('with prefer goes on without TLS when the handshake fails', async () => {
+    using server = new ScriptedServer((socket, data) => {
+      if (data.length === 8) socket.write('S')
+      else if (data[0] === 0x16) socket.write('nonsense')
+      else socket.write(WELCOME, 'latin1')
+    })
+    const driver = createPgDriver({ ...(await server.listen()), statementCacheSize: 0 })
+    const connection = await driver.connect({ timeoutMillis: 5000 })
+    expect(connection.transactionStatus).toBe('idle')
+    expect(server.sockets.size).toBe(1)
+    connection.destroy()
+  })
+
+  test.each([
+    ['clear text', message('R', '\0\0\0\x03')],
+    ['a weak hash', message('R', '\0\0\0\x05salt')],
+  ])('with channel_binding=require sends no password as %s', async (_, request) => {
+    using server = new ScriptedServer((socket, data) => {
+      if (data.length === 8) socket.write('N')
+      else socket.write(request, 'latin1')
+    })
+    const options = { ...(await server.listen()), connectArgs: { channel_binding: 'require' as const } }
+    const driver = createPgDriver({ ...options, statementCacheSize: 0 })
+    await expect(driver.connect({ timeoutMillis: 5000 })).rejects.toMatchObject({ fatal: true })
+    await waitUntil(() => server.sockets.size === 0)
+    expect(server.received.length).toBe(2)
+  })
+
   test('to a server that ends the session in the same packet as it begins it fails with the reason', async () => {
-    const message = (type: string, body: string): string => {
-      const length = Buffer.alloc(4)
-      length.writeInt32BE(body.length + 4)
-      return type + length.toString('latin1') + body
-    }
     const fatal = 'SFATAL\0C57P01\0Mterminating connection\0\0'
     using server = new ScriptedServer((socket, data) => {
       if (data.length === 8) socket.write('N')
-      else socket.end(message('R', '\0\0\0\0') + message('Z', 'I') + message('E', fatal), 'latin1')
+      else socket.end(WELCOME + message('E', fatal), 'latin1')
     })
     const driver = createPgDriver({ ...(await server.listen()), statementCacheSize: 0 })
     const error: unknown = await driver.connect({ timeoutMillis: 5000 }).catch((caught: unknown) => caught)

@@ -66,9 +66,17 @@ export function selectOnce<Row>(
 }
 
 /** A clock on which time passes when a test says so: `pass()` ends every timer that runs. */
-export function stoppedClock(): Clock & { pass(): void } {
+export interface StoppedClock extends Clock {
+  readonly timers: number
+  pass(): void
+}
+
+export function stoppedClock(): StoppedClock {
   const running = new Set<() => void>()
   return {
+    get timers() {
+      return running.size
+    },
     now: () => 0,
     setTimer: (callback) => {
       running.add(callback)

@@ -1,6 +1,6 @@
 import { copyFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { guardLeaks } from '../helpers/leak-guard.js'
 import { type LocalServer, startServer } from '../helpers/local-server.js'
 import { startProxy } from '../helpers/proxy.js'
@@ -136,7 +136,27 @@ describe('a server with TLS', () => {
     expect(error.message).toMatch(/sslrootcert|sslmode/)
   })
 
-  test('is told a name only if it has one, and the settings may come from a url', async () => {
+  test('is told no name if it has none: an address is not one', async () => {
+    const warn = vi.spyOn(process, 'emitWarning')
+    await selectOnce(
+      to('postgres', { sslmode: 'verify-full', sslrootcert: certificates.authority }, '127.0.0.1'),
+      ENCRYPTED,
+    )
+    expect(warn).not.toHaveBeenCalled()
+    warn.mockRestore()
+  })
+
+  test("is reached as the options say, whatever node-postgres's own variables say", async () => {
+    vi.stubEnv('PGSSLMODE', 'require')
+    expect(await selectOnce(to('postgres', { sslmode: 'disable' }), ENCRYPTED)).toEqual([{ ssl: false }])
+    vi.stubEnv('PGSSLNEGOTIATION', 'direct')
+    expect(await selectOnce(to('postgres', { ssl: { rejectUnauthorized: false } }), ENCRYPTED)).toEqual([
+      { ssl: true },
+    ])
+    vi.unstubAllEnvs()
+  })
+
+  test('may be set up in the url', async () => {
     const url = server.url.replace('127.0.0.1', 'localhost')
     const full = `${url}?sslmode=verify-full&sslrootcert=${encodeURIComponent(certificates.authority)}`
     expect(await selectOnce({ url: full }, ENCRYPTED)).toEqual([{ ssl: true }])

@@ -1,18 +1,27 @@
 import { once } from 'node:events'
-import { type AddressInfo, type Server, createServer } from 'node:net'
+import { readFileSync } from 'node:fs'
+import { type AddressInfo, type Server, type Socket, createServer } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { cancelBackend } from '../../../src/driver/cancel.js'
 import { resolveConnectOptions } from '../../../src/driver/connect-options.js'
-import { systemClock } from '../../../src/internal/clock.js'
+import type { Clock } from '../../../src/internal/clock.js'
+import { createCertificates } from '../../helpers/tls.js'
+
+/** No time passes: what ends has ended by itself. */
+const STOPPED: Clock = { now: () => 0, setTimer: () => ({ cancel: () => undefined }) }
 
 let server: Server
 let received: Buffer[]
+let onRequest: (socket: Socket, data: Buffer) => void
 beforeEach(async () => {
   received = []
+  onRequest = (socket) => socket.end()
   server = createServer((socket) => {
-    socket.on('data', (data) => {
+    socket.on('error', () => undefined)
+    socket.once('data', (data) => {
       received.push(data)
-      socket.end()
+      onRequest(socket, data)
     })
   })
   server.listen(0, '127.0.0.1')
@@ -23,20 +32,17 @@ afterEach(() => {
 })
 
 /** Cancels through a target whose own name leads nowhere. */
-function cancel(secretKey: number | Uint8Array): Promise<void> {
+function cancel(secretKey: number | Uint8Array, encrypted = false): Promise<void> {
   const { port } = server.address() as AddressInfo
-  return cancelBackend(
-    {
-      target: resolveConnectOptions({ host: 'nowhere.invalid', port: 1, user: 'me' }, {}),
-      address: { host: '127.0.0.1', port },
-      encrypted: false,
-      tlsOptions: {},
-      processId: 0x01020304,
-      secretKey,
-    },
-    5000,
-    systemClock,
-  )
+  const cancelTarget = {
+    target: resolveConnectOptions({ host: 'nowhere.invalid', port: 1, user: 'me' }, {}),
+    address: { host: '127.0.0.1', port },
+    encrypted,
+    tlsOptions: { rejectUnauthorized: false },
+    processId: 0x01020304,
+    secretKey,
+  }
+  return cancelBackend(cancelTarget, 5000, STOPPED)
 }
 
 test('a cancel request goes to the address of the connection, not to where its name leads now', async () => {
@@ -50,4 +56,27 @@ test('a cancel request sends a long key as it was received', async () => {
   const request = Buffer.concat(received)
   expect(request.readInt32BE(0)).toBe(44)
   expect(request.subarray(12)).toEqual(Buffer.from(key))
+})
+
+test('a cancel request survives a server that resets the connection, encrypted or not', async () => {
+  onRequest = (socket) => socket.resetAndDestroy()
+  await cancel(1)
+
+  using certificates = createCertificates()
+  const { key, certificate } = certificates.server
+  onRequest = (socket) => {
+    socket.write('S')
+    const secure = new TLSSocket(socket, {
+      isServer: true,
+      key: readFileSync(key),
+      cert: readFileSync(certificate),
+    })
+    secure.on('error', () => undefined)
+    secure.once('data', (data) => {
+      received.push(data)
+      socket.resetAndDestroy()
+    })
+  }
+  await cancel(1, true)
+  expect(received.at(-1)?.length).toBe(16)
 })
