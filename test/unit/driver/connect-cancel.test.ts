@@ -58,6 +58,11 @@ test('a cancel request sends a long key as it was received', async () => {
   expect(request.subarray(12)).toEqual(Buffer.from(key))
 })
 
+test('a cancel request is done when the server closes the connection, whatever it says before', async () => {
+  onRequest = (socket) => socket.end('E: no')
+  await cancel(1)
+})
+
 test('a cancel request survives a server that resets the connection, encrypted or not', async () => {
   onRequest = (socket) => socket.resetAndDestroy()
   await cancel(1)
