@@ -83,6 +83,7 @@ const ENVIRONMENT: Readonly<Record<string, SettingName>> = {
 const PORTS = { min: 1, max: 65_535 }
 const CHANNEL_BINDINGS = ['disable', 'prefer', 'require'] as const
 const DEFAULT_KEEP_ALIVE_DELAY_MILLIS = 60_000
+const LONGEST_TIMER_MILLIS = 2 ** 31 - 1
 
 /** @throws InvalidOptionError that names the option, the part of the url or the variable. */
 export function resolveConnectOptions(
@@ -189,8 +190,8 @@ function portOf(port: Setting | undefined): number {
 function timeoutOf(timeout: Setting | undefined): number | undefined {
   if (timeout === undefined) return undefined
   const seconds = checkInteger(timeout.origin, Number(timeout.value), { min: Number.MIN_SAFE_INTEGER })
-  // libpq: zero and below wait for ever.
-  return seconds > 0 ? seconds * 1000 : Infinity
+  // libpq: zero and below wait for ever. So does a timer of 24 days.
+  return seconds > 0 ? seconds * 1000 : LONGEST_TIMER_MILLIS
 }
 
 function channelBindingOf(binding: Setting | undefined): ConnectTarget['channelBinding'] {

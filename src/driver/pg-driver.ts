@@ -31,18 +31,12 @@ export interface PgDriverOptions extends ConnectOptions {
   readonly clock?: Clock | undefined
 }
 
-/** A {@link Driver} on node-postgres. */
-export interface PgDriver extends Driver {
-  /** What `connect_timeout` in the url or PGCONNECT_TIMEOUT says; `Infinity` = no limit, undefined = nothing. */
-  readonly connectTimeoutMillis: number | undefined
-}
-
 /**
  * Makes a driver. Opens nothing.
  *
  * @throws InvalidOptionError that names the option, the part of the url or the variable.
  */
-export function createPgDriver(options: PgDriverOptions): PgDriver {
+export function createPgDriver(options: PgDriverOptions): Driver {
   return new NodePostgresDriver(options)
 }
 
@@ -57,9 +51,8 @@ interface Attempt {
 /** node-postgres's client; the published types leave out what is read here. */
 type Client = pg.Client & { readonly processID: number; readonly secretKey: number | Uint8Array }
 
-class NodePostgresDriver implements PgDriver {
+class NodePostgresDriver implements Driver {
   readonly target: string
-  readonly connectTimeoutMillis: number | undefined
   readonly #target: ConnectTarget
   readonly #types: TypeParsers
   readonly #statementCacheSize: number
@@ -69,7 +62,6 @@ class NodePostgresDriver implements PgDriver {
   constructor(options: PgDriverOptions) {
     this.#target = resolveConnectOptions(options)
     this.target = this.#target.name
-    this.connectTimeoutMillis = this.#target.connectTimeoutMillis
     this.#types = options.types ?? pg.types
     this.#statementCacheSize = options.statementCacheSize
     this.#clock = options.clock ?? systemClock

@@ -1,6 +1,6 @@
 /** The options of an engine: the pool's, the connection's, those of its transactions, and a few of its own. */
 import type { TypeParsers } from '../driver/driver.js'
-import type { ConnectOptions } from '../driver/connect-options.js'
+import { type ConnectOptions, resolveConnectOptions } from '../driver/connect-options.js'
 import { InvalidOptionError } from '../errors.js'
 import {
   checkBoolean,
@@ -81,6 +81,10 @@ export function resolveEngineOptions(input: EngineOptions): ResolvedEngineOption
   ])
   const transaction = pick(input, TRANSACTION_OPTION_NAMES)
   checkTransactionOptions(transaction)
+  const connect = pick(input, CONNECT_OPTION_NAMES)
+  // A url may say it, too: `?connect_timeout=10`.
+  const { connectTimeoutMillis } = resolveConnectOptions(connect)
+  const fromUrl = connectTimeoutMillis === undefined ? {} : { connectTimeoutMillis }
   return {
     name: input.name === undefined ? undefined : checkString('name', input.name),
     echo: checkEcho(input.echo ?? false),
@@ -93,8 +97,8 @@ export function resolveEngineOptions(input: EngineOptions): ResolvedEngineOption
       },
     ),
     types: checkTypes(input.types),
-    connect: pick(input, CONNECT_OPTION_NAMES),
-    pool: resolvePoolOptions(pick(input, POOL_OPTION_NAMES)),
+    connect,
+    pool: resolvePoolOptions({ ...fromUrl, ...pick(input, POOL_OPTION_NAMES) }),
     transaction,
   }
 }

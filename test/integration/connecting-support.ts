@@ -1,17 +1,17 @@
 /** What the tests of connecting share. */
 import { inspect } from 'node:util'
-import type { DriverConnection } from '../../src/driver/driver.js'
-import { type PgDriver, type PgDriverOptions, createPgDriver } from '../../src/driver/pg-driver.js'
+import type { Driver, DriverConnection } from '../../src/driver/driver.js'
+import { type PgDriverOptions, createPgDriver } from '../../src/driver/pg-driver.js'
 import type { Clock } from '../../src/internal/clock.js'
 
 /** A driver that keeps no prepared statements. */
-export function driverFor(options: Omit<PgDriverOptions, 'statementCacheSize'>): PgDriver {
+export function driverFor(options: Omit<PgDriverOptions, 'statementCacheSize'>): Driver {
   return createPgDriver({ statementCacheSize: 0, ...options })
 }
 
 /** Connects, hands the connection to `use`, and closes it in any case. */
 export async function withConnection<Value>(
-  driver: PgDriver,
+  driver: Driver,
   use: (connection: DriverConnection) => Promise<Value>,
 ): Promise<Value> {
   const connection = await driver.connect({ timeoutMillis: 10_000 })

@@ -2,6 +2,7 @@ import { userInfo } from 'node:os'
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { resolveConnectOptions } from '../../../src/driver/connect-options.js'
+import { resolveEngineOptions } from '../../../src/engine/options.js'
 import { InvalidOptionError } from '../../../src/errors.js'
 
 const URL = 'postgres://url-user:url-password@url-host:1111/url-database'
@@ -69,7 +70,14 @@ describe('where it connects', () => {
 
   test('comes with the time limit of the url or the environment; zero is none', () => {
     expect(resolve({ url: 'postgres://db?connect_timeout=3' }).connectTimeoutMillis).toBe(3000)
-    expect(resolve({}, { PGCONNECT_TIMEOUT: '0' }).connectTimeoutMillis).toBe(Infinity)
+    expect(resolve({}, { PGCONNECT_TIMEOUT: '0' }).connectTimeoutMillis).toBe(2 ** 31 - 1)
+  })
+
+  test('within the time limit of the url, unless the option says otherwise', () => {
+    const url = 'postgres://db?connect_timeout=3'
+    expect(resolveEngineOptions({ url }).pool.connectTimeoutMillis).toBe(3000)
+    expect(resolveEngineOptions({ url, connectTimeoutMillis: 500 }).pool.connectTimeoutMillis).toBe(500)
+    expect(resolveEngineOptions({}).pool.connectTimeoutMillis).toBe(10_000)
   })
 
   test('cannot be changed afterwards', () => {
