@@ -70,7 +70,7 @@ function brandsOf(constructor: { readonly name: string }): ReadonlySet<string> {
   const known = brandCache.get(constructor)
   if (known !== undefined) return known
   const names = new Set<string>()
-  for (let at: { readonly name: string } = constructor; at.name !== 'Error' && at.name !== ''; ) {
+  for (let at: { readonly name: string } = constructor; at.name !== 'Error' && at.name !== '';) {
     names.add(at.name)
     at = Object.getPrototypeOf(at) as { readonly name: string }
   }

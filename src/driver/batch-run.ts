@@ -88,7 +88,7 @@ export class BatchRun implements WireReader {
     }
     if (this.#separate) this.#readiesExpected = this.#steps.length
     else writer.sync()
-    wire.reader = this
+    wire.addReader(this)
     wire.stream.write(writer.take())
   }
 
@@ -169,7 +169,7 @@ export class BatchRun implements WireReader {
 
   /** Fails everything that has not settled: the connection is lost. */
   fail(error: Error): void {
-    if (this.#context.wire.reader === this) this.#context.wire.reader = undefined
+    this.#context.wire.removeReader(this)
     this.#settleRest(error)
     this.#end()
   }
@@ -244,7 +244,7 @@ export class BatchRun implements WireReader {
     }
     if (--this.#readiesExpected > 0) return true
     this.#settleRest(undefined)
-    this.#context.wire.reader = undefined
+    this.#context.wire.removeReader(this)
     return false
   }
 

@@ -114,6 +114,12 @@ export interface DriverConnection {
   onNotification: ((message: { channel: string; payload: string; processId: number }) => void) | undefined
   /** Writes a batch. @throws IllegalStateError if one is under way. */
   submit(batch: Batch): void
+  /**
+   * Ends the transaction with `COMMIT` or `ROLLBACK` without anybody waiting for the answer. The connection counts as
+   * idle at once, and a batch submitted in the same tick travels in the same write. If the answer is anything but good,
+   * the connection is lost. @throws IllegalStateError if a batch is under way.
+   */
+  conclude(command: 'COMMIT' | 'ROLLBACK'): void
   /** Runs a script (simple protocol, any number of statements, no values). Rejects with the server's error. */
   script(text: string): Promise<void>
   /**

@@ -12,6 +12,7 @@ import type {
   TransactionStatus,
   TypeParsers,
 } from './driver.js'
+import { Epilogue } from './epilogue.js'
 import { StatementCache } from './statement-cache.js'
 import type { WireConnection } from './wire-connection.js'
 import { WireWriter } from './wire-writer.js'
@@ -55,6 +56,8 @@ export class PgConnection implements DriverConnection {
   readonly #context: BatchContext
   readonly #cancel: (timeoutMillis: number) => Promise<void>
   #run: BatchRun | undefined
+  /** Transactions concluded, and not yet answered. */
+  #concluding = 0
   /** Called when a plain exchange (script, COPY) has ended. */
   #onPlainEnd: ((error: Error | undefined) => void) | undefined
   #lost: Error | undefined
@@ -101,6 +104,7 @@ export class PgConnection implements DriverConnection {
 
   get transactionStatus(): TransactionStatus {
     if (this.busy || this.#lost !== undefined) return 'unknown'
+    if (this.#concluding > 0) return 'idle'
     switch (this.#wire.status) {
       case STATUS_IDLE:
         return 'idle'
@@ -126,6 +130,20 @@ export class PgConnection implements DriverConnection {
       return
     }
     this.#client.query(run as never)
+  }
+
+  conclude(command: 'COMMIT' | 'ROLLBACK'): void {
+    this.#requireFree()
+    if (this.#lost !== undefined) return
+    this.#concluding++
+    const epilogue = new Epilogue(this.#wire, (error) => {
+      this.#concluding--
+      if (error !== undefined) this.#lose(error)
+    })
+    const { writer, portals } = this.#context
+    writer.query(command)
+    portals.clear()
+    epilogue.send(writer.take())
   }
 
   script(text: string): Promise<void> {

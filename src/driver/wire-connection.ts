@@ -37,8 +37,8 @@ const READY_FOR_QUERY = 0x5a
 const EMPTY: Buffer = Buffer.alloc(0)
 
 export class WireConnection extends Base {
-  /** Reader of the batch under way. */
-  reader: WireReader | undefined
+  /** Who reads the answers, in the order of what was sent. */
+  readonly #readers: WireReader[] = []
   /** Status byte of the last ReadyForQuery. */
   status = 0
   /** Called after each ReadyForQuery that no reader took, when node-postgres has seen it too. */
@@ -58,6 +58,16 @@ export class WireConnection extends Base {
     })
   }
 
+  /** The answers to what is sent now are `reader`'s, once those sent before have theirs. */
+  addReader(reader: WireReader): void {
+    this.#readers.push(reader)
+  }
+
+  removeReader(reader: WireReader): void {
+    const at = this.#readers.indexOf(reader)
+    if (at !== -1) this.#readers.splice(at, 1)
+  }
+
   override attachListeners(stream: EventEmitter): void {
     const relay = new EventEmitter()
     super.attachListeners(relay)
@@ -67,8 +77,9 @@ export class WireConnection extends Base {
 
   // node-postgres's parser reports through here; an error that answers our batch is not the client's business.
   override emit(event: string | symbol, ...args: unknown[]): boolean {
-    if (event === 'errorMessage' && this.reader !== undefined) {
-      this.reader.receiveError(args[0] as Error)
+    const [reader] = this.#readers
+    if (event === 'errorMessage' && reader !== undefined) {
+      reader.receiveError(args[0] as Error)
       return true
     }
     return super.emit(event, ...args)
@@ -110,7 +121,7 @@ export class WireConnection extends Base {
   #readMessage(type: number, buffer: Buffer, offset: number, end: number, relay: EventEmitter): void {
     const start = offset + HEADER_BYTES
     if (type === READY_FOR_QUERY) this.status = buffer[start] as number
-    if (this.reader?.receive(type, buffer, start, end) === true) return
+    if (this.#readers[0]?.receive(type, buffer, start, end) === true) return
     relay.emit('data', buffer.subarray(offset, end))
     if (type === READY_FOR_QUERY) this.onReady?.()
   }

@@ -8,6 +8,7 @@ const INITIAL_BYTES = 8 * 1024
 // A scratch buffer that grew beyond this is not kept.
 const KEPT_BYTES = 256 * 1024
 
+const QUERY = 0x51
 const PARSE = 0x50
 const BIND = 0x42
 const DESCRIBE = 0x44
@@ -23,6 +24,13 @@ const BINARY = 1
 export class WireWriter {
   #scratch: Buffer = Buffer.allocUnsafe(INITIAL_BYTES)
   #offset = 0
+
+  /** A statement of the simple query protocol; needs no Sync. */
+  query(text: string): void {
+    const start = this.#begin(QUERY)
+    this.#cstring(text)
+    this.#end(start)
+  }
 
   parse(name: string, text: string): void {
     const start = this.#begin(PARSE)

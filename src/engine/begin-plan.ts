@@ -17,12 +17,17 @@ export interface Beginning {
   commitIsFormality(connection: DriverConnection): boolean
 }
 
+// Timeouts are numbers, so there is no end of forms; a program uses few.
+const MOST_KNOWN = 100
+
 /** Makes the beginnings of one engine. */
 export function createBeginnings(): (options: TransactionOptions) => Beginning {
   // The level a connection starts with unless told otherwise; the server does not report it by itself.
   const defaultLevels = new WeakMap<DriverConnection, string>()
 
-  return (options) => {
+  const known = new Map<string, Beginning>()
+
+  const create = (options: TransactionOptions): Beginning => {
     const statements = beginStatements(options)
     const { readOnly = false, isolationLevel } = options
     const asks = readOnly && isolationLevel === undefined
@@ -46,5 +51,14 @@ export function createBeginnings(): (options: TransactionOptions) => Beginning {
         return readOnly && level.toLowerCase() !== 'serializable'
       },
     }
+  }
+
+  return (options) => {
+    // Settings and roles may be different each time (a tenant's id, for example); the rest has few forms.
+    if (options.settings !== undefined || options.role !== undefined) return create(options)
+    const key = JSON.stringify(options)
+    const beginning = known.get(key) ?? create(options)
+    if (known.size < MOST_KNOWN) known.set(key, beginning)
+    return beginning
   }
 }

@@ -9,30 +9,23 @@ export interface BlockOwner {
   readonly runner: StatementRunner
   commit(): Promise<void>
   rollback(): Promise<void>
-}
-
-/** Options of a block. */
-export interface BlockOptions {
-  /** Abort rejects the block, cancels its statement on the server and rolls back. */
-  readonly signal?: AbortSignal | undefined
-  /** False: roll back at the end, also when the block returns. Default true. */
-  readonly commit?: boolean | undefined
-  /** True: COMMIT's answer brings no news, so the value is given without waiting for it (see `onFormality`). */
-  readonly commitIsFormality?: (() => boolean) | undefined
-  /** Given the COMMIT that nobody waits for. */
-  readonly onFormality?: ((committing: Promise<void>) => void) | undefined
+  /** Ends the transaction without waiting for COMMIT's answer, if that can bring no news; false otherwise. */
+  conclude?(): boolean
 }
 
 /**
  * Runs the block and ends its transaction.
+ *
+ * @param signal Abort rejects the block, cancels its statement on the server and rolls back.
+ * @param commit False: roll back at the end, also when the block returns.
  * @throws what the block throws, first and foremost; UnawaitedStatementError; AbortedError; what COMMIT throws.
  */
 export async function runBlock<Value>(
   owner: BlockOwner,
   work: () => Value | Promise<Value>,
-  options: BlockOptions = {},
+  signal?: AbortSignal,
+  commit = true,
 ): Promise<Value> {
-  const { signal, commit = true } = options
   const { conversation, runner } = owner
   requireNotAborted(signal)
   const onAbort = (): void => conversation.abandon(abortedBy(signal as AbortSignal))
@@ -44,14 +37,15 @@ export async function runBlock<Value>(
     riding?.catch(ignore)
     // A COMMIT under way decides itself how the block ends: an abort only hurries it.
     const value = await (signal === undefined || riding !== undefined ? returned : orAbort(returned, signal))
-    requireAwaited(conversation)
+    requireAwaited(conversation, runner)
     if (riding !== undefined) await riding
     else if (!commit) await owner.rollback()
-    else if (options.commitIsFormality?.() === true) options.onFormality?.(owner.commit())
-    else await owner.commit()
+    else if (owner.conclude?.() !== true) await owner.commit()
     return value
   } catch (error) {
     try {
+      // Nested blocks that nobody awaits must not hold up the rollback.
+      runner.endNested()
       await owner.rollback()
     } catch {
       // The connection is gone, and the transaction with it; the first error is the one that tells why.
@@ -62,12 +56,16 @@ export async function runBlock<Value>(
   }
 }
 
-function requireAwaited(conversation: Conversation): void {
+function requireAwaited(conversation: Conversation, runner: StatementRunner): void {
+  if (conversation.quiet && !runner.nesting) return
   const texts = conversation.pending.map(({ text }) => text)
-  if (texts.length === 0) return
+  if (texts.length === 0 && !runner.nesting) return
+  const what =
+    texts.length === 0
+      ? 'a nested block of it was still running'
+      : `${texts.length} of its statements were still running`
   throw new UnawaitedStatementError(
-    `The block returned while ${texts.length} of its statements were still running, so it was rolled back ` +
-      `(an await is missing): ${texts.join('; ')}`,
+    `The block returned while ${what}, so it was rolled back (an await is missing)${texts.length === 0 ? '' : `: ${texts.join('; ')}`}`,
     texts,
   )
 }

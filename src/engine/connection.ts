@@ -2,16 +2,16 @@
 import { ConnectionClosedError, IllegalStateError } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
 import { runBlock } from './block.js'
+import type { ConversationSetup, Converser } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
-import { Executor, type ExecutorParts } from './executor.js'
-import type { BeginPlan } from './transaction-options.js'
+import { Executor } from './executor.js'
+import type { StatementRunner } from './statement-runner.js'
 
 /** What a {@link Connection} is made of. */
-export interface ConnectionParts extends ExecutorParts {
-  readonly conversation: Conversation
+export interface ConnectionParts {
+  readonly engine: Converser
+  readonly setup: ConversationSetup
   readonly lease: Lease
-  /** How `begin()` begins, also in autocommit mode. */
-  readonly beginPlan: BeginPlan
 }
 
 /** A transaction that is ended by hand or by `await using`. */
@@ -34,13 +34,19 @@ export interface Transaction extends AsyncDisposable {
  * await connection.commit()
  */
 export class Connection extends Executor implements AsyncDisposable {
+  readonly #conversation: Conversation
+  readonly #runner: StatementRunner
   readonly #parts: ConnectionParts
   #closed = false
 
   /** Use `engine.connect()`. */
   constructor(parts: ConnectionParts) {
-    super(parts)
+    const talk = parts.engine.converse(parts.setup, { requireOpen: () => this.#requireOpen() })
+    super(talk)
     this.#parts = parts
+    this.#conversation = talk.conversation
+    this.#runner = talk.runner
+    this.#conversation.adopt(parts.lease)
   }
 
   /**
@@ -51,26 +57,20 @@ export class Connection extends Executor implements AsyncDisposable {
   begin(): Promise<Transaction>
   begin<Value>(work: () => Value | Promise<Value>): Promise<Value>
   async begin<Value>(work?: () => Value | Promise<Value>): Promise<Transaction | Value> {
-    this.requireOpen()
-    const { conversation, runner, beginPlan } = this.#parts
+    this.#requireOpen()
+    const conversation = this.#conversation
     const { autocommit } = conversation
-    conversation.beginWith(beginPlan)
+    conversation.beginWith(this.#parts.setup.beginning.plan)
     // Back to where it was, once the transaction has ended.
     const restore = (): void => {
       if (autocommit) conversation.beginWith(undefined)
     }
-    const owner = {
-      conversation,
-      runner,
-      commit: () => runner.end('commit'),
-      rollback: () => runner.end('rollback'),
-    }
-    if (work !== undefined) return runBlock(owner, work).finally(restore)
+    if (work !== undefined) return this.runOwned(work, undefined).finally(restore)
     let ended = false
     const end = async (kind: 'commit' | 'rollback'): Promise<void> => {
       if (ended && kind === 'rollback') return
       if (ended) throw new IllegalStateError('The transaction has ended already')
-      await runner.end(kind)
+      await this.#runner.end(kind)
       ended = true
       restore()
     }
@@ -83,34 +83,33 @@ export class Connection extends Executor implements AsyncDisposable {
 
   /** Ends the transaction; without one it does nothing. Throws as `Transaction.commit`. */
   async commit(): Promise<void> {
-    this.requireOpen()
-    await this.#parts.runner.end('commit')
+    this.#requireOpen()
+    await this.#runner.end('commit')
   }
 
   /** Undoes the transaction and any failure in it; without one it does nothing. */
   async rollback(): Promise<void> {
-    this.requireOpen()
-    await this.#parts.runner.end('rollback')
+    this.#requireOpen()
+    await this.#runner.end('rollback')
   }
 
   /** Gives the connection back, after everything that was given before; rolls back an open transaction. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    const { conversation, runner } = this.#parts
     try {
-      await runner.end('rollback')
+      this.#runner.endNested()
+      if (!this.#conversation.quiet) await this.#runner.end('rollback')
     } finally {
-      conversation.release()
+      this.#conversation.release()
     }
   }
 
   /** Closes this connection and drops its socket, because something is wrong with it. Its transaction is undone. */
   async invalidate(reason: unknown = new Error('invalidate() was called')): Promise<void> {
     this.#closed = true
-    const { conversation, lease } = this.#parts
-    lease.invalidate(reason)
-    conversation.release()
+    this.#parts.lease.invalidate(reason)
+    this.#conversation.release()
     return Promise.resolve()
   }
 
@@ -120,15 +119,29 @@ export class Connection extends Executor implements AsyncDisposable {
 
   /** Process id of the server's backend; undefined after a loss, until the next statement. */
   get processId(): number | undefined {
-    return this.#parts.conversation.connection?.processId
+    return this.#conversation.connection?.processId
   }
 
-  /** @internal */
-  requireOpen(): void {
-    if (this.#closed) throw new ConnectionClosedError('The connection is closed')
+  /**
+   * Runs a block in a transaction of this connection.
+   * @internal
+   */
+  runOwned<Value>(work: () => Value | Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
+    const runner = this.#runner
+    const owner = {
+      conversation: this.#conversation,
+      runner,
+      commit: () => runner.end('commit'),
+      rollback: () => runner.end('rollback'),
+    }
+    return runBlock(owner, work, signal)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  #requireOpen(): void {
+    if (this.#closed) throw new ConnectionClosedError('The connection is closed')
   }
 }

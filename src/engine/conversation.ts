@@ -13,9 +13,9 @@ import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementSkipped } from '../driver/driver.js'
 import { isDisconnect, isServerError } from '../database-errors.js'
 import { ConnectionLostError, IllegalStateError } from '../errors.js'
-import type { Clock } from '../internal/clock.js'
 import type { Lease } from '../pool/pool.js'
 import { Cancellation } from './cancellation.js'
+import type { ConversationHost, ConversationOwner, ConversationSetup } from './conversation-setup.js'
 import { flightOf, takeFlight, type Flight } from './flight.js'
 import { LeaseHolder } from './lease-holder.js'
 import { Operation, type OperationKind, type OperationOwner, type OperationStatement } from './operation.js'
@@ -29,46 +29,13 @@ import {
 } from './transaction-errors.js'
 import { TransactionState } from './transaction-state.js'
 
-/** Told what happens, as it happens. Must not throw. */
-export interface ConversationObserver {
-  began?(connection: DriverConnection): void
-  answered?(
-    operation: Operation,
-    connection: DriverConnection,
-    result: StatementResult,
-    durationMillis: number,
-  ): void
-  refused?(
-    operation: Operation,
-    connection: DriverConnection | undefined,
-    error: Error,
-    durationMillis: number,
-  ): void
-}
-
-/** What a conversation needs. */
-export interface ConversationParts {
-  readonly acquire: () => Promise<Lease>
-  readonly clock: Clock
-  /** How its transactions begin; undefined = autocommit, every statement stands alone. */
-  readonly begin: BeginPlan | undefined
-  /** True: the connection goes back to the pool whenever no transaction is open. */
-  readonly releaseWhenIdle: boolean
-  /** False: 25006 means that the server is no primary any more, and the pool has to look for another connection. */
-  readonly readOnly: boolean
-  readonly prePingTimeoutMillis: number
-  /** How long the server may take to answer a cancel before the connection is dropped. */
-  readonly cancelTimeoutMillis: number
-  readonly observer?: ConversationObserver | undefined
-  /** A transaction begins. Must not throw. */
-  readonly onBegin?: (() => void) | undefined
-}
-
 export class Conversation implements OperationOwner {
   readonly state: TransactionState = new TransactionState()
-  readonly #parts: ConversationParts
+  readonly #host: ConversationHost
+  readonly #setup: ConversationSetup
+  readonly #owner: ConversationOwner
   readonly #holder = new LeaseHolder()
-  readonly #cancellation: Cancellation
+  #cancellation: Cancellation | undefined
   /** Undefined for autocommit; may change while no transaction is open. */
   #begin: BeginPlan | undefined
   readonly #queue: Operation[] = []
@@ -82,16 +49,12 @@ export class Conversation implements OperationOwner {
   #portals = 0
   /** Why nothing is sent any more. */
   #abandoned: Error | undefined
-  readonly #pump: () => void
 
-  constructor(parts: ConversationParts) {
-    this.#parts = parts
-    this.#begin = parts.begin
-    this.#cancellation = new Cancellation(parts.clock, parts.cancelTimeoutMillis)
-    this.#pump = () => {
-      this.#scheduled = false
-      this.#advance()
-    }
+  constructor(host: ConversationHost, setup: ConversationSetup, owner: ConversationOwner) {
+    this.#host = host
+    this.#setup = setup
+    this.#owner = owner
+    this.#begin = setup.autocommit ? undefined : setup.beginning.plan
   }
 
   /** The connection it holds at the moment. */
@@ -136,7 +99,7 @@ export class Conversation implements OperationOwner {
     if (!this.#scheduled) {
       this.#scheduled = true
       // After every microtask of this tick, so that whatever they ask for travels together.
-      process.nextTick(this.#pump)
+      process.nextTick(pump, this)
     }
     return operation
   }
@@ -172,6 +135,37 @@ export class Conversation implements OperationOwner {
     this.#cancelFlight(reason)
   }
 
+  /** Sends what is queued. */
+  pump(): void {
+    this.#scheduled = false
+    this.#advance()
+  }
+
+  /** True if there is nothing to end and nothing to wait for. */
+  get quiet(): boolean {
+    return (
+      this.state.name === 'idle' && this.#flight === undefined && this.#queue.length === 0 && !this.#acquiring
+    )
+  }
+
+  /**
+   * Ends a read-only transaction whose COMMIT can bring no news, without waiting for its answer; false if something is
+   * still under way.
+   */
+  conclude(): boolean {
+    const { connection } = this
+    if (connection === undefined || connection.lost !== undefined || this.state.name !== 'active')
+      return false
+    if (this.#flight !== undefined || this.#queue.length > 0) return false
+    if (!this.#setup.beginning.commitIsFormality(connection)) return false
+    this.#deferred.length = 0
+    connection.conclude('COMMIT')
+    this.#host.observer?.concluded(connection)
+    this.state.move('idle')
+    this.#rest()
+    return true
+  }
+
   // Answers -------------------------------------------------------------------------------------------------------
 
   answered(operation: Operation, result: StatementResult): void {
@@ -199,7 +193,7 @@ export class Conversation implements OperationOwner {
       return
     }
     if (error instanceof StatementSkipped) {
-      this.#skipped(operation)
+      this.#skipped(operation, flight)
       return
     }
     this.#observe(operation, undefined, error)
@@ -211,15 +205,15 @@ export class Conversation implements OperationOwner {
   /** The server refused the operation itself. */
   #failed(operation: Operation, error: Error): void {
     // 25006: the connection lives, but leads to a server that takes no writes.
-    if (isDisconnect(error) && !this.#parts.readOnly) this.#holder.poison(error)
+    if (isDisconnect(error) && !this.#setup.readOnly) this.#holder.poison(error)
     if (!this.#standsAlone) this.#fail(error)
     operation.fail(operation.calledOff ?? error)
   }
 
   /** The server passed over the operation, because one before it in the same packet had failed. */
-  #skipped(operation: Operation): void {
+  #skipped(operation: Operation, flight: Flight | undefined): void {
     // What undoes was meant for exactly that failure.
-    if (undoes(operation)) this.#queue.unshift(operation)
+    if (undoes(operation)) flight?.undoing.push(operation)
     else operation.fail(operation.calledOff ?? transactionAborted(this.state.cause))
   }
 
@@ -270,7 +264,7 @@ export class Conversation implements OperationOwner {
   // Sending -------------------------------------------------------------------------------------------------------
 
   #advance(): void {
-    while (this.#flight === undefined && !this.#acquiring && !this.#cancellation.active) {
+    while (this.#flight === undefined && !this.#acquiring && this.#cancellation?.active !== true) {
       const next = this.#queue[0]
       if (next === undefined) {
         this.#rest()
@@ -323,7 +317,7 @@ export class Conversation implements OperationOwner {
 
   #acquire(): void {
     this.#acquiring = true
-    this.#parts.acquire().then(
+    this.#host.acquire(this.#setup.acquire).then(
       (lease) => {
         this.#acquiring = false
         this.adopt(lease)
@@ -370,19 +364,17 @@ export class Conversation implements OperationOwner {
   }
 
   #step(statement: OperationStatement): Operation {
-    const operation = new Operation(this, 'step', statement)
-    operation.promise.catch(ignore)
-    return operation
+    return new Operation(this, 'step', statement)
   }
 
   #submit(lease: Lease, flight: Flight): void {
     const { connection } = lease
-    const { clock, prePingTimeoutMillis, observer } = this.#parts
+    const { clock, prePingTimeoutMillis, observer } = this.#host
     this.#flight = flight
     if (flight.beginning > 0) {
       this.state.move('active')
-      observer?.began?.(connection)
-      this.#parts.onBegin?.()
+      observer?.began(connection)
+      this.#owner.began?.()
       if (flight.operations[0]?.flushAfter === true) {
         const silent = `The idle connection did not answer BEGIN within ${prePingTimeoutMillis} ms (pre-ping)`
         flight.probe = clock.setTimer(
@@ -405,7 +397,7 @@ export class Conversation implements OperationOwner {
     const flight = flightOf([operation])
     this.#flight = flight
     this.#holder.lease?.describe(operation.text)
-    operation.sentAt = this.#parts.clock.now()
+    operation.sentAt = this.#host.clock.now()
     // The work settles the operation with its own value; here only success or failure counts.
     ;(operation.work as NonNullable<Operation['work']>)(connection).then(
       () => {
@@ -423,6 +415,7 @@ export class Conversation implements OperationOwner {
   #landed(flight: Flight): void {
     flight.probe?.cancel()
     this.#flight = undefined
+    this.#queue.unshift(...flight.undoing)
     this.#holder.prove()
     const lost = this.connection?.lost
     if (flight.replay && lost !== undefined) {
@@ -447,13 +440,14 @@ export class Conversation implements OperationOwner {
   #rest(): void {
     if (this.state.inTransaction) return
     this.#replayed = false
-    if (this.#parts.releaseWhenIdle) this.release()
+    if (this.#setup.releaseWhenIdle) this.release()
   }
 
   #cancelFlight(reason: Error): void {
     const flight = this.#flight
     const { connection } = this
     if (flight === undefined || connection === undefined) return
+    this.#cancellation ??= new Cancellation(this.#host.clock, this.#host.cancelTimeoutMillis)
     this.#cancellation.start(
       connection,
       reason,
@@ -463,19 +457,23 @@ export class Conversation implements OperationOwner {
   }
 
   #observe(operation: Operation, result: StatementResult | undefined, error: Error | undefined): void {
-    const { observer, clock } = this.#parts
+    const { observer, clock } = this.#host
     if (observer === undefined) return
     const duration = operation.sentAt === 0 ? 0 : clock.now() - operation.sentAt
     const connection = this.connection
-    if (error !== undefined) observer.refused?.(operation, connection, error, duration)
+    if (error !== undefined) observer.refused(operation, connection, error, duration)
     else if (result !== undefined && connection !== undefined) {
-      observer.answered?.(operation, connection, result, duration)
+      observer.answered(operation, connection, result, duration)
     }
   }
 }
 
 const NO_STATEMENTS: readonly BeginStatement[] = []
 const NOTHING: StatementResult = { command: '', rowCount: null, fields: [], rows: [], suspended: false }
+
+function pump(conversation: Conversation): void {
+  conversation.pump()
+}
 
 function undoes(operation: Operation | undefined): boolean {
   return operation?.kind === 'rollback' || operation?.kind === 'rollbackTo'

@@ -1,6 +1,6 @@
 /** Echo: every statement as it was sent, for people. */
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
-import type { ConversationObserver } from './conversation.js'
+import type { ConversationObserver } from './conversation-setup.js'
 import type { Operation } from './operation.js'
 
 /** A logger of pino's shape: `info` for statements, `debug` for rows, `error` for failures. */
@@ -41,6 +41,7 @@ export function createEcho(
       if (!hideParameters && result.rows.length > 0)
         logger.debug({ connectionId: connection.id }, showRows(result))
     },
+    concluded: (connection) => logger.info({ connectionId: connection.id }, 'COMMIT (not waited for)'),
     refused(operation, connection: DriverConnection | undefined, error, durationMillis) {
       logger.error(
         { connectionId: connection?.id, durationMillis },

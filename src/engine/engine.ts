@@ -6,17 +6,21 @@ import { systemClock, type Clock } from '../internal/clock.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
 import { refuseUnknownKeys } from '../internal/validate.js'
 import type { PoolEvents } from '../pool/events.js'
-import type { DisposeReport, Lease, Pool } from '../pool/pool.js'
+import type { DisposeReport, Pool } from '../pool/pool.js'
 import type { PoolStats } from '../pool/stats.js'
-import { createBeginnings, type Beginning } from './begin-plan.js'
-import { runBlock } from './block.js'
+import { createBeginnings } from './begin-plan.js'
 import { Connection } from './connection.js'
+import type {
+  ConversationHost,
+  ConversationObserver,
+  ConversationOwner,
+  ConversationSetup,
+} from './conversation-setup.js'
 import { Conversation } from './conversation.js'
 import { createEcho, type Echo } from './echo.js'
 import type { ExecutorParts } from './executor.js'
 import { listen, type ListenOptions, type Notification } from './listen.js'
 import { checkEcho, resolveEngineOptions, type EngineOptions, type ResolvedEngineOptions } from './options.js'
-import { SavepointScopes, type ScopeHooks } from './savepoint-scopes.js'
 import { StatementRunner } from './statement-runner.js'
 import {
   checkTransactionOptions,
@@ -39,23 +43,8 @@ export interface ConnectOptionsOfEngine extends ConnectionOptions {
   readonly autocommit?: boolean | undefined
 }
 
-/** How a conversation is set up; shared by connections and sessions. */
-export interface ConversationOptions extends ConnectOptionsOfEngine {
-  readonly releaseWhenIdle: boolean
-  readonly requireOpen: () => void
-  readonly beforeStatement?: (() => Promise<void> | undefined) | undefined
-  readonly scopeHooks?: ScopeHooks | undefined
-  /** A transaction has begun. Must not throw. */
-  readonly onBegin?: (() => void) | undefined
-}
-
-/** A conversation with what runs on it. */
-export interface OpenConversation extends ExecutorParts {
-  readonly beginning: Beginning
-  /** Takes a connection from the pool. */
-  readonly acquire: () => Promise<Lease>
-}
-
+const BEGIN_NAMES = ['signal', 'poolTimeoutMillis', ...TRANSACTION_OPTION_NAMES]
+const CONNECT_NAMES = ['autocommit', ...BEGIN_NAMES]
 const CANCEL_MILLIS = 3_000
 
 /** The parts of an engine that a test may replace. */
@@ -76,10 +65,12 @@ export class Engine implements AsyncDisposable {
   readonly #clock: Clock
   readonly #events = new Emitter<PoolEvents>()
   readonly #beginnings = createBeginnings()
+  readonly #host: ConversationHost
   /** Ends what lives outside the pool (LISTEN) when the engine is disposed. */
   readonly #ending = new AbortController()
   #pool: Pool
   #echo: Echo
+  #observer: ConversationObserver | undefined
   #disposal: Promise<DisposeReport> | undefined
 
   /** Use {@link createEngine}. */
@@ -95,7 +86,9 @@ export class Engine implements AsyncDisposable {
       })
     this.name = options.name ?? this.#driver.target
     this.#echo = options.echo
+    this.#observer = createEcho(options.echo, this.name, options.hideParameters)
     this.#pool = this.#createPool()
+    this.#host = this.#createHost()
   }
 
   /**
@@ -103,23 +96,8 @@ export class Engine implements AsyncDisposable {
    * @throws PoolTimeoutError, ConnectError, EngineDisposedError, AbortedError, InvalidOptionError.
    */
   async connect(options: ConnectOptionsOfEngine = {}): Promise<Connection> {
-    refuseUnknownKeys('connect', options, [
-      'signal',
-      'poolTimeoutMillis',
-      'autocommit',
-      ...TRANSACTION_OPTION_NAMES,
-    ])
-    // The connection is made before it can be closed, and asked for it only afterwards.
-    let connection: Connection | undefined = undefined
-    const parts = this.converse({
-      ...options,
-      releaseWhenIdle: false,
-      requireOpen: () => connection?.requireOpen(),
-    })
-    const lease = await parts.acquire()
-    parts.conversation.adopt(lease)
-    connection = new Connection({ ...parts, lease, beginPlan: parts.beginning.plan })
-    return connection
+    refuseUnknownKeys('connect', options, CONNECT_NAMES)
+    return this.#connect(this.setUp(options, false))
   }
 
   /**
@@ -133,23 +111,12 @@ export class Engine implements AsyncDisposable {
     options: ConnectionOptions = {},
   ): Promise<Value> {
     requireFunction(work, 'begin')
-    refuseUnknownKeys('begin', options, ['signal', 'poolTimeoutMillis', ...TRANSACTION_OPTION_NAMES])
-    let connection: Connection | undefined = undefined
-    const parts = this.converse({
-      ...options,
-      releaseWhenIdle: false,
-      requireOpen: () => connection?.requireOpen(),
-    })
-    const { conversation, runner } = parts
-    const lease = await parts.acquire()
-    conversation.adopt(lease)
-    const opened = new Connection({ ...parts, lease, beginPlan: parts.beginning.plan })
-    connection = opened
-    const owner = { conversation, runner, commit: () => opened.commit(), rollback: () => opened.rollback() }
+    refuseUnknownKeys('begin', options, BEGIN_NAMES)
+    const connection = await this.#connect(this.setUp(options, false))
     try {
-      return await runBlock(owner, () => work(opened), { signal: options.signal })
+      return await connection.runOwned(() => work(connection), options.signal)
     } finally {
-      await opened.close()
+      await connection.close()
     }
   }
 
@@ -235,52 +202,61 @@ export class Engine implements AsyncDisposable {
     return this.dispose().then(() => undefined)
   }
 
-  /** What is printed of statements; may be changed at any time, for conversations that start later. */
+  /** What is printed of statements; may be changed at any time. */
   get echo(): Echo {
     return this.#echo
   }
 
   set echo(echo: Echo) {
     this.#echo = checkEcho(echo)
+    this.#observer = createEcho(echo, this.name, this.#options.hideParameters)
   }
 
   /**
-   * Sets up a conversation with the pool. For `Connection` and `Session`.
+   * How conversations with certain options are set up. For `Connection` and `Session`.
+   * @throws InvalidOptionError
    * @internal
    */
-  converse(options: ConversationOptions): OpenConversation {
-    const { hideParameters, pool } = this.#options
-    const transaction = this.#transactionOptions(options)
-    const beginning = this.#beginnings(transaction)
-    const { autocommit = false, signal, poolTimeoutMillis: timeoutMillis } = options
-    const acquire = (): Promise<Lease> =>
-      this.#pool.acquire({ signal, timeoutMillis, proof: autocommit ? 'pool' : 'caller' })
-    const conversation = new Conversation({
-      acquire,
-      clock: this.#clock,
-      begin: autocommit ? undefined : beginning.plan,
-      releaseWhenIdle: options.releaseWhenIdle,
+  setUp(options: ConnectOptionsOfEngine, releaseWhenIdle: boolean): ConversationSetup {
+    checkTransactionOptions(options)
+    const transaction = mergeTransactionOptions(this.#options.transaction, options)
+    const { autocommit = false, signal, poolTimeoutMillis } = options
+    return {
+      beginning: this.#beginnings(transaction),
+      autocommit,
       readOnly: transaction.readOnly === true,
-      prePingTimeoutMillis: pool.prePingTimeoutMillis,
-      cancelTimeoutMillis: CANCEL_MILLIS,
-      observer: createEcho(this.#echo, this.name, hideParameters),
-      onBegin: options.onBegin,
-    })
-    const scopes = new SavepointScopes(conversation, options.scopeHooks)
-    const runner = new StatementRunner({
-      conversation,
-      scopes,
-      clock: this.#clock,
-      hideParameters,
-      requireOpen: options.requireOpen,
-      beforeStatement: options.beforeStatement,
-    })
-    return { conversation, scopes, runner, beginning, acquire }
+      releaseWhenIdle,
+      acquire: { signal, timeoutMillis: poolTimeoutMillis, proof: autocommit ? 'pool' : 'caller' },
+    }
   }
 
-  #transactionOptions(narrower: TransactionOptions): TransactionOptions {
-    checkTransactionOptions(narrower)
-    return mergeTransactionOptions(this.#options.transaction, narrower)
+  /**
+   * A conversation with the pool. For `Connection` and `Session`.
+   * @internal
+   */
+  converse(setup: ConversationSetup, owner: ConversationOwner): ExecutorParts {
+    const conversation = new Conversation(this.#host, setup, owner)
+    return { conversation, runner: new StatementRunner(conversation, this.#host, owner) }
+  }
+
+  async #connect(setup: ConversationSetup): Promise<Connection> {
+    const lease = await this.#pool.acquire(setup.acquire)
+    return new Connection({ engine: this, setup, lease })
+  }
+
+  #createHost(): ConversationHost {
+    const { hideParameters, pool } = this.#options
+    const observer = (): ConversationObserver | undefined => this.#observer
+    return {
+      acquire: (options) => this.#pool.acquire(options),
+      clock: this.#clock,
+      hideParameters,
+      prePingTimeoutMillis: pool.prePingTimeoutMillis,
+      cancelTimeoutMillis: CANCEL_MILLIS,
+      get observer() {
+        return observer()
+      },
+    }
   }
 
   #createPool(): Pool {

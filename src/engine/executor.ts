@@ -7,7 +7,7 @@ import type { CompiledQueryLike, DrizzleLike, KyselyLike, SqlFragment, Statement
 import type { Conversation } from './conversation.js'
 import { copyFrom, copyTo } from './copy.js'
 import { openCursor, type StreamOptions } from './cursor.js'
-import type { Savepoint, SavepointScopes } from './savepoint-scopes.js'
+import type { Savepoint } from './savepoint-scopes.js'
 import type { StatementOptions, StatementRunner } from './statement-runner.js'
 
 /** A statement whose row type is not known from its own type. */
@@ -16,7 +16,6 @@ export type UntypedStatement = string | StatementConfig | CompiledQueryLike
 /** The parts that an {@link Executor} works with. */
 export interface ExecutorParts {
   readonly conversation: Conversation
-  readonly scopes: SavepointScopes
   readonly runner: StatementRunner
 }
 
@@ -131,7 +130,7 @@ export abstract class Executor {
   beginNested(): Promise<Savepoint>
   beginNested<Value>(work: () => Value | Promise<Value>): Promise<Value>
   beginNested<Value>(work?: () => Value | Promise<Value>): Promise<Savepoint | Value> {
-    const { scopes } = this.#parts
+    const { scopes } = this.#parts.runner
     return work === undefined ? scopes.open() : scopes.run(work)
   }
 

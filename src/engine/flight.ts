@@ -11,6 +11,8 @@ export interface Flight {
   answered: boolean
   /** One of them was refused, so those behind it were not run. */
   refused: boolean
+  /** What undoes, and was passed over because something before it had been refused: sent next, in the same order. */
+  readonly undoing: Operation[]
   /** It has to be sent once more, on a fresh connection: this one died before it answered BEGIN. */
   replay: boolean
   /** Waits for the answer to the BEGIN that proves the connection. */
@@ -18,7 +20,15 @@ export interface Flight {
 }
 
 export function flightOf(operations: readonly Operation[], beginning = 0): Flight {
-  return { operations, beginning, answered: false, refused: false, replay: false, probe: undefined }
+  return {
+    operations,
+    beginning,
+    answered: false,
+    refused: false,
+    undoing: [],
+    replay: false,
+    probe: undefined,
+  }
 }
 
 /**

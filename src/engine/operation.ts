@@ -38,22 +38,22 @@ export class Operation implements BatchStatement {
   readonly maxRows: number | undefined
   readonly closePortal: boolean | undefined
   /** Set for the BEGIN that proves an idle connection. */
-  flushAfter: boolean | undefined
+  flushAfter: boolean | undefined = undefined
   /** True: it may have to be cancelled, so nothing of the user's shares its batch. */
   cancellable = false
   /** Why it was called off; its answer does not matter any more. */
-  calledOff: Error | undefined
+  calledOff: Error | undefined = undefined
   /** When it was sent, on the conversation's clock. */
   sentAt = 0
-  settled = false
-  succeeded = false
   /** For `exclusive`: what to do with the connection. */
   readonly work: ((connection: DriverConnection) => Promise<unknown>) | undefined
 
   readonly #owner: OperationOwner
-  readonly promise: Promise<StatementResult>
-  #resolve!: (result: StatementResult) => void
-  #reject!: (error: unknown) => void
+  #promise: Promise<StatementResult> | undefined = undefined
+  #resolve: ((result: StatementResult) => void) | undefined = undefined
+  #reject: ((error: unknown) => void) | undefined = undefined
+  #result: StatementResult | undefined = undefined
+  #error: unknown = undefined
 
   constructor(
     owner: OperationOwner,
@@ -71,10 +71,25 @@ export class Operation implements BatchStatement {
     this.maxRows = statement.maxRows
     this.closePortal = statement.closePortal
     this.work = work
-    this.promise = new Promise((resolve, reject) => {
+  }
+
+  /** How it ends. Made when it is asked for: most steps have nobody who waits, and then a failure is nobody's surprise. */
+  get promise(): Promise<StatementResult> {
+    this.#promise ??= new Promise((resolve, reject) => {
+      if (this.#result !== undefined) resolve(this.#result)
+      else if (this.#error !== undefined) reject(this.#error as Error)
       this.#resolve = resolve
       this.#reject = reject
     })
+    return this.#promise
+  }
+
+  get succeeded(): boolean {
+    return this.#result !== undefined
+  }
+
+  get settled(): boolean {
+    return this.#result !== undefined || this.#error !== undefined
   }
 
   onResult(result: StatementResult): void {
@@ -87,14 +102,13 @@ export class Operation implements BatchStatement {
 
   succeed(result: StatementResult): void {
     if (this.settled) return
-    this.settled = true
-    this.succeeded = true
-    this.#resolve(result)
+    this.#result = result
+    this.#resolve?.(result)
   }
 
   fail(error: unknown): void {
     if (this.settled) return
-    this.settled = true
-    this.#reject(error)
+    this.#error = error
+    this.#reject?.(error)
   }
 }

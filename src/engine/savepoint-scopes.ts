@@ -2,7 +2,8 @@
  * The savepoints of one conversation, innermost last.
  *
  * 1. SAVEPOINT is sent with the first statement inside, RELEASE with the first packet after: an empty block sends nothing.
- * 2. Blocks that were started side by side run one after the other, so that undoing one cannot undo another.
+ * 2. Blocks that were started side by side run one after the other, so that undoing one cannot undo another. Whatever has
+ *    to wait for its turn gets it in the order in which it asked, COMMIT and ROLLBACK included.
  * 3. A statement belongs to the block whose code issued it, not to the block that happens to be open: one from outside waits
  *    until the block has ended, one from a block that has ended is refused.
  */
@@ -14,8 +15,6 @@ import type { Operation } from './operation.js'
 /** One savepoint. */
 class Scope {
   readonly name: string
-  /** The block it stands in; undefined for the transaction itself. */
-  readonly outer: Scope | undefined
   /** Started by `run(fn)`: only code inside the callback belongs to it. */
   readonly isBlock: boolean
   /** The SAVEPOINT, once a statement needed it. */
@@ -23,11 +22,18 @@ class Scope {
   readonly pending: Set<Operation> = new Set()
   ended = false
 
-  constructor(name: string, outer: Scope | undefined, isBlock: boolean) {
+  constructor(name: string, isBlock: boolean) {
     this.name = name
-    this.outer = outer
     this.isBlock = isBlock
   }
+}
+
+/** Something that waits for its turn. */
+interface Waiter {
+  /** The block whose code asked. */
+  readonly block: Scope | undefined
+  start(): void
+  refuse(error: unknown): void
 }
 
 /** What whoever keeps state beside the database (a unit of work) does when a savepoint begins and ends. */
@@ -51,11 +57,14 @@ export class SavepointScopes {
   readonly #conversation: Conversation
   readonly #hooks: ScopeHooks
   readonly #stack: Scope[] = []
-  #waiting: (() => void)[] = []
+  readonly #explain: (error: unknown) => unknown
+  readonly #waiting: Waiter[] = []
 
-  constructor(conversation: Conversation, hooks: ScopeHooks = {}) {
+  /** @param explain Makes of a failure what the caller is to see. */
+  constructor(conversation: Conversation, hooks: ScopeHooks, explain: (error: unknown) => unknown) {
     this.#conversation = conversation
     this.#hooks = hooks
+    this.#explain = explain
   }
 
   /** True while a savepoint is open. */
@@ -63,10 +72,25 @@ export class SavepointScopes {
     return this.#stack.length > 0
   }
 
-  /** Waits until a statement of the caller's block may be sent; undefined if it may at once. */
-  turn(): Promise<void> | undefined {
-    if (this.#stack.length === 0 && this.#callerBlock() === undefined) return undefined
-    return this.#innermostBlock() === this.#callerBlock() ? undefined : this.#waitForTurn()
+  /**
+   * Calls `action` when it is the turn of the caller's block: at once, unless a block inside it is open. Whoever asked
+   * earlier comes first; the action has to queue what it wants to send before it returns.
+   * @throws IllegalStateError if the caller's block has ended.
+   */
+  inTurn<Value>(action: () => Value): Value | Promise<Value> {
+    if (this.#stack.length === 0 && this.#callerBlock() === undefined) return action()
+    const block = this.#callerBlock()
+    if (block === this.#innermostBlock()) return action()
+    return new Promise((resolve, refuse) => {
+      const start = (): void => {
+        try {
+          resolve(action())
+        } catch (error) {
+          refuse(error)
+        }
+      }
+      this.#waiting.push({ block, start, refuse })
+    })
   }
 
   /** @throws IllegalStateError inside a nested block, which must not end the transaction around it. */
@@ -82,7 +106,6 @@ export class SavepointScopes {
     for (const scope of this.#stack) {
       if (scope.savepoint !== undefined) continue
       scope.savepoint = this.#conversation.enqueue('step', { text: `SAVEPOINT ${scope.name}` })
-      scope.savepoint.promise.catch(ignore)
     }
   }
 
@@ -127,31 +150,40 @@ export class SavepointScopes {
     }
   }
 
-  /** The transaction has ended, and every savepoint with it. */
-  clear(): void {
+  /** True while a block is open, or something waits for the end of one. */
+  get busy(): boolean {
+    return this.#innermostBlock() !== undefined || this.#waiting.length > 0
+  }
+
+  /** The transaction ends, and every savepoint with it. Code of their blocks that still runs is refused from now on. */
+  endAll(): void {
     for (const scope of this.#stack.splice(0)) scope.ended = true
     this.#wake()
   }
 
   async #open(isBlock: boolean): Promise<Scope> {
-    await this.turn()
-    // Names repeat by depth, so that the server's prepared SAVEPOINT statements do, too.
-    const scope = new Scope(`lifeguard_${this.#stack.length + 1}`, this.#innermostBlock(), isBlock)
-    this.#stack.push(scope)
+    const scope = await this.inTurn(() => {
+      // Names repeat by depth, so that the server's prepared SAVEPOINT statements do, too.
+      const opened = new Scope(`lifeguard_${this.#stack.length + 1}`, isBlock)
+      this.#stack.push(opened)
+      return opened
+    })
     await this.#hooks.entered?.()
     return scope
   }
 
   async #release(scope: Scope): Promise<void> {
+    if (scope.ended) throw endedBlock()
     await this.#hooks.releasing?.()
     const { name, cause } = this.#conversation.state
     if (name === 'failed' || name === 'lost') {
-      throw new TransactionAbortedError(
-        'A statement of the nested block failed and its error was not passed on: the block was rolled back',
-        { cause },
+      throw this.#explain(
+        new TransactionAbortedError(
+          'A statement of the nested block failed and its error was not passed on: the block was rolled back',
+          { cause },
+        ),
       )
     }
-    if (scope.ended) return
     this.#pop(scope)
     if (scope.savepoint !== undefined) this.#conversation.defer({ text: `RELEASE SAVEPOINT ${scope.name}` })
     this.#hooks.released?.()
@@ -165,10 +197,8 @@ export class SavepointScopes {
     // A SAVEPOINT that was refused has nothing to go back to.
     if (savepoint !== undefined && (!savepoint.settled || savepoint.succeeded)) {
       // Nobody waits for the answer: it comes before that of the next statement.
-      this.#conversation
-        .enqueue('rollbackTo', { text: `ROLLBACK TO SAVEPOINT ${name}` })
-        .promise.catch(ignore)
-      this.#conversation.enqueue('step', { text: `RELEASE SAVEPOINT ${name}` }).promise.catch(ignore)
+      this.#conversation.enqueue('rollbackTo', { text: `ROLLBACK TO SAVEPOINT ${name}` })
+      this.#conversation.enqueue('step', { text: `RELEASE SAVEPOINT ${name}` })
     }
     this.#hooks.rolledBack?.()
     this.#wake()
@@ -179,13 +209,17 @@ export class SavepointScopes {
     for (const ended of this.#stack.splice(this.#stack.indexOf(scope))) ended.ended = true
   }
 
+  /** Starts whatever has its turn now. What is started may open a block, and so end the turn of those behind it. */
   #wake(): void {
-    for (const wake of this.#waiting.splice(0)) wake()
-  }
-
-  async #waitForTurn(): Promise<void> {
-    while (this.#innermostBlock() !== this.#callerBlock()) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    for (let at = 0; at < this.#waiting.length;) {
+      const waiter = this.#waiting[at] as Waiter
+      if (waiter.block?.ended !== true && waiter.block !== this.#innermostBlock()) {
+        at++
+        continue
+      }
+      this.#waiting.splice(at, 1)
+      if (waiter.block?.ended === true) waiter.refuse(endedBlock())
+      else waiter.start()
     }
   }
 
@@ -195,13 +229,15 @@ export class SavepointScopes {
 
   #callerBlock(): Scope | undefined {
     const scope = ambientOf(this) as Scope | undefined
-    if (scope?.ended === true) {
-      throw new IllegalStateError(
-        'A statement was issued by code of a nested block that has ended: an `await` is missing in that block',
-      )
-    }
+    if (scope?.ended === true) throw endedBlock()
     return scope
   }
+}
+
+function endedBlock(): IllegalStateError {
+  return new IllegalStateError(
+    'A nested block went on after its end, or after that of its transaction: an `await` is missing',
+  )
 }
 
 function requireSettled(scope: Scope): void {
@@ -211,8 +247,4 @@ function requireSettled(scope: Scope): void {
     `A nested block returned while ${texts.length} of its statements were running (an await is missing): ${texts.join('; ')}`,
     texts,
   )
-}
-
-function ignore(): void {
-  // The statement behind the step reports the failure.
 }

@@ -9,12 +9,13 @@ import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { encodeValues } from '../driver/values.js'
 import { AbortedError, InvalidStatementError, LifeguardError } from '../errors.js'
 import { statementChannel } from '../internal/channels.js'
-import type { Clock, Timer } from '../internal/clock.js'
+import type { Timer } from '../internal/clock.js'
 import { Result } from '../result/result.js'
 import { compileStatement, refusalOf, type CompiledStatement } from '../sql.js'
+import type { ConversationHost, ConversationOwner } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
 import type { Operation, OperationStatement } from './operation.js'
-import type { SavepointScopes } from './savepoint-scopes.js'
+import { SavepointScopes } from './savepoint-scopes.js'
 
 /** Options of one statement. */
 export interface StatementOptions {
@@ -24,18 +25,6 @@ export interface StatementOptions {
   readonly timeoutMillis?: number | undefined
 }
 
-/** What a runner needs besides its conversation. */
-export interface StatementRunnerParts {
-  readonly conversation: Conversation
-  readonly scopes: SavepointScopes
-  readonly clock: Clock
-  readonly hideParameters: boolean
-  /** Throws if the owner is closed. */
-  readonly requireOpen: () => void
-  /** Comes before every statement: autoflush. */
-  readonly beforeStatement?: (() => Promise<void> | undefined) | undefined
-}
-
 /** One call of `execute`. */
 interface Call {
   /** The promise that the caller holds. */
@@ -43,14 +32,27 @@ interface Call {
 }
 
 export class StatementRunner {
-  readonly #parts: StatementRunnerParts
+  readonly #conversation: Conversation
+  readonly #host: ConversationHost
+  readonly #owner: ConversationOwner
+  #scopes: SavepointScopes | undefined = undefined
   /** The call made last, until it settles. */
-  #latest: Call | undefined
+  #latest: Call | undefined = undefined
   /** What became of PostgreSQL's errors, so that whatever follows from one names the same as its cause. */
-  readonly #explained = new WeakMap<Error, DatabaseError>()
+  #explained: WeakMap<Error, DatabaseError> | undefined = undefined
 
-  constructor(parts: StatementRunnerParts) {
-    this.#parts = parts
+  constructor(conversation: Conversation, host: ConversationHost, owner: ConversationOwner) {
+    this.#conversation = conversation
+    this.#host = host
+    this.#owner = owner
+  }
+
+  /** The savepoints; made when the first one is wanted. */
+  get scopes(): SavepointScopes {
+    this.#scopes ??= new SavepointScopes(this.#conversation, this.#owner.scopeHooks ?? {}, (error) =>
+      this.explain(error, ''),
+    )
+    return this.#scopes
   }
 
   /** Runs a statement and reads its result. */
@@ -65,7 +67,7 @@ export class StatementRunner {
     const run = (): Promise<Read> => this.#execute(statement, valuesOrOptions, options, read, call)
     const running = statementChannel.hasSubscribers
       ? statementChannel.tracePromise(run, {
-          connectionId: this.#parts.conversation.connection?.id,
+          connectionId: this.#conversation.connection?.id,
           text: textOf(statement),
         })
       : run()
@@ -75,59 +77,48 @@ export class StatementRunner {
 
   /** True if the promise is that of the one statement that is queued or running. */
   isOnlyCall(promise: unknown): boolean {
-    return (
-      promise !== undefined &&
-      this.#latest?.outer === promise &&
-      this.#parts.conversation.pending.length === 1
-    )
+    return promise !== undefined && this.#latest?.outer === promise && this.#conversation.pending.length === 1
+  }
+
+  /** True while a nested block is open or waits for its turn. */
+  get nesting(): boolean {
+    return this.#scopes?.busy === true
+  }
+
+  /** Gives up the nested blocks: they must not hold up the end of the transaction. */
+  endNested(): void {
+    this.#scopes?.endAll()
   }
 
   /** Ends the transaction, after everything that was given before. */
   async end(kind: 'commit' | 'rollback'): Promise<void> {
-    const { conversation, scopes } = this.#parts
-    const turn = scopes.turn()
-    if (turn !== undefined) await turn
-    scopes.requireOutside(kind)
-    const text = kind.toUpperCase()
+    const scopes = this.#scopes
+    scopes?.requireOutside(kind)
+    const text = kind === 'commit' ? 'COMMIT' : 'ROLLBACK'
+    const start = (): Operation => {
+      scopes?.endAll()
+      return this.#conversation.enqueue(kind, { text })
+    }
+    const operation = scopes?.active === true ? await scopes.inTurn(start) : start()
     try {
-      await conversation.enqueue(kind, { text }).promise
+      await operation.promise
     } catch (error) {
-      throw this.#explain(error, text)
-    } finally {
-      scopes.clear()
+      throw this.explain(error, text)
     }
   }
 
   /** Runs one exchange that is no plain statement (a page of a cursor). */
-  async send(
-    statement: OperationStatement,
-    options: StatementOptions,
-    call?: Call,
-  ): Promise<StatementResult> {
-    const { conversation, scopes } = this.#parts
-    this.#parts.requireOpen()
-    const turn = scopes.turn()
-    if (turn !== undefined) {
-      await turn
-      this.#parts.requireOpen()
-    }
-    requireNotAborted(options.signal)
-    scopes.establish()
-    const operation = conversation.enqueue('statement', statement)
-    if (scopes.active) scopes.track(operation)
+  async send(statement: OperationStatement, options: StatementOptions): Promise<StatementResult> {
+    this.#owner.requireOpen()
+    const started = this.#start(statement, options)
+    const operation = started instanceof Promise ? await started : started
     const unwatch = this.#watch(operation, options)
     try {
       return await operation.promise
     } catch (error) {
-      // Before anything else is attached to the caller's promise: V8 follows it to the caller's line only while the
-      // caller alone waits for it.
-      const explained = this.#explain(error, statement.text)
-      // In a transaction the failure is not forgotten: commit reports it, awaited or not.
-      if (!conversation.autocommit) call?.outer?.catch(ignore)
-      throw explained
+      throw this.explain(error, statement.text)
     } finally {
       unwatch?.()
-      if (this.#latest === call) this.#latest = undefined
     }
   }
 
@@ -136,21 +127,17 @@ export class StatementRunner {
     what: string,
     work: (connection: DriverConnection) => Promise<Value>,
   ): Promise<Value> {
-    const { conversation, scopes } = this.#parts
-    this.#parts.requireOpen()
-    await scopes.turn()
-    this.#parts.requireOpen()
-    scopes.establish()
+    this.#owner.requireOpen()
     let value: Value | undefined
-    const operation = conversation.enqueue('exclusive', { text: what }, async (connection) => {
+    const started = this.#inTurn('exclusive', { text: what }, async (connection) => {
       value = await work(connection)
     })
-    if (scopes.active) scopes.track(operation)
+    const operation = started instanceof Promise ? await started : started
     try {
       await operation.promise
       return value as Value
     } catch (error) {
-      throw this.#explain(error, what)
+      throw this.explain(error, what)
     }
   }
 
@@ -163,25 +150,66 @@ export class StatementRunner {
   ): Promise<Read> {
     const values = Array.isArray(valuesOrOptions) ? valuesOrOptions : undefined
     const chosen =
-      options ?? (values === undefined ? (valuesOrOptions as StatementOptions | undefined) : undefined)
+      options ??
+      (values === undefined ? (valuesOrOptions as StatementOptions | undefined) : undefined) ??
+      NONE
     const compiled = checked(compileStatement(statement, values))
-    this.#parts.requireOpen()
-    const before = this.#parts.beforeStatement?.()
+    this.#owner.requireOpen()
+    const before = this.#owner.beforeStatement?.()
     if (before !== undefined) await before
-    const result = await this.send(encoded(compiled), chosen ?? NONE, call)
+    const started = this.#start(encoded(compiled), chosen)
+    const operation = started instanceof Promise ? await started : started
+    const unwatch = this.#watch(operation, chosen)
+    let result: StatementResult
+    try {
+      result = await operation.promise
+    } catch (error) {
+      // Before anything else is attached to the caller's promise: V8 follows it to the caller's line only while the
+      // caller alone waits for it.
+      const explained = this.explain(error, compiled.text)
+      // In a transaction the failure is not forgotten: commit reports it, awaited or not.
+      if (!this.#conversation.autocommit) call.outer?.catch(ignore)
+      throw explained
+    } finally {
+      unwatch?.()
+      if (this.#latest === call) this.#latest = undefined
+    }
     return read(new Result<never>(result as never))
   }
 
+  #start(statement: OperationStatement, options: StatementOptions): Operation | Promise<Operation> {
+    requireNotAborted(options.signal)
+    return this.#inTurn('statement', statement)
+  }
+
+  /** Queues an operation when it is the turn of the caller's block, behind the SAVEPOINTs that it needs. */
+  #inTurn(
+    kind: 'statement' | 'exclusive',
+    statement: OperationStatement,
+    work?: Operation['work'],
+  ): Operation | Promise<Operation> {
+    const scopes = this.#scopes
+    if (scopes === undefined) return this.#conversation.enqueue(kind, statement, work)
+    return scopes.inTurn(() => {
+      // It may have waited.
+      this.#owner.requireOpen()
+      scopes.establish()
+      const operation = this.#conversation.enqueue(kind, statement, work)
+      scopes.track(operation)
+      return operation
+    })
+  }
+
   /**
-   * The error that the caller sees. Called in the caller's own asynchronous continuation, so that the stack leads to
+   * The error that the caller sees. Call it in the caller's own asynchronous continuation, so that the stack leads to
    * the line that awaits the statement.
    */
-  #explain(error: unknown, statement: string): unknown {
+  explain(error: unknown, statement?: string): unknown {
     if (error instanceof LifeguardError) {
-      Error.captureStackTrace(error, this.#explain)
+      Error.captureStackTrace(error, this.explain)
       const { cause } = error
       if (isServerError(cause)) {
-        const explained = this.#explained.get(cause) ?? this.#databaseError(cause, undefined)
+        const explained = this.#explained?.get(cause) ?? this.#databaseError(cause, undefined)
         Object.defineProperty(error, 'cause', { value: explained, configurable: true, writable: true })
       }
       return error
@@ -190,7 +218,8 @@ export class StatementRunner {
   }
 
   #databaseError(error: ServerError, statement: string | undefined): DatabaseError {
-    const explained = databaseErrorFrom(error, { statement, hideParameters: this.#parts.hideParameters })
+    const explained = databaseErrorFrom(error, { statement, hideParameters: this.#host.hideParameters })
+    this.#explained ??= new WeakMap()
     this.#explained.set(error, explained)
     return explained
   }
@@ -198,14 +227,14 @@ export class StatementRunner {
   /** Calls the operation off when its signal or its time says so. Returns what ends the watch. */
   #watch(operation: Operation, { signal, timeoutMillis }: StatementOptions): (() => void) | undefined {
     if (signal === undefined && timeoutMillis === undefined) return undefined
-    const { conversation, clock } = this.#parts
+    const { clock } = this.#host
     operation.cancellable = true
-    const onAbort = (): void => conversation.callOff(operation, abortedBy(signal as AbortSignal))
+    const onAbort = (): void => this.#conversation.callOff(operation, abortedBy(signal as AbortSignal))
     signal?.addEventListener('abort', onAbort, { once: true })
     let timer: Timer | undefined
     if (timeoutMillis !== undefined) {
       timer = clock.setTimer(
-        () => conversation.callOff(operation, timedOut(operation.text, timeoutMillis)),
+        () => this.#conversation.callOff(operation, timedOut(operation.text, timeoutMillis)),
         timeoutMillis,
       )
     }

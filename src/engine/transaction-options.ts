@@ -70,26 +70,32 @@ export const TRANSACTION_OPTION_NAMES: readonly (keyof TransactionOptions)[] = [
 
 /** Checks the values. @throws InvalidOptionError naming the option. */
 export function checkTransactionOptions(options: TransactionOptions): void {
-  const { isolationLevel, role, settings } = options
-  if (isolationLevel !== undefined) checkOneOf('isolationLevel', isolationLevel, LEVELS)
-  for (const name of ['readOnly', 'deferrable'] as const) {
-    if (options[name] !== undefined) checkBoolean(name, options[name])
+  for (const name of TRANSACTION_OPTION_NAMES) {
+    const value = options[name]
+    if (value !== undefined) CHECKS[name](name, value)
   }
-  for (const name of TIMEOUT_NAMES) {
-    if (options[name] !== undefined)
-      checkInteger(name, options[name], { min: 0, max: LONGEST_TIMEOUT_MILLIS })
-  }
-  if (role !== undefined) checkString('role', role)
-  if (settings === undefined) return
-  checkObject('settings', settings)
-  for (const [name, value] of Object.entries(settings)) {
-    if (typeof value !== 'string') {
-      throw new InvalidOptionError(
-        `settings.${name}`,
-        `settings.${name} must be a string, not a ${typeof value}`,
-      )
+}
+
+type Check = (name: string, value: unknown) => void
+
+const checkTimeout: Check = (name, value) =>
+  checkInteger(name, value, { min: 0, max: LONGEST_TIMEOUT_MILLIS })
+
+const CHECKS: Readonly<Record<keyof TransactionOptions, Check>> = {
+  isolationLevel: (name, value) => checkOneOf(name, value, LEVELS),
+  readOnly: checkBoolean,
+  deferrable: checkBoolean,
+  statementTimeoutMillis: checkTimeout,
+  lockTimeoutMillis: checkTimeout,
+  idleInTransactionTimeoutMillis: checkTimeout,
+  role: checkString,
+  settings(name, value) {
+    checkObject(name, value)
+    for (const [key, text] of Object.entries(value)) {
+      if (typeof text === 'string') continue
+      throw new InvalidOptionError(`${name}.${key}`, `${name}.${key} must be a string, not a ${typeof text}`)
     }
-  }
+  },
 }
 
 /** The narrower options over the wider ones; settings are merged by name. */

@@ -61,5 +61,8 @@ export class Emitter<Events extends EventMap> {
 
 function warn(error: unknown, event: PropertyKey): void {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  process.emitWarning(`A listener of '${String(event)}' threw: ${text}`, { type: 'LifeguardWarning', code: 'LIFEGUARD_LISTENER' })
+  process.emitWarning(`A listener of '${String(event)}' threw: ${text}`, {
+    type: 'LifeguardWarning',
+    code: 'LIFEGUARD_LISTENER',
+  })
 }

@@ -6,6 +6,7 @@
  * 2. Every attempt holds a slot from before its start until after its failure.
  */
 import { AsyncResource } from 'node:async_hooks'
+import { setMaxListeners } from 'node:events'
 import type { DriverConnection } from '../driver/driver.js'
 import { ConnectError } from '../errors.js'
 import { connectChannel, type ConnectMessage } from '../internal/channels.js'
@@ -40,6 +41,8 @@ export class Connector {
   constructor(shared: Shared, host: ConnectorHost) {
     this.#shared = shared
     this.#host = host
+    // Every attempt listens to it; a NullPool has as many as there are callers.
+    setMaxListeners(0, this.#stop.signal)
   }
 
   get connecting(): number {
@@ -122,7 +125,7 @@ export class Connector {
     } else {
       const delay = Math.min(FIRST_DELAY_MILLIS * 2 ** this.#failures, LONGEST_DELAY_MILLIS)
       this.#failures += 1
-      this.#notBefore = this.#shared.clock.now() + delay * (0.5 + Math.random() / 2)
+      this.#notBefore = this.#shared.clock.now() + Math.ceil(delay * (0.5 + Math.random() / 2))
     }
     this.#host.failed(error, fatal)
   }

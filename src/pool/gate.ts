@@ -5,6 +5,7 @@
  * 2. One timer serves all waiters: it is armed for the earliest deadline and only while somebody waits.
  * 3. Settling resolves a promise: code of the waiter never runs on the stack of whoever settles it.
  */
+import { setMaxListeners } from 'node:events'
 import type { Clock, Timer } from '../internal/clock.js'
 import type { AcquireOptions, Lease } from './pool.js'
 
@@ -101,6 +102,8 @@ export class Gate {
       this.leave(waiter)
       this.#host.aborted(waiter)
     }
+    // Many may wait on one signal, and each takes its listener away when it leaves: not the leak that Node warns of.
+    setMaxListeners(0, signal)
     signal.addEventListener('abort', waiter.onAbort)
   }
 

@@ -1,14 +1,13 @@
 /** The session factory: SQLAlchemy's sessionmaker. */
 import { Engine, requireFunction } from '../engine/engine.js'
 import { checkRetry, runWithRetry } from '../engine/retry.js'
-import { checkTransactionOptions } from '../engine/transaction-options.js'
 import { IllegalStateError, InvalidOptionError } from '../errors.js'
 import { ambientOf, runAmbient } from '../internal/ambient.js'
 import { systemClock } from '../internal/clock.js'
 import type { Unsubscribe } from '../internal/emitter.js'
-import { checkObject, checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
+import { checkBoolean, checkObject, checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
 import { HookSet, type SessionEvent, type SessionHook } from './session-hooks.js'
-import { Session } from './session.js'
+import { Session, type SessionParts } from './session.js'
 import {
   checkSessionOptions,
   SESSION_OPTION_NAMES,
@@ -37,6 +36,7 @@ export interface SessionFactory<S extends Session = Session> {
   on(event: SessionEvent, hook: SessionHook<S>): Unsubscribe
 }
 
+const WITH_SESSION_OPTION_NAMES = [...SESSION_OPTION_NAMES, 'commit', 'retry', 'propagation']
 const PROPAGATIONS: readonly Propagation[] = ['required', 'nested', 'requiresNew', 'mandatory']
 
 /**
@@ -62,42 +62,30 @@ export function createSessionFactory<S extends Session = Session>(
   }
   requireFunction(sessionClass, 'sessionClass')
   checkSessionOptions(defaults)
-  checkTransactionOptions(defaults)
   const hooks = new HookSet<Session>()
+  // Most sessions are opened without options of their own: theirs are worked out once.
+  const plain: SessionParts = { engine, setup: engine.setUp(defaults, true), options: defaults, hooks }
   let warned = false
 
-  const open = (given: SessionOptions): S => {
-    const info = { ...defaults.info, ...given.info }
-    return new sessionClass({ engine, options: { ...defaults, ...defined(given), info }, hooks })
+  const partsFor = (given: SessionOptions): SessionParts => {
+    checkSessionOptions(given)
+    const options = { ...defaults, ...defined(given), info: { ...defaults.info, ...given.info } }
+    return { engine, setup: engine.setUp(options, true), options, hooks }
   }
 
-  const factory = (given: SessionOptions = {}): S => {
+  const factory = (given?: SessionOptions): S => {
+    if (given === undefined) return new sessionClass(plain)
     refuseUnknownKeys('a session', given, SESSION_OPTION_NAMES)
-    checkSessionOptions(given)
-    return open(given)
+    return new sessionClass(partsFor(given))
   }
 
   const current = (): S | undefined => ambientOf(factory) as S | undefined
 
-  const runOnce = async <Value>(
+  const runIn = <Value>(
+    session: S,
     work: (session: S) => Value | Promise<Value>,
-    given: SessionOptions,
     commit: boolean,
-  ): Promise<Value> => {
-    const session = open(given)
-    let formality = false
-    try {
-      return await session.runOwned(
-        () => runAmbient(factory, session, () => work(session)),
-        commit,
-        () => {
-          formality = true
-        },
-      )
-    } finally {
-      if (!formality) await session.close()
-    }
-  }
+  ): Promise<Value> => session.runOwned(() => runAmbient(factory, session, () => work(session)), commit)
 
   const join = async <Value>(session: S, work: (session: S) => Value | Promise<Value>): Promise<Value> => {
     try {
@@ -108,30 +96,38 @@ export function createSessionFactory<S extends Session = Session>(
     }
   }
 
+  const warnOnce = (): void => {
+    if (!warned) warnOfNesting()
+    warned = true
+  }
+
   const withSession = async <Value>(
     work: (session: S) => Value | Promise<Value>,
-    given: WithSessionOptions = {},
+    given?: WithSessionOptions,
   ): Promise<Value> => {
     requireFunction(work, 'withSession')
-    refuseUnknownKeys('withSession', given, [...SESSION_OPTION_NAMES, 'commit', 'retry', 'propagation'])
+    const outer = current()
+    const nested = outer !== undefined && !outer.closed
+    if (given === undefined) {
+      if (nested) warnOnce()
+      return runIn(new sessionClass(plain), work, true)
+    }
+    refuseUnknownKeys('withSession', given, WITH_SESSION_OPTION_NAMES)
     const { commit = true, retry, propagation, ...sessionOptions } = given
-    checkSessionOptions(sessionOptions)
+    checkBoolean('commit', commit)
     if (propagation !== undefined) checkOneOf('propagation', propagation, PROPAGATIONS)
     if (retry !== undefined) checkRetry(retry)
-    const outer = current()
-    if (outer !== undefined && !outer.closed) {
+    if (nested) {
       if (propagation === 'required' || propagation === 'mandatory') return join(outer, work)
       if (propagation === 'nested') return outer.beginNested(() => work(outer))
-      if (propagation === undefined && !warned) {
-        warned = true
-        warnOfNesting()
-      }
+      if (propagation === undefined) warnOnce()
     } else if (propagation === 'mandatory') {
       throw new IllegalStateError(
         "withSession was called with propagation 'mandatory' outside of a session block",
       )
     }
-    const once = (): Promise<Value> => runOnce(work, sessionOptions, commit)
+    const parts = partsFor(sessionOptions)
+    const once = (): Promise<Value> => runIn(new sessionClass(parts), work, commit)
     return retry === undefined ? once() : runWithRetry(retry, systemClock, given.signal, once)
   }
 

@@ -1,8 +1,10 @@
 /** The session: a transaction with a lifetime, whose connection is taken late and given back early. */
 import type { BlockOwner } from '../engine/block.js'
 import { runBlock } from '../engine/block.js'
-import type { Engine, OpenConversation } from '../engine/engine.js'
+import type { ConversationSetup, Converser } from '../engine/conversation-setup.js'
+import type { Conversation } from '../engine/conversation.js'
 import { Executor } from '../engine/executor.js'
+import { abortedBy, type StatementRunner } from '../engine/statement-runner.js'
 import { HookError, IllegalStateError, SessionClosedError, TransactionAbortedError } from '../errors.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import { HookSet, warnOfHook, type SessionEvent, type SessionHook } from './session-hooks.js'
@@ -10,7 +12,8 @@ import type { SessionOptions } from './session-options.js'
 
 /** What a session is made of. Made by the factory; a class of your own passes it on. */
 export interface SessionParts {
-  readonly engine: Engine
+  readonly engine: Converser
+  readonly setup: ConversationSetup
   readonly options: SessionOptions
   /** The factory's hooks. */
   readonly hooks: HookSet<Session>
@@ -30,33 +33,34 @@ export interface SessionParts {
 export class Session extends Executor implements AsyncDisposable {
   /** Anything of the caller's own. */
   readonly info: Record<string, unknown>
-  readonly #open: OpenConversation
+  readonly #conversation: Conversation
+  readonly #runner: StatementRunner
+  readonly #setup: ConversationSetup
   readonly #options: SessionOptions
   readonly #factoryHooks: HookSet<Session>
-  readonly #ownHooks = new HookSet<Session>()
-  #closed: string | undefined
+  #ownHooks: HookSet<Session> | undefined = undefined
+  #closed: string | undefined = undefined
   /** The hooks of an ended transaction are running. */
   #ending = false
   /** A block that had joined this session threw: what it did must not be stored. */
-  #rollbackOnly: unknown
+  #rollbackOnly: unknown = undefined
+  /** Stops listening to the session's signal. */
+  #unwatch: (() => void) | undefined = undefined
 
   /** Use a session factory. */
   constructor(parts: SessionParts) {
-    const { engine, options, hooks } = parts
-    // Nothing can be asked of the conversation before this constructor has returned.
-    let self: Session | undefined = undefined
-    const open = engine.converse({
-      ...options,
-      releaseWhenIdle: true,
-      requireOpen: () => self?.requireOpen(),
-      onBegin: () => this.#began(),
-    })
-    super(open)
-    self = this
-    this.#open = open
-    this.#options = options
-    this.#factoryHooks = hooks
-    this.info = { ...options.info }
+    // Neither is called before this constructor has returned.
+    const owner = { requireOpen: () => this.#requireOpen(), began: () => this.#began() }
+    const talk = parts.engine.converse(parts.setup, owner)
+    super(talk)
+    this.#conversation = talk.conversation
+    this.#runner = talk.runner
+    this.#setup = parts.setup
+    this.#options = parts.options
+    this.#factoryHooks = parts.hooks
+    this.info = { ...parts.options.info }
+    const { signal } = parts.options
+    if (signal !== undefined) this.#watch(signal)
   }
 
   get expireOnCommit(): boolean {
@@ -81,13 +85,12 @@ export class Session extends Executor implements AsyncDisposable {
    * @throws IllegalStateError if a transaction is open; otherwise what the block throws, or as `commit`.
    */
   async begin<Value>(work: () => Value | Promise<Value>): Promise<Value> {
-    this.requireOpen()
-    const { conversation, beginning } = this.#open
-    conversation.beginWith(beginning.plan)
+    this.#requireOpen()
+    this.#conversation.beginWith(this.#setup.beginning.plan)
     try {
       return await runBlock(this.#owner(), work)
     } finally {
-      if (this.autocommit) conversation.beginWith(undefined)
+      if (this.autocommit) this.#conversation.beginWith(undefined)
     }
   }
 
@@ -101,21 +104,26 @@ export class Session extends Executor implements AsyncDisposable {
    *   three, call `rollback()`.
    */
   async commit(): Promise<void> {
-    this.requireOpen()
+    this.#requireOpen()
     if (this.#rollbackOnly !== undefined) {
       throw new TransactionAbortedError(
         'A block that had joined this session threw (see cause), so its transaction can only be rolled back',
         { cause: this.#rollbackOnly },
       )
     }
+    if (!this.#hasHooks('beforeCommit', 'afterCommit')) {
+      await this.#runner.end('commit')
+      this.#ownHooks?.clear()
+      return
+    }
     for (const hook of this.#hooksOf('beforeCommit')) await hook(this)
-    await this.#open.runner.end('commit')
-    await this.#ended('afterCommit')
+    await this.#runner.end('commit')
+    await this.#runHooks('afterCommit')
   }
 
   /** Undoes the transaction, and any failure in it, after everything that was given before. */
   async rollback(): Promise<void> {
-    this.requireOpen()
+    this.#requireOpen()
     await this.#rollback()
   }
 
@@ -127,11 +135,13 @@ export class Session extends Executor implements AsyncDisposable {
     if (this.#closed !== undefined) return
     this.#closed = 'close() was called'
     try {
-      await this.#rollback()
+      this.#runner.endNested()
+      if (!this.#conversation.quiet || this.#hasHooks('afterRollback')) await this.#rollback()
     } catch {
       // The connection is lost, and the transaction with it; the pool has reported it.
     } finally {
-      this.#open.conversation.release()
+      this.#unwatch?.()
+      this.#conversation.release()
     }
   }
 
@@ -141,46 +151,29 @@ export class Session extends Executor implements AsyncDisposable {
 
   /** Calls `hook` before this transaction commits; see {@link SessionEvent}. Forgotten when the transaction ends. */
   beforeCommit(hook: SessionHook<this>): Unsubscribe {
-    return this.#ownHooks.add('beforeCommit', hook as SessionHook<Session>)
+    return (this.#ownHooks ??= new HookSet()).add('beforeCommit', hook as SessionHook<Session>)
   }
 
   /** Calls `hook` after this transaction was committed, and only then. Forgotten when the transaction ends. */
   afterCommit(hook: SessionHook<this>): Unsubscribe {
-    return this.#ownHooks.add('afterCommit', hook as SessionHook<Session>)
+    return (this.#ownHooks ??= new HookSet()).add('afterCommit', hook as SessionHook<Session>)
   }
 
   /** Calls `hook` after this transaction was rolled back, and only then. Forgotten when the transaction ends. */
   afterRollback(hook: SessionHook<this>): Unsubscribe {
-    return this.#ownHooks.add('afterRollback', hook as SessionHook<Session>)
+    return (this.#ownHooks ??= new HookSet()).add('afterRollback', hook as SessionHook<Session>)
   }
 
   /**
-   * Runs a block that owns this session: `withSession` without its lifetime.
+   * Runs a block that owns this session, and closes it.
    * @internal
    */
-  runOwned<Value>(
-    work: () => Value | Promise<Value>,
-    commit: boolean,
-    onFormality: () => void,
-  ): Promise<Value> {
-    const { conversation, beginning } = this.#open
-    return runBlock(this.#owner(), work, {
-      signal: this.#options.signal,
-      commit,
-      commitIsFormality: () => {
-        const { connection } = conversation
-        return (
-          connection !== undefined &&
-          !this.#hasHooks('beforeCommit', 'afterCommit') &&
-          beginning.commitIsFormality(connection)
-        )
-      },
-      onFormality: (committing) => {
-        onFormality()
-        // It changes nothing, so its failure does not either; a lost connection is the pool's business.
-        committing.catch(() => undefined).finally(() => void this.close())
-      },
-    })
+  async runOwned<Value>(work: () => Value | Promise<Value>, commit: boolean): Promise<Value> {
+    try {
+      return await runBlock(this.#owner(), work, this.#options.signal, commit)
+    } finally {
+      await this.close()
+    }
   }
 
   /**
@@ -191,8 +184,7 @@ export class Session extends Executor implements AsyncDisposable {
     this.#rollbackOnly ??= error
   }
 
-  /** @internal */
-  requireOpen(): void {
+  #requireOpen(): void {
     if (this.#closed !== undefined) {
       throw new SessionClosedError(`The session is closed (${this.#closed}); take a new one from the factory`)
     }
@@ -201,16 +193,31 @@ export class Session extends Executor implements AsyncDisposable {
     }
   }
 
+  #watch(signal: AbortSignal): void {
+    const onAbort = (): void => this.#conversation.abandon(abortedBy(signal))
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    this.#unwatch = () => signal.removeEventListener('abort', onAbort)
+  }
+
   #owner(): BlockOwner {
-    const { conversation, runner } = this.#open
-    return { conversation, runner, commit: () => this.commit(), rollback: () => this.#rollback() }
+    return {
+      conversation: this.#conversation,
+      runner: this.#runner,
+      commit: () => this.commit(),
+      rollback: () => this.#rollback(),
+      conclude: () =>
+        this.#setup.readOnly &&
+        this.#rollbackOnly === undefined &&
+        !this.#hasHooks('beforeCommit', 'afterCommit') &&
+        this.#conversation.conclude(),
+    }
   }
 
   async #rollback(): Promise<void> {
-    const { inTransaction } = this
-    const had = inTransaction || this.#ownHooks.has('afterRollback')
-    await this.#open.runner.end('rollback')
-    if (had) await this.#ended('afterRollback')
+    const had = this.inTransaction || this.#hasHooks('afterRollback')
+    await this.#runner.end('rollback')
+    if (had) await this.#runHooks('afterRollback')
     this.#rollbackOnly = undefined
   }
 
@@ -225,9 +232,10 @@ export class Session extends Executor implements AsyncDisposable {
     }
   }
 
-  async #ended(event: 'afterCommit' | 'afterRollback'): Promise<void> {
+  /** Runs what was to run at the end of this transaction, and forgets it. */
+  async #runHooks(event: 'afterCommit' | 'afterRollback'): Promise<void> {
     const hooks = this.#hooksOf(event)
-    this.#ownHooks.clear()
+    this.#ownHooks?.clear()
     if (hooks.length === 0) return
     const errors: unknown[] = []
     this.#ending = true
@@ -253,10 +261,10 @@ export class Session extends Executor implements AsyncDisposable {
   }
 
   #hooksOf(event: SessionEvent): readonly SessionHook<Session>[] {
-    return [...this.#factoryHooks.of(event), ...this.#ownHooks.of(event)]
+    return [...this.#factoryHooks.of(event), ...(this.#ownHooks?.of(event) ?? [])]
   }
 
   #hasHooks(...events: SessionEvent[]): boolean {
-    return events.some((event) => this.#factoryHooks.has(event) || this.#ownHooks.has(event))
+    return events.some((event) => this.#factoryHooks.has(event) || this.#ownHooks?.has(event) === true)
   }
 }

@@ -1,0 +1,68 @@
+/** How conversations are set up. Computed once for all that are alike. */
+import type { DriverConnection, StatementResult } from '../driver/driver.js'
+import type { Clock } from '../internal/clock.js'
+import type { AcquireOptions, Lease } from '../pool/pool.js'
+import type { Beginning } from './begin-plan.js'
+import type { ExecutorParts } from './executor.js'
+import type { Operation } from './operation.js'
+import type { ScopeHooks } from './savepoint-scopes.js'
+
+/** What conversations of one kind have in common. */
+export interface ConversationSetup {
+  readonly beginning: Beginning
+  /** True: no transaction, every statement stands alone. */
+  readonly autocommit: boolean
+  /** False: 25006 means that the server is no primary any more, and the pool has to look for another connection. */
+  readonly readOnly: boolean
+  /** True: the connection goes back to the pool whenever no transaction is open. */
+  readonly releaseWhenIdle: boolean
+  /** How a connection is acquired. */
+  readonly acquire: AcquireOptions
+}
+
+/** What the engine provides for all its conversations. */
+export interface ConversationHost {
+  acquire(options: AcquireOptions): Promise<Lease>
+  readonly clock: Clock
+  readonly hideParameters: boolean
+  readonly prePingTimeoutMillis: number
+  /** How long the server may take to answer a cancel before the connection is dropped. */
+  readonly cancelTimeoutMillis: number
+  /** Who is told what is said at the moment. */
+  readonly observer: ConversationObserver | undefined
+}
+
+/** Whose conversation it is. */
+export interface ConversationOwner {
+  /** Throws if the owner is closed. */
+  requireOpen(): void
+  /** A transaction begins. Must not throw. */
+  began?(): void
+  /** Comes before every statement: autoflush. */
+  beforeStatement?(): Promise<void> | undefined
+  readonly scopeHooks?: ScopeHooks
+}
+
+/** Told what happens, as it happens. Must not throw. */
+export interface ConversationObserver {
+  began(connection: DriverConnection): void
+  answered(
+    operation: Operation,
+    connection: DriverConnection,
+    result: StatementResult,
+    durationMillis: number,
+  ): void
+  refused(
+    operation: Operation,
+    connection: DriverConnection | undefined,
+    error: Error,
+    durationMillis: number,
+  ): void
+  /** A read-only transaction was ended without its answer being waited for. */
+  concluded(connection: DriverConnection): void
+}
+
+/** Whoever starts conversations: the engine. */
+export interface Converser {
+  converse(setup: ConversationSetup, owner: ConversationOwner): ExecutorParts
+}
