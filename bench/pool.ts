@@ -35,6 +35,7 @@ function lifeguard(options: PoolOptions = {}): Run {
     onNotification: undefined,
     parameter: () => undefined,
     submit: nothing,
+    conclude: nothing,
     lend: nothing,
     script: () => Promise.resolve(),
     ping: () => Promise.resolve(),

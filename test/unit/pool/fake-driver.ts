@@ -3,47 +3,49 @@ import type { Driver, DriverConnection, ResetMode, TransactionStatus } from '../
 import { ConnectError, ConnectionLostError } from '../../../src/errors.js'
 import type { Clock } from '../../../src/internal/clock.js'
 
-/** What an operation does: succeed (undefined), fail with an error, or wait until it is settled by the test. */
+/** What an operation does: succeed (undefined), fail with an error, or hang until the test ends it. */
 export type Outcome = Error | Pending | undefined
 
-/** An operation that hangs until the test ends it. */
+/** An operation that hangs until the test ends it, or its own time limit does. */
 export class Pending {
   resolve!: () => void
   reject!: (error: Error) => void
-  readonly promise = new Promise<void>((resolve, reject) => {
+  readonly promise: Promise<void> = new Promise((resolve, reject) => {
     this.resolve = resolve
     this.reject = reject
   })
 }
 
-async function perform(outcome: Outcome): Promise<void> {
-  if (outcome instanceof Error) throw outcome
-  if (outcome instanceof Pending) await outcome.promise
+export function transient(message = 'connection refused'): ConnectError {
+  return new ConnectError(message, { fatal: false })
 }
 
-export const transient = (message = 'connection refused'): ConnectError =>
-  new ConnectError(message, { fatal: false })
-export const fatal = (message = 'password authentication failed'): ConnectError =>
-  new ConnectError(message, { fatal: true, sqlState: '28P01' })
-export const disconnect = (): ConnectionLostError =>
-  new ConnectionLostError('Connection terminated unexpectedly')
+export function fatal(message = 'password authentication failed'): ConnectError {
+  return new ConnectError(message, { fatal: true, sqlState: '28P01' })
+}
+
+export function disconnect(message = 'Connection terminated unexpectedly'): ConnectionLostError {
+  return new ConnectionLostError(message)
+}
 
 export class FakeDriver implements Driver {
   readonly target = 'tester@fake:5432/songs'
   /** Every connection ever opened. */
   readonly connections: FakeConnection[] = []
-  /** Asked before each attempt. */
+  /** Asked at each attempt, from 1. */
   onConnect: (attempt: number) => Outcome = () => undefined
   attempts = 0
+  /** Attempts that are under way. */
   opening = 0
-  /** Most sockets that were ever open or opening at the same time. */
-  peak = 0
+  readonly clock: Clock
 
-  constructor(readonly clock: Clock) {}
+  constructor(clock: Clock) {
+    this.clock = clock
+  }
 
-  /** Sockets that are open or opening. */
-  get sockets(): number {
-    return this.opening + this.connections.filter(({ open }) => open).length
+  /** Connections whose socket is open. */
+  get open(): FakeConnection[] {
+    return this.connections.filter(({ open }) => open)
   }
 
   get last(): FakeConnection {
@@ -52,32 +54,28 @@ export class FakeDriver implements Driver {
     return last
   }
 
-  async connect({
-    signal,
-  }: {
-    timeoutMillis: number
-    signal?: AbortSignal | undefined
-  }): Promise<DriverConnection> {
+  async connect(options: Parameters<Driver['connect']>[0]): Promise<DriverConnection> {
     this.attempts += 1
     this.opening += 1
-    this.peak = Math.max(this.peak, this.sockets)
+    let onAbort = (): void => undefined
     try {
-      const aborted = new Promise<never>((_, reject) => {
-        signal?.addEventListener('abort', () => reject(new ConnectError('aborted', { fatal: true })))
-      })
-      await Promise.race([perform(this.onConnect(this.attempts)), aborted])
-    } catch (error) {
+      const aborted = new Promise<never>((_, reject) => (onAbort = () => reject(fatal('aborted'))))
+      options.signal?.addEventListener('abort', onAbort)
+      const outcome = perform(this.onConnect(this.attempts))
+      const timeout = transient('no answer in time')
+      await within(this.clock, options.timeoutMillis, timeout, Promise.race([outcome, aborted]))
+    } finally {
+      options.signal?.removeEventListener('abort', onAbort)
       this.opening -= 1
-      throw error
     }
-    this.opening -= 1
-    const connection = new FakeConnection(this, this.connections.length + 1)
+    const connection = new FakeConnection(this.clock, this.connections.length + 1)
     this.connections.push(connection)
     return connection
   }
 }
 
 export class FakeConnection implements DriverConnection {
+  readonly id: number
   readonly processId: number
   readonly connectedAt: number
   transactionStatus: TransactionStatus = 'idle'
@@ -85,6 +83,7 @@ export class FakeConnection implements DriverConnection {
   lost: Error | undefined = undefined
   onLost: ((error: Error) => void) | undefined = undefined
   onNotification: undefined = undefined
+  /** Whether the socket is open: it closes a turn of the event loop after its end. */
   open = true
   referenced = true
   onPing: () => Outcome = () => undefined
@@ -92,36 +91,28 @@ export class FakeConnection implements DriverConnection {
   onClose: () => Outcome = () => undefined
   pings = 0
   cancels = 0
-  closes = 0
+  goodbyes = 0
+  destroys = 0
   readonly resets: ResetMode[] = []
+  readonly #clock: Clock
+  #closed!: () => void
+  readonly #whenClosed: Promise<void> = new Promise((resolve) => (this.#closed = resolve))
 
-  constructor(
-    readonly driver: FakeDriver,
-    readonly id: number,
-  ) {
+  constructor(clock: Clock, id: number) {
+    this.#clock = clock
+    this.id = id
     this.processId = 4_000 + id
-    this.connectedAt = driver.clock.now()
-  }
-
-  parameter(): undefined {}
-  submit(): never {
-    throw new Error('the pool runs no statements')
-  }
-  script(): never {
-    throw new Error('the pool runs no statements')
-  }
-  lend(): never {
-    throw new Error('the pool runs no statements')
+    this.connectedAt = clock.now()
   }
 
   async ping(timeoutMillis: number): Promise<void> {
     this.pings += 1
-    await this.#perform(this.onPing(), timeoutMillis)
+    await this.#attempt(this.onPing, timeoutMillis)
   }
 
   async reset(mode: ResetMode, timeoutMillis: number): Promise<void> {
     this.resets.push(mode)
-    await this.#perform(this.onReset(), timeoutMillis)
+    await this.#attempt(this.onReset, timeoutMillis)
     this.transactionStatus = 'idle'
   }
 
@@ -131,18 +122,18 @@ export class FakeConnection implements DriverConnection {
   }
 
   async close(timeoutMillis: number): Promise<void> {
-    this.closes += 1
-    if (!this.open) return
-    const outcome = this.onClose()
-    if (outcome instanceof Pending && timeoutMillis > 0)
-      await this.#withTimeout(outcome.promise, timeoutMillis)
-    await Promise.resolve()
+    if (this.lost === undefined && timeoutMillis > 0) {
+      this.goodbyes += 1
+      // A goodbye that nobody answers ends all the same.
+      await within(this.#clock, timeoutMillis, disconnect(), perform(this.onClose())).catch(() => undefined)
+    }
     this.#end()
+    await this.#whenClosed
   }
 
   destroy(reason: Error = disconnect()): void {
-    this.lost ??= reason
-    this.#end()
+    this.destroys += 1
+    this.#lose(reason)
   }
 
   ref(): void {
@@ -156,38 +147,66 @@ export class FakeConnection implements DriverConnection {
   /** The server or the network ends it. */
   kill(error: Error = disconnect()): void {
     if (this.lost !== undefined || !this.open) return
-    this.lost = error
-    this.transactionStatus = 'unknown'
-    this.#end()
+    this.#lose(error)
     this.onLost?.(error)
   }
 
-  #end(): void {
-    this.open = false
-    this.busy = false
+  parameter(): undefined {
+    return undefined
   }
 
-  async #perform(outcome: Outcome, timeoutMillis: number): Promise<void> {
+  submit(): never {
+    throw new Error('the pool runs no statements')
+  }
+
+  conclude(): never {
+    throw new Error('the pool runs no statements')
+  }
+
+  script(): never {
+    throw new Error('the pool runs no statements')
+  }
+
+  lend(): never {
+    throw new Error('the pool runs no statements')
+  }
+
+  async #attempt(operation: () => Outcome, timeoutMillis: number): Promise<void> {
     try {
       if (this.lost !== undefined) throw this.lost
-      if (outcome instanceof Pending) await this.#withTimeout(outcome.promise, timeoutMillis)
-      else await perform(outcome)
+      const late = disconnect(`no answer within ${String(timeoutMillis)} ms`)
+      await within(this.#clock, timeoutMillis, late, perform(operation()))
     } catch (error) {
-      this.lost ??= error as Error
-      this.#end()
-      throw error
+      this.#lose(error as Error)
     }
+    if (this.lost !== undefined) throw this.lost
   }
 
-  async #withTimeout(work: Promise<void>, millis: number): Promise<void> {
-    let cancel = (): void => undefined
-    const late = new Promise<never>((_, reject) => {
-      const timer = this.driver.clock.setTimer(
-        () => reject(new ConnectionLostError(`no answer within ${String(millis)} ms`)),
-        millis,
-      )
-      cancel = () => timer.cancel()
-    })
-    await Promise.race([work, late]).finally(cancel)
+  #lose(error: Error): void {
+    this.lost ??= error
+    this.transactionStatus = 'unknown'
+    this.#end()
   }
+
+  #end(): void {
+    this.busy = false
+    setImmediate(() => {
+      this.open = false
+      this.#closed()
+    })
+  }
+}
+
+async function perform(outcome: Outcome): Promise<void> {
+  if (outcome instanceof Error) throw outcome
+  if (outcome instanceof Pending) await outcome.promise
+}
+
+async function within(clock: Clock, millis: number, late: Error, work: Promise<void>): Promise<void> {
+  let cancel = (): void => undefined
+  const expired = new Promise<never>((_, reject) => {
+    const timer = clock.setTimer(() => reject(late), millis)
+    cancel = () => timer.cancel()
+  })
+  await Promise.race([work, expired]).finally(cancel)
 }

@@ -33,6 +33,8 @@ export class ManualClock implements Clock {
 
   /** Lets time pass: every timer fires when it is due, with the promises it settles before the next one. */
   async advance(millis: number): Promise<void> {
+    // What was called just before may still have to set its timers.
+    await settle()
     const end = this.#now + millis
     for (let next = this.#next(end); next !== undefined; next = this.#next(end)) {
       this.#now = Math.max(this.#now, next.at)
