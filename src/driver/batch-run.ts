@@ -49,6 +49,8 @@ interface Step {
   failure: Error | undefined
   /** The answer, held back until ReadyForQuery (see 2). */
   result: StatementResult | undefined
+  /** The server refused it; only its ReadyForQuery is to come. */
+  refused: boolean
 }
 
 export class BatchRun implements WireReader {
@@ -63,7 +65,7 @@ export class BatchRun implements WireReader {
   #readiesExpected = 1
   /** Statements whose plan was stale and that may run once more, because nothing but them is undone. */
   readonly stale: BatchStatement[] = []
-  /** What the server said last, unless it was ready again after it: a FATAL error comes right before the end. */
+  /** The server's last words, if it ended the session in good order (FATAL). */
   lastError: Error | undefined
   #onEnd: (() => void) | undefined
 
@@ -149,11 +151,11 @@ export class BatchRun implements WireReader {
   }
 
   receiveError(error: Error): void {
-    this.lastError = error
+    if (endsSession(error)) this.lastError = error
     const step = this.#steps[this.#current]
     if (step === undefined) return
     // Alone, the step is advanced by its own ReadyForQuery; otherwise nothing more of it will come.
-    if (this.#separate) step.result = undefined
+    if (this.#separate) step.refused = true
     else this.#current++
     const { prepared, statement } = step
     if (prepared !== undefined && prepared.name !== '') {
@@ -237,10 +239,9 @@ export class BatchRun implements WireReader {
 
   /** True = there are more to come; the last one is node-postgres's to see. */
   #ready(): boolean {
-    this.lastError = undefined
     if (this.#separate) {
       const step = this.#steps[this.#current++]
-      if (step?.result !== undefined) settle(step, step.result)
+      if (step?.refused === false && step.result !== undefined) settle(step, step.result)
     }
     if (--this.#readiesExpected > 0) return true
     this.#settleRest(undefined)
@@ -253,7 +254,10 @@ export class BatchRun implements WireReader {
     const statements =
       this.#steps.length === 0
         ? this.#batch.statements
-        : this.#steps.slice(this.#current).map((step) => step.statement)
+        : this.#steps
+            .slice(this.#current)
+            .filter(({ refused }) => !refused)
+            .map(({ statement }) => statement)
     this.#current = this.#steps.length
     for (const statement of statements) {
       statement.onError(error ?? new StatementSkipped('An earlier statement of the same batch failed'))
@@ -271,7 +275,7 @@ const NO_VALUES: readonly EncodedValue[] = []
 const NO_FIELDS: StatementResult['fields'] = []
 
 function stepFor(statement: BatchStatement, prepared: PreparedStatement | undefined): Step {
-  return { statement, prepared, reader: undefined, rows: [], failure: undefined, result: undefined }
+  return { statement, prepared, reader: undefined, rows: [], failure: undefined, result: undefined, refused: false }
 }
 
 function settle(step: Step, result: StatementResult): void {
@@ -291,6 +295,11 @@ function resultOf(
   const count = Number(tag.slice(tag.lastIndexOf(' ') + 1))
   if (Number.isNaN(count)) return { command: tag, rowCount: null, fields, rows, suspended }
   return { command: tag.slice(0, space), rowCount: count, fields, rows, suspended }
+}
+
+function endsSession(error: Error): boolean {
+  const { severity } = error as { severity?: string }
+  return severity === 'FATAL' || severity === 'PANIC'
 }
 
 /** The server no longer knows the statement, or its result type changed under it (ALTER TABLE, search_path). */

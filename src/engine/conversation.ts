@@ -188,7 +188,7 @@ export class Conversation implements OperationOwner {
 
   refused(operation: Operation, error: Error): void {
     const flight = this.#flight
-    if (flight !== undefined && this.#diedBeforeBegin(flight, operation, error)) {
+    if (flight !== undefined && this.#diedBeforeBegin(flight, error)) {
       flight.replay = true
       return
     }
@@ -197,8 +197,11 @@ export class Conversation implements OperationOwner {
       return
     }
     this.#observe(operation, undefined, error)
-    if (this.connection?.lost !== undefined || endsSession(error)) this.#lost(operation, error, flight)
-    else this.#failed(operation, error)
+    if (this.connection?.lost !== undefined || endsSession(error)) {
+      this.#lost(operation, error, flight)
+      return
+    }
+    this.#failed(operation, error)
     if (flight !== undefined) flight.refused = true
   }
 
@@ -218,7 +221,8 @@ export class Conversation implements OperationOwner {
   }
 
   #lost(operation: Operation, error: Error, flight: Flight | undefined): void {
-    const unknown = this.#mayBeStored(operation, error, flight)
+    const alone = this.#standsAlone
+    const unknown = alone ? isUnanswered(operation, error) : hasOpenCommit(flight)
     const { name, cause } = this.state
     if (name === 'active' || name === 'failed') this.state.move('lost', cause ?? error)
     this.#holder.poison(error)
@@ -227,16 +231,10 @@ export class Conversation implements OperationOwner {
       this.state.move('idle')
       operation.succeed(NOTHING)
     } else if (unknown) {
-      operation.fail(outcomeUnknown(error, operation.kind !== 'commit'))
+      operation.fail(outcomeUnknown(error, alone))
     } else {
       operation.fail(operation.calledOff ?? connectionLost(error))
     }
-  }
-
-  /** The operation stores by itself, it was sent, and no answer says that it did not. */
-  #mayBeStored(operation: Operation, error: Error, flight: Flight | undefined): boolean {
-    if (operation.kind === 'commit') return flight?.refused !== true
-    return this.#standsAlone && operation.calledOff === undefined && !isServerError(error)
   }
 
   /** Marks the transaction failed; the first failure is the one that counts. */
@@ -249,10 +247,11 @@ export class Conversation implements OperationOwner {
     return this.autocommit && !this.state.inTransaction
   }
 
-  #diedBeforeBegin(flight: Flight, operation: Operation, error: Error): boolean {
+  #diedBeforeBegin(flight: Flight, error: Error): boolean {
     if (flight.beginning === 0 || flight.answered || this.#replayed) return false
-    if (this.#abandoned !== undefined || operation.calledOff !== undefined) return false
-    if (flight.operations.some(({ kind }) => kind === 'commit')) return false
+    if (this.#abandoned !== undefined) return false
+    // One that was called off is not run any more, and one that commits may have been.
+    if (flight.operations.some(({ kind, calledOff }) => kind === 'commit' || calledOff !== undefined)) return false
     const { connection } = this
     if (connection?.lost !== undefined) return true
     if (!endsSession(error)) return false
@@ -352,7 +351,7 @@ export class Conversation implements OperationOwner {
     // What is undone takes with it whatever was put off inside.
     const deferred = undoes(this.#queue[0]) ? [] : [...this.#deferred]
     this.#deferred.length = 0
-    this.#submit(lease, takeFlight(this.#queue, begin, deferred, proving))
+    this.#submit(lease, takeFlight(this.#queue, begin, deferred, { proving, alone: this.#standsAlone }))
   }
 
   #beginOperations(connection: DriverConnection): Operation[] {
@@ -477,6 +476,16 @@ function pump(conversation: Conversation): void {
 
 function undoes(operation: Operation | undefined): boolean {
   return operation?.kind === 'rollback' || operation?.kind === 'rollbackTo'
+}
+
+/** For a statement that commits by itself: it may have done so. The server's last words say that it has not. */
+function isUnanswered(operation: Operation, error: Error): boolean {
+  return operation.calledOff === undefined && !isServerError(error)
+}
+
+/** COMMIT is on its way behind the operation, or is the operation, and nothing says that it was not run. */
+function hasOpenCommit(flight: Flight | undefined): boolean {
+  return flight?.refused === false && flight.operations.some(({ kind }) => kind === 'commit')
 }
 
 function ignore(): void {

@@ -9,7 +9,7 @@ export interface Flight {
   readonly beginning: number
   /** The server has answered the first of them. */
   answered: boolean
-  /** One of them was refused, so those behind it were not run. */
+  /** The server refused one of them, so it ran nothing that came behind it. */
   refused: boolean
   /** What undoes, and was passed over because something before it had been refused: sent next, in the same order. */
   readonly undoing: Operation[]
@@ -38,21 +38,23 @@ export function flightOf(operations: readonly Operation[], beginning = 0): Fligh
  * 2. COMMIT does not travel with the BEGIN that has yet to prove its connection (`proving`).
  * 3. What may be cancelled travels last and without other statements before it, so that a cancel cannot hit them.
  * 4. What takes the whole connection does not travel at all.
+ * 5. Where every statement stands alone there is nothing to end: COMMIT and ROLLBACK stay behind, to be settled here.
  */
 export function takeFlight(
   queue: Operation[],
   begin: readonly Operation[],
   deferred: readonly Operation[],
-  proving: boolean,
+  { proving, alone }: { readonly proving: boolean; readonly alone: boolean },
 ): Flight {
   const operations = [...begin, ...deferred]
   let taken = 0
   for (const next of queue) {
-    if (next.kind === 'exclusive' || (next.kind === 'commit' && proving)) break
+    const ends = next.kind === 'commit' || next.kind === 'rollback'
+    if (next.kind === 'exclusive' || (next.kind === 'commit' && proving) || (ends && alone)) break
     if (next.cancellable && taken > 0) break
     operations.push(next)
     taken++
-    if (next.cancellable || next.kind === 'commit' || next.kind === 'rollback') break
+    if (next.cancellable || ends) break
   }
   queue.splice(0, taken)
   return flightOf(operations, begin.length)

@@ -15,10 +15,16 @@ export interface Network {
   held: ReadonlySet<Sender>
 }
 
-/** What to do about a message; undefined for nothing. */
+/** What to do about a message; undefined for nothing. `hold`: nothing more passes, either way, until `resume()`. */
 export interface Cut {
   readonly when: 'before' | 'after'
-  readonly style: CutStyle
+  readonly style: CutStyle | 'hold'
+}
+
+/** What one side sent, in whole messages. */
+interface Delivery {
+  readonly from: Sender
+  readonly messages: readonly WireMessage[] | 'end'
 }
 
 /** A message that was forwarded. */
@@ -41,6 +47,8 @@ export class ProxiedConnection {
   #started = false
   #clientWaits = false
   #cut = false
+  /** What has come since the connection was held. */
+  #backlog: Delivery[] | undefined
 
   constructor(
     client: Socket,
@@ -121,29 +129,46 @@ export class ProxiedConnection {
     this.#upstream.destroy()
   }
 
+  /** Delivers what was held back, and everything from now on. */
+  resume(): void {
+    const backlog = this.#backlog ?? []
+    this.#backlog = undefined
+    for (const delivery of backlog) this.#pass(delivery)
+  }
+
   #deliver(from: Sender, chunk: Buffer | 'end'): void {
     if (this.#cut) return
+    const messages = chunk === 'end' ? chunk : this.#parse(from, chunk)
+    if (this.#backlog === undefined) this.#pass({ from, messages })
+    else this.#backlog.push({ from, messages })
+  }
+
+  #parse(from: Sender, chunk: Buffer): WireMessage[] {
+    return from === 'client' ? this.#parser.fromClient(chunk) : this.#parser.fromServer(chunk)
+  }
+
+  #pass({ from, messages }: Delivery): void {
     const target = from === 'client' ? this.#upstream : this.#client
-    if (chunk === 'end') {
+    if (messages === 'end') {
       target.end()
       return
     }
-    const forwarded: Buffer[] = []
+    let passed = 0
     let cut: Cut | undefined
-    for (const message of from === 'client'
-      ? this.#parser.fromClient(chunk)
-      : this.#parser.fromServer(chunk)) {
+    for (const message of messages) {
       cut = this.#inspect(from, message, this)
       if (cut?.when !== 'before') {
-        forwarded.push(message.bytes)
+        passed++
         this.#record(from, message)
       }
       if (cut !== undefined) break
     }
-    this.#cut = cut !== undefined
+    const style = cut?.style
+    if (style === 'hold') this.#backlog = [{ from, messages: messages.slice(passed) }]
+    this.#cut = style === 'reset' || style === 'end'
     // An empty write calls back, too.
-    target.write(Buffer.concat(forwarded), () => {
-      if (cut !== undefined) void this.cut(cut.style)
+    target.write(Buffer.concat(messages.slice(0, passed).map(({ bytes }) => bytes)), () => {
+      if (style === 'reset' || style === 'end') void this.cut(style)
     })
   }
 

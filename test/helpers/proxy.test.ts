@@ -119,3 +119,12 @@ test('cutting at the n-th message counts from the call', async () => {
   await expect(client.query('SELECT 2')).rejects.toThrow()
   expect((await cut).messages.filter(({ name }) => name === 'Query')).toMatchObject([{ text: 'SELECT 1' }])
 })
+
+test('a held connection goes on exactly where it was stopped', async () => {
+  const holding = proxy.holdAt({ from: 'client', when: 'after', message: ({ text }) => text.startsWith('SELECT 8') })
+  const eight = client.query('SELECT 8 AS eight')
+  const held = await holding
+  expect(held.messages.at(-1)).toMatchObject({ from: 'client', text: 'SELECT 8 AS eight' })
+  held.resume()
+  expect((await eight).rows).toEqual([{ eight: 8 }])
+})

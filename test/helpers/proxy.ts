@@ -13,8 +13,8 @@ import {
 } from './proxied-connection.js'
 import type { WireMessage } from './wire.js'
 
-/** One exact place at which to cut; see {@link Proxy.cutAt}. */
-export interface CutRule {
+/** One exact place in what is sent. */
+export interface Place {
   /** Whose messages are looked at. */
   readonly from: Sender
   /** Whether the message itself is still forwarded. */
@@ -24,8 +24,19 @@ export interface CutRule {
    * Connecting consists of messages, too: open the connection first, or match by name.
    */
   readonly message: number | ((message: WireMessage) => boolean)
+}
+
+/** See {@link Proxy.cutAt}. */
+export interface CutRule extends Place {
   /** Default `reset`. */
   readonly style?: CutStyle
+}
+
+interface Armed {
+  readonly place: Place
+  readonly style: CutStyle | 'hold'
+  readonly resolve: (connection: ProxiedConnection) => void
+  seen: number
 }
 
 /** Starts a proxy in front of the server of a connection string. Close it in the end. */
@@ -42,7 +53,7 @@ export class Proxy implements Disposable {
   #connections: ProxiedConnection[] = []
   readonly #network: Network = { delayMillis: 0, held: new Set() }
   #newConnections: 'pass' | CutStyle = 'pass'
-  #armed: { readonly rule: CutRule; seen: number; resolve(connection: ProxiedConnection): void } | undefined
+  #armed: Armed | undefined
 
   /** Use {@link startProxy}. */
   constructor(upstreamUrl: string) {
@@ -129,11 +140,17 @@ export class Proxy implements Disposable {
    * One rule at a time; a new one replaces it.
    */
   async cutAt(rule: CutRule): Promise<ProxiedConnection> {
-    const connection = await new Promise<ProxiedConnection>((resolve) => {
-      this.#armed = { rule, seen: 0, resolve }
-    })
+    const connection = await this.#arm(rule, rule.style ?? 'reset')
     await connection.closed
     return connection
+  }
+
+  /**
+   * Stops the one connection on which a certain message passes, exactly before or after that message: nothing gets
+   * through in either direction until its `resume()`. Resolves at once. Rules are as for `cutAt`.
+   */
+  holdAt(place: Place): Promise<ProxiedConnection> {
+    return this.#arm(place, 'hold')
   }
 
   /** Drops everything and stops listening. Idempotent. */
@@ -159,15 +176,21 @@ export class Proxy implements Disposable {
     )
   }
 
+  #arm(place: Place, style: CutStyle | 'hold'): Promise<ProxiedConnection> {
+    return new Promise((resolve) => {
+      this.#armed = { place, style, resolve, seen: 0 }
+    })
+  }
+
   #inspect(from: Sender, message: WireMessage, connection: ProxiedConnection): Cut | undefined {
     const armed = this.#armed
-    if (armed === undefined || armed.rule.from !== from) return undefined
+    if (armed === undefined || armed.place.from !== from) return undefined
     armed.seen++
-    const { message: wanted, when, style = 'reset' } = armed.rule
+    const { message: wanted, when } = armed.place
     if (typeof wanted === 'number' ? armed.seen !== wanted : !wanted(message)) return undefined
     this.#armed = undefined
     armed.resolve(connection)
-    return { when, style }
+    return { when, style: armed.style }
   }
 
   #change(change: Partial<Network>): void {
