@@ -40,7 +40,9 @@ function encodeValue(value: unknown, index: number): EncodedValue {
   if (refusal !== undefined)
     throw new InvalidStatementError(`Parameter $${index + 1} cannot be sent: ${refusal}`)
   try {
-    return utils.prepareValue(value) as EncodedValue
+    const prepared = utils.prepareValue(value) as EncodedValue
+    // It may be sent a while later, and buffers are often used again.
+    return Buffer.isBuffer(prepared) ? Buffer.from(prepared) : prepared
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new InvalidStatementError(`Parameter $${index + 1} cannot be sent: ${reason}`, { cause })

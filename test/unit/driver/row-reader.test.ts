@@ -1,0 +1,125 @@
+import pg from 'pg'
+import { describe, expect, test } from 'vitest'
+import type { RowMode, TypeParsers } from '../../../src/driver/driver.js'
+import { createRowReader, readFields } from '../../../src/driver/row-reader.js'
+import { dataRow, rowDescription } from './backend-messages.js'
+
+const HEADER_BYTES = 5
+
+/** Reads one row of the columns, as bytes of the wire. */
+function read(
+  names: readonly string[],
+  values: readonly (string | Buffer | null)[],
+  { mode = 'object', oid = 25, types = pg.types }: { mode?: RowMode; oid?: number; types?: TypeParsers } = {},
+): unknown {
+  const fields = readFields(rowDescription(names, oid), HEADER_BYTES)
+  return createRowReader(fields, mode, types)(dataRow(values), HEADER_BYTES)
+}
+
+test('a row description tells name, type and origin of each column', () => {
+  expect(readFields(rowDescription(['id', 'größe', ''], 20), HEADER_BYTES)).toEqual([
+    { name: 'id', dataTypeID: 20, tableID: 4711, columnID: 1 },
+    { name: 'größe', dataTypeID: 20, tableID: 4711, columnID: 2 },
+    { name: '', dataTypeID: 20, tableID: 4711, columnID: 3 },
+  ])
+})
+
+test('OIDs above 2^31 are not negative', () => {
+  expect(readFields(rowDescription(['x'], -2), HEADER_BYTES)[0]?.dataTypeID).toBe(2 ** 32 - 2)
+})
+
+describe('object rows', () => {
+  test('have the columns in order, nulls included', () => {
+    const row = read(['b', 'a', 'c'], ['1', null, '']) as object
+    expect(row).toEqual({ b: '1', a: null, c: '' })
+    expect(Object.keys(row)).toEqual(['b', 'a', 'c'])
+  })
+
+  test('keep the last of several columns with one name, as node-postgres does, also when it is null', () => {
+    expect(read(['x', 'y', 'x'], ['1', '2', '3'])).toEqual({ x: '3', y: '2' })
+    expect(read(['x', 'x'], ['1', null])).toEqual({ x: null })
+  })
+
+  test('hold a column called __proto__ like any other', () => {
+    const row = read(['__proto__', 'constructor'], ['a', 'b']) as object
+    expect(Object.entries(row)).toEqual([
+      ['__proto__', 'a'],
+      ['constructor', 'b'],
+    ])
+    expect(Object.getPrototypeOf(row)).toBe(Object.prototype)
+  })
+
+  test('do not share what one of them holds', () => {
+    const fields = readFields(rowDescription(['x', 'y']), HEADER_BYTES)
+    const reader = createRowReader(fields, 'object', pg.types)
+    const first = reader(dataRow(['1', '2']), HEADER_BYTES)
+    const second = reader(dataRow(['3', null]), HEADER_BYTES)
+    expect([first, second]).toEqual([
+      { x: '1', y: '2' },
+      { x: '3', y: null },
+    ])
+  })
+
+  test('of no columns are empty', () => {
+    expect(read([], [])).toEqual({})
+  })
+})
+
+describe('array rows', () => {
+  test('have every column in order, duplicates and nulls included', () => {
+    expect(read(['x', 'y', 'x'], ['1', null, '3'], { mode: 'array' })).toEqual(['1', null, '3'])
+    expect(read([], [], { mode: 'array' })).toEqual([])
+  })
+})
+
+describe('texts', () => {
+  // Around the length below which a text is put together from its bytes.
+  test.each(Array.from({ length: 20 }, (_, length) => length))('of %i ASCII characters', (length) => {
+    const text = 'abcdefghijklmnopqrstuvwxyz'.slice(0, length)
+    expect(read(['x'], [text])).toEqual({ x: text })
+  })
+
+  test.each([
+    'é',
+    'aé',
+    '😀',
+    'a😀b',
+    'äöüß',
+    'é'.repeat(6),
+    'é'.repeat(7),
+    '日本語',
+    '\u0001\u007f',
+    'x'.repeat(100_000) + '😀',
+  ])('beyond ASCII: %j', (text) => {
+    expect(read(['x'], [text])).toEqual({ x: text })
+  })
+})
+
+test('each value goes through the parser of its type', () => {
+  expect(read(['x'], ['42'], { oid: 23 })).toEqual({ x: 42 })
+  expect(read(['x'], ['t'], { oid: 16 })).toEqual({ x: true })
+})
+
+test('parsers are asked for once for each shape, and may be others', () => {
+  const asked: number[] = []
+  const types: TypeParsers = {
+    getTypeParser: (oid) => {
+      asked.push(oid)
+      return (text) => `<${text}>`
+    },
+  }
+  const fields = readFields(rowDescription(['x', 'y'], 1700), HEADER_BYTES)
+  const reader = createRowReader(fields, 'object', types)
+  reader(dataRow(['1', '2']), HEADER_BYTES)
+  expect(reader(dataRow(['3', null]), HEADER_BYTES)).toEqual({ x: '<3>', y: null })
+  expect(asked).toEqual([1700, 1700])
+})
+
+test('what a parser throws comes through', () => {
+  const types: TypeParsers = {
+    getTypeParser: () => () => {
+      throw new Error('no such value')
+    },
+  }
+  expect(() => read(['x'], ['1'], { types })).toThrow('no such value')
+})
