@@ -1,7 +1,11 @@
 // Engine
 export { createEngine, Engine } from './engine/engine.js'
-export type { ConnectionOptions, ConnectOptionsOfEngine } from './engine/engine.js'
+export type { BeginOptions, ConnectionOptions } from './engine/engine.js'
 export type { EngineOptions } from './engine/options.js'
+export type { ConnectOptions, Password } from './driver/connect-options.js'
+export type { ConnectArgs } from './driver/connect-args.js'
+export type { SslMode } from './driver/tls.js'
+export type { DriverConnection, FieldDescription, TypeParser, TypeParsers } from './driver/driver.js'
 export { Connection } from './engine/connection.js'
 export type { Transaction } from './engine/connection.js'
 export type { Savepoint } from './engine/savepoint-scopes.js'
@@ -28,17 +32,20 @@ export type {
 
 // Statements and results
 export { sql, SqlFragment } from './sql.js'
-export type { SqlTag, Statement, StatementConfig } from './sql.js'
+export type { CompiledQueryLike, DrizzleLike, KyselyLike, SqlTag, Statement, StatementConfig } from './sql.js'
+export type { UntypedStatement } from './engine/executor.js'
 export { Result } from './result/result.js'
 export { ResultStream } from './result/result-stream.js'
 
 // Pool
 export { QueuePool } from './pool/queue-pool.js'
 export { NullPool } from './pool/null-pool.js'
-export type { PoolOptions } from './pool/options.js'
-export type { PoolEvents } from './pool/events.js'
-export type { PoolStats } from './pool/stats.js'
-export type { DisposeReport } from './pool/pool.js'
+export type { PoolClass, PoolOptions } from './pool/options.js'
+export type { ConnectionEvent, LeakEvent, PoolEvents } from './pool/events.js'
+export type { CloseReason, PoolCounters, PoolStats } from './pool/stats.js'
+export type { HistogramSnapshot } from './pool/histogram.js'
+export type { AcquireOptions, DisposeReport, Lease, Pool } from './pool/pool.js'
+export type { Unsubscribe } from './internal/emitter.js'
 
 // Errors
 export {
@@ -61,6 +68,7 @@ export {
 } from './errors.js'
 export type { ErrorCode } from './errors.js'
 export { PoolQueueFullError, PoolTimeoutError } from './pool/errors.js'
+export type { AcquirePhase, Holder } from './pool/errors.js'
 export {
   CheckViolationError,
   DataError,

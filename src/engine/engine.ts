@@ -30,7 +30,7 @@ import {
 } from './transaction-options.js'
 
 /** Options of `engine.connect()` and `engine.begin()`. */
-export interface ConnectionOptions extends TransactionOptions {
+export interface BeginOptions extends TransactionOptions {
   /** Gives up waiting for a connection; for `begin`, ends the block as well. */
   readonly signal?: AbortSignal | undefined
   /** Wait for a connection at most this long, instead of the engine's `poolTimeoutMillis`. */
@@ -38,7 +38,7 @@ export interface ConnectionOptions extends TransactionOptions {
 }
 
 /** Options of `engine.connect()`. */
-export interface ConnectOptionsOfEngine extends ConnectionOptions {
+export interface ConnectionOptions extends BeginOptions {
   /** True: no transaction; every statement stands alone, unless `begin()` is called. Default false. */
   readonly autocommit?: boolean | undefined
 }
@@ -95,7 +95,7 @@ export class Engine implements AsyncDisposable {
    * Takes a connection from the pool and holds it until it is closed.
    * @throws PoolTimeoutError, ConnectError, EngineDisposedError, AbortedError, InvalidOptionError.
    */
-  async connect(options: ConnectOptionsOfEngine = {}): Promise<Connection> {
+  async connect(options: ConnectionOptions = {}): Promise<Connection> {
     refuseUnknownKeys('connect', options, CONNECT_NAMES)
     return this.#connect(this.setUp(options, false))
   }
@@ -108,7 +108,7 @@ export class Engine implements AsyncDisposable {
    */
   async begin<Value>(
     work: (connection: Connection) => Value | Promise<Value>,
-    options: ConnectionOptions = {},
+    options: BeginOptions = {},
   ): Promise<Value> {
     requireFunction(work, 'begin')
     refuseUnknownKeys('begin', options, BEGIN_NAMES)
@@ -217,7 +217,7 @@ export class Engine implements AsyncDisposable {
    * @throws InvalidOptionError
    * @internal
    */
-  setUp(options: ConnectOptionsOfEngine, releaseWhenIdle: boolean): ConversationSetup {
+  setUp(options: ConnectionOptions, releaseWhenIdle: boolean): ConversationSetup {
     checkTransactionOptions(options)
     const transaction = mergeTransactionOptions(this.#options.transaction, options)
     const { autocommit = false, signal, poolTimeoutMillis } = options

@@ -77,7 +77,7 @@ export class Operation implements BatchStatement {
   get promise(): Promise<StatementResult> {
     this.#promise ??= new Promise((resolve, reject) => {
       if (this.#result !== undefined) resolve(this.#result)
-      else if (this.#error !== undefined) reject(this.#error as Error)
+      else if (this.#error !== undefined) reject(this.#error)
       this.#resolve = resolve
       this.#reject = reject
     })

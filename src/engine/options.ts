@@ -127,7 +127,7 @@ export function checkEcho(echo: unknown): Echo {
 
 function checkTypes(types: unknown): TypeParsers | undefined {
   if (types === undefined) return undefined
-  if (typeof (types as { getTypeParser?: unknown } | null)?.getTypeParser === 'function')
+  if (typeof (types as Partial<TypeParsers> | null)?.getTypeParser === 'function')
     return types as TypeParsers
   throw new InvalidOptionError('types', 'types must have a method getTypeParser(oid, format), like pg.types')
 }
