@@ -215,8 +215,9 @@ export class Conversation implements OperationOwner {
 
   /** The server passed over the operation, because one before it in the same packet had failed. */
   #skipped(operation: Operation, flight: Flight | undefined): void {
-    // What undoes was meant for exactly that failure.
-    if (undoes(operation)) flight?.undoing.push(operation)
+    // What undoes was meant for exactly that failure, and whatever follows it for the state after it.
+    const again = undoes(operation) || (flight !== undefined && flight.undoing.length > 0)
+    if (again && operation.calledOff === undefined) flight?.undoing.push(operation)
     else operation.fail(operation.calledOff ?? transactionAborted(this.state.cause))
   }
 

@@ -11,7 +11,7 @@ export interface Flight {
   answered: boolean
   /** The server refused one of them, so it ran nothing that came behind it. */
   refused: boolean
-  /** What undoes, and was passed over because something before it had been refused: sent next, in the same order. */
+  /** What undoes, and what follows it, passed over because something before it had been refused: sent next, in order. */
   readonly undoing: Operation[]
   /** It has to be sent once more, on a fresh connection: this one died before it answered BEGIN. */
   replay: boolean

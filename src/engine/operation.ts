@@ -53,7 +53,7 @@ export class Operation implements BatchStatement {
   #resolve: ((result: StatementResult) => void) | undefined = undefined
   #reject: ((error: unknown) => void) | undefined = undefined
   #result: StatementResult | undefined = undefined
-  #error: unknown = undefined
+  #failure: { readonly error: unknown } | undefined = undefined
 
   constructor(
     owner: OperationOwner,
@@ -77,7 +77,7 @@ export class Operation implements BatchStatement {
   get promise(): Promise<StatementResult> {
     this.#promise ??= new Promise((resolve, reject) => {
       if (this.#result !== undefined) resolve(this.#result)
-      else if (this.#error !== undefined) reject(this.#error)
+      else if (this.#failure !== undefined) reject(this.#failure.error)
       this.#resolve = resolve
       this.#reject = reject
     })
@@ -89,7 +89,7 @@ export class Operation implements BatchStatement {
   }
 
   get settled(): boolean {
-    return this.#result !== undefined || this.#error !== undefined
+    return this.#result !== undefined || this.#failure !== undefined
   }
 
   onResult(result: StatementResult): void {
@@ -108,7 +108,7 @@ export class Operation implements BatchStatement {
 
   fail(error: unknown): void {
     if (this.settled) return
-    this.#error = error
+    this.#failure = { error }
     this.#reject?.(error)
   }
 }

@@ -126,8 +126,10 @@ export function checkEcho(echo: unknown): Echo {
 }
 
 function checkTypes(types: unknown): TypeParsers | undefined {
-  if (types === undefined) return undefined
-  if (typeof (types as Partial<TypeParsers> | null)?.getTypeParser === 'function')
-    return types as TypeParsers
+  if (types === undefined || isTypeParsers(types)) return types
   throw new InvalidOptionError('types', 'types must have a method getTypeParser(oid, format), like pg.types')
+}
+
+function isTypeParsers(types: unknown): types is TypeParsers {
+  return typeof (types as Partial<TypeParsers> | null)?.getTypeParser === 'function'
 }
