@@ -216,8 +216,8 @@ export class Conversation implements OperationOwner {
   /** The server passed over the operation, because one before it in the same packet had failed. */
   #skipped(operation: Operation, flight: Flight | undefined): void {
     // What undoes was meant for exactly that failure, and whatever follows it for the state after it.
-    const again = undoes(operation) || (flight !== undefined && flight.undoing.length > 0)
-    if (again && operation.calledOff === undefined) flight?.undoing.push(operation)
+    const follows = flight !== undefined && flight.undoing.length > 0 && operation.calledOff === undefined
+    if (undoes(operation) || follows) flight?.undoing.push(operation)
     else operation.fail(operation.calledOff ?? transactionAborted(this.state.cause))
   }
 
@@ -252,7 +252,8 @@ export class Conversation implements OperationOwner {
     if (flight.beginning === 0 || flight.answered || this.#replayed) return false
     if (this.#abandoned !== undefined) return false
     // One that was called off is not run any more, and one that commits may have been.
-    if (flight.operations.some(({ kind, calledOff }) => kind === 'commit' || calledOff !== undefined)) return false
+    if (flight.operations.some(({ kind, calledOff }) => kind === 'commit' || calledOff !== undefined))
+      return false
     const { connection } = this
     if (connection?.lost !== undefined) return true
     if (!endsSession(error)) return false
