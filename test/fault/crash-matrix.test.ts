@@ -177,8 +177,13 @@ const PLACES: readonly Place[] = (['client', 'server'] as const).flatMap((from) 
   { from, when: 'before', death: 'terminate' },
 ])
 
-describe.each(SCENARIOS)('$name', (scenario) => {
-  test.each(PLACES)('dies $when each message of the $from ($death)', async (place) => {
+const NAMED_PLACES = PLACES.map(
+  (place) => [`${place.death} ${place.when} each message of the ${place.from}`, place] as const,
+)
+const NAMED_SCENARIOS = SCENARIOS.map((scenario) => [scenario.name, scenario] as const)
+
+describe.each(NAMED_SCENARIOS)('%s', (_name, scenario) => {
+  test.each(NAMED_PLACES)('%s', async (_place, place) => {
     using proxy = await startProxy(db.url)
     const engine = watch(
       createEngine({ url: proxy.url, poolSize: 1, maxOverflow: 0, keepAliveMillis: -1, ...scenario.options }),
@@ -186,7 +191,7 @@ describe.each(SCENARIOS)('$name', (scenario) => {
     const sessions = createSessionFactory({ bind: engine })
     const lies: string[] = []
     let runs = 0
-    for (let fired = true; fired; ) {
+    for (let fired = true; fired;) {
       // Connects, if the last run ended the connection.
       await sessions.withSession((session) => session.execute('select'))
       const run = nextRun++

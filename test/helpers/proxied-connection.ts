@@ -73,7 +73,8 @@ export class ProxiedConnection {
     client.once('close', () => toServer.push('end'))
 
     this.#upstream.on('data', (chunk) => toClient.push(chunk))
-    this.#upstream.on('error', () => client.resetAndDestroy())
+    // Node cannot reset a socket whose FIN is on its way: its handle would stay open for ever.
+    this.#upstream.on('error', () => (client.writableEnded ? client.destroy() : client.resetAndDestroy()))
     this.#upstream.once('end', () => toClient.push('end'))
     this.closed = new Promise((resolve) => this.#upstream.once('close', () => resolve()))
   }
