@@ -275,7 +275,15 @@ const NO_VALUES: readonly EncodedValue[] = []
 const NO_FIELDS: StatementResult['fields'] = []
 
 function stepFor(statement: BatchStatement, prepared: PreparedStatement | undefined): Step {
-  return { statement, prepared, reader: undefined, rows: [], failure: undefined, result: undefined, refused: false }
+  return {
+    statement,
+    prepared,
+    reader: undefined,
+    rows: [],
+    failure: undefined,
+    result: undefined,
+    refused: false,
+  }
 }
 
 function settle(step: Step, result: StatementResult): void {

@@ -121,7 +121,11 @@ test('cutting at the n-th message counts from the call', async () => {
 })
 
 test('a held connection goes on exactly where it was stopped', async () => {
-  const holding = proxy.holdAt({ from: 'client', when: 'after', message: ({ text }) => text.startsWith('SELECT 8') })
+  const holding = proxy.holdAt({
+    from: 'client',
+    when: 'after',
+    message: ({ text }) => text.startsWith('SELECT 8'),
+  })
   const eight = client.query('SELECT 8 AS eight')
   const held = await holding
   expect(held.messages.at(-1)).toMatchObject({ from: 'client', text: 'SELECT 8 AS eight' })
