@@ -189,8 +189,8 @@ export function isServerError(
   return typeof code === 'string' && code.length === 5 && typeof severity === 'string'
 }
 
-/** SQLSTATEs after which the session is gone, or on the wrong server (25006). Class 08 belongs to them. */
-const DISCONNECT_STATES = new Set(['25006', '25P03', '25P04', '57P01', '57P02', '57P03', '57P05'])
+/** SQLSTATEs after which the session is gone, whatever its language calls FATAL. */
+const DISCONNECT_STATES = new Set(['25P03', '25P04', '57P01', '57P02', '57P03', '57P05'])
 const TIMEOUT_STATES = new Set(['25P03', '25P04', '57P05'])
 const SESSION_ENDS = new Set(['FATAL', 'PANIC'])
 
@@ -227,9 +227,12 @@ export function isDisconnect(error: unknown): boolean {
     }
     const state = sqlStateOf(at)
     if (state === undefined) return isSocketFailure(at) || undefined
-    if (state === '57014') return false
-    if (state.startsWith('08') || DISCONNECT_STATES.has(state)) return true
-    return SESSION_ENDS.has((at as ServerErrorFields).severity ?? '')
+    if (state === '25006') return true
+    const { severity = '' } = at as ServerErrorFields
+    // After an ERROR the session goes on, also after one of class 08: too few values for a statement are 08P01, and a
+    // foreign server that is out of reach is 08001.
+    if (state === '57014' || severity === 'ERROR') return false
+    return DISCONNECT_STATES.has(state) || SESSION_ENDS.has(severity)
   })
 }
 

@@ -163,25 +163,28 @@ describe('what an error holds', () => {
 })
 
 describe('isDisconnect', () => {
-  test.each([
-    '08000',
-    '08003',
-    '08006',
-    '08P01',
-    '25006',
-    '25P03',
-    '25P04',
-    '57P01',
-    '57P02',
-    '57P03',
-    '57P05',
-  ])('is true for %s, raw and wrapped', (sqlState) => {
-    expect(isDisconnect(serverError(sqlState))).toBe(true)
-    expect(isDisconnect(databaseErrorFrom(serverError(sqlState)))).toBe(true)
+  test.each(['08000', '08003', '08006', '08P01', '25P03', '25P04', '57P01', '57P02', '57P03', '57P05'])(
+    'is true for %s that ended the session, raw and wrapped',
+    (sqlState) => {
+      const error = serverError(sqlState, 'the end', { severity: 'FATAL' })
+      expect(isDisconnect(error)).toBe(true)
+      expect(isDisconnect(databaseErrorFrom(error))).toBe(true)
+    },
+  )
+
+  test('is true for a server that has become read-only, whose session goes on', () => {
+    expect(isDisconnect(serverError('25006'))).toBe(true)
+    expect(isDisconnect(databaseErrorFrom(serverError('25006')))).toBe(true)
   })
 
-  test.each(['57014', '40001', '40P01', '23505', '25P02', '53300', '55P03', '26000'])(
-    'is false for %s',
+  test('knows the end of a session whose server speaks another language', () => {
+    expect(isDisconnect(serverError('57P01', 'завершение', { severity: 'ВАЖНО' }))).toBe(true)
+    expect(isDisconnect(serverError('08P01', 'не то число', { severity: 'ОШИБКА' }))).toBe(false)
+  })
+
+  // 08P01: too few values for a statement; 08001: a foreign server out of reach; 57P01: raised by a function.
+  test.each(['08P01', '08001', '08006', '57P01', '40001', '40P01', '23505', '25P02', '53300', '55P03', '26000'])(
+    'is false for the ERROR %s, after which the session goes on',
     (sqlState) => {
       expect(isDisconnect(serverError(sqlState))).toBe(false)
       expect(isDisconnect(databaseErrorFrom(serverError(sqlState)))).toBe(false)
@@ -241,9 +244,16 @@ describe('isDisconnect', () => {
 })
 
 describe('isRetryable', () => {
-  test.each(['40001', '40P01', '57P01', '08006', '25P03'])('is true for %s', (sqlState) => {
-    expect(isRetryable(databaseErrorFrom(serverError(sqlState)))).toBe(true)
-    expect(isRetryable(serverError(sqlState))).toBe(true)
+  test.each([
+    ['40001', 'ERROR'],
+    ['40P01', 'ERROR'],
+    ['57P01', 'FATAL'],
+    ['08006', 'FATAL'],
+    ['25P03', 'FATAL'],
+  ])('is true for %s (%s)', (sqlState, severity) => {
+    const error = serverError(sqlState, 'failed', { severity })
+    expect(isRetryable(databaseErrorFrom(error))).toBe(true)
+    expect(isRetryable(error)).toBe(true)
   })
 
   test.each(['23505', '57014', '55P03', '25006', '42P01', '22P02'])('is false for %s', (sqlState) => {
