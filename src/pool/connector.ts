@@ -120,7 +120,8 @@ export class Connector {
     this.#lastError = error
     // Only the driver knows failures that pass; whatever else was thrown will be thrown again.
     const fatal = !(error instanceof ConnectError) || error.fatal
-    if (fatal) {
+    if (fatal || this.#shared.options.connectRetry === 'fail') {
+      // Who waits is told and nobody tries again by itself, so there is nothing to pause.
       this.#failures = 0
     } else {
       const delay = Math.min(FIRST_DELAY_MILLIS * 2 ** this.#failures, LONGEST_DELAY_MILLIS)

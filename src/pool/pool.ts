@@ -69,6 +69,7 @@ export interface DisposeReport {
   readonly durationMillis: number
 }
 
+/** Lends connections. `QueuePool` and `NullPool` are the ones there are; `poolClass` takes one of your own. */
 export interface Pool {
   /**
    * Lends a connection. Those who have to wait are served first in, first out.

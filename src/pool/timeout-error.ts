@@ -49,7 +49,7 @@ export function poolTimeoutError(
 
 const PHASES: Readonly<Record<AcquirePhase, string>> = {
   wait: 'every connection was in use',
-  connect: 'a connection was still being opened',
+  connect: 'none could be opened in time',
   ping: 'an idle connection did not answer its probe in time',
   reset: 'a connection that came back was still being reset',
 }

@@ -2,7 +2,7 @@
 import { afterEach, expect } from 'vitest'
 import type { Lease, Pool } from '../../../src/pool/pool.js'
 import { resolvePoolOptions, type PoolOptions } from '../../../src/pool/options.js'
-import { QueuePool } from '../../../src/pool/queue-pool.js'
+import type { QueuePool } from '../../../src/pool/queue-pool.js'
 import { FakeDriver, type FakeConnection } from './fake-driver.js'
 import { ManualClock, settle } from './manual-clock.js'
 
