@@ -16,9 +16,17 @@ import { ConnectionLostError, IllegalStateError } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
 import { Cancellation } from './cancellation.js'
 import type { ConversationHost, ConversationOwner, ConversationSetup } from './conversation-setup.js'
-import { flightOf, takeFlight, type Flight } from './flight.js'
+import { flightOf, hasOpenCommit, takeFlight, type Flight } from './flight.js'
 import { LeaseHolder } from './lease-holder.js'
-import { Operation, type OperationKind, type OperationOwner, type OperationStatement } from './operation.js'
+import { answerLocally } from './local-answers.js'
+import {
+  NOTHING,
+  Operation,
+  undoes,
+  type OperationKind,
+  type OperationOwner,
+  type OperationStatement,
+} from './operation.js'
 import type { BeginPlan, BeginStatement } from './transaction-options.js'
 import {
   answeredWithRollback,
@@ -177,7 +185,7 @@ export class Conversation implements OperationOwner {
     this.#observe(operation, result, undefined)
     if (operation.kind === 'commit' && result.command !== 'COMMIT') {
       const error = answeredWithRollback(this.state.cause)
-      this.#fail(error)
+      this.state.fail(error)
       operation.fail(error)
       return
     }
@@ -209,7 +217,7 @@ export class Conversation implements OperationOwner {
   #failed(operation: Operation, error: Error): void {
     // 25006: the connection lives, but leads to a server that takes no writes.
     if (isDisconnect(error) && !this.#setup.readOnly) this.#holder.poison(error)
-    if (!this.#standsAlone) this.#fail(error)
+    if (!this.#standsAlone) this.state.fail(error)
     operation.fail(operation.calledOff ?? error)
   }
 
@@ -224,8 +232,7 @@ export class Conversation implements OperationOwner {
   #lost(operation: Operation, error: Error, flight: Flight | undefined): void {
     const alone = this.#standsAlone
     const unknown = alone ? isUnanswered(operation, error) : hasOpenCommit(flight)
-    const { name, cause } = this.state
-    if (name === 'active' || name === 'failed') this.state.move('lost', cause ?? error)
+    this.state.lose(error)
     this.#holder.poison(error)
     if (operation.kind === 'rollback') {
       // What was to be undone has gone with the connection.
@@ -236,11 +243,6 @@ export class Conversation implements OperationOwner {
     } else {
       operation.fail(operation.calledOff ?? connectionLost(error))
     }
-  }
-
-  /** Marks the transaction failed; the first failure is the one that counts. */
-  #fail(error: unknown): void {
-    if (this.state.name === 'active' || this.state.name === 'idle') this.state.move('failed', error)
   }
 
   /** Every statement is a transaction of its own. */
@@ -271,43 +273,15 @@ export class Conversation implements OperationOwner {
         this.#rest()
         return
       }
-      if (this.#settleLocally(next)) {
+      if (answerLocally(next, this.state, this.#abandoned, this.#endedOnServer())) {
         this.#queue.shift()
+        if (undoes(next)) this.#deferred.length = 0
         continue
       }
       const { lease } = this.#holder
       if (lease === undefined) this.#acquire()
       else this.#send(lease)
     }
-  }
-
-  /** Settles what needs no server; false if the operation has to be sent. */
-  #settleLocally(operation: Operation): boolean {
-    const { name, cause } = this.state
-    const ends = undoes(operation)
-    if (this.#abandoned !== undefined && !ends) {
-      operation.fail(this.#abandoned)
-      return true
-    }
-    if (operation.kind === 'rollback' && (name === 'idle' || name === 'lost' || this.#endedOnServer())) {
-      this.#deferred.length = 0
-      if (name !== 'idle') this.state.move('idle')
-      operation.succeed(NOTHING)
-      return true
-    }
-    if (operation.kind === 'commit' && name === 'idle') {
-      operation.succeed(NOTHING)
-      return true
-    }
-    if (name === 'lost') {
-      operation.fail(connectionLost(cause))
-      return true
-    }
-    if (name === 'failed' && !ends) {
-      operation.fail(transactionAborted(cause))
-      return true
-    }
-    return false
   }
 
   /** The transaction failed and is over on the server: a refused BEGIN or COMMIT, a connection that was never had. */
@@ -327,7 +301,7 @@ export class Conversation implements OperationOwner {
       (error: unknown) => {
         this.#acquiring = false
         const waiting = this.#queue.splice(0)
-        if (!this.autocommit && waiting.length > 0) this.#fail(error)
+        if (!this.autocommit && waiting.length > 0) this.state.fail(error)
         for (const operation of waiting) operation.fail(error)
         this.#advance()
       },
@@ -427,12 +401,13 @@ export class Conversation implements OperationOwner {
       this.#holder.poison(lost)
       this.release()
     } else if (lost !== undefined) {
-      if (this.state.name === 'active' || this.state.name === 'failed')
-        this.state.move('lost', this.state.cause ?? lost)
+      this.state.lose(lost)
       this.#holder.poison(lost)
       this.release()
     } else if (this.state.name === 'active' && this.connection?.transactionStatus === 'idle') {
-      this.#fail(new IllegalStateError('A statement ended the transaction behind the back of its session'))
+      this.state.fail(
+        new IllegalStateError('A statement ended the transaction behind the back of its session'),
+      )
     }
     this.#advance()
   }
@@ -470,24 +445,14 @@ export class Conversation implements OperationOwner {
 }
 
 const NO_STATEMENTS: readonly BeginStatement[] = []
-const NOTHING: StatementResult = { command: '', rowCount: null, fields: [], rows: [], suspended: false }
 
 function pump(conversation: Conversation): void {
   conversation.pump()
 }
 
-function undoes(operation: Operation | undefined): boolean {
-  return operation?.kind === 'rollback' || operation?.kind === 'rollbackTo'
-}
-
 /** For a statement that commits by itself: it may have done so. The server's last words say that it has not. */
 function isUnanswered(operation: Operation, error: Error): boolean {
   return operation.calledOff === undefined && !isServerError(error)
-}
-
-/** COMMIT is on its way behind the operation, or is the operation, and nothing says that it was not run. */
-function hasOpenCommit(flight: Flight | undefined): boolean {
-  return flight?.refused === false && flight.operations.some(({ kind }) => kind === 'commit')
 }
 
 function ignore(): void {

@@ -59,3 +59,8 @@ export function takeFlight(
   queue.splice(0, taken)
   return flightOf(operations, begin.length)
 }
+
+/** COMMIT is on its way in it, and nothing says that it was not run. */
+export function hasOpenCommit(flight: Flight | undefined): boolean {
+  return flight?.refused === false && flight.operations.some(({ kind }) => kind === 'commit')
+}

@@ -112,3 +112,17 @@ export class Operation implements BatchStatement {
     this.#reject?.(error)
   }
 }
+
+/** True for what ends a failure instead of suffering from it. */
+export function undoes(operation: Operation | undefined): boolean {
+  return operation?.kind === 'rollback' || operation?.kind === 'rollbackTo'
+}
+
+/** The result of what was not sent. */
+export const NOTHING: StatementResult = {
+  command: '',
+  rowCount: null,
+  fields: [],
+  rows: [],
+  suspended: false,
+}

@@ -48,4 +48,14 @@ export class TransactionState {
     this.#name = to
     this.#cause = cause
   }
+
+  /** Something in the transaction failed; the first failure is the one that counts. */
+  fail(cause: unknown): void {
+    if (this.#name === 'active' || this.#name === 'idle') this.move('failed', cause)
+  }
+
+  /** The connection died; what had failed before stays the cause. */
+  lose(cause: unknown): void {
+    if (this.#name === 'active' || this.#name === 'failed') this.move('lost', this.#cause ?? cause)
+  }
 }
