@@ -1,11 +1,32 @@
 /** Prepares the packet that begins a transaction, and learns from it what COMMIT's answer can still bring. */
 import type { DriverConnection } from '../driver/driver.js'
+import { Operation, type OperationOwner } from './operation.js'
 import {
   beginStatements,
   type BeginPlan,
   type BeginStatement,
   type TransactionOptions,
 } from './transaction-options.js'
+
+/** The steps that begin a transaction on a connection; none in autocommit mode. */
+export function beginSteps(
+  owner: OperationOwner,
+  plan: BeginPlan | undefined,
+  connection: DriverConnection,
+): Operation[] {
+  const statements = plan?.(connection) ?? []
+  return statements.map((statement) => {
+    const { onRows } = statement
+    const step = new Operation(owner, 'step', statement)
+    // Its failure is that of the statement behind it.
+    if (onRows !== undefined)
+      step.promise.then(
+        ({ rows }) => onRows(rows),
+        () => undefined,
+      )
+    return step
+  })
+}
 
 /** How transactions begin with certain options. */
 export interface Beginning {

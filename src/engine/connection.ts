@@ -1,5 +1,6 @@
 /** A connection of the engine: held until it is closed, with its own transactions. */
 import { ConnectionClosedError, IllegalStateError } from '../errors.js'
+import { checkFunction } from '../internal/validate.js'
 import type { Lease } from '../pool/pool.js'
 import { runBlock } from './block.js'
 import type { ConversationSetup, Converser } from './conversation-setup.js'
@@ -57,6 +58,7 @@ export class Connection extends Executor implements AsyncDisposable {
   begin(): Promise<Transaction>
   begin<Value>(work: () => Value | Promise<Value>): Promise<Value>
   async begin<Value>(work?: () => Value | Promise<Value>): Promise<Transaction | Value> {
+    if (work !== undefined) checkFunction('begin', work)
     this.#requireOpen()
     const conversation = this.#conversation
     const { autocommit } = conversation

@@ -66,3 +66,16 @@ export interface ConversationObserver {
 export interface Converser {
   converse(setup: ConversationSetup, owner: ConversationOwner): ExecutorParts
 }
+
+/** Tells the observer, if there is one, how an operation ended. */
+export function observe(
+  { observer, clock }: ConversationHost,
+  operation: Operation,
+  connection: DriverConnection | undefined,
+  outcome: StatementResult | Error,
+): void {
+  if (observer === undefined) return
+  const durationMillis = operation.sentAt === 0 ? 0 : clock.now() - operation.sentAt
+  if (outcome instanceof Error) observer.refused(operation, connection, outcome, durationMillis)
+  else if (connection !== undefined) observer.answered(operation, connection, outcome, durationMillis)
+}

@@ -14,8 +14,14 @@ import { StatementSkipped } from '../driver/driver.js'
 import { isDisconnect, isServerError } from '../database-errors.js'
 import { ConnectionLostError, IllegalStateError } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
+import { beginSteps } from './begin-plan.js'
 import { Cancellation } from './cancellation.js'
-import type { ConversationHost, ConversationOwner, ConversationSetup } from './conversation-setup.js'
+import {
+  observe,
+  type ConversationHost,
+  type ConversationOwner,
+  type ConversationSetup,
+} from './conversation-setup.js'
 import { flightOf, hasOpenCommit, takeFlight, type Flight } from './flight.js'
 import { LeaseHolder } from './lease-holder.js'
 import { answerLocally } from './local-answers.js'
@@ -27,7 +33,7 @@ import {
   type OperationOwner,
   type OperationStatement,
 } from './operation.js'
-import type { BeginPlan, BeginStatement } from './transaction-options.js'
+import type { BeginPlan } from './transaction-options.js'
 import {
   answeredWithRollback,
   connectionLost,
@@ -114,7 +120,7 @@ export class Conversation implements OperationOwner {
 
   /** Queues an operation that rides with the next one. Nobody waits for it. */
   defer(statement: OperationStatement): void {
-    this.#deferred.push(this.#step(statement))
+    this.#deferred.push(new Operation(this, 'step', statement))
   }
 
   /** A name for a cursor, new on this conversation. */
@@ -182,7 +188,7 @@ export class Conversation implements OperationOwner {
       flight.answered = true
       flight.probe?.cancel()
     }
-    this.#observe(operation, result, undefined)
+    observe(this.#host, operation, this.connection, result)
     if (operation.kind === 'commit' && result.command !== 'COMMIT') {
       const error = answeredWithRollback(this.state.cause)
       this.state.fail(error)
@@ -204,7 +210,7 @@ export class Conversation implements OperationOwner {
       this.#skipped(operation, flight)
       return
     }
-    this.#observe(operation, undefined, error)
+    observe(this.#host, operation, this.connection, error)
     if (this.connection?.lost !== undefined || endsSession(error)) {
       this.#lost(operation, error, flight)
       return
@@ -300,9 +306,11 @@ export class Conversation implements OperationOwner {
       },
       (error: unknown) => {
         this.#acquiring = false
+        if (!this.autocommit && this.#queue.length > 0) this.state.fail(error)
+        // What undoes needs no connection now.
         const waiting = this.#queue.splice(0)
-        if (!this.autocommit && waiting.length > 0) this.state.fail(error)
-        for (const operation of waiting) operation.fail(error)
+        this.#queue.push(...waiting.filter(undoes))
+        for (const operation of waiting) if (!undoes(operation)) operation.fail(error)
         this.#advance()
       },
     )
@@ -321,25 +329,13 @@ export class Conversation implements OperationOwner {
       this.#runExclusive(connection, this.#queue.shift() as Operation)
       return
     }
-    const begin = this.state.name === 'idle' ? this.#beginOperations(connection) : []
+    const begin = this.state.name === 'idle' ? beginSteps(this, this.#begin, connection) : []
     const proving = begin.length > 0 && !this.#holder.proven
     if (proving) (begin[0] as Operation).flushAfter = true
     // What is undone takes with it whatever was put off inside.
     const deferred = undoes(this.#queue[0]) ? [] : [...this.#deferred]
     this.#deferred.length = 0
     this.#submit(lease, takeFlight(this.#queue, begin, deferred, { proving, alone: this.#standsAlone }))
-  }
-
-  #beginOperations(connection: DriverConnection): Operation[] {
-    return (this.#begin?.(connection) ?? NO_STATEMENTS).map((statement) => {
-      const step = this.#step(statement)
-      if (statement.onRows !== undefined) step.promise.then(({ rows }) => statement.onRows?.(rows), ignore)
-      return step
-    })
-  }
-
-  #step(statement: OperationStatement): Operation {
-    return new Operation(this, 'step', statement)
   }
 
   #submit(lease: Lease, flight: Flight): void {
@@ -431,20 +427,7 @@ export class Conversation implements OperationOwner {
       () => this.#advance(),
     )
   }
-
-  #observe(operation: Operation, result: StatementResult | undefined, error: Error | undefined): void {
-    const { observer, clock } = this.#host
-    if (observer === undefined) return
-    const duration = operation.sentAt === 0 ? 0 : clock.now() - operation.sentAt
-    const connection = this.connection
-    if (error !== undefined) observer.refused(operation, connection, error, duration)
-    else if (result !== undefined && connection !== undefined) {
-      observer.answered(operation, connection, result, duration)
-    }
-  }
 }
-
-const NO_STATEMENTS: readonly BeginStatement[] = []
 
 function pump(conversation: Conversation): void {
   conversation.pump()
@@ -453,8 +436,4 @@ function pump(conversation: Conversation): void {
 /** For a statement that commits by itself: it may have done so. The server's last words say that it has not. */
 function isUnanswered(operation: Operation, error: Error): boolean {
   return operation.calledOff === undefined && !isServerError(error)
-}
-
-function ignore(): void {
-  // The operation that comes after it reports the failure.
 }

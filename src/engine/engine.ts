@@ -1,10 +1,9 @@
 /** The engine: one database, one pool, and everything that starts from it. */
 import { createPgDriver } from '../driver/pg-driver.js'
 import type { Driver } from '../driver/driver.js'
-import { InvalidOptionError } from '../errors.js'
 import { systemClock, type Clock } from '../internal/clock.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
-import { refuseUnknownKeys } from '../internal/validate.js'
+import { checkFunction, refuseUnknownKeys } from '../internal/validate.js'
 import type { PoolEvents } from '../pool/events.js'
 import type { DisposeReport, Pool } from '../pool/pool.js'
 import type { PoolStats } from '../pool/stats.js'
@@ -110,7 +109,7 @@ export class Engine implements AsyncDisposable {
     work: (connection: Connection) => Value | Promise<Value>,
     options: BeginOptions = {},
   ): Promise<Value> {
-    requireFunction(work, 'begin')
+    checkFunction('begin', work)
     refuseUnknownKeys('begin', options, BEGIN_NAMES)
     const connection = await this.#connect(this.setUp(options, false))
     try {
@@ -281,13 +280,4 @@ export class Engine implements AsyncDisposable {
  */
 export function createEngine(options: EngineOptions = {}): Engine {
   return new Engine({ options: resolveEngineOptions(options) })
-}
-
-/** @throws InvalidOptionError if a callback is none. */
-export function requireFunction(work: unknown, where: string): void {
-  if (typeof work === 'function') return
-  throw new InvalidOptionError(
-    where,
-    `${where} takes a function, not ${work === null ? 'null' : typeof work}`,
-  )
 }
