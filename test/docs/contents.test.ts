@@ -1,5 +1,5 @@
 /** What the documents say exists, exists; and what exists is in the documents. */
-import { readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
@@ -97,6 +97,13 @@ describe('README.md', () => {
     for (const [, name, value] of stated)
       expect(defaults.replaceAll('_', '')).toContain(`  ${name}: ${value},\n`)
   })
+})
+
+test.each(DOCUMENTS)('the files that %s names are there', (path) => {
+  const named = [...read(path).matchAll(/\b(?:src|test|examples|docs|\.ci)\/[\w./-]*\w/g)].map(
+    ([name]) => name,
+  )
+  expect(named.filter((name) => !existsSync(join(ROOT, name)))).toEqual([])
 })
 
 test('links to headings lead to headings', () => {
