@@ -11,6 +11,8 @@ export interface BlockOwner {
   rollback(): Promise<void>
   /** Ends the transaction without waiting for COMMIT's answer, if that can bring no news; false otherwise. */
   conclude?(): boolean
+  /** Comes last, however the block ends; a promise is awaited. */
+  close?(): Promise<void> | undefined
 }
 
 /**
@@ -53,6 +55,8 @@ export async function runBlock<Value>(
     throw error
   } finally {
     signal?.removeEventListener('abort', onAbort)
+    const closing = owner.close?.()
+    if (closing !== undefined) await closing
   }
 }
 

@@ -1,6 +1,7 @@
 /** How conversations are set up. Computed once for all that are alike. */
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import type { Clock } from '../internal/clock.js'
+import type { Origin } from '../pool/origin.js'
 import type { AcquireOptions, Lease } from '../pool/pool.js'
 import type { Beginning } from './begin-plan.js'
 import type { ExecutorParts } from './executor.js'
@@ -22,7 +23,9 @@ export interface ConversationSetup {
 
 /** What the engine provides for all its conversations. */
 export interface ConversationHost {
-  acquire(options: AcquireOptions): Promise<Lease>
+  acquire(options: AcquireOptions, origin: Origin | undefined): Promise<Lease>
+  /** True: note where the statement was given that needs a connection. */
+  readonly captureStacks: boolean
   readonly clock: Clock
   readonly hideParameters: boolean
   readonly prePingTimeoutMillis: number

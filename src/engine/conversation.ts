@@ -13,6 +13,7 @@ import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementSkipped } from '../driver/driver.js'
 import { isDisconnect, isServerError } from '../database-errors.js'
 import { ConnectionLostError, IllegalStateError } from '../errors.js'
+import { captureOrigin, type Origin } from '../pool/origin.js'
 import type { Lease } from '../pool/pool.js'
 import { beginSteps } from './begin-plan.js'
 import { Cancellation } from './cancellation.js'
@@ -57,6 +58,8 @@ export class Conversation implements OperationOwner {
   readonly #deferred: Operation[] = []
   #flight: Flight | undefined
   #acquiring = false
+  /** Where the first statement was given that needs a connection. */
+  #origin: Origin | undefined = undefined
   #scheduled = false
   /** A packet was sent once more already (see 3). */
   #replayed = false
@@ -109,6 +112,9 @@ export class Conversation implements OperationOwner {
   /** Queues an operation; it is sent when the current tick ends. */
   enqueue(kind: OperationKind, statement: OperationStatement, work?: Operation['work']): Operation {
     const operation = new Operation(this, kind, statement, work)
+    if (this.#host.captureStacks && this.#queue.length === 0 && this.#holder.lease === undefined) {
+      this.#origin = captureOrigin(Conversation.prototype.enqueue)
+    }
     this.#queue.push(operation)
     if (!this.#scheduled) {
       this.#scheduled = true
@@ -298,7 +304,7 @@ export class Conversation implements OperationOwner {
 
   #acquire(): void {
     this.#acquiring = true
-    this.#host.acquire(this.#setup.acquire).then(
+    this.#host.acquire(this.#setup.acquire, this.#origin).then(
       (lease) => {
         this.#acquiring = false
         this.adopt(lease)

@@ -1,6 +1,7 @@
 /** The engine: one database, one pool, and everything that starts from it. */
 import { createPgDriver } from '../driver/pg-driver.js'
 import type { Driver } from '../driver/driver.js'
+import { ambientFlow } from '../internal/ambient.js'
 import { systemClock, type Clock } from '../internal/clock.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
 import { checkFunction, refuseUnknownKeys } from '../internal/validate.js'
@@ -239,7 +240,7 @@ export class Engine implements AsyncDisposable {
   }
 
   async #connect(setup: ConversationSetup): Promise<Connection> {
-    const lease = await this.#pool.acquire(setup.acquire)
+    const lease = await this.#host.acquire(setup.acquire, undefined)
     return new Connection({ engine: this, setup, lease })
   }
 
@@ -247,7 +248,9 @@ export class Engine implements AsyncDisposable {
     const { hideParameters, pool } = this.#options
     const observer = (): ConversationObserver | undefined => this.#observer
     return {
-      acquire: (options) => this.#pool.acquire(options),
+      // The context tells a pool that runs dry whether somebody waits for a connection that they hold themselves.
+      acquire: (options, origin) => this.#pool.acquire({ ...options, origin, context: ambientFlow() }),
+      captureStacks: pool.captureStacks,
       clock: this.#clock,
       hideParameters,
       prePingTimeoutMillis: pool.prePingTimeoutMillis,

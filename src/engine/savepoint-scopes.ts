@@ -9,6 +9,7 @@
  */
 import { IllegalStateError, TransactionAbortedError, UnawaitedStatementError } from '../errors.js'
 import { ambientOf, runAmbient } from '../internal/ambient.js'
+import { checkFunction } from '../internal/validate.js'
 import type { Conversation } from './conversation.js'
 import type { Operation } from './operation.js'
 
@@ -120,6 +121,7 @@ export class SavepointScopes {
 
   /** Runs a block inside a savepoint: released when it returns, rolled back when it throws. */
   async run<Value>(work: () => Value | Promise<Value>): Promise<Value> {
+    checkFunction('beginNested', work)
     const scope = await this.#open(true)
     try {
       const value = await runAmbient(this, scope, work)

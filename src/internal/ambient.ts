@@ -25,6 +25,13 @@ export function runAmbient<Value>(owner: object, value: object, work: () => Valu
   return store.run({ owner, value, outer: store.getStore() }, work)
 }
 
+/** The outermost block around the current call: the same object for whatever one flow of control does; undefined outside. */
+export function ambientFlow(): object | undefined {
+  let flow = storage().getStore()
+  while (flow?.outer !== undefined) flow = flow.outer
+  return flow
+}
+
 /** The innermost value that belongs to `owner`, if the current call is inside a block of it. */
 export function ambientOf(owner: object): object | undefined {
   for (let link = storage().getStore(); link !== undefined; link = link.outer) {

@@ -63,6 +63,12 @@ export function checkString(option: string, value: unknown): string {
   throw new InvalidOptionError(option, `${option} must be a string that is not empty, not ${typeOf(value)}`)
 }
 
+/** A callback. @throws InvalidOptionError */
+export function checkFunction(where: string, value: unknown): void {
+  if (typeof value === 'function') return
+  throw new InvalidOptionError(where, `${where} takes a function, not ${typeOf(value)}`)
+}
+
 /** One of a few values. @throws InvalidOptionError */
 export function checkOneOf<const Value extends string | number | boolean | null>(
   option: string,

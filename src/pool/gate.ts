@@ -7,15 +7,11 @@
  */
 import { setMaxListeners } from 'node:events'
 import type { Clock, Timer } from '../internal/clock.js'
+import type { Origin } from './origin.js'
 import type { AcquireOptions, Lease } from './pool.js'
 
 /** A timer that fires later than this shows that the event loop was blocked. */
 const LATE_MILLIS = 50
-
-/** Something whose `stack` says where an acquire was called. */
-export interface Origin {
-  readonly stack?: string
-}
 
 /** One acquire in the queue. */
 export class Waiter {

@@ -6,6 +6,7 @@
  * 3. Every acquire settles exactly once; waiters are served first in, first out.
  */
 import type { DriverConnection } from '../driver/driver.js'
+import type { Origin } from './origin.js'
 import type { PoolStats } from './stats.js'
 
 /** Options of one acquire. */
@@ -24,6 +25,8 @@ export interface AcquireOptions {
    * AsyncLocalStorage. A timeout then says whether that flow waits for itself.
    */
   readonly context?: object | undefined
+  /** With `captureStacks`: where the connection was asked for, if not where `acquire` is called. */
+  readonly origin?: Origin | undefined
 }
 
 /** The loan of one connection. Also a `Disposable`: `using lease = await pool.acquire()` releases it. */

@@ -18,12 +18,13 @@ import { Diagnosis } from './diagnosis.js'
 import { dispose } from './dispose.js'
 import { PoolQueueFullError, type AcquirePhase } from './errors.js'
 import type { PoolEvents } from './events.js'
-import { Gate, Waiter, type Origin } from './gate.js'
+import { Gate, Waiter } from './gate.js'
 import { Housekeeper } from './housekeeper.js'
 import { LeakWatch } from './leak-watch.js'
 import { PoolLease } from './lease.js'
 import { changeLimits, limitsOf, type LimitChange, type Limits } from './limits.js'
 import type { PoolClass, ResolvedPoolOptions } from './options.js'
+import { captureOrigin, type Origin } from './origin.js'
 import type { AcquireOptions, DisposeOptions, DisposeReport, Lease, Pool } from './pool.js'
 import type { ConnectionRecord } from './record.js'
 import { Returns } from './returns.js'
@@ -133,7 +134,8 @@ export class QueuePool implements Pool {
   #acquire(options: AcquireOptions): Promise<Lease> {
     if (options.signal?.aborted === true) return Promise.reject(this.#abortedError(options.signal))
     if (this.#disposal !== undefined) return Promise.reject(this.#disposedError())
-    const origin = this.#shared.options.captureStacks ? captureOrigin() : undefined
+    const { captureStacks } = this.#shared.options
+    const origin = captureStacks ? (options.origin ?? captureOrigin(QueuePool.prototype.acquire)) : undefined
     const now = this.#shared.clock.now()
     const record = this.#gate.open ? this.#takeFit(now, options) : undefined
     if (record === undefined)
@@ -232,6 +234,11 @@ export class QueuePool implements Pool {
     return this.#limits.capacity - this.#diagnosis.borrowed
   }
 
+  /** Connections that are not on their way out; those that are must not be counted as too many a second time. */
+  get #open(): number {
+    return this.#shared.slots.size - this.#closer.closing
+  }
+
   /** Serves the queue with what is idle, and has opened what is missing. */
   #pump(): void {
     if (this.#disposal !== undefined || this.#gate.suspended) return
@@ -244,7 +251,7 @@ export class QueuePool implements Pool {
       const record = this.#takeFit(now, this.#gate.first.options)
       if (record !== undefined) this.#serve(this.#gate.first, record, now)
     }
-    this.#open(this.#gate.size - this.#checks.probing, true)
+    this.#openMore(this.#gate.size - this.#checks.probing, true)
   }
 
   /** Opens what `minIdle` asks for, in the background. */
@@ -252,11 +259,11 @@ export class QueuePool implements Pool {
     if (this.#disposal !== undefined) return
     const { options, slots } = this.#shared
     const missing = options.minIdle - slots.idle - this.#checks.probing
-    if (missing > 0) this.#open(this.#gate.size + missing, false)
+    if (missing > 0) this.#openMore(this.#gate.size + missing, false)
     if (options.minIdle > 0) this.#housekeeper.start()
   }
 
-  #open(wanted: number, urgent: boolean): void {
+  #openMore(wanted: number, urgent: boolean): void {
     const room = this.#limits.capacity - this.#shared.slots.size
     this.#connector.open(Math.min(wanted - this.#connector.connecting, room), urgent, this.#generation)
     if (this.#shared.slots.size > 0) this.#housekeeper.start()
@@ -276,7 +283,7 @@ export class QueuePool implements Pool {
     const waiter = this.#gate.suspended ? undefined : this.#gate.first
     if (reason !== undefined) {
       this.#closer.close(record, reason)
-    } else if (slots.size > capacity || (keep === 0 && record.uses > 0)) {
+    } else if (this.#open > capacity || (keep === 0 && record.uses > 0)) {
       this.#closer.close(record, 'overflow')
     } else if (waiter !== undefined) {
       this.#serve(waiter, record, now)
@@ -365,7 +372,7 @@ export class QueuePool implements Pool {
     const { options, slots } = this.#shared
     this.#limits = changeLimits(this.#limits, change, options.minIdle)
     const { keep, capacity } = this.#limits
-    let excess = Math.max(slots.size - capacity, slots.idle - keep)
+    let excess = Math.max(this.#open - capacity, slots.idle - keep)
     for (const record of slots.takeIf(() => excess-- > 0)) this.#closer.close(record, 'overflow')
     this.#freed()
     this.#rejectImpatient()
@@ -437,11 +444,4 @@ export class QueuePool implements Pool {
     const message = `The wait for a connection of pool '${this.name}' was aborted`
     return new AbortedError(message, { cause: signal?.reason })
   }
-}
-
-/** The stack of whoever called `acquire`; V8 formats it only when it is read. */
-function captureOrigin(): Origin {
-  const origin = {}
-  Error.captureStackTrace(origin, QueuePool.prototype.acquire)
-  return origin
 }

@@ -1,11 +1,17 @@
 /** The session factory: SQLAlchemy's sessionmaker. */
-import { Engine, requireFunction } from '../engine/engine.js'
+import { Engine } from '../engine/engine.js'
 import { checkRetry, runWithRetry } from '../engine/retry.js'
 import { IllegalStateError, InvalidOptionError } from '../errors.js'
 import { ambientOf, runAmbient } from '../internal/ambient.js'
 import { systemClock } from '../internal/clock.js'
 import type { Unsubscribe } from '../internal/emitter.js'
-import { checkBoolean, checkObject, checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
+import {
+  checkBoolean,
+  checkFunction,
+  checkObject,
+  checkOneOf,
+  refuseUnknownKeys,
+} from '../internal/validate.js'
 import { HookSet, type SessionEvent, type SessionHook } from './session-hooks.js'
 import { Session, type SessionParts } from './session.js'
 import {
@@ -60,7 +66,7 @@ export function createSessionFactory<S extends Session = Session>(
   if (!(engine instanceof Engine)) {
     throw new InvalidOptionError('bind', 'bind must be an engine, made by createEngine()')
   }
-  requireFunction(sessionClass, 'sessionClass')
+  checkFunction('sessionClass', sessionClass)
   checkSessionOptions(defaults)
   const hooks = new HookSet<Session>()
   // Most sessions are opened without options of their own: theirs are worked out once.
@@ -101,11 +107,11 @@ export function createSessionFactory<S extends Session = Session>(
     warned = true
   }
 
-  const withSession = async <Value>(
+  const run = <Value>(
     work: (session: S) => Value | Promise<Value>,
-    given?: WithSessionOptions,
+    given: WithSessionOptions | undefined,
   ): Promise<Value> => {
-    requireFunction(work, 'withSession')
+    checkFunction('withSession', work)
     const outer = current()
     const nested = outer !== undefined && !outer.closed
     if (given === undefined) {
@@ -129,6 +135,18 @@ export function createSessionFactory<S extends Session = Session>(
     const parts = partsFor(sessionOptions)
     const once = (): Promise<Value> => runIn(new sessionClass(parts), work, commit)
     return retry === undefined ? once() : runWithRetry(retry, systemClock, given.signal, once)
+  }
+
+  const withSession = <Value>(
+    work: (session: S) => Value | Promise<Value>,
+    given?: WithSessionOptions,
+  ): Promise<Value> => {
+    // Not an async function: it would be one promise more for each block.
+    try {
+      return run(work, given)
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   return Object.assign(factory, {

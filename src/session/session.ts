@@ -7,6 +7,7 @@ import { Executor } from '../engine/executor.js'
 import { abortedBy, type StatementRunner } from '../engine/statement-runner.js'
 import { HookError, IllegalStateError, SessionClosedError, TransactionAbortedError } from '../errors.js'
 import type { Unsubscribe } from '../internal/emitter.js'
+import { checkFunction } from '../internal/validate.js'
 import { HookSet, warnOfHook, type SessionEvent, type SessionHook } from './session-hooks.js'
 import type { SessionOptions } from './session-options.js'
 
@@ -85,6 +86,7 @@ export class Session extends Executor implements AsyncDisposable {
    * @throws IllegalStateError if a transaction is open; otherwise what the block throws, or as `commit`.
    */
   async begin<Value>(work: () => Value | Promise<Value>): Promise<Value> {
+    checkFunction('begin', work)
     this.#requireOpen()
     this.#conversation.beginWith(this.#setup.beginning.plan)
     try {
@@ -105,20 +107,7 @@ export class Session extends Executor implements AsyncDisposable {
    */
   async commit(): Promise<void> {
     this.#requireOpen()
-    if (this.#rollbackOnly !== undefined) {
-      throw new TransactionAbortedError(
-        'A block that had joined this session threw (see cause), so its transaction can only be rolled back',
-        { cause: this.#rollbackOnly },
-      )
-    }
-    if (!this.#hasHooks('beforeCommit', 'afterCommit')) {
-      await this.#runner.end('commit')
-      this.#ownHooks?.clear()
-      return
-    }
-    for (const hook of this.#hooksOf('beforeCommit')) await hook(this)
-    await this.#runner.end('commit')
-    await this.#runHooks('afterCommit')
+    await this.#commit()
   }
 
   /** Undoes the transaction, and any failure in it, after everything that was given before. */
@@ -132,17 +121,7 @@ export class Session extends Executor implements AsyncDisposable {
    * Never rejects: a connection that cannot be cleaned is dropped.
    */
   async close(): Promise<void> {
-    if (this.#closed !== undefined) return
-    this.#closed = 'close() was called'
-    try {
-      this.#runner.endNested()
-      if (!this.#conversation.quiet || this.#hasHooks('afterRollback')) await this.#rollback()
-    } catch {
-      // The connection is lost, and the transaction with it; the pool has reported it.
-    } finally {
-      this.#unwatch?.()
-      this.#conversation.release()
-    }
+    await this.#close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -168,12 +147,9 @@ export class Session extends Executor implements AsyncDisposable {
    * Runs a block that owns this session, and closes it.
    * @internal
    */
-  async runOwned<Value>(work: () => Value | Promise<Value>, commit: boolean): Promise<Value> {
-    try {
-      return await runBlock(this.#owner(), work, this.#options.signal, commit)
-    } finally {
-      await this.close()
-    }
+  runOwned<Value>(work: () => Value | Promise<Value>, commit: boolean): Promise<Value> {
+    const owner = { ...this.#owner(), close: () => this.#close() }
+    return runBlock(owner, work, this.#options.signal, commit)
   }
 
   /**
@@ -204,7 +180,7 @@ export class Session extends Executor implements AsyncDisposable {
     return {
       conversation: this.#conversation,
       runner: this.#runner,
-      commit: () => this.commit(),
+      commit: () => this.#commit(),
       rollback: () => this.#rollback(),
       conclude: () =>
         this.#setup.readOnly &&
@@ -212,6 +188,39 @@ export class Session extends Executor implements AsyncDisposable {
         !this.#hasHooks('beforeCommit', 'afterCommit') &&
         this.#conversation.conclude(),
     }
+  }
+
+  #commit(): Promise<void> {
+    if (this.#rollbackOnly !== undefined) {
+      const message =
+        'A block that had joined this session threw (see cause), so its transaction can only be rolled back'
+      return Promise.reject(new TransactionAbortedError(message, { cause: this.#rollbackOnly }))
+    }
+    const plain = this.#ownHooks === undefined && !this.#hasHooks('beforeCommit', 'afterCommit')
+    return plain ? this.#runner.end('commit') : this.#commitWithHooks()
+  }
+
+  async #commitWithHooks(): Promise<void> {
+    for (const hook of this.#hooksOf('beforeCommit')) await hook(this)
+    await this.#runner.end('commit')
+    await this.#runHooks('afterCommit')
+  }
+
+  /** Undefined if there was nothing to wait for. */
+  #close(): Promise<void> | undefined {
+    if (this.#closed !== undefined) return undefined
+    this.#closed = 'close() was called'
+    this.#unwatch?.()
+    this.#runner.endNested()
+    if (this.#conversation.quiet && !this.#hasHooks('afterRollback')) {
+      this.#conversation.release()
+      return undefined
+    }
+    return this.#rollback()
+      .catch(() => {
+        // The connection is lost, and the transaction with it; the pool has reported it.
+      })
+      .finally(() => this.#conversation.release())
   }
 
   async #rollback(): Promise<void> {
