@@ -22,9 +22,10 @@ export function answeredWithRollback(cause: unknown): TransactionAbortedError {
 }
 
 export function connectionLost(cause: unknown): ConnectionLostError {
-  return new ConnectionLostError('The connection was lost; what the transaction had done was not stored', {
-    cause,
-  })
+  return new ConnectionLostError(
+    'The connection was lost (see cause). Nothing of its transaction was stored, so it is safe to run the whole transaction again',
+    { cause },
+  )
 }
 
 export function outcomeUnknown(cause: unknown, autocommit: boolean): CommitOutcomeUnknownError {

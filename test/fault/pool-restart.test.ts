@@ -122,7 +122,9 @@ describe('a server that is down for 1.5 s', () => {
     await server().start()
     expect(await Promise.all(calls)).toEqual(Array.from({ length: 20 }, () => 1))
 
-    console.log(`down for ${String(DOWN_MILLIS)} ms, 20 callers: ${String(proxy.connections.length)} connects`)
+    console.log(
+      `down for ${String(DOWN_MILLIS)} ms, 20 callers: ${String(proxy.connections.length)} connects`,
+    )
     expect(proxy.connections.length).toBeLessThanOrEqual(20)
     expect(pool.stats().counters.timedOut).toBe(0)
   })

@@ -130,6 +130,11 @@ export class ProxiedConnection {
     this.#upstream.destroy()
   }
 
+  /** Nothing more passes, either way, until `resume()`: the black hole of this one connection. */
+  hold(): void {
+    this.#backlog ??= []
+  }
+
   /** Delivers what was held back, and everything from now on. */
   resume(): void {
     const backlog = this.#backlog ?? []

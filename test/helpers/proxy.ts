@@ -47,7 +47,7 @@ export async function startProxy(upstreamUrl: string): Promise<Proxy> {
 }
 
 export class Proxy implements Disposable {
-  readonly #upstreamUrl: URL
+  #upstreamUrl: URL
   #server: Server | undefined
   #port = 0
   #connections: ProxiedConnection[] = []
@@ -107,6 +107,11 @@ export class Proxy implements Disposable {
   /** Nothing gets through any more and nobody is told, not even when one side hangs up. New connections, too. */
   blackHole(from: Sender | 'both' = 'both'): void {
     this.#change({ held: new Set<Sender>(from === 'both' ? ['client', 'server'] : [from]) })
+  }
+
+  /** New connections go to another server, as after a failover; those that exist stay where they are. */
+  redirect(upstreamUrl: string): void {
+    this.#upstreamUrl = new URL(upstreamUrl)
   }
 
   /** New connections are accepted and cut at once, until `pass()`. */

@@ -1,0 +1,209 @@
+/** Somebody at the server ends sessions, or takes the server out of service. */
+import { describe, expect, test } from 'vitest'
+import {
+  ConnectionLostError,
+  createSessionFactory,
+  isDisconnect,
+  isRetryable,
+  ReadOnlyError,
+  type Engine,
+  type Session,
+} from '../../src/index.js'
+import { query } from '../helpers/databases.js'
+import { startServer } from '../helpers/local-server.js'
+import { startProxy } from '../helpers/proxy.js'
+import { waitUntil } from '../helpers/wait-until.js'
+import { failureOf, useEngines, useServer } from './support.js'
+
+const engine = useEngines()
+const server = useServer()
+
+function select(pool: Engine): Promise<unknown> {
+  return createSessionFactory({ bind: pool }).withSession((session) => session.scalar('select 1'))
+}
+
+function pidOf(on: Pick<Session, 'scalar'>): Promise<number | null> {
+  return on.scalar<number>('select pg_backend_pid()')
+}
+
+async function terminate(pid: number | null): Promise<void> {
+  await query(server().url, 'select pg_terminate_backend($1, 5000)', [pid])
+}
+
+describe('pg_terminate_backend', () => {
+  test("on an idle connection is nobody's problem, and says nothing about the others", async () => {
+    const pool = engine({ url: server().url })
+    const held = await Promise.all([pool.connect(), pool.connect()])
+    const [pid] = await Promise.all(held.map(pidOf))
+    await Promise.all(held.map((connection) => connection.close()))
+    await terminate(pid ?? null)
+    await waitUntil(() => pool.stats().size === 1)
+    expect(await Promise.all([select(pool), select(pool)])).toEqual([1, 1])
+    expect(pool.stats()).toMatchObject({ generation: 0, closed: { lost: 1 } })
+  })
+
+  test('on a borrowed connection without a transaction is not even noticed', async () => {
+    const pool = engine({ url: server().url })
+    await using connection = await pool.connect()
+    const pid = await pidOf(connection)
+    await connection.commit()
+    await terminate(pid)
+    expect(await pidOf(connection)).not.toBe(pid)
+  })
+
+  test('between two statements loses the transaction, once and for all, and the session goes on after rollback', async () => {
+    await query(server().url, 'create table kept (id int)')
+    const pool = engine({ url: server().url })
+    await using session = createSessionFactory({ bind: pool })()
+    await session.execute('insert into kept values (1)')
+    await terminate(await pidOf(session))
+
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const error = await failureOf(session.execute('insert into kept values (2)'))
+      expect(error).toBeInstanceOf(ConnectionLostError)
+      expect(error).toMatchObject({ cause: { sqlState: '57P01' } })
+      expect(error.message).toContain('safe to run the whole transaction again')
+      expect(isRetryable(error)).toBe(true)
+    }
+    expect(await failureOf(session.commit())).toBeInstanceOf(ConnectionLostError)
+    await session.rollback()
+    await session.execute('insert into kept values (3)')
+    await session.commit()
+    expect(await query(server().url, 'select id from kept')).toEqual([{ id: 3 }])
+  })
+
+  test('during a statement says so, and the block is not repeated unless that was asked for', async () => {
+    const pool = engine({ url: server().url })
+    const { withSession } = createSessionFactory({ bind: pool })
+    let runs = 0
+    const work = async (session: Session): Promise<number | null> => {
+      runs++
+      const pid = await pidOf(session)
+      if (runs === 1) void waitUntil(() => pool.stats().borrowed === 1).then(() => terminate(pid))
+      await session.execute('select pg_sleep($1)', [runs === 1 ? 60 : 0])
+      return runs
+    }
+    const error = await failureOf(withSession(work))
+    expect(error).toBeInstanceOf(ConnectionLostError)
+    expect(error.cause).toMatchObject({ sqlState: '57P01' })
+    expect(runs).toBe(1)
+
+    runs = 0
+    expect(await withSession(work, { retry: { attempts: 2 } })).toBe(2)
+  })
+
+  test('on every connection at once costs each borrower one failure, and nobody who comes later', async () => {
+    const pool = engine({ url: server().url, poolSize: 5, maxOverflow: 0 })
+    const { withSession } = createSessionFactory({ bind: pool })
+    const busy = Array.from({ length: 5 }, () =>
+      failureOf(withSession((session) => session.execute('select pg_sleep(60)'))),
+    )
+    await waitUntil(async () => (await sleepers()) === 5)
+    const later = Array.from({ length: 20 }, () => select(pool))
+    await query(
+      server().url,
+      "select pg_terminate_backend(pid) from pg_stat_activity where query like 'select pg_sleep(60)%'",
+    )
+    await Promise.all(busy)
+    expect(await Promise.all(later)).toEqual(later.map(() => 1))
+    expect(pool.stats().generation).toBe(1)
+  })
+})
+
+async function sleepers(): Promise<number> {
+  const active = "select 1 from pg_stat_activity where query like 'select pg_sleep(60)%' and state = 'active'"
+  return (await query(server().url, active)).length
+}
+
+describe('idle_in_transaction_session_timeout', () => {
+  test('ends a transaction whose block dawdles; the next statement says so, and the process lives', async () => {
+    const pool = engine({ url: server().url, idleInTransactionTimeoutMillis: 50 })
+    const work = createSessionFactory({ bind: pool }).withSession(async (session) => {
+      const pid = await pidOf(session)
+      // The block waits for something that is not the database.
+      await waitUntil(
+        async () =>
+          (await query(server().url, `select from pg_stat_activity where pid = ${String(pid)}`)).length === 0,
+      )
+      await session.execute('select 2')
+    })
+    const error = await failureOf(work)
+    expect(error).toBeInstanceOf(ConnectionLostError)
+    expect(error.cause).toMatchObject({ sqlState: '25P03' })
+    expect(error.cause).toMatchObject({
+      message: expect.stringContaining('idle-in-transaction timeout') as string,
+    })
+    expect(await select(pool)).toBe(1)
+  })
+})
+
+describe('a failover', () => {
+  test('25006 replaces every connection, and the next call reaches the new primary', async () => {
+    await using next = await startServer()
+    await query(server().url, 'create table written (at text)')
+    await query(next.url, 'create table written (at text)')
+    using proxy = await startProxy(server().url)
+    const pool = engine({ url: proxy.url, poolSize: 3, maxOverflow: 0 })
+    const { withSession } = createSessionFactory({ bind: pool })
+    const write = (): Promise<unknown> =>
+      withSession((session) => session.execute("insert into written values (current_setting('port'))"))
+    const held = await Promise.all([pool.connect(), pool.connect(), pool.connect()])
+    await Promise.all(held.map((connection) => connection.close()))
+
+    // The old primary goes on to answer, but takes no writes any more; new connections lead to the new one.
+    await query(server().url, 'alter system set default_transaction_read_only = on')
+    await query(server().url, 'select pg_reload_conf()')
+    proxy.redirect(next.url)
+    await waitUntil(async () => {
+      const [row] = await query<{ on: string }>(
+        server().url,
+        "select current_setting('transaction_read_only') as on",
+      )
+      return row?.on === 'on'
+    })
+    // Reads are none the wiser: the connections are well.
+    expect(await select(pool)).toBe(1)
+    expect(pool.stats()).toMatchObject({ idle: 3, generation: 0, counters: { connected: 3 } })
+
+    const error = await failureOf(write())
+    expect(error).toBeInstanceOf(ReadOnlyError)
+    expect(error).toMatchObject({ sqlState: '25006' })
+    expect(isDisconnect(error)).toBe(true)
+    expect(isRetryable(error)).toBe(false)
+    await Promise.all([write(), write(), write()])
+    expect(pool.stats().generation).toBe(1)
+    expect(await query(next.url, 'select at from written')).toEqual(
+      Array.from({ length: 3 }, () => ({ at: String(next.port) })),
+    )
+    await query(server().url, 'alter system reset default_transaction_read_only')
+    await query(server().url, 'select pg_reload_conf()')
+  })
+
+  test('25006 in a transaction that was to be read-only means nothing', async () => {
+    const pool = engine({ url: server().url })
+    const { withSession } = createSessionFactory({ bind: pool })
+    const error = await failureOf(
+      withSession((session) => session.execute('create table never ()'), { readOnly: true }),
+    )
+    expect(error).toBeInstanceOf(ReadOnlyError)
+    expect(pool.stats()).toMatchObject({ generation: 0, size: 1 })
+  })
+
+  test('can be planned: suspended callers wait, whatever their time, and refresh sends them to the new primary', async () => {
+    await using next = await startServer()
+    using proxy = await startProxy(server().url)
+    const pool = engine({ url: proxy.url, poolSize: 3, maxOverflow: 0, poolTimeoutMillis: 100 })
+    const { withSession } = createSessionFactory({ bind: pool })
+    const port = (): Promise<unknown> =>
+      withSession((session) => session.scalar("select current_setting('port')"))
+    expect(await port()).toBe(String(server().port))
+    pool.suspend()
+    const calls = Array.from({ length: 10 }, port)
+    await waitUntil(() => pool.stats().waiting === 10)
+    proxy.redirect(next.url)
+    pool.refresh()
+    await waitUntil(() => pool.stats().size === 0)
+    pool.resume()
+    expect(new Set(await Promise.all(calls))).toEqual(new Set([String(next.port)]))
+  })
+})
