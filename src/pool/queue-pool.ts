@@ -437,7 +437,9 @@ export class QueuePool implements Pool {
   }
 
   #disposedError(): EngineDisposedError {
-    return new EngineDisposedError(`Pool '${this.name}' was disposed`)
+    return new EngineDisposedError(
+      `Pool '${this.name}' was disposed and takes no new work: dispose the engine after the last call`,
+    )
   }
 
   #abortedError(signal: AbortSignal | undefined): AbortedError {
