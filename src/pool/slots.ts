@@ -72,10 +72,9 @@ export class Slots {
   /** A new slot, whose connection is to be opened. */
   create(): ConnectionRecord {
     // generic-pool lends idle slots before it makes one.
-    const idle: ConnectionRecord[] = []
-    while (this.#pool.available > 0) idle.push(this.#lend())
+    const coldestFirst = this.takeIf(() => true)
     const record = this.#lend()
-    this.#restore(idle)
+    for (const idle of coldestFirst) this.put(idle)
     this.#all.add(record)
     return record
   }
@@ -93,20 +92,16 @@ export class Slots {
   /** Makes a slot idle. */
   put(record: ConnectionRecord): void {
     record.state = 'idle'
-    if (this.#lifo) {
-      if (this.#next !== undefined) void this.#pool.release(this.#next)
-      this.#next = record
-    } else if (this.#next === undefined && this.#pool.available === 0) {
-      this.#next = record
-    } else {
-      void this.#pool.release(record)
-    }
+    if (!this.#lifo) return this.#append(record)
+    if (this.#next === undefined || record.idleSince >= this.#next.idleSince) return this.#stack(record)
+    // It was only probed: somewhere below the hot ones, or each keep-alive would turn the stack over.
+    const idle = [record, ...this.#takeAll()]
+    for (const each of idle.sort((one, other) => one.idleSince - other.idleSince)) this.#stack(each)
   }
 
   /** Takes out the idle slots that `wanted` chooses, asking for the coldest first; the others keep their order. */
   takeIf(wanted: (record: ConnectionRecord) => boolean): ConnectionRecord[] {
-    const inOrder: ConnectionRecord[] = []
-    for (let record = this.take(); record !== undefined; record = this.take()) inOrder.push(record)
+    const inOrder = this.#takeAll()
     const coldestFirst = this.#lifo ? inOrder.reverse() : inOrder
     const taken: ConnectionRecord[] = []
     // Both orders want the coldest back first.
@@ -123,12 +118,24 @@ export class Slots {
     void this.#pool.destroy(record)
   }
 
+  #stack(record: ConnectionRecord): void {
+    if (this.#next !== undefined) void this.#pool.release(this.#next)
+    this.#next = record
+  }
+
+  #append(record: ConnectionRecord): void {
+    if (this.#next === undefined && this.#pool.available === 0) this.#next = record
+    else void this.#pool.release(record)
+  }
+
+  #takeAll(): ConnectionRecord[] {
+    const inOrder: ConnectionRecord[] = []
+    for (let record = this.take(); record !== undefined; record = this.take()) inOrder.push(record)
+    return inOrder
+  }
+
   #lend(): ConnectionRecord {
     const lent = this.#pool.acquire() as unknown as Immediate<ConnectionRecord>
     return lent.value as ConnectionRecord
-  }
-
-  #restore(inOrder: ConnectionRecord[]): void {
-    for (const record of this.#lifo ? inOrder.reverse() : inOrder) void this.#pool.release(record)
   }
 }
