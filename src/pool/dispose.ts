@@ -29,7 +29,7 @@ export async function dispose(
   const closedBefore = statistics.closedCount
   const emptied = new Promise<void>((resolve) => onEmpty(resolve))
   for (const record of slots.takeIf(() => true)) closer.close(record, 'disposed')
-  if (slots.size > 0) await withinTime(shared, emptied, timeoutMillis)
+  if (slots.size > 0 && timeoutMillis !== 0) await withinTime(shared, emptied, timeoutMillis)
   let forced = 0
   for (const record of [...slots.all()]) {
     if (record.state !== 'borrowed' && record.state !== 'checking') continue
