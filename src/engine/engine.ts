@@ -4,7 +4,13 @@ import type { Driver } from '../driver/driver.js'
 import { ambientFlow } from '../internal/ambient.js'
 import { systemClock, type Clock } from '../internal/clock.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
-import { checkFunction, refuseUnknownKeys } from '../internal/validate.js'
+import {
+  checkBoolean,
+  checkFunction,
+  checkMillis,
+  checkSignal,
+  refuseUnknownKeys,
+} from '../internal/validate.js'
 import type { PoolEvents } from '../pool/events.js'
 import type { DisposeReport, Pool } from '../pool/pool.js'
 import type { PoolStats } from '../pool/stats.js'
@@ -45,6 +51,7 @@ export interface ConnectionOptions extends BeginOptions {
 
 const BEGIN_NAMES = ['signal', 'poolTimeoutMillis', ...TRANSACTION_OPTION_NAMES]
 const CONNECT_NAMES = ['autocommit', ...BEGIN_NAMES]
+const WAIT_RANGE = { min: 0, also: [null] } as const
 const CANCEL_MILLIS = 3_000
 
 /** The parts of an engine that a test may replace. */
@@ -221,6 +228,9 @@ export class Engine implements AsyncDisposable {
     checkTransactionOptions(options)
     const transaction = mergeTransactionOptions(this.#options.transaction, options)
     const { autocommit = false, signal, poolTimeoutMillis } = options
+    checkBoolean('autocommit', autocommit)
+    if (signal !== undefined) checkSignal('signal', signal)
+    if (poolTimeoutMillis !== undefined) checkMillis('poolTimeoutMillis', poolTimeoutMillis, WAIT_RANGE)
     return {
       beginning: this.#beginnings(transaction),
       autocommit,

@@ -23,12 +23,21 @@ export function checkObject(option: string, input: unknown): asserts input is ob
   }
 }
 
-/** @throws InvalidOptionError for the first key of `input` that is not known, with the nearest known one. */
-export function refuseUnknownKeys(where: string, input: object, known: readonly string[]): void {
+/**
+ * @param elsewhere Names that others have for what is known here under another name.
+ * @throws InvalidOptionError for the first key of `input` that is not known, with the nearest known one.
+ */
+export function refuseUnknownKeys(
+  where: string,
+  input: object,
+  known: readonly string[],
+  elsewhere: Readonly<Record<string, string>> = {},
+): void {
   for (const key of Object.keys(input)) {
     if (known.includes(key)) continue
     const nearest = nearestName(key, known)
-    const hint = nearest === undefined ? '' : `; did you mean '${nearest}'?`
+    const guess = nearest === undefined ? '' : `; did you mean '${nearest}'?`
+    const hint = Object.hasOwn(elsewhere, key) ? `; here it is ${elsewhere[key]}` : guess
     throw new InvalidOptionError(key, `${where} has no option '${key}'${hint}`)
   }
 }
@@ -63,6 +72,12 @@ export function checkString(option: string, value: unknown): string {
   throw new InvalidOptionError(option, `${option} must be a string that is not empty, not ${typeOf(value)}`)
 }
 
+/** An AbortSignal. @throws InvalidOptionError */
+export function checkSignal(option: string, value: unknown): AbortSignal {
+  if (value instanceof AbortSignal) return value
+  throw new InvalidOptionError(option, `${option} must be an AbortSignal, not ${typeOf(value)}`)
+}
+
 /** A callback. @throws InvalidOptionError */
 export function checkFunction(where: string, value: unknown): void {
   if (typeof value === 'function') return
@@ -77,7 +92,9 @@ export function checkOneOf<const Value extends string | number | boolean | null>
 ): Value {
   const found = allowed.find((candidate) => candidate === value)
   if (found !== undefined) return found
-  const list = allowed.map((candidate) => describe(candidate)).join(', ')
+  const list = allowed
+    .map((candidate) => (typeof candidate === 'string' ? `'${candidate}'` : String(candidate)))
+    .join(', ')
   const nearest =
     typeof value === 'string'
       ? nearestName(

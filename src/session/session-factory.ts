@@ -1,6 +1,7 @@
 /** The session factory: SQLAlchemy's sessionmaker. */
 import { Engine } from '../engine/engine.js'
 import { checkRetry, runWithRetry } from '../engine/retry.js'
+import { checkTransactionOptions } from '../engine/transaction-options.js'
 import { IllegalStateError, InvalidOptionError } from '../errors.js'
 import { ambientOf, runAmbient } from '../internal/ambient.js'
 import { systemClock } from '../internal/clock.js'
@@ -56,6 +57,10 @@ const PROPAGATIONS: readonly Propagation[] = ['required', 'nested', 'requiresNew
 export function createSessionFactory<S extends Session = Session>(
   options: SessionFactoryOptions<S>,
 ): SessionFactory<S> {
+  if (options instanceof Engine) {
+    const message = 'createSessionFactory takes an object: createSessionFactory({ bind: engine })'
+    throw new InvalidOptionError('bind', message)
+  }
   checkObject('createSessionFactory', options)
   refuseUnknownKeys('createSessionFactory', options, [
     'bind',
@@ -75,7 +80,10 @@ export function createSessionFactory<S extends Session = Session>(
 
   const partsFor = (given: SessionOptions): SessionParts => {
     checkSessionOptions(given)
-    const options = { ...defaults, ...defined(given), info: { ...defaults.info, ...given.info } }
+    checkTransactionOptions(given)
+    const info = { ...defaults.info, ...given.info }
+    const settings = { ...defaults.settings, ...given.settings }
+    const options = { ...defaults, ...defined(given), info, settings }
     return { engine, setup: engine.setUp(options, true), options, hooks }
   }
 
@@ -124,6 +132,12 @@ export function createSessionFactory<S extends Session = Session>(
     if (propagation !== undefined) checkOneOf('propagation', propagation, PROPAGATIONS)
     if (retry !== undefined) checkRetry(retry)
     if (nested) {
+      if (!commit && propagation !== undefined && propagation !== 'requiresNew') {
+        throw new InvalidOptionError(
+          'commit',
+          `commit: false needs a session of its own, and with propagation '${propagation}' this block has none`,
+        )
+      }
       if (propagation === 'required' || propagation === 'mandatory') return join(outer, work)
       if (propagation === 'nested') return outer.beginNested(() => work(outer))
       if (propagation === undefined) warnOnce()
@@ -174,6 +188,10 @@ export function withSession<S extends Session, Value>(
   work: (session: S) => Value | Promise<Value>,
   options?: WithSessionOptions,
 ): Promise<Value> {
+  if (typeof (sessionFactory as Partial<SessionFactory> | undefined)?.withSession !== 'function') {
+    const message = 'withSession takes a session factory (made by createSessionFactory) and a function'
+    return Promise.reject(new InvalidOptionError('sessionFactory', message))
+  }
   return sessionFactory.withSession(work, options)
 }
 

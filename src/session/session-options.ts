@@ -2,7 +2,6 @@
 import type { Engine } from '../engine/engine.js'
 import type { RetryOptions } from '../engine/retry.js'
 import { TRANSACTION_OPTION_NAMES, type TransactionOptions } from '../engine/transaction-options.js'
-import { InvalidOptionError } from '../errors.js'
 import { checkBoolean, checkObject } from '../internal/validate.js'
 import type { Session, SessionParts } from './session.js'
 
@@ -63,14 +62,10 @@ export const SESSION_OPTION_NAMES: readonly (keyof SessionOptions)[] = [
   ...TRANSACTION_OPTION_NAMES,
 ]
 
-/** @throws InvalidOptionError naming the option. The transaction's options are checked by the engine. */
+/** @throws InvalidOptionError naming the option. What an engine knows, too, is checked there. */
 export function checkSessionOptions(options: SessionOptions): void {
-  for (const name of ['expireOnCommit', 'autoflush', 'autocommit'] as const) {
+  for (const name of ['expireOnCommit', 'autoflush'] as const) {
     if (options[name] !== undefined) checkBoolean(name, options[name])
   }
   if (options.info !== undefined) checkObject('info', options.info)
-  const { signal } = options
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new InvalidOptionError('signal', 'signal must be an AbortSignal')
-  }
 }
