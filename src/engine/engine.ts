@@ -1,7 +1,7 @@
 /** The engine: one database, one pool, and everything that starts from it. */
 import { createPgDriver } from '../driver/pg-driver.js'
 import type { Driver } from '../driver/driver.js'
-import { ambientFlow } from '../internal/ambient.js'
+import { ambientFlow, runAmbient } from '../internal/ambient.js'
 import { systemClock, type Clock } from '../internal/clock.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
 import {
@@ -119,12 +119,16 @@ export class Engine implements AsyncDisposable {
   ): Promise<Value> {
     checkFunction('begin', work)
     refuseUnknownKeys('begin', options, BEGIN_NAMES)
-    const connection = await this.#connect(this.setUp(options, false))
-    try {
-      return await connection.runOwned(() => work(connection), options.signal)
-    } finally {
-      await connection.close()
-    }
+    const setup = this.setUp(options, false)
+    // One flow of control from the acquire on, so that a pool that runs dry knows who waits for themselves.
+    return runAmbient(this, setup, async () => {
+      const connection = await this.#connect(setup)
+      try {
+        return await connection.runOwned(() => work(connection), options.signal)
+      } finally {
+        await connection.close()
+      }
+    })
   }
 
   /**
