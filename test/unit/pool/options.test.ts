@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { InvalidOptionError } from '../../../src/errors.js'
 import { NullPool } from '../../../src/pool/null-pool.js'
@@ -135,5 +136,37 @@ describe('The options of a pool', () => {
     for (const input of [null, [], 'poolSize=5']) {
       expect(() => resolvePoolOptions(input as never)).toThrow('pool options must be an object')
     }
+  })
+})
+
+describe('docs/pool.md', () => {
+  const text = readFileSync(new URL('../../../docs/pool.md', import.meta.url), 'utf8')
+  const rows = [...text.matchAll(/^\| `(\w+)` +\|[^|]*\| ([^|]+?) +\|/gm)].map(
+    ([, name = '', value = '']) => [name, value] as const,
+  )
+
+  it('lists every option once', () => {
+    expect(rows.map(([name]) => name).sort()).toEqual([...POOL_OPTION_NAMES].sort())
+  })
+
+  it('tells the defaults as they are', () => {
+    vi.stubEnv('NODE_ENV', 'production')
+    const shown = (value: unknown): string => {
+      if (typeof value === 'function') return `\`${value.name}\``
+      return typeof value === 'string' ? `\`'${value}'\`` : String(value)
+    }
+    const defaults = Object.entries(resolvePoolOptions()).map(([name, value]) => [name, shown(value)])
+    const exceptions = new Map([
+      ['maxConnecting', '2 (NullPool: Infinity)'],
+      ['captureStacks', 'true, but false in production'],
+    ])
+    expect(Object.fromEntries(rows)).toEqual({
+      ...Object.fromEntries(defaults),
+      ...Object.fromEntries(exceptions),
+    })
+  })
+
+  it('explains every option', () => {
+    for (const name of POOL_OPTION_NAMES) expect(text).toContain(`- **\`${name}\`**`)
   })
 })
