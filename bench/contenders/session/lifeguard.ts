@@ -1,0 +1,41 @@
+/** Lifeguard, as its documentation says to use it. */
+import { createEngine, createSessionFactory, type Session } from 'lifeguard'
+import { POOL_SIZE, type Open } from '../../harness/contender.js'
+import {
+  INSERT_EVENT,
+  SELECT_ITEM,
+  sessionContender,
+  type Item,
+  type NewEvent,
+} from '../../harness/session-workloads.js'
+
+export const open: Open = (url) => {
+  const engine = createEngine({ url, poolSize: POOL_SIZE, maxOverflow: 0 })
+  const { withSession } = createSessionFactory({ bind: engine })
+  const reading = createSessionFactory({ bind: engine, readOnly: true })
+  const alone = createSessionFactory({ bind: engine, autocommit: true })
+
+  const itemOf = async (session: Session, id: number): Promise<Item | undefined> =>
+    (await session.execute<Item>(SELECT_ITEM, [id])).oneOrNone() ?? undefined
+  const add = async (session: Session, { itemId, kind, payload }: NewEvent): Promise<number> =>
+    (await session.execute<{ id: number }>(INSERT_EVENT, [itemId, kind, payload])).one().id
+
+  return sessionContender({
+    read: (id) => withSession((session) => itemOf(session, id)),
+    readOnly: (id) => reading.withSession((session) => itemOf(session, id)),
+    write: (event) => withSession((session) => add(session, event)),
+    three: (ids) => withSession((session) => Promise.all(ids.map((id) => itemOf(session, id)))),
+    savepoint: (event) => withSession((session) => session.beginNested(() => add(session, event))),
+    selfContained: async ({ itemId, kind, payload }) => {
+      const inserted = await withSession((session) =>
+        session.execute<{ id: number }>(INSERT_EVENT, [itemId, kind, payload]),
+      )
+      return inserted.one().id
+    },
+    autocommit: async (id) => {
+      const found = await alone.withSession((session) => session.execute<Item>(SELECT_ITEM, [id]))
+      return found.oneOrNone() ?? undefined
+    },
+    close: () => engine.dispose(),
+  })
+}

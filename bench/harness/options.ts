@@ -1,0 +1,56 @@
+/** The options of both benchmarks on the command line. */
+import { parseArgs } from 'node:util'
+
+export interface BenchOptions {
+  readonly rounds: number
+  readonly warmUpMillis: number
+  readonly millis: number
+  readonly callers: readonly number[]
+  readonly latencies: readonly number[]
+  /** Names of those to run; undefined for all. */
+  readonly workloads: readonly string[] | undefined
+  readonly contenders: readonly string[] | undefined
+  /** True: write the tables to `results/` as well. */
+  readonly publish: boolean
+}
+
+const USAGE = `
+  --rounds N          samples per figure (default 12)
+  --warm-up N         milliseconds of each workload in each process beforehand (default 1500)
+  --millis N          length of a slice (default 250)
+  --callers 1,20      so many at once
+  --latency 0,1       added to each round trip, in milliseconds (session only)
+  --workloads a,b     only these
+  --contenders a,b    only these
+  --print-only        leave results/ alone; so does a choice of workloads or contenders`
+
+export function benchOptions(): BenchOptions {
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: 'string', default: '12' },
+      'warm-up': { type: 'string', default: '1500' },
+      millis: { type: 'string', default: '250' },
+      callers: { type: 'string', default: '1,20' },
+      latency: { type: 'string', default: '0,1' },
+      workloads: { type: 'string' },
+      contenders: { type: 'string' },
+      'print-only': { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) {
+    console.log(USAGE)
+    process.exit()
+  }
+  const list = (text: string): string[] => text.split(',')
+  return {
+    rounds: Number(values.rounds),
+    warmUpMillis: Number(values['warm-up']),
+    millis: Number(values.millis),
+    callers: list(values.callers).map(Number),
+    latencies: list(values.latency).map(Number),
+    workloads: values.workloads === undefined ? undefined : list(values.workloads),
+    contenders: values.contenders === undefined ? undefined : list(values.contenders),
+    publish: !values['print-only'] && values.workloads === undefined && values.contenders === undefined,
+  }
+}
