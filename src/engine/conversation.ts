@@ -244,13 +244,14 @@ export class Conversation implements OperationOwner {
   #lost(operation: Operation, error: Error, flight: Flight | undefined): void {
     const alone = this.#standsAlone
     const unknown = alone ? isUnanswered(operation, error) : hasOpenCommit(flight)
-    this.state.lose(error)
+    this.state.lose(unknown ? outcomeUnknown(error, alone) : error)
     this.#holder.poison(error)
     if (operation.kind === 'rollback') {
       // What was to be undone has gone with the connection.
       this.state.move('idle')
       operation.succeed(NOTHING)
     } else if (unknown) {
+      this.state.outcomeUnknown = true
       operation.fail(outcomeUnknown(error, alone))
     } else {
       operation.fail(operation.calledOff ?? connectionLost(error))

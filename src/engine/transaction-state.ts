@@ -25,6 +25,8 @@ const FOLLOWERS: Readonly<Record<TransactionStateName, readonly TransactionState
 export class TransactionState {
   #name: TransactionStateName = 'idle'
   #cause: unknown
+  /** While `lost`: COMMIT was on its way, so nobody knows whether the transaction was stored. */
+  outcomeUnknown = false
 
   get name(): TransactionStateName {
     return this.#name
@@ -46,6 +48,7 @@ export class TransactionState {
       throw new IllegalStateError(`A transaction cannot go from ${this.#name} to ${to}`)
     }
     this.#name = to
+    this.outcomeUnknown = false
     this.#cause = cause
   }
 

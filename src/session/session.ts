@@ -212,7 +212,7 @@ export class Session extends Executor implements AsyncDisposable {
     this.#closed = 'close() was called'
     this.#unwatch?.()
     this.#runner.endNested()
-    if (this.#conversation.quiet && !this.#hasHooks('afterRollback')) {
+    if (this.#conversation.quiet && this.#ownHooks?.has('afterRollback') !== true) {
       this.#conversation.release()
       return undefined
     }
@@ -224,9 +224,12 @@ export class Session extends Executor implements AsyncDisposable {
   }
 
   async #rollback(): Promise<void> {
-    const had = this.inTransaction || this.#hasHooks('afterRollback')
+    // Whether a transaction whose COMMIT was never answered is undone, nobody knows.
+    const { outcomeUnknown } = this.#conversation.state
+    const undone = this.inTransaction || this.#ownHooks?.has('afterRollback') === true
     await this.#runner.end('rollback')
-    if (had) await this.#runHooks('afterRollback')
+    if (undone && !outcomeUnknown) await this.#runHooks('afterRollback')
+    this.#ownHooks?.clear()
     this.#rollbackOnly = undefined
   }
 
