@@ -9,6 +9,8 @@ export interface BlockOwner {
   readonly runner: StatementRunner
   commit(): Promise<void>
   rollback(): Promise<void>
+  /** False: something has to happen between the last statement and COMMIT, so that the two cannot travel together. */
+  rides?(): boolean
   /** Ends the transaction without waiting for COMMIT's answer, if that can bring no news; false otherwise. */
   conclude?(): boolean
   /** Comes last, however the block ends; a promise is awaited. */
@@ -35,7 +37,8 @@ export async function runBlock<Value>(
   try {
     const returned = work()
     // The block returned its only statement: nothing can follow, so COMMIT travels with it.
-    const riding = commit && runner.isOnlyCall(returned) ? owner.commit() : undefined
+    const rides = commit && runner.isOnlyCall(returned) && owner.rides?.() !== false
+    const riding = rides ? owner.commit() : undefined
     riding?.catch(ignore)
     // A COMMIT under way decides itself how the block ends: an abort only hurries it.
     const value = await (signal === undefined || riding !== undefined ? returned : orAbort(returned, signal))

@@ -182,6 +182,7 @@ export class Session extends Executor implements AsyncDisposable {
       runner: this.#runner,
       commit: () => this.#commit(),
       rollback: () => this.#rollback(),
+      rides: () => !this.#hasHooks('beforeCommit'),
       conclude: () =>
         this.#setup.readOnly &&
         this.#rollbackOnly === undefined &&
