@@ -160,7 +160,9 @@ export class BatchRun implements WireReader {
     const { prepared, statement } = step
     if (prepared !== undefined && prepared.name !== '') {
       const stale = prepared.parsed && isStalePlan(error)
-      if (stale || !prepared.parsed) this.#context.cache.forget(prepared)
+      // Who forgot one has forgotten all: a pooler that changed the backend, or DEALLOCATE ALL in a function.
+      if (stale && isUnknownStatement(error)) this.#context.cache.clear()
+      else if (stale || !prepared.parsed) this.#context.cache.forget(prepared)
       if (stale && this.#separate) {
         this.stale.push(statement)
         return
@@ -228,6 +230,7 @@ export class BatchRun implements WireReader {
   }
 
   #complete(step: Step, tag: string, suspended: boolean): void {
+    if (tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL') this.#context.cache.clear()
     const result = resultOf(tag, step.prepared?.fields ?? NO_FIELDS, step.rows, suspended)
     if (this.#separate) {
       step.result = result
@@ -313,5 +316,9 @@ function endsSession(error: Error): boolean {
 /** The server no longer knows the statement, or its result type changed under it (ALTER TABLE, search_path). */
 function isStalePlan(error: Error): boolean {
   const { code, routine } = error as { code?: string; routine?: string }
-  return code === '26000' || (code === '0A000' && routine === 'RevalidateCachedQuery')
+  return isUnknownStatement(error) || (code === '0A000' && routine === 'RevalidateCachedQuery')
+}
+
+function isUnknownStatement(error: Error): boolean {
+  return (error as { code?: string }).code === '26000'
 }

@@ -291,5 +291,11 @@ export class PgConnection implements DriverConnection {
 }
 
 function unprepared(statement: BatchStatement): BatchStatement {
-  return { ...statement, prepare: false }
+  return {
+    ...statement,
+    prepare: false,
+    // Methods of a class are no properties of its instances.
+    onResult: (result) => statement.onResult(result),
+    onError: (error) => statement.onError(error),
+  }
 }

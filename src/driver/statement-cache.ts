@@ -78,6 +78,12 @@ export class StatementCache {
     if (statement.parsed) this.#toClose.push(statement.name)
   }
 
+  /** The server has forgotten every statement of the connection. */
+  clear(): void {
+    this.#statements.clear()
+    this.#toClose = []
+  }
+
   /** Names that the server may forget, to be sent with the next batch. */
   takeClosable(): readonly string[] {
     if (this.#toClose.length === 0) return NONE

@@ -1,6 +1,6 @@
 /** Answers that need no server, because the state of the transaction gives them. */
 import { NOTHING, undoes, type Operation } from './operation.js'
-import { connectionLost, transactionAborted } from './transaction-errors.js'
+import { afterLoss, transactionAborted } from './transaction-errors.js'
 import type { TransactionState } from './transaction-state.js'
 
 /**
@@ -31,7 +31,7 @@ export function answerLocally(
     return true
   }
   if (name === 'lost') {
-    operation.fail(connectionLost(cause))
+    operation.fail(afterLoss(cause))
     return true
   }
   if (name === 'failed' && !undoes(operation)) {

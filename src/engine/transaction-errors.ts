@@ -28,6 +28,13 @@ export function connectionLost(cause: unknown): ConnectionLostError {
   )
 }
 
+/** What is asked of a transaction whose connection was lost earlier, for the reason `cause`. */
+export function afterLoss(cause: unknown): ConnectionLostError | CommitOutcomeUnknownError {
+  return cause instanceof CommitOutcomeUnknownError
+    ? new CommitOutcomeUnknownError(cause.message, { cause: cause.cause })
+    : connectionLost(cause)
+}
+
 export function outcomeUnknown(cause: unknown, autocommit: boolean): CommitOutcomeUnknownError {
   const when = autocommit
     ? 'while a statement ran that commits by itself (autocommit)'
