@@ -438,7 +438,7 @@ export class QueuePool implements Pool {
 
   #disposedError(): EngineDisposedError {
     return new EngineDisposedError(
-      `Pool '${this.name}' was disposed and takes no new work: dispose the engine after the last call`,
+      `Pool '${this.name}' was disposed (engine.dispose() or recreate()) and takes no new work`,
     )
   }
 
