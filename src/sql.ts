@@ -224,12 +224,13 @@ function tail(text: string): string {
   return text.trim().slice(-30)
 }
 
-const LEADING_COMMENTS = /^(?:\s+|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)+/
+const WHITE_SPACE = /\s/
+const LINE_END = /[\r\n]/
 const TRANSACTION_CONTROL =
   /^(?:begin|start\s+transaction|commit|end|rollback|abort|savepoint|release|prepare\s+transaction)\b/i
 const COPY_STREAM = /^copy\b[\s\S]*\b(?:from\s+stdin|to\s+stdout)\b/i
 // First letters of the words above, so that most statements are decided by one character.
-const SUSPECTS = new Set('bBsScCeErRaApP-/ \t\r\n')
+const SUSPECTS = new Set('bBsScCeErRaApP-/; \t\r\n\v\f')
 
 /**
  * Why a statement may not run as a plain one: it would change the transaction behind the session's back, or it
@@ -237,7 +238,7 @@ const SUSPECTS = new Set('bBsScCeErRaApP-/ \t\r\n')
  */
 export function refusalOf(text: string): string | undefined {
   if (!SUSPECTS.has(text.charAt(0))) return undefined
-  const body = text.replace(LEADING_COMMENTS, '')
+  const body = text.slice(startOf(text))
   const control = TRANSACTION_CONTROL.exec(body)
   if (control !== null) {
     return (
@@ -248,4 +249,26 @@ export function refusalOf(text: string): string | undefined {
   if (COPY_STREAM.test(body))
     return 'COPY with STDIN or STDOUT streams data: use session.copyFrom() or session.copyTo().'
   return undefined
+}
+
+/** Where the first word is: behind white space, comments (which nest in PostgreSQL) and empty statements. */
+function startOf(text: string): number {
+  let at = 0
+  for (let depth = 0; at < text.length;) {
+    if (text.startsWith('/*', at)) {
+      depth++
+      at += 2
+    } else if (depth > 0) {
+      const ends = text.startsWith('*/', at)
+      if (ends) depth--
+      at += ends ? 2 : 1
+    } else if (text.startsWith('--', at)) {
+      while (at < text.length && !LINE_END.test(text.charAt(at))) at++
+    } else if (text.charAt(at) === ';' || WHITE_SPACE.test(text.charAt(at))) {
+      at++
+    } else {
+      break
+    }
+  }
+  return at
 }
