@@ -212,7 +212,8 @@ function notAStatement(value: unknown): InvalidStatementError {
   )
 }
 
-function kindOf(value: unknown): string {
+/** What a value is, for a message; never the value itself. */
+export function kindOf(value: unknown): string {
   if (value === null) return 'null'
   if (typeof value !== 'object') return typeof value
   return Array.isArray(value)

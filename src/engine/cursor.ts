@@ -3,7 +3,13 @@ import { IllegalStateError, InvalidOptionError } from '../errors.js'
 import type { RowSource } from '../result/result-stream.js'
 import { compileStatement } from '../sql.js'
 import type { Conversation } from './conversation.js'
-import { checked, encoded, type StatementOptions, type StatementRunner } from './statement-runner.js'
+import {
+  checked,
+  encoded,
+  STATEMENT_OPTION_NAMES,
+  type StatementOptions,
+  type StatementRunner,
+} from './statement-runner.js'
 
 /** Options of a streamed statement. */
 export interface StreamOptions extends StatementOptions {
@@ -12,6 +18,11 @@ export interface StreamOptions extends StatementOptions {
 }
 
 const DEFAULT_BATCH_SIZE = 500
+
+export const STREAM_OPTION_NAMES: readonly string[] = [
+  ...STATEMENT_OPTION_NAMES,
+  'batchSize' satisfies keyof StreamOptions,
+]
 
 /** Opens the cursor at the first page. Not in autocommit mode: a cursor lives no longer than its transaction. */
 export function openCursor<Row>(

@@ -6,9 +6,9 @@ import { ResultStream } from '../result/result-stream.js'
 import type { CompiledQueryLike, DrizzleLike, KyselyLike, SqlFragment, StatementConfig } from '../sql.js'
 import type { Conversation } from './conversation.js'
 import { copyFrom, copyTo } from './copy.js'
-import { openCursor, type StreamOptions } from './cursor.js'
+import { openCursor, STREAM_OPTION_NAMES, type StreamOptions } from './cursor.js'
 import type { Savepoint } from './savepoint-scopes.js'
-import type { StatementOptions, StatementRunner } from './statement-runner.js'
+import { statementOptions, type StatementOptions, type StatementRunner } from './statement-runner.js'
 
 /** A statement whose row type is not known from its own type. */
 export type UntypedStatement = string | StatementConfig | CompiledQueryLike
@@ -88,7 +88,10 @@ export abstract class Executor {
   stream(statement: unknown, second?: unknown, third?: StreamOptions): ResultStream<never> {
     const { conversation, runner } = this.#parts
     const values = Array.isArray(second) ? (second as Values) : undefined
-    const options = third ?? (values === undefined ? (second as StreamOptions | undefined) : undefined) ?? {}
+    const options = statementOptions(
+      third ?? (values === undefined ? second : undefined),
+      STREAM_OPTION_NAMES,
+    )
     return new ResultStream<never>(openCursor(conversation, runner, statement, values, options))
   }
 

@@ -68,17 +68,34 @@ const CONNECT_OPTION_NAMES = [
   'connectArgs',
 ] as const satisfies readonly (keyof ConnectOptions)[]
 
+/** What node-postgres and SQLAlchemy call it, where the nearest name would mislead. */
+const NAMES_ELSEWHERE = {
+  connectionString: 'url',
+  max: 'poolSize and maxOverflow',
+  min: 'minIdle',
+  connectionTimeoutMillis: 'poolTimeoutMillis',
+  ssl: 'connectArgs.sslmode, or connectArgs.ssl',
+  application_name: 'connectArgs.serverSettings.application_name',
+  statement_timeout: 'statementTimeoutMillis',
+  lock_timeout: 'lockTimeoutMillis',
+  pool_timeout: 'poolTimeoutMillis',
+  pool_recycle: 'poolRecycleMillis',
+} as const
+
 const OWN_OPTION_NAMES = ['name', 'echo', 'hideParameters', 'statementCacheSize', 'types'] as const
 
 /** @throws InvalidOptionError naming the option, and the nearest known one for an unknown key. */
 export function resolveEngineOptions(input: EngineOptions): ResolvedEngineOptions {
+  if (typeof input === 'string')
+    throw new InvalidOptionError('url', 'createEngine takes an object: createEngine({ url })')
   checkObject('engine options', input)
-  refuseUnknownKeys('createEngine', input, [
+  const known = [
     ...CONNECT_OPTION_NAMES,
     ...POOL_OPTION_NAMES,
     ...TRANSACTION_OPTION_NAMES,
     ...OWN_OPTION_NAMES,
-  ])
+  ]
+  refuseUnknownKeys('createEngine', input, known, NAMES_ELSEWHERE)
   const transaction = pick(input, TRANSACTION_OPTION_NAMES)
   checkTransactionOptions(transaction)
   const connect = pick(input, CONNECT_OPTION_NAMES)

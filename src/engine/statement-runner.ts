@@ -11,7 +11,7 @@ import { AbortedError, InvalidStatementError, LifeguardError } from '../errors.j
 import { statementChannel } from '../internal/channels.js'
 import type { Timer } from '../internal/clock.js'
 import { Result } from '../result/result.js'
-import { compileStatement, refusalOf, type CompiledStatement } from '../sql.js'
+import { compileStatement, kindOf, refusalOf, type CompiledStatement } from '../sql.js'
 import type { ConversationHost, ConversationOwner } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
 import type { Operation, OperationStatement } from './operation.js'
@@ -149,10 +149,10 @@ export class StatementRunner {
     call: Call,
   ): Promise<Read> {
     const values = Array.isArray(valuesOrOptions) ? valuesOrOptions : undefined
-    const chosen =
-      options ??
-      (values === undefined ? (valuesOrOptions as StatementOptions | undefined) : undefined) ??
-      NONE
+    const chosen = statementOptions(
+      options ?? (values === undefined ? valuesOrOptions : undefined),
+      STATEMENT_OPTION_NAMES,
+    )
     const compiled = checked(compileStatement(statement, values))
     this.#owner.requireOpen()
     const before = this.#owner.beforeStatement?.()
@@ -246,6 +246,20 @@ export class StatementRunner {
 }
 
 const NONE: StatementOptions = {}
+export const STATEMENT_OPTION_NAMES: readonly string[] = [
+  'signal',
+  'timeoutMillis',
+] satisfies (keyof StatementOptions)[]
+
+/** @throws InvalidStatementError for what is neither values nor options: it would be passed over in silence. */
+export function statementOptions(given: unknown, names: readonly string[]): StatementOptions {
+  if (given === undefined) return NONE
+  const isKnown = (name: string): boolean => names.includes(name)
+  if (typeof given === 'object' && given !== null && Object.keys(given).every(isKnown)) return given
+  throw new InvalidStatementError(
+    `After the statement come its values (an array) or options ({ ${names.join(', ')} }), not ${kindOf(given)}`,
+  )
+}
 
 type ServerError = Parameters<typeof databaseErrorFrom>[0]
 
