@@ -44,7 +44,7 @@ export type { PoolClass, PoolOptions } from './pool/options.js'
 export type { ConnectionEvent, LeakEvent, PoolEvents } from './pool/events.js'
 export type { CloseReason, PoolCounters, PoolStats } from './pool/stats.js'
 export type { HistogramSnapshot } from './pool/histogram.js'
-export type { AcquireOptions, DisposeReport, Lease, Pool } from './pool/pool.js'
+export type { AcquireOptions, DisposeOptions, DisposeReport, Lease, Pool } from './pool/pool.js'
 export type { Unsubscribe } from './internal/emitter.js'
 
 // Errors

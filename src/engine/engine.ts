@@ -12,7 +12,7 @@ import {
   refuseUnknownKeys,
 } from '../internal/validate.js'
 import type { PoolEvents } from '../pool/events.js'
-import type { DisposeReport, Pool } from '../pool/pool.js'
+import type { DisposeOptions, DisposeReport, Pool } from '../pool/pool.js'
 import type { PoolStats } from '../pool/stats.js'
 import { createBeginnings } from './begin-plan.js'
 import { Connection } from './connection.js'
@@ -75,6 +75,8 @@ export class Engine implements AsyncDisposable {
   readonly #host: ConversationHost
   /** Ends what lives outside the pool (LISTEN) when the engine is disposed. */
   readonly #ending = new AbortController()
+  /** What is being closed outside the pool: LISTEN, and pools that were replaced. */
+  readonly #closing = new Set<Promise<unknown>>()
   #pool: Pool
   #echo: Echo
   #observer: ConversationObserver | undefined
@@ -143,7 +145,10 @@ export class Engine implements AsyncDisposable {
       clock: this.#clock,
       connectTimeoutMillis: this.#options.pool.connectTimeoutMillis,
       channel,
+      keepAliveMillis: this.#options.pool.keepAliveMillis,
+      pingTimeoutMillis: this.#options.pool.prePingTimeoutMillis,
       ending: this.#ending.signal,
+      onClosing: (closing) => this.#awaitAtEnd(closing),
       signal: options.signal,
       onConnect: options.onConnect,
     })
@@ -190,11 +195,13 @@ export class Engine implements AsyncDisposable {
    * SQLAlchemy's `dispose()`: swaps in an empty pool and disposes the old one. The engine goes on; who waited on the old
    * pool is rejected, who holds a connection of it may finish until the deadline.
    */
-  recreate(options: { readonly timeoutMillis?: number } = {}): Promise<DisposeReport> {
+  recreate(options: DisposeOptions = {}): Promise<DisposeReport> {
     if (this.#disposal !== undefined) return this.#disposal
     const old = this.#pool
-    this.#pool = this.#createPool()
-    return old.dispose(options)
+    this.#pool = old.recreate()
+    const disposal = old.dispose(options)
+    this.#awaitAtEnd(disposal)
+    return disposal
   }
 
   /**
@@ -203,9 +210,8 @@ export class Engine implements AsyncDisposable {
    * a second call gives the first one's report.
    * @param options `timeoutMillis`: default 10000; 0 = at once.
    */
-  dispose(options: { readonly timeoutMillis?: number } = {}): Promise<DisposeReport> {
-    this.#ending.abort()
-    this.#disposal ??= this.#pool.dispose(options)
+  dispose(options: DisposeOptions = {}): Promise<DisposeReport> {
+    this.#disposal ??= this.#dispose(options)
     return this.#disposal
   }
 
@@ -251,6 +257,18 @@ export class Engine implements AsyncDisposable {
   converse(setup: ConversationSetup, owner: ConversationOwner): ExecutorParts {
     const conversation = new Conversation(this.#host, setup, owner)
     return { conversation, runner: new StatementRunner(conversation, this.#host, owner) }
+  }
+
+  #awaitAtEnd(closing: Promise<unknown>): void {
+    this.#closing.add(closing)
+    void closing.finally(() => this.#closing.delete(closing))
+  }
+
+  async #dispose(options: DisposeOptions): Promise<DisposeReport> {
+    this.#ending.abort()
+    const report = await this.#pool.dispose(options)
+    await Promise.allSettled(this.#closing)
+    return report
   }
 
   async #connect(setup: ConversationSetup): Promise<Connection> {

@@ -30,9 +30,15 @@ export interface ListenParts {
   readonly driver: Driver
   readonly clock: Clock
   readonly connectTimeoutMillis: number
+  /** How often an idle connection is pinged, so that a silent loss is noticed; -1 = never. */
+  readonly keepAliveMillis: number
+  /** How long such a ping may take. */
+  readonly pingTimeoutMillis: number
   readonly channel: string
   /** Fires when the engine is disposed. */
   readonly ending: AbortSignal
+  /** Told when the connection is being closed, so that whoever ends the engine can wait for it. */
+  readonly onClosing: (closing: Promise<void>) => void
   readonly signal: AbortSignal | undefined
   readonly onConnect: (() => void) | undefined
 }
@@ -49,10 +55,16 @@ export async function* listen(parts: ListenParts): AsyncGenerator<Notification, 
   const statement = `LISTEN ${quoteIdentifier(parts.channel)}`
   const stop = parts.signal === undefined ? parts.ending : AbortSignal.any([parts.ending, parts.signal])
   const inbox: Notification[] = []
-  let wake: () => void = () => undefined
-  const onStop = (): void => wake()
-  stop.addEventListener('abort', onStop)
   let connection: DriverConnection | undefined
+  let wake: () => void = () => undefined
+  const close = (): Promise<void> => connection?.close(CLOSE_MILLIS) ?? Promise.resolve()
+  // Whoever reads may be busy elsewhere: the connection does not wait for them.
+  const onStop = (): void => {
+    parts.onClosing(close())
+    wake()
+  }
+  stop.addEventListener('abort', onStop)
+  const stopPinging = keepPinging(parts, () => connection)
   try {
     while (!stop.aborted) {
       if (connection === undefined || connection.lost !== undefined) {
@@ -72,8 +84,27 @@ export async function* listen(parts: ListenParts): AsyncGenerator<Notification, 
     }
   } finally {
     stop.removeEventListener('abort', onStop)
-    await connection?.close(CLOSE_MILLIS)
+    stopPinging()
+    await close()
   }
+}
+
+/** Pings the connection now and then; one that does not answer is lost, and found to be. Returns what ends it. */
+function keepPinging(
+  { clock, keepAliveMillis, pingTimeoutMillis }: ListenParts,
+  connection: () => DriverConnection | undefined,
+): () => void {
+  if (keepAliveMillis === -1) return () => undefined
+  let timer = clock.setTimer(ping, keepAliveMillis, false)
+  function ping(): void {
+    const current = connection()
+    if (current !== undefined && current.lost === undefined && !current.busy) {
+      // Its failure destroys the connection, and the loop takes another one.
+      current.ping(pingTimeoutMillis).catch(() => current.onLost?.(new Error('No answer to the ping')))
+    }
+    timer = clock.setTimer(ping, keepAliveMillis, false)
+  }
+  return () => timer.cancel()
 }
 
 /** Connects and listens, with growing pauses while the server is away; undefined when it is to stop. */

@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest'
+import { EngineDisposedError } from '../../src/errors.js'
+import { startProxy } from '../helpers/proxy.js'
+import { waitUntil } from '../helpers/wait-until.js'
+import { errorOf, useDatabase } from './session-support.js'
+
+const fixture = useDatabase()
+
+async function backends(name: string): Promise<number> {
+  const rows = await fixture.db.query<{ count: number }>(
+    `select count(*)::int as count from pg_stat_activity where application_name = '${name}'`,
+  )
+  return rows[0]?.count ?? 0
+}
+
+const named = (name: string) => ({ connectArgs: { serverSettings: { application_name: name } } })
+
+test('recreate keeps limits that were changed at run time, and starts empty', async () => {
+  const engine = fixture.engine({ poolSize: 1, maxOverflow: 0 })
+  engine.resize({ poolSize: 2, maxOverflow: 1 })
+  await engine.begin((connection) => connection.execute('select 1'))
+  const report = await engine.recreate()
+  expect(report.closed).toBe(1)
+  const { poolSize, maxOverflow, size } = engine.stats()
+  expect({ poolSize, maxOverflow, size }).toEqual({ poolSize: 2, maxOverflow: 1, size: 0 })
+  await engine.begin((connection) => connection.execute('select 1'))
+})
+
+test('dispose waits for a pool that was replaced and still had connections out', async () => {
+  const engine = fixture.engine(named('ends-recreated'))
+  const connection = await engine.connect()
+  await connection.execute('select 1')
+  const replaced = engine.recreate({ timeoutMillis: null })
+  const disposed = engine.dispose()
+  let done = false
+  void disposed.then(() => (done = true))
+  await fixture.db.query('select 1')
+  expect(done).toBe(false)
+  await connection.close()
+  await Promise.all([replaced, disposed])
+  expect(await backends('ends-recreated')).toBe(0)
+})
+
+test('dispose closes the connection of listen, also while its reader is busy elsewhere', async () => {
+  const engine = fixture.engine(named('ends-listening'))
+  const listening = engine.listen('news')
+  const first = listening.next()
+  await waitUntil(async () => (await backends('ends-listening')) === 1)
+  await fixture.db.query(`select pg_notify('news', 'first')`)
+  expect((await first).value).toMatchObject({ payload: 'first' })
+  await engine.dispose()
+  expect(await backends('ends-listening')).toBe(0)
+  expect(await listening.next()).toEqual({ done: true, value: undefined })
+})
+
+test('listen finds out by its pings that the network has swallowed its connection', async () => {
+  await using proxy = await startProxy(fixture.db.url)
+  const engine = fixture.engine({ url: proxy.url, keepAliveMillis: 50, prePingTimeoutMillis: 100 })
+  const stop = new AbortController()
+  let connects = 0
+  const listening = engine.listen('news', { signal: stop.signal, onConnect: () => (connects += 1) })
+  const first = listening.next()
+  await waitUntil(() => connects === 1)
+  proxy.blackHole()
+  await waitUntil(() => proxy.connections.length > 1)
+  proxy.pass()
+  await waitUntil(() => connects === 2)
+  await fixture.db.query(`select pg_notify('news', 'heard')`)
+  expect((await first).value).toMatchObject({ payload: 'heard' })
+  stop.abort()
+})
+
+test('a disposed engine refuses everything, and disposing again gives the same report', async () => {
+  const engine = fixture.engine()
+  const report = await engine.dispose()
+  expect(await engine.dispose({ timeoutMillis: 1 })).toBe(report)
+  expect(await errorOf(engine.connect())).toBeInstanceOf(EngineDisposedError)
+  expect(await errorOf(engine.begin(() => 1))).toBeInstanceOf(EngineDisposedError)
+})
