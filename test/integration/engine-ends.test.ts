@@ -54,7 +54,7 @@ test('dispose closes the connection of listen, also while its reader is busy els
 })
 
 test('listen finds out by its pings that the network has swallowed its connection', async () => {
-  await using proxy = await startProxy(fixture.db.url)
+  using proxy = await startProxy(fixture.db.url)
   const engine = fixture.engine({ url: proxy.url, keepAliveMillis: 50, prePingTimeoutMillis: 100 })
   const stop = new AbortController()
   let connects = 0
