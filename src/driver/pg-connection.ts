@@ -3,6 +3,7 @@ import type { Client } from 'pg'
 
 import { IllegalStateError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
+import { setDeadline } from '../internal/deadline.js'
 import { BatchRun, type BatchContext } from './batch-run.js'
 import type {
   Batch,
@@ -249,9 +250,9 @@ export class PgConnection implements DriverConnection {
   #exchange(texts: readonly string[], timeoutMillis: number, what: string): Promise<void> {
     return new Promise((resolve, reject) => {
       let failure: Error | undefined
-      const timer = this.#clock.setTimer(() => {
+      const expire = (): void =>
         this.destroy(new Error(`No answer to the ${what} within ${timeoutMillis} ms`))
-      }, timeoutMillis)
+      const timer = setDeadline(this.#clock, expire, timeoutMillis)
       const statements = texts.map((text): BatchStatement => ({
         text,
         prepare: false,

@@ -13,6 +13,7 @@ import pg from 'pg'
 import { isServerError } from '../database-errors.js'
 import { AbortedError } from '../errors.js'
 import { type Clock, systemClock } from '../internal/clock.js'
+import { setDeadline } from '../internal/deadline.js'
 import { cancelBackend } from './cancel.js'
 import { ChannelBindingError, type ConnectPhase, NoPasswordError, connectFailure } from './connect-failure.js'
 import { type ConnectOptions, type ConnectTarget, resolveConnectOptions } from './connect-options.js'
@@ -72,9 +73,10 @@ class NodePostgresDriver implements Driver {
     const onAbort = (): void => {
       ending.abort(new AbortedError(`Connecting to ${this.target} was aborted`, { cause: signal?.reason }))
     }
-    const timer = this.#clock.setTimer(() => {
+    const expire = (): void => {
       ending.abort(new DOMException(`No connection within ${timeoutMillis} ms`, 'TimeoutError'))
-    }, timeoutMillis)
+    }
+    const timer = setDeadline(this.#clock, expire, timeoutMillis)
     if (signal?.aborted === true) onAbort()
     else signal?.addEventListener('abort', onAbort)
     let phase: ConnectPhase = 'password'

@@ -13,6 +13,7 @@ import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementSkipped } from '../driver/driver.js'
 import { isDisconnect, isServerError } from '../database-errors.js'
 import { ConnectionLostError, IllegalStateError } from '../errors.js'
+import { setDeadline } from '../internal/deadline.js'
 import { captureOrigin, type Origin } from '../pool/origin.js'
 import type { Lease } from '../pool/pool.js'
 import { beginSteps } from './begin-plan.js'
@@ -51,8 +52,8 @@ export class Conversation implements OperationOwner {
   readonly #owner: ConversationOwner
   readonly #holder = new LeaseHolder()
   #cancellation: Cancellation | undefined
-  /** Undefined for autocommit; may change while no transaction is open. */
-  #begin: BeginPlan | undefined
+  /** How the transaction begins that `beginOnce` asked for; until it has ended. */
+  #once: BeginPlan | undefined
   readonly #queue: Operation[] = []
   /** Steps that can wait for the next packet (RELEASE SAVEPOINT, closing a cursor). */
   readonly #deferred: Operation[] = []
@@ -71,7 +72,6 @@ export class Conversation implements OperationOwner {
     this.#host = host
     this.#setup = setup
     this.#owner = owner
-    this.#begin = setup.autocommit ? undefined : setup.beginning.plan
   }
 
   /** The connection it holds at the moment. */
@@ -80,7 +80,12 @@ export class Conversation implements OperationOwner {
   }
 
   get autocommit(): boolean {
-    return this.#begin === undefined
+    return this.#plan === undefined
+  }
+
+  /** How the next transaction begins; undefined if every statement stands alone. */
+  get #plan(): BeginPlan | undefined {
+    return this.#once ?? (this.#setup.autocommit ? undefined : this.#setup.beginning.plan)
   }
 
   /** Statements of the user that have not settled. */
@@ -101,12 +106,15 @@ export class Conversation implements OperationOwner {
     this.#holder.release()
   }
 
-  /** Changes how the next transaction begins. @throws IllegalStateError while one is open. */
-  beginWith(begin: BeginPlan | undefined): void {
+  /**
+   * The next statement begins a transaction, also in autocommit mode; after COMMIT or ROLLBACK it is as it was.
+   * @throws IllegalStateError while a transaction is open.
+   */
+  beginOnce(): void {
     if (this.state.inTransaction || this.#queue.length > 0) {
       throw new IllegalStateError('A transaction is open already: its options cannot change')
     }
-    this.#begin = begin
+    this.#once = this.#setup.beginning.plan
   }
 
   /** Queues an operation; it is sent when the current tick ends. */
@@ -181,7 +189,7 @@ export class Conversation implements OperationOwner {
     this.#deferred.length = 0
     connection.conclude('COMMIT')
     this.#host.observer?.concluded(connection)
-    this.state.move('idle')
+    this.#over()
     this.#rest()
     return true
   }
@@ -201,7 +209,7 @@ export class Conversation implements OperationOwner {
       operation.fail(error)
       return
     }
-    if (operation.kind === 'commit' || operation.kind === 'rollback') this.state.move('idle')
+    if (operation.kind === 'commit' || operation.kind === 'rollback') this.#over()
     if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.state.move('active')
     operation.succeed(result)
   }
@@ -248,7 +256,7 @@ export class Conversation implements OperationOwner {
     this.#holder.poison(error)
     if (operation.kind === 'rollback') {
       // What was to be undone has gone with the connection.
-      this.state.move('idle')
+      this.#over()
       operation.succeed(NOTHING)
     } else if (unknown) {
       this.state.outcomeUnknown = true
@@ -256,6 +264,12 @@ export class Conversation implements OperationOwner {
     } else {
       operation.fail(operation.calledOff ?? connectionLost(error))
     }
+  }
+
+  /** The transaction has ended. */
+  #over(): void {
+    this.state.move('idle')
+    this.#once = undefined
   }
 
   /** Every statement is a transaction of its own. */
@@ -289,6 +303,7 @@ export class Conversation implements OperationOwner {
       if (answerLocally(next, this.state, this.#abandoned, this.#endedOnServer())) {
         this.#queue.shift()
         if (undoes(next)) this.#deferred.length = 0
+        if (next.succeeded && (next.kind === 'commit' || next.kind === 'rollback')) this.#once = undefined
         continue
       }
       const { lease } = this.#holder
@@ -336,7 +351,7 @@ export class Conversation implements OperationOwner {
       this.#runExclusive(connection, this.#queue.shift() as Operation)
       return
     }
-    const begin = this.state.name === 'idle' ? beginSteps(this, this.#begin, connection) : []
+    const begin = this.state.name === 'idle' ? beginSteps(this, this.#plan, connection) : []
     const proving = begin.length > 0 && !this.#holder.proven
     if (proving) (begin[0] as Operation).flushAfter = true
     // What is undone takes with it whatever was put off inside.
@@ -355,10 +370,8 @@ export class Conversation implements OperationOwner {
       this.#owner.began?.()
       if (flight.operations[0]?.flushAfter === true) {
         const silent = `The idle connection did not answer BEGIN within ${prePingTimeoutMillis} ms (pre-ping)`
-        flight.probe = clock.setTimer(
-          () => connection.destroy(new ConnectionLostError(silent)),
-          prePingTimeoutMillis,
-        )
+        const giveUp = (): void => connection.destroy(new ConnectionLostError(silent))
+        flight.probe = setDeadline(clock, giveUp, prePingTimeoutMillis)
       }
     }
     const last = flight.operations[flight.operations.length - 1]

@@ -7,11 +7,9 @@
  */
 import { setMaxListeners } from 'node:events'
 import type { Clock, Timer } from '../internal/clock.js'
+import { setDeadline } from '../internal/deadline.js'
 import type { Origin } from './origin.js'
 import type { AcquireOptions, Lease } from './pool.js'
-
-/** A timer that fires later than this shows that the event loop was blocked. */
-const LATE_MILLIS = 50
 
 /** One acquire in the queue. */
 export class Waiter {
@@ -155,7 +153,8 @@ export class Gate {
     if (deadline >= this.#timerAt || deadline === -Infinity || this.#suspendedAt !== undefined) return
     this.#timer?.cancel()
     this.#timerAt = deadline
-    this.#timer = this.#clock.setTimer(() => this.#onTimer(), Math.max(0, deadline - this.#clock.now()))
+    const millis = Math.max(0, deadline - this.#clock.now())
+    this.#timer = setDeadline(this.#clock, (lateMillis) => this.#expire(lateMillis), millis)
   }
 
   #disarm(): void {
@@ -167,13 +166,6 @@ export class Gate {
   #rearm(): void {
     this.#disarm()
     for (let waiter = this.#first; waiter !== undefined; waiter = waiter.next) this.#arm(waiter.deadline)
-  }
-
-  #onTimer(): void {
-    const lateMillis = this.#clock.now() - this.#timerAt
-    if (lateMillis < LATE_MILLIS) return this.#expire(0)
-    // The loop was blocked: a connection may have come back meanwhile, only nobody has read the socket yet.
-    this.#timer = this.#clock.setTimer(() => this.#expire(lateMillis), 0)
   }
 
   #expire(lateMillis: number): void {

@@ -1,5 +1,6 @@
 /** One slot of a pool: what it holds, and who has it. */
 import type { DriverConnection } from '../driver/driver.js'
+import type { Origin } from './origin.js'
 
 /** `checking`: being pinged or reset by the pool. A slot that is `closing` still counts: its socket is open. */
 export type RecordState = 'connecting' | 'idle' | 'borrowed' | 'checking' | 'closing'
@@ -27,8 +28,8 @@ export class ConnectionRecord {
   loan = 0
   acquiredAt = 0
   statement: string | undefined = undefined
-  /** The one whose `stack` shows where it was acquired. */
-  origin: { readonly stack?: string } | undefined = undefined
+  /** Where it was asked for; only with `captureStacks`. */
+  origin: Origin | undefined = undefined
   context: object | undefined = undefined
   leakReported = false
   /** Held until the housekeeper watches it for garbage collection, so that short leases cost nothing. */

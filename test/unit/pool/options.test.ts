@@ -105,7 +105,7 @@ describe('The options of a pool', () => {
   it.each(
     Object.entries(impossible).flatMap(([name, values]) => values.map((value) => [name, value] as const)),
   )('%s cannot be %j', (name, value) => {
-    const resolve = (): unknown => resolvePoolOptions({ [name]: value } as PoolOptions)
+    const resolve = (): unknown => resolvePoolOptions({ [name]: value })
     expect(resolve).toThrow(InvalidOptionError)
     expect(resolve).toThrow(name)
   })
