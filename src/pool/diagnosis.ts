@@ -2,11 +2,12 @@
 import type { Checks } from './checks.js'
 import type { Closer } from './closer.js'
 import type { Connector } from './connector.js'
-import type { AcquirePhase } from './errors.js'
-import type { Gate } from './gate.js'
+import type { AcquirePhase, PoolTimeoutError } from './errors.js'
+import type { Gate, Waiter } from './gate.js'
 import type { Limits } from './limits.js'
 import type { Shared } from './shared.js'
 import type { PoolStats } from './stats.js'
+import { poolTimeoutError } from './timeout-error.js'
 
 /** The parts that own the facts. */
 export interface Observed {
@@ -46,6 +47,14 @@ export class Diagnosis {
     if (position < probing + resetting) return 'reset'
     const isStuck = failing && this.#shared.slots.size < capacity
     return isStuck || position < probing + resetting + connecting ? 'connect' : 'wait'
+  }
+
+  timeoutError(waiter: Waiter, phase: AcquirePhase, lateMillis: number, stats: PoolStats): PoolTimeoutError {
+    const { clock, driver, slots } = this.#shared
+    const now = clock.now()
+    const borrowed = [...slots.all()].filter(({ state }) => state === 'borrowed')
+    const acquire = { phase, waitedMillis: now - waiter.since, context: waiter.options.context, lateMillis }
+    return poolTimeoutError(acquire, stats, driver.target, borrowed, now)
   }
 
   stats({ limits, generation, disposed }: PoolState): PoolStats {

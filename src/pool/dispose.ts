@@ -1,4 +1,5 @@
 /** The end of a pool, within its time. */
+import { checkMillis, checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import type { Closer } from './closer.js'
 import type { DisposeOptions, DisposeReport } from './pool.js'
 import type { ConnectionRecord } from './record.js'
@@ -16,6 +17,13 @@ export interface Disposal {
   readonly onEmpty: (listener: () => void) => void
   /** What statements fail with that are still running at the deadline. */
   readonly reason: () => Error
+}
+
+/** @throws InvalidOptionError */
+export function checkDisposeOptions(options: DisposeOptions): void {
+  checkObject('the options of dispose', options)
+  refuseUnknownKeys('dispose', options, ['timeoutMillis'])
+  checkMillis('timeoutMillis', options.timeoutMillis ?? null, { min: 0, also: [null] })
 }
 
 /** Closes what is idle, waits for what is lent, and drops what is left at the deadline. */

@@ -15,7 +15,7 @@ import { Checks } from './checks.js'
 import { Closer } from './closer.js'
 import { Connector } from './connector.js'
 import { Diagnosis } from './diagnosis.js'
-import { dispose } from './dispose.js'
+import { checkDisposeOptions, dispose } from './dispose.js'
 import { PoolQueueFullError, type AcquirePhase } from './errors.js'
 import type { PoolEvents } from './events.js'
 import { Gate, Waiter } from './gate.js'
@@ -31,7 +31,6 @@ import { Returns } from './returns.js'
 import type { Shared } from './shared.js'
 import { Slots } from './slots.js'
 import { describeStats, Statistics, type CloseReason, type PoolStats } from './stats.js'
-import { poolTimeoutError } from './timeout-error.js'
 
 const NO_OPTIONS: AcquireOptions = {}
 
@@ -349,12 +348,8 @@ export class QueuePool implements Pool {
   }
 
   #timeoutError(waiter: Waiter, phase: AcquirePhase, lateMillis: number): Error {
-    const { clock, driver, slots, statistics } = this.#shared
-    const now = clock.now()
-    statistics.counters.timedOut += 1
-    const borrowed = [...slots.all()].filter(({ state }) => state === 'borrowed')
-    const acquire = { phase, waitedMillis: now - waiter.since, context: waiter.options.context, lateMillis }
-    const error = poolTimeoutError(acquire, this.stats(), driver.target, borrowed, now)
+    this.#shared.statistics.counters.timedOut += 1
+    const error = this.#diagnosis.timeoutError(waiter, phase, lateMillis, this.stats())
     this.events.emit('timeout', { error })
     return error
   }
@@ -411,7 +406,8 @@ export class QueuePool implements Pool {
     return new Class({ driver, clock, options: current, name: this.name, events: this.events })
   }
 
-  dispose(options: DisposeOptions = {}): Promise<DisposeReport> {
+  async dispose(options: DisposeOptions = {}): Promise<DisposeReport> {
+    checkDisposeOptions(options)
     // A turn later, so that whatever happens meanwhile already finds the pool disposed.
     return (this.#disposal ??= Promise.resolve().then(() => this.#dispose(options)))
   }

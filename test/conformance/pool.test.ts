@@ -243,6 +243,14 @@ describe.each(CLASSES)('%s', (_, options) => {
     expect(pool.stats()).toMatchObject({ size: 0, borrowed: 0, disposed: true })
   })
 
+  it('refuses to be disposed within a time that is none, and goes on', async () => {
+    const { pool } = makePool(options)
+    for (const wrong of [{ timeoutMillis: -1 }, { timeoutMillis: NaN }, { timeout: 5 }, 5]) {
+      expect(await failureOf(pool.dispose(wrong as never))).toMatchObject({ code: 'INVALID_OPTION' })
+    }
+    ;(await pool.acquire()).release()
+  })
+
   it('is an async disposable', async () => {
     const { pool } = makePool(options)
     {
