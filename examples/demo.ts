@@ -2,6 +2,7 @@
  * The main job, to watch: `npm run demo`. Starts a PostgreSQL of its own (or uses DATABASE_URL, where it works in a schema
  * of its own), ends by itself with exit code 0, and leaves nothing behind.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import { createEngine, createSessionFactory, PoolTimeoutError, sql, UnawaitedStatementError } from 'lifeguard'
 import { startServer } from '../test/helpers/local-server.js'
 
@@ -73,8 +74,8 @@ const small = createEngine({
   poolTimeoutMillis: 100,
   connectArgs: { serverSettings },
 })
-await small.begin(async (holder) => {
-  await holder.execute('select count(*) from accounts')
+await createSessionFactory({ bind: small }).withSession(async (session) => {
+  await session.execute('select count(*) from accounts')
   await small.connect().catch((error: unknown) => {
     if (!(error instanceof PoolTimeoutError)) throw error
     say(error.message)
@@ -87,6 +88,8 @@ const killOthers = sql`
   select count(pg_terminate_backend(pid))::int from pg_stat_activity
   where application_name = ${SCHEMA} and pid <> pg_backend_pid()`
 say(`Killed ${String(await withSession((session) => session.scalar(killOthers)))} idle connections`)
+// Idle connections notice by themselves; a COMMIT that travels to a dead one would have an unknown outcome.
+while (engine.stats().idle > 1) await pause(1)
 let runs = 0
 await withSession(
   async (session) => {

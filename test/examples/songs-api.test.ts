@@ -127,6 +127,12 @@ describe('the running service', () => {
       `select pg_terminate_backend(pid) from pg_stat_activity
        where datname = current_database() and application_name = 'songs-api'`,
     )
+    await waitUntil(
+      async () => ((await (await fetch(`${url}/health`)).json()) as { idle: number }).idle === 0,
+      {
+        message: 'the service to notice',
+      },
+    )
     expect((await fetch(`${url}/songs`)).status).toBe(200)
     expect((await post('/songs', { title: 'Help!' })).status).toBe(201)
   })
