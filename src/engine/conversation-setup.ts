@@ -29,7 +29,7 @@ export interface ConversationHost {
   readonly clock: Clock
   readonly hideParameters: boolean
   readonly prePingTimeoutMillis: number
-  /** How long the server may take to answer a cancel before the connection is dropped. */
+  /** How long the server may take to answer a cancel or a ROLLBACK before the connection is dropped. */
   readonly cancelTimeoutMillis: number
   /** Who is told what is said at the moment. */
   readonly observer: ConversationObserver | undefined

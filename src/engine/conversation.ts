@@ -200,7 +200,7 @@ export class Conversation implements OperationOwner {
     const flight = this.#flight
     if (flight !== undefined) {
       flight.answered = true
-      flight.probe?.cancel()
+      flight.deadline?.cancel()
     }
     observe(this.#host, operation, this.connection, result)
     if (operation.kind === 'commit' && result.command !== 'COMMIT') {
@@ -362,18 +362,14 @@ export class Conversation implements OperationOwner {
 
   #submit(lease: Lease, flight: Flight): void {
     const { connection } = lease
-    const { clock, prePingTimeoutMillis, observer } = this.#host
+    const { clock, observer } = this.#host
     this.#flight = flight
     if (flight.beginning > 0) {
       this.state.move('active')
       observer?.began(connection)
       this.#owner.began?.()
-      if (flight.operations[0]?.flushAfter === true) {
-        const silent = `The idle connection did not answer BEGIN within ${prePingTimeoutMillis} ms (pre-ping)`
-        const giveUp = (): void => connection.destroy(new ConnectionLostError(silent))
-        flight.probe = setDeadline(clock, giveUp, prePingTimeoutMillis)
-      }
     }
+    this.#limit(flight, connection)
     const last = flight.operations[flight.operations.length - 1]
     if (last !== undefined) lease.describe(last.text)
     if (observer !== undefined) {
@@ -382,6 +378,21 @@ export class Conversation implements OperationOwner {
     }
     const sync = this.#standsAlone ? 'separate' : 'shared'
     connection.submit({ statements: flight.operations, sync, onEnd: () => this.#landed(flight) })
+  }
+
+  /** The server has to answer at once where it has nothing to do first: one that does not is not worth waiting for. */
+  #limit(flight: Flight, connection: DriverConnection): void {
+    const { clock, prePingTimeoutMillis, cancelTimeoutMillis } = this.#host
+    const first = flight.operations[0]
+    const pings = first?.flushAfter === true
+    // What a lost connection would have stored is undone, too.
+    if (!pings && first?.kind !== 'rollback') return
+    const millis = pings ? prePingTimeoutMillis : cancelTimeoutMillis
+    const silent = pings
+      ? `The idle connection did not answer BEGIN within ${millis} ms (pre-ping)`
+      : `The connection did not answer ROLLBACK within ${millis} ms`
+    const giveUp = (): void => connection.destroy(new ConnectionLostError(silent))
+    flight.deadline = setDeadline(clock, giveUp, millis)
   }
 
   #runExclusive(connection: DriverConnection, operation: Operation): void {
@@ -404,7 +415,7 @@ export class Conversation implements OperationOwner {
 
   /** The server is ready for the next packet, or the connection is gone. */
   #landed(flight: Flight): void {
-    flight.probe?.cancel()
+    flight.deadline?.cancel()
     this.#flight = undefined
     this.#queue.unshift(...flight.undoing)
     this.#holder.prove()

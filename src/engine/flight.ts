@@ -15,8 +15,8 @@ export interface Flight {
   readonly undoing: Operation[]
   /** It has to be sent once more, on a fresh connection: this one died before it answered BEGIN. */
   replay: boolean
-  /** Waits for the answer to the BEGIN that proves the connection. */
-  probe: Timer | undefined
+  /** Drops the connection, unless the first answer comes in time. */
+  deadline: Timer | undefined
 }
 
 export function flightOf(operations: readonly Operation[], beginning = 0): Flight {
@@ -27,7 +27,7 @@ export function flightOf(operations: readonly Operation[], beginning = 0): Fligh
     refused: false,
     undoing: [],
     replay: false,
-    probe: undefined,
+    deadline: undefined,
   }
 }
 
