@@ -1,5 +1,6 @@
 /** A block of user code with a transaction around it: committed when it returns, rolled back when it throws. */
 import { AbortedError, UnawaitedStatementError } from '../errors.js'
+import { BlockContext } from './block-context.js'
 import type { Conversation } from './conversation.js'
 import { abortedBy, requireNotAborted, type StatementRunner } from './statement-runner.js'
 
@@ -32,22 +33,25 @@ export async function runBlock<Value>(
 ): Promise<Value> {
   const { conversation, runner } = owner
   requireNotAborted(signal)
+  const block = new BlockContext(conversation)
   const onAbort = (): void => conversation.abandon(abortedBy(signal as AbortSignal))
   signal?.addEventListener('abort', onAbort, { once: true })
   try {
-    const returned = work()
+    const returned = block.run(work)
     // The block returned its only statement: nothing can follow, so COMMIT travels with it.
     const rides = commit && runner.isOnlyCall(returned) && owner.rides?.() !== false
     const riding = rides ? owner.commit() : undefined
     riding?.catch(ignore)
     // A COMMIT under way decides itself how the block ends: an abort only hurries it.
     const value = await (signal === undefined || riding !== undefined ? returned : orAbort(returned, signal))
+    block.over = true
     requireAwaited(conversation, runner)
     if (riding !== undefined) await riding
     else if (!commit) await owner.rollback()
     else if (owner.conclude?.() !== true) await owner.commit()
     return value
   } catch (error) {
+    block.over = true
     try {
       // Nested blocks that nobody awaits must not hold up the rollback.
       runner.endNested()

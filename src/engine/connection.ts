@@ -60,21 +60,14 @@ export class Connection extends Executor implements AsyncDisposable {
   async begin<Value>(work?: () => Value | Promise<Value>): Promise<Transaction | Value> {
     if (work !== undefined) checkFunction('begin', work)
     this.#requireOpen()
-    const conversation = this.#conversation
-    const { autocommit } = conversation
-    conversation.beginWith(this.#parts.setup.beginning.plan)
-    // Back to where it was, once the transaction has ended.
-    const restore = (): void => {
-      if (autocommit) conversation.beginWith(undefined)
-    }
-    if (work !== undefined) return this.runOwned(work, undefined).finally(restore)
+    this.#conversation.beginOnce()
+    if (work !== undefined) return this.runOwned(work, undefined)
     let ended = false
     const end = async (kind: 'commit' | 'rollback'): Promise<void> => {
       if (ended && kind === 'rollback') return
       if (ended) throw new IllegalStateError('The transaction has ended already')
       await this.#runner.end(kind)
       ended = true
-      restore()
     }
     return {
       commit: () => end('commit'),

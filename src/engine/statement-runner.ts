@@ -12,6 +12,7 @@ import { statementChannel } from '../internal/channels.js'
 import type { Timer } from '../internal/clock.js'
 import { Result } from '../result/result.js'
 import { compileStatement, kindOf, refusalOf, type CompiledStatement } from '../sql.js'
+import { requireRunningBlock } from './block-context.js'
 import type { ConversationHost, ConversationOwner } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
 import type { Operation, OperationStatement } from './operation.js'
@@ -92,6 +93,7 @@ export class StatementRunner {
 
   /** Ends the transaction, after everything that was given before. */
   async end(kind: 'commit' | 'rollback'): Promise<void> {
+    if (kind === 'commit') requireRunningBlock(this.#conversation)
     const scopes = this.#scopes
     scopes?.requireOutside(kind)
     const text = kind === 'commit' ? 'COMMIT' : 'ROLLBACK'
@@ -188,6 +190,7 @@ export class StatementRunner {
     statement: OperationStatement,
     work?: Operation['work'],
   ): Operation | Promise<Operation> {
+    requireRunningBlock(this.#conversation)
     const scopes = this.#scopes
     if (scopes === undefined) return this.#conversation.enqueue(kind, statement, work)
     return scopes.inTurn(() => {

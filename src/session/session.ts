@@ -88,12 +88,8 @@ export class Session extends Executor implements AsyncDisposable {
   async begin<Value>(work: () => Value | Promise<Value>): Promise<Value> {
     checkFunction('begin', work)
     this.#requireOpen()
-    this.#conversation.beginWith(this.#setup.beginning.plan)
-    try {
-      return await runBlock(this.#owner(), work)
-    } finally {
-      if (this.autocommit) this.#conversation.beginWith(undefined)
-    }
+    this.#conversation.beginOnce()
+    return await runBlock(this.#owner(), work)
   }
 
   /**

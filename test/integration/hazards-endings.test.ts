@@ -177,7 +177,6 @@ describe('the first error', () => {
     await expect(
       factory.withSession(async (session) => {
         await session.execute(MARK, ['undone'])
-        // eslint cannot know that this is the point.
         return Promise.reject('a string' as unknown as Error)
       }),
     ).rejects.toBe('a string')

@@ -1,0 +1,32 @@
+/** Which block the current call belongs to: its statements are refused once the block has ended. */
+import { IllegalStateError } from '../errors.js'
+import { ambientOf, runAmbient } from '../internal/ambient.js'
+
+/** One run of a block. */
+export class BlockContext {
+  readonly #conversation: object
+  /** True: the block has returned or thrown, and its transaction is ending. */
+  over = false
+
+  constructor(conversation: object) {
+    this.#conversation = conversation
+  }
+
+  /** Calls the block; whatever it starts belongs to it. */
+  run<Value>(work: () => Value): Value {
+    return runAmbient(this.#conversation, this, work)
+  }
+}
+
+/**
+ * A branch of `Promise.all` that goes on when another one has failed would otherwise store its rows beside the transaction
+ * that was rolled back.
+ * @throws IllegalStateError if the caller's block has ended.
+ */
+export function requireRunningBlock(conversation: object): void {
+  const block = ambientOf(conversation) as BlockContext | undefined
+  if (block?.over !== true) return
+  throw new IllegalStateError(
+    'A block went on after its end, when its transaction was over: an `await` is missing in it',
+  )
+}
