@@ -40,10 +40,14 @@ export async function dispose(
   if (slots.size > 0 && timeoutMillis !== 0) await withinTime(shared, emptied, timeoutMillis)
   let forced = 0
   for (const record of [...slots.all()]) {
-    if (record.state !== 'borrowed' && record.state !== 'checking') continue
-    forced += 1
-    if (record.state === 'borrowed') revoke(record)
-    closer.drop(record, 'disposed', reason())
+    if (record.state === 'closing') {
+      // Its goodbye has not been answered: a dead line must not hold us up.
+      record.connection.destroy(reason())
+    } else if (record.state !== 'connecting') {
+      forced += 1
+      if (record.state === 'borrowed') revoke(record)
+      closer.drop(record, 'disposed', reason())
+    }
   }
   if (slots.size > 0) await emptied
   const closed = statistics.closedCount - closedBefore - forced

@@ -425,6 +425,40 @@ describe('QueuePool: dispose', () => {
   })
 })
 
+describe('QueuePool: dispose on a dead line', () => {
+  it('does not wait for goodbyes longer than its own time', async () => {
+    const { pool, driver, clock } = makePool()
+    for (const lease of await acquireMany(pool, 2)) lease.release()
+    for (const connection of driver.connections) connection.onClose = () => new Pending()
+    const disposed = pool.dispose({ timeoutMillis: 300 })
+    await clock.advance(300)
+    expect(await disposed).toMatchObject({ closed: 2, forced: 0, durationMillis: 300 })
+  })
+
+  it('without a limit gives up on them by itself', async () => {
+    const { pool, driver, clock } = makePool()
+    ;(await pool.acquire()).release()
+    driver.last.onClose = () => new Pending()
+    const disposed = pool.dispose({ timeoutMillis: null })
+    await clock.advance(2_000)
+    expect(await disposed).toMatchObject({ closed: 1, forced: 0, durationMillis: 2_000 })
+  })
+
+  it('gives up a connect that is under way, and a probe', async () => {
+    const { pool, driver, clock } = makePool({ prePingSkipMillis: 0 })
+    ;(await pool.acquire()).release()
+    driver.last.onPing = () => new Pending()
+    driver.onConnect = () => new Pending()
+    const waiting = [pool.acquire(), pool.acquire()].map((acquire) => failureOf(acquire))
+    expect(pool.stats()).toMatchObject({ connecting: 1, checking: 1 })
+    const disposed = pool.dispose({ timeoutMillis: 300 })
+    for (const error of await Promise.all(waiting)) expect(error).toMatchObject({ code: 'ENGINE_DISPOSED' })
+    await clock.advance(300)
+    expect(await disposed).toMatchObject({ closed: 0, forced: 1, rejected: 2 })
+    expect(driver.open).toEqual([])
+  })
+})
+
 describe('QueuePool: pre-ping', () => {
   it('pings a pooled connection once per acquire, but never a fresh one (cases 48 and 49)', async () => {
     const { pool, driver } = makePool(ALWAYS_PING)

@@ -124,8 +124,13 @@ export class FakeConnection implements DriverConnection {
   async close(timeoutMillis: number): Promise<void> {
     if (this.lost === undefined && timeoutMillis > 0) {
       this.goodbyes += 1
-      // A goodbye that nobody answers ends all the same.
-      await within(this.#clock, timeoutMillis, disconnect(), perform(this.onClose())).catch(() => undefined)
+      // A goodbye that nobody answers ends all the same, and so does one that is cut short.
+      await within(
+        this.#clock,
+        timeoutMillis,
+        disconnect(),
+        Promise.race([perform(this.onClose()), this.#whenClosed]),
+      ).catch(() => undefined)
     }
     this.#end()
     await this.#whenClosed
