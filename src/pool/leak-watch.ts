@@ -2,7 +2,8 @@
  * Finds leases that nobody gives back: those held too long, and those that were garbage-collected.
  *
  * 1. A short lease costs nothing: only leases that are still out at a tick of the housekeeper are registered.
- * 2. From then on the pool does not keep the lease alive.
+ * 2. From then on the pool does not keep the lease alive, and after its loan not even what it would have reclaimed: a
+ *    broken connection may lead to the lease (through the stack of an error), which then would never be collected.
  */
 import { leakChannel, type LeakMessage } from '../internal/channels.js'
 import type { LeakEvent } from './events.js'
@@ -43,8 +44,14 @@ export class LeakWatch {
   /** From now on the lease is held by nobody but its user. */
   #watch(record: ConnectionRecord): void {
     if (record.lease === undefined) return
-    this.#collected.register(record.lease, { record, number: record.loan })
+    this.#collected.register(record.lease, { record, number: record.loan }, record)
     record.lease = undefined
+  }
+
+  /** The loan is about to end: there is nothing to reclaim any more. */
+  forget(record: ConnectionRecord): void {
+    const isWatched = record.lease === undefined
+    if (isWatched) this.#collected.unregister(record)
   }
 
   #isOverdue(record: ConnectionRecord, now: number): boolean {

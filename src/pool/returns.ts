@@ -99,6 +99,7 @@ export class Returns implements LeaseHost {
     statistics.counters.released += 1
     statistics.use.record(heldMillis)
     if (record.leakReported) this.#leaks.report(record, 'returned', now)
+    this.#leaks.forget(record)
     record.endLoan()
     return heldMillis
   }

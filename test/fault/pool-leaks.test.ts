@@ -79,6 +79,26 @@ describe('a connection that is held for long', () => {
   })
 })
 
+describe('a connection that was watched', () => {
+  test('and broke is let go of when it comes back, with all that hangs on it', async () => {
+    const pool = engine({ url: db.url, leakDetectionMillis: 20 })
+    const leaks = leaksOf(pool)
+    const refs: WeakRef<object>[] = []
+    const holdAndBreak = async (): Promise<void> => {
+      const connection = await forgetful(pool)
+      await waitUntil(() => leaks.length === 1)
+      refs.push(new WeakRef(connection))
+      await connection.invalidate()
+    }
+    await holdAndBreak()
+    leaks.length = 0
+    await waitUntil(() => {
+      globalThis.gc?.()
+      return refs[0]?.deref() === undefined
+    })
+  })
+})
+
 describe('a connection that was forgotten for good', () => {
   const forget: readonly [name: string, forget: (pool: Engine) => Promise<unknown>][] = [
     [
