@@ -12,20 +12,17 @@
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementSkipped } from '../driver/driver.js'
 import { isDisconnect, isServerError } from '../database-errors.js'
-import { ConnectionLostError, IllegalStateError } from '../errors.js'
-import { setDeadline } from '../internal/deadline.js'
-import { captureOrigin, type Origin } from '../pool/origin.js'
+import { IllegalStateError } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
 import { beginSteps } from './begin-plan.js'
-import { Cancellation } from './cancellation.js'
 import {
   observe,
   type ConversationHost,
   type ConversationOwner,
   type ConversationSetup,
 } from './conversation-setup.js'
+import { Courier, type Sender } from './courier.js'
 import { flightOf, hasOpenCommit, takeFlight, type Flight } from './flight.js'
-import { LeaseHolder } from './lease-holder.js'
 import { answerLocally } from './local-answers.js'
 import {
   NOTHING,
@@ -44,27 +41,25 @@ import {
   transactionAborted,
 } from './transaction-errors.js'
 import { TransactionState } from './transaction-state.js'
+import { TransactionTrace } from './transaction-trace.js'
 
-export class Conversation implements OperationOwner {
+export class Conversation implements OperationOwner, Sender {
   readonly state: TransactionState = new TransactionState()
   readonly #host: ConversationHost
   readonly #setup: ConversationSetup
   readonly #owner: ConversationOwner
-  readonly #holder = new LeaseHolder()
-  #cancellation: Cancellation | undefined
+  readonly #courier: Courier
+  readonly #trace = new TransactionTrace()
   /** How the transaction begins that `beginOnce` asked for; until it has ended. */
   #once: BeginPlan | undefined
   readonly #queue: Operation[] = []
   /** Steps that can wait for the next packet (RELEASE SAVEPOINT, closing a cursor). */
   readonly #deferred: Operation[] = []
-  #flight: Flight | undefined
-  #acquiring = false
-  /** Where the first statement was given that needs a connection. */
-  #origin: Origin | undefined = undefined
   #scheduled = false
   /** A packet was sent once more already (see 3). */
   #replayed = false
   #portals = 0
+  #transactions = 0
   /** Why nothing is sent any more. */
   #abandoned: Error | undefined
 
@@ -72,11 +67,17 @@ export class Conversation implements OperationOwner {
     this.#host = host
     this.#setup = setup
     this.#owner = owner
+    this.#courier = new Courier(host, setup.acquire, this)
   }
 
   /** The connection it holds at the moment. */
   get connection(): DriverConnection | undefined {
-    return this.#holder.connection
+    return this.#courier.connection
+  }
+
+  /** Number of the transaction that is open, or was last: what lives no longer than one knows whether it is over. */
+  get transaction(): number {
+    return this.#transactions
   }
 
   get autocommit(): boolean {
@@ -90,7 +91,7 @@ export class Conversation implements OperationOwner {
 
   /** Statements of the user that have not settled. */
   get pending(): readonly Operation[] {
-    const inFlight = this.#flight?.operations ?? []
+    const inFlight = this.#courier.flight?.operations ?? []
     return [...inFlight, ...this.#queue].filter(
       ({ kind, settled }) => !settled && (kind === 'statement' || kind === 'exclusive'),
     )
@@ -98,12 +99,12 @@ export class Conversation implements OperationOwner {
 
   /** Takes the connection at once, instead of at the first statement. */
   adopt(lease: Lease): void {
-    this.#holder.take(lease)
+    this.#courier.adopt(lease)
   }
 
   /** Gives the connection back without waiting for an answer: the pool cleans it. */
   release(): void {
-    this.#holder.release()
+    this.#courier.release()
   }
 
   /**
@@ -120,9 +121,7 @@ export class Conversation implements OperationOwner {
   /** Queues an operation; it is sent when the current tick ends. */
   enqueue(kind: OperationKind, statement: OperationStatement, work?: Operation['work']): Operation {
     const operation = new Operation(this, kind, statement, work)
-    if (this.#host.captureStacks && this.#queue.length === 0 && this.#holder.lease === undefined) {
-      this.#origin = captureOrigin(Conversation.prototype.enqueue)
-    }
+    if (this.#queue.length === 0) this.#courier.noteOrigin(Conversation.prototype.enqueue)
     this.#queue.push(operation)
     if (!this.#scheduled) {
       this.#scheduled = true
@@ -152,28 +151,26 @@ export class Conversation implements OperationOwner {
       return
     }
     operation.calledOff = reason
-    this.#cancelFlight(reason)
+    this.#courier.cancel(reason)
   }
 
   /** Refuses everything from now on with `reason`, except a rollback; cancels what is under way. */
   abandon(reason: Error): void {
     if (this.#abandoned !== undefined) return
     this.#abandoned = reason
-    for (const operation of this.#flight?.operations ?? []) operation.calledOff ??= reason
-    this.#cancelFlight(reason)
+    for (const operation of this.#courier.flight?.operations ?? []) operation.calledOff ??= reason
+    this.#courier.cancel(reason)
   }
 
   /** Sends what is queued. */
   pump(): void {
     this.#scheduled = false
-    this.#advance()
+    this.advance()
   }
 
   /** True if there is nothing to end and nothing to wait for. */
   get quiet(): boolean {
-    return (
-      this.state.name === 'idle' && this.#flight === undefined && this.#queue.length === 0 && !this.#acquiring
-    )
+    return this.state.name === 'idle' && this.#queue.length === 0 && this.#courier.free
   }
 
   /**
@@ -184,12 +181,12 @@ export class Conversation implements OperationOwner {
     const { connection } = this
     if (connection === undefined || connection.lost !== undefined || this.state.name !== 'active')
       return false
-    if (this.#flight !== undefined || this.#queue.length > 0) return false
+    if (!this.#courier.free || this.#queue.length > 0) return false
     if (!this.#setup.beginning.commitIsFormality(connection)) return false
     this.#deferred.length = 0
     connection.conclude('COMMIT')
     this.#host.observer?.concluded(connection)
-    this.#over()
+    this.#over('committed')
     this.#rest()
     return true
   }
@@ -197,7 +194,7 @@ export class Conversation implements OperationOwner {
   // Answers -------------------------------------------------------------------------------------------------------
 
   answered(operation: Operation, result: StatementResult): void {
-    const flight = this.#flight
+    const { flight } = this.#courier
     if (flight !== undefined) {
       flight.answered = true
       flight.deadline?.cancel()
@@ -209,13 +206,14 @@ export class Conversation implements OperationOwner {
       operation.fail(error)
       return
     }
-    if (operation.kind === 'commit' || operation.kind === 'rollback') this.#over()
+    if (operation.kind === 'commit') this.#over('committed')
+    if (operation.kind === 'rollback') this.#over('rolled back')
     if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.state.move('active')
     operation.succeed(result)
   }
 
   refused(operation: Operation, error: Error): void {
-    const flight = this.#flight
+    const { flight } = this.#courier
     if (flight !== undefined && this.#diedBeforeBegin(flight, error)) {
       flight.replay = true
       return
@@ -236,7 +234,7 @@ export class Conversation implements OperationOwner {
   /** The server refused the operation itself. */
   #failed(operation: Operation, error: Error): void {
     // 25006: the connection lives, but leads to a server that takes no writes.
-    if (isDisconnect(error) && !this.#setup.readOnly) this.#holder.poison(error)
+    if (isDisconnect(error) && !this.#setup.readOnly) this.#courier.poison(error)
     if (!this.#standsAlone) this.state.fail(error)
     operation.fail(operation.calledOff ?? error)
   }
@@ -253,10 +251,10 @@ export class Conversation implements OperationOwner {
     const alone = this.#standsAlone
     const unknown = alone ? isUnanswered(operation, error) : hasOpenCommit(flight)
     this.state.lose(unknown ? outcomeUnknown(error, alone) : error)
-    this.#holder.poison(error)
+    this.#courier.poison(error)
     if (operation.kind === 'rollback') {
       // What was to be undone has gone with the connection.
-      this.#over()
+      this.#over('rolled back')
       operation.succeed(NOTHING)
     } else if (unknown) {
       this.state.outcomeUnknown = true
@@ -267,8 +265,9 @@ export class Conversation implements OperationOwner {
   }
 
   /** The transaction has ended. */
-  #over(): void {
-    this.state.move('idle')
+  #over(outcome: 'committed' | 'rolled back'): void {
+    this.#trace.ended(this.state.outcomeUnknown ? 'unknown' : outcome)
+    if (this.state.name !== 'idle') this.state.move('idle')
     this.#once = undefined
   }
 
@@ -293,8 +292,9 @@ export class Conversation implements OperationOwner {
 
   // Sending -------------------------------------------------------------------------------------------------------
 
-  #advance(): void {
-    while (this.#flight === undefined && !this.#acquiring && this.#cancellation?.active !== true) {
+  /** Sends what can be sent. */
+  advance(): void {
+    while (this.#courier.free) {
       const next = this.#queue[0]
       if (next === undefined) {
         this.#rest()
@@ -303,12 +303,12 @@ export class Conversation implements OperationOwner {
       if (answerLocally(next, this.state, this.#abandoned, this.#endedOnServer())) {
         this.#queue.shift()
         if (undoes(next)) this.#deferred.length = 0
-        if (next.succeeded && (next.kind === 'commit' || next.kind === 'rollback')) this.#once = undefined
+        if (next.succeeded && (next.kind === 'commit' || next.kind === 'rollback')) this.#over('rolled back')
         continue
       }
-      const { lease } = this.#holder
-      if (lease === undefined) this.#acquire()
-      else this.#send(lease)
+      const { connection } = this
+      if (connection === undefined) this.#courier.acquire((error) => this.#notAcquired(error))
+      else this.#send(connection)
     }
   }
 
@@ -318,125 +318,74 @@ export class Conversation implements OperationOwner {
     return this.connection === undefined || this.connection.transactionStatus === 'idle'
   }
 
-  #acquire(): void {
-    this.#acquiring = true
-    this.#host.acquire(this.#setup.acquire, this.#origin).then(
-      (lease) => {
-        this.#acquiring = false
-        this.adopt(lease)
-        this.#advance()
-      },
-      (error: unknown) => {
-        this.#acquiring = false
-        if (!this.autocommit && this.#queue.length > 0) this.state.fail(error)
-        // What undoes needs no connection now.
-        const waiting = this.#queue.splice(0)
-        this.#queue.push(...waiting.filter(undoes))
-        for (const operation of waiting) if (!undoes(operation)) operation.fail(error)
-        this.#advance()
-      },
-    )
+  #notAcquired(error: unknown): void {
+    if (!this.autocommit && this.#queue.length > 0) this.state.fail(error)
+    // What undoes needs no connection now.
+    const waiting = this.#queue.splice(0)
+    this.#queue.push(...waiting.filter(undoes))
+    for (const operation of waiting) if (!undoes(operation)) operation.fail(error)
   }
 
-  #send(lease: Lease): void {
-    const { connection } = lease
+  #send(connection: DriverConnection): void {
     if (connection.lost !== undefined && (this.state.name === 'active' || this.state.name === 'idle')) {
       // Nothing of a transaction that has not begun is lost with it: the next round takes another connection.
       if (this.state.name === 'active') this.state.move('lost', connection.lost)
-      this.#holder.poison(connection.lost)
+      this.#courier.poison(connection.lost)
       this.release()
       return
     }
     if (this.#queue[0]?.kind === 'exclusive' && (this.autocommit || this.state.name === 'active')) {
-      this.#runExclusive(connection, this.#queue.shift() as Operation)
+      this.#lend(this.#queue.shift() as Operation)
       return
     }
     const begin = this.state.name === 'idle' ? beginSteps(this, this.#plan, connection) : []
-    const proving = begin.length > 0 && !this.#holder.proven
+    const proving = begin.length > 0 && !this.#courier.proven
     if (proving) (begin[0] as Operation).flushAfter = true
     // What is undone takes with it whatever was put off inside.
     const deferred = undoes(this.#queue[0]) ? [] : [...this.#deferred]
     this.#deferred.length = 0
-    this.#submit(lease, takeFlight(this.#queue, begin, deferred, { proving, alone: this.#standsAlone }))
+    const flight = takeFlight(this.#queue, begin, deferred, { proving, alone: this.#standsAlone })
+    if (flight.beginning > 0) this.#begins(connection)
+    this.#courier.send(flight, this.#standsAlone ? 'separate' : 'shared')
   }
 
-  #submit(lease: Lease, flight: Flight): void {
-    const { connection } = lease
-    const { clock, observer } = this.#host
-    this.#flight = flight
-    if (flight.beginning > 0) {
-      this.state.move('active')
-      observer?.began(connection)
-      this.#owner.began?.()
-    }
-    this.#limit(flight, connection)
-    const last = flight.operations[flight.operations.length - 1]
-    if (last !== undefined) lease.describe(last.text)
-    if (observer !== undefined) {
-      const now = clock.now()
-      for (const operation of flight.operations) operation.sentAt = now
-    }
-    const sync = this.#standsAlone ? 'separate' : 'shared'
-    connection.submit({ statements: flight.operations, sync, onEnd: () => this.#landed(flight) })
+  #begins(connection: DriverConnection): void {
+    this.state.move('active')
+    this.#trace.began(connection.id)
+    this.#host.observer?.began(connection)
+    this.#owner.began?.()
+    this.#transactions++
   }
 
-  /** The server has to answer at once where it has nothing to do first: one that does not is not worth waiting for. */
-  #limit(flight: Flight, connection: DriverConnection): void {
-    const { clock, prePingTimeoutMillis, cancelTimeoutMillis } = this.#host
-    const first = flight.operations[0]
-    const pings = first?.flushAfter === true
-    // What a lost connection would have stored is undone, too.
-    if (!pings && first?.kind !== 'rollback') return
-    const millis = pings ? prePingTimeoutMillis : cancelTimeoutMillis
-    const silent = pings
-      ? `The idle connection did not answer BEGIN within ${millis} ms (pre-ping)`
-      : `The connection did not answer ROLLBACK within ${millis} ms`
-    const giveUp = (): void => connection.destroy(new ConnectionLostError(silent))
-    flight.deadline = setDeadline(clock, giveUp, millis)
-  }
-
-  #runExclusive(connection: DriverConnection, operation: Operation): void {
-    const flight = flightOf([operation])
-    this.#flight = flight
-    this.#holder.lease?.describe(operation.text)
-    operation.sentAt = this.#host.clock.now()
+  #lend(operation: Operation): void {
     // The work settles the operation with its own value; here only success or failure counts.
-    ;(operation.work as NonNullable<Operation['work']>)(connection).then(
-      () => {
-        this.answered(operation, NOTHING)
-        this.#landed(flight)
-      },
-      (error: unknown) => {
-        this.refused(operation, error instanceof Error ? error : new Error(String(error)))
-        this.#landed(flight)
-      },
-    )
+    this.#courier.lend(flightOf([operation]), operation, (error) => {
+      if (error === undefined) this.answered(operation, NOTHING)
+      else this.refused(operation, error instanceof Error ? error : new Error(String(error)))
+    })
   }
 
   /** The server is ready for the next packet, or the connection is gone. */
-  #landed(flight: Flight): void {
-    flight.deadline?.cancel()
-    this.#flight = undefined
+  landed(flight: Flight): void {
     this.#queue.unshift(...flight.undoing)
-    this.#holder.prove()
     const lost = this.connection?.lost
     if (flight.replay && lost !== undefined) {
       this.#replayed = true
       this.state.move('idle')
       // BEGIN and its settings are made anew.
       this.#queue.unshift(...flight.operations.slice(flight.beginning))
-      this.#holder.poison(lost)
+      this.#courier.poison(lost)
       this.release()
     } else if (lost !== undefined) {
       this.state.lose(lost)
-      this.#holder.poison(lost)
+      this.#courier.poison(lost)
       this.release()
     } else if (this.state.name === 'active' && this.connection?.transactionStatus === 'idle') {
       this.state.fail(
         new IllegalStateError('A statement ended the transaction behind the back of its session'),
       )
     }
-    this.#advance()
+    this.advance()
   }
 
   /** Nothing is left to do. */
@@ -444,19 +393,6 @@ export class Conversation implements OperationOwner {
     if (this.state.inTransaction) return
     this.#replayed = false
     if (this.#setup.releaseWhenIdle) this.release()
-  }
-
-  #cancelFlight(reason: Error): void {
-    const flight = this.#flight
-    const { connection } = this
-    if (flight === undefined || connection === undefined) return
-    this.#cancellation ??= new Cancellation(this.#host.clock, this.#host.cancelTimeoutMillis)
-    this.#cancellation.start(
-      connection,
-      reason,
-      () => this.#flight === flight,
-      () => this.#advance(),
-    )
   }
 }
 

@@ -41,10 +41,15 @@ export function openCursor<Row>(
   }
   const compiled = encoded(checked(compileStatement(statement, values)))
   const portal = conversation.nextPortal()
-  let state: 'new' | 'open' | 'done' = 'new'
+  let state: 'new' | 'open' | 'read' | 'closed' = 'new'
+  let transaction = 0
+  const isAlive = (): boolean => conversation.state.inTransaction && conversation.transaction === transaction
   return {
     async next(): Promise<readonly Row[]> {
-      if (state === 'done') return []
+      if (state === 'read' || state === 'closed') return []
+      if (state === 'open' && !isAlive()) {
+        throw new IllegalStateError('The transaction of the stream has ended, and its cursor with it')
+      }
       if (conversation.autocommit && !conversation.state.inTransaction) {
         throw new IllegalStateError(
           'stream() needs a transaction, which autocommit mode does not open: use begin()',
@@ -56,15 +61,17 @@ export function openCursor<Row>(
           : { text: '', portal, maxRows: batchSize, rowMode: compiled.rowMode }
       state = 'open'
       const result = await runner.send(page, options)
-      if (!result.suspended) state = 'done'
+      transaction = conversation.transaction
+      if (!result.suspended) state = 'read'
       return result.rows as readonly Row[]
     },
     close(): void {
       // The end of the transaction closes it in any case; nobody waits for the answer.
-      if (state === 'open' && conversation.state.name === 'active') {
+      const isOpen = state === 'open' || state === 'read'
+      if (isOpen && isAlive() && conversation.state.name === 'active') {
         conversation.defer({ text: '', portal, closePortal: true })
       }
-      state = 'done'
+      state = 'closed'
     },
   }
 }
