@@ -74,7 +74,9 @@ function requireAwaited(conversation: Conversation, runner: StatementRunner): vo
   const what =
     texts.length === 0
       ? 'a nested block of it was still running'
-      : `${texts.length} of its statements were still running`
+      : texts.length === 1
+        ? 'a statement of it was still running'
+        : `${texts.length} of its statements were still running`
   throw new UnawaitedStatementError(
     `The block returned while ${what}, so it was rolled back (an await is missing)${texts.length === 0 ? '' : `: ${texts.join('; ')}`}`,
     texts,

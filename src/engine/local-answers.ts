@@ -18,7 +18,6 @@ export function answerLocally(
 ): boolean {
   const { name, cause } = state
   if (operation.kind === 'rollback' && (name === 'idle' || name === 'lost' || endedOnServer)) {
-    if (name !== 'idle') state.move('idle')
     operation.succeed(NOTHING)
     return true
   }

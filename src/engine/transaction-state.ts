@@ -6,20 +6,18 @@
  *                           ├──────────> failed ──rollback─┤
  *                           │ connection dies              │
  *                           └──────────> lost ────rollback─┘
- *     any ──close──> closed
  *
  * `rollbackTo` leads from failed back to active, if the failure happened inside the savepoint.
  */
 import { IllegalStateError } from '../errors.js'
 
-export type TransactionStateName = 'idle' | 'active' | 'failed' | 'lost' | 'closed'
+export type TransactionStateName = 'idle' | 'active' | 'failed' | 'lost'
 
 const FOLLOWERS: Readonly<Record<TransactionStateName, readonly TransactionStateName[]>> = {
-  idle: ['active', 'failed', 'closed'],
-  active: ['idle', 'failed', 'lost', 'closed'],
-  failed: ['idle', 'active', 'lost', 'closed'],
-  lost: ['idle', 'closed'],
-  closed: [],
+  idle: ['active', 'failed'],
+  active: ['idle', 'failed', 'lost'],
+  failed: ['idle', 'active', 'lost'],
+  lost: ['idle'],
 }
 
 export class TransactionState {

@@ -201,8 +201,8 @@ describe.each(NAMED_SCENARIOS)('%s', (_name, scenario) => {
         [run, name],
       ])
       const outcomes = await Promise.allSettled(told.map(({ outcome }) => outcome))
-      // A read-only transaction gives its value before it has ended.
-      fired = await ending(() => engine.stats().borrowed === 0)
+      // A read-only transaction gives its value, and its connection, before it has ended.
+      fired = await ending(async () => engine.stats().borrowed === 0 && (await transactionsOpen()) === 0)
       const stored = await marksOf(run)
       for (const [index, { marks }] of told.entries()) {
         const lie = lieOf(outcomes[index] as PromiseSettledResult<unknown>, marks, stored)
@@ -229,7 +229,7 @@ function dieAt(
   proxy: Proxy,
   { from, when, death }: Place,
   nth: number,
-): (over: () => boolean) => Promise<boolean> {
+): (over: () => Promise<boolean>) => Promise<boolean> {
   let seen = 0
   let fired = false
   const message = (): boolean => (fired = ++seen === nth)
@@ -241,7 +241,7 @@ function dieAt(
         })
       : proxy.cutAt({ from, when, message, style: death })
   return async (over) => {
-    await waitUntil(() => fired || over())
+    await waitUntil(async () => fired || (await over()))
     if (fired) await dead
     return fired
   }
@@ -252,6 +252,11 @@ async function terminateBackends(): Promise<void> {
   const others = 'from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'
   await db.query(`select pg_terminate_backend(pid) ${others}`)
   await waitUntil(async () => (await db.query(`select ${others}`)).length === 0)
+}
+
+async function transactionsOpen(): Promise<number> {
+  const others = 'from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'
+  return (await db.query(`select ${others} and state <> 'idle'`)).length
 }
 
 async function marksOf(run: number): Promise<string[]> {

@@ -1,0 +1,166 @@
+/**
+ * Carries the packets of a conversation to its connection: takes one from the pool when it is needed, sends one packet at
+ * a time, cancels, and gives the connection back. What the answers mean is the conversation's business.
+ */
+import type { Batch, DriverConnection } from '../driver/driver.js'
+import { ConnectionLostError } from '../errors.js'
+import { setDeadline } from '../internal/deadline.js'
+import { captureOrigin, type Origin } from '../pool/origin.js'
+import type { AcquireOptions, Lease } from '../pool/pool.js'
+import { Cancellation } from './cancellation.js'
+import type { ConversationHost } from './conversation-setup.js'
+import type { Flight } from './flight.js'
+import type { Operation } from './operation.js'
+
+/** Whoever sends. */
+export interface Sender {
+  /** The server is ready for the next packet, or the connection is gone. */
+  landed(flight: Flight): void
+  /** Something can be sent again. */
+  advance(): void
+}
+
+export class Courier {
+  readonly #host: ConversationHost
+  readonly #options: AcquireOptions
+  readonly #sender: Sender
+  #lease: Lease | undefined
+  #proven = false
+  #poison: unknown
+  #flight: Flight | undefined
+  #acquiring = false
+  #cancellation: Cancellation | undefined
+  /** Where the first statement was given that needs a connection. */
+  #origin: Origin | undefined
+
+  constructor(host: ConversationHost, options: AcquireOptions, sender: Sender) {
+    this.#host = host
+    this.#options = options
+    this.#sender = sender
+  }
+
+  /** The connection it holds at the moment. */
+  get connection(): DriverConnection | undefined {
+    return this.#lease?.connection
+  }
+
+  /** The packet on its way. */
+  get flight(): Flight | undefined {
+    return this.#flight
+  }
+
+  /** False: the connection may be dead already; nothing has been heard of it since it was idle. */
+  get proven(): boolean {
+    return this.#proven
+  }
+
+  /** Nothing is on its way, neither there nor back. */
+  get free(): boolean {
+    return this.#flight === undefined && !this.#acquiring && this.#cancellation?.active !== true
+  }
+
+  /** Remembers the line that asks for a connection, if stacks are wanted. */
+  noteOrigin(above: (...parameters: never[]) => unknown): void {
+    if (this.#host.captureStacks && this.#lease === undefined) this.#origin = captureOrigin(above)
+  }
+
+  adopt(lease: Lease): void {
+    this.#lease = lease
+    this.#proven = lease.proven
+  }
+
+  /** Takes a connection from the pool. */
+  acquire(onFailure: (error: unknown) => void): void {
+    this.#acquiring = true
+    this.#host.acquire(this.#options, this.#origin).then(
+      (lease) => {
+        this.#acquiring = false
+        this.adopt(lease)
+        this.#sender.advance()
+      },
+      (error: unknown) => {
+        this.#acquiring = false
+        onFailure(error)
+        this.#sender.advance()
+      },
+    )
+  }
+
+  /** Sends a packet. */
+  send(flight: Flight, sync: Batch['sync']): void {
+    const { connection } = this
+    if (connection === undefined) return
+    this.#start(flight)
+    this.#limit(flight, connection)
+    connection.submit({ statements: flight.operations, sync, onEnd: () => this.#land(flight) })
+  }
+
+  /** Hands the connection to an operation that takes all of it. */
+  lend(flight: Flight, operation: Operation, onEnd: (error: unknown) => void): void {
+    const { connection } = this
+    if (connection === undefined || operation.work === undefined) return
+    this.#start(flight)
+    const end = (error: unknown): void => {
+      onEnd(error)
+      this.#land(flight)
+    }
+    operation.work(connection).then(() => end(undefined), end)
+  }
+
+  /** Asks the server to end what it is doing; if it does not, the connection is dropped. */
+  cancel(reason: Error): void {
+    const flight = this.#flight
+    const { connection } = this
+    if (flight === undefined || connection === undefined) return
+    this.#cancellation ??= new Cancellation(this.#host.clock, this.#host.cancelTimeoutMillis)
+    const stillRunning = (): boolean => this.#flight === flight
+    this.#cancellation.start(connection, reason, stillRunning, () => this.#sender.advance())
+  }
+
+  /** The connection must not serve anybody else; the first reason counts. */
+  poison(reason: unknown): void {
+    this.#poison ??= reason
+  }
+
+  /** Gives the connection back. What it was in the middle of is the pool's to clean. */
+  release(): void {
+    const lease = this.#lease
+    const poison = this.#poison
+    this.#lease = undefined
+    this.#poison = undefined
+    if (poison !== undefined) lease?.invalidate(poison)
+    else lease?.release()
+  }
+
+  #start(flight: Flight): void {
+    const { clock, observer } = this.#host
+    const { operations } = flight
+    this.#flight = flight
+    this.#lease?.describe(operations[operations.length - 1]?.text ?? '')
+    if (observer === undefined) return
+    const now = clock.now()
+    for (const operation of operations) operation.sentAt = now
+  }
+
+  /** The server has to answer at once where it has nothing to do first: one that does not is not worth waiting for. */
+  #limit(flight: Flight, connection: DriverConnection): void {
+    const { clock, prePingTimeoutMillis, cancelTimeoutMillis } = this.#host
+    const first = flight.operations[0]
+    const pings = first?.flushAfter === true
+    // What a lost connection would have stored is undone, too.
+    if (!pings && first?.kind !== 'rollback') return
+    const millis = pings ? prePingTimeoutMillis : cancelTimeoutMillis
+    const silent = pings
+      ? `The idle connection did not answer BEGIN within ${millis} ms (pre-ping)`
+      : `The connection did not answer ROLLBACK within ${millis} ms`
+    const giveUp = (): void => connection.destroy(new ConnectionLostError(silent))
+    flight.deadline = setDeadline(clock, giveUp, millis)
+  }
+
+  #land(flight: Flight): void {
+    flight.deadline?.cancel()
+    this.#flight = undefined
+    this.#proven = true
+    this.#sender.landed(flight)
+  }
+}
