@@ -414,6 +414,7 @@ describe('QueuePool: reset on return', () => {
 describe('QueuePool: dispose', () => {
   it('closes idle connections at once and borrowed ones when they come back (case 29)', async () => {
     const { pool, driver } = makePool()
+    ;(await pool.acquire()).invalidate()
     const [one, two] = await acquireMany(pool, 2)
     one?.release()
     const disposed = pool.dispose({ timeoutMillis: null })
@@ -456,6 +457,8 @@ describe('QueuePool: dispose on a dead line', () => {
     await clock.advance(300)
     expect(await disposed).toMatchObject({ closed: 0, forced: 1, rejected: 2 })
     expect(driver.open).toEqual([])
+    await clock.advance(5_000)
+    expect(pool.stats()).toMatchObject({ generation: 0, closed: { disposed: 1, probe: 0 } })
   })
 })
 

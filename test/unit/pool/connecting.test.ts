@@ -157,6 +157,16 @@ describe('A failure to connect that may pass', () => {
     expect(driver.attempts).toBeLessThanOrEqual(3)
   })
 
+  it('leaves no timer behind when the pool is disposed during a pause', async () => {
+    const { pool, driver, clock } = makePool()
+    driver.onConnect = () => transient()
+    const waiting = failureOf(pool.acquire())
+    await settle()
+    await pool.dispose()
+    await waiting
+    expect(clock.timers.all).toBe(0)
+  })
+
   it('is told to those who do not wait', async () => {
     const { pool, driver } = makePool({ poolTimeoutMillis: 0 })
     driver.onConnect = () => transient('starting up')
@@ -189,6 +199,7 @@ describe('A failure to connect that is fatal', () => {
     await clock.advance(60_000)
     expect(driver.attempts).toBe(2)
     expect(heard).toEqual([true, true])
+    expect(pool.stats().counters).toMatchObject({ connectFailed: 2, connected: 0 })
     driver.onConnect = () => undefined
     ;(await pool.acquire()).release()
   })
@@ -240,6 +251,21 @@ describe('An acquire with poolTimeoutMillis 0', () => {
     const impatient = failureOf(pool.acquire({ timeoutMillis: 0 }))
     pool.resize({ poolSize: 1 })
     expect(await impatient).toMatchObject({ code: 'POOL_TIMEOUT' })
+    lease.release()
+  })
+
+  it('is refused by its place in the queue: those before it come first', async () => {
+    const { pool, driver } = makePool({ poolSize: 3, maxOverflow: 0 })
+    const lease = await pool.acquire()
+    const hanging = new Pending()
+    driver.onConnect = () => hanging
+    const first = pool.acquire({ timeoutMillis: 0 })
+    const second = failureOf(pool.acquire({ timeoutMillis: 0 }))
+    pool.resize({ poolSize: 2 })
+    expect(await second).toMatchObject({ code: 'POOL_TIMEOUT' })
+    expect(pool.stats().waiting).toBe(1)
+    hanging.resolve()
+    ;(await first).release()
     lease.release()
   })
 })

@@ -169,6 +169,15 @@ describe('PoolTimeoutError', () => {
     expect(await connecting).toMatchObject({ phase: 'connect' })
   })
 
+  it('tells each waiter its own phase: the first was about to get what is being opened', async () => {
+    const { pool, driver, clock } = makePool({ ...FULL, poolSize: 2 })
+    await pool.acquire()
+    driver.onConnect = () => new Pending()
+    const waiting = [1, 2, 3].map(() => timeout(pool.acquire()))
+    await clock.advance(100)
+    expect((await Promise.all(waiting)).map(({ phase }) => phase)).toEqual(['connect', 'wait', 'wait'])
+  })
+
   it('is announced', async () => {
     const { pool } = makePool(FULL)
     const heard: unknown[] = []
@@ -334,6 +343,24 @@ describe('Events', () => {
     await settle()
     await pool.dispose()
     expect(heard).toEqual(['wait 0', 'firstConnect', 'connect', 'acquire', 'reset', 'release', 'close'])
+  })
+
+  it('tell every end of a lease as a release', async () => {
+    const { pool, clock } = makePool()
+    const heard: [number, number][] = []
+    pool.events.on('release', ({ connection, heldMillis }) => heard.push([connection.id, heldMillis]))
+    const [one, two, three, four, five] = await acquireMany(pool, 5)
+    await clock.advance(70)
+    connectionOf(one as Lease).busy = true
+    one?.release()
+    two?.invalidate()
+    three?.detach()
+    connectionOf(four as Lease).transactionStatus = 'failed'
+    connectionOf(four as Lease).onReset = () => new Error('no reset')
+    four?.release()
+    await settle()
+    five?.release()
+    expect(heard).toEqual([1, 2, 3, 4, 5].map((id) => [id, 70]))
   })
 
   it('say why and after how long a connection was closed', async () => {

@@ -150,6 +150,27 @@ describe('Idle connections', () => {
   })
 })
 
+describe('A connection that was reset', () => {
+  it('has shown by that that it is alive, and is idle since then', async () => {
+    const { pool, clock, driver } = makePool({
+      prePingSkipMillis: 500,
+      idleTimeoutMillis: 1_000,
+      keepAliveMillis: -1,
+    })
+    const lease = await pool.acquire()
+    const slow = new Pending()
+    connectionOf(lease).transactionStatus = 'transaction'
+    connectionOf(lease).onReset = () => slow
+    lease.release()
+    await clock.advance(900)
+    slow.resolve()
+    await clock.advance(300)
+    expect(pool.stats().idle).toBe(1)
+    ;(await pool.acquire()).release()
+    expect(driver.last.pings).toBe(0)
+  })
+})
+
 describe('minIdle', () => {
   it('is filled from the start, in the background', async () => {
     const { pool, driver } = makePool({ ...QUIET, minIdle: 4, maxConnecting: 2 })
@@ -328,6 +349,8 @@ describe('suspend', () => {
     let failed = false
     const waiting = pool.acquire().catch(() => (failed = true))
     await clock.advance(60)
+    pool.suspend()
+    await clock.advance(1_000)
     pool.suspend()
     await clock.advance(1_000)
     pool.resume()
