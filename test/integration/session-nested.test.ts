@@ -250,7 +250,7 @@ test('a block that returns while its statements run is undone, and the error nam
     }),
   )
   expect(failure).toBeInstanceOf(UnawaitedStatementError)
-  expect((failure as UnawaitedStatementError).statements).toEqual(['insert into notes values ($1)'])
+  expect(failure).toHaveProperty('statements', ['insert into notes values ($1)'])
   await forgotten
   await session.commit()
   expect(await stored()).toEqual(['outer'])
