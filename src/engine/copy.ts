@@ -1,13 +1,21 @@
 /** COPY as Node streams, through `pg-copy-streams` (an optional peer). */
-import type { Readable, Writable } from 'node:stream'
+import { Readable, type Writable } from 'node:stream'
 
-import { LifeguardError, InvalidStatementError } from '../errors.js'
+import type { DriverConnection } from '../driver/driver.js'
+import { InvalidOptionError, InvalidStatementError } from '../errors.js'
 import type { StatementRunner } from './statement-runner.js'
+
+/** What node-postgres calls when the server refuses. */
+interface Refusable {
+  handleError(error: unknown): void
+}
+
+type CopyStream = (Readable | Writable) & Refusable
 
 /** The two functions of `pg-copy-streams` that are used. */
 interface CopyStreams {
-  from(text: string): Writable
-  to(text: string): Readable
+  from(text: string): Writable & Refusable
+  to(text: string): Readable & Refusable
 }
 
 async function loadCopyStreams(): Promise<CopyStreams> {
@@ -45,29 +53,42 @@ function requireCopy(text: unknown, form: RegExp, wanted: string): void {
 }
 
 /** Resolves with the stream as soon as the connection is its own. */
-function start<Stream extends Readable | Writable>(
+function start<Stream extends CopyStream>(
   runner: StatementRunner,
   text: string,
   stream: Stream,
 ): Promise<Stream> {
+  let over = false
+  const refuse = stream.handleError.bind(stream)
+  stream.handleError = (error) => {
+    over = true
+    refuse(runner.explain(error, text))
+  }
+  // Whoever has the stream listens as well; if nobody does, the transaction still reports the error.
+  stream.on('error', () => undefined)
   return new Promise((resolve, reject) => {
-    let failure: Error | undefined
-    stream.once('error', (error: Error) => {
-      failure = error
-    })
+    const run = (connection: DriverConnection): Promise<void> =>
+      new Promise((done, failed) => {
+        connection.lend(stream, (error) => {
+          over = true
+          if (error === undefined) done()
+          else failed(error)
+        })
+        // The server goes on sending what nobody reads, and only a new connection gets out of that.
+        stream.once('close', () => {
+          if (!over && stream instanceof Readable)
+            connection.destroy(new Error('COPY was not read to its end'))
+        })
+        resolve(stream)
+      })
     runner
-      .exclusive(
-        text,
-        (connection) =>
-          new Promise<void>((done, failed) => {
-            connection.lend(stream, (lost) => {
-              const error = failure ?? lost
-              if (error === undefined) done()
-              else failed(error)
-            })
-            resolve(stream)
-          }),
-      )
+      .exclusive(text, {
+        run,
+        stop: (reason) => stream.destroy(reason),
+        get left() {
+          return stream.destroyed
+        },
+      })
       // The stream reports it itself, once it has been handed out.
       .catch(reject)
   })

@@ -37,13 +37,6 @@ export interface TransactionMessage {
   outcome?: 'committed' | 'rolled back' | 'unknown'
 }
 
-/** Message of `lifeguard:flush`: one flush of a session's pending changes. */
-export interface FlushMessage {
-  readonly inserted: number
-  readonly updated: number
-  readonly deleted: number
-}
-
 /** Message of `lifeguard:release`. */
 export interface ReleaseMessage {
   readonly pool: string
@@ -69,16 +62,12 @@ export interface LeakMessage {
   readonly stack: string | undefined
 }
 
-/** What a tracing channel's message carries besides, as Node sets it. */
-export type Traced<Message> = Message & { error?: unknown; result?: unknown }
-
 type Tracing<Message extends object> = TracingChannel<unknown, Message>
 
 export const acquireChannel: Tracing<AcquireMessage> = tracingChannel('lifeguard:acquire')
 export const connectChannel: Tracing<ConnectMessage> = tracingChannel('lifeguard:connect')
 export const statementChannel: Tracing<StatementMessage> = tracingChannel('lifeguard:statement')
 export const transactionChannel: Tracing<TransactionMessage> = tracingChannel('lifeguard:transaction')
-export const flushChannel: Tracing<FlushMessage> = tracingChannel('lifeguard:flush')
 
 /** Its messages are {@link ReleaseMessage}s. */
 export const releaseChannel: Channel = channel('lifeguard:release')
