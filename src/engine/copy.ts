@@ -23,12 +23,10 @@ async function loadCopyStreams(): Promise<CopyStreams> {
     const module = (await import('pg-copy-streams')) as unknown as CopyStreams & { default?: CopyStreams }
     return module.default ?? module
   } catch (cause) {
-    throw new LifeguardError(
-      'INVALID_OPTION',
+    throw new InvalidOptionError(
+      'copy',
       'COPY needs the package pg-copy-streams: npm install pg-copy-streams',
-      {
-        cause,
-      },
+      { cause },
     )
   }
 }

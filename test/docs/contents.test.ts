@@ -69,7 +69,7 @@ describe('docs/observability.md', () => {
       ...read('src/internal/channels.ts').matchAll(/const (\w+): .*\('(lifeguard:[\w:]+)'\)/g),
     ]
       .filter(([, constant = '']) =>
-        sources().some((source) => new RegExp(`${constant}\\.(tracePromise|publish)`).test(source)),
+        sources().some((source) => new RegExp(`${constant}\\.(tracePromise|publish|start\\.publish)`).test(source)),
       )
       .map(([, , name]) => name)
     const listed = [...text.matchAll(/^\| `(lifeguard:[\w:]+)` +\| /gm)].map(([, name]) => name)
