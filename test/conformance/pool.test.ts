@@ -140,7 +140,7 @@ describe.each(CLASSES)('%s', (_, options) => {
     const next = await pool.acquire()
     expect(next.connection).not.toBe(lease.connection)
     await settle()
-    expect(connectionOf(lease)).toMatchObject({ open: false, destroys: 1 })
+    expect(connectionOf(lease)).toMatchObject({ open: false, destroys: 1, cancels: 0 })
     expect(driver.open).toEqual([next.connection])
     next.release()
   })
@@ -223,6 +223,16 @@ describe.each(CLASSES)('%s', (_, options) => {
     await settle()
     expect(pool.stats()).toMatchObject({ borrowed: 0, waiting: 0, connecting: 0, counters: { aborted: 1 } })
     expect(await failureOf(pool.acquire({ signal: abort.signal }))).toBeInstanceOf(AbortedError)
+  })
+
+  it('does not listen to a signal any longer than it waits', async () => {
+    const { pool } = makePool(options)
+    const abort = new AbortController()
+    const lease = await pool.acquire({ signal: abort.signal })
+    abort.abort()
+    expect(lease.active).toBe(true)
+    expect(pool.stats()).toMatchObject({ waiting: 0, borrowed: 1, counters: { aborted: 0 } })
+    lease.release()
   })
 
   it('refuses new work after dispose and leaves nothing behind', async () => {

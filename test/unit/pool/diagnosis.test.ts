@@ -5,7 +5,7 @@ import { LifeguardError } from '../../../src/errors.js'
 import { PoolTimeoutError } from '../../../src/pool/errors.js'
 import type { LeakEvent } from '../../../src/pool/events.js'
 import type { Lease } from '../../../src/pool/pool.js'
-import { fatal, Pending } from './fake-driver.js'
+import { fatal, Pending, transient } from './fake-driver.js'
 import { acquireMany, connectionOf, failureOf, makePool } from './make-pool.js'
 import { settle } from './manual-clock.js'
 
@@ -178,6 +178,19 @@ describe('PoolTimeoutError', () => {
     expect((await Promise.all(waiting)).map(({ phase }) => phase)).toEqual(['connect', 'wait', 'wait'])
   })
 
+  it('does not blame a failure to connect where there is no room for a connection anyway', async () => {
+    const { pool, driver, clock } = makePool({ ...FULL, poolSize: 2 })
+    await pool.acquire()
+    driver.onConnect = () => transient()
+    const one = timeout(pool.acquire())
+    await clock.advance(100)
+    expect(await one).toMatchObject({ phase: 'connect' })
+    pool.resize({ poolSize: 1 })
+    const two = timeout(pool.acquire())
+    await clock.advance(100)
+    expect(await two).toMatchObject({ phase: 'wait' })
+  })
+
   it('is announced', async () => {
     const { pool } = makePool(FULL)
     const heard: unknown[] = []
@@ -256,6 +269,8 @@ describe('Leaks', () => {
     expect(pool.stats().counters.leaked).toBe(1)
     const quick = await pool.acquire()
     quick.release()
+    await clock.advance(10_000)
+    expect(pool.stats().idle).toBe(1)
     expect(heard).toHaveLength(2)
   })
 
