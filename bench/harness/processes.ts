@@ -21,8 +21,8 @@ export class ContenderProcess {
     this.name = name
     const path = `${built}/contenders/${module}.js`
     this.#child = fork(`${built}/harness/child.js`, variant === undefined ? [path] : [path, variant], {
-      // Neither tsx's loader nor what the caller's environment asks of node.
-      execArgv: process.env['BENCH_EXEC_ARGV']?.split(' ') ?? [],
+      // Without tsx's loader, and without what the environment asks of node.
+      execArgv: [],
       env: { PATH: process.env['PATH'], NODE_ENV: 'production' },
     })
     this.#ended = once(this.#child, 'exit').then(([code]) => {

@@ -31,11 +31,12 @@ export function outcomeTable(
 ): string {
   const here = outcomes.filter((outcome) => outcome.callers === callers)
   const contenders = [...new Set(here.map(({ contender }) => contender))]
+  const measured = [...workloads].filter(([name]) => here.some(({ workload }) => workload === name))
   return table(
-    ['', ...workloads.values()],
+    ['', ...measured.map(([, title]) => title)],
     contenders.map((contender) => [
       contender,
-      ...[...workloads.keys()].map((workload) => {
+      ...measured.map(([workload]) => {
         const outcome = find(here, contender, { workload, callers })
         return outcome === undefined ? '-' : cell(outcome[figure])
       }),
