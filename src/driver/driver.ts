@@ -124,7 +124,7 @@ export interface DriverConnection {
   script(text: string): Promise<void>
   /**
    * Hands the connection to an object that speaks pg's Submittable interface (`pg-copy-streams`).
-   * `onEnd` is called when the server is ready again, or the connection was lost.
+   * `onEnd` is called when the server is ready again, with its error if it refused, or when the connection was lost.
    */
   lend(submittable: object, onEnd: (error: Error | undefined) => void): void
   /** One cheap round trip (an empty statement). Rejects if no answer came in time; the connection is then lost. */

@@ -61,6 +61,8 @@ export class PgConnection implements DriverConnection {
   #concluding = 0
   /** Called when a plain exchange (script, COPY) has ended. */
   #onPlainEnd: ((error: Error | undefined) => void) | undefined
+  /** With what the server refused it. */
+  #plainError: Error | undefined
   #lost: Error | undefined
   #closing = false
 
@@ -89,6 +91,9 @@ export class PgConnection implements DriverConnection {
       })
     })
     this.#wire.onReady = () => this.#endPlain(undefined)
+    this.#wire.onPlainError = (error) => {
+      this.#plainError ??= error
+    }
   }
 
   get processId(): number {
@@ -149,16 +154,12 @@ export class PgConnection implements DriverConnection {
 
   script(text: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      let failure: Error | undefined
-      this.#startPlain((lost) => {
-        const error = failure ?? lost
+      this.#startPlain((error) => {
         if (error === undefined) resolve()
         else reject(error)
       })
-      // The callback comes with the first error, before the server is ready again: keep it until then.
-      this.#client.query(text, (error: Error | null) => {
-        failure = error ?? undefined
-      })
+      // The callback comes with the first error, before the server is ready again: too early.
+      this.#client.query(text, () => undefined)
     })
   }
 
@@ -226,12 +227,13 @@ export class PgConnection implements DriverConnection {
     this.#requireFree()
     if (this.#lost !== undefined) throw this.#lost
     this.#onPlainEnd = onEnd
+    this.#plainError = undefined
   }
 
   #endPlain(error: Error | undefined): void {
     const onEnd = this.#onPlainEnd
     this.#onPlainEnd = undefined
-    onEnd?.(error)
+    onEnd?.(this.#plainError ?? error)
   }
 
   #endRun(run: BatchRun, batch: Batch): void {

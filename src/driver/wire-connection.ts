@@ -43,6 +43,8 @@ export class WireConnection extends Base {
   status = 0
   /** Called after each ReadyForQuery that no reader took, when node-postgres has seen it too. */
   onReady: (() => void) | undefined
+  /** Called for each ErrorResponse that no reader took, before node-postgres hears of it. */
+  onPlainError: ((error: Error) => void) | undefined
   /** Parameters that the server reported. */
   readonly parameters: Map<string, string> = new Map()
 
@@ -82,6 +84,7 @@ export class WireConnection extends Base {
       reader.receiveError(args[0] as Error)
       return true
     }
+    if (event === 'errorMessage') this.onPlainError?.(args[0] as Error)
     return super.emit(event, ...args)
   }
 

@@ -1,8 +1,9 @@
 /** A block of user code with a transaction around it: committed when it returns, rolled back when it throws. */
-import { AbortedError, UnawaitedStatementError } from '../errors.js'
+import { UnawaitedStatementError } from '../errors.js'
+import { abortedBy, onAbort, orAbort, requireNotAborted } from '../internal/abort.js'
 import { BlockContext } from './block-context.js'
 import type { Conversation } from './conversation.js'
-import { abortedBy, requireNotAborted, type StatementRunner } from './statement-runner.js'
+import type { StatementRunner } from './statement-runner.js'
 
 /** Whose transaction it is. */
 export interface BlockOwner {
@@ -34,8 +35,7 @@ export async function runBlock<Value>(
   const { conversation, runner } = owner
   requireNotAborted(signal)
   const block = new BlockContext(conversation)
-  const onAbort = (): void => conversation.abandon(abortedBy(signal as AbortSignal))
-  signal?.addEventListener('abort', onAbort, { once: true })
+  const unlisten = signal && onAbort(signal, () => conversation.abandon(abortedBy(signal)))
   try {
     const returned = block.run(work)
     // The block returned its only statement: nothing can follow, so COMMIT travels with it.
@@ -53,15 +53,14 @@ export async function runBlock<Value>(
   } catch (error) {
     block.over = true
     try {
-      // Nested blocks that nobody awaits must not hold up the rollback.
-      runner.endNested()
+      runner.letGo(error)
       await owner.rollback()
     } catch {
       // The connection is gone, and the transaction with it; the first error is the one that tells why.
     }
     throw error
   } finally {
-    signal?.removeEventListener('abort', onAbort)
+    unlisten?.()
     const closing = owner.close?.()
     if (closing !== undefined) await closing
   }
@@ -81,19 +80,6 @@ function requireAwaited(conversation: Conversation, runner: StatementRunner): vo
     `The block returned while ${what}, so it was rolled back (an await is missing)${texts.length === 0 ? '' : `: ${texts.join('; ')}`}`,
     texts,
   )
-}
-
-function orAbort<Value>(returned: Value | Promise<Value>, signal: AbortSignal): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abortedBy(signal))
-    signal.addEventListener('abort', onAbort, { once: true })
-    Promise.resolve(returned)
-      .then(resolve, (error: unknown) => {
-        // A statement that was called off says the same, but not who did it.
-        reject(signal.aborted && error instanceof AbortedError ? abortedBy(signal) : error)
-      })
-      .finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }
 
 function ignore(): void {

@@ -1,11 +1,12 @@
 /** Cancels what a connection is doing, and sees to it that the cancel hits nothing else. */
 import type { DriverConnection } from '../driver/driver.js'
-import type { Clock } from '../internal/clock.js'
+import type { Clock, Timer } from '../internal/clock.js'
 
 export class Cancellation {
   readonly #clock: Clock
   readonly #timeoutMillis: number
   #active = false
+  #timer: Timer | undefined
 
   /** @param timeoutMillis How long the server may take to end what was cancelled, before the connection is dropped. */
   constructor(clock: Clock, timeoutMillis: number) {
@@ -19,20 +20,23 @@ export class Cancellation {
   }
 
   /**
-   * Asks the server to cancel. If `stillRunning` after the timeout, the connection is destroyed.
+   * Asks the server to cancel. Unless `ended` is called within the timeout, the connection is destroyed.
    * @param onTaken Called when it is safe to send again.
    */
-  start(connection: DriverConnection, reason: Error, stillRunning: () => boolean, onTaken: () => void): void {
+  start(connection: DriverConnection, reason: Error, onTaken: () => void): void {
     if (this.#active) return
     this.#active = true
-    const drop = (): void => {
-      if (stillRunning()) connection.destroy(reason)
-    }
-    this.#clock.setTimer(drop, this.#timeoutMillis, false)
+    this.#timer = this.#clock.setTimer(() => connection.destroy(reason), this.#timeoutMillis, false)
     const taken = (): void => {
       this.#active = false
       onTaken()
     }
     connection.cancel(this.#timeoutMillis).then(taken, taken)
+  }
+
+  /** What was cancelled has ended. */
+  ended(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
   }
 }

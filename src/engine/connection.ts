@@ -93,7 +93,7 @@ export class Connection extends Executor implements AsyncDisposable {
     if (this.#closed) return
     this.#closed = true
     try {
-      this.#runner.endNested()
+      this.#runner.letGo()
       if (!this.#conversation.quiet) await this.#runner.end('rollback')
     } finally {
       this.#conversation.release()

@@ -93,7 +93,8 @@ export class Conversation implements OperationOwner, Sender {
   get pending(): readonly Operation[] {
     const inFlight = this.#courier.flight?.operations ?? []
     return [...inFlight, ...this.#queue].filter(
-      ({ kind, settled }) => !settled && (kind === 'statement' || kind === 'exclusive'),
+      ({ kind, settled, work }) =>
+        !settled && (kind === 'statement' || (kind === 'exclusive' && work?.left !== true)),
     )
   }
 
@@ -151,14 +152,24 @@ export class Conversation implements OperationOwner, Sender {
       return
     }
     operation.calledOff = reason
+    operation.work?.stop?.(reason)
     this.#courier.cancel(reason)
+  }
+
+  /** Ends the streams that nobody may ever end: they must not hold up the end of the transaction. */
+  stopStreams(reason: Error): void {
+    for (const operation of this.pending)
+      if (operation.work?.stop !== undefined) this.callOff(operation, reason)
   }
 
   /** Refuses everything from now on with `reason`, except a rollback; cancels what is under way. */
   abandon(reason: Error): void {
     if (this.#abandoned !== undefined) return
     this.#abandoned = reason
-    for (const operation of this.#courier.flight?.operations ?? []) operation.calledOff ??= reason
+    for (const operation of this.#courier.flight?.operations ?? []) {
+      operation.calledOff ??= reason
+      operation.work?.stop?.(reason)
+    }
     this.#courier.cancel(reason)
   }
 

@@ -60,7 +60,12 @@ function start<Stream extends CopyStream>(
   const refuse = stream.handleError.bind(stream)
   stream.handleError = (error) => {
     over = true
-    refuse(runner.explain(error, text))
+    const explained = runner.explain(error, text)
+    // It waits for this answer.
+    if (stream.destroyed) return refuse(explained)
+    // pg-copy-streams would only emit the error: whoever turns to the stream later would wait for ever.
+    stream._destroy = (reason, done) => done(reason)
+    stream.destroy(explained as Error)
   }
   // Whoever has the stream listens as well; if nobody does, the transaction still reports the error.
   stream.on('error', () => undefined)

@@ -104,17 +104,15 @@ export class Courier {
       onEnd(error)
       this.#land(flight)
     }
-    operation.work(connection).then(() => end(undefined), end)
+    operation.work.run(connection).then(() => end(undefined), end)
   }
 
   /** Asks the server to end what it is doing; if it does not, the connection is dropped. */
   cancel(reason: Error): void {
-    const flight = this.#flight
     const { connection } = this
-    if (flight === undefined || connection === undefined) return
+    if (this.#flight === undefined || connection === undefined) return
     this.#cancellation ??= new Cancellation(this.#host.clock, this.#host.cancelTimeoutMillis)
-    const stillRunning = (): boolean => this.#flight === flight
-    this.#cancellation.start(connection, reason, stillRunning, () => this.#sender.advance())
+    this.#cancellation.start(connection, reason, () => this.#sender.advance())
   }
 
   /** The connection must not serve anybody else; the first reason counts. */
@@ -159,6 +157,7 @@ export class Courier {
 
   #land(flight: Flight): void {
     flight.deadline?.cancel()
+    this.#cancellation?.ended()
     this.#flight = undefined
     this.#proven = true
     this.#sender.landed(flight)

@@ -100,7 +100,7 @@ export abstract class Executor {
    * tests; inside the transaction, like any other statement.
    */
   async executeScript(text: string): Promise<void> {
-    await this.#parts.runner.exclusive(text, (connection) => connection.script(text))
+    await this.#parts.runner.exclusive(text, { run: (connection) => connection.script(text) })
   }
 
   /**

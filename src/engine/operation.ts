@@ -22,6 +22,15 @@ export interface OperationStatement {
   readonly closePortal?: boolean | undefined
 }
 
+/** What takes the whole connection for a while. */
+export interface ExclusiveWork {
+  run(connection: DriverConnection): Promise<unknown>
+  /** Makes it end soon, where asking the server to cancel is not enough. */
+  stop?(reason: Error): void
+  /** True: whoever wanted it has given it up, and does not wait for its end. */
+  readonly left?: boolean
+}
+
 /** Whoever has to know how an operation ended before the one who asked for it does. */
 export interface OperationOwner {
   answered(operation: Operation, result: StatementResult): void
@@ -46,7 +55,7 @@ export class Operation implements BatchStatement {
   /** When it was sent, on the conversation's clock. */
   sentAt = 0
   /** For `exclusive`: what to do with the connection. */
-  readonly work: ((connection: DriverConnection) => Promise<unknown>) | undefined
+  readonly work: ExclusiveWork | undefined
 
   readonly #owner: OperationOwner
   #promise: Promise<StatementResult> | undefined = undefined
@@ -59,7 +68,7 @@ export class Operation implements BatchStatement {
     owner: OperationOwner,
     kind: OperationKind,
     statement: OperationStatement,
-    work?: (connection: DriverConnection) => Promise<unknown>,
+    work?: ExclusiveWork,
   ) {
     this.#owner = owner
     this.kind = kind

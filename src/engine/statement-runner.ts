@@ -5,17 +5,19 @@ import {
   StatementTimeoutError,
   type DatabaseError,
 } from '../database-errors.js'
-import type { DriverConnection, StatementResult } from '../driver/driver.js'
+import type { StatementResult } from '../driver/driver.js'
 import { encodeValues } from '../driver/values.js'
 import { AbortedError, InvalidStatementError, LifeguardError } from '../errors.js'
+import { abortedBy, onAbort, orAbort, requireNotAborted } from '../internal/abort.js'
 import { statementChannel } from '../internal/channels.js'
 import type { Timer } from '../internal/clock.js'
+import { checkMillis, checkSignal } from '../internal/validate.js'
 import { Result } from '../result/result.js'
 import { compileStatement, kindOf, refusalOf, type CompiledStatement } from '../sql.js'
 import { requireRunningBlock } from './block-context.js'
 import type { ConversationHost, ConversationOwner } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
-import type { Operation, OperationStatement } from './operation.js'
+import type { ExclusiveWork, Operation, OperationStatement } from './operation.js'
 import { SavepointScopes } from './savepoint-scopes.js'
 
 /** Options of one statement. */
@@ -86,9 +88,11 @@ export class StatementRunner {
     return this.#scopes?.busy === true
   }
 
-  /** Gives up the nested blocks: they must not hold up the end of the transaction. */
-  endNested(): void {
+  /** Gives up nested blocks and streams that nobody may ever end: they must not hold up the end of the transaction. */
+  letGo(cause?: unknown): void {
     this.#scopes?.endAll()
+    if (this.#conversation.quiet) return
+    this.#conversation.stopStreams(new AbortedError('The transaction of this stream has ended', { cause }))
   }
 
   /** Ends the transaction, after everything that was given before. */
@@ -125,19 +129,12 @@ export class StatementRunner {
   }
 
   /** Lets `work` have the connection to itself, inside the transaction. */
-  async exclusive<Value>(
-    what: string,
-    work: (connection: DriverConnection) => Promise<Value>,
-  ): Promise<Value> {
+  async exclusive(what: string, work: ExclusiveWork): Promise<void> {
     this.#owner.requireOpen()
-    let value: Value | undefined
-    const started = this.#inTurn('exclusive', { text: what }, async (connection) => {
-      value = await work(connection)
-    })
+    const started = this.#inTurn('exclusive', { text: what }, work)
     const operation = started instanceof Promise ? await started : started
     try {
       await operation.promise
-      return value as Value
     } catch (error) {
       throw this.explain(error, what)
     }
@@ -180,15 +177,19 @@ export class StatementRunner {
   }
 
   #start(statement: OperationStatement, options: StatementOptions): Operation | Promise<Operation> {
-    requireNotAborted(options.signal)
-    return this.#inTurn('statement', statement)
+    const { signal } = options
+    requireNotAborted(signal)
+    if (signal === undefined) return this.#inTurn('statement', statement)
+    const started = this.#inTurn('statement', statement, undefined, signal)
+    return started instanceof Promise ? orAbort(started, signal) : started
   }
 
   /** Queues an operation when it is the turn of the caller's block, behind the SAVEPOINTs that it needs. */
   #inTurn(
     kind: 'statement' | 'exclusive',
     statement: OperationStatement,
-    work?: Operation['work'],
+    work?: ExclusiveWork,
+    signal?: AbortSignal,
   ): Operation | Promise<Operation> {
     requireRunningBlock(this.#conversation)
     const scopes = this.#scopes
@@ -196,6 +197,7 @@ export class StatementRunner {
     return scopes.inTurn(() => {
       // It may have waited.
       this.#owner.requireOpen()
+      requireNotAborted(signal)
       scopes.establish()
       const operation = this.#conversation.enqueue(kind, statement, work)
       scopes.track(operation)
@@ -217,7 +219,8 @@ export class StatementRunner {
       }
       return error
     }
-    return isServerError(error) ? this.#databaseError(error, statement) : error
+    if (!isServerError(error)) return error
+    return this.#explained?.get(error) ?? this.#databaseError(error, statement)
   }
 
   #databaseError(error: ServerError, statement: string | undefined): DatabaseError {
@@ -232,8 +235,7 @@ export class StatementRunner {
     if (signal === undefined && timeoutMillis === undefined) return undefined
     const { clock } = this.#host
     operation.cancellable = true
-    const onAbort = (): void => this.#conversation.callOff(operation, abortedBy(signal as AbortSignal))
-    signal?.addEventListener('abort', onAbort, { once: true })
+    const unlisten = signal && onAbort(signal, () => this.#conversation.callOff(operation, abortedBy(signal)))
     let timer: Timer | undefined
     if (timeoutMillis !== undefined) {
       timer = clock.setTimer(
@@ -242,7 +244,7 @@ export class StatementRunner {
       )
     }
     return () => {
-      signal?.removeEventListener('abort', onAbort)
+      unlisten?.()
       timer?.cancel()
     }
   }
@@ -254,11 +256,19 @@ export const STATEMENT_OPTION_NAMES: readonly string[] = [
   'timeoutMillis',
 ] satisfies (keyof StatementOptions)[]
 
-/** @throws InvalidStatementError for what is neither values nor options: it would be passed over in silence. */
+/**
+ * @throws InvalidStatementError for what is neither values nor options: it would be passed over in silence.
+ *   InvalidOptionError for an option of a wrong type.
+ */
 export function statementOptions(given: unknown, names: readonly string[]): StatementOptions {
   if (given === undefined) return NONE
   const isKnown = (name: string): boolean => names.includes(name)
-  if (typeof given === 'object' && given !== null && Object.keys(given).every(isKnown)) return given
+  if (typeof given === 'object' && given !== null && Object.keys(given).every(isKnown)) {
+    const { signal, timeoutMillis } = given as StatementOptions
+    if (signal !== undefined) checkSignal('signal', signal)
+    if (timeoutMillis !== undefined) checkMillis('timeoutMillis', timeoutMillis, { min: 0 })
+    return given
+  }
   throw new InvalidStatementError(
     `After the statement come its values (an array) or options ({ ${names.join(', ')} }), not ${kindOf(given)}`,
   )
@@ -277,16 +287,6 @@ export function checked(compiled: CompiledStatement): CompiledStatement {
 export function encoded(compiled: CompiledStatement): OperationStatement {
   const { text, values, rowMode, prepare } = compiled
   return { text, values: values.length === 0 ? undefined : encodeValues(values), rowMode, prepare }
-}
-
-/** The error of an aborted call. */
-export function abortedBy(signal: AbortSignal): AbortedError {
-  return new AbortedError('The operation was aborted', { cause: signal.reason })
-}
-
-/** @throws AbortedError if the signal has fired. */
-export function requireNotAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw abortedBy(signal)
 }
 
 function timedOut(statement: string, timeoutMillis: number): StatementTimeoutError {

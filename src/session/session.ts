@@ -4,8 +4,9 @@ import { runBlock } from '../engine/block.js'
 import type { ConversationSetup, Converser } from '../engine/conversation-setup.js'
 import type { Conversation } from '../engine/conversation.js'
 import { Executor } from '../engine/executor.js'
-import { abortedBy, type StatementRunner } from '../engine/statement-runner.js'
+import type { StatementRunner } from '../engine/statement-runner.js'
 import { HookError, IllegalStateError, SessionClosedError, TransactionAbortedError } from '../errors.js'
+import { abortedBy, onAbort } from '../internal/abort.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import { checkFunction } from '../internal/validate.js'
 import { HookSet, warnOfHook, type SessionEvent, type SessionHook } from './session-hooks.js'
@@ -166,10 +167,9 @@ export class Session extends Executor implements AsyncDisposable {
   }
 
   #watch(signal: AbortSignal): void {
-    const onAbort = (): void => this.#conversation.abandon(abortedBy(signal))
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    this.#unwatch = () => signal.removeEventListener('abort', onAbort)
+    const abandon = (): void => this.#conversation.abandon(abortedBy(signal))
+    if (signal.aborted) abandon()
+    else this.#unwatch = onAbort(signal, abandon)
   }
 
   #owner(): BlockOwner {
@@ -208,7 +208,7 @@ export class Session extends Executor implements AsyncDisposable {
     if (this.#closed !== undefined) return undefined
     this.#closed = 'close() was called'
     this.#unwatch?.()
-    this.#runner.endNested()
+    this.#runner.letGo()
     if (this.#conversation.quiet && this.#ownHooks?.has('afterRollback') !== true) {
       this.#conversation.release()
       return undefined
