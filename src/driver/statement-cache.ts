@@ -3,7 +3,11 @@
  *
  * 1. A statement counts as prepared only when ParseComplete came for it.
  * 2. A name that the server has parsed is never given to another statement of the connection.
+ * 3. Nor does another connection give it to another text: behind a pooler that lends one backend to both but keeps no
+ *    prepared statements, a name may be missing or taken, and that fails, but it is never somebody else's statement.
  */
+import { createHash } from 'node:crypto'
+
 import type { FieldDescription, RowMode, TypeParsers } from './driver.js'
 import { createRowReader, type RowReader } from './row-reader.js'
 
@@ -56,7 +60,7 @@ export class StatementCache {
       this.#statements.set(text, known)
       return known
     }
-    const statement = new PreparedStatement(`lifeguard_${++this.#names}`, text)
+    const statement = new PreparedStatement(nameFor(++this.#names, text), text)
     this.#statements.set(text, statement)
     if (this.#statements.size > this.#capacity) this.#evictOldest()
     return statement
@@ -100,4 +104,10 @@ export class StatementCache {
   }
 }
 
+/** The number is what (2) asks for, the digest what (3) does. */
+function nameFor(number: number, text: string): string {
+  return `lifeguard_${number}_${createHash('sha256').update(text).digest('base64url').slice(0, DIGEST_LENGTH)}`
+}
+
+const DIGEST_LENGTH = 16
 const NONE: readonly string[] = []

@@ -1,4 +1,5 @@
 /** PgBouncer in transaction mode in front of a server, where its program is installed (Debian: `apt-get install pgbouncer`). */
+import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import pg from 'pg'
@@ -18,11 +19,27 @@ export function findPgBouncer(): string | undefined {
   return folders.map((folder) => join(folder, 'pgbouncer')).find((path) => existsSync(path))
 }
 
+/** True if it keeps named prepared statements in transaction mode (since 1.21, `max_prepared_statements`). */
+export function pgBouncerPrepares(program: string): boolean {
+  const version = /(\d+)\.(\d+)/.exec(execFileSync(program, ['--version'], { encoding: 'utf8' }))
+  const [major, minor] = [Number(version?.[1]), Number(version?.[2])]
+  return major > 1 || minor >= 21
+}
+
+/** Options of {@link startPgBouncer}. */
+export interface PgBouncerOptions {
+  /** Connections to the server. Default 5. */
+  readonly poolSize?: number
+  /** More of pgbouncer.ini. */
+  readonly settings?: Readonly<Record<string, string | number>>
+}
+
 /**
  * Starts it for the one database of the connection string, with as many server connections as `poolSize` says.
  * @throws if the program is not installed; see {@link findPgBouncer}.
  */
-export async function startPgBouncer(url: string, { poolSize = 5 } = {}): Promise<PgBouncer> {
+export async function startPgBouncer(url: string, options: PgBouncerOptions = {}): Promise<PgBouncer> {
+  const { poolSize = 5 } = options
   const program = findPgBouncer()
   if (program === undefined) throw new Error('pgbouncer is not installed')
   const { hostname, port, username, password, pathname } = new URL(url)
@@ -42,6 +59,7 @@ export async function startPgBouncer(url: string, { poolSize = 5 } = {}): Promis
     default_pool_size: poolSize,
     max_client_conn: 200,
     ignore_startup_parameters: 'extra_float_digits,options',
+    ...options.settings,
   }
   const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}`)
   const database = `${pathname.slice(1)} = host=${hostname} port=${port} user=${username} password=${password}`
