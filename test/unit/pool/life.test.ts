@@ -362,6 +362,17 @@ describe('suspend', () => {
     lease.release()
   })
 
+  it('changes nobody\'s time when it is ended without having begun', async () => {
+    const { pool, clock } = makePool({ poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 100 })
+    const lease = await pool.acquire()
+    const waiting = pool.acquire().catch((error: unknown) => error)
+    await clock.advance(60)
+    pool.resume()
+    await clock.advance(40)
+    expect(await waiting).toMatchObject({ code: 'POOL_TIMEOUT', waitedMillis: 100 })
+    lease.release()
+  })
+
   it('holds those who never wait as well, and refuses them afterwards if they would have to', async () => {
     const { pool } = makePool({ poolSize: 1, maxOverflow: 0 })
     const lease = await pool.acquire()
