@@ -26,7 +26,8 @@ export class Cancellation {
   start(connection: DriverConnection, reason: Error, onTaken: () => void): void {
     if (this.#active) return
     this.#active = true
-    this.#timer = this.#clock.setTimer(() => connection.destroy(reason), this.#timeoutMillis, false)
+    // The first one counts, however often the same statement is cancelled.
+    this.#timer ??= this.#clock.setTimer(() => connection.destroy(reason), this.#timeoutMillis, false)
     const taken = (): void => {
       this.#active = false
       onTaken()

@@ -99,6 +99,25 @@ describe('a connection that was watched', () => {
   })
 })
 
+describe('a session whose statement was cancelled', () => {
+  test('is let go of when it has ended, not when the server would have had to obey', async () => {
+    const { withSession } = createSessionFactory({ bind: engine({ url: db.url }) })
+    const refs: WeakRef<object>[] = []
+    const work = withSession(async (session) => {
+      refs.push(new WeakRef(session))
+      await session.execute('select pg_sleep(60)', [], { timeoutMillis: 5 })
+    })
+    await work.catch(() => undefined)
+    await waitUntil(
+      () => {
+        globalThis.gc?.()
+        return refs[0]?.deref() === undefined
+      },
+      { deadlineMillis: 2000 },
+    )
+  })
+})
+
 describe('a connection that was forgotten for good', () => {
   const forget: readonly [name: string, forget: (pool: Engine) => Promise<unknown>][] = [
     [
