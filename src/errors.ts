@@ -13,6 +13,9 @@ const BRAND: unique symbol = Symbol.for('lifeguard.error') as never
 export type ErrorCode =
   | 'INVALID_OPTION'
   | 'INVALID_STATEMENT'
+  | 'INVALID_MAPPING'
+  | 'INVALID_VALUE'
+  | 'RELATION_NOT_LOADED'
   | 'ENGINE_DISPOSED'
   | 'CONNECT_FAILED'
   | 'POOL_TIMEOUT'
@@ -93,6 +96,27 @@ export class InvalidOptionError extends LifeguardError {
 export class InvalidStatementError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('INVALID_STATEMENT', message, options)
+  }
+}
+
+/** An entity, a column or a relation that is declared wrongly; found when the metadata is first used. Never safe to retry. */
+export class MappingError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('INVALID_MAPPING', message, options)
+  }
+}
+
+/** A value that its column cannot hold. The message names the column and never shows the value. Never safe to retry. */
+export class InvalidValueError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('INVALID_VALUE', message, options)
+  }
+}
+
+/** A relation was read that was neither loaded nor assigned. The message says how to load it. Never safe to retry. */
+export class RelationNotLoadedError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('RELATION_NOT_LOADED', message, options)
   }
 }
 

@@ -57,6 +57,7 @@ export class SqlFragment<Row = Record<string, unknown>> {
   declare readonly $row?: Row
   readonly #strings: readonly string[]
   readonly #values: readonly unknown[]
+  #compiled: { readonly text: string; readonly values: readonly unknown[] } | undefined
 
   constructor(strings: readonly string[], values: readonly unknown[]) {
     this.#strings = strings
@@ -73,11 +74,15 @@ export class SqlFragment<Row = Record<string, unknown>> {
     return this.#compile().values
   }
 
-  #compile(): { text: string; values: unknown[] } {
-    const parts: string[] = []
-    const values: unknown[] = []
-    this.#append(parts, values)
-    return { text: parts.join(''), values }
+  /** Once, as its text and its values are asked for one after the other. */
+  #compile(): { readonly text: string; readonly values: readonly unknown[] } {
+    if (this.#compiled === undefined) {
+      const parts: string[] = []
+      const values: unknown[] = []
+      this.#append(parts, values)
+      this.#compiled = { text: parts.join(''), values }
+    }
+    return this.#compiled
   }
 
   #append(parts: string[], values: unknown[]): void {

@@ -1,0 +1,112 @@
+/** `declarativeBase()` and the classes it gives. */
+import { MappingError } from '../errors.js'
+import { nearestName } from '../internal/nearest-name.js'
+import { ColumnRef } from './column-ref.js'
+import type { Columns } from './column.js'
+import { ENTITY, type AnyEntity, type EntityClass } from './entity-types.js'
+import { Metadata } from './metadata.js'
+import type { EntityOptions } from './table-options.js'
+import { Table } from './table.js'
+
+/** Options of {@link declarativeBase}. */
+export interface DeclarativeBaseOptions {
+  /** Schema of the entities that name none. Default: whatever is first in the search path. */
+  readonly schema?: string | undefined
+}
+
+/** Where entities come from. Each base owns its metadata; entities refer to others of the same base. */
+export interface DeclarativeBase {
+  /** The tables of all entities of this base. */
+  readonly metadata: Metadata
+  /**
+   * A class for the rows of a table, to be extended. Its instances are plain objects: every column is an own property.
+   *
+   * The constructor takes the columns as an object, sets the defaults, and makes columns that nobody set null (or leaves
+   * them undefined where PostgreSQL will fill them in). It is not run when rows are loaded.
+   *
+   * @param table Name in the database, exactly as written.
+   * @throws MappingError for a table without a primary key, and names that PostgreSQL cannot take.
+   * @example
+   * class Song extends Base.entity('songs', {
+   *   id: uuid().primaryKey().default(randomUUID),
+   *   title: text().notNull(),
+   * }) {}
+   * const song = new Song({ title: 'Blue' })
+   */
+  entity<C extends Columns>(
+    table: string,
+    columns: C,
+    options?: EntityOptions<keyof C & string>,
+  ): EntityClass<C>
+}
+
+/**
+ * Starts a family of entities with metadata of its own.
+ * @example
+ * export const Base = declarativeBase()
+ */
+export function declarativeBase({ schema }: DeclarativeBaseOptions = {}): DeclarativeBase {
+  const metadata = new Metadata()
+  return {
+    metadata,
+    entity<C extends Columns>(
+      name: string,
+      columns: C,
+      options: EntityOptions<keyof C & string> = {},
+    ): EntityClass<C> {
+      const table = new Table(name, columns, { schema, ...options })
+      metadata.add(table)
+      const entity = class {
+        constructor(values: Record<string, unknown> = {}) {
+          initialise(this, values, table, metadata, new.target as unknown as AnyEntity)
+        }
+      }
+      const references = table.columns.map((column) => [column.property, new ColumnRef(table.name, column)])
+      Object.defineProperties(entity, {
+        name: { value: name, configurable: true },
+        c: { value: Object.freeze(Object.fromEntries(references)) },
+        [ENTITY]: { value: Object.freeze({ columns, table, metadata }) },
+      })
+      return entity as unknown as EntityClass<C>
+    },
+  }
+}
+
+function initialise(
+  instance: object,
+  values: Record<string, unknown>,
+  table: Table,
+  metadata: Metadata,
+  entity: AnyEntity,
+): void {
+  const meta = metadata.entity(entity)
+  const properties = instance as Record<string, unknown>
+  for (const { property, definition, serverFilled } of table.columns) {
+    const given = values[property]
+    properties[property] =
+      given !== undefined
+        ? given
+        : definition.default !== undefined
+          ? definition.default()
+          : serverFilled || !definition.nullable
+            ? undefined
+            : null
+  }
+  for (const name of Object.keys(values)) {
+    if (table.has(name)) {
+      if (values[name] === undefined || table.column(name).definition.generated === undefined) continue
+      throw new MappingError(`${table.key}.${name} is computed by PostgreSQL and cannot be given`)
+    }
+    if (!meta.hasRelation(name)) throw unknownProperty(table, name)
+    properties[name] = values[name]
+  }
+}
+
+function unknownProperty(table: Table, name: string): MappingError {
+  const nearest = nearestName(
+    name,
+    table.columns.map(({ property }) => property),
+  )
+  const hint = nearest === undefined ? '' : `; did you mean '${nearest}'?`
+  return new MappingError(`${table.key} has no column or relation '${name}'${hint}`)
+}

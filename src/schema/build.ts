@@ -1,0 +1,29 @@
+/** `build(Entity, { ... })`: a new object together with what it is related to. */
+import { metaOf } from './entity-meta.js'
+import type { AnyEntity, ColumnsOf, Insert } from './entity-types.js'
+import type { BelongsTo, RelationName, RelationsOf, WithRelations } from './relations.js'
+
+/** The columns that a `belongsTo` relation fills in. */
+type RelationKey<E extends AnyEntity> = {
+  [Name in RelationName<E>]: RelationsOf<E>[Name] extends BelongsTo<AnyEntity, infer Key> ? Key : never
+}[RelationName<E>]
+
+/** What {@link build} takes: as the constructor, and relations; the keys behind these may be left out. */
+export type BuildValues<E extends AnyEntity> = Omit<Insert<ColumnsOf<E>>, RelationKey<E>> &
+  Partial<Pick<Insert<ColumnsOf<E>>, RelationKey<E> & keyof Insert<ColumnsOf<E>>>> &
+  Partial<Pick<WithRelations<E>, RelationName<E> & keyof WithRelations<E>>>
+
+/**
+ * Makes a new object together with its relations. (A constructor cannot know the relations, as they are declared in the
+ * class that inherits it.) Their keys are set when the session flushes.
+ *
+ * @throws MappingError if it is no entity, or for a name that is neither a column nor a relation.
+ * @example
+ * const album = new Album({ name: 'Blue' })
+ * session.add(build(Song, { title: 'Carey', album }))
+ */
+export function build<E extends AnyEntity>(entity: E, values: BuildValues<E>): WithRelations<E> {
+  metaOf(entity)
+  const Entity = entity as unknown as new (values: object) => WithRelations<E>
+  return new Entity(values)
+}

@@ -1,0 +1,183 @@
+/** `update(Entity)` and `deleteFrom(Entity)`: many rows at once, without loading them. */
+import { InvalidStatementError, MappingError } from '../errors.js'
+import { sql, SqlFragment } from '../sql.js'
+import { and, type Condition } from './conditions.js'
+import { metaOf, type EntityMeta } from './entity-meta.js'
+import {
+  columnList,
+  concat,
+  entityQuery,
+  text,
+  type EntityQuery,
+  type EntityStatement,
+  type Reading,
+} from './entity-statement.js'
+import type { AnyEntity, ColumnName, ColumnsOf, InstanceOf, Update } from './entity-types.js'
+import type { Picked } from './select.js'
+import type { TableColumn } from './table-column.js'
+
+/**
+ * Starts an UPDATE of all rows that meet a condition. `onUpdate` columns and the version counter are kept; hooks are not
+ * run, and instances that a session holds keep their values until they are refreshed.
+ * @throws MappingError if it is no entity.
+ * @example
+ * await session.execute(update(Song).set({ plays: sql`${Song.c.plays} + 1` }).where(eq(Song.c.albumId, id)))
+ */
+export function update<E extends AnyEntity>(entity: E): BulkUpdate<E> {
+  return new BulkUpdate(metaOf(entity), new Map<TableColumn, unknown>(), NOTHING)
+}
+
+/**
+ * Starts a DELETE of all rows that meet a condition. (`delete` is a word of JavaScript.) Cascades are those of the
+ * database.
+ * @throws MappingError if it is no entity.
+ * @example
+ * const gone = await session.execute(deleteFrom(Song).where(lt(Song.c.plays, 1)).returning('id'))
+ */
+export function deleteFrom<E extends AnyEntity>(entity: E): BulkDelete<E> {
+  return new BulkDelete(metaOf(entity), NOTHING)
+}
+
+interface BulkState {
+  readonly conditions: readonly Condition[]
+  /** Undefined: nothing is returned. */
+  readonly returning: Reading | undefined
+}
+
+const NOTHING: BulkState = { conditions: [], returning: undefined }
+
+/** An UPDATE. It never changes: every method gives a new one. */
+export class BulkUpdate<E extends AnyEntity, Item = never> implements EntityStatement<Item> {
+  declare readonly $item?: Item
+  readonly #meta: EntityMeta
+  readonly #changes: ReadonlyMap<TableColumn, unknown>
+  readonly #state: BulkState
+
+  constructor(meta: EntityMeta, changes: ReadonlyMap<TableColumn, unknown>, state: BulkState) {
+    this.#meta = meta
+    this.#changes = changes
+    this.#state = state
+  }
+
+  /**
+   * What to change, as values or SQL; added to what was given before. `undefined` changes nothing.
+   * @throws MappingError for a property that is no column or is computed; InvalidValueError.
+   */
+  set(values: Update<ColumnsOf<E>>): BulkUpdate<E, Item> {
+    const changes = new Map(this.#changes)
+    for (const [property, value] of Object.entries<unknown>(values)) {
+      if (value === undefined) continue
+      const column = this.#meta.table.column(property)
+      if (column.definition.generated !== undefined) {
+        throw new MappingError(`${column} is computed by PostgreSQL and cannot be set`)
+      }
+      changes.set(column, value instanceof SqlFragment ? value : column.encode(value))
+    }
+    return new BulkUpdate(this.#meta, changes, this.#state)
+  }
+
+  /** Only rows that meet all conditions, and those given before. Without any: every row. */
+  where(...conditions: readonly Condition[]): BulkUpdate<E, Item> {
+    return new BulkUpdate(this.#meta, this.#changes, withConditions(this.#state, conditions))
+  }
+
+  /** Gives the changed rows: entities, or plain objects with the named columns. */
+  returning(): BulkUpdate<E, InstanceOf<E>>
+  returning<Name extends ColumnName<E>>(...names: readonly Name[]): BulkUpdate<E, Picked<E, Name>>
+  returning(...names: readonly string[]): BulkUpdate<E, unknown> {
+    return new BulkUpdate<E, unknown>(
+      this.#meta,
+      this.#changes,
+      withReturning(this.#meta, this.#state, names),
+    )
+  }
+
+  /** @throws InvalidStatementError if nothing was set. */
+  toQuery(): EntityQuery {
+    const { table } = this.#meta
+    if (this.#changes.size === 0) throw new InvalidStatementError(`The update of ${table.key} sets nothing`)
+    const assignments = [...this.#changes].map(([column, value]) =>
+      value instanceof SqlFragment
+        ? concat(text(`${column.sql} = `), value)
+        : sql`${text(`${column.sql} = `)}${value}`,
+    )
+    for (const column of table.columns) {
+      if (this.#changes.has(column)) continue
+      const automatic = automaticChange(column, table.qualifier)
+      if (automatic !== undefined) assignments.push(automatic)
+    }
+    return bulkQuery(
+      this.#meta,
+      sql`${text(`update ${table.sql} set `)}${sql.join(assignments)}`,
+      this.#state,
+    )
+  }
+}
+
+/** A DELETE. It never changes: every method gives a new one. */
+export class BulkDelete<E extends AnyEntity, Item = never> implements EntityStatement<Item> {
+  declare readonly $item?: Item
+  readonly #meta: EntityMeta
+  readonly #state: BulkState
+
+  constructor(meta: EntityMeta, state: BulkState) {
+    this.#meta = meta
+    this.#state = state
+  }
+
+  /** Only rows that meet all conditions, and those given before. Without any: every row. */
+  where(...conditions: readonly Condition[]): BulkDelete<E, Item> {
+    return new BulkDelete(this.#meta, withConditions(this.#state, conditions))
+  }
+
+  /** Gives the deleted rows: entities, or plain objects with the named columns. */
+  returning(): BulkDelete<E, InstanceOf<E>>
+  returning<Name extends ColumnName<E>>(...names: readonly Name[]): BulkDelete<E, Picked<E, Name>>
+  returning(...names: readonly string[]): BulkDelete<E, unknown> {
+    return new BulkDelete<E, unknown>(this.#meta, withReturning(this.#meta, this.#state, names))
+  }
+
+  toQuery(): EntityQuery {
+    return bulkQuery(this.#meta, text(`delete from ${this.#meta.table.sql}`), this.#state)
+  }
+}
+
+/** What an update changes of its own accord: the version, and `onUpdate` columns. */
+function automaticChange(column: TableColumn, table: string): SqlFragment<unknown> | undefined {
+  const { version, onUpdate } = column.definition
+  if (version === true) return text(`${column.sql} = ${table}.${column.sql} + 1`)
+  if (onUpdate === undefined) return undefined
+  if (typeof onUpdate === 'object') return concat(text(`${column.sql} = `), onUpdate)
+  return sql`${text(`${column.sql} = `)}${column.encode(onUpdate())}`
+}
+
+function withConditions(state: BulkState, conditions: readonly Condition[]): BulkState {
+  for (const condition of conditions) and(condition)
+  return { ...state, conditions: [...state.conditions, ...conditions] }
+}
+
+function withReturning({ table }: EntityMeta, state: BulkState, names: readonly string[]): BulkState {
+  return {
+    ...state,
+    returning:
+      names.length === 0
+        ? { kind: 'entity' }
+        : { kind: 'record', columns: names.map((name) => table.column(name)) },
+  }
+}
+
+function bulkQuery(
+  meta: EntityMeta,
+  start: SqlFragment<unknown>,
+  { conditions, returning }: BulkState,
+): EntityQuery {
+  const { table } = meta
+  const parts = [start]
+  if (conditions.length > 0) parts.push(text(' where '), and(...conditions))
+  if (returning !== undefined) {
+    const columns =
+      returning.kind === 'record' ? columnList(returning.columns, table.qualifier) : table.columnList
+    parts.push(text(` returning ${columns}`))
+  }
+  return entityQuery(meta, concat(...parts), returning ?? { kind: 'none' })
+}

@@ -1,0 +1,124 @@
+/**
+ * How the values of a column travel: always as PostgreSQL's text, in both directions, so that entities do not depend
+ * on the type parsers of the engine.
+ *
+ * What has no time zone is text (`date`, `time`, `timestamp`, `interval`); only `timestamptz`, an instant, is a `Date`.
+ * What a JavaScript number cannot hold exactly is no number: `bigint` is a BigInt, `numeric` a string.
+ */
+
+/** Converts between the text of PostgreSQL and a value; NULL never comes here. */
+export interface Codec<Value> {
+  /** True if a value can be changed in place (objects): it is then compared by its text to find such changes. */
+  readonly mutable: boolean
+  /** Reads PostgreSQL's text, and what `encode` gives. @throws RefusedValue */
+  decode(text: string): Value
+  /** @throws RefusedValue, whose message becomes part of an InvalidValueError. */
+  encode(value: Value): string
+  /** A faster way than comparing texts; where values can change in place. */
+  equals?(value: Value, stored: Value): boolean
+}
+
+/** Why a value cannot be stored. The message must not show the value. */
+export class RefusedValue extends Error {
+  override readonly name = 'RefusedValue'
+}
+
+export const textCodec: Codec<string> = { mutable: false, decode: asIs, encode: encodeText }
+
+/** PostgreSQL gives uuids in lower case, so that is the form in which they are compared. */
+export const uuidCodec: Codec<string> = {
+  mutable: false,
+  decode: asIs,
+  encode: (value) => encodeText(value).toLowerCase(),
+}
+
+export const integerCodec: Codec<number> = {
+  mutable: false,
+  decode: Number,
+  encode(value) {
+    if (!Number.isInteger(value)) throw new RefusedValue(`takes an integer, not ${kindOf(value)}`)
+    return String(value)
+  },
+}
+
+export const floatCodec: Codec<number> = {
+  mutable: false,
+  decode: Number,
+  encode(value) {
+    if (typeof value !== 'number') throw new RefusedValue(`takes a number, not ${kindOf(value)}`)
+    return String(value)
+  },
+}
+
+export const bigintCodec: Codec<bigint> = {
+  mutable: false,
+  decode: BigInt,
+  encode(value) {
+    if (typeof value === 'bigint' || Number.isSafeInteger(value)) return String(value)
+    throw new RefusedValue(`takes a bigint, not ${kindOf(value)}`)
+  },
+}
+
+export const booleanCodec: Codec<boolean> = {
+  mutable: false,
+  decode: (text) => text === 't',
+  encode(value) {
+    if (typeof value !== 'boolean') throw new RefusedValue(`takes true or false, not ${kindOf(value)}`)
+    return value ? 't' : 'f'
+  },
+}
+
+export const byteaCodec: Codec<Buffer> = {
+  mutable: true,
+  decode(text) {
+    if (!text.startsWith('\\x')) throw new RefusedValue("needs the server's bytea_output to be 'hex'")
+    return Buffer.from(text.slice(2), 'hex')
+  },
+  encode(value) {
+    if (!ArrayBuffer.isView(value)) throw new RefusedValue(`takes a Buffer, not ${kindOf(value)}`)
+    return `\\x${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')}`
+  },
+}
+
+/** Of JavaScript's `null` inside a document and SQL's NULL both arrive as `null`; `null` is stored as NULL. */
+export const jsonCodec: Codec<unknown> = { mutable: true, decode: JSON.parse, encode: encodeJson }
+
+/** As {@link jsonCodec}; `jsonb` cannot hold the NUL character in any form. */
+export const jsonbCodec: Codec<unknown> = {
+  mutable: true,
+  decode: JSON.parse,
+  encode(value) {
+    const text = encodeJson(value)
+    if (ESCAPED_NUL.test(text)) throw new RefusedValue('cannot hold a NUL character')
+    return text
+  },
+}
+
+// An even number of backslashes before it means that the one in front of the u is itself escaped.
+const ESCAPED_NUL = /(?<!\\)(?:\\\\)*\\u0000/
+
+function encodeJson(value: unknown): string {
+  const text = JSON.stringify(value) as string | undefined
+  if (text === undefined) throw new RefusedValue(`takes what JSON can express, not ${kindOf(value)}`)
+  return text
+}
+
+function asIs(text: string): string {
+  return text
+}
+
+function encodeText(value: string): string {
+  if (typeof value !== 'string') throw new RefusedValue(`takes a string, not ${kindOf(value)}`)
+  if (value.includes('\0')) throw new RefusedValue('cannot hold a NUL character')
+  return value
+}
+
+/** What a value is, without showing it. */
+export function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (value === undefined) return 'undefined'
+  if (Array.isArray(value)) return 'an array'
+  if (typeof value === 'number' && !Number.isFinite(value)) return 'a number that is not finite'
+  if (typeof value === 'number' && !Number.isInteger(value)) return 'a fraction'
+  return `${/^[aeiou]/.test(typeof value) ? 'an' : 'a'} ${typeof value}`
+}

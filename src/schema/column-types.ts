@@ -1,0 +1,295 @@
+/** The column types of PostgreSQL. Each takes the name of the column in the database; default: the property's name. */
+import { MappingError } from '../errors.js'
+import { quoteIdentifier } from '../sql.js'
+import {
+  bigintCodec,
+  booleanCodec,
+  byteaCodec,
+  floatCodec,
+  integerCodec,
+  jsonbCodec,
+  jsonCodec,
+  textCodec,
+  uuidCodec,
+  type Codec,
+} from './codec.js'
+import { Column } from './column.js'
+import { timestampCodec } from './timestamp-codec.js'
+
+/** Options of {@link varchar} and {@link char}. */
+export interface LengthOptions {
+  /** Characters, at least 1. Default: `varchar` without a limit, `char` of 1. */
+  readonly length?: number | undefined
+}
+
+/** Options of {@link numeric}. */
+export interface NumericOptions {
+  /** Digits in all, 1 to 1000. Default: no limit. */
+  readonly precision?: number | undefined
+  /** Digits after the point. Default 0 where a precision is given. */
+  readonly scale?: number | undefined
+}
+
+/** Options of the types with seconds. */
+export interface PrecisionOptions {
+  /** Digits kept of a second, 0 to 6. Default 6. */
+  readonly precision?: number | undefined
+}
+
+/** Options of {@link customType}. */
+export interface CustomTypeOptions<Value> {
+  /** The type in SQL, for CREATE TABLE: `citext`, `geometry(Point, 4326)`. */
+  readonly type: string
+  /** The type for casts, if the one above limits a length. Default: the same. */
+  readonly castType?: string | undefined
+  /** From PostgreSQL's text, and from what `encode` gives; never called for NULL. */
+  decode(text: string): Value
+  /** To PostgreSQL's text. `encode(decode(text))` must always give the same text for the same value. */
+  encode(value: Value): string
+}
+
+/**
+ * A whole number from 1, given by a sequence that the column owns (as `serial` and `identity` columns do): 4 bytes,
+ * `number`. For a sequence that belongs to no column write ``integer().serverDefault(sql`nextval('name')`)``.
+ */
+export function serial(name?: string): Column<number, 'default'> {
+  return new Column({
+    name,
+    nullable: false,
+    type: { ddl: 'serial', cast: 'integer', codec: integerCodec, serial: true },
+  })
+}
+
+/** As {@link serial}, 8 bytes, `bigint`. */
+export function bigserial(name?: string): Column<bigint, 'default'> {
+  return new Column({
+    name,
+    nullable: false,
+    type: { ddl: 'bigserial', cast: 'bigint', codec: bigintCodec, serial: true },
+  })
+}
+
+/** A whole number of 2 bytes, `number`. */
+export function smallint(name?: string): Column<number | null> {
+  return column(name, 'smallint', integerCodec)
+}
+
+/** A whole number of 4 bytes, `number`. */
+export function integer(name?: string): Column<number | null> {
+  return column(name, 'integer', integerCodec)
+}
+
+/** A whole number of 8 bytes, JavaScript's `bigint`. Note that `JSON.stringify` refuses those. */
+export function bigint(name?: string): Column<bigint | null> {
+  return column(name, 'bigint', bigintCodec)
+}
+
+/** A floating-point number of 4 bytes, `number`. */
+export function real(name?: string): Column<number | null> {
+  return column(name, 'real', floatCodec)
+}
+
+/** A floating-point number of 8 bytes, `number`. */
+export function doublePrecision(name?: string): Column<number | null> {
+  return column(name, 'double precision', floatCodec)
+}
+
+/** An exact decimal number as a `string`, since a JavaScript number would round it. */
+export function numeric(name?: string | NumericOptions, options?: NumericOptions): Column<string | null> {
+  const [own, { precision, scale }] = nameAndOptions(name, options)
+  if (precision === undefined && scale !== undefined) throw new MappingError('A scale needs a precision')
+  checkRange('precision', precision, 1, 1000)
+  checkRange('scale', scale, -1000, 1000)
+  return column(own, withArguments('numeric', precision, scale), textCodec, 'numeric')
+}
+
+/** True or false. */
+export function boolean(name?: string): Column<boolean | null> {
+  return column(name, 'boolean', booleanCodec)
+}
+
+/**
+ * Text of any length. The type argument narrows it for the compiler only.
+ * @example
+ * state: text<'draft' | 'live'>().notNull()
+ */
+export function text<Value extends string = string>(name?: string): Column<Value | null> {
+  return column(name, 'text', textCodec)
+}
+
+/** Text with a limit on its length. */
+export function varchar<Value extends string = string>(
+  name?: string | LengthOptions,
+  options?: LengthOptions,
+): Column<Value | null> {
+  const [own, { length }] = nameAndOptions(name, options)
+  checkRange('length', length, 1, 10_485_760)
+  return column(own, withArguments('varchar', length), textCodec, 'varchar')
+}
+
+/** Text of a fixed length: PostgreSQL pads it with blanks, and so it comes back. */
+export function char<Value extends string = string>(
+  name?: string | LengthOptions,
+  options?: LengthOptions,
+): Column<Value | null> {
+  const [own, { length }] = nameAndOptions(name, options)
+  checkRange('length', length, 1, 10_485_760)
+  return column(own, withArguments('char', length), textCodec, 'bpchar')
+}
+
+/** A UUID as a `string`; stored and compared in lower case. */
+export function uuid(name?: string): Column<string | null> {
+  return column(name, 'uuid', uuidCodec)
+}
+
+/**
+ * A JSON document, kept as it was written. A change in place is found at flush.
+ * @example
+ * settings: json<{ theme: string }>().notNull().default({ theme: 'dark' })
+ */
+export function json<Value = unknown>(name?: string): Column<Value | null> {
+  return column(name, 'json', jsonCodec)
+}
+
+/** A JSON document, kept in PostgreSQL's own form: it can be searched and indexed. Otherwise as {@link json}. */
+export function jsonb<Value = unknown>(name?: string): Column<Value | null> {
+  return column(name, 'jsonb', jsonbCodec)
+}
+
+/** Bytes, as a `Buffer`. */
+export function bytea(name?: string): Column<Buffer | null> {
+  return column(name, 'bytea', byteaCodec)
+}
+
+/** A calendar day as `'2026-01-31'`: a `Date` is an instant and would move it across time zones. */
+export function date(name?: string): Column<string | null> {
+  return column(name, 'date', textCodec)
+}
+
+/** A time of day as `'13:45:00.123456'`. */
+export function time(name?: string | PrecisionOptions, options?: PrecisionOptions): Column<string | null> {
+  const [own, precision] = secondsOf(name, options)
+  return column(own, withArguments('time', precision), textCodec, 'time')
+}
+
+/** Day and time without a time zone as `'2026-01-31 13:45:00.123456'`. For instants use {@link timestamptz}. */
+export function timestamp(
+  name?: string | PrecisionOptions,
+  options?: PrecisionOptions,
+): Column<string | null> {
+  const [own, precision] = secondsOf(name, options)
+  return column(own, withArguments('timestamp', precision), textCodec, 'timestamp')
+}
+
+/**
+ * An instant, as a `Date`. Microseconds are cut off when it is read; the column is written only if the Date was changed.
+ * PostgreSQL's `infinity` is the latest possible Date.
+ */
+export function timestamptz(
+  name?: string | PrecisionOptions,
+  options?: PrecisionOptions,
+): Column<Date | null> {
+  const [own, precision] = secondsOf(name, options)
+  return column(own, withArguments('timestamptz', precision), timestampCodec, 'timestamptz')
+}
+
+/** A span of time in PostgreSQL's text form, `'1 day 02:00:00'`. */
+export function interval(
+  name?: string | PrecisionOptions,
+  options?: PrecisionOptions,
+): Column<string | null> {
+  const [own, precision] = secondsOf(name, options)
+  return column(own, withArguments('interval', precision), textCodec, 'interval')
+}
+
+/**
+ * An enum type of the database, created by `createAll` before the tables. Gives the function that makes columns of it.
+ * @throws MappingError without values, or with one twice.
+ * @example
+ * const mood = enumType('mood', ['happy', 'sad'])
+ * class Person extends Base.entity('people', { id: serial().primaryKey(), mood: mood().notNull() }) {}
+ */
+export function enumType<const Value extends string>(
+  name: string,
+  values: readonly Value[],
+  options: { readonly schema?: string | undefined } = {},
+): (name?: string) => Column<Value | null> {
+  if (values.length === 0) throw new MappingError(`The enum ${name} has no values`)
+  if (new Set(values).size < values.length) throw new MappingError(`The enum ${name} has a value twice`)
+  const { schema } = options
+  const type = [...(schema === undefined ? [] : [schema]), name].map(quoteIdentifier).join('.')
+  return (columnName) =>
+    new Column({
+      name: columnName,
+      nullable: true,
+      type: { ddl: type, cast: type, codec: textCodec, enumType: { name, schema, values } },
+    })
+}
+
+/**
+ * A type with codecs of its own. Gives the function that makes columns of it. Values may be objects: changes in place
+ * are found by comparing what `encode` gives.
+ * @example
+ * const point = customType<Point>({ type: 'point', decode: parsePoint, encode: ({ x, y }) => `(${x},${y})` })
+ */
+export function customType<Value>(
+  options: CustomTypeOptions<Value>,
+): (name?: string) => Column<Value | null> {
+  const { type, castType = type } = options
+  const codec: Codec<Value> = {
+    mutable: true,
+    decode: (text) => options.decode(text),
+    encode: (value) => textCodec.encode(options.encode(value)),
+  }
+  return (name) => column(name, type, codec, castType)
+}
+
+/**
+ * A counter that every update of the row raises, for optimistic locking: an update or delete of a row that somebody else
+ * has changed since it was loaded fails with a StaleDataError. Starts at 1; the session keeps it, not your code.
+ */
+export function version(name?: string): Column<number, 'default'> {
+  return new Column({
+    name,
+    nullable: false,
+    version: true,
+    default: () => 1,
+    type: { ddl: 'integer', cast: 'integer', codec: integerCodec },
+  })
+}
+
+function column<Value>(
+  name: string | undefined,
+  ddl: string,
+  // Codecs of several types serve narrower ones: that is for the declaration to vouch for.
+  codec: { decode(text: string): unknown; encode(value: never): string; readonly mutable: boolean },
+  cast: string = ddl,
+): Column<Value | null> {
+  return new Column({ name, nullable: true, type: { ddl, cast, codec: codec } })
+}
+
+function nameAndOptions<Options extends object>(
+  first: string | Options | undefined,
+  second: Options | undefined,
+): [string | undefined, Partial<Options>] {
+  return typeof first === 'object' ? [undefined, first] : [first, second ?? {}]
+}
+
+function secondsOf(
+  first: string | PrecisionOptions | undefined,
+  second: PrecisionOptions | undefined,
+): [string | undefined, number | undefined] {
+  const [name, { precision }] = nameAndOptions(first, second)
+  checkRange('precision', precision, 0, 6)
+  return [name, precision]
+}
+
+function withArguments(type: string, ...given: (number | undefined)[]): string {
+  const numbers = given.filter((value) => value !== undefined)
+  return numbers.length === 0 ? type : `${type}(${numbers.join(', ')})`
+}
+
+function checkRange(option: string, value: number | undefined, min: number, max: number): void {
+  if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return
+  throw new MappingError(`The ${option} of a column is a whole number from ${min} to ${max}`)
+}

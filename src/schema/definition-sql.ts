@@ -1,0 +1,46 @@
+/** Text that becomes part of a definition: names, literals and expressions, which cannot be parameters. */
+import { InvalidStatementError, MappingError } from '../errors.js'
+import { SqlFragment } from '../sql.js'
+
+// PostgreSQL cuts longer names without an error.
+const LONGEST_NAME_BYTES = 63
+
+/** @throws MappingError for a name that is empty, holds a NUL character, or is longer than PostgreSQL's 63 bytes. */
+export function checkName(kind: string, name: unknown): string {
+  if (typeof name !== 'string' || name === '' || name.includes('\0')) {
+    throw new MappingError(`Not a name for a ${kind}: ${JSON.stringify(name)}`)
+  }
+  if (Buffer.byteLength(name) > LONGEST_NAME_BYTES) {
+    throw new MappingError(`The name of a ${kind} has at most ${LONGEST_NAME_BYTES} bytes: ${name}`)
+  }
+  return name
+}
+
+/**
+ * The text of SQL that becomes part of a definition.
+ * @throws MappingError if it holds parameters, which definitions cannot.
+ */
+export function definitionSql(where: string, fragment: SqlFragment<unknown>): string {
+  if (!(fragment instanceof SqlFragment)) throw new MappingError(`${where} must be written with the sql tag`)
+  let text: string
+  try {
+    text = fragment.text
+  } catch (cause) {
+    if (cause instanceof InvalidStatementError)
+      throw new MappingError(`${where}: ${cause.message}`, { cause })
+    throw cause
+  }
+  if (fragment.values.length > 0) {
+    throw new MappingError(
+      `${where} stands in a definition and cannot hold parameters: write the value as SQL text`,
+    )
+  }
+  if (text.trim() === '' || text.includes('\0')) throw new MappingError(`${where} is not SQL`)
+  return text
+}
+
+/** A string as SQL text. */
+export function quoteLiteral(text: string): string {
+  if (text.includes('\0')) throw new MappingError('A NUL character cannot stand in SQL')
+  return `'${text.replaceAll("'", "''")}'`
+}

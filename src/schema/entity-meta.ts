@@ -1,0 +1,173 @@
+/**
+ * One entity class at run time: how its instances are made, filled from rows, remembered and compared. A row is an
+ * array of PostgreSQL's texts in the order of the table's columns; what is remembered is that array, partly decoded.
+ */
+import { MappingError, RelationNotLoadedError } from '../errors.js'
+import { ENTITY, type AnyEntity, type InstanceOf } from './entity-types.js'
+import { resolveRelation, type Relation, type Surroundings } from './relation-resolution.js'
+import type { AnyRelation } from './relations.js'
+import type { EncodedText, TableColumn } from './table-column.js'
+import type { Table } from './table.js'
+
+/** What is known of an entity class. @throws MappingError if it is none. */
+export function metaOf<E extends AnyEntity>(entity: E): EntityMeta<InstanceOf<E>> {
+  if (typeof entity !== 'function' || !(ENTITY in entity)) {
+    throw new MappingError('Not an entity: give a class that extends Base.entity(...)')
+  }
+  return (entity as E)[ENTITY].metadata.entity(entity)
+}
+
+/** A row as it came: texts in the order of some columns. */
+export type RawRow = EncodedText[]
+
+/** What is remembered of the stored values of an instance, by the index of the column. */
+export type Snapshot = unknown[]
+
+/** Identifies a row within its table; equal for equal keys, so that it serves in a Map. */
+export type Identity = string | number | bigint | boolean
+
+/** The properties of an instance, seen from here. */
+type Properties = Record<string, unknown>
+
+export class EntityMeta<T extends object = object> {
+  readonly entity: AnyEntity
+  readonly table: Table
+  readonly #surroundings: Surroundings
+  readonly #declared: Readonly<Record<string, AnyRelation>>
+  readonly #make: new () => T
+  #relations: ReadonlyMap<string, Relation> | undefined
+
+  constructor(entity: AnyEntity, table: Table, surroundings: Surroundings) {
+    this.entity = entity
+    this.table = table
+    this.#surroundings = surroundings
+    this.#declared = (entity as { readonly relations?: Record<string, AnyRelation> }).relations ?? {}
+    for (const name of Object.keys(this.#declared)) this.#declareRelation(name)
+    // Not Object.create: V8 lays out what a constructor makes in advance.
+    const Instance = function () {}
+    Instance.prototype = entity.prototype
+    this.#make = Instance as unknown as new () => T
+  }
+
+  /** The relations by name. @throws MappingError the first time, if one is declared wrongly. */
+  get relations(): ReadonlyMap<string, Relation> {
+    this.#relations ??= new Map(
+      Object.entries(this.#declared).map(([name, relation]) => [
+        name,
+        resolveRelation(this.table, name, relation, this.#surroundings),
+      ]),
+    )
+    return this.#relations
+  }
+
+  /** Whether a property is a relation; known without looking at the other classes. */
+  hasRelation(name: string): boolean {
+    return Object.hasOwn(this.#declared, name)
+  }
+
+  /** An instance without properties; its constructor is not run. */
+  create(): T {
+    return new this.#make()
+  }
+
+  /**
+   * Sets the properties of some columns from a row. The row becomes the snapshot of these columns: where a value cannot
+   * change in place it is kept decoded, elsewhere as text.
+   */
+  fill(instance: T, columns: readonly TableColumn[], row: RawRow): Snapshot {
+    const properties = instance as Properties
+    const snapshot: Snapshot = row
+    for (let index = 0; index < columns.length; index++) {
+      const column = columns[index] as TableColumn
+      const value = column.decode(row[index] as EncodedText)
+      properties[column.property] = value
+      if (!column.mutable) snapshot[index] = value
+    }
+    return snapshot
+  }
+
+  /** What an instance holds, to be remembered as stored. @throws InvalidValueError */
+  snapshot(instance: T): Snapshot {
+    return this.table.columns.map((column) => column.snapshot((instance as Properties)[column.property]))
+  }
+
+  /** Gives the properties the values that were remembered. */
+  restore(instance: T, snapshot: Snapshot): void {
+    for (const column of this.table.columns) {
+      const properties = instance as Properties
+      properties[column.property] = column.restore(snapshot[column.index])
+    }
+  }
+
+  /** The columns whose values differ from what was remembered, changes in place included. @throws InvalidValueError */
+  changes(instance: T, snapshot: Snapshot): TableColumn[] {
+    return this.table.columns.filter((column) =>
+      column.hasChanged((instance as Properties)[column.property], snapshot[column.index]),
+    )
+  }
+
+  /** The texts of some columns of an instance, ready for a statement. @throws InvalidValueError */
+  encode(instance: T, columns: readonly TableColumn[]): EncodedText[] {
+    return columns.map((column) => column.encode((instance as Properties)[column.property]))
+  }
+
+  /** The identity of an instance; undefined while its key is not complete. @throws InvalidValueError */
+  identity(instance: T): Identity | undefined {
+    const values = this.table.primaryKey.map(({ property }) => (instance as Properties)[property])
+    return values.some((value) => value === undefined || value === null) ? undefined : this.identityOf(values)
+  }
+
+  /** The identity of a row of all columns, as it came. */
+  identityOfRow(row: RawRow): Identity {
+    return this.identityOf(
+      this.table.primaryKey.map((column) => column.decode(row[column.index] as EncodedText)),
+    )
+  }
+
+  /** The identity of key values, in the order of the key. Values that PostgreSQL takes for equal must give the same one. */
+  identityOf(values: readonly unknown[]): Identity {
+    const [only] = this.table.primaryKey
+    if (values.length === 1 && only !== undefined && !only.mutable) {
+      return only.decode(only.encode(values[0])) as Identity
+    }
+    return JSON.stringify(this.table.primaryKey.map((column, index) => column.encode(values[index])))
+  }
+
+  /**
+   * The values of a key as `get` takes it: a value, or an object by property where the key is composite.
+   * @throws MappingError if a part is missing.
+   */
+  keyValues(key: unknown): unknown[] {
+    const { primaryKey } = this.table
+    if (primaryKey.length === 1) return [key]
+    if (typeof key !== 'object' || key === null) {
+      throw new MappingError(
+        `The key of ${this.table.key} is an object with ${primaryKey.map(({ property }) => property).join(' and ')}`,
+      )
+    }
+    return primaryKey.map(({ property }) => {
+      const value = (key as Properties)[property]
+      if (value === undefined) throw new MappingError(`The key of ${this.table.key} needs ${property}`)
+      return value
+    })
+  }
+
+  /** A relation is an own property once it is loaded or assigned. Until then, reading it explains itself. */
+  #declareRelation(name: string): void {
+    const { key } = this.table
+    if (this.table.has(name)) throw new MappingError(`${key}.${name} is both a column and a relation`)
+    const className = (this.entity as { readonly name?: string }).name ?? key
+    Object.defineProperty(this.entity.prototype, name, {
+      configurable: true,
+      get(): never {
+        throw new RelationNotLoadedError(
+          `${className}.${name} is neither loaded nor assigned. Load it with the object (load: ['${name}']), ` +
+            `or assign it.`,
+        )
+      },
+      set(this: object, value: unknown) {
+        Object.defineProperty(this, name, { value, writable: true, enumerable: true, configurable: true })
+      },
+    })
+  }
+}

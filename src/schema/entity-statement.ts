@@ -1,0 +1,80 @@
+/** What the builders make: a statement, and how to read its rows. Running it is the session's business. */
+import type { TypeParsers } from '../driver/driver.js'
+import { SqlFragment } from '../sql.js'
+import type { EntityMeta } from './entity-meta.js'
+import type { EncodedText, TableColumn } from './table-column.js'
+
+/** A statement whose result is of the type `Item`: an entity, a record of some columns, a number. */
+export interface EntityStatement<Item> {
+  /** Only for the type checker. */
+  readonly $item?: Item
+  /** Compiles it. Builders never change, so this may be repeated. @throws InvalidValueError, InvalidStatementError */
+  toQuery(): EntityQuery
+}
+
+/** A compiled {@link EntityStatement}. Its rows must be read as arrays, every value as PostgreSQL's text. */
+export interface EntityQuery {
+  readonly text: string
+  readonly values: readonly unknown[]
+  readonly rowMode: 'array'
+  /** Leaves texts as they are: the columns convert them. */
+  readonly types: TypeParsers
+  readonly prepare: boolean
+  readonly meta: EntityMeta
+  readonly reading: Reading
+  /** Paths of relations to load with the entities. */
+  readonly load: readonly string[]
+}
+
+/** What a row of the result is. */
+export type Reading =
+  /** An instance; the row has all columns of the table in their order. */
+  | { readonly kind: 'entity' }
+  /** A plain object with some columns. */
+  | { readonly kind: 'record'; readonly columns: readonly TableColumn[] }
+  /** One value. */
+  | { readonly kind: 'scalar'; readonly decode: (text: string) => unknown }
+  /** There are no rows, only a count. */
+  | { readonly kind: 'none' }
+
+/** Type parsers that leave every text as it is. */
+export const RAW_TEXT: TypeParsers = { getTypeParser: () => (text) => text }
+
+/** The record or the scalar that a row is. */
+export function readRow(reading: Reading, row: readonly EncodedText[]): unknown {
+  if (reading.kind === 'scalar') {
+    const [text] = row
+    return text === null || text === undefined ? null : reading.decode(text)
+  }
+  const columns = reading.kind === 'record' ? reading.columns : []
+  return Object.fromEntries(
+    columns.map((column, index) => [column.property, column.decode(row[index] as EncodedText)]),
+  )
+}
+
+/** Puts a statement together from its fragment. */
+export function entityQuery(
+  meta: EntityMeta,
+  statement: SqlFragment<unknown>,
+  reading: Reading,
+  load: readonly string[] = [],
+): EntityQuery {
+  const { text, values } = statement
+  return { text, values, rowMode: 'array', types: RAW_TEXT, prepare: true, meta, reading, load }
+}
+
+/** Columns in SQL, qualified by the table's name where one is given. */
+export function columnList(columns: readonly TableColumn[], qualifier?: string): string {
+  const prefix = qualifier === undefined ? '' : `${qualifier}.`
+  return columns.map(({ sql }) => `${prefix}${sql}`).join(', ')
+}
+
+/** Fragments one after the other, with nothing in between. */
+export function concat(...parts: readonly SqlFragment<unknown>[]): SqlFragment<unknown> {
+  return new SqlFragment(['', ...parts.map(() => '')], parts)
+}
+
+/** SQL as it stands. */
+export function text(sql: string): SqlFragment<unknown> {
+  return new SqlFragment([sql], [])
+}

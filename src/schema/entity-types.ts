@@ -1,0 +1,93 @@
+/** What the compiler knows of an entity: the shape of its rows, of new objects and of updates. */
+import type { SqlFragment } from '../sql.js'
+import type { ColumnRef } from './column-ref.js'
+import type { Columns } from './column.js'
+import type { Metadata } from './metadata.js'
+import type { Table } from './table.js'
+
+/** Where an entity class keeps its declaration. */
+export const ENTITY: unique symbol = Symbol.for('lifeguard.entity') as never
+
+/** The properties of an instance. */
+export type Row<C extends Columns> = { -readonly [Name in keyof C]: C[Name]['$value'] }
+
+type IsOptional<C extends Columns, Name extends keyof C> = null extends C[Name]['$value']
+  ? true
+  : [C[Name]['$flags'] & ('default' | 'generated')] extends [never]
+    ? false
+    : true
+
+type WritableName<C extends Columns> = {
+  [Name in keyof C]: [C[Name]['$flags'] & 'generated'] extends [never] ? Name : never
+}[keyof C]
+
+type OptionalName<C extends Columns> = {
+  [Name in WritableName<C>]: IsOptional<C, Name> extends true ? Name : never
+}[WritableName<C>]
+
+/** What a new object must bring: every column that takes no NULL and has no default; the others may be left out. */
+export type Insert<C extends Columns> = {
+  [Name in Exclude<WritableName<C>, OptionalName<C>>]: C[Name]['$value']
+} & { [Name in OptionalName<C>]?: C[Name]['$value'] | undefined }
+
+/** What `update(Entity).set(...)` takes: any of the columns, as values or as SQL. */
+export type Update<C extends Columns> = {
+  [Name in WritableName<C>]?: C[Name]['$value'] | SqlFragment<unknown> | undefined
+}
+
+/** References to the columns of an entity, for conditions. */
+export type ColumnRefs<C extends Columns> = { readonly [Name in keyof C]: ColumnRef<C[Name]['$value']> }
+
+type ConstructorArguments<C extends Columns> =
+  Record<never, never> extends Insert<C> ? [values?: Insert<C>] : [values: Insert<C>]
+
+/** The class that `Base.entity` gives: to be extended, or used as it is. */
+export interface EntityClass<C extends Columns> {
+  new (...values: ConstructorArguments<C>): Row<C>
+  readonly prototype: Row<C>
+  /** The columns, for conditions: `eq(Song.c.title, 'x')`. */
+  readonly c: ColumnRefs<C>
+  readonly [ENTITY]: EntityDeclaration<C>
+}
+
+/** What was declared; for the session. */
+export interface EntityDeclaration<C extends Columns = Columns> {
+  readonly columns: C
+  readonly table: Table
+  readonly metadata: Metadata
+}
+
+/** Any entity class. */
+export interface AnyEntity {
+  readonly prototype: object
+  readonly [ENTITY]: EntityDeclaration
+}
+
+/** The instances of an entity class. */
+export type InstanceOf<E extends AnyEntity> = E['prototype']
+
+/** The columns of an entity class. */
+export type ColumnsOf<E extends AnyEntity> = E[typeof ENTITY]['columns']
+
+/** The names of the columns of an entity class, as properties. */
+export type ColumnName<E extends AnyEntity> = keyof ColumnsOf<E> & string
+
+type KeyName<C extends Columns> = {
+  [Name in keyof C]: [C[Name]['$flags'] & 'key'] extends [never] ? never : Name
+}[keyof C]
+
+type IsUnion<T, Whole = T> = [T] extends [never]
+  ? false
+  : T extends unknown
+    ? [Whole] extends [T]
+      ? false
+      : true
+    : never
+
+/** The primary key as `get` takes it: the value itself, or for a composite key an object by property. */
+export type KeyOf<E extends AnyEntity> = KeyOfColumns<ColumnsOf<E>>
+
+type KeyOfColumns<C extends Columns> =
+  IsUnion<KeyName<C>> extends true
+    ? { readonly [Name in KeyName<C>]: C[Name]['$value'] }
+    : C[KeyName<C>]['$value']

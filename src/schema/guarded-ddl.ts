@@ -1,0 +1,58 @@
+/**
+ * Creating and dropping where something may be there already, or may be made by another process at this moment. All of it is
+ * one script: it costs one round trip, and is one transaction also where none was begun.
+ */
+import {
+  createEnum,
+  dropStatements,
+  enumName,
+  enumsOf,
+  schemaStatements,
+  script,
+  tableStatements,
+  type DdlSource,
+} from './ddl.js'
+import { quoteLiteral } from './definition-sql.js'
+
+// Without it, processes that boot together fail on each other's half-made types (`pg_type_typname_nsp_index`). The
+// number is arbitrary: advisory locks are counted per database.
+const LOCK = 'select pg_catalog.pg_advisory_xact_lock(7523094287012)'
+
+/** Creates what is missing. A table that exists is left alone with all that belongs to it. */
+export function guardedCreateScript(source: DdlSource): string {
+  const enums = enumsOf(source)
+  const tables = tableStatements(source)
+  if (tables.length === 0) return script([LOCK])
+  // The checks go through the catalog caches, which see what others have committed whatever the isolation level.
+  const body = [
+    'declare',
+    `  missing text[] := array(select name from unnest(array[${tables
+      .map(({ table }) => quoteLiteral(table.sql))
+      .join(', ')}]) as name where to_regclass(name) is null);`,
+    'begin',
+    ...enums.map((type) => block(`to_regtype(${quoteLiteral(enumName(type))}) is null`, [createEnum(type)])),
+    ...tables.map(({ table, create }) => block(`${quoteLiteral(table.sql)} = any(missing)`, create)),
+    ...tables
+      .filter(({ constraints }) => constraints.length > 0)
+      .map(({ table, constraints }) => block(`${quoteLiteral(table.sql)} = any(missing)`, constraints)),
+    'end',
+  ].join('\n')
+  const tag = dollarTag(body)
+  return script([LOCK, ...schemaStatements(source), `do ${tag}\n${body}\n${tag}`])
+}
+
+/** Drops what is there. */
+export function guardedDropScript(source: DdlSource): string {
+  return script([LOCK, ...dropStatements(source, 'if exists ')])
+}
+
+function block(condition: string, statements: readonly string[]): string {
+  return `  if ${condition} then\n${script(statements)}  end if;`
+}
+
+/** A quote that the text does not contain. */
+function dollarTag(text: string): string {
+  let tag = '$ddl$'
+  for (let count = 1; text.includes(tag); count++) tag = `$ddl${count}$`
+  return tag
+}

@@ -1,0 +1,113 @@
+/** All entities of one base: their tables, how these depend on each other, and the statements that create and drop them. */
+import { MappingError } from '../errors.js'
+import { createScript, dropScript } from './ddl.js'
+import { guardedCreateScript, guardedDropScript } from './guarded-ddl.js'
+import { orderByDependency } from './dependency-order.js'
+import { EntityMeta } from './entity-meta.js'
+import { ENTITY, type AnyEntity } from './entity-types.js'
+import { resolveForeignKeys, type ForeignKey } from './foreign-key.js'
+import type { Surroundings } from './relation-resolution.js'
+import type { Table } from './table.js'
+
+/** Whatever runs a script: a connection, a session. */
+export interface ScriptRunner {
+  executeScript(text: string): Promise<void>
+}
+
+/** Options of `createAll` and `dropAll`. */
+export interface DdlOptions {
+  /** Leave alone what is there already, or gone already. False: fail. Default true. */
+  readonly checkFirst?: boolean | undefined
+}
+
+interface Resolved {
+  readonly foreignKeys: ReadonlyMap<Table, readonly ForeignKey[]>
+  readonly groups: readonly (readonly Table[])[]
+}
+
+/**
+ * The tables of one `declarativeBase()`. References between them are checked when they are first needed: by then every
+ * module that declares an entity must have been imported.
+ */
+export class Metadata implements Surroundings {
+  readonly #tables: Table[] = []
+  readonly #entities = new WeakMap<AnyEntity, EntityMeta>()
+  #resolved: Resolved | undefined
+
+  /** The tables in the order of declaration. */
+  get tables(): readonly Table[] {
+    return this.#tables
+  }
+
+  /** Takes in a table; called by `Base.entity`. @throws MappingError if its name is taken. */
+  add(table: Table): void {
+    if (this.#tables.some(({ key }) => key === table.key)) {
+      throw new MappingError(`Two entities of this base are called ${table.key}`)
+    }
+    this.#tables.push(table)
+    this.#resolved = undefined
+  }
+
+  /** The foreign keys of a table. @throws MappingError if one refers to what does not exist. */
+  foreignKeys(table: Table): readonly ForeignKey[] {
+    return this.#resolve().foreignKeys.get(table) ?? []
+  }
+
+  /**
+   * The tables, those that are referred to first. Tables that refer to each other in a circle form one group; every other
+   * group is one table.
+   */
+  get tableGroups(): readonly (readonly Table[])[] {
+    return this.#resolve().groups
+  }
+
+  /** What is known of an entity class at run time. */
+  entity(entity: AnyEntity): EntityMeta {
+    let meta = this.#entities.get(entity)
+    if (meta === undefined) {
+      meta = new EntityMeta(entity, entity[ENTITY].table, this)
+      this.#entities.set(entity, meta)
+    }
+    return meta
+  }
+
+  /**
+   * Creates the schemas, enum types and tables, with their indexes, in one round trip, all or nothing. What exists is left
+   * as it is, also where it differs: for changes use a migration tool. Any number of processes may do this at once.
+   *
+   * @throws MappingError for wrong references; DatabaseError.
+   * @example
+   * await engine.begin((connection) => Base.metadata.createAll(connection))
+   */
+  async createAll(connection: ScriptRunner, { checkFirst = true }: DdlOptions = {}): Promise<void> {
+    await connection.executeScript(checkFirst ? guardedCreateScript(this) : createScript(this))
+  }
+
+  /**
+   * Drops the tables and enum types, in one round trip, all or nothing; schemas stay. Fails if something outside of this
+   * metadata depends on them.
+   *
+   * @throws DatabaseError
+   */
+  async dropAll(connection: ScriptRunner, { checkFirst = true }: DdlOptions = {}): Promise<void> {
+    await connection.executeScript(checkFirst ? guardedDropScript(this) : dropScript(this))
+  }
+
+  /** The statements of `createAll` as text, to read or to start a migration from. */
+  ddl(): string {
+    return createScript(this)
+  }
+
+  #resolve(): Resolved {
+    if (this.#resolved === undefined) {
+      const foreignKeys = new Map(
+        this.#tables.map((table) => [table, resolveForeignKeys(table, this.#tables)]),
+      )
+      const groups = orderByDependency(this.#tables, (table) =>
+        (foreignKeys.get(table) ?? []).map(({ target }) => target),
+      )
+      this.#resolved = { foreignKeys, groups }
+    }
+    return this.#resolved
+  }
+}

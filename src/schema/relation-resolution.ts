@@ -1,0 +1,159 @@
+/** What the relations of a class mean: which columns of which tables must be equal. */
+import { MappingError } from '../errors.js'
+import type { SqlFragment } from '../sql.js'
+import { ENTITY, type AnyEntity } from './entity-types.js'
+import type { ForeignKey } from './foreign-key.js'
+import type { AnyRelation, BelongsTo, Cascade, HasMany, HasOne, ManyToMany } from './relations.js'
+import type { TableColumn } from './table-column.js'
+import type { Table } from './table.js'
+
+/** A relation whose ends were found. */
+export interface Relation {
+  /** Name of the property. */
+  readonly name: string
+  readonly kind: AnyRelation['kind']
+  /** True if the property holds an array. */
+  readonly many: boolean
+  readonly target: AnyEntity
+  /** Columns of the owner... */
+  readonly ownColumns: readonly TableColumn[]
+  /** ...that equal these of the target; or of `link.own`, where there is a table in between. */
+  readonly targetColumns: readonly TableColumn[]
+  readonly link: RelationLink | undefined
+  readonly cascades: ReadonlySet<Cascade>
+  /** Order of the loaded objects; undefined: by primary key. */
+  readonly orderBy: (() => SqlFragment<unknown>) | undefined
+}
+
+/** The table in between. */
+export interface RelationLink {
+  readonly table: Table
+  /** Equal the owner's `ownColumns`. */
+  readonly own: readonly TableColumn[]
+  /** Equal the target's `targetColumns`. */
+  readonly other: readonly TableColumn[]
+}
+
+/** What is known of the other tables. */
+export interface Surroundings {
+  readonly tables: readonly Table[]
+  foreignKeys(table: Table): readonly ForeignKey[]
+}
+
+/** @throws MappingError if the columns do not exist, or do not lead from one to the other. */
+export function resolveRelation(
+  owner: Table,
+  name: string,
+  relation: AnyRelation,
+  surroundings: Surroundings,
+): Relation {
+  const target: unknown = relation.target()
+  if (typeof target !== 'function' || !(ENTITY in target)) {
+    throw new MappingError(`The relation ${owner.key}.${name} leads to what is no entity`)
+  }
+  const entity = target as unknown as AnyEntity
+  const { table } = entity[ENTITY]
+  const common = {
+    name,
+    kind: relation.kind,
+    many: relation.kind === 'hasMany' || relation.kind === 'manyToMany',
+    target: entity,
+    link: undefined,
+    cascades: new Set(relation.options.cascade ?? (['add'] as const)),
+    orderBy: 'orderBy' in relation.options ? relation.options.orderBy : undefined,
+  }
+  if (!surroundings.tables.includes(table)) {
+    throw new MappingError(
+      `The relation ${owner.key}.${name} leads to ${table.key}, which belongs to another base`,
+    )
+  }
+  switch (relation.kind) {
+    case 'belongsTo':
+      return { ...common, ...belongs(owner, name, relation, table, surroundings) }
+    case 'hasMany':
+    case 'hasOne': {
+      const { ownColumns, targetColumns } = belongs(table, name, relation, owner, surroundings)
+      return { ...common, ownColumns: targetColumns, targetColumns: ownColumns }
+    }
+    case 'manyToMany':
+      return { ...common, ...linked(owner, name, relation, table, surroundings) }
+  }
+}
+
+interface Ends {
+  readonly ownColumns: readonly TableColumn[]
+  readonly targetColumns: readonly TableColumn[]
+}
+
+/** The ends seen from the side that holds the foreign key. */
+function belongs(
+  holder: Table,
+  name: string,
+  { keys }: BelongsTo<AnyEntity, string> | HasMany<AnyEntity> | HasOne<AnyEntity>,
+  target: Table,
+  surroundings: Surroundings,
+): Ends {
+  const ownColumns = keys.map((property) => holder.column(property))
+  const declared = surroundings
+    .foreignKeys(holder)
+    .find((key) => key.target === target && sameColumns(key.columns, ownColumns))
+  if (declared !== undefined) return { ownColumns: declared.columns, targetColumns: declared.targetColumns }
+  // Databases without declared foreign keys exist: the primary key is then meant.
+  if (ownColumns.length !== target.primaryKey.length) {
+    throw new MappingError(
+      `The relation ${name} needs as many columns of ${holder.key} as ${target.key} has in its key`,
+    )
+  }
+  return { ownColumns, targetColumns: target.primaryKey }
+}
+
+function linked(
+  owner: Table,
+  name: string,
+  { through, options }: ManyToMany<AnyEntity>,
+  target: Table,
+  surroundings: Surroundings,
+): Ends & { readonly link: RelationLink } {
+  const table =
+    surroundings.tables.find(({ key }) => key === through) ??
+    surroundings.tables.find(({ name: own, schema }) => own === through && schema === owner.schema)
+  if (table === undefined) {
+    throw new MappingError(
+      `The relation ${owner.key}.${name} goes through '${through}', which is no entity of this base`,
+    )
+  }
+  const toOwner = findKey(table, owner, options.own, `${owner.key}.${name}`, 'own', surroundings)
+  const toTarget = findKey(table, target, options.other, `${owner.key}.${name}`, 'other', surroundings)
+  return {
+    ownColumns: toOwner.targetColumns,
+    targetColumns: toTarget.targetColumns,
+    link: { table, own: toOwner.columns, other: toTarget.columns },
+  }
+}
+
+function findKey(
+  link: Table,
+  target: Table,
+  properties: readonly string[] | undefined,
+  relation: string,
+  option: 'own' | 'other',
+  surroundings: Surroundings,
+): ForeignKey {
+  const named = properties?.map((property) => link.column(property))
+  const [found, another] = surroundings
+    .foreignKeys(link)
+    .filter((key) => key.target === target && (named === undefined || sameColumns(key.columns, named)))
+  if (found === undefined) {
+    throw new MappingError(`The relation ${relation} needs a foreign key from ${link.key} to ${target.key}`)
+  }
+  if (another !== undefined) {
+    throw new MappingError(
+      `${link.key} has several foreign keys to ${target.key}: name the one for ${relation} with the option '${option}'`,
+    )
+  }
+  return found
+}
+
+function sameColumns(some: readonly TableColumn[], others: readonly TableColumn[]): boolean {
+  return some.length === others.length && some.every((column) => others.includes(column))
+}

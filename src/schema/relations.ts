@@ -1,0 +1,171 @@
+/** Relations between entities, declared in the class body: `static readonly relations = { album: belongsTo(...) }`. */
+import type { SqlFragment } from '../sql.js'
+import type { AnyEntity, ColumnName, ColumnsOf, InstanceOf } from './entity-types.js'
+
+/** What happens to related objects together with their owner. */
+export type Cascade = 'add' | 'delete'
+
+/** Options of every relation. */
+export interface RelationOptions {
+  /**
+   * `add`: adding the owner to a session adds what it is related to. `delete`: deleting the owner deletes it.
+   * Default: `['add']`.
+   */
+  readonly cascade?: readonly Cascade[] | undefined
+}
+
+/** Options of relations to many. */
+export interface CollectionOptions extends RelationOptions {
+  /** Order in which the objects are loaded. Default: by primary key. */
+  readonly orderBy?: (() => SqlFragment<unknown>) | undefined
+}
+
+/** Options of {@link manyToMany}. */
+export interface ManyToManyOptions extends CollectionOptions {
+  /**
+   * Properties of the link table that refer to this entity and to the other one. Default: found by its foreign keys;
+   * needed where several fit, as between objects of one class.
+   */
+  readonly own?: readonly string[] | undefined
+  readonly other?: readonly string[] | undefined
+}
+
+/** Declared by {@link belongsTo}. */
+export interface BelongsTo<E extends AnyEntity, Key extends string> {
+  readonly kind: 'belongsTo'
+  readonly target: () => E
+  readonly keys: readonly Key[]
+  readonly options: RelationOptions
+}
+
+/** Declared by {@link hasMany}. */
+export interface HasMany<E extends AnyEntity> {
+  readonly kind: 'hasMany'
+  readonly target: () => E
+  readonly keys: readonly string[]
+  readonly options: CollectionOptions
+}
+
+/** Declared by {@link hasOne}. */
+export interface HasOne<E extends AnyEntity> {
+  readonly kind: 'hasOne'
+  readonly target: () => E
+  readonly keys: readonly string[]
+  readonly options: RelationOptions
+}
+
+/** Declared by {@link manyToMany}. */
+export interface ManyToMany<E extends AnyEntity> {
+  readonly kind: 'manyToMany'
+  readonly target: () => E
+  /** The table in between, as `references` would call it. */
+  readonly through: string
+  readonly options: ManyToManyOptions
+}
+
+/** Any relation. */
+export type AnyRelation =
+  BelongsTo<AnyEntity, string> | HasMany<AnyEntity> | HasOne<AnyEntity> | ManyToMany<AnyEntity>
+
+/**
+ * This entity holds the foreign key, in the named properties.
+ * @example
+ * static readonly relations = { album: belongsTo(() => Album, 'albumId') }
+ */
+export function belongsTo<E extends AnyEntity, const Key extends string>(
+  target: () => E,
+  key: Key | readonly Key[],
+  options: RelationOptions = {},
+): BelongsTo<E, Key> {
+  return { kind: 'belongsTo', target, keys: listOf(key), options }
+}
+
+/**
+ * Any number of objects of the other entity hold a foreign key on this one, in the named properties of theirs.
+ * @example
+ * static readonly relations = { songs: hasMany(() => Song, 'albumId', { orderBy: () => asc(Song.c.title) }) }
+ */
+export function hasMany<E extends AnyEntity>(
+  target: () => E,
+  key: ColumnName<E> | readonly ColumnName<E>[],
+  options: CollectionOptions = {},
+): HasMany<E> {
+  return { kind: 'hasMany', target, keys: listOf(key), options }
+}
+
+/** As {@link hasMany}, where at most one object holds the key. */
+export function hasOne<E extends AnyEntity>(
+  target: () => E,
+  key: ColumnName<E> | readonly ColumnName<E>[],
+  options: RelationOptions = {},
+): HasOne<E> {
+  return { kind: 'hasOne', target, keys: listOf(key), options }
+}
+
+/**
+ * Objects on both sides are linked by the rows of a table in between, which is an entity of the same base.
+ * @param through The table in between, named as `references` does.
+ * @example
+ * static readonly relations = { tags: manyToMany(() => Tag, 'song_tags') }
+ */
+export function manyToMany<E extends AnyEntity>(
+  target: () => E,
+  through: string,
+  options: ManyToManyOptions = {},
+): ManyToMany<E> {
+  return { kind: 'manyToMany', target, through, options }
+}
+
+function listOf<Name extends string>(names: Name | readonly Name[]): readonly Name[] {
+  return typeof names === 'string' ? [names] : names
+}
+
+/** The relations of an entity class. */
+export type RelationsOf<E extends AnyEntity> = E extends { readonly relations: infer Relations }
+  ? Relations
+  : Record<never, never>
+
+/** The names of the relations of an entity class. */
+export type RelationName<E extends AnyEntity> = keyof RelationsOf<E> & string
+
+/** The entity class that a relation leads to. */
+type TargetOf<Relation> = Relation extends { readonly target: () => infer Target extends AnyEntity }
+  ? Target
+  : never
+
+/** Checks a path of relations (`'songs'`, `'songs.album'`) and gives what would have been right where it is wrong. */
+export type RelationPath<
+  E extends AnyEntity,
+  Path extends string,
+> = Path extends `${infer Head}.${infer Rest}`
+  ? Head extends RelationName<E>
+    ? `${Head}.${RelationPath<TargetOf<RelationsOf<E>[Head]>, Rest>}`
+    : RelationName<E>
+  : RelationName<E>
+
+/** An instance with the relations that the paths name. Anything else of its relations does not compile. */
+export type Loaded<E extends AnyEntity, Path extends string> = [Path] extends [never]
+  ? InstanceOf<E>
+  : InstanceOf<E> & { [Name in HeadOf<Path> & RelationName<E>]: Related<E, Name, RestOf<Path, Name>> }
+
+type HeadOf<Path extends string> = Path extends `${infer Head}.${string}` ? Head : Path
+type RestOf<Path extends string, Head extends string> = Path extends `${Head}.${infer Rest}` ? Rest : never
+
+/** What a loaded relation holds. */
+type Related<E extends AnyEntity, Name extends keyof RelationsOf<E>, Path extends string> =
+  RelationsOf<E>[Name] extends BelongsTo<infer Target, infer Key>
+    ? Loaded<Target, Path> | NullIfNullable<E, Key>
+    : RelationsOf<E>[Name] extends HasOne<infer Target>
+      ? Loaded<Target, Path> | null
+      : RelationsOf<E>[Name] extends { readonly target: () => infer Target extends AnyEntity }
+        ? Loaded<Target, Path>[]
+        : never
+
+type NullIfNullable<E extends AnyEntity, Key extends string> = null extends ColumnsOf<E>[Key]['$value']
+  ? null
+  : never
+
+/** Instances whose relations may have been assigned: `const song: WithRelations<typeof Song> = new Song({ ... })`. */
+export type WithRelations<E extends AnyEntity> = InstanceOf<E> & {
+  [Name in RelationName<E>]?: Related<E, Name, never>
+}

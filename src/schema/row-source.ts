@@ -1,0 +1,64 @@
+/** Any number of rows as parameters, in a text that does not depend on their number. */
+import { arrayLiteral } from './array-codec.js'
+import type { EncodedText, TableColumn } from './table-column.js'
+
+// Names that no table is likely to have, since SQL of the user may stand beside them.
+const ROWS = '"#rows"'
+
+/** The number of a row in its source, from 1. */
+export const ORDINAL = '"#rows"."#"'
+
+/** Rows, as something that stands after FROM. */
+export interface RowSource {
+  readonly sql: string
+  /** Each column in SQL, of its own type. */
+  readonly columns: readonly string[]
+  readonly values: readonly EncodedText[]
+}
+
+/** Rows as one array for each column. @param rows At least one; their values in the order of `columns`. */
+export function rowSource(
+  columns: readonly TableColumn[],
+  rows: readonly (readonly EncodedText[])[],
+): RowSource {
+  if (columns.length === 0) {
+    return {
+      sql: `generate_series(1, $1::integer) as ${ROWS} ("#")`,
+      columns: [],
+      values: [String(rows.length)],
+    }
+  }
+  // unnest would take arrays of arrays apart to their last dimension, so arrays pass through it as text.
+  const parameters = columns.map(({ definition: { type } }, index) =>
+    type.isArray === true ? `$${index + 1}::text[]` : `$${index + 1}::${type.cast}[]`,
+  )
+  const names = columns.map((_, index) => `"#${index}"`)
+  return {
+    sql: `unnest(${parameters.join(', ')}) with ordinality as ${ROWS} (${names.join(', ')}, "#")`,
+    columns: columns.map(({ definition: { type } }, index) =>
+      type.isArray === true ? `${ROWS}."#${index}"::${type.cast}` : `${ROWS}."#${index}"`,
+    ),
+    values: columns.map((_, index) => arrayLiteral(rows.map((row) => row[index] ?? null))),
+  }
+}
+
+/** A condition that columns equal those of any of the rows; its parameters are the first of the statement. */
+export function matchesAny(
+  columns: readonly TableColumn[],
+  qualifier: string,
+  rows: readonly (readonly EncodedText[])[],
+): { readonly sql: string; readonly values: readonly EncodedText[] } {
+  const [only, ...others] = columns
+  if (only !== undefined && others.length === 0 && only.definition.type.isArray !== true) {
+    return {
+      sql: `${qualifier}.${only.sql} = any($1::${only.definition.type.cast}[])`,
+      values: [arrayLiteral(rows.map(([value = null]) => value))],
+    }
+  }
+  const source = rowSource(columns, rows)
+  const own = columns.map(({ sql }) => `${qualifier}.${sql}`).join(', ')
+  return {
+    sql: `(${own}) in (select ${source.columns.join(', ')} from ${source.sql})`,
+    values: source.values,
+  }
+}

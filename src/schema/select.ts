@@ -1,0 +1,256 @@
+/** `select(Entity)`: what it takes to load entities, and no more; joins and reports belong to SQL or a query builder. */
+import { InvalidStatementError, MappingError } from '../errors.js'
+import { checkInteger } from '../internal/validate.js'
+import { compileStatement, sql, SqlFragment, type Statement } from '../sql.js'
+import { and, type Condition } from './conditions.js'
+import { metaOf, type EntityMeta } from './entity-meta.js'
+import {
+  columnList,
+  concat,
+  entityQuery,
+  text,
+  type EntityQuery,
+  type EntityStatement,
+  type Reading,
+} from './entity-statement.js'
+import type { AnyEntity, ColumnName, ColumnsOf, InstanceOf } from './entity-types.js'
+import { fragmentOf } from './numbered-text.js'
+import type { Loaded, RelationPath } from './relations.js'
+import type { TableColumn } from './table-column.js'
+
+/** What to do about rows that somebody else has locked. Default: wait for them. */
+export interface LockOptions {
+  /** Leave them out: for queues of jobs. */
+  readonly skipLocked?: boolean | undefined
+  /** Fail with a LockTimeoutError. */
+  readonly noWait?: boolean | undefined
+}
+
+/** Some columns of an entity as a plain object. */
+export type Picked<E extends AnyEntity, Name extends ColumnName<E>> = {
+  [Property in Name]: ColumnsOf<E>[Property]['$value']
+}
+
+/**
+ * Starts a SELECT of entities.
+ * @throws MappingError if it is no entity.
+ * @example
+ * const found = await session.execute(
+ *   select(Song).where(eq(Song.c.albumId, id), gt(Song.c.plays, 1000)).orderBy(desc(Song.c.plays)).limit(10),
+ * )
+ * for (const song of found) console.log(song.title)
+ */
+export function select<E extends AnyEntity>(entity: E): Select<E> {
+  return new Select(metaOf(entity), {
+    source: undefined,
+    conditions: [],
+    order: [],
+    limit: undefined,
+    offset: undefined,
+    distinct: false,
+    lock: '',
+    columns: undefined,
+    load: [],
+  })
+}
+
+interface SelectState {
+  /** What to read from instead of the table: a WITH clause that makes a result of the table's name. */
+  readonly source: { readonly clause: SqlFragment<unknown>; readonly prepare: boolean } | undefined
+  readonly conditions: readonly Condition[]
+  readonly order: readonly SqlFragment<unknown>[]
+  readonly limit: number | undefined
+  readonly offset: number | undefined
+  readonly distinct: boolean
+  readonly lock: string
+  /** Undefined: entities. */
+  readonly columns: readonly TableColumn[] | undefined
+  readonly load: readonly string[]
+}
+
+/** A SELECT. It never changes: every method gives a new one. */
+export class Select<E extends AnyEntity, Item = InstanceOf<E>> implements EntityStatement<Item> {
+  declare readonly $item?: Item
+  readonly #meta: EntityMeta
+  readonly #state: SelectState
+
+  constructor(meta: EntityMeta, state: SelectState) {
+    this.#meta = meta
+    this.#state = state
+  }
+
+  #with<NewItem = Item>(change: Partial<SelectState>): Select<E, NewItem> {
+    return new Select<E, NewItem>(this.#meta, { ...this.#state, ...change })
+  }
+
+  /** Only rows that meet all conditions, and those given before. @throws InvalidStatementError if one is no condition. */
+  where(...conditions: readonly Condition[]): Select<E, Item> {
+    for (const condition of conditions) and(condition)
+    return this.#with({ conditions: [...this.#state.conditions, ...conditions] })
+  }
+
+  /** Columns, `asc(...)`, `desc(...)` or SQL; after those given before. */
+  orderBy(...by: readonly SqlFragment<unknown>[]): Select<E, Item> {
+    return this.#with({ order: [...this.#state.order, ...by] })
+  }
+
+  /** At most so many rows. @throws InvalidOptionError unless it is a whole number from 0. */
+  limit(count: number): Select<E, Item> {
+    return this.#with({ limit: checkInteger<never>('limit', count, { min: 0 }) })
+  }
+
+  /** Without the first so many rows. @throws InvalidOptionError unless it is a whole number from 0. */
+  offset(count: number): Select<E, Item> {
+    return this.#with({ offset: checkInteger<never>('offset', count, { min: 0 }) })
+  }
+
+  /** Each row once. PostgreSQL refuses it where a column is of type `json`. */
+  distinct(): Select<E, Item> {
+    return this.#with({ distinct: true })
+  }
+
+  /**
+   * Locks the rows until the transaction ends.
+   * @throws InvalidStatementError with both options, or after `from`.
+   */
+  forUpdate({ skipLocked = false, noWait = false }: LockOptions = {}): Select<E, Item> {
+    if (skipLocked && noWait)
+      throw new InvalidStatementError('forUpdate takes skipLocked or noWait, not both')
+    if (this.#state.source !== undefined) throw noLockOnSource()
+    return this.#with({ lock: ` for update${skipLocked ? ' skip locked' : ''}${noWait ? ' nowait' : ''}` })
+  }
+
+  /**
+   * Gives plain objects with these columns instead of entities.
+   * @throws MappingError if there is no such column, or relations were to be loaded.
+   * @example
+   * const titles = await session.scalars(select(Song).columns('title'))
+   */
+  columns<Name extends ColumnName<E>>(...names: readonly Name[]): Select<E, Picked<E, Name>> {
+    if (names.length === 0) throw new InvalidStatementError('columns was given no name')
+    if (this.#state.load.length > 0) throw relationsNeedEntities()
+    return this.#with({ columns: names.map((name) => this.#meta.table.column(name)) })
+  }
+
+  /**
+   * Loads relations with the entities, each with one more statement. Paths may go on: `'songs.album'`.
+   * @throws MappingError if there is no such relation.
+   * @example
+   * const albums = await session.scalars(select(Album).load('songs'))
+   */
+  load<const Path extends string>(
+    ...paths: readonly (Path & RelationPath<E, Path>)[]
+  ): Select<E, Loaded<E, Path>> {
+    if (this.#state.columns !== undefined) throw relationsNeedEntities()
+    for (const path of paths) checkPath(this.#meta, path)
+    return this.#with({ load: [...this.#state.load, ...paths] })
+  }
+
+  /**
+   * Takes the rows from a statement of yours, raw or of a query builder. It must give every column by its name in the
+   * database; others are ignored. INSERT, UPDATE and DELETE with RETURNING are possible too.
+   * @example
+   * select(Song).from(sql`select * from songs tablesample system (1)`)
+   */
+  from(statement: Statement, values?: readonly unknown[]): Select<E, Item> {
+    if (this.#state.lock !== '') throw noLockOnSource()
+    const compiled = compileStatement(statement, values)
+    const body = fragmentOf(compiled.text.replace(/;\s*$/, ''), compiled.values)
+    // A WITH query, as only these may contain INSERT. The line break ends a comment at the end of the statement.
+    const clause = concat(text(`with ${this.#meta.table.qualifier} as (`), body, text('\n) '))
+    return this.#with({ source: { clause, prepare: compiled.prepare } })
+  }
+
+  /** The number of rows instead of the rows. */
+  count(): EntityStatement<number> {
+    const { limit, offset, distinct } = this.#state
+    const statement =
+      limit === undefined && offset === undefined && !distinct
+        ? concat(this.#clause(), text('select count(*)'), this.#fromWhere())
+        : concat(
+            this.#clause(),
+            text('select count(*) from ('),
+            this.#body(distinct ? this.#selected() : '1'),
+            text(') as "rows"'),
+          )
+    return { toQuery: () => this.#query(statement, { kind: 'scalar', decode: Number }) }
+  }
+
+  /**
+   * Whether there is any row: as a statement of its own, or as a condition of another one.
+   * @example
+   * select(Album).where(select(Song).where(eq(Song.c.albumId, Album.c.id)).exists())
+   */
+  exists(): Exists {
+    return new Exists(this.#meta, this.#clause(), this.#body('1'))
+  }
+
+  toQuery(): EntityQuery {
+    const { columns, order, lock } = this.#state
+    const statement = concat(this.#clause(), this.#body(this.#selected(), order), text(lock))
+    return this.#query(statement, columns === undefined ? { kind: 'entity' } : { kind: 'record', columns })
+  }
+
+  #query(statement: SqlFragment<unknown>, reading: Reading): EntityQuery {
+    const query = entityQuery(this.#meta, statement, reading, this.#state.load)
+    return { ...query, prepare: this.#state.source?.prepare ?? true }
+  }
+
+  #clause(): SqlFragment<unknown> {
+    return this.#state.source?.clause ?? text('')
+  }
+
+  #selected(): string {
+    const { columnList: all, qualifier } = this.#meta.table
+    const { columns } = this.#state
+    return columns === undefined ? all : columnList(columns, qualifier)
+  }
+
+  #body(selected: string, order: readonly SqlFragment<unknown>[] = []): SqlFragment<unknown> {
+    const { distinct, limit, offset } = this.#state
+    const parts = [text(`select ${distinct ? 'distinct ' : ''}${selected}`), this.#fromWhere()]
+    if (order.length > 0) parts.push(sql` order by ${sql.join(order)}`)
+    if (limit !== undefined) parts.push(sql` limit ${limit}`)
+    if (offset !== undefined) parts.push(sql` offset ${offset}`)
+    return concat(...parts)
+  }
+
+  #fromWhere(): SqlFragment<unknown> {
+    const { table } = this.#meta
+    const { source, conditions } = this.#state
+    const from = text(` from ${source === undefined ? table.sql : table.qualifier}`)
+    return conditions.length === 0 ? from : concat(from, text(' where '), and(...conditions))
+  }
+}
+
+/** `exists (select ...)`: a condition, and a statement that gives true or false. */
+export class Exists extends SqlFragment<unknown> implements EntityStatement<boolean> {
+  declare readonly $item?: boolean
+  readonly #meta: EntityMeta
+
+  constructor(meta: EntityMeta, clause: SqlFragment<unknown>, body: SqlFragment<unknown>) {
+    super(['exists (', '', ')'], [clause, body])
+    this.#meta = meta
+  }
+
+  toQuery(): EntityQuery {
+    return entityQuery(this.#meta, sql`select ${this}`, { kind: 'scalar', decode: (text) => text === 't' })
+  }
+}
+
+function checkPath(meta: EntityMeta, path: string): void {
+  let at = meta
+  for (const name of path.split('.')) {
+    const relation = at.relations.get(name)
+    if (relation === undefined) throw new MappingError(`${at.table.key} has no relation '${name}'`)
+    at = metaOf(relation.target)
+  }
+}
+
+function noLockOnSource(): InvalidStatementError {
+  return new InvalidStatementError('forUpdate does not go with from: lock the rows in that statement')
+}
+
+function relationsNeedEntities(): MappingError {
+  return new MappingError('Relations are loaded with entities, not with some of their columns')
+}

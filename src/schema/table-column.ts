@@ -1,0 +1,109 @@
+/** One column of a table: its names, its SQL, and the way of its values to PostgreSQL and back. */
+import { InvalidValueError } from '../errors.js'
+import { quoteIdentifier } from '../sql.js'
+import { RefusedValue, type Codec } from './codec.js'
+import type { ColumnDefinition } from './column.js'
+
+/** A value as PostgreSQL's text; null is NULL. */
+export type EncodedText = string | null
+
+export class TableColumn {
+  /** Name of the property of an instance. */
+  readonly property: string
+  /** Name in the database. */
+  readonly name: string
+  /** The name, quoted. */
+  readonly sql: string
+  /** Position among the columns of the table, from 0. */
+  readonly index: number
+  readonly definition: ColumnDefinition
+  /** PostgreSQL fills it in when an insert leaves it out. */
+  readonly serverFilled: boolean
+  /** PostgreSQL computes it when an update leaves it out. */
+  readonly serverUpdated: boolean
+  readonly mutable: boolean
+  readonly #codec: Codec<unknown>
+  readonly #label: string
+
+  constructor(table: string, property: string, index: number, definition: ColumnDefinition) {
+    const { type, serverDefault, generated, onUpdate } = definition
+    this.property = property
+    this.name = definition.name ?? property
+    this.sql = quoteIdentifier(this.name)
+    this.index = index
+    this.definition = definition
+    this.serverFilled = type.serial === true || serverDefault !== undefined || generated !== undefined
+    this.serverUpdated = generated !== undefined || typeof onUpdate === 'object'
+    this.mutable = type.codec.mutable
+    this.#codec = type.codec
+    this.#label = `${table}.${this.name}`
+  }
+
+  /** Name with the table's, for messages. */
+  toString(): string {
+    return this.#label
+  }
+
+  /**
+   * The text of a value, ready to be a parameter.
+   * @throws InvalidValueError if the column cannot hold it: wrong type, `undefined`, a NUL character.
+   */
+  encode(value: unknown): EncodedText {
+    if (value === null) return null
+    if (value === undefined) throw this.#refuse('is undefined; use null for NULL')
+    try {
+      return this.#codec.encode(value)
+    } catch (cause) {
+      if (cause instanceof RefusedValue) throw this.#refuse(cause.message)
+      throw this.#refuse('holds a value that cannot be written', cause)
+    }
+  }
+
+  /** The value of a text that PostgreSQL gave. @throws InvalidValueError if it cannot be read. */
+  decode(text: EncodedText): unknown {
+    if (text === null) return null
+    try {
+      return this.#codec.decode(text)
+    } catch (cause) {
+      if (cause instanceof RefusedValue) throw this.#refuse(cause.message)
+      throw this.#refuse('holds a value that cannot be read', cause)
+    }
+  }
+
+  /**
+   * What to remember of a stored value, to find changes: the value itself, or its text where it can be changed in place.
+   */
+  snapshot(value: unknown): unknown {
+    return this.mutable && value !== undefined ? this.encode(value) : value
+  }
+
+  /** The value that a snapshot remembers. Objects are made anew. */
+  restore(snapshot: unknown): unknown {
+    return this.mutable && snapshot !== undefined ? this.decode(snapshot as EncodedText) : snapshot
+  }
+
+  /** Whether a value differs from what was remembered, changes in place included. */
+  hasChanged(value: unknown, snapshot: unknown): boolean {
+    if (
+      !this.mutable ||
+      value === undefined ||
+      value === null ||
+      snapshot === null ||
+      snapshot === undefined
+    ) {
+      // NaN is the one value that differs from itself.
+      return value !== snapshot && !(value !== value && snapshot !== snapshot)
+    }
+    if (this.#codec.equals !== undefined) {
+      return !this.#codec.equals(value, this.decode(snapshot as string))
+    }
+    const text = this.encode(value)
+    if (text === snapshot) return false
+    // PostgreSQL writes many values differently (spaces in jsonb, time zones), so its text is brought into our form first.
+    return text !== this.encode(this.decode(snapshot as string))
+  }
+
+  #refuse(reason: string, cause?: unknown): InvalidValueError {
+    return new InvalidValueError(`${this.#label} ${reason}`, cause === undefined ? undefined : { cause })
+  }
+}

@@ -1,0 +1,37 @@
+/** What can be said about an entity beyond its columns. */
+import type { SqlFragment } from '../sql.js'
+import type { ReferenceRules } from './column.js'
+
+/** Options of `Base.entity`; names of columns are those of the properties. */
+export interface EntityOptions<Name extends string> {
+  /** Schema of the database. Default: that of the base, or the first of the search path. */
+  readonly schema?: string | undefined
+  /** Sets of columns of which no two rows may agree in all. */
+  readonly unique?: readonly (readonly Name[])[] | undefined
+  readonly indexes?: readonly IndexOptions<Name>[] | undefined
+  /** Conditions that every row must meet, by the name of the constraint. */
+  readonly checks?: Readonly<Record<string, SqlFragment<unknown>>> | undefined
+  /** Foreign keys of several columns; those of one column stand at the column. */
+  readonly foreignKeys?: readonly ForeignKeyOptions<Name>[] | undefined
+}
+
+/** One index. */
+export interface IndexOptions<Name extends string> {
+  /** Properties, or SQL such as `` sql`lower(title)` ``. */
+  readonly columns: readonly (Name | SqlFragment<unknown>)[]
+  /** Default: PostgreSQL makes one. */
+  readonly name?: string | undefined
+  /** Default false. */
+  readonly unique?: boolean | undefined
+  /** Only rows that meet the condition are in it. */
+  readonly where?: SqlFragment<unknown> | undefined
+  /** Access method. Default `btree`. */
+  readonly using?: 'btree' | 'hash' | 'gin' | 'gist' | 'spgist' | 'brin' | undefined
+}
+
+/** A foreign key of several columns. */
+export interface ForeignKeyOptions<Name extends string> extends ReferenceRules {
+  readonly columns: readonly Name[]
+  /** As many `'table.column'` of one table, in the same order. */
+  readonly references: readonly string[]
+}

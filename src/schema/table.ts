@@ -1,0 +1,101 @@
+/** One table: its columns by property and by name, its key, and what else was declared. */
+import { MappingError } from '../errors.js'
+import { nearestName } from '../internal/nearest-name.js'
+import { quoteIdentifier } from '../sql.js'
+import { Column, type Columns } from './column.js'
+import { checkName, definitionSql } from './definition-sql.js'
+import { TableColumn } from './table-column.js'
+import type { EntityOptions } from './table-options.js'
+
+// They would change what an instance is: its prototype, its class, a promise.
+const RESERVED_PROPERTIES = ['__proto__', 'constructor', 'then']
+
+/** A table as it was declared. Made once for each `Base.entity`. */
+export class Table {
+  readonly name: string
+  readonly schema: string | undefined
+  /** `schema.name`, or the name alone: how `references` and messages call it. */
+  readonly key: string
+  /** The name in SQL, with its schema. */
+  readonly sql: string
+  /** The name in SQL, without its schema: how its columns are qualified. */
+  readonly qualifier: string
+  /** All columns in SQL, qualified. */
+  readonly columnList: string
+  readonly columns: readonly TableColumn[]
+  readonly primaryKey: readonly TableColumn[]
+  /** The counter of optimistic locking. */
+  readonly version: TableColumn | undefined
+  readonly options: EntityOptions<string>
+  readonly #byProperty: ReadonlyMap<string, TableColumn>
+  readonly #byName: ReadonlyMap<string, TableColumn>
+
+  /** @throws MappingError for a name that PostgreSQL cannot take, a table without a key, contradictions. */
+  constructor(name: string, columns: Columns, options: EntityOptions<string>) {
+    this.name = checkName('table', name)
+    this.schema = options.schema === undefined ? undefined : checkName('schema', options.schema)
+    this.key = this.schema === undefined ? name : `${this.schema}.${name}`
+    this.sql = [...(this.schema === undefined ? [] : [this.schema]), name].map(quoteIdentifier).join('.')
+    this.qualifier = quoteIdentifier(name)
+    this.options = options
+    this.columns = Object.entries(columns).map(([property, column], index) =>
+      readColumn(this.key, property, column, index),
+    )
+    this.columnList = this.columns.map(({ sql }) => `${this.qualifier}.${sql}`).join(', ')
+    this.primaryKey = this.columns.filter(({ definition }) => definition.primaryKey === true)
+    if (this.primaryKey.length === 0) throw new MappingError(`The entity ${this.key} has no primary key`)
+    const versions = this.columns.filter(({ definition }) => definition.version === true)
+    if (versions.length > 1) throw new MappingError(`The entity ${this.key} has two version columns`)
+    this.version = versions[0]
+    this.#byProperty = new Map(this.columns.map((column) => [column.property, column]))
+    this.#byName = new Map(this.columns.map((column) => [column.name, column]))
+    if (this.#byName.size < this.columns.length) {
+      throw new MappingError(`Two columns of ${this.key} have the same name in the database`)
+    }
+  }
+
+  /** The column of a property. @throws MappingError with the nearest name. */
+  column(property: string): TableColumn {
+    const found = this.#byProperty.get(property)
+    if (found !== undefined) return found
+    const nearest = nearestName(property, [...this.#byProperty.keys()])
+    const hint = nearest === undefined ? '' : `; did you mean '${nearest}'?`
+    throw new MappingError(`The entity ${this.key} has no column '${property}'${hint}`)
+  }
+
+  /** Whether a property is a column. */
+  has(property: string): boolean {
+    return this.#byProperty.has(property)
+  }
+
+  /** The column of that name in the database. */
+  columnNamed(name: string): TableColumn | undefined {
+    return this.#byName.get(name)
+  }
+
+  toString(): string {
+    return this.key
+  }
+}
+
+function readColumn(table: string, property: string, column: unknown, index: number): TableColumn {
+  if (!(column instanceof Column)) {
+    throw new MappingError(`${table}.${property} is not a column; use text(), integer(), ...`)
+  }
+  if (RESERVED_PROPERTIES.includes(property)) {
+    throw new MappingError(
+      `An instance cannot have a property '${property}': name the column of ${table} otherwise`,
+    )
+  }
+  const { definition } = column
+  const { name = property, generated, serverDefault, type, checks = [], onUpdate } = definition
+  const label = `${table}.${checkName('column', name)}`
+  if (generated !== undefined && (serverDefault !== undefined || definition.default !== undefined)) {
+    throw new MappingError(`${label} is computed, so it cannot have a default`)
+  }
+  if (type.enumType !== undefined) checkName('type', type.enumType.name)
+  for (const part of [generated, serverDefault, onUpdate, ...checks]) {
+    if (typeof part === 'object') definitionSql(label, part)
+  }
+  return new TableColumn(table, property, index, definition)
+}

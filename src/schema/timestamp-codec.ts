@@ -1,0 +1,68 @@
+/** `timestamptz` as a `Date`. */
+import { kindOf, RefusedValue, type Codec } from './codec.js'
+
+// Later than any instant PostgreSQL would be asked to keep, and exactly what a Date can hold.
+const LATEST = 8.64e15
+const TIMESTAMP =
+  /^(\d{4,6})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(\.\d{1,6})?(?:Z|([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?)( BC)?$/
+
+/**
+ * A Date counts milliseconds: the microseconds that PostgreSQL keeps are cut off when a row is read, and the column is
+ * written only if the Date was changed. `infinity` and `-infinity` are the latest and the earliest Date.
+ */
+export const timestampCodec: Codec<Date> = {
+  mutable: true,
+  decode(text) {
+    const date = isUsual(text) ? readUsual(text) : read(text)
+    if (Number.isNaN(date.getTime())) throw new RefusedValue('holds an instant that a Date cannot express')
+    return date
+  },
+  equals: (value, stored) => value instanceof Date && value.getTime() === stored.getTime(),
+  encode(value) {
+    if (!(value instanceof Date)) throw new RefusedValue(`takes a Date, not ${kindOf(value)}`)
+    const time = value.getTime()
+    if (Number.isNaN(time)) throw new RefusedValue('takes a Date, not an invalid one')
+    if (Math.abs(time) === LATEST) return time > 0 ? 'infinity' : '-infinity'
+    const year = value.getUTCFullYear()
+    const iso = value.toISOString()
+    if (year > 0 && year < 10_000) return iso
+    // ISO 8601 has signed years of six digits, PostgreSQL years before Christ.
+    const rest = iso.slice(iso.indexOf('-', 1))
+    return year > 0 ? `${year}${rest}` : `${String(1 - year).padStart(4, '0')}${rest} BC`
+  },
+}
+
+/** The form that servers in UTC give: `2026-01-31 13:45:00.123456+00`. Its digits stand at fixed places. */
+function isUsual(text: string): boolean {
+  return text.endsWith('+00') && text[4] === '-' && text[10] === ' ' && text[0] !== '0'
+}
+
+function readUsual(text: string): Date {
+  // Both digits less the code of '0'.
+  const two = (at: number): number => text.charCodeAt(at) * 10 + text.charCodeAt(at + 1) - 528
+  let millis = 0
+  const end = Math.min(text.length - 3, 23)
+  for (let at = 20, unit = 100; at < end; at++, unit /= 10) millis += (text.charCodeAt(at) - 48) * unit
+  return new Date(Date.UTC(two(0) * 100 + two(2), two(5) - 1, two(8), two(11), two(14), two(17), millis))
+}
+
+/** Any form. */
+function read(text: string): Date {
+  if (text === 'infinity') return new Date(LATEST)
+  if (text === '-infinity') return new Date(-LATEST)
+  const match = TIMESTAMP.exec(text)
+  if (match === null) throw new RefusedValue("needs the server's DateStyle to be ISO")
+  const [, year, month, day, hour, minute, second, fraction, sign, zoneHour, zoneMinute, zoneSecond, bc] =
+    match
+  const offset = Number(zoneHour ?? 0) * 3600 + Number(zoneMinute ?? 0) * 60 + Number(zoneSecond ?? 0)
+  const date = new Date(0)
+  // Date.UTC would take the years 0 to 99 for 1900 to 1999.
+  date.setUTCFullYear(bc === undefined ? Number(year) : 1 - Number(year), Number(month) - 1, Number(day))
+  date.setUTCHours(
+    Number(hour),
+    Number(minute),
+    Number(second) - (sign === '-' ? -offset : offset),
+    fraction === undefined ? 0 : Number(fraction.slice(1, 4).padEnd(3, '0')),
+  )
+  return date
+}

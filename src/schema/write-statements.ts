@@ -1,0 +1,195 @@
+/**
+ * Statements that store, change and delete rows by their keys; for the unit of work.
+ *
+ * 1. The text depends on the columns only, not on the number of rows: many rows travel as one array for each column. A
+ *    single row has a text of its own, which PostgreSQL runs faster.
+ * 2. Returned rows are matched by an ordinal that travels with each row, never by the order in which they come.
+ */
+import { definitionSql, quoteLiteral } from './definition-sql.js'
+import { columnList } from './entity-statement.js'
+import { matchesAny, ORDINAL, rowSource, type RowSource } from './row-source.js'
+import type { EncodedText, TableColumn } from './table-column.js'
+import type { Table } from './table.js'
+
+/** A statement over any number of rows of one table. */
+export interface WriteStatement {
+  readonly text: string
+  readonly values: readonly EncodedText[]
+  /** Columns of the rows that come back; none: only the count comes back. */
+  readonly returning: readonly TableColumn[]
+  /** The returned rows start with their ordinal, from 1. False: there is at most one row. */
+  readonly numbered: boolean
+}
+
+/** One row to update or delete, all values encoded. */
+export interface KeyedRow {
+  /** The stored key, in the order of the table's key. */
+  readonly key: readonly EncodedText[]
+  /** The version it was loaded with; where the table has one. */
+  readonly version?: EncodedText | undefined
+}
+
+/** One row to update, all values encoded. */
+export interface ChangedRow extends KeyedRow {
+  /** New values, in the order of the columns to change. */
+  readonly values: readonly EncodedText[]
+}
+
+/**
+ * Inserts rows that give the same columns. What PostgreSQL fills in for the others comes back.
+ *
+ * @param columns The columns that are given; may be empty.
+ * @param rows At least one; their values in the order of `columns`.
+ */
+export function insertRows(
+  table: Table,
+  columns: readonly TableColumn[],
+  rows: readonly (readonly EncodedText[])[],
+): WriteStatement {
+  const filled = table.columns.filter((column) => column.serverFilled && !columns.includes(column))
+  const [first, ...others] = rows
+  if (first !== undefined && others.length === 0) return insertOne(table, columns, filled, first)
+  if (columns.length > 0 && filled.length === 0) {
+    const { sql, columns: given, values } = rowSource(columns, rows)
+    const text = `insert into ${table.sql} (${columnList(columns)}) select ${given.join(', ')} from ${sql}`
+    return { text, values, returning: [], numbered: false }
+  }
+  return insertMany(table, columns, filled, rows)
+}
+
+function insertOne(
+  table: Table,
+  columns: readonly TableColumn[],
+  filled: readonly TableColumn[],
+  values: readonly EncodedText[],
+): WriteStatement {
+  const what =
+    columns.length === 0
+      ? 'default values'
+      : `(${columnList(columns)}) values (${columns.map((_, index) => `$${index + 1}`).join(', ')})`
+  const returning = filled.length === 0 ? '' : ` returning ${columnList(filled)}`
+  return { text: `insert into ${table.sql} ${what}${returning}`, values, returning: filled, numbered: false }
+}
+
+/**
+ * An INSERT cannot return the ordinal of its source. So keys that PostgreSQL would make are made beforehand, and the
+ * rows that come back are joined to the source by their key.
+ */
+function insertMany(
+  table: Table,
+  columns: readonly TableColumn[],
+  filled: readonly TableColumn[],
+  rows: readonly (readonly EncodedText[])[],
+): WriteStatement {
+  const source = rowSource(columns, rows)
+  const made = filled.filter(({ definition }) => definition.primaryKey === true)
+  const stored = [...columns, ...made]
+  const inputs = [...source.columns, ...made.map((column) => keyExpression(table, column))]
+  const keys = table.primaryKey.map((column) => stored.indexOf(column))
+  const text = [
+    `with "source" as materialized (select ${ORDINAL} as "n"`,
+    ...inputs.map((sql, index) => `, ${sql} as "c${index}"`),
+    ` from ${source.sql}), "stored" as (`,
+    `insert into ${table.sql} (${columnList(stored)}) overriding system value`,
+    ` select ${inputs.map((_, index) => `"c${index}"`).join(', ')} from "source" order by "n" returning `,
+    [
+      ...table.primaryKey.map(({ sql }, index) => `${sql} as "k${index}"`),
+      ...filled.map(({ sql }, index) => `${sql} as "r${index}"`),
+    ].join(', '),
+    `) select "n"`,
+    ...filled.map((_, index) => `, "r${index}"`),
+    ` from "source" join "stored" on `,
+    keys.map((key, index) => `"k${index}" = "c${key}"`).join(' and '),
+  ].join('')
+  return { text, values: source.values, returning: filled, numbered: true }
+}
+
+/** SQL that gives the key of one row, as PostgreSQL would have filled it in. */
+function keyExpression(table: Table, { name, definition }: TableColumn): string {
+  const { type, serverDefault } = definition
+  if (serverDefault !== undefined) return `(${definitionSql(table.key, serverDefault)})`
+  if (type.serial !== true) return 'null'
+  // Looked up once for the statement, not for each row.
+  return `nextval((select pg_get_serial_sequence(${quoteLiteral(table.sql)}, ${quoteLiteral(name)})::regclass))`
+}
+
+/**
+ * Changes rows by their key, and where the table has a version, only in the version that was loaded, raising it.
+ * The count of changed rows tells whether all were found.
+ *
+ * @param columns What to change, not the version; may include parts of the key. Empty: only what changes by itself.
+ * @param rows At least one.
+ */
+export function updateRows(
+  table: Table,
+  columns: readonly TableColumn[],
+  rows: readonly ChangedRow[],
+): WriteStatement {
+  const computed = table.columns.filter((column) => column.serverUpdated && !columns.includes(column))
+  const conditions = keyAndVersion(table)
+  const inputs = rows.map((row) => [...row.values, ...keyAndVersionOf(table, row)])
+  const single = inputs.length === 1 ? inputs[0] : undefined
+  const source = single === undefined ? rowSource([...columns, ...conditions], inputs) : parameters(single)
+  const { version, qualifier } = table
+  const assignments = [
+    ...columns.map(({ sql }, index) => `${sql} = ${source.columns[index]}`),
+    ...(version === undefined ? [] : [`${version.sql} = ${qualifier}.${version.sql} + 1`]),
+    ...computed.flatMap(({ sql, definition: { onUpdate } }) =>
+      typeof onUpdate === 'object' ? [`${sql} = ${definitionSql(table.key, onUpdate)}`] : [],
+    ),
+  ]
+  const where = conditions.map(
+    ({ sql }, index) => `${qualifier}.${sql} = ${source.columns[columns.length + index]}`,
+  )
+  const numbered = single === undefined && computed.length > 0
+  const returned = [...(numbered ? [ORDINAL] : []), ...computed.map(({ sql }) => `${qualifier}.${sql}`)]
+  const text = [
+    `update ${table.sql} set ${assignments.join(', ')}`,
+    ...(single === undefined ? [` from ${source.sql}`] : []),
+    ` where ${where.join(' and ')}`,
+    ...(returned.length === 0 ? [] : [` returning ${returned.join(', ')}`]),
+  ].join('')
+  return { text, values: source.values, returning: computed, numbered }
+}
+
+/**
+ * Deletes rows by their key, and where the table has a version, only in the version that was loaded. The count of deleted
+ * rows tells whether all were found.
+ *
+ * @param rows At least one.
+ */
+export function deleteRows(table: Table, rows: readonly KeyedRow[]): WriteStatement {
+  const inputs = rows.map((row) => keyAndVersionOf(table, row))
+  const { sql, values } = matchesAny(keyAndVersion(table), table.qualifier, inputs)
+  return { text: `delete from ${table.sql} where ${sql}`, values, returning: [], numbered: false }
+}
+
+/**
+ * Brings the rows that came back into the order of the rows that were sent.
+ *
+ * @param count How many were sent.
+ * @returns Their values in the order of `returning`; undefined for a row that nothing came back for.
+ */
+export function matchReturned(
+  statement: WriteStatement,
+  returned: readonly EncodedText[][],
+  count: number,
+): (EncodedText[] | undefined)[] {
+  if (!statement.numbered) return [returned[0]]
+  const matched = new Array<EncodedText[] | undefined>(count).fill(undefined)
+  for (const [ordinal, ...values] of returned) matched[Number(ordinal) - 1] = values
+  return matched
+}
+
+function keyAndVersion({ primaryKey, version }: Table): readonly TableColumn[] {
+  return version === undefined ? primaryKey : [...primaryKey, version]
+}
+
+function keyAndVersionOf(table: Table, { key, version = null }: KeyedRow): readonly EncodedText[] {
+  return table.version === undefined ? key : [...key, version]
+}
+
+/** One row as plain parameters. */
+function parameters(values: readonly EncodedText[]): RowSource {
+  return { sql: '', columns: values.map((_, index) => `$${index + 1}`), values }
+}

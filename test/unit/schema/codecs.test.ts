@@ -1,0 +1,156 @@
+import { describe, expect, test } from 'vitest'
+import { declarativeBase } from '../../../src/schema/base.js'
+import * as types from '../../../src/schema/column-types.js'
+import type { Column } from '../../../src/schema/column.js'
+import { ENTITY } from '../../../src/schema/entity-types.js'
+import type { TableColumn } from '../../../src/schema/table-column.js'
+
+function columnOf(type: Column<unknown>): TableColumn {
+  const entity = declarativeBase().entity('things', { id: types.serial().primaryKey(), value: type })
+  return entity[ENTITY].table.column('value')
+}
+
+describe('values', () => {
+  test.each<[string, Column<unknown>, unknown, string]>([
+    ['integer', types.integer(), -7, '-7'],
+    ['bigint', types.bigint(), 9007199254740993n, '9007199254740993'],
+    ['real', types.real(), 0.1, '0.1'],
+    ['double precision', types.doublePrecision(), Infinity, 'Infinity'],
+    ['numeric', types.numeric(), '1.50', '1.50'],
+    ['boolean', types.boolean(), true, 't'],
+    ['boolean', types.boolean(), false, 'f'],
+    ['text', types.text(), 'a"b\\c', 'a"b\\c'],
+    ['uuid', types.uuid(), '5b6f', '5b6f'],
+    ['jsonb', types.jsonb(), { a: [1, null] }, '{"a":[1,null]}'],
+    ['bytea', types.bytea(), Buffer.from([0, 255]), '\\x00ff'],
+    ['date', types.date(), '2026-01-31', '2026-01-31'],
+    ['timestamptz', types.timestamptz(), new Date('2026-01-31T12:00:00.123Z'), '2026-01-31T12:00:00.123Z'],
+    ['text[]', types.text().array(), ['a,b', '', 'null', '{}', '"\\'], '{"a,b","","null","{}","\\"\\\\"}'],
+    ['integer[]', types.integer().array(), [], '{}'],
+  ])('of %s go to text', (_name, type, value, text) => {
+    expect(columnOf(type).encode(value)).toBe(text)
+    if (!(value instanceof Date)) expect(columnOf(type).decode(text)).toEqual(value)
+  })
+
+  test('null is null for every type', () => {
+    expect(columnOf(types.jsonb()).encode(null)).toBeNull()
+    expect(columnOf(types.text()).decode(null)).toBeNull()
+  })
+
+  test.each<[string, Column<unknown>, unknown]>([
+    ['takes an integer, not a fraction', types.integer(), 1.5],
+    ['takes an integer, not a number that is not finite', types.integer(), NaN],
+    ['takes an integer, not a string', types.integer(), '1'],
+    ['takes a number, not a string', types.real(), '1'],
+    ['takes a bigint, not a fraction', types.bigint(), 1.5],
+    ['takes true or false, not a number', types.boolean(), 1],
+    ['takes a string, not a number', types.numeric(), 1],
+    ['cannot hold a NUL character', types.text(), 'secret\0'],
+    ['cannot hold a NUL character', types.jsonb(), { a: 'secret\0' }],
+    ['cannot hold a NUL character', types.text().array(), ['secret\0']],
+    ['takes what JSON can express, not a function', types.json(), () => 1],
+    ['takes a Buffer, not a string', types.bytea(), 'secret'],
+    ['takes a Date, not a string', types.timestamptz(), '2026-01-31'],
+    ['takes a Date, not an invalid one', types.timestamptz(), new Date(NaN)],
+    ['takes an array, not a string', types.text().array(), 'secret'],
+    ['is undefined; use null for NULL', types.text(), undefined],
+  ])('that do not fit are refused: %s', (reason, type, value) => {
+    const refusal = catchError(() => columnOf(type).encode(value))
+    expect(refusal).toMatchObject({ code: 'INVALID_VALUE', message: `things.value ${reason}` })
+  })
+
+  test('of a custom type that cannot be written name the column, not the value', () => {
+    const broken = types.customType<string>({
+      type: 'text',
+      decode: String,
+      encode: (value) => {
+        throw new Error(`no ${value}`)
+      },
+    })
+    expect(catchError(() => columnOf(broken()).encode('secret'))).toMatchObject({
+      message: 'things.value holds a value that cannot be written',
+      cause: new Error('no secret'),
+    })
+  })
+
+  test('jsonb takes an escaped backslash before u0000', () => {
+    expect(columnOf(types.jsonb()).encode('\\u0000')).toBe(String.raw`"\\u0000"`)
+  })
+})
+
+describe('timestamptz', () => {
+  const column = columnOf(types.timestamptz())
+
+  test.each([
+    ['2026-01-31 12:00:00+00', '2026-01-31T12:00:00.000Z'],
+    ['2026-01-31 12:00:00.123999+05:30', '2026-01-31T06:30:00.123Z'],
+    ['2026-01-31 12:00:00.283-08', '2026-01-31T20:00:00.283Z'],
+    ['1890-01-01 00:00:00+00:19:32', '1889-12-31T23:40:28.000Z'],
+    ['0044-03-15 00:00:00+00 BC', '-000043-03-15T00:00:00.000Z'],
+    ['0050-03-15 00:00:00+00', '0050-03-15T00:00:00.000Z'],
+    ['12026-01-31 12:00:00+00', '+012026-01-31T12:00:00.000Z'],
+  ])('reads %s', (text, iso) => {
+    expect((column.decode(text) as Date).toISOString()).toBe(iso)
+  })
+
+  test('writes years that ISO 8601 writes differently', () => {
+    expect(column.encode(new Date('-000043-03-15T00:00:00Z'))).toBe('0044-03-15T00:00:00.000Z BC')
+    expect(column.encode(new Date('+012026-01-31T12:00:00Z'))).toBe('12026-01-31T12:00:00.000Z')
+  })
+
+  test('keeps infinity as the latest Date', () => {
+    const latest = column.decode('infinity')
+    expect(column.encode(latest)).toBe('infinity')
+    expect(column.encode(column.decode('-infinity'))).toBe('-infinity')
+  })
+
+  test('refuses other date styles', () => {
+    expect(() => column.decode('Sat Jan 31 12:00:00 2026 UTC')).toThrow('DateStyle to be ISO')
+  })
+})
+
+describe('arrays', () => {
+  test('with other lower bounds are read', () => {
+    expect(columnOf(types.integer().array()).decode('[0:1]={5,NULL}')).toEqual([5, null])
+  })
+
+  test('with several dimensions are refused', () => {
+    expect(() => columnOf(types.integer().array()).decode('{{1},{2}}')).toThrow('several dimensions')
+    expect(() => types.integer().array().array()).toThrow('There is no array of integer[]')
+  })
+})
+
+describe('what is remembered of a value', () => {
+  test.each<[string, Column<unknown>, string, (value: never) => void]>([
+    ['jsonb', types.jsonb(), '{"b": 1, "a": [1, 2]}', (value: { a: number[] }) => value.a.push(3)],
+    ['Date', types.timestamptz(), '2026-01-31 12:00:00.123456+01', (value: Date) => value.setHours(1)],
+    ['array', types.text().array(), '{a,"b"}', (value: string[]) => value.push('c')],
+    ['bytea', types.bytea(), '\\x0001', (value: Buffer) => (value[0] = 7)],
+  ])('shows changes in place: %s', (_name, type, text, change) => {
+    const column = columnOf(type)
+    const value = column.decode(text)
+    expect(column.hasChanged(value, text)).toBe(false)
+    expect(column.hasChanged(value, column.snapshot(value))).toBe(false)
+    const snapshot = column.snapshot(value)
+    change(value as never)
+    expect(column.hasChanged(value, text)).toBe(true)
+    expect(column.hasChanged(value, snapshot)).toBe(true)
+    expect(column.hasChanged(column.restore(snapshot), text)).toBe(false)
+  })
+
+  test('is the value where it cannot change in place', () => {
+    const column = columnOf(types.doublePrecision())
+    expect(column.hasChanged(1, column.snapshot(1))).toBe(false)
+    expect(column.hasChanged(NaN, column.snapshot(NaN))).toBe(false)
+    expect(column.hasChanged(null, column.snapshot(1))).toBe(true)
+  })
+})
+
+function catchError(run: () => unknown): unknown {
+  try {
+    run()
+  } catch (error) {
+    return error
+  }
+  throw new Error('nothing was thrown')
+}
