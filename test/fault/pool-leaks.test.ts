@@ -103,11 +103,12 @@ describe('a session whose statement was cancelled', () => {
   test('is let go of when it has ended, not when the server would have had to obey', async () => {
     const { withSession } = createSessionFactory({ bind: engine({ url: db.url }) })
     const refs: WeakRef<object>[] = []
-    const work = withSession(async (session) => {
-      refs.push(new WeakRef(session))
-      await session.execute('select pg_sleep(60)', [], { timeoutMillis: 5 })
-    })
-    await work.catch(() => undefined)
+    const cancel = (): Promise<unknown> =>
+      withSession(async (session) => {
+        refs.push(new WeakRef(session))
+        await session.execute('select pg_sleep(60)', [], { timeoutMillis: 5 })
+      }).catch(() => undefined)
+    await cancel()
     await waitUntil(
       () => {
         globalThis.gc?.()
