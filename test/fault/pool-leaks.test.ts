@@ -99,20 +99,20 @@ describe('a connection that was watched', () => {
   })
 })
 
-describe('a session whose statement was cancelled', () => {
+describe('a statement that was cancelled', () => {
   test('is let go of when it has ended, not when the server would have had to obey', async () => {
     const { withSession } = createSessionFactory({ bind: engine({ url: db.url }) })
-    const refs: WeakRef<object>[] = []
-    const cancel = (): Promise<unknown> =>
-      withSession(async (session) => {
-        refs.push(new WeakRef(session))
-        await session.execute('select pg_sleep(60)', [], { timeoutMillis: 5 })
-      }).catch(() => undefined)
-    await cancel()
+    const cancel = (): Promise<WeakRef<object>> =>
+      withSession((session) => session.execute('select pg_sleep(60)', [], { timeoutMillis: 5 })).then(
+        () => new WeakRef({}),
+        (error: object) => new WeakRef(error),
+      )
+    // Through its stack the error leads to all that was there when it was thrown.
+    const error = await cancel()
     await waitUntil(
       () => {
         globalThis.gc?.()
-        return refs[0]?.deref() === undefined
+        return error.deref() === undefined
       },
       { deadlineMillis: 2000 },
     )
