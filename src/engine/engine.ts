@@ -2,6 +2,7 @@
 import { createPgDriver } from '../driver/pg-driver.js'
 import type { Driver } from '../driver/driver.js'
 import { ambientFlow, runAmbient } from '../internal/ambient.js'
+import { LifeguardError } from '../errors.js'
 import { systemClock, type Clock } from '../internal/clock.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
 import {
@@ -49,6 +50,7 @@ export interface ConnectionOptions extends BeginOptions {
   readonly autocommit?: boolean | undefined
 }
 
+const BRAND = Symbol.for('lifeguard.engine')
 const BEGIN_NAMES = ['signal', 'poolTimeoutMillis', ...TRANSACTION_OPTION_NAMES]
 const CONNECT_NAMES = ['autocommit', ...BEGIN_NAMES]
 const WAIT_RANGE = { min: 0, also: [null] } as const
@@ -98,6 +100,12 @@ export class Engine implements AsyncDisposable {
     this.#observer = createEcho(options.echo, this.name, options.hideParameters)
     this.#pool = this.#createPool()
     this.#host = this.#createHost()
+    Object.defineProperty(this, BRAND, { value: true })
+  }
+
+  /** Also true for an engine that the other copy of this package (import, require) made. */
+  static [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && BRAND in value
   }
 
   /**
@@ -272,8 +280,14 @@ export class Engine implements AsyncDisposable {
   }
 
   async #connect(setup: ConversationSetup): Promise<Connection> {
-    const lease = await this.#host.acquire(setup.acquire, undefined)
-    return new Connection({ engine: this, setup, lease })
+    try {
+      const lease = await this.#host.acquire(setup.acquire, undefined)
+      return new Connection({ engine: this, setup, lease })
+    } catch (error) {
+      // Made by a timer or a socket: here the stack leads to the caller's line.
+      if (error instanceof LifeguardError) Error.captureStackTrace(error)
+      throw error
+    }
   }
 
   #createHost(): ConversationHost {

@@ -77,3 +77,11 @@ test('a disposed engine refuses everything, and disposing again gives the same r
   expect(await errorOf(engine.connect())).toBeInstanceOf(EngineDisposedError)
   expect(await errorOf(engine.begin(() => 1))).toBeInstanceOf(EngineDisposedError)
 })
+
+test('an error of connect leads to the line that asked for the connection', async () => {
+  const engine = fixture.engine({ poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 0 })
+  await using held = await engine.connect()
+  expect(held.closed).toBe(false)
+  expect((await errorOf(engine.connect())).stack).toContain('engine-ends.test.ts')
+  expect((await errorOf(engine.begin(() => 1))).stack).toContain('engine-ends.test.ts')
+})
