@@ -284,7 +284,7 @@ describe('Leaks', () => {
   })
 
   it('become a process warning when nobody listens', async () => {
-    const { pool, clock } = makePool({ leakDetectionMillis: 1_000 })
+    const { pool, clock } = makePool({ leakDetectionMillis: 1_000, captureStacks: true })
     const warnings: Error[] = []
     const listener = (warning: Error): void => void warnings.push(warning)
     process.on('warning', listener)
@@ -294,6 +294,7 @@ describe('Leaks', () => {
     process.off('warning', listener)
     expect(warnings).toMatchObject([{ name: 'LifeguardWarning', code: 'LIFEGUARD_LEAK' }])
     expect(warnings[0]?.message).toContain("Pool 'songs': the lease of connection 1 is still out")
+    expect(warnings[0]?.message).toMatch(/acquired\n +at .*diagnosis\.test\.ts/)
     lease.release()
   })
 

@@ -362,7 +362,7 @@ describe('suspend', () => {
     lease.release()
   })
 
-  it('changes nobody\'s time when it is ended without having begun', async () => {
+  it("changes nobody's time when it is ended without having begun", async () => {
     const { pool, clock } = makePool({ poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 100 })
     const lease = await pool.acquire()
     const waiting = pool.acquire().catch((error: unknown) => error)
