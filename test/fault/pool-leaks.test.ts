@@ -103,10 +103,11 @@ describe('a statement that was cancelled', () => {
   test('is let go of when it has ended, not when the server would have had to obey', async () => {
     const { withSession } = createSessionFactory({ bind: engine({ url: db.url }) })
     const cancel = (): Promise<WeakRef<object>> =>
-      withSession((session) => session.execute('select pg_sleep(60)', [], { timeoutMillis: 5 })).then(
+      withSession((session) => session.execute('select pg_sleep(60)', [], { timeoutMillis: 50 })).then(
         () => new WeakRef({}),
         (error: object) => new WeakRef(error),
       )
+    await withSession((session) => session.execute('select'))
     // Through its stack the error leads to all that was there when it was thrown.
     const error = await cancel()
     await waitUntil(
