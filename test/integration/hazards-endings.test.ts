@@ -111,6 +111,27 @@ describe('a connection that is lost at COMMIT', () => {
   })
 })
 
+test('after an unknown outcome nothing pretends to know it, until rollback()', async () => {
+  using proxy = await startProxy(fixture.db.url)
+  const factory = await fresh({ url: proxy.url })
+  await using session = factory()
+  await session.execute(MARK, ['stored'])
+  const cut = proxy.cutAt({ from: 'server', when: 'before', message: ({ text }) => text === 'COMMIT' })
+  for (const again of [
+    () => session.commit(),
+    () => session.commit(),
+    () => session.execute('select 1'),
+    () => session.beginNested(() => session.execute('select 1')),
+  ]) {
+    const error = await errorOf(again())
+    expect(error).toBeInstanceOf(CommitOutcomeUnknownError)
+    expect(isRetryable(error)).toBe(false)
+  }
+  await cut
+  await session.rollback()
+  expect(await session.scalars('select mark from marks')).toEqual(['stored'])
+})
+
 describe('the first error', () => {
   test('is thrown, not that of the rollback behind it', async () => {
     using proxy = await startProxy(fixture.db.url)
