@@ -67,7 +67,7 @@ export interface PoolOptions {
   readonly connectRetry?: 'wait' | 'fail' | undefined
   /** Report leases held longer than this. Default 0 = off. */
   readonly leakDetectionMillis?: number | undefined
-  /** Remember where each lease was acquired (a few microseconds). Default: true unless NODE_ENV is `production`. */
+  /** Remember where each lease was acquired (costs some ten microseconds). Default: true unless NODE_ENV is `production`. */
   readonly captureStacks?: boolean | undefined
   /** Default QueuePool. NullPool: a connection per lease, closed on release; refuses every option about idle ones. */
   readonly poolClass?: PoolClass | undefined

@@ -202,6 +202,7 @@ describe('minIdle', () => {
     for (const connection of driver.open) connection.kill()
     const before = driver.attempts
     await clock.advance(60_000)
+    expect(clock.timers.keepAlive, 'timers that keep the process alive').toBe(0)
     expect(driver.attempts - before).toBeLessThanOrEqual(14)
     driver.onConnect = () => undefined
     await clock.advance(15_000)
