@@ -1,12 +1,12 @@
 /** Transactions: `npm run session`. What is measured and how to read it is in README.md. */
 import { buildContenders } from './harness/build.js'
-import type { Measured } from './harness/interleave.js'
+import { Measurements } from './harness/measurements.js'
 import { benchOptions } from './harness/options.js'
-import { delayed } from './harness/proxy.js'
-import { anchorTable, circumstances, find, outcomeTable, publish, table } from './harness/report.js'
+import { delayed, type DelayedServer } from './harness/proxy.js'
+import { anchorTable, circumstances, publish, ratioTable, table } from './harness/report.js'
 import { startBenchServer } from './harness/server.js'
 import type { SessionWorkload } from './harness/session-workloads.js'
-import { SuiteRun, type Suite } from './harness/suite.js'
+import { runSuite, type Course, type Suite } from './harness/suite.js'
 
 const WORKLOADS: Readonly<Record<SessionWorkload, string>> = {
   read: 'read',
@@ -33,6 +33,12 @@ const SUITE: Suite = {
   cycles: 1,
 }
 
+interface LatencyCourse extends Course {
+  /** Added to each round trip, in milliseconds. */
+  readonly latency: number
+  readonly proxy: DelayedServer | undefined
+}
+
 const PACKAGES = ['pg', 'postgres', 'kysely', 'drizzle-orm', 'knex', 'typeorm']
 
 /** What the project has set itself, with 20 callers, against hand-written. */
@@ -51,70 +57,57 @@ const GOAL_CALLERS = 20
 const options = benchOptions()
 const built = await buildContenders()
 const server = await startBenchServer()
-const sections: string[] = []
-const byLatency = new Map<number, Measured>()
+const courses: LatencyCourse[] = []
 try {
-  await using suite = new SuiteRun(SUITE, options, built)
-  await suite.warmUp(server.url)
   for (const latency of options.latencies) {
-    const proxied = latency === 0 ? undefined : await delayed(server.url, latency, built)
-    process.stderr.write(`${String(latency)} ms `)
-    const measured = await suite.run(proxied?.url ?? server.url, () => server.empty())
-    process.stderr.write('\n')
-    byLatency.set(latency, measured)
-    const how =
-      proxied === undefined
-        ? 'Straight to the server over loopback.'
-        : `Through a proxy (${proxied.by}) that added ${proxied.addedMillis.toFixed(3)} ms to an echo when it was started.`
-    sections.push(section(`${String(latency)} ms of added latency`, how, measured))
-    // The next address, or the end of the processes, closes what goes through it.
-    if (proxied !== undefined) await suite.close()
-    proxied?.stop()
+    const proxy = latency === 0 ? undefined : await delayed(server.url, latency, built)
+    courses.push({ latency, proxy, url: proxy?.url ?? server.url, measurements: new Measurements() })
   }
+  await runSuite(SUITE, courses, options, built, server.empty)
 } finally {
+  for (const { proxy } of courses) proxy?.stop()
   await server.stop()
 }
 
 const text = [
   '# Transactions, relative to hand-written node-postgres',
   'Written by `npm run session` (see [README.md](../README.md)): medians, and quartiles in brackets.',
-  [
-    circumstances(server.version, PACKAGES),
-    `- ${String(options.rounds)} rounds of ${String(options.millis)} ms slices, each between two slices of hand-written; 5 connections each`,
-  ].join('\n'),
-  ...sections,
+  circumstances(server.version, PACKAGES, options),
+  ...courses.map(section),
   goals(),
 ].join('\n\n')
 console.log(`\n${text}`)
 if (options.publish) publish('session', text)
 
-function section(title: string, how: string, measured: Measured): string {
-  const { workloads } = SUITE
+function section({ latency, proxy, measurements }: LatencyCourse): string {
   return [
-    `## ${title}`,
-    how,
+    `## ${String(latency)} ms of added latency`,
+    proxy === undefined
+      ? 'Straight to the server over loopback.'
+      : `Through a proxy (${proxy.by}) that added ${proxy.addedMillis.toFixed(3)} ms to an echo when it was started.`,
     ...options.callers.flatMap((callers) => [
       `### ${callers === 1 ? '1 caller' : `${String(callers)} callers`}`,
       'Throughput (more is better):',
-      outcomeTable(measured, 'throughput', callers, workloads),
+      ratioTable(measurements, 'throughput', callers, SUITE),
       'CPU time of the client per operation (less is better):',
-      outcomeTable(measured, 'cpu', callers, workloads),
+      ratioTable(measurements, 'cpu', callers, SUITE),
     ]),
-    'What 1.00 was:',
-    anchorTable('hand-written', measured, workloads),
+    '### What 1.00 was',
+    anchorTable(measurements, options.callers, SUITE),
   ].join('\n\n')
 }
 
 function goals(): string {
   const rows = GOALS.map(({ latency, workload, goal }) => {
-    const outcomes = byLatency.get(latency)?.outcomes ?? []
-    const got = find(outcomes, 'lifeguard', { workload, callers: GOAL_CALLERS })?.throughput.median
+    const course = courses.find((candidate) => candidate.latency === latency)
+    const got = course?.measurements.ratios({ workload, callers: GOAL_CALLERS }, 'lifeguard')?.throughput
+      .median
     const verdict = got === undefined ? 'not measured' : got >= goal ? 'reached' : 'missed'
     return [`${WORKLOADS[workload]}, ${String(latency)} ms`, goal.toFixed(1), got?.toFixed(2) ?? '-', verdict]
   })
   return [
     '## Goals',
-    `Lifeguard with ${String(GOAL_CALLERS)} callers, against hand-written.`,
+    `Throughput of Lifeguard with ${String(GOAL_CALLERS)} callers, against hand-written.`,
     table(['', 'goal', 'measured', ''], rows),
   ].join('\n\n')
 }

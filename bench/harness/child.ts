@@ -25,10 +25,6 @@ async function answer(request: Request): Promise<Reply> {
       return { kind: 'opened', workloads: Object.keys(contender.runs) }
     case 'run':
       return { kind: 'sample', sample: await measure(request.slice) }
-    case 'close':
-      await contender?.close()
-      contender = undefined
-      return { kind: 'closed' }
   }
 }
 

@@ -35,13 +35,10 @@ export interface Sample {
 
 /** Messages from the parent process. */
 export type Request =
-  | { readonly kind: 'open'; readonly url: string }
-  | { readonly kind: 'run'; readonly slice: Slice }
-  | { readonly kind: 'close' }
+  { readonly kind: 'open'; readonly url: string } | { readonly kind: 'run'; readonly slice: Slice }
 
 /** Messages to the parent process: one for each request. */
 export type Reply =
   | { readonly kind: 'opened'; readonly workloads: readonly string[] }
   | { readonly kind: 'sample'; readonly sample: Sample }
-  | { readonly kind: 'closed' }
   | { readonly kind: 'failed'; readonly error: string }

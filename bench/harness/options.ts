@@ -3,6 +3,8 @@ import { parseArgs } from 'node:util'
 
 export interface BenchOptions {
   readonly rounds: number
+  /** How often all processes are started anew. */
+  readonly generations: number
   readonly warmUpMillis: number
   readonly millis: number
   readonly callers: readonly number[]
@@ -16,7 +18,8 @@ export interface BenchOptions {
 
 const USAGE = `
   --rounds N          samples per figure (default 12)
-  --warm-up N         milliseconds of each workload in each process beforehand (default 1500)
+  --generations N     the rounds are divided among so many generations of processes (default 3)
+  --warm-up N         milliseconds of each workload in each new process (default 750)
   --millis N          length of a slice (default 250)
   --callers 1,20      so many at once
   --latency 0,1       added to each round trip, in milliseconds (session only)
@@ -28,7 +31,8 @@ export function benchOptions(): BenchOptions {
   const { values } = parseArgs({
     options: {
       rounds: { type: 'string', default: '12' },
-      'warm-up': { type: 'string', default: '1500' },
+      generations: { type: 'string', default: '3' },
+      'warm-up': { type: 'string', default: '750' },
       millis: { type: 'string', default: '250' },
       callers: { type: 'string', default: '1,20' },
       latency: { type: 'string', default: '0,1' },
@@ -45,6 +49,7 @@ export function benchOptions(): BenchOptions {
   const list = (text: string): string[] => text.split(',')
   return {
     rounds: Number(values.rounds),
+    generations: Number(values.generations),
     warmUpMillis: Number(values['warm-up']),
     millis: Number(values.millis),
     callers: list(values.callers).map(Number),

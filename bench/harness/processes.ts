@@ -48,10 +48,6 @@ export class ContenderProcess {
     return reply.sample
   }
 
-  async close(): Promise<void> {
-    await this.#ask({ kind: 'close' })
-  }
-
   async end(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const exited = once(this.#child, 'exit')

@@ -3,13 +3,16 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import type { AnchorFigures, Cell, Measured, Outcome } from './interleave.js'
+import { POOL_SIZE } from './contender.js'
+import type { Measurements, Ratios } from './measurements.js'
+import type { BenchOptions } from './options.js'
 import type { Summary } from './statistics.js'
+import { contendersOf, type Suite } from './suite.js'
 
 const BENCH = fileURLToPath(new URL('..', import.meta.url))
 
 /** `1.52 (1.45-1.58)`: median and quartiles. */
-export function cell({ median, lower, upper }: Summary): string {
+function cell({ median, lower, upper }: Summary): string {
   return `${median.toFixed(2)} (${lower.toFixed(2)}-${upper.toFixed(2)})`
 }
 
@@ -22,58 +25,47 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return [line(head), rule, ...rows.map(line)].join('\n')
 }
 
-/** One figure of every contender (rows) in every workload (columns), for so many callers. */
-export function outcomeTable(
-  { outcomes }: Measured,
-  figure: 'throughput' | 'cpu',
+/** One figure of every contender (rows) in every workload (columns, by title), for so many callers. */
+export function ratioTable(
+  measurements: Measurements,
+  figure: keyof Ratios,
   callers: number,
-  workloads: ReadonlyMap<string, string>,
+  suite: Suite,
 ): string {
-  const here = outcomes.filter((outcome) => outcome.callers === callers)
-  const contenders = [...new Set(here.map(({ contender }) => contender))]
-  const measured = [...workloads].filter(([name]) => here.some(({ workload }) => workload === name))
-  return table(
-    ['', ...measured.map(([, title]) => title)],
-    contenders.map((contender) => [
-      contender,
-      ...measured.map(([workload]) => {
-        const outcome = find(here, contender, { workload, callers })
-        return outcome === undefined ? '-' : cell(outcome[figure])
-      }),
-    ]),
+  const measured = [...suite.workloads].filter(
+    ([workload]) => measurements.anchor({ workload, callers }) !== undefined,
   )
+  const rows = contendersOf(suite).map(({ name }) => [
+    name,
+    ...measured.map(([workload]) => {
+      const ratios = measurements.ratios({ workload, callers }, name)
+      return ratios === undefined ? '-' : cell(ratios[figure])
+    }),
+  ])
+  return table(['', ...measured.map(([, title]) => title)], rows)
 }
 
 /** What 1.00 stands for. */
-export function anchorTable(
-  name: string,
-  { anchors }: Measured,
-  workloads: ReadonlyMap<string, string>,
+export function anchorTable(measurements: Measurements, callers: readonly number[], suite: Suite): string {
+  const rows: string[][] = []
+  for (const [workload, title] of suite.workloads) {
+    for (const count of callers) {
+      const figures = measurements.anchor({ workload, callers: count })
+      if (figures === undefined) continue
+      const { operationsPerSecond, cpuMicros } = figures
+      const digits = cpuMicros.median < 10 ? 2 : 0
+      rows.push([title, String(count), whole(operationsPerSecond), cpuMicros.median.toFixed(digits)])
+    }
+  }
+  return table([suite.anchor.name, 'callers', 'per second', 'client CPU us'], rows)
+}
+
+/** When, on what, with what and how the figures were taken. `packages` are the contenders'. */
+export function circumstances(
+  serverVersion: string,
+  packages: readonly string[],
+  { rounds, generations, millis }: BenchOptions,
 ): string {
-  return table(
-    [name, 'callers', 'per second', 'client CPU us'],
-    anchors.map(({ workload, callers, operationsPerSecond, cpuMicros }: AnchorFigures) => [
-      workloads.get(workload) ?? workload,
-      String(callers),
-      whole(operationsPerSecond),
-      `${cpuMicros.median.toFixed(cpuMicros.median < 10 ? 2 : 0)}`,
-    ]),
-  )
-}
-
-export function find(
-  outcomes: readonly Outcome[],
-  contender: string,
-  { workload, callers }: Cell,
-): Outcome | undefined {
-  return outcomes.find(
-    (outcome) =>
-      outcome.contender === contender && outcome.workload === workload && outcome.callers === callers,
-  )
-}
-
-/** When, on what and with what the figures were taken. `packages` are the contenders'. */
-export function circumstances(serverVersion: string, packages: readonly string[]): string {
   const [cpu] = cpus()
   const load = loadavg().map((value) => value.toFixed(1))
   return [
@@ -81,6 +73,7 @@ export function circumstances(serverVersion: string, packages: readonly string[]
     `- Machine: ${String(cpus().length)} x ${cpu?.model.trim() ?? '?'}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform} ${release()}; load average ${load.join(', ')} at the end`,
     `- Node ${process.versions.node}, PostgreSQL ${serverVersion} on the same machine (durability off, TLS off, TCP)`,
     `- Packages: ${packages.map((name) => `${name} ${versionOf(name)}`).join(', ')}`,
+    `- ${String(rounds)} rounds in ${String(generations)} generations of processes, slices of ${String(millis)} ms, ${String(POOL_SIZE)} connections each`,
   ].join('\n')
 }
 

@@ -1,5 +1,6 @@
-/** Runs a suite: the processes of its contenders, and all of its workloads against one server. */
-import { interleave, type Measured, type Schedule } from './interleave.js'
+/** Runs a suite: the processes of its contenders, and its workloads against one server after the other. */
+import { interleave } from './interleave.js'
+import { Measurements, type Cell } from './measurements.js'
 import type { BenchOptions } from './options.js'
 import { ContenderProcess, type Entry } from './processes.js'
 
@@ -13,77 +14,77 @@ export interface Suite {
   readonly cycles: number
 }
 
-/** The name of the anchor's second copy, whose figures show the noise. */
-export function controlOf(anchor: Entry): string {
-  return `${anchor.name} (control)`
+/** A server to measure against, by its connection string, and what was measured. */
+export interface Course {
+  readonly url: string
+  readonly measurements: Measurements
 }
 
-/** The processes of a suite; `run` measures them against one server after another. */
-export class SuiteRun implements AsyncDisposable {
-  readonly #suite: Suite
-  readonly #options: BenchOptions
-  readonly #anchor: ContenderProcess
-  readonly #contenders: readonly ContenderProcess[]
-
-  /** @param built See `buildContenders`. */
-  constructor(suite: Suite, options: BenchOptions, built: string) {
-    this.#suite = suite
-    this.#options = options
-    this.#anchor = new ContenderProcess(suite.anchor, built)
-    const control = { ...suite.anchor, name: controlOf(suite.anchor) }
-    this.#contenders = [control, ...suite.contenders]
+/**
+ * Measures everything on every course. The rounds are divided among generations of processes: how well a process runs
+ * is also a matter of luck (when the compiler took which decision), and it keeps its luck for life.
+ *
+ * @param built See `buildContenders`.
+ * @param afterRound Called while nothing runs.
+ */
+export async function runSuite(
+  suite: Suite,
+  courses: readonly Course[],
+  options: BenchOptions,
+  built: string,
+  afterRound: () => Promise<void>,
+): Promise<void> {
+  const rounds = Math.ceil(options.rounds / options.generations)
+  for (let generation = 0; generation < options.generations; generation += 1) {
+    const anchor = new ContenderProcess(suite.anchor, built)
+    const contenders = contendersOf(suite)
       .filter(({ name }) => options.contenders?.includes(name) ?? true)
       .map((entry) => new ContenderProcess(entry, built))
-  }
-
-  /**
-   * Lets every process run everything for a while, so that all code is compiled: the anchor, which runs far more often
-   * than the others, would be ahead for that alone.
-   */
-  async warmUp(url: string): Promise<void> {
-    for (const contender of this.#all) {
-      await contender.open(url)
-      for (const workload of this.#workloads.filter((name) => contender.has(name))) {
-        for (const callers of this.#options.callers) {
-          const millis = this.#options.warmUpMillis / this.#options.callers.length
-          await contender.run({ workload, callers, millis, cycles: this.#suite.cycles })
+    const all = [anchor, ...contenders]
+    const cells = cellsOf(suite, options)
+    try {
+      for (const [at, { url, measurements }] of courses.entries()) {
+        // One after the other, so that connecting is no storm for a server with few connections.
+        for (const contender of all) await contender.open(url)
+        if (at === 0) await warmUp(all, cells, suite.cycles, options.warmUpMillis)
+        const schedule = { cells, rounds, millis: options.millis, cycles: suite.cycles }
+        const tick = (): Promise<void> => {
+          process.stderr.write('.')
+          return afterRound()
         }
+        await interleave(anchor, contenders, { ...schedule, afterRound: tick }, measurements)
       }
-      process.stderr.write('w')
+    } finally {
+      for (const contender of all) await contender.end()
     }
   }
+  process.stderr.write('\n')
+}
 
-  async run(url: string, afterRound?: Schedule['afterRound']): Promise<Measured> {
-    const { rounds, millis, callers } = this.#options
-    // One after the other, so that connecting is no storm for a server with few connections.
-    for (const contender of this.#all) await contender.open(url)
-    return interleave(this.#anchor, this.#contenders, {
-      cells: this.#workloads.flatMap((workload) => callers.map((count) => ({ workload, callers: count }))),
-      rounds,
-      millis,
-      cycles: this.#suite.cycles,
-      afterRound: async (round) => {
-        process.stderr.write('.')
-        await afterRound?.(round)
-      },
-    })
-  }
+/** The contenders, and before them the second copy of the anchor. */
+export function contendersOf({ anchor, contenders }: Suite): Entry[] {
+  return [{ ...anchor, name: `${anchor.name} (control)` }, ...contenders]
+}
 
-  /** Closes every connection; `run` opens new ones. */
-  async close(): Promise<void> {
-    for (const contender of this.#all) await contender.close()
-  }
+function cellsOf({ workloads }: Suite, options: BenchOptions): Cell[] {
+  return [...workloads.keys()]
+    .filter((workload) => options.workloads?.includes(workload) ?? true)
+    .flatMap((workload) => options.callers.map((callers) => ({ workload, callers })))
+}
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#all.map((contender) => contender.end()))
-  }
-
-  get #all(): readonly ContenderProcess[] {
-    return [this.#anchor, ...this.#contenders]
-  }
-
-  get #workloads(): readonly string[] {
-    const chosen = this.#options.workloads
-    return [...this.#suite.workloads.keys()].filter((name) => chosen?.includes(name) ?? true)
+/**
+ * Lets every process run everything for a while, so that all code is compiled: the anchor, which runs far more often than
+ * the others, would be ahead for that alone.
+ */
+async function warmUp(
+  all: readonly ContenderProcess[],
+  cells: readonly Cell[],
+  cycles: number,
+  millis: number,
+): Promise<void> {
+  for (const contender of all) {
+    for (const cell of cells.filter(({ workload }) => contender.has(workload))) {
+      await contender.run({ ...cell, millis, cycles })
+    }
   }
 }

@@ -22,7 +22,12 @@ export const open: Open = (connectionString) => {
     read: (id) => db.transaction((transaction) => itemOf(transaction, id)),
     readOnly: (id) => db.transaction((transaction) => itemOf(transaction, id), { readOnly: true }),
     write: (event) => db.transaction((transaction) => add(transaction, event)),
-    three: (ids) => db.transaction((transaction) => Promise.all(ids.map((id) => itemOf(transaction, id)))),
+    three: ([one, two, three]) =>
+      db.transaction(async (transaction) => [
+        await itemOf(transaction, one),
+        await itemOf(transaction, two),
+        await itemOf(transaction, three),
+      ]),
     savepoint: (event) =>
       db.transaction((transaction) => transaction.transaction((savepoint) => add(savepoint, event))),
     selfContained: (event) => db.transaction((transaction) => add(transaction, event)),
