@@ -37,14 +37,12 @@ export interface Transaction extends AsyncDisposable {
 export class Connection extends Executor implements AsyncDisposable {
   readonly #conversation: Conversation
   readonly #runner: StatementRunner
-  readonly #parts: ConnectionParts
   #closed = false
 
   /** Use `engine.connect()`. */
   constructor(parts: ConnectionParts) {
     const talk = parts.engine.converse(parts.setup, { requireOpen: () => this.#requireOpen() })
     super(talk)
-    this.#parts = parts
     this.#conversation = talk.conversation
     this.#runner = talk.runner
     this.#conversation.adopt(parts.lease)
@@ -103,8 +101,7 @@ export class Connection extends Executor implements AsyncDisposable {
   /** Closes this connection and drops its socket, because something is wrong with it. Its transaction is undone. */
   async invalidate(reason: unknown = new Error('invalidate() was called')): Promise<void> {
     this.#closed = true
-    this.#parts.lease.invalidate(reason)
-    this.#conversation.release()
+    this.#conversation.invalidate(reason instanceof Error ? reason : new Error(String(reason)))
     return Promise.resolve()
   }
 

@@ -173,6 +173,14 @@ export class Conversation implements OperationOwner, Sender {
     this.#courier.cancel(reason)
   }
 
+  /** Drops the connection that it has now: what is under way and what is queued fails with `reason`. */
+  invalidate(reason: Error): void {
+    this.#abandoned ??= reason
+    this.#courier.poison(reason)
+    this.connection?.destroy(reason)
+    this.release()
+  }
+
   /** Sends what is queued. */
   pump(): void {
     this.#scheduled = false

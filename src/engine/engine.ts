@@ -26,7 +26,7 @@ import type {
 import { Conversation } from './conversation.js'
 import { createEcho, type Echo } from './echo.js'
 import type { ExecutorParts } from './executor.js'
-import { listen, type ListenOptions, type Notification } from './listen.js'
+import { checkListenOptions, listen, type ListenOptions, type Notification } from './listen.js'
 import { checkEcho, resolveEngineOptions, type EngineOptions, type ResolvedEngineOptions } from './options.js'
 import { StatementRunner } from './statement-runner.js'
 import {
@@ -148,6 +148,7 @@ export class Engine implements AsyncDisposable {
    * for await (const { payload } of engine.listen('songs', { signal })) invalidate(payload)
    */
   listen(channel: string, options: ListenOptions = {}): AsyncGenerator<Notification, void, undefined> {
+    checkListenOptions(options)
     return listen({
       driver: this.#driver,
       clock: this.#clock,

@@ -3,6 +3,7 @@ import { isDisconnect } from '../database-errors.js'
 import type { Driver, DriverConnection } from '../driver/driver.js'
 import { ConnectError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
+import { checkFunction, checkObject, checkSignal, refuseUnknownKeys } from '../internal/validate.js'
 import { quoteIdentifier } from '../sql.js'
 
 /** One NOTIFY. */
@@ -23,6 +24,14 @@ export interface ListenOptions {
    * read the state anew here.
    */
   readonly onConnect?: (() => void) | undefined
+}
+
+/** @throws InvalidOptionError */
+export function checkListenOptions(options: ListenOptions): void {
+  checkObject('listen', options)
+  refuseUnknownKeys('listen', options, ['signal', 'onConnect'] satisfies (keyof ListenOptions)[])
+  if (options.signal !== undefined) checkSignal('signal', options.signal)
+  if (options.onConnect !== undefined) checkFunction('onConnect', options.onConnect)
 }
 
 /** What listening needs. */
