@@ -6,6 +6,7 @@
  * - `CommitOutcomeUnknownError`: everything or nothing, and no retry is advised;
  * - any other error: nothing.
  */
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   CommitOutcomeUnknownError,
@@ -23,14 +24,21 @@ import { waitUntil } from '../helpers/wait-until.js'
 
 const watch = guardLeaks()
 let db: TestDatabase
+/** Looks at the database from outside. One for all, because there are thousands of looks. */
+let observer: pg.Client
 
 beforeAll(async () => {
   db = await database()
+  observer = new pg.Client({ connectionString: db.url })
+  await observer.connect()
   await db.query('create table marks (run int, mark text, once int unique deferrable initially deferred)')
   await db.query('create table taken (id int primary key)')
   await db.query('insert into taken values (1)')
 })
-afterAll(() => db.drop())
+afterAll(async () => {
+  await observer.end()
+  await db.drop()
+})
 
 /** What somebody was told, and the marks that are stored if it was good news. */
 interface Told {
@@ -144,6 +152,35 @@ const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: 'an insert right behind a read-only transaction whose COMMIT nobody waits for',
+    work: (sessions, mark) => {
+      const first = sessions.withSession((session) => session.scalar('select 1').then((one) => one), {
+        readOnly: true,
+      })
+      return [
+        {
+          marks: ['a'],
+          outcome: first.then(() => sessions.withSession((session) => session.execute(...mark('a')))),
+        },
+      ]
+    },
+  },
+  {
+    name: 'an insert in autocommit right behind a read-only transaction whose COMMIT nobody waits for',
+    work: (sessions, mark) => {
+      const first = sessions.withSession((session) => session.scalar('select 1').then((one) => one), {
+        readOnly: true,
+      })
+      const options = { autocommit: true }
+      return [
+        {
+          marks: ['a'],
+          outcome: first.then(() => sessions.withSession((s) => s.execute(...mark('a')), options)),
+        },
+      ]
+    },
+  },
+  {
     name: 'a read-only transaction',
     work: (sessions) => [
       {
@@ -161,6 +198,8 @@ const SCENARIOS: readonly Scenario[] = [
     ],
   },
 ]
+
+const OTHERS = 'from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'
 
 type Death = CutStyle | 'terminate'
 
@@ -247,21 +286,24 @@ function dieAt(
   }
 }
 
-/** Ends every other session of the database, and waits until they are gone. */
+/** Ends every other session of the database, and waits until they are gone. New ones may have come by then. */
 async function terminateBackends(): Promise<void> {
-  const others = 'from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'
-  await db.query(`select pg_terminate_backend(pid) ${others}`)
-  await waitUntil(async () => (await db.query(`select ${others}`)).length === 0)
+  const ended = await observe<{ pid: number }>(`select pid, pg_terminate_backend(pid) ${OTHERS}`)
+  const pids = ended.map(({ pid }) => pid)
+  await waitUntil(async () => (await observe(`select ${OTHERS} and pid = any($1)`, [pids])).length === 0)
 }
 
 async function transactionsOpen(): Promise<number> {
-  const others = 'from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'
-  return (await db.query(`select ${others} and state <> 'idle'`)).length
+  return (await observe(`select ${OTHERS} and state <> 'idle'`)).length
 }
 
 async function marksOf(run: number): Promise<string[]> {
-  const rows = await db.query<{ mark: string }>('select mark from marks where run = $1', [run])
+  const rows = await observe<{ mark: string }>('select mark from marks where run = $1', [run])
   return rows.map(({ mark }) => mark)
+}
+
+async function observe<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]> {
+  return (await observer.query<Row>(text, values)).rows
 }
 
 /** What is untrue about the outcome, if anything. */

@@ -293,7 +293,11 @@ test('a session that nobody closes is found when it is collected, and its connec
     })
     const sessions = createSessionFactory({ bind: engine })
     const stages = []
-    engine.on('leak', ({ stage }) => { stages.push(stage) })
+    let stack
+    engine.on('leak', (leak) => {
+      stages.push(leak.stage)
+      stack = leak.stack
+    })
     async function forgetful() {
       const session = sessions()
       await session.execute('insert into marks values ($1)', ['forgotten'])
@@ -305,7 +309,7 @@ test('a session that nobody closes is found when it is collected, and its connec
       globalThis.gc()
     }
     const next = await sessions.withSession((session) => session.scalar('select count(*)::int from marks'))
-    console.log(JSON.stringify({ stages, next, borrowed: engine.stats().borrowed }))
+    console.log(JSON.stringify({ stages, stack, next, borrowed: engine.stats().borrowed }))
     await engine.dispose()
   `
   await fixture.db.query('truncate marks')
@@ -318,8 +322,9 @@ test('a session that nobody closes is found when it is collected, and its connec
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
   const [code] = (await once(child, 'close')) as [number]
   expect(code).toBe(0)
-  const { stages, ...rest } = JSON.parse(output) as { stages: string[] }
+  const { stages, stack, ...rest } = JSON.parse(output) as { stages: string[]; stack: string }
   expect(stages.at(-1)).toBe('reclaimed')
+  expect(stack).toContain('forgetful')
   expect(rest).toEqual({ next: 0, borrowed: 0 })
   expect(await marks()).toEqual([])
 })
