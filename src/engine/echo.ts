@@ -1,4 +1,5 @@
 /** Echo: every statement as it was sent, for people. */
+import { databaseErrorFrom, isServerError } from '../database-errors.js'
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import type { ConversationObserver } from './conversation-setup.js'
 import type { Operation } from './operation.js'
@@ -24,7 +25,8 @@ export function createEcho(
   hideParameters: boolean,
 ): ConversationObserver | undefined {
   if (echo === false) return undefined
-  const logger = typeof echo === 'object' ? echo : standardOutput(name, echo === 'debug')
+  const logger = typeof echo === 'object' ? echo : standardOutput(name)
+  const showsRows = echo !== true && !hideParameters
   const describe = (operation: Operation): string => {
     const values = operation.values ?? []
     const shown =
@@ -32,26 +34,36 @@ export function createEcho(
     return `${operation.text === '' ? '(next page)' : operation.text}${shown}`
   }
   return {
-    began: (connection) => logger.info({ connectionId: connection.id }, 'BEGIN (implicit)'),
+    began: (connection) => tell(() => logger.info({ connectionId: connection.id }, 'BEGIN (implicit)')),
     answered(operation, connection, result, durationMillis) {
       // BEGIN itself was announced when it was sent.
       if (operation.kind === 'step' && operation.text.startsWith('BEGIN')) return
       const fields = { connectionId: connection.id, durationMillis, rowCount: result.rowCount }
-      logger.info(fields, describe(operation))
-      if (!hideParameters && result.rows.length > 0)
-        logger.debug({ connectionId: connection.id }, showRows(result))
+      tell(() => logger.info(fields, describe(operation)))
+      if (showsRows && result.rows.length > 0)
+        tell(() => logger.debug({ connectionId: connection.id }, showRows(result)))
     },
-    concluded: (connection) => logger.info({ connectionId: connection.id }, 'COMMIT (not waited for)'),
+    concluded: (connection) =>
+      tell(() => logger.info({ connectionId: connection.id }, 'COMMIT (not waited for)')),
     refused(operation, connection: DriverConnection | undefined, error, durationMillis) {
-      logger.error(
-        { connectionId: connection?.id, durationMillis },
-        `${describe(operation)} -- failed: ${error.message}`,
-      )
+      const { message } = isServerError(error) ? databaseErrorFrom(error, { hideParameters }) : error
+      const fields = { connectionId: connection?.id, durationMillis }
+      tell(() => logger.error(fields, `${describe(operation)} -- failed: ${message}`))
     },
   }
 }
 
-function standardOutput(name: string, debug: boolean): Logger {
+/** A logger that fails, or a row that cannot be shown, is no concern of the statement. */
+function tell(log: () => void): void {
+  try {
+    log()
+  } catch (error) {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    process.emitWarning(`The echo failed: ${text}`, { type: 'LifeguardWarning', code: 'LIFEGUARD_ECHO' })
+  }
+}
+
+function standardOutput(name: string): Logger {
   const write = (fields: object, message: string): void => {
     const { connectionId, durationMillis, rowCount } = fields as {
       connectionId?: number
@@ -65,7 +77,7 @@ function standardOutput(name: string, debug: boolean): Logger {
     const suffix = figures.length === 0 ? '' : ` (${figures.join(', ')})`
     process.stdout.write(`${name} [${connectionId ?? '-'}] ${message}${suffix}\n`)
   }
-  return { info: write, debug: debug ? write : () => undefined, error: write }
+  return { info: write, debug: write, error: write }
 }
 
 function showRows(result: StatementResult): string {

@@ -1,7 +1,12 @@
 /** Finds what a misspelt name was meant to be. */
 
-/** The candidate that the name differs from by the fewest edits; undefined if none is near. */
+/** Fewer letters begin too many names. */
+const SHORTEST_BEGINNING = 4
+
+/** The candidate that the name is the beginning of, or differs from by the fewest edits; undefined if none is near. */
 export function nearestName(name: string, candidates: readonly string[]): string | undefined {
+  const begun = candidates.find((candidate) => candidate.toLowerCase().startsWith(name.toLowerCase()))
+  if (begun !== undefined && name.length >= SHORTEST_BEGINNING) return begun
   let nearest: string | undefined
   // A third of the name may be wrong; more would be guessing.
   let fewest = Math.max(2, Math.floor(name.length / 3)) + 1
