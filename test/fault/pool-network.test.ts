@@ -90,6 +90,37 @@ describe('idle connections', () => {
   })
 })
 
+describe('a connect that is cut', () => {
+  test.each(
+    (['client', 'server'] as const).flatMap((from) =>
+      (['before', 'after'] as const).flatMap((when) =>
+        (['reset', 'end'] as const).map((style) => ({ from, when, style })),
+      ),
+    ),
+  )(
+    '$when each message of the $from ($style) is tried again, and the call succeeds',
+    async ({ from, when, style }) => {
+      using proxy = await startProxy(serverUrl())
+      const failed: string[] = []
+      for (let nth = 1, fired = true; fired; nth++) {
+        let seen = 0
+        fired = false
+        void proxy.cutAt({ from, when, style, message: () => (fired = ++seen === nth) })
+        const pool = engine({ url: proxy.url, maxConnecting: 1 })
+        pool.on('connectFailed', ({ error, fatal }) => {
+          if (fatal) failed.push(`message ${String(nth)}: ${error.message}`)
+        })
+        const connection = await pool.connect().catch(() => undefined)
+        await connection?.close()
+        await pool.dispose()
+        expect(nth).toBeLessThan(50)
+        if (nth === 1) expect(fired).toBe(true)
+      }
+      expect(failed).toEqual([])
+    },
+  )
+})
+
 describe('a network through which nothing gets', () => {
   test('ends a call within its time, with where the time went, and is over when it is over', async () => {
     using proxy = await startProxy(serverUrl())

@@ -121,7 +121,9 @@ class FakeSession {
 
   drop(): void {
     this.#silent = true
-    this.#socket.resetAndDestroy()
+    // See `ProxiedConnection` for why not always.
+    if (this.#socket.writableEnded) this.#socket.destroy()
+    else this.#socket.resetAndDestroy()
   }
 
   #handle(message: WireMessage): void {

@@ -73,8 +73,7 @@ export class ProxiedConnection {
     client.once('close', () => toServer.push('end'))
 
     this.#upstream.on('data', (chunk) => toClient.push(chunk))
-    // Node cannot reset a socket whose FIN is on its way: its handle would stay open for ever.
-    this.#upstream.on('error', () => (client.writableEnded ? client.destroy() : client.resetAndDestroy()))
+    this.#upstream.on('error', () => this.#resetClient())
     this.#upstream.once('end', () => toClient.push('end'))
     this.closed = new Promise((resolve) => this.#upstream.once('close', () => resolve()))
   }
@@ -117,7 +116,7 @@ export class ProxiedConnection {
   /** Ends both sides now; resolves like `closed`. */
   cut(style: CutStyle): Promise<void> {
     this.#cut = true
-    if (style === 'reset') this.#client.resetAndDestroy()
+    if (style === 'reset') this.#resetClient()
     else this.#client.end()
     this.#upstream.end()
     return this.closed
@@ -140,6 +139,12 @@ export class ProxiedConnection {
     const backlog = this.#backlog ?? []
     this.#backlog = undefined
     for (const delivery of backlog) this.#pass(delivery)
+  }
+
+  /** Node cannot reset a socket whose FIN is on its way: its handle would stay open for ever. */
+  #resetClient(): void {
+    if (this.#client.writableEnded) this.#client.destroy()
+    else this.#client.resetAndDestroy()
   }
 
   #deliver(from: Sender, chunk: Buffer | 'end'): void {
