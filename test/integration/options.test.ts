@@ -1,7 +1,7 @@
 /** The options of an engine, one by one, where each of them can be seen. */
 import { inspect } from 'node:util'
 import { describe, expect, test, vi } from 'vitest'
-import { createEngine, Engine } from '../../src/engine/engine.js'
+import { createEngine, type Engine } from '../../src/engine/engine.js'
 import type { EngineOptions } from '../../src/engine/options.js'
 import { InvalidOptionError } from '../../src/errors.js'
 import { NullPool } from '../../src/pool/null-pool.js'
