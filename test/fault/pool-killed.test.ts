@@ -192,14 +192,17 @@ describe('a failover', () => {
   test('can be planned: suspended callers wait, whatever their time, and refresh sends them to the new primary', async () => {
     await using next = await startServer()
     using proxy = await startProxy(server().url)
-    const pool = engine({ url: proxy.url, poolSize: 3, maxOverflow: 0, poolTimeoutMillis: 100 })
+    const poolTimeoutMillis = 2_000
+    const pool = engine({ url: proxy.url, poolSize: 3, maxOverflow: 0, poolTimeoutMillis })
     const { withSession } = createSessionFactory({ bind: pool })
     const port = (): Promise<unknown> =>
       withSession((session) => session.scalar("select current_setting('port')"))
     expect(await port()).toBe(String(server().port))
     pool.suspend()
+    const since = performance.now()
     const calls = Array.from({ length: 10 }, port)
     await waitUntil(() => pool.stats().waiting === 10)
+    await waitUntil(() => performance.now() - since > 1.1 * poolTimeoutMillis)
     proxy.redirect(next.url)
     pool.refresh()
     await waitUntil(() => pool.stats().size === 0)

@@ -43,31 +43,36 @@ test('an error of the one copy is an instance of the class of the other', async 
 })
 
 test.each([
-  ['module', "await import('lifeguard')"],
-  ['commonjs', "require('lifeguard')"],
-] as const)('loading it as %s is quick and opens nothing', async (kind, load) => {
-  const script = `
-    // Whoever touches these two first makes them; they were open before.
-    void [process.stdout, process.stderr]
-    const before = process.getActiveResourcesInfo()
-    const start = performance.now()
-    ${load}
-    const millis = performance.now() - start
-    // The loader's own file requests end with the turn.
-    setImmediate(() => console.log(JSON.stringify({ millis, before, after: process.getActiveResourcesInfo() })))`
-  const millis: number[] = []
-  for (let run = 0; run < 7; run++) {
+  ['module', "await import('lifeguard')", "await import('pg')"],
+  ['commonjs', "require('lifeguard')", "require('pg')"],
+] as const)('loading it as %s is quick and opens nothing', async (kind, load, loadPg) => {
+  const loading = async (what: string): Promise<number> => {
+    const script = `
+      // Whoever touches these two first makes them; they were open before.
+      void [process.stdout, process.stderr]
+      const before = process.getActiveResourcesInfo()
+      const start = performance.now()
+      ${what}
+      const millis = performance.now() - start
+      // The loader's own file requests end with the turn.
+      setImmediate(() => console.log(JSON.stringify({ millis, before, after: process.getActiveResourcesInfo() })))`
     const report = JSON.parse(await installed.node(kind, script)) as LoadReport
     expect(report.after.filter((name) => name !== 'Immediate')).toEqual(report.before)
-    millis.push(report.millis)
+    return report.millis
   }
-  millis.sort((a, b) => a - b)
-  const [fastest = Infinity, , , median = Infinity] = millis
-  console.log(
-    `Loading (${kind}): median ${median.toFixed(0)} ms, fastest ${fastest.toFixed(0)} ms of ${millis.length}`,
-  )
+  const own: number[] = []
+  const pgs: number[] = []
+  for (let run = 0; run < 7; run++) {
+    own.push(await loading(load))
+    pgs.push(await loading(loadPg))
+  }
   // The fastest: what the package costs, and not what else the machine was doing.
-  expect(fastest).toBeLessThan(LONGEST_LOAD_MILLIS)
+  const [fastest, fastestPg] = [Math.min(...own), Math.min(...pgs)]
+  console.log(
+    `Loading (${kind}): fastest of ${own.length} ${fastest.toFixed(0)} ms, pg alone ${fastestPg.toFixed(0)} ms`,
+  )
+  // On a machine that is busy throughout, what pg alone needs there is the measure.
+  expect(fastest).toBeLessThan(Math.max(LONGEST_LOAD_MILLIS, 3 * fastestPg))
 })
 
 test.each([
