@@ -1,0 +1,354 @@
+import { EventEmitter } from 'node:events'
+import pg from 'pg'
+import { describe, expect, test } from 'vitest'
+import { BatchRun } from '../../../src/driver/batch-run.js'
+import {
+  type Batch,
+  type BatchStatement,
+  StatementSkipped,
+  type StatementResult,
+  type TypeParsers,
+} from '../../../src/driver/driver.js'
+import { StatementCache } from '../../../src/driver/statement-cache.js'
+import { WireConnection } from '../../../src/driver/wire-connection.js'
+import { WireWriter } from '../../../src/driver/wire-writer.js'
+import { type WireMessage, WireParser } from '../../helpers/wire.js'
+import {
+  bindComplete,
+  closeComplete,
+  commandComplete,
+  dataRow,
+  emptyQuery,
+  errorResponse,
+  int32,
+  noData,
+  parseComplete,
+  portalSuspended,
+  readyForQuery,
+  rowDescription,
+} from './backend-messages.js'
+
+/** What became of one statement. */
+type Outcome = StatementResult | Error | undefined
+
+/** One connection, whose other end is the test. */
+class Harness {
+  readonly outcomes: Outcome[] = []
+  ended = 0
+  destroyed: Error | undefined
+  readonly #socket: EventEmitter & { write(bytes: Buffer): boolean; destroy(error?: Error): void }
+  readonly #wire: WireConnection
+  readonly #parser = new WireParser()
+  readonly #written: Buffer[] = []
+  readonly #cache: StatementCache
+  readonly #writer = new WireWriter()
+  readonly #portals = new Map<string, never>()
+
+  constructor(statementCacheSize = 100) {
+    this.#cache = new StatementCache(statementCacheSize)
+    this.#socket = Object.assign(new EventEmitter(), {
+      write: (bytes: Buffer) => this.#written.push(bytes) > 0,
+      destroy: (error?: Error) => {
+        this.destroyed = error
+      },
+    })
+    this.#wire = new WireConnection({ stream: this.#socket as never })
+    this.#wire.attachListeners(this.#socket)
+    this.#parser.fromClient(Buffer.concat([int32(8), int32(196_608)]))
+  }
+
+  /** Submits a batch, as node-postgres would. */
+  run(texts: readonly (string | Partial<BatchStatement>)[], sync: Batch['sync'] = 'shared'): BatchRun {
+    this.outcomes.length = 0
+    const statements = texts.map((given, index): BatchStatement => ({
+      ...(typeof given === 'string' ? { text: given } : { text: '', ...given }),
+      onResult: (result) => this.#settle(index, result),
+      onError: (error) => this.#settle(index, error),
+    }))
+    const context = {
+      wire: this.#wire,
+      writer: this.#writer,
+      cache: this.#cache,
+      types: pg.types as TypeParsers,
+      portals: this.#portals as never,
+    }
+    const batch: Batch = { statements, sync, onEnd: () => undefined }
+    const run = new BatchRun(batch, context, () => this.ended++)
+    this.#wire.removeAllListeners('readyForQuery')
+    this.#wire.once('readyForQuery', () => run.handleReadyForQuery())
+    run.submit()
+    return run
+  }
+
+  /** Names of the messages written since the last call; how many writes they took comes first. */
+  sent(): [writes: number, ...names: string[]] {
+    const written = this.#written.splice(0)
+    return [written.length, ...this.messages(written).map(({ name }) => name)]
+  }
+
+  messages(written: readonly Buffer[] = this.#written.splice(0)): WireMessage[] {
+    return this.#parser.fromClient(Buffer.concat(written))
+  }
+
+  answer(...messages: readonly Buffer[]): void {
+    this.#socket.emit('data', Buffer.concat(messages))
+  }
+
+  #settle(index: number, outcome: StatementResult | Error): void {
+    if (this.outcomes[index] !== undefined) throw new Error(`Statement ${index} settled twice`)
+    this.outcomes[index] = outcome
+  }
+}
+
+const ONE_ROW = [bindComplete, rowDescription(['x'], 23), dataRow(['7']), commandComplete('SELECT 1')]
+
+describe('a batch under one Sync', () => {
+  test('is one write, and ends with its only Sync', () => {
+    const harness = new Harness()
+    harness.run(['select 1', 'select 2'])
+    expect(harness.sent()).toEqual([
+      1,
+      ...['Parse', 'Bind', 'Describe', 'Execute'],
+      ...['Parse', 'Bind', 'Describe', 'Execute'],
+      'Sync',
+    ])
+  })
+
+  test('settles each statement as its answer is complete, and ends when the server is ready', () => {
+    const harness = new Harness()
+    harness.run(['select 7 as x', "insert into t values ('x')"])
+    harness.answer(parseComplete, ...ONE_ROW)
+    expect(harness.outcomes[0]).toMatchObject({
+      command: 'SELECT',
+      rowCount: 1,
+      rows: [{ x: 7 }],
+      suspended: false,
+    })
+    expect(harness.outcomes[1]).toBeUndefined()
+    harness.answer(parseComplete, bindComplete, noData, commandComplete('INSERT 0 5'))
+    expect(harness.outcomes[1]).toMatchObject({ command: 'INSERT', rowCount: 5, rows: [], fields: [] })
+    expect(harness.ended).toBe(0)
+    harness.answer(readyForQuery())
+    expect(harness.ended).toBe(1)
+  })
+
+  test('the first failure skips the rest', () => {
+    const harness = new Harness()
+    harness.run(['select 7 as x', 'not sql', 'select 2'])
+    harness.answer(parseComplete, ...ONE_ROW, errorResponse('42601', 'syntax error'))
+    expect(harness.outcomes[1]).toMatchObject({ code: '42601' })
+    expect(harness.outcomes[2]).toBeUndefined()
+    harness.answer(readyForQuery('E'))
+    expect(harness.outcomes[2]).toBeInstanceOf(StatementSkipped)
+    expect(harness.ended).toBe(1)
+  })
+
+  test('the loss of the connection fails what has not settled, once', () => {
+    const harness = new Harness()
+    const run = harness.run(['select 7 as x', 'select 2'])
+    harness.answer(parseComplete, ...ONE_ROW)
+    const lost = new Error('gone')
+    run.fail(lost)
+    run.handleError(lost)
+    expect(harness.outcomes[0]).toMatchObject({ rowCount: 1 })
+    expect(harness.outcomes[1]).toBe(lost)
+    expect(harness.ended).toBe(1)
+  })
+})
+
+describe('a batch with a Sync for each statement', () => {
+  test('is one write with as many Syncs', () => {
+    const harness = new Harness()
+    harness.run(['select 1', 'select 2'], 'separate')
+    const sent = harness.sent()
+    expect(sent[0]).toBe(1)
+    expect(sent.filter((name) => name === 'Sync')).toHaveLength(2)
+  })
+
+  test('a statement settles at its ReadyForQuery: its commit may still fail', () => {
+    const harness = new Harness()
+    harness.run(['insert into t values (1)', 'select 7 as x'], 'separate')
+    harness.answer(parseComplete, bindComplete, noData, commandComplete('INSERT 0 1'))
+    expect(harness.outcomes[0]).toBeUndefined()
+    harness.answer(errorResponse('23503', 'deferred'), readyForQuery())
+    expect(harness.outcomes[0]).toMatchObject({ code: '23503' })
+    harness.answer(parseComplete, ...ONE_ROW, readyForQuery())
+    expect(harness.outcomes[1]).toMatchObject({ rows: [{ x: 7 }] })
+    expect(harness.ended).toBe(1)
+  })
+
+  test('a failure is nobody else’s', () => {
+    const harness = new Harness()
+    harness.run(['not sql', 'select 7 as x'], 'separate')
+    harness.answer(errorResponse('42601', 'syntax error'), readyForQuery())
+    harness.answer(parseComplete, ...ONE_ROW, readyForQuery())
+    expect(harness.outcomes).toMatchObject([{ code: '42601' }, { rowCount: 1 }])
+  })
+
+  test('a plan that has become stale is to be run again; one that only resembles it is not', () => {
+    const harness = new Harness()
+    harness.run(['select 7 as x'], 'separate')
+    harness.answer(parseComplete, ...ONE_ROW, readyForQuery())
+    const again = harness.run(['select 7 as x'], 'separate')
+    harness.answer(errorResponse('26000', 'prepared statement does not exist'), readyForQuery())
+    expect(again.stale.map(({ text }) => text)).toEqual(['select 7 as x'])
+    expect(harness.outcomes).toEqual([])
+    const other = harness.run(['select 8 as x'], 'separate')
+    harness.answer(errorResponse('26000', 'of somebody else'), readyForQuery())
+    expect(other.stale).toEqual([])
+    expect(harness.outcomes).toMatchObject([{ code: '26000' }])
+  })
+})
+
+describe('prepared statements', () => {
+  test('are parsed once and described once', () => {
+    const harness = new Harness()
+    harness.run(['select 7 as x'])
+    expect(harness.sent()).toEqual([1, 'Parse', 'Bind', 'Describe', 'Execute', 'Sync'])
+    harness.answer(parseComplete, ...ONE_ROW, readyForQuery())
+    harness.run(['select 7 as x'])
+    expect(harness.sent()).toEqual([1, 'Bind', 'Execute', 'Sync'])
+    harness.answer(bindComplete, dataRow(['8']), commandComplete('SELECT 1'), readyForQuery())
+    expect(harness.outcomes).toMatchObject([{ rows: [{ x: 8 }] }])
+  })
+
+  test('one text twice in a batch is parsed once', () => {
+    const harness = new Harness()
+    harness.run(['select 7 as x', 'select 7 as x'])
+    expect(harness.sent().filter((name) => name === 'Parse')).toHaveLength(1)
+    harness.answer(parseComplete, ...ONE_ROW, ...ONE_ROW, readyForQuery())
+    expect(harness.outcomes).toMatchObject([{ rowCount: 1 }, { rowCount: 1 }])
+  })
+
+  test('twice with a Sync for each, the second does not depend on the first', () => {
+    const harness = new Harness()
+    harness.run(['select 7 as x', 'select 7 as x'], 'separate')
+    expect(harness.sent().filter((name) => name === 'Parse')).toHaveLength(2)
+  })
+
+  test('one whose Parse failed is parsed anew', () => {
+    const harness = new Harness()
+    harness.run(['select * from t'])
+    harness.answer(errorResponse('42P01', 'no such table'), readyForQuery())
+    harness.sent()
+    harness.run(['select * from t'])
+    expect(harness.sent()).toContain('Parse')
+  })
+
+  test('one whose Bind failed is not', () => {
+    const harness = new Harness()
+    harness.run([{ text: 'select $1::int', values: ['x'] }])
+    harness.answer(parseComplete, errorResponse('22P02', 'not a number'), readyForQuery())
+    harness.sent()
+    harness.run([{ text: 'select $1::int', values: ['1'] }])
+    expect(harness.sent()).not.toContain('Parse')
+  })
+
+  test('those pushed out are closed with the next batch, whose answers stay in step', () => {
+    const harness = new Harness(1)
+    harness.run(['select 7 as x'])
+    harness.answer(parseComplete, ...ONE_ROW, readyForQuery())
+    harness.run(['select 8 as x'])
+    harness.answer(parseComplete, ...ONE_ROW, readyForQuery())
+    harness.sent()
+    harness.run(['select 9 as x'])
+    expect(harness.sent().slice(0, 2)).toEqual([1, 'Close'])
+    harness.answer(closeComplete, parseComplete, ...ONE_ROW, readyForQuery())
+    expect(harness.outcomes).toMatchObject([{ rowCount: 1 }])
+  })
+
+  test('prepare: false, and a cache of 0, use the statement without a name', () => {
+    for (const [harness, statement] of [
+      [new Harness(), { text: 'select 7 as x', prepare: false }],
+      [new Harness(0), { text: 'select 7 as x' }],
+    ] as const) {
+      for (let round = 0; round < 2; round++) {
+        harness.run([statement])
+        const [parse] = harness.messages().filter(({ name }) => name === 'Parse')
+        expect(parse?.bytes[5]).toBe(0)
+        harness.answer(parseComplete, ...ONE_ROW, readyForQuery())
+      }
+    }
+  })
+})
+
+describe('portals', () => {
+  test('give a page, then the next, then the end, and are closed', () => {
+    const harness = new Harness()
+    harness.run([{ text: 'select x', portal: 'p', maxRows: 1 }])
+    harness.answer(
+      parseComplete,
+      bindComplete,
+      rowDescription(['x'], 23),
+      dataRow(['1']),
+      portalSuspended,
+      readyForQuery('T'),
+    )
+    expect(harness.outcomes).toMatchObject([{ rows: [{ x: 1 }], suspended: true }])
+    harness.sent()
+    harness.run([{ text: '', portal: 'p', maxRows: 1 }])
+    expect(harness.sent()).toEqual([1, 'Execute', 'Sync'])
+    harness.answer(dataRow(['2']), commandComplete('SELECT 1'), readyForQuery('T'))
+    expect(harness.outcomes).toMatchObject([{ rows: [{ x: 2 }], suspended: false }])
+    harness.run([{ portal: 'p', closePortal: true }, 'select 7 as x'])
+    expect(harness.sent().slice(0, 2)).toEqual([1, 'Close'])
+    harness.answer(closeComplete, parseComplete, ...ONE_ROW, readyForQuery('T'))
+    expect(harness.outcomes).toMatchObject([{ command: '' }, { rowCount: 1 }])
+  })
+})
+
+describe('answers of their own kind', () => {
+  test('an empty statement', () => {
+    const harness = new Harness()
+    harness.run([''])
+    harness.answer(parseComplete, bindComplete, noData, emptyQuery, readyForQuery())
+    expect(harness.outcomes).toMatchObject([{ command: '', rowCount: null, rows: [] }])
+  })
+
+  test.each([
+    ['SELECT 5', 'SELECT', 5],
+    ['INSERT 0 12', 'INSERT', 12],
+    ['CREATE TABLE', 'CREATE TABLE', null],
+    ['COMMIT', 'COMMIT', null],
+    ['MERGE 3', 'MERGE', 3],
+    ['SET', 'SET', null],
+  ])('the tag %j', (tag, command, rowCount) => {
+    const harness = new Harness()
+    harness.run(['whatever'])
+    harness.answer(parseComplete, bindComplete, noData, commandComplete(tag), readyForQuery())
+    expect(harness.outcomes).toMatchObject([{ command, rowCount }])
+  })
+
+  test('flushAfter asks for the answer before the rest', () => {
+    const harness = new Harness()
+    harness.run([{ text: 'begin', flushAfter: true }, 'select 1'])
+    expect(harness.sent().indexOf('Flush')).toBe(5)
+  })
+
+  test('a row that cannot be decoded fails its statement; the rows behind it are passed over', () => {
+    const harness = new Harness()
+    const types: TypeParsers = {
+      getTypeParser: () => () => {
+        throw new Error('no parser')
+      },
+    }
+    harness.run([{ text: 'select 7 as x', types }, 'select 8 as x'])
+    harness.answer(
+      parseComplete,
+      bindComplete,
+      rowDescription(['x'], 23),
+      dataRow(['1']),
+      dataRow(['2']),
+      commandComplete('SELECT 2'),
+    )
+    harness.answer(parseComplete, ...ONE_ROW, readyForQuery())
+    expect(harness.outcomes).toMatchObject([{ message: 'no parser' }, { rows: [{ x: 7 }] }])
+  })
+
+  test('COPY in a batch ends the connection, which cannot speak it', () => {
+    const harness = new Harness()
+    harness.run(['copy t from stdin'])
+    harness.answer(parseComplete, bindComplete, noData, Buffer.from([0x47, 0, 0, 0, 7, 0, 0, 0]))
+    expect(harness.destroyed?.message).toContain('COPY')
+  })
+})

@@ -1,0 +1,183 @@
+import { EventEmitter } from 'node:events'
+import pg from 'pg'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { createRowReader, readFields, type RowReader } from '../../../src/driver/row-reader.js'
+import { WireConnection, type WireReader } from '../../../src/driver/wire-connection.js'
+import {
+  bindComplete,
+  commandComplete,
+  dataRow,
+  errorResponse,
+  message,
+  parseComplete,
+  readyForQuery,
+  rowDescription,
+} from './backend-messages.js'
+
+let socket: EventEmitter
+let wire: WireConnection
+/** What node-postgres was told, by event. */
+let told: string[]
+
+beforeEach(() => {
+  socket = new EventEmitter()
+  wire = new WireConnection({ stream: socket as never })
+  wire.attachListeners(socket)
+  told = []
+  for (const event of [
+    'readyForQuery',
+    'commandComplete',
+    'notice',
+    'notification',
+    'errorMessage',
+    'dataRow',
+  ]) {
+    wire.on(event, () => told.push(event))
+  }
+})
+
+/** Hands the bytes over in pieces of that size. */
+function receive(bytes: Buffer, size: number): void {
+  for (let at = 0; at < bytes.length; at += size)
+    socket.emit('data', Buffer.from(bytes.subarray(at, at + size)))
+}
+
+/** Decodes rows, as a batch does, and notes everything else by its type. */
+class Recorder implements WireReader {
+  readonly seen: unknown[] = []
+  readonly errors: Error[] = []
+  #reader: RowReader | undefined
+
+  receive(type: number, buffer: Buffer, start: number, end: number): boolean {
+    const letter = String.fromCharCode(type)
+    if (letter === 'T') this.#reader = createRowReader(readFields(buffer, start), 'object', pg.types)
+    if (letter === 'D') this.seen.push(this.#reader?.(buffer, start))
+    else this.seen.push(`${letter}${end - start}`)
+    return !'ZNE'.includes(letter)
+  }
+
+  receiveError(error: Error): void {
+    this.errors.push(error)
+  }
+}
+
+const ROWS = [
+  ['1', 'größer 😀', null],
+  ['2', '', 'x'.repeat(5000)],
+  ['3', null, 'ü'.repeat(300)],
+] as const
+
+const ANSWER = Buffer.concat([
+  parseComplete,
+  bindComplete,
+  rowDescription(['id', 'name', 'text']),
+  ...ROWS.map((row) => dataRow(row)),
+  commandComplete('SELECT 3'),
+  readyForQuery('T'),
+])
+
+describe('the answer to a batch', () => {
+  test.each([1, 2, 3, 4, 5, 6, 7, 64, 1000, 5000, 100_000])('in pieces of %i bytes', (size) => {
+    const reader = new Recorder()
+    wire.addReader(reader)
+    receive(ANSWER, size)
+    expect(reader.seen).toEqual([
+      '10',
+      '20',
+      expect.stringMatching(/^T/),
+      ...ROWS.map(([id, name, text]) => ({ id, name, text })),
+      'C9',
+      'Z1',
+    ])
+    expect(wire.status).toBe('T'.charCodeAt(0))
+    // The reader passed on ReadyForQuery, and nothing else.
+    expect(told).toEqual(['readyForQuery'])
+  })
+
+  test('cut at every place', () => {
+    const reference = new Recorder()
+    wire.addReader(reference)
+    receive(ANSWER, ANSWER.length)
+    wire.removeReader(reference)
+    for (let at = 1; at < ANSWER.length; at += at < 400 ? 1 : 97) {
+      const reader = new Recorder()
+      wire.addReader(reader)
+      socket.emit('data', Buffer.from(ANSWER.subarray(0, at)))
+      socket.emit('data', Buffer.from(ANSWER.subarray(at)))
+      expect(reader.seen).toEqual(reference.seen)
+      wire.removeReader(reader)
+    }
+  })
+
+  test('a message of many megabytes in many pieces is put together once', () => {
+    const reader = new Recorder()
+    wire.addReader(reader)
+    const text = 'x'.repeat(20_000_000)
+    receive(Buffer.concat([rowDescription(['text']), dataRow([text]), readyForQuery()]), 64 * 1024)
+    expect((reader.seen[1] as { text: string }).text).toBe(text)
+  })
+})
+
+describe('messages that are not the batch’s', () => {
+  test('without a reader all go to node-postgres, in order', () => {
+    receive(Buffer.concat([message('N', 'Shello', 0), commandComplete('SELECT 1'), readyForQuery()]), 3)
+    expect(told).toEqual(['notice', 'commandComplete', 'readyForQuery'])
+  })
+
+  test('what the reader does not want goes to node-postgres in between', () => {
+    wire.addReader(new Recorder())
+    receive(Buffer.concat([bindComplete, message('N', 'Shello', 0), commandComplete('SELECT 1')]), 2)
+    expect(told).toEqual(['notice'])
+  })
+
+  test('an error is the reader’s, and not the client’s', () => {
+    const reader = new Recorder()
+    wire.addReader(reader)
+    receive(errorResponse('22012', 'division by zero'), 4)
+    expect(reader.errors).toMatchObject([{ message: 'division by zero', code: '22012' }])
+    expect(told).toEqual([])
+  })
+
+  test('without a reader an error is told first, and then the client’s', () => {
+    const errors: Error[] = []
+    wire.onPlainError = (error) => void errors.push(error)
+    receive(errorResponse('22012', 'division by zero'), 4)
+    expect(errors).toMatchObject([{ code: '22012' }])
+    expect(told).toEqual(['errorMessage'])
+  })
+
+  test('parameters that the server reports are kept', () => {
+    receive(Buffer.concat([message('S', 'in_hot_standby', 'off'), message('S', 'in_hot_standby', 'on')]), 5)
+    expect(wire.parameters.get('in_hot_standby')).toBe('on')
+  })
+})
+
+describe('readiness', () => {
+  test('is told after node-postgres knows it', () => {
+    wire.onReady = () => told.push('onReady')
+    receive(readyForQuery(), 1)
+    expect(told).toEqual(['readyForQuery', 'onReady'])
+  })
+
+  test('at the end of a batch is not told: what the batch’s end has started is still to come', () => {
+    let ready = 0
+    wire.onReady = () => ready++
+    const reader = new Recorder()
+    wire.addReader(reader)
+    wire.on('readyForQuery', () => wire.removeReader(reader))
+    receive(readyForQuery(), 6)
+    expect(ready).toBe(0)
+    receive(readyForQuery(), 6)
+    expect(ready).toBe(1)
+  })
+})
+
+test('readers take turns in the order in which they came', () => {
+  const [first, second] = [new Recorder(), new Recorder()]
+  wire.addReader(first)
+  wire.addReader(second)
+  receive(bindComplete, 5)
+  wire.removeReader(first)
+  receive(parseComplete, 5)
+  expect([first.seen, second.seen]).toEqual([['20'], ['10']])
+})
