@@ -13,7 +13,7 @@ import { query } from '../helpers/databases.js'
 import { startServer } from '../helpers/local-server.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
-import { failureOf, useEngines, useServer } from './support.js'
+import { failureOf, pass, useEngines, useServer } from './support.js'
 
 const engine = useEngines()
 const server = useServer()
@@ -206,6 +206,8 @@ describe('a failover', () => {
     proxy.redirect(next.url)
     pool.refresh()
     await waitUntil(() => pool.stats().size === 0)
+    // The failover takes longer than the callers would wait for a connection.
+    await pass(200)
     pool.resume()
     expect(new Set(await Promise.all(calls))).toEqual(new Set([String(next.port)]))
   })
