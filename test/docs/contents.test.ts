@@ -69,7 +69,9 @@ describe('docs/observability.md', () => {
       ...read('src/internal/channels.ts').matchAll(/const (\w+): .*\('(lifeguard:[\w:]+)'\)/g),
     ]
       .filter(([, constant = '']) =>
-        sources().some((source) => new RegExp(`${constant}\\.(tracePromise|publish|start\\.publish)`).test(source)),
+        sources().some((source) =>
+          new RegExp(`${constant}\\.(tracePromise|publish|start\\.publish)`).test(source),
+        ),
       )
       .map(([, , name]) => name)
     const listed = [...text.matchAll(/^\| `(lifeguard:[\w:]+)` +\| /gm)].map(([, name]) => name)
@@ -97,6 +99,17 @@ describe('README.md', () => {
     for (const [, name, value] of stated)
       expect(defaults.replaceAll('_', '')).toContain(`  ${name}: ${value},\n`)
   })
+})
+
+test('docs/faults.md quotes tests that are there', () => {
+  const cells = [...read('docs/faults.md').matchAll(/\| ("[^|]*") in `(test\/\w+\/[\w.-]+)` +\|$/gm)]
+  expect(cells.length).toBeGreaterThan(25)
+  const missing = cells.flatMap(([, quotes = '', path = '']) => {
+    const source = read(path)
+    const names = [...quotes.matchAll(/"([^"]*)"/g)].map(([, name = '']) => name)
+    return names.filter((name) => !source.includes(name)).map((name) => `${path}: ${name}`)
+  })
+  expect(missing).toEqual([])
 })
 
 test.each(DOCUMENTS)('the files that %s names are there', (path) => {
