@@ -32,7 +32,15 @@ export type {
 
 // Statements and results
 export { sql, SqlFragment } from './sql.js'
-export type { CompiledQueryLike, DrizzleLike, KyselyLike, SqlTag, Statement, StatementConfig } from './sql.js'
+export type {
+  CompiledQueryLike,
+  DrizzleCommandLike,
+  DrizzleLike,
+  KyselyLike,
+  SqlTag,
+  Statement,
+  StatementConfig,
+} from './sql.js'
 export type { UntypedStatement } from './engine/executor.js'
 export { Result } from './result/result.js'
 export { ResultStream } from './result/result-stream.js'

@@ -36,9 +36,14 @@ export interface DrizzleLike<Row> {
   execute(...args: never[]): Promise<Row[]>
 }
 
+/** A Drizzle builder without `returning()`. */
+export interface DrizzleCommandLike {
+  toSQL(): { readonly sql: string; readonly params: readonly unknown[] }
+}
+
 /** Everything that `execute` takes without naming the row type. */
 export type Statement =
-  string | StatementConfig | SqlFragment | CompiledQueryLike | KyselyLike<unknown> | DrizzleLike<unknown>
+  string | StatementConfig | SqlFragment | CompiledQueryLike | KyselyLike<unknown> | DrizzleCommandLike
 
 /** A statement ready to be sent. */
 export interface CompiledStatement {
@@ -153,7 +158,11 @@ export function compileStatement(statement: unknown, values?: readonly unknown[]
   if (typeof text !== 'string') throw notAStatement(statement)
   if (text.includes('\0'))
     throw new InvalidStatementError('The text of a statement must not hold a NUL character')
-  const given = values ?? config.values ?? NO_VALUES
+  const own = config.values ?? NO_VALUES
+  if (values !== undefined && typeof statement !== 'string' && own.length > 0) {
+    throw new InvalidStatementError('The statement brings its own values: give none besides')
+  }
+  const given = values ?? own
   if (!Array.isArray(given)) {
     throw new InvalidStatementError(`The values of a statement are an array, not ${kindOf(given)}`)
   }

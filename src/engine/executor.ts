@@ -3,7 +3,14 @@ import type { Readable, Writable } from 'node:stream'
 
 import type { Result } from '../result/result.js'
 import { ResultStream } from '../result/result-stream.js'
-import type { CompiledQueryLike, DrizzleLike, KyselyLike, SqlFragment, StatementConfig } from '../sql.js'
+import type {
+  CompiledQueryLike,
+  DrizzleCommandLike,
+  DrizzleLike,
+  KyselyLike,
+  SqlFragment,
+  StatementConfig,
+} from '../sql.js'
 import type { Conversation } from './conversation.js'
 import { copyFrom, copyTo } from './copy.js'
 import { openCursor, STREAM_OPTION_NAMES, type StreamOptions } from './cursor.js'
@@ -11,7 +18,7 @@ import type { Savepoint } from './savepoint-scopes.js'
 import { statementOptions, type StatementOptions, type StatementRunner } from './statement-runner.js'
 
 /** A statement whose row type is not known from its own type. */
-export type UntypedStatement = string | StatementConfig | CompiledQueryLike
+export type UntypedStatement = string | StatementConfig | CompiledQueryLike | DrizzleCommandLike
 
 /** The parts that an {@link Executor} works with. */
 export interface ExecutorParts {

@@ -173,6 +173,17 @@ describe('a statement', () => {
     )
   })
 
+  test('with values of its own takes no others', () => {
+    for (const statement of [
+      sql`select ${1}`,
+      { text: 'select $1', values: [1] },
+      { sql: 'select $1', parameters: [1] },
+    ]) {
+      expect(() => compileStatement(statement, [2])).toThrow('brings its own values')
+    }
+    expect(compileStatement({ text: 'select $1' }, [2]).values).toEqual([2])
+  })
+
   test('with a NUL character is refused', () => {
     expect(() => compileStatement('select 1\0; drop table t')).toThrow(/NUL/)
   })
