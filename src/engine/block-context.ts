@@ -1,6 +1,6 @@
 /** Which block the current call belongs to: its statements are refused once the block has ended. */
 import { IllegalStateError } from '../errors.js'
-import { ambientOf, runAmbient } from '../internal/ambient.js'
+import { ambientOf, runAmbient, type Ambient } from '../internal/ambient.js'
 
 /** One run of a block. */
 export class BlockContext {
@@ -12,9 +12,9 @@ export class BlockContext {
     this.#conversation = conversation
   }
 
-  /** Calls the block; whatever it starts belongs to it. */
-  run<Value>(work: () => Value): Value {
-    return runAmbient(this.#conversation, this, work)
+  /** Calls the block; whatever it starts belongs to it, and to `inner`. */
+  run<Value>(work: () => Value, inner: Ambient | undefined): Value {
+    return runAmbient(this.#conversation, this, work, inner)
   }
 }
 

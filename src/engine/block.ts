@@ -2,6 +2,7 @@
 import { UnawaitedStatementError } from '../errors.js'
 import { abortedBy, onAbort, orAbort, requireNotAborted } from '../internal/abort.js'
 import { BlockContext } from './block-context.js'
+import type { Ambient } from '../internal/ambient.js'
 import type { Conversation } from './conversation.js'
 import type { StatementRunner } from './statement-runner.js'
 
@@ -9,6 +10,8 @@ import type { StatementRunner } from './statement-runner.js'
 export interface BlockOwner {
   readonly conversation: Conversation
   readonly runner: StatementRunner
+  /** What else the block is part of. */
+  readonly ambient?: Ambient | undefined
   commit(): Promise<void>
   rollback(): Promise<void>
   /** False: something has to happen between the last statement and COMMIT, so that the two cannot travel together. */
@@ -37,7 +40,7 @@ export async function runBlock<Value>(
   const block = new BlockContext(conversation)
   const unlisten = signal && onAbort(signal, () => conversation.abandon(abortedBy(signal)))
   try {
-    const returned = block.run(work)
+    const returned = block.run(work, owner.ambient)
     // The block returned its only statement: nothing can follow, so COMMIT travels with it.
     const rides = commit && runner.isOnlyCall(returned) && owner.rides?.() !== false
     const riding = rides ? owner.commit() : undefined

@@ -3,7 +3,7 @@ import { Engine } from '../engine/engine.js'
 import { checkRetry, runWithRetry } from '../engine/retry.js'
 import { checkTransactionOptions } from '../engine/transaction-options.js'
 import { IllegalStateError, InvalidOptionError } from '../errors.js'
-import { ambientOf, runAmbient } from '../internal/ambient.js'
+import { ambientOf } from '../internal/ambient.js'
 import { systemClock } from '../internal/clock.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import {
@@ -99,7 +99,7 @@ export function createSessionFactory<S extends Session = Session>(
     session: S,
     work: (session: S) => Value | Promise<Value>,
     commit: boolean,
-  ): Promise<Value> => session.runOwned(() => runAmbient(factory, session, () => work(session)), commit)
+  ): Promise<Value> => session.runOwned(() => work(session), commit, { owner: factory, value: session })
 
   const join = async <Value>(session: S, work: (session: S) => Value | Promise<Value>): Promise<Value> => {
     try {

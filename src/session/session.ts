@@ -7,6 +7,7 @@ import { Executor } from '../engine/executor.js'
 import type { StatementRunner } from '../engine/statement-runner.js'
 import { HookError, IllegalStateError, SessionClosedError, TransactionAbortedError } from '../errors.js'
 import { abortedBy, onAbort } from '../internal/abort.js'
+import type { Ambient } from '../internal/ambient.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import { checkFunction } from '../internal/validate.js'
 import { HookSet, warnOfHook, type SessionEvent, type SessionHook } from './session-hooks.js'
@@ -144,8 +145,8 @@ export class Session extends Executor implements AsyncDisposable {
    * Runs a block that owns this session, and closes it.
    * @internal
    */
-  runOwned<Value>(work: () => Value | Promise<Value>, commit: boolean): Promise<Value> {
-    const owner = { ...this.#owner(), close: () => this.#close() }
+  runOwned<Value>(work: () => Value | Promise<Value>, commit: boolean, ambient: Ambient): Promise<Value> {
+    const owner = { ...this.#owner(), ambient, close: () => this.#close() }
     return runBlock(owner, work, this.#options.signal, commit)
   }
 
