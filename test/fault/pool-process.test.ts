@@ -72,7 +72,7 @@ describe('SIGTERM under load', () => {
     expect(report.failed).toEqual(
       Array.from({ length: 4 }, () => expect.stringMatching(/^ConnectionLostError: /) as string),
     )
-    expect(await backendsOf(db, 'service')).toEqual([])
+    await waitUntil(async () => (await backendsOf(db, 'service')).length === 0)
     expect(await db.query('select from work')).toEqual([])
   })
 })
