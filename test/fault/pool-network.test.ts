@@ -53,11 +53,9 @@ describe('idle connections', () => {
     using proxy = await startProxy(serverUrl())
     const pool = await idle(proxy, 5, { prePingSkipMillis: 0, prePingTimeoutMillis: 200 })
     for (const connection of proxy.connections) connection.hold()
-    const from = performance.now()
     for (let call = 0; call < 5; call++) expect(await select(pool)).toBe(1)
     // Five in a row; the first one's failure is enough to distrust the others.
-    expect(performance.now() - from).toBeLessThan(5 * 200)
-    expect(pool.stats().generation).toBe(1)
+    expect(pool.stats()).toMatchObject({ generation: 1, closed: { invalidated: 1, stale: 4 } })
   })
 
   test('whose packets vanish fail no call that comes together with others', async () => {
