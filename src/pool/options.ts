@@ -62,7 +62,7 @@ export interface PoolOptions {
   readonly connectTimeoutMillis?: number | undefined
   /**
    * What a connect failure that may pass (server restarting, too many connections) means to those who wait.
-   * Default `'wait'`: go on trying, with pauses, until their own time is over. `'fail'`: one waiter gets the error.
+   * Default `'wait'`: go on trying, with pauses, until their own time is over. `'fail'`: they get the error.
    */
   readonly connectRetry?: 'wait' | 'fail' | undefined
   /** Report leases held longer than this. Default 0 = off. */
