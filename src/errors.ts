@@ -28,6 +28,7 @@ export type ErrorCode =
   | 'COMMIT_OUTCOME_UNKNOWN'
   | 'UNAWAITED_STATEMENT'
   | 'HOOK_FAILED'
+  | 'RESULT_UNREADABLE'
   | 'NO_RESULT'
   | 'MULTIPLE_RESULTS'
   | 'ABORTED'
@@ -208,6 +209,16 @@ export class UnawaitedStatementError extends LifeguardError {
 export class HookError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('HOOK_FAILED', message, options)
+  }
+}
+
+/**
+ * A transaction was committed together with its only statement, and what that returned cannot be read (see cause). What
+ * it stored stays stored: do not retry it.
+ */
+export class UnreadableResultError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('RESULT_UNREADABLE', message, options)
   }
 }
 

@@ -73,6 +73,7 @@ export {
   SessionClosedError,
   TransactionAbortedError,
   UnawaitedStatementError,
+  UnreadableResultError,
 } from './errors.js'
 export type { ErrorCode } from './errors.js'
 export { PoolQueueFullError, PoolTimeoutError } from './pool/errors.js'

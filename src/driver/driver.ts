@@ -116,8 +116,8 @@ export interface DriverConnection {
   submit(batch: Batch): void
   /**
    * Ends the transaction with `COMMIT` or `ROLLBACK` without anybody waiting for the answer. The connection counts as
-   * idle at once, and a batch submitted in the same tick travels in the same write. If the answer is anything but good,
-   * the connection is lost. @throws IllegalStateError if a batch is under way.
+   * idle at once, and a batch submitted in the same tick travels in the same write. If the transaction does not end, the
+   * connection is lost; if COMMIT is refused, that becomes a warning. @throws IllegalStateError if a batch is under way.
    */
   conclude(command: 'COMMIT' | 'ROLLBACK'): void
   /** Runs a script (simple protocol, any number of statements, no values). Rejects with the server's error. */

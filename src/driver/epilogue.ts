@@ -10,11 +10,11 @@ const STATUS_IDLE = 0x49
 
 export class Epilogue implements WireReader {
   readonly #wire: WireConnection
-  readonly #onEnd: (error: Error | undefined) => void
+  readonly #onEnd: (idle: boolean, error: Error | undefined) => void
   #error: Error | undefined
 
-  /** @param onEnd Told whether the transaction has ended in good order. */
-  constructor(wire: WireConnection, onEnd: (error: Error | undefined) => void) {
+  /** @param onEnd Told whether the connection is free of the transaction, and what the server refused. */
+  constructor(wire: WireConnection, onEnd: (idle: boolean, error: Error | undefined) => void) {
     this.#wire = wire
     this.#onEnd = onEnd
   }
@@ -32,8 +32,7 @@ export class Epilogue implements WireReader {
     if (type === COMMAND_COMPLETE) return true
     if (type !== READY_FOR_QUERY) return false
     this.#wire.removeReader(this)
-    if (buffer[start] !== STATUS_IDLE) this.#error ??= new Error('The transaction did not end')
-    this.#onEnd(this.#error)
+    this.#onEnd(buffer[start] === STATUS_IDLE, this.#error)
     return true
   }
 

@@ -31,6 +31,8 @@ export interface PgConnectionParts {
 }
 
 const STATUS_IDLE = 0x49
+// A transaction that has only read ends at once; a server that does not say so is not there any more.
+const CONCLUDE_MILLIS = 1_000
 const STATUS_TRANSACTION = 0x54
 const STATUS_FAILED = 0x45
 
@@ -142,9 +144,13 @@ export class PgConnection implements DriverConnection {
     this.#requireFree()
     if (this.#lost !== undefined) return
     this.#concluding++
-    const epilogue = new Epilogue(this.#wire, (error) => {
+    const silent = new Error(`No answer to ${command} within ${CONCLUDE_MILLIS} ms`)
+    const deadline = setDeadline(this.#clock, () => this.#lose(silent), CONCLUDE_MILLIS)
+    const epilogue = new Epilogue(this.#wire, (idle, error) => {
       this.#concluding--
-      if (error !== undefined) this.#lose(error)
+      deadline.cancel()
+      if (!idle) this.#lose(error ?? new Error('The transaction did not end'))
+      else if (error !== undefined) warnOfConclusion(error)
     })
     const { writer, portals } = this.#context
     writer.query(command)
@@ -286,11 +292,18 @@ export class PgConnection implements DriverConnection {
   /** Marks the connection lost and settles whatever is under way. */
   #fail(error: Error): void {
     this.#lost ??= error
+    this.#wire.discard()
     const run = this.#run
     this.#run = undefined
     run?.fail(this.#lost)
     this.#endPlain(this.#lost)
   }
+}
+
+/** Only a function that writes into a temporary table gets here; whoever called it has gone on. */
+function warnOfConclusion(error: Error): void {
+  const message = `A read-only transaction was undone, because PostgreSQL refused its COMMIT: ${error.message}`
+  process.emitWarning(message, { type: 'LifeguardWarning', code: 'LIFEGUARD_READ_ONLY_COMMIT' })
 }
 
 function unprepared(statement: BatchStatement): BatchStatement {

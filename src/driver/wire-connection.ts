@@ -53,6 +53,8 @@ export class WireConnection extends Base {
   /** Bytes that the message at the front of `#chunks` needs before it is whole. */
   #neededBytes = HEADER_BYTES
 
+  #discarding = false
+
   constructor(config: WireConnectionConfig) {
     super(config)
     this.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) => {
@@ -68,6 +70,11 @@ export class WireConnection extends Base {
   removeReader(reader: WireReader): void {
     const at = this.#readers.indexOf(reader)
     if (at !== -1) this.#readers.splice(at, 1)
+  }
+
+  /** The connection is lost: whatever still arrives, or stands in the same buffer, answers nobody. */
+  discard(): void {
+    this.#discarding = true
   }
 
   override attachListeners(stream: EventEmitter): void {
@@ -108,14 +115,14 @@ export class WireConnection extends Base {
   /** Hands out every whole message; returns what is left. */
   #readMessages(buffer: Buffer, relay: EventEmitter): Buffer {
     let offset = 0
-    while (offset + HEADER_BYTES <= buffer.length) {
+    while (offset + HEADER_BYTES <= buffer.length && !this.#discarding) {
       const type = buffer[offset] as number
       const end = offset + 1 + buffer.readUInt32BE(offset + 1)
       if (end > buffer.length) break
       this.#readMessage(type, buffer, offset, end, relay)
       offset = end
     }
-    if (offset === buffer.length) return EMPTY
+    if (offset === buffer.length || this.#discarding) return EMPTY
     const rest = buffer.subarray(offset)
     this.#neededBytes = rest.length < HEADER_BYTES ? HEADER_BYTES : 1 + rest.readUInt32BE(1)
     return rest

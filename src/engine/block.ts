@@ -1,5 +1,5 @@
 /** A block of user code with a transaction around it: committed when it returns, rolled back when it throws. */
-import { UnawaitedStatementError } from '../errors.js'
+import { UnawaitedStatementError, UnreadableResultError } from '../errors.js'
 import { abortedBy, onAbort, orAbort, requireNotAborted } from '../internal/abort.js'
 import { BlockContext } from './block-context.js'
 import type { Ambient } from '../internal/ambient.js'
@@ -42,15 +42,12 @@ export async function runBlock<Value>(
   try {
     const returned = block.run(work, owner.ambient)
     // The block returned its only statement: nothing can follow, so COMMIT travels with it.
-    const rides = commit && runner.isOnlyCall(returned) && owner.rides?.() !== false
-    const riding = rides ? owner.commit() : undefined
-    riding?.catch(ignore)
-    // A COMMIT under way decides itself how the block ends: an abort only hurries it.
-    const value = await (signal === undefined || riding !== undefined ? returned : orAbort(returned, signal))
+    const rides = commit && runner.isOnlyCall(returned) && !runner.nesting && owner.rides?.() !== false
+    if (rides) return await ride(owner, block, returned)
+    const value = await (signal === undefined ? returned : orAbort(returned, signal))
     block.over = true
     requireAwaited(conversation, runner)
-    if (riding !== undefined) await riding
-    else if (!commit) await owner.rollback()
+    if (!commit) await owner.rollback()
     else if (owner.conclude?.() !== true) await owner.commit()
     return value
   } catch (error) {
@@ -67,6 +64,39 @@ export async function runBlock<Value>(
     const closing = owner.close?.()
     if (closing !== undefined) await closing
   }
+}
+
+/**
+ * COMMIT travels with the statement that the block has returned. It decides how the block ends: what goes on behind it is
+ * refused, and an abort only hurries it.
+ */
+async function ride<Value>(
+  owner: BlockOwner,
+  block: BlockContext,
+  returned: Value | Promise<Value>,
+): Promise<Value> {
+  block.over = true
+  const committing = owner.commit()
+  committing.catch(ignore)
+  let value: Value
+  try {
+    value = await returned
+  } catch (error) {
+    // The server may have run what cannot be read here.
+    const committed = await committing.then(
+      () => true,
+      () => false,
+    )
+    if (!committed) throw error
+    throw new UnreadableResultError(
+      'The transaction was committed, but its result cannot be read (see cause)',
+      {
+        cause: error,
+      },
+    )
+  }
+  await committing
+  return value
 }
 
 function requireAwaited(conversation: Conversation, runner: StatementRunner): void {

@@ -22,7 +22,7 @@ import {
   type ConversationSetup,
 } from './conversation-setup.js'
 import { Courier, type Sender } from './courier.js'
-import { flightOf, hasOpenCommit, takeFlight, type Flight } from './flight.js'
+import { flightOf, hasOpenCommit, looksReadOnly, onlyReads, takeFlight, type Flight } from './flight.js'
 import { answerLocally } from './local-answers.js'
 import {
   NOTHING,
@@ -60,6 +60,8 @@ export class Conversation implements OperationOwner, Sender {
   #replayed = false
   #portals = 0
   #transactions = 0
+  /** Every statement of the transaction so far has only read. */
+  #onlyRead = true
   /** Why nothing is sent any more. */
   #abandoned: Error | undefined
 
@@ -201,7 +203,7 @@ export class Conversation implements OperationOwner, Sender {
     if (connection === undefined || connection.lost !== undefined || this.state.name !== 'active')
       return false
     if (!this.#courier.free || this.#queue.length > 0) return false
-    if (!this.#setup.beginning.commitIsFormality(connection)) return false
+    if (!this.#onlyRead || !this.#setup.beginning.commitIsFormality(connection)) return false
     this.#deferred.length = 0
     connection.conclude('COMMIT')
     this.#host.observer?.concluded(connection)
@@ -219,6 +221,7 @@ export class Conversation implements OperationOwner, Sender {
       flight.deadline?.cancel()
     }
     observe(this.#host, operation, this.connection, result)
+    if (!onlyReads(operation, result)) this.#onlyRead = false
     if (operation.kind === 'commit' && result.command !== 'COMMIT') {
       const error = answeredWithRollback(this.state.cause)
       this.state.fail(error)
@@ -268,7 +271,9 @@ export class Conversation implements OperationOwner, Sender {
 
   #lost(operation: Operation, error: Error, flight: Flight | undefined): void {
     const alone = this.#standsAlone
-    const unknown = alone ? isUnanswered(operation, error) : hasOpenCommit(flight)
+    const unknown = alone
+      ? isUnanswered(operation, error)
+      : hasOpenCommit(flight) && !(this.#setup.readOnly && this.#onlyRead && looksReadOnly(flight))
     this.state.lose(unknown ? outcomeUnknown(error, alone) : error)
     this.#courier.poison(error)
     if (operation.kind === 'rollback') {
@@ -370,6 +375,7 @@ export class Conversation implements OperationOwner, Sender {
 
   #begins(connection: DriverConnection): void {
     this.state.move('active')
+    this.#onlyRead = true
     this.#trace.began(connection.id)
     this.#host.observer?.began(connection)
     this.#owner.began?.()

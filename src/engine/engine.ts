@@ -1,4 +1,5 @@
 /** The engine: one database, one pool, and everything that starts from it. */
+import { setMaxListeners } from 'node:events'
 import { createPgDriver } from '../driver/pg-driver.js'
 import type { Driver } from '../driver/driver.js'
 import { ambientFlow, runAmbient } from '../internal/ambient.js'
@@ -101,6 +102,8 @@ export class Engine implements AsyncDisposable {
     this.#pool = this.#createPool()
     this.#host = this.#createHost()
     Object.defineProperty(this, BRAND, { value: true })
+    // Any number of listen() may wait for the end.
+    setMaxListeners(0, this.#ending.signal)
   }
 
   /** Also true for an engine that the other copy of this package (import, require) made. */

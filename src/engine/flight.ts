@@ -1,4 +1,5 @@
 /** Operations that travel in one packet. */
+import type { StatementResult } from '../driver/driver.js'
 import type { Timer } from '../internal/clock.js'
 import type { Operation } from './operation.js'
 
@@ -63,4 +64,20 @@ export function takeFlight(
 /** COMMIT is on its way in it, and nothing says that it was not run. */
 export function hasOpenCommit(flight: Flight | undefined): boolean {
   return flight?.refused === false && flight.operations.some(({ kind }) => kind === 'commit')
+}
+
+// A statement with one of these tags stores nothing, and changes nothing about the transaction.
+const READING_COMMANDS = new Set(['SELECT', 'SHOW', 'FETCH', 'EXPLAIN', ''])
+const READING_TEXT = /^\s*(?:select|show|table|values|fetch|explain)\b/i
+
+/** What was answered has only read. A script may have done anything. */
+export function onlyReads({ kind }: Operation, { command }: StatementResult): boolean {
+  return kind !== 'exclusive' && (kind !== 'statement' || READING_COMMANDS.has(command))
+}
+
+/** None of its statements can have stored anything in a read-only transaction. */
+export function looksReadOnly(flight: Flight | undefined): boolean {
+  const statements =
+    flight?.operations.filter(({ kind }) => kind === 'statement' || kind === 'exclusive') ?? []
+  return statements.every(({ kind, text }) => kind === 'statement' && READING_TEXT.test(text))
 }

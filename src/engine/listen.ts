@@ -1,8 +1,9 @@
 /** LISTEN on a connection of its own, which is made anew after a loss. */
 import { isDisconnect } from '../database-errors.js'
 import type { Driver, DriverConnection } from '../driver/driver.js'
-import { ConnectError } from '../errors.js'
+import { ConnectError, ConnectionLostError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
+import { setDeadline } from '../internal/deadline.js'
 import { checkFunction, checkObject, checkSignal, refuseUnknownKeys } from '../internal/validate.js'
 import { quoteIdentifier } from '../sql.js'
 
@@ -125,9 +126,12 @@ async function subscribe(
   let pauseMillis = FIRST_PAUSE_MILLIS
   while (!stop.aborted) {
     let connection: DriverConnection | undefined
+    const giveUp = (): void => connection?.destroy(new ConnectionLostError('No answer to LISTEN'))
+    stop.addEventListener('abort', giveUp)
     try {
       connection = await driver.connect({ timeoutMillis, signal: stop })
-      await connection.script(statement)
+      const deadline = setDeadline(clock, giveUp, timeoutMillis)
+      await connection.script(statement).finally(() => deadline.cancel())
       return connection
     } catch (error) {
       connection?.destroy()
@@ -135,6 +139,8 @@ async function subscribe(
       if (error instanceof ConnectError ? error.fatal : !isDisconnect(error)) throw error
       await pause(clock, pauseMillis * (0.5 + Math.random() / 2), stop)
       pauseMillis = Math.min(pauseMillis * 2, LONGEST_PAUSE_MILLIS)
+    } finally {
+      stop.removeEventListener('abort', giveUp)
     }
   }
   return undefined

@@ -2,7 +2,7 @@
 import { isRetryable } from '../database-errors.js'
 import { AbortedError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
-import { checkInteger, checkObject, refuseUnknownKeys } from '../internal/validate.js'
+import { checkInteger, checkMillis, checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { InvalidOptionError } from '../errors.js'
 
 /** How often and how soon. */
@@ -42,7 +42,7 @@ export async function runWithRetry<Value>(
       return await work()
     } catch (error) {
       if (attempt >= attempts || signal?.aborted === true || !isRetryable(error)) throw error
-      await pause(clock, backoff(attempt), signal)
+      await pause(clock, checkMillis('retry.backoff()', backoff(attempt), { min: 0 }), signal)
     }
   }
 }

@@ -43,6 +43,8 @@ export class Session extends Executor implements AsyncDisposable {
   readonly #factoryHooks: HookSet<Session>
   #ownHooks: HookSet<Session> | undefined = undefined
   #closed: string | undefined = undefined
+  /** COMMIT is on its way. */
+  #committing = false
   /** The hooks of an ended transaction are running. */
   #ending = false
   /** A block that had joined this session threw: what it did must not be stored. */
@@ -128,6 +130,8 @@ export class Session extends Executor implements AsyncDisposable {
 
   /** Calls `hook` before this transaction commits; see {@link SessionEvent}. Forgotten when the transaction ends. */
   beforeCommit(hook: SessionHook<this>): Unsubscribe {
+    if (this.#committing)
+      throw new IllegalStateError('COMMIT has been sent: a beforeCommit hook comes too late')
     return (this.#ownHooks ??= new HookSet()).add('beforeCommit', hook as SessionHook<Session>)
   }
 
@@ -194,14 +198,19 @@ export class Session extends Executor implements AsyncDisposable {
         'A block that had joined this session threw (see cause), so its transaction can only be rolled back'
       return Promise.reject(new TransactionAbortedError(message, { cause: this.#rollbackOnly }))
     }
-    const plain = this.#ownHooks === undefined && !this.#hasHooks('beforeCommit', 'afterCommit')
-    return plain ? this.#runner.end('commit') : this.#commitWithHooks()
+    return this.#commitWithHooks()
   }
 
   async #commitWithHooks(): Promise<void> {
     for (const hook of this.#hooksOf('beforeCommit')) await hook(this)
-    await this.#runner.end('commit')
-    await this.#runHooks('afterCommit')
+    this.#committing = true
+    try {
+      await this.#runner.end('commit')
+    } finally {
+      this.#committing = false
+    }
+    // Asked only now: one may have been added while COMMIT was on its way.
+    if (this.#ownHooks !== undefined || this.#hasHooks('afterCommit')) await this.#runHooks('afterCommit')
   }
 
   /** Undefined if there was nothing to wait for. */

@@ -1,0 +1,177 @@
+/** COMMIT that travels with the statement which a block returns, and COMMIT that nobody waits for. */
+import { types } from 'pg'
+import { expect, test } from 'vitest'
+import { isRetryable } from '../../src/database-errors.js'
+import { IllegalStateError, UnreadableResultError } from '../../src/errors.js'
+import { startProxy } from '../helpers/proxy.js'
+import { waitUntil } from '../helpers/wait-until.js'
+import { errorOf, terminate, useDatabase, waitForBackend } from './session-support.js'
+
+const fixture = useDatabase(
+  'create table parents (id int primary key)',
+  `create table rows (id int, parent int references parents deferrable initially deferred)`,
+)
+
+const ids = async (): Promise<number[]> =>
+  (await fixture.db.query<{ id: number }>('select id from rows order by id')).map(({ id }) => id)
+
+const fresh = async (...options: Parameters<typeof fixture.factory>) => {
+  await fixture.db.query('truncate rows')
+  return fixture.factory(...options)
+}
+
+test('what goes on behind a statement that took COMMIT with it is refused, and the block tells the truth', async () => {
+  const { withSession } = await fresh()
+  let late: Promise<unknown> | undefined
+  const result = await withSession((session) => {
+    const inserting = session.execute('insert into rows values (1)')
+    void inserting.then(() => (late = errorOf(session.execute('insert into rows values (2)'))))
+    return inserting
+  })
+  expect(result.rowCount).toBe(1)
+  expect(await late).toBeInstanceOf(IllegalStateError)
+  expect(await ids()).toEqual([1])
+})
+
+test('a result that cannot be read does not hide that the transaction was committed', async () => {
+  const parsers = { getTypeParser: (oid: number) => (oid === 23 ? () => fail() : types.getTypeParser(oid)) }
+  const { withSession } = await fresh({ types: parsers })
+  const error = await errorOf(
+    withSession((session) => session.scalar('insert into rows values (1) returning id')),
+  )
+  expect(error).toBeInstanceOf(UnreadableResultError)
+  expect(error.cause).toMatchObject({ message: 'unreadable' })
+  expect(isRetryable(error)).toBe(false)
+  expect(await ids()).toEqual([1])
+  const { withSession: plain } = fixture.factory()
+  const doubled = await errorOf(
+    plain((session) => session.scalar('insert into rows values (2) returning id, id')),
+  )
+  expect(doubled).toBeInstanceOf(UnreadableResultError)
+  expect(await ids()).toEqual([1, 2])
+})
+
+test('where COMMIT does not travel with it, a result that cannot be read rolls the block back', async () => {
+  const { withSession } = await fresh()
+  await errorOf(
+    withSession(async (session) => await session.scalar('insert into rows values (1) returning id, id')),
+  )
+  expect(await ids()).toEqual([])
+})
+
+test('afterCommit is heard while COMMIT is on its way, beforeCommit refused', async () => {
+  const { withSession } = await fresh()
+  let heard = 0
+  let refused: unknown
+  await withSession((session) => {
+    const inserting = session.execute('insert into rows values (1)')
+    void Promise.resolve().then(() => {
+      session.afterCommit(() => heard++)
+      try {
+        session.beforeCommit(() => undefined)
+      } catch (error) {
+        refused = error
+      }
+    })
+    return inserting
+  })
+  expect(heard).toBe(1)
+  expect(refused).toBeInstanceOf(IllegalStateError)
+})
+
+test('a read-only block that has made itself a writing one waits for COMMIT, and sees it fail', async () => {
+  const { withSession, bind } = await fresh({ poolSize: 1, maxOverflow: 0 })
+  const error = await errorOf(
+    withSession(
+      async (session) => {
+        await session.execute('set transaction read write')
+        await session.execute('insert into rows values (1, 99)')
+        return 'stored'
+      },
+      { readOnly: true },
+    ),
+  )
+  expect(error).toMatchObject({ sqlState: '23503' })
+  expect(await withSession((session) => session.scalar('select 1'))).toBe(1)
+  expect(bind.stats().counters.connected).toBe(1)
+})
+
+test('a COMMIT that nobody waits for and that is refused after all becomes a warning, and harms nobody else', async () => {
+  const warnings: (string | undefined)[] = []
+  const onWarning = (warning: Error & { code?: string }) => void warnings.push(warning.code)
+  process.on('warning', onWarning)
+  const { withSession } = await fresh({ poolSize: 1, maxOverflow: 0 })
+  await withSession((session) =>
+    session.executeScript('create temp table once (id int unique deferrable initially deferred)'),
+  )
+  // A function hides the write: the command is SELECT.
+  await withSession((session) =>
+    session.executeScript(
+      `create or replace function twice() returns int language sql as
+         'insert into once values (1), (1); select 1'`,
+    ),
+  )
+  const read = await withSession(async (session) => session.scalar('select twice()'), { readOnly: true })
+  expect(read).toBe(1)
+  expect(await withSession((session) => session.scalar('select 2'))).toBe(2)
+  await waitUntil(() => warnings.length > 0)
+  process.off('warning', onWarning)
+  expect(warnings).toEqual(['LIFEGUARD_READ_ONLY_COMMIT'])
+})
+
+test('a read-only block whose connection dies has lost nothing, and is run again', async () => {
+  const application = { serverSettings: { application_name: 'riding' } }
+  const { withSession } = await fresh({ poolSize: 1, maxOverflow: 0, connectArgs: application })
+  let attempts = 0
+  const reading = withSession(
+    (session) => {
+      attempts++
+      return session.scalar(attempts === 1 ? 'select 1 from pg_sleep(30)' : 'select 1')
+    },
+    { readOnly: true, retry: { attempts: 2, backoff: () => 0 } },
+  )
+  const { pid } = await waitForBackend(fixture.db, 'riding', ({ query }) => query.includes('pg_sleep'))
+  await terminate(fixture.db, pid)
+  expect(await reading).toBe(1)
+  expect(attempts).toBe(2)
+})
+
+test('a connection whose last COMMIT stays unanswered is given up, and its next user gets another one', async () => {
+  using proxy = await startProxy(fixture.db.url)
+  const { withSession, bind } = await fresh({ url: proxy.url, poolSize: 1, maxOverflow: 0 })
+  await withSession((session) => session.scalar('select 1'), { readOnly: true })
+  await withSession(
+    async (session) => {
+      const value = await session.scalar('select 2')
+      proxy.blackHole()
+      return value
+    },
+    { readOnly: true },
+  )
+  const next = withSession(async (session) => session.scalar('select 3'))
+  await waitUntil(() => proxy.connections.length > 1)
+  proxy.pass()
+  expect(await next).toBe(3)
+  expect(bind.stats().counters.connected).toBe(2)
+})
+
+test('listen gives up a connection that does not answer LISTEN, and ends with its engine', async () => {
+  using proxy = await startProxy(fixture.db.url)
+  const engine = fixture.engine({ url: proxy.url, connectTimeoutMillis: 300 })
+  const held = proxy.holdAt({ from: 'client', when: 'before', message: isListen })
+  const listening = engine.listen('silent')
+  const first = listening.next()
+  const connection = await held
+  await engine.dispose()
+  expect((await first).done).toBe(true)
+  connection.resume()
+  await waitUntil(() => proxy.openConnections === 0)
+})
+
+function isListen({ text }: { readonly text: string }): boolean {
+  return /^listen/i.test(text)
+}
+
+function fail(): never {
+  throw new Error('unreadable')
+}
