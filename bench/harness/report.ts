@@ -42,7 +42,8 @@ export function ratioTable(
       return ratios === undefined ? '-' : cell(ratios[figure])
     }),
   ])
-  return table(['', ...measured.map(([, title]) => title)], rows)
+  const ran = rows.filter((row) => row.slice(1).some((text) => text !== '-'))
+  return table(['', ...measured.map(([, title]) => title)], ran)
 }
 
 /** What 1.00 stands for. */
