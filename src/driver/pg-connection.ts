@@ -154,7 +154,7 @@ export class PgConnection implements DriverConnection {
     })
     const { writer, portals } = this.#context
     writer.query(command)
-    portals.clear()
+    if (portals.size > 0) portals.clear()
     epilogue.send(writer.take())
   }
 
@@ -244,7 +244,9 @@ export class PgConnection implements DriverConnection {
 
   #endRun(run: BatchRun, batch: Batch): void {
     if (this.#run === run) this.#run = undefined
-    if (this.#wire.status === STATUS_IDLE) this.#context.portals.clear()
+    const { portals } = this.#context
+    // Clearing an empty map makes a new table, to which the old one points: garbage that grows old.
+    if (portals.size > 0 && this.#wire.status === STATUS_IDLE) portals.clear()
     if (run.stale.length === 0) {
       batch.onEnd()
       return

@@ -17,6 +17,8 @@ export class PreparedStatement {
   readonly text: string
   /** ParseComplete came. */
   parsed = false
+  /** Grows with each use of any statement of the connection. */
+  lastUse = 0
   /** Shape of its rows; null if it returns none; undefined until the server described it. */
   fields: readonly FieldDescription[] | null | undefined = undefined
   #reader: RowReader | undefined
@@ -41,8 +43,8 @@ export class PreparedStatement {
 
 export class StatementCache {
   readonly #capacity: number
-  /** In order of use, oldest first. */
   readonly #statements = new Map<string, PreparedStatement>()
+  #uses = 0
   #toClose: string[] = []
   #names = 0
 
@@ -55,12 +57,10 @@ export class StatementCache {
   take(text: string, prepare: boolean): PreparedStatement {
     if (!prepare || this.#capacity === 0) return new PreparedStatement('', text)
     const known = this.#statements.get(text)
-    if (known !== undefined) {
-      this.#statements.delete(text)
-      this.#statements.set(text, known)
-      return known
-    }
-    const statement = new PreparedStatement(nameFor(++this.#names, text), text)
+    const statement = known ?? new PreparedStatement(nameFor(++this.#names, text), text)
+    // Not by moving it to the end of the map, which makes a new table every few times.
+    statement.lastUse = ++this.#uses
+    if (known !== undefined) return known
     this.#statements.set(text, statement)
     if (this.#statements.size > this.#capacity) this.#evictOldest()
     return statement
@@ -97,10 +97,11 @@ export class StatementCache {
   }
 
   #evictOldest(): void {
-    for (const oldest of this.#statements.values()) {
-      this.forget(oldest)
-      return
+    let oldest: PreparedStatement | undefined
+    for (const statement of this.#statements.values()) {
+      if (oldest === undefined || statement.lastUse < oldest.lastUse) oldest = statement
     }
+    if (oldest !== undefined) this.forget(oldest)
   }
 }
 

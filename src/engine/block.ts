@@ -12,14 +12,15 @@ export interface BlockOwner {
   readonly runner: StatementRunner
   /** What else the block is part of. */
   readonly ambient?: Ambient | undefined
-  commit(): Promise<void>
-  rollback(): Promise<void>
+  /** True if there was something to commit. */
+  commit(): Promise<boolean>
+  rollback(): Promise<unknown>
   /** False: something has to happen between the last statement and COMMIT, so that the two cannot travel together. */
   rides?(): boolean
   /** Ends the transaction without waiting for COMMIT's answer, if that can bring no news; false otherwise. */
   conclude?(): boolean
   /** Comes last, however the block ends; a promise is awaited. */
-  close?(): Promise<void> | undefined
+  readonly close?: (() => Promise<void> | undefined) | undefined
 }
 
 /**
@@ -83,10 +84,7 @@ async function ride<Value>(
     value = await returned
   } catch (error) {
     // The server may have run what cannot be read here.
-    const committed = await committing.then(
-      () => true,
-      () => false,
-    )
+    const committed = await committing.catch(() => false)
     if (!committed) throw error
     throw new UnreadableResultError(
       'The transaction was committed, but its result cannot be read (see cause)',

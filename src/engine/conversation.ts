@@ -330,6 +330,8 @@ export class Conversation implements OperationOwner, Sender {
         if (next.succeeded && (next.kind === 'commit' || next.kind === 'rollback')) this.#over('rolled back')
         continue
       }
+      // What undoes must not take along what was abandoned.
+      if (this.#abandoned !== undefined) this.#refuseQueued(this.#abandoned)
       const { connection } = this
       if (connection === undefined) this.#courier.acquire((error) => this.#notAcquired(error))
       else this.#send(connection)
@@ -371,6 +373,14 @@ export class Conversation implements OperationOwner, Sender {
     const flight = takeFlight(this.#queue, begin, deferred, { proving, alone: this.#standsAlone })
     if (flight.beginning > 0) this.#begins(connection)
     this.#courier.send(flight, this.#standsAlone ? 'separate' : 'shared')
+  }
+
+  /** Fails what is queued, except what undoes. */
+  #refuseQueued(reason: Error): void {
+    for (const operation of this.#queue.splice(0)) {
+      if (undoes(operation)) this.#queue.push(operation)
+      else operation.fail(reason)
+    }
   }
 
   #begins(connection: DriverConnection): void {

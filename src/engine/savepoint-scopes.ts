@@ -60,6 +60,8 @@ export class SavepointScopes {
   readonly #stack: Scope[] = []
   readonly #explain: (error: unknown) => unknown
   readonly #waiting: Waiter[] = []
+  /** The ROLLBACK TO that was sent last. */
+  #undoing: Operation | undefined = undefined
 
   /** @param explain Makes of a failure what the caller is to see. */
   constructor(conversation: Conversation, hooks: ScopeHooks, explain: (error: unknown) => unknown) {
@@ -157,6 +159,14 @@ export class SavepointScopes {
     return this.#innermostBlock() !== undefined || this.#waiting.length > 0
   }
 
+  /** Ends every savepoint, and refuses whatever waits for one: the transaction is given up. */
+  abandon(): void {
+    for (const waiter of this.#waiting.splice(0)) {
+      waiter.refuse(new IllegalStateError('The transaction was ended while this waited for a nested block'))
+    }
+    this.endAll()
+  }
+
   /** The transaction ends, and every savepoint with it. Code of their blocks that still runs is refused from now on. */
   endAll(): void {
     for (const scope of this.#stack.splice(0)) scope.ended = true
@@ -177,8 +187,12 @@ export class SavepointScopes {
   async #release(scope: Scope): Promise<void> {
     if (scope.ended) throw endedBlock()
     await this.#hooks.releasing?.()
+    // The failure of a block inside is being undone: only then can be told whether this one has failed.
+    if (this.#undoing?.settled === false) await this.#undoing.promise.catch(ignore)
+    if (scope.ended) throw endedBlock()
     const { name, cause } = this.#conversation.state
-    if (name === 'failed' || name === 'lost') {
+    // Without a SAVEPOINT nothing was sent that could have failed.
+    if (scope.savepoint !== undefined && (name === 'failed' || name === 'lost')) {
       throw this.#explain(
         new TransactionAbortedError(
           'A statement of the nested block failed and its error was not passed on: the block was rolled back',
@@ -199,7 +213,7 @@ export class SavepointScopes {
     // A SAVEPOINT that was refused has nothing to go back to.
     if (savepoint !== undefined && (!savepoint.settled || savepoint.succeeded)) {
       // Nobody waits for the answer: it comes before that of the next statement.
-      this.#conversation.enqueue('rollbackTo', { text: `ROLLBACK TO SAVEPOINT ${name}` })
+      this.#undoing = this.#conversation.enqueue('rollbackTo', { text: `ROLLBACK TO SAVEPOINT ${name}` })
       this.#conversation.enqueue('step', { text: `RELEASE SAVEPOINT ${name}` })
     }
     this.#hooks.rolledBack?.()
@@ -249,4 +263,8 @@ function requireSettled(scope: Scope): void {
     `A nested block returned while ${texts.length} of its statements were running (an await is missing): ${texts.join('; ')}`,
     texts,
   )
+}
+
+function ignore(): void {
+  // What could not be undone shows in the state of the transaction.
 }

@@ -90,24 +90,26 @@ export class StatementRunner {
 
   /** Gives up nested blocks and streams that nobody may ever end: they must not hold up the end of the transaction. */
   letGo(cause?: unknown): void {
-    this.#scopes?.endAll()
+    this.#scopes?.abandon()
     if (this.#conversation.quiet) return
     this.#conversation.stopStreams(new AbortedError('The transaction of this stream has ended', { cause }))
   }
 
-  /** Ends the transaction, after everything that was given before. */
-  async end(kind: 'commit' | 'rollback'): Promise<void> {
+  /** Ends the transaction, after everything that was given before. True if one was committed. */
+  async end(kind: 'commit' | 'rollback'): Promise<boolean> {
     if (kind === 'commit') requireRunningBlock(this.#conversation)
     const scopes = this.#scopes
     scopes?.requireOutside(kind)
     const text = kind === 'commit' ? 'COMMIT' : 'ROLLBACK'
     const start = (): Operation => {
+      const ending = this.#conversation.enqueue(kind, { text })
+      // Only then: it wakes whoever waits behind this one.
       scopes?.endAll()
-      return this.#conversation.enqueue(kind, { text })
+      return ending
     }
     const operation = scopes?.active === true ? await scopes.inTurn(start) : start()
     try {
-      await operation.promise
+      return (await operation.promise).command === 'COMMIT'
     } catch (error) {
       throw this.explain(error, text)
     }

@@ -150,7 +150,7 @@ export class Session extends Executor implements AsyncDisposable {
    * @internal
    */
   runOwned<Value>(work: () => Value | Promise<Value>, commit: boolean, ambient: Ambient): Promise<Value> {
-    const owner = { ...this.#owner(), ambient, close: () => this.#close() }
+    const owner = this.#owner(ambient, () => this.#close())
     return runBlock(owner, work, this.#options.signal, commit)
   }
 
@@ -177,8 +177,11 @@ export class Session extends Executor implements AsyncDisposable {
     else this.#unwatch = onAbort(signal, abandon)
   }
 
-  #owner(): BlockOwner {
+  /** @param close What comes last, if the session ends with the block. */
+  #owner(ambient?: Ambient, close?: BlockOwner['close']): BlockOwner {
     return {
+      ambient,
+      close,
       conversation: this.#conversation,
       runner: this.#runner,
       commit: () => this.#commit(),
@@ -192,7 +195,7 @@ export class Session extends Executor implements AsyncDisposable {
     }
   }
 
-  #commit(): Promise<void> {
+  #commit(): Promise<boolean> {
     if (this.#rollbackOnly !== undefined) {
       const message =
         'A block that had joined this session threw (see cause), so its transaction can only be rolled back'
@@ -201,16 +204,18 @@ export class Session extends Executor implements AsyncDisposable {
     return this.#commitWithHooks()
   }
 
-  async #commitWithHooks(): Promise<void> {
+  async #commitWithHooks(): Promise<boolean> {
     for (const hook of this.#hooksOf('beforeCommit')) await hook(this)
     this.#committing = true
+    let committed: boolean
     try {
-      await this.#runner.end('commit')
+      committed = await this.#runner.end('commit')
     } finally {
       this.#committing = false
     }
     // Asked only now: one may have been added while COMMIT was on its way.
     if (this.#ownHooks !== undefined || this.#hasHooks('afterCommit')) await this.#runHooks('afterCommit')
+    return committed
   }
 
   /** Undefined if there was nothing to wait for. */
