@@ -360,6 +360,22 @@ describe('the signal of a session of your own', () => {
   })
 })
 
+describe('a signal that fires while a nested block is undone', () => {
+  test('lets no COMMIT slip through behind the ROLLBACK TO', async () => {
+    await fixture.db.query('truncate notes')
+    const { sessions, running } = lonely()
+    const controller = new AbortController()
+    await using session = sessions({ signal: controller.signal })
+    await add(session, 'one')
+    const outcomes = Promise.allSettled([session.beginNested(() => session.execute(SLEEP)), session.commit()])
+    await running()
+    controller.abort()
+    expect((await outcomes).map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+    await session.close()
+    expect(await stored()).toEqual([])
+  })
+})
+
 describe('a connection of the engine', () => {
   test('connect() gives up waiting when its signal fires or its time is over', async () => {
     const { bind } = lonely().sessions

@@ -189,6 +189,58 @@ test('close waits for a block that was started before it', async () => {
   expect(await stored()).toEqual([])
 })
 
+test('a statement that waits behind a commit does not overtake it', async () => {
+  await using session = await open()
+  const outcomes = await Promise.allSettled([
+    session.beginNested(() => add(session, 'inside')),
+    session.commit(),
+    session.execute('select 1 / 0'),
+  ])
+  expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected'])
+  expect(await stored()).toEqual(['inside'])
+})
+
+test('a block whose last deed was an inner block that failed keeps the rest of its work', async () => {
+  await using session = await open()
+  await session.beginNested(async () => {
+    await add(session, 'one')
+    await session.beginNested(() => add(session, 'one')).catch(() => undefined)
+  })
+  await session.commit()
+  expect(await stored()).toEqual(['one'])
+})
+
+test('an empty block behind a rollback that is not answered yet has not failed', async () => {
+  await using session = await open()
+  const outcomes = await Promise.allSettled([
+    session.execute('select 1 / 0'),
+    session.rollback(),
+    session.beginNested(() => 'nothing'),
+    add(session, 'after'),
+    session.commit(),
+  ])
+  expect(outcomes.slice(1).map(({ status }) => status)).toEqual(Array<string>(4).fill('fulfilled'))
+  expect(await stored()).toEqual(['after'])
+})
+
+test('close gives up a block, and a commit that waits behind it stores no part of it', async () => {
+  const session = await open()
+  const [entered, never] = [gate(), gate()]
+  const block = session.beginNested(async () => {
+    await add(session, 'half')
+    entered.open()
+    await never.opened
+  })
+  await entered.opened
+  const committing = session.commit()
+  const closing = session.close()
+  expect((await errorOf(committing))['code']).toBe('ILLEGAL_STATE')
+  await closing
+  never.open()
+  await expect(block).rejects.toBeInstanceOf(IllegalStateError)
+  expect(await stored()).toEqual([])
+})
+
 test('an empty block sends nothing', async () => {
   await fixture.db.query('truncate notes')
   using proxy = await startProxy(fixture.db.url)
