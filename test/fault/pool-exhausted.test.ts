@@ -154,7 +154,7 @@ describe('whoever waits for itself is told so', () => {
 
 describe('the event loop', () => {
   test('that was blocked is named as what was slow', async () => {
-    const pool = small()
+    const pool = small({ poolTimeoutMillis: 100 })
     const error = await holdsOfEngine(pool, () => {
       const failed = failureOf(pool.connect())
       const until = performance.now() + 400
@@ -167,7 +167,7 @@ describe('the event loop', () => {
   })
 
   test('that was blocked fails nobody for whom a connection had come meanwhile', async () => {
-    const pool = small()
+    const pool = small({ poolTimeoutMillis: 100 })
     const holder = await pool.connect({ autocommit: true })
     const working = holder.scalar('select pg_backend_pid() from pg_sleep(0.2)')
     const closing = working.then(() => holder.close())
