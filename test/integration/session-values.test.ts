@@ -157,6 +157,10 @@ test.each(['__proto__', 'constructor', 'toString', 'größe', 'with "quotes"', '
 
 test('commands tell what they did, as node-postgres has it', async () => {
   const { withSession } = fixture.factory()
+  const [server] = await fixture.db.query<{ major: number }>(
+    "select current_setting('server_version_num')::int / 10000 as major",
+  )
+  const merge = 'merge into t using (select 1 as a) s on t.a = s.a when not matched then insert values (s.a)'
   const texts = [
     'create temp table t (a int)',
     'insert into t select generate_series(1, 5)',
@@ -165,7 +169,8 @@ test('commands tell what they did, as node-postgres has it', async () => {
     'select * from t',
     'insert into t values (9) returning a',
     'truncate t',
-    'merge into t using (select 1 as a) s on t.a = s.a when not matched then insert values (s.a)',
+    // PostgreSQL has it since 15.
+    ...(server !== undefined && server.major >= 15 ? [merge] : []),
     'set local work_mem = 1024',
     'values (1), (2)',
     'with x as (select 1) select * from x',
