@@ -179,7 +179,7 @@ test('a slow reader holds the server back', async () => {
 })
 
 test('a block that throws while its copy is open is rolled back, and does not hang', async () => {
-  const { withSession, bind } = fixture.factory()
+  const { withSession, bind } = fixture.factory({ poolSize: 1, maxOverflow: 0 })
   const failure = await errorOf(
     withSession(async (session) => {
       const stream = await session.copyFrom(FROM)
@@ -190,6 +190,9 @@ test('a block that throws while its copy is open is rolled back, and does not ha
   )
   expect(failure.message).toBe('enough')
   expect(bind.stats().borrowed).toBe(0)
+  // The server was told that the copy has failed, and is ready for more.
+  await withSession((session) => session.execute('select 1'))
+  expect(bind.stats().counters.connected).toBe(1)
   expect(await stored()).toBe(0)
   const reading = await errorOf(
     withSession(async (session) => {
