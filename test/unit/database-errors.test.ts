@@ -183,13 +183,22 @@ describe('isDisconnect', () => {
   })
 
   // 08P01: too few values for a statement; 08001: a foreign server out of reach; 57P01: raised by a function.
-  test.each(['08P01', '08001', '08006', '57P01', '40001', '40P01', '23505', '25P02', '53300', '55P03', '26000'])(
-    'is false for the ERROR %s, after which the session goes on',
-    (sqlState) => {
-      expect(isDisconnect(serverError(sqlState))).toBe(false)
-      expect(isDisconnect(databaseErrorFrom(serverError(sqlState)))).toBe(false)
-    },
-  )
+  test.each([
+    '08P01',
+    '08001',
+    '08006',
+    '57P01',
+    '40001',
+    '40P01',
+    '23505',
+    '25P02',
+    '53300',
+    '55P03',
+    '26000',
+  ])('is false for the ERROR %s, after which the session goes on', (sqlState) => {
+    expect(isDisconnect(serverError(sqlState))).toBe(false)
+    expect(isDisconnect(databaseErrorFrom(serverError(sqlState)))).toBe(false)
+  })
 
   test('is true for whatever ended the session, but never for a cancelled statement', () => {
     expect(isDisconnect(serverError('XX000', 'broken', { severity: 'FATAL' }))).toBe(true)
