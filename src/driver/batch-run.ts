@@ -1,8 +1,8 @@
 /**
  * One batch on its way: writes all its statements as one buffer and matches the answers to them, in order.
  *
- * To node-postgres it is a Submittable (the interface of pg-cursor and pg-copy-streams), so the client's own bookkeeping
- * (ready for query, loss of the socket) stays right.
+ * node-postgres's client never hears of it: to its bookkeeping the connection is idle meanwhile, which saves a tenth of
+ * what a small transaction costs the process.
  *
  * 1. Statements under one Sync settle as soon as their answer is complete; the first failure skips the rest.
  * 2. A statement with a Sync of its own settles at its ReadyForQuery, because its implicit commit can still fail then
@@ -76,8 +76,6 @@ export class BatchRun implements WireReader {
     this.#onEnd = onEnd
   }
 
-  // Submittable ---------------------------------------------------------------------------------------------------
-
   submit(): void {
     const { wire, writer, cache } = this.#context
     for (const name of cache.takeClosable()) {
@@ -94,20 +92,13 @@ export class BatchRun implements WireReader {
     wire.stream.write(writer.take())
   }
 
-  /** node-postgres has seen the last ReadyForQuery. */
-  handleReadyForQuery(): void {
-    this.#end()
-  }
-
-  /** node-postgres could not send it, or lost the connection. */
-  handleError(error: Error): void {
-    this.fail(error)
-  }
-
   // WireReader ----------------------------------------------------------------------------------------------------
 
   receive(type: number, buffer: Buffer, start: number, end: number): boolean {
-    if (type === READY_FOR_QUERY) return this.#ready()
+    if (type === READY_FOR_QUERY) {
+      this.#ready()
+      return true
+    }
     const step = this.#steps[this.#current]
     if (step === undefined) return false
     switch (type) {
@@ -240,16 +231,15 @@ export class BatchRun implements WireReader {
     settle(step, result)
   }
 
-  /** True = there are more to come; the last one is node-postgres's to see. */
-  #ready(): boolean {
+  #ready(): void {
     if (this.#separate) {
       const step = this.#steps[this.#current++]
       if (step?.refused === false && step.result !== undefined) settle(step, step.result)
     }
-    if (--this.#readiesExpected > 0) return true
+    if (--this.#readiesExpected > 0) return
     this.#settleRest(undefined)
     this.#context.wire.removeReader(this)
-    return false
+    this.#end()
   }
 
   #settleRest(error: Error | undefined): void {

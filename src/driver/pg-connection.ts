@@ -137,7 +137,7 @@ export class PgConnection implements DriverConnection {
       run.fail(this.#lost)
       return
     }
-    this.#client.query(run as never)
+    run.submit()
   }
 
   conclude(command: 'COMMIT' | 'ROLLBACK'): void {
@@ -206,7 +206,7 @@ export class PgConnection implements DriverConnection {
         timer.cancel()
         resolve()
       })
-      if (this.#lost === undefined) void this.#client.end().catch(() => this.destroy())
+      if (this.#lost === undefined && !this.busy) void this.#client.end().catch(() => this.destroy())
       else stream.destroy()
     })
   }

@@ -131,10 +131,8 @@ export class WireConnection extends Base {
   #readMessage(type: number, buffer: Buffer, offset: number, end: number, relay: EventEmitter): void {
     const start = offset + HEADER_BYTES
     if (type === READY_FOR_QUERY) this.status = buffer[start] as number
-    const reader = this.#readers[0]
-    if (reader?.receive(type, buffer, start, end) === true) return
+    if (this.#readers[0]?.receive(type, buffer, start, end) === true) return
     relay.emit('data', buffer.subarray(offset, end))
-    // The end of a batch may have started a plain exchange: this message does not end that one, too.
-    if (type === READY_FOR_QUERY && reader === undefined) this.onReady?.()
+    if (type === READY_FOR_QUERY) this.onReady?.()
   }
 }

@@ -57,7 +57,7 @@ class Harness {
     this.#parser.fromClient(Buffer.concat([int32(8), int32(196_608)]))
   }
 
-  /** Submits a batch, as node-postgres would. */
+  /** Submits a batch. */
   run(texts: readonly (string | Partial<BatchStatement>)[], sync: Batch['sync'] = 'shared'): BatchRun {
     this.outcomes.length = 0
     const statements = texts.map((given, index): BatchStatement => ({
@@ -74,8 +74,6 @@ class Harness {
     }
     const batch: Batch = { statements, sync, onEnd: () => undefined }
     const run = new BatchRun(batch, context, () => this.ended++)
-    this.#wire.removeAllListeners('readyForQuery')
-    this.#wire.once('readyForQuery', () => run.handleReadyForQuery())
     run.submit()
     return run
   }
@@ -149,7 +147,7 @@ describe('a batch under one Sync', () => {
     harness.answer(parseComplete, ...ONE_ROW)
     const lost = new Error('gone')
     run.fail(lost)
-    run.handleError(lost)
+    run.fail(lost)
     expect(harness.outcomes[0]).toMatchObject({ rowCount: 1 })
     expect(harness.outcomes[1]).toBe(lost)
     expect(harness.ended).toBe(1)
