@@ -144,8 +144,9 @@ export class PgConnection implements DriverConnection {
     this.#requireFree()
     if (this.#lost !== undefined) return
     this.#concluding++
-    const silent = new Error(`No answer to ${command} within ${CONCLUDE_MILLIS} ms`)
-    const deadline = setDeadline(this.#clock, () => this.#lose(silent), CONCLUDE_MILLIS)
+    // Made when it is wanted: an error costs more than the rest of this.
+    const expire = (): void => this.#lose(new Error(`No answer to ${command} within ${CONCLUDE_MILLIS} ms`))
+    const deadline = setDeadline(this.#clock, expire, CONCLUDE_MILLIS)
     const epilogue = new Epilogue(this.#wire, (idle, error) => {
       this.#concluding--
       deadline.cancel()
