@@ -30,7 +30,7 @@ const GOAL_CONTENDERS = ['lifeguard', 'lifeguard, no pre-ping', 'tarn']
 const PACKAGES = ['pg', 'tarn', 'generic-pool', 'postgres']
 
 const options = benchOptions()
-const built = await buildContenders()
+const built = await buildContenders('pool')
 const server = await startBenchServer()
 const measurements = new Measurements()
 try {

@@ -1,12 +1,11 @@
 /** Transactions: `npm run session`. What is measured and how to read it is in README.md. */
 import { buildContenders } from './harness/build.js'
-import { Measurements } from './harness/measurements.js'
+import { latencySection, runAtLatencies, type LatencyCourse } from './harness/latency-courses.js'
 import { benchOptions } from './harness/options.js'
-import { delayed, type DelayedServer } from './harness/proxy.js'
-import { anchorTable, circumstances, publish, ratioTable, table } from './harness/report.js'
+import { circumstances, publish, table } from './harness/report.js'
 import { startBenchServer } from './harness/server.js'
 import type { SessionWorkload } from './harness/session-workloads.js'
-import { runSuite, type Course, type Suite } from './harness/suite.js'
+import type { Suite } from './harness/suite.js'
 
 const WORKLOADS: Readonly<Record<SessionWorkload, string>> = {
   read: 'read',
@@ -33,12 +32,6 @@ const SUITE: Suite = {
   cycles: 1,
 }
 
-interface LatencyCourse extends Course {
-  /** Added to each round trip, in milliseconds. */
-  readonly latency: number
-  readonly proxy: DelayedServer | undefined
-}
-
 const PACKAGES = ['pg', 'postgres', 'kysely', 'drizzle-orm', 'knex', 'typeorm']
 
 /** What the project has set itself, with 20 callers, against hand-written. */
@@ -55,17 +48,12 @@ const GOALS: readonly {
 const GOAL_CALLERS = 20
 
 const options = benchOptions()
-const built = await buildContenders()
+const built = await buildContenders('session')
 const server = await startBenchServer()
-const courses: LatencyCourse[] = []
+let courses: readonly LatencyCourse[]
 try {
-  for (const latency of options.latencies) {
-    const proxy = latency === 0 ? undefined : await delayed(server.url, latency, built)
-    courses.push({ latency, proxy, url: proxy?.url ?? server.url, measurements: new Measurements() })
-  }
-  await runSuite(SUITE, courses, options, built, server.empty)
+  courses = await runAtLatencies(SUITE, server.url, options, built, server.empty)
 } finally {
-  for (const { proxy } of courses) proxy?.stop()
   await server.stop()
 }
 
@@ -73,29 +61,11 @@ const text = [
   '# Transactions, relative to hand-written node-postgres',
   'Written by `npm run session` (see [README.md](../README.md)): medians, and quartiles in brackets.',
   circumstances(server.version, PACKAGES, options),
-  ...courses.map(section),
+  ...courses.map((course) => latencySection(course, SUITE, options)),
   goals(),
 ].join('\n\n')
 console.log(`\n${text}`)
 if (options.publish) publish('session', text)
-
-function section({ latency, proxy, measurements }: LatencyCourse): string {
-  return [
-    `## ${String(latency)} ms of added latency`,
-    proxy === undefined
-      ? 'Straight to the server over loopback.'
-      : `Through a proxy (${proxy.by}) that added ${proxy.addedMillis.toFixed(3)} ms to an echo when it was started.`,
-    ...options.callers.flatMap((callers) => [
-      `### ${callers === 1 ? '1 caller' : `${String(callers)} callers`}`,
-      'Throughput (more is better):',
-      ratioTable(measurements, 'throughput', callers, SUITE),
-      'CPU time of the client per operation (less is better):',
-      ratioTable(measurements, 'cpu', callers, SUITE),
-    ]),
-    '### What 1.00 was',
-    anchorTable(measurements, options.callers, SUITE),
-  ].join('\n\n')
-}
 
 function goals(): string {
   const rows = GOALS.map(({ latency, workload, goal }) => {

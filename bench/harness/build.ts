@@ -5,16 +5,22 @@ import { build } from 'esbuild'
 
 const BENCH = fileURLToPath(new URL('..', import.meta.url))
 
-/** Lifeguard comes from `../src` (see tsconfig.json), every other package from `node_modules`. Returns the folder. */
-export async function buildContenders(): Promise<string> {
+/**
+ * Lifeguard comes from `../src` (see tsconfig.json), every other package from `node_modules`. Returns the folder.
+ *
+ * @param folder Whose contenders, below `contenders/`.
+ */
+export async function buildContenders(folder: string): Promise<string> {
   const outdir = `${BENCH}dist`
   rmSync(outdir, { recursive: true, force: true })
-  const contenders = readdirSync(`${BENCH}contenders`, { recursive: true, encoding: 'utf8' })
+  const contenders = readdirSync(`${BENCH}contenders/${folder}`)
   await build({
     entryPoints: [
       `${BENCH}harness/child.ts`,
       `${BENCH}harness/slow-proxy.ts`,
-      ...contenders.filter((name) => name.endsWith('.ts')).map((name) => `${BENCH}contenders/${name}`),
+      ...contenders
+        .filter((name) => name.endsWith('.ts'))
+        .map((name) => `${BENCH}contenders/${folder}/${name}`),
     ],
     outdir,
     outbase: BENCH,

@@ -28,6 +28,8 @@ async function answer(request: Request): Promise<Reply> {
       return { kind: 'opened', workloads: Object.keys(contender.runs) }
     case 'run':
       return { kind: 'sample', sample: await measure(request.slice) }
+    case 'weigh':
+      return { kind: 'weight', bytes: await weigh() }
   }
 }
 
@@ -54,4 +56,21 @@ async function measure({ workload, callers, millis, cycles }: Slice): Promise<Sa
   const seconds = (performance.now() - startedAt) / 1_000
   const cpu = process.cpuUsage(cpuBefore)
   return { operationsPerSecond: operations / seconds, cpuMicros: (cpu.user + cpu.system) / operations }
+}
+
+/** What the heap holds more for each entity while they are held, in bytes. */
+async function weigh(): Promise<number> {
+  const { hold } = contender ?? {}
+  if (hold === undefined || gc === undefined)
+    throw new Error('Nothing to weigh, or not started with --expose-gc')
+  const heap = (): number => {
+    gc?.()
+    return process.memoryUsage().heapUsed
+  }
+  // Once for the code and the caches of it.
+  await hold(() => undefined)
+  const before = heap()
+  let during = before
+  const entities = await hold(() => (during = heap()))
+  return (during - before) / entities
 }

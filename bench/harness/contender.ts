@@ -7,6 +7,8 @@ export type Run = (cycles: number) => Promise<void>
 export interface Contender {
   /** By workload; what the library does not have is left out. */
   readonly runs: Readonly<Record<string, Run>>
+  /** Loads many entities and keeps them while something else is done. Resolves to how many. */
+  readonly hold?: (whileHeld: () => void) => Promise<number>
   close(): Promise<unknown>
 }
 
@@ -35,10 +37,13 @@ export interface Sample {
 
 /** Messages from the parent process. */
 export type Request =
-  { readonly kind: 'open'; readonly url: string } | { readonly kind: 'run'; readonly slice: Slice }
+  | { readonly kind: 'open'; readonly url: string }
+  | { readonly kind: 'run'; readonly slice: Slice }
+  | { readonly kind: 'weigh' }
 
 /** Messages to the parent process: one for each request. */
 export type Reply =
   | { readonly kind: 'opened'; readonly workloads: readonly string[] }
   | { readonly kind: 'sample'; readonly sample: Sample }
+  | { readonly kind: 'weight'; readonly bytes: number }
   | { readonly kind: 'failed'; readonly error: string }

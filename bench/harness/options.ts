@@ -1,4 +1,4 @@
-/** The options of both benchmarks on the command line. */
+/** The options of the benchmarks on the command line. */
 import { parseArgs } from 'node:util'
 
 export interface BenchOptions {
@@ -16,22 +16,25 @@ export interface BenchOptions {
   readonly publish: boolean
 }
 
-const USAGE = `
-  --rounds N          samples per figure (default 12)
-  --generations N     the rounds are divided among so many generations of processes (default 3)
+/** What a benchmark may have defaults of its own for. */
+type Length = Pick<BenchOptions, 'rounds' | 'generations'>
+
+const usage = ({ rounds, generations }: Length): string => `
+  --rounds N          samples per figure (default ${String(rounds)})
+  --generations N     the rounds are divided among so many generations of processes (default ${String(generations)})
   --warm-up N         milliseconds of each workload in each new process (default 750)
   --millis N          length of a slice (default 250)
   --callers 1,20      so many at once
-  --latency 0,1       added to each round trip, in milliseconds (session only)
+  --latency 0,1       added to each round trip, in milliseconds (not for pool)
   --workloads a,b     only these
   --contenders a,b    only these
   --print-only        leave results/ alone; so does a choice of workloads or contenders`
 
-export function benchOptions(): BenchOptions {
+export function benchOptions(length: Length = { rounds: 12, generations: 3 }): BenchOptions {
   const { values } = parseArgs({
     options: {
-      rounds: { type: 'string', default: '12' },
-      generations: { type: 'string', default: '3' },
+      rounds: { type: 'string', default: String(length.rounds) },
+      generations: { type: 'string', default: String(length.generations) },
       'warm-up': { type: 'string', default: '750' },
       millis: { type: 'string', default: '250' },
       callers: { type: 'string', default: '1,20' },
@@ -43,7 +46,7 @@ export function benchOptions(): BenchOptions {
     },
   })
   if (values.help) {
-    console.log(USAGE)
+    console.log(usage(length))
     process.exit()
   }
   const list = (text: string): string[] => text.split(',')

@@ -17,12 +17,13 @@ export class ContenderProcess {
   readonly #ended: Promise<never>
   #workloads: readonly string[] = []
 
-  constructor({ name, module, variant }: Entry, built: string) {
+  /** @param flags For node. */
+  constructor({ name, module, variant }: Entry, built: string, flags: readonly string[] = []) {
     this.name = name
     const path = `${built}/contenders/${module}.js`
     this.#child = fork(`${built}/harness/child.js`, variant === undefined ? [path] : [path, variant], {
       // Without tsx's loader, and without what the environment asks of node.
-      execArgv: [],
+      execArgv: [...flags],
       env: { PATH: process.env['PATH'], NODE_ENV: 'production' },
     })
     this.#ended = once(this.#child, 'exit').then(([code]) => {
@@ -46,6 +47,13 @@ export class ContenderProcess {
     const reply = await this.#ask({ kind: 'run', slice })
     if (reply.kind !== 'sample') throw new Error(`${this.name} answered ${reply.kind}`)
     return reply.sample
+  }
+
+  /** What an entity takes in memory, in bytes. Needs the flag `--expose-gc`. */
+  async weigh(): Promise<number> {
+    const reply = await this.#ask({ kind: 'weigh' })
+    if (reply.kind !== 'weight') throw new Error(`${this.name} answered ${reply.kind}`)
+    return reply.bytes
   }
 
   async end(): Promise<void> {
