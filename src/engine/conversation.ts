@@ -12,7 +12,7 @@
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementSkipped } from '../driver/driver.js'
 import { isDisconnect, isServerError } from '../database-errors.js'
-import { IllegalStateError } from '../errors.js'
+import { EngineDisposedError, IllegalStateError } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
 import { beginSteps } from './begin-plan.js'
 import {
@@ -307,7 +307,8 @@ export class Conversation implements OperationOwner, Sender {
     if (flight.operations.some(({ kind, calledOff }) => kind === 'commit' || calledOff !== undefined))
       return false
     const { connection } = this
-    if (connection?.lost !== undefined) return true
+    // Of a disposed engine there is no other connection.
+    if (connection?.lost !== undefined) return !(connection.lost instanceof EngineDisposedError)
     if (!endsSession(error)) return false
     // FATAL comes right before the end of the socket; be sure that it is the end.
     process.nextTick(() => connection?.destroy(error))

@@ -1,6 +1,11 @@
 /** What becomes of operations whose transaction or connection failed. */
 import { isDisconnect } from '../database-errors.js'
-import { CommitOutcomeUnknownError, ConnectionLostError, TransactionAbortedError } from '../errors.js'
+import {
+  CommitOutcomeUnknownError,
+  ConnectionLostError,
+  EngineDisposedError,
+  TransactionAbortedError,
+} from '../errors.js'
 
 /** True if the server or the socket ended the session. 25006 does not: the connection lives, on a read-only server. */
 export function endsSession(error: Error): boolean {
@@ -21,7 +26,11 @@ export function answeredWithRollback(cause: unknown): TransactionAbortedError {
   )
 }
 
-export function connectionLost(cause: unknown): ConnectionLostError {
+/** Whether it may be repeated depends on who ended the connection. */
+export function connectionLost(cause: unknown): ConnectionLostError | EngineDisposedError {
+  if (cause instanceof EngineDisposedError) {
+    return new EngineDisposedError(`${cause.message}. Nothing of its transaction was stored`, { cause })
+  }
   return new ConnectionLostError(
     'The connection was lost (see cause). Nothing of its transaction was stored, so it is safe to run the whole transaction again',
     { cause },
@@ -29,7 +38,9 @@ export function connectionLost(cause: unknown): ConnectionLostError {
 }
 
 /** What is asked of a transaction whose connection was lost earlier, for the reason `cause`. */
-export function afterLoss(cause: unknown): ConnectionLostError | CommitOutcomeUnknownError {
+export function afterLoss(
+  cause: unknown,
+): ConnectionLostError | EngineDisposedError | CommitOutcomeUnknownError {
   return cause instanceof CommitOutcomeUnknownError
     ? new CommitOutcomeUnknownError(cause.message, { cause: cause.cause })
     : connectionLost(cause)

@@ -428,7 +428,7 @@ export class QueuePool implements Pool {
       rejected,
       revoke: (record) => void this.#returns.endLoan(record, this.#shared.clock.now()),
       onEmpty: (listener) => (this.#onEmpty = listener),
-      reason: () => this.#disposedError(),
+      reason: () => new EngineDisposedError('dispose() closed the connection at its deadline'),
     })
   }
 

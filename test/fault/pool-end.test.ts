@@ -1,7 +1,6 @@
 /** What operators do to a pool while it works: dispose, recreate, suspend, refresh, resize. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
-  ConnectionLostError,
   createSessionFactory,
   EngineDisposedError,
   NullPool,
@@ -70,13 +69,34 @@ describe('dispose', () => {
       expect(error).toMatchObject({ code: 'COMMIT_OUTCOME_UNKNOWN', cause: { code: 'ENGINE_DISPOSED' } })
     }
     const late = await failureOf(idleInTransaction.execute('select 1'))
-    expect(late).toBeInstanceOf(ConnectionLostError)
-    expect(late.cause).toBeInstanceOf(EngineDisposedError)
+    expect(late).toBeInstanceOf(EngineDisposedError)
+    expect(late.message).toContain('dispose() closed the connection')
     await idleInTransaction.close()
     expect(await db.query("select from marks where name = 'never'")).toEqual([])
     expect(pool.stats()).toMatchObject({ size: 0, borrowed: 0, waiting: 0, disposed: true })
     expect(await failureOf(pool.connect())).toBeInstanceOf(EngineDisposedError)
     expect(await pool.dispose()).toBe(report)
+  })
+
+  test('fails a statement that it ends with ENGINE_DISPOSED, which no retry repeats', async () => {
+    const pool = engine()
+    const { withSession } = createSessionFactory({ bind: pool })
+    let runs = 0
+    const work = withSession(
+      async (session) => {
+        runs += 1
+        await session.execute('select pg_sleep(60)')
+        return 'unreachable'
+      },
+      { retry: { attempts: 3, backoff: () => 0 } },
+    )
+    const failed = failureOf(work)
+    await sleeping(1)
+    await pool.dispose({ timeoutMillis: 0 })
+    const error = await failed
+    expect(error).toBeInstanceOf(EngineDisposedError)
+    expect(error.message).toContain('Nothing of its transaction was stored')
+    expect(runs).toBe(1)
   })
 
   test('waits for what ends in time, and closes it in good order', async () => {

@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import {
   AbortedError,
-  ConnectionLostError,
   createSessionFactory,
+  EngineDisposedError,
   NullPool,
   PoolTimeoutError,
   StatementTimeoutError,
@@ -227,6 +227,6 @@ describe('a network through which nothing gets', () => {
     expect(error).toBeInstanceOf(PoolTimeoutError)
     const failed = failureOf(connection.scalar('select 2'))
     expect(await pool.dispose({ timeoutMillis: 0 })).toMatchObject({ forced: 1 })
-    expect(await failed).toBeInstanceOf(ConnectionLostError)
+    expect(await failed).toBeInstanceOf(EngineDisposedError)
   })
 })
