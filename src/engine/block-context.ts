@@ -7,6 +7,8 @@ export class BlockContext {
   readonly #conversation: object
   /** True: the block has returned or thrown, and its transaction is ending. */
   over = false
+  /** Blocks that have joined this one and still run. */
+  joined = 0
 
   constructor(conversation: object) {
     this.#conversation = conversation
@@ -15,6 +17,20 @@ export class BlockContext {
   /** Calls the block; whatever it starts belongs to it, and to `inner`. */
   run<Value>(work: () => Value, inner: Ambient | undefined): Value {
     return runAmbient(this.#conversation, this, work, inner)
+  }
+}
+
+/** Runs a block that takes part in the transaction of the caller's block, which must not return before it. */
+export async function joinBlock<Value>(
+  conversation: object,
+  work: () => Value | Promise<Value>,
+): Promise<Value> {
+  const block = ambientOf(conversation) as BlockContext | undefined
+  if (block !== undefined) block.joined++
+  try {
+    return await work()
+  } finally {
+    if (block !== undefined) block.joined--
   }
 }
 

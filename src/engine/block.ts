@@ -43,11 +43,11 @@ export async function runBlock<Value>(
   try {
     const returned = block.run(work, owner.ambient)
     // The block returned its only statement: nothing can follow, so COMMIT travels with it.
-    const rides = commit && runner.isOnlyCall(returned) && !runner.nesting && owner.rides?.() !== false
-    if (rides) return await ride(owner, block, returned)
+    const alone = runner.isOnlyCall(returned) && !runner.nesting && block.joined === 0
+    if (commit && alone && owner.rides?.() !== false) return await ride(owner, block, returned)
     const value = await (signal === undefined ? returned : orAbort(returned, signal))
     block.over = true
-    requireAwaited(conversation, runner)
+    requireAwaited(conversation, runner, block)
     if (!commit) await owner.rollback()
     else if (owner.conclude?.() !== true) await owner.commit()
     return value
@@ -97,16 +97,18 @@ async function ride<Value>(
   return value
 }
 
-function requireAwaited(conversation: Conversation, runner: StatementRunner): void {
-  if (conversation.quiet && !runner.nesting) return
+function requireAwaited(conversation: Conversation, runner: StatementRunner, block: BlockContext): void {
+  if (conversation.quiet && !runner.nesting && block.joined === 0) return
   const texts = conversation.pending.map(({ text }) => text)
-  if (texts.length === 0 && !runner.nesting) return
+  if (texts.length === 0 && !runner.nesting && block.joined === 0) return
   const what =
-    texts.length === 0
-      ? 'a nested block of it was still running'
+    texts.length > 1
+      ? `${texts.length} of its statements were still running`
       : texts.length === 1
         ? 'a statement of it was still running'
-        : `${texts.length} of its statements were still running`
+        : runner.nesting
+          ? 'a nested block of it was still running'
+          : 'a block that had joined it was still running'
   throw new UnawaitedStatementError(
     `The block returned while ${what}, so it was rolled back (an await is missing)${texts.length === 0 ? '' : `: ${texts.join('; ')}`}`,
     texts,

@@ -101,15 +101,6 @@ export function createSessionFactory<S extends Session = Session>(
     commit: boolean,
   ): Promise<Value> => session.runOwned(() => work(session), commit, { owner: factory, value: session })
 
-  const join = async <Value>(session: S, work: (session: S) => Value | Promise<Value>): Promise<Value> => {
-    try {
-      return await work(session)
-    } catch (error) {
-      session.markRollbackOnly(error)
-      throw error
-    }
-  }
-
   const warnOnce = (): void => {
     if (!warned) warnOfNesting()
     warned = true
@@ -138,7 +129,7 @@ export function createSessionFactory<S extends Session = Session>(
           `commit: false needs a session of its own, and with propagation '${propagation}' this block has none`,
         )
       }
-      if (propagation === 'required' || propagation === 'mandatory') return join(outer, work)
+      if (propagation === 'required' || propagation === 'mandatory') return outer.join(() => work(outer))
       if (propagation === 'nested') return outer.beginNested(() => work(outer))
       if (propagation === undefined) warnOnce()
     } else if (propagation === 'mandatory') {

@@ -1,6 +1,7 @@
 /** The session: a transaction with a lifetime, whose connection is taken late and given back early. */
 import type { BlockOwner } from '../engine/block.js'
 import { runBlock } from '../engine/block.js'
+import { joinBlock } from '../engine/block-context.js'
 import type { ConversationSetup, Converser } from '../engine/conversation-setup.js'
 import type { Conversation } from '../engine/conversation.js'
 import { Executor } from '../engine/executor.js'
@@ -155,11 +156,14 @@ export class Session extends Executor implements AsyncDisposable {
   }
 
   /**
-   * A block that had joined this session threw.
+   * Runs a block that takes part in this session's transaction. If it throws, the transaction cannot be committed; that
+   * reports the failure, also where nobody awaits the block.
    * @internal
    */
-  markRollbackOnly(error: unknown): void {
-    this.#rollbackOnly ??= error
+  join<Value>(work: () => Value | Promise<Value>): Promise<Value> {
+    const joined = joinBlock(this.#conversation, work)
+    joined.catch((error: unknown) => (this.#rollbackOnly ??= error))
+    return joined
   }
 
   #requireOpen(): void {

@@ -1,5 +1,10 @@
 import { expect, test } from 'vitest'
-import { IllegalStateError, TransactionAbortedError } from '../../src/errors.js'
+import {
+  IllegalStateError,
+  SessionClosedError,
+  TransactionAbortedError,
+  UnawaitedStatementError,
+} from '../../src/errors.js'
 import { PoolTimeoutError } from '../../src/pool/errors.js'
 import type { SessionFactory } from '../../src/session/session-factory.js'
 import type { Session } from '../../src/session/session.js'
@@ -74,6 +79,57 @@ test('a doomed transaction is not committed where nobody waits for COMMIT', asyn
     ),
   )
   expect(failure).toBeInstanceOf(TransactionAbortedError)
+})
+
+test.each(['required', 'mandatory'] as const)(
+  'a block that has joined (%s) and is not awaited fails the block around it, and stores nothing',
+  async (propagation) => {
+    const { withSession } = await emptyFactory()
+    const going = gate()
+    let floating: Promise<unknown> | undefined
+    const failure = await errorOf(
+      withSession(async (outer) => {
+        await add(outer, 'outer')
+        floating = withSession(
+          async (inner) => {
+            await going.opened
+            await add(inner, 'inner')
+          },
+          { propagation },
+        )
+      }),
+    )
+    expect(failure).toBeInstanceOf(UnawaitedStatementError)
+    expect(failure.message).toContain('a block that had joined it was still running')
+    going.open()
+    expect(await errorOf(floating as Promise<unknown>)).toBeInstanceOf(SessionClosedError)
+    expect(await stored()).toEqual([])
+  },
+)
+
+test('COMMIT does not ride past a joined block that still runs, nor does a failure of it go unhandled', async () => {
+  const { withSession } = await emptyFactory()
+  const going = gate()
+  const failure = await errorOf(
+    withSession((outer) => {
+      void withSession(() => going.opened.then(() => Promise.reject(new Error('late'))), {
+        propagation: 'required',
+      })
+      return add(outer, 'outer')
+    }),
+  )
+  expect(failure).toBeInstanceOf(UnawaitedStatementError)
+  going.open()
+  await going.opened
+  expect(await stored()).toEqual([])
+})
+
+test('a transaction inside a joined block ends before that block does', async () => {
+  const { withSession } = await emptyFactory({}, { autocommit: true })
+  await withSession(() =>
+    withSession((inner) => inner.begin(() => add(inner, 'inner')), { propagation: 'required' }),
+  )
+  expect(await stored()).toEqual(['inner'])
 })
 
 test('after a rollback the session is doomed no more', async () => {
