@@ -16,6 +16,8 @@ export type ErrorCode =
   | 'INVALID_MAPPING'
   | 'INVALID_VALUE'
   | 'RELATION_NOT_LOADED'
+  | 'ATTRIBUTE_EXPIRED'
+  | 'STALE_DATA'
   | 'ENGINE_DISPOSED'
   | 'CONNECT_FAILED'
   | 'POOL_TIMEOUT'
@@ -121,7 +123,30 @@ export class RelationNotLoadedError extends LifeguardError {
   }
 }
 
-/** The engine was disposed (or is being disposed): no new work is accepted. Never safe to retry on this engine. */
+/**
+ * An attribute was read whose stored value may have changed: its transaction was rolled back, or committed with
+ * `expireOnCommit`. The message says how to load it again. Never safe to retry.
+ */
+export class ExpiredAttributeError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('ATTRIBUTE_EXPIRED', message, options)
+  }
+}
+
+/**
+ * A row that was to be changed or deleted is gone, or somebody else has changed it since it was loaded (`version()`).
+ * Nothing of the flush was stored. Safe to retry with a new session, which reads the row again.
+ */
+export class StaleDataError extends LifeguardError {
+  constructor(message: string, options?: LifeguardErrorOptions) {
+    super('STALE_DATA', message, options)
+  }
+}
+
+/**
+ * The engine was disposed (or is being disposed): no new work is accepted, and what still ran at the deadline of `dispose()`
+ * was ended. Nothing of its transaction was stored. Never safe to retry on this engine.
+ */
 export class EngineDisposedError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('ENGINE_DISPOSED', message, options)

@@ -37,6 +37,14 @@ export interface TransactionMessage {
   outcome?: 'committed' | 'rolled back' | 'unknown'
 }
 
+/** Message of `lifeguard:flush`: from the first statement of a flush until the last one was answered. */
+export interface FlushMessage {
+  /** Numbers of objects. */
+  readonly inserted: number
+  readonly updated: number
+  readonly deleted: number
+}
+
 /** Message of `lifeguard:release`. */
 export interface ReleaseMessage {
   readonly pool: string
@@ -68,6 +76,7 @@ export const acquireChannel: Tracing<AcquireMessage> = tracingChannel('lifeguard
 export const connectChannel: Tracing<ConnectMessage> = tracingChannel('lifeguard:connect')
 export const statementChannel: Tracing<StatementMessage> = tracingChannel('lifeguard:statement')
 export const transactionChannel: Tracing<TransactionMessage> = tracingChannel('lifeguard:transaction')
+export const flushChannel: Tracing<FlushMessage> = tracingChannel('lifeguard:flush')
 
 /** Its messages are {@link ReleaseMessage}s. */
 export const releaseChannel: Channel = channel('lifeguard:release')

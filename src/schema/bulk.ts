@@ -110,6 +110,7 @@ export class BulkUpdate<E extends AnyEntity, Item = never> implements EntityStat
       this.#meta,
       sql`${text(`update ${table.sql} set `)}${sql.join(assignments)}`,
       this.#state,
+      'fresh',
     )
   }
 }
@@ -138,7 +139,7 @@ export class BulkDelete<E extends AnyEntity, Item = never> implements EntityStat
   }
 
   toQuery(): EntityQuery {
-    return bulkQuery(this.#meta, text(`delete from ${this.#meta.table.sql}`), this.#state)
+    return bulkQuery(this.#meta, text(`delete from ${this.#meta.table.sql}`), this.#state, 'deleted')
   }
 }
 
@@ -170,6 +171,7 @@ function bulkQuery(
   meta: EntityMeta,
   start: SqlFragment<unknown>,
   { conditions, returning }: BulkState,
+  rowsAre: EntityQuery['rowsAre'],
 ): EntityQuery {
   const { table } = meta
   const parts = [start]
@@ -179,5 +181,5 @@ function bulkQuery(
       returning.kind === 'record' ? columnList(returning.columns, table.qualifier) : table.columnList
     parts.push(text(` returning ${columns}`))
   }
-  return entityQuery(meta, concat(...parts), returning ?? { kind: 'none' })
+  return entityQuery(meta, concat(...parts), returning ?? { kind: 'none' }, { rowsAre })
 }

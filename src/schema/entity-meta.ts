@@ -2,7 +2,8 @@
  * One entity class at run time: how its instances are made, filled from rows, remembered and compared. A row is an
  * array of PostgreSQL's texts in the order of the table's columns; what is remembered is that array, partly decoded.
  */
-import { MappingError, RelationNotLoadedError } from '../errors.js'
+import { ExpiredAttributeError, MappingError, RelationNotLoadedError } from '../errors.js'
+import { readHooks, type EntityHooks } from './entity-hooks.js'
 import { ENTITY, type AnyEntity, type InstanceOf } from './entity-types.js'
 import { resolveRelation, type Relation, type Surroundings } from './relation-resolution.js'
 import type { AnyRelation } from './relations.js'
@@ -32,17 +33,25 @@ type Properties = Record<string, unknown>
 export class EntityMeta<T extends object = object> {
   readonly entity: AnyEntity
   readonly table: Table
+  /** Name of the class, for messages. */
+  readonly name: string
+  readonly hooks: EntityHooks<T>
   readonly #surroundings: Surroundings
   readonly #declared: Readonly<Record<string, AnyRelation>>
   readonly #make: new () => T
+  readonly #relationNames: readonly string[]
   #relations: ReadonlyMap<string, Relation> | undefined
+  #expired: readonly PropertyDescriptor[] | undefined
 
   constructor(entity: AnyEntity, table: Table, surroundings: Surroundings) {
     this.entity = entity
     this.table = table
+    this.name = (entity as { readonly name?: string }).name ?? table.key
+    this.hooks = readHooks(entity, this.name)
     this.#surroundings = surroundings
     this.#declared = (entity as { readonly relations?: Record<string, AnyRelation> }).relations ?? {}
-    for (const name of Object.keys(this.#declared)) this.#declareRelation(name)
+    this.#relationNames = Object.keys(this.#declared)
+    for (const name of this.#relationNames) this.#declareRelation(name)
     // Not Object.create: V8 lays out what a constructor makes in advance.
     const Instance = function () {}
     Instance.prototype = entity.prototype
@@ -58,6 +67,11 @@ export class EntityMeta<T extends object = object> {
       ]),
     )
     return this.#relations
+  }
+
+  /** The names of the relations; known without looking at the other classes. */
+  get relationNames(): readonly string[] {
+    return this.#relationNames
   }
 
   /** Whether a property is a relation; known without looking at the other classes. */
@@ -86,24 +100,44 @@ export class EntityMeta<T extends object = object> {
     return snapshot
   }
 
+  /**
+   * Takes the values of some columns away: reading one throws until it is loaded again or set. (A getter cannot await, so
+   * it cannot load.)
+   */
+  expire(instance: T, columns: readonly TableColumn[] = this.table.columns): void {
+    this.#expired ??= this.table.columns.map(({ property }) => expiredDescriptor(this.name, property))
+    for (const { property, index } of columns) {
+      Object.defineProperty(instance, property, this.#expired[index] as PropertyDescriptor)
+    }
+  }
+
+  /** Whether a column has expired, and nobody has set it since. */
+  isExpired(instance: T, { property, index }: TableColumn): boolean {
+    if (this.#expired === undefined) return false
+    return Object.getOwnPropertyDescriptor(instance, property)?.get === this.#expired[index]?.get
+  }
+
+  /** Sets the value of a column, expired or not. */
+  set(instance: T, { property }: TableColumn, value: unknown): void {
+    Object.defineProperty(instance, property, plainProperty(value))
+  }
+
   /** What an instance holds, to be remembered as stored. @throws InvalidValueError */
   snapshot(instance: T): Snapshot {
     return this.table.columns.map((column) => column.snapshot((instance as Properties)[column.property]))
   }
 
-  /** Gives the properties the values that were remembered. */
-  restore(instance: T, snapshot: Snapshot): void {
-    for (const column of this.table.columns) {
-      const properties = instance as Properties
-      properties[column.property] = column.restore(snapshot[column.index])
-    }
-  }
-
   /** The columns whose values differ from what was remembered, changes in place included. @throws InvalidValueError */
   changes(instance: T, snapshot: Snapshot): TableColumn[] {
-    return this.table.columns.filter((column) =>
-      column.hasChanged((instance as Properties)[column.property], snapshot[column.index]),
-    )
+    const { columns } = this.table
+    let changed: TableColumn[] = NONE
+    for (let index = 0; index < columns.length; index++) {
+      const column = columns[index] as TableColumn
+      if (!column.hasChanged((instance as Properties)[column.property], snapshot[index])) continue
+      if (changed === NONE) changed = []
+      changed.push(column)
+    }
+    return changed
   }
 
   /** The texts of some columns of an instance, ready for a statement. @throws InvalidValueError */
@@ -119,9 +153,18 @@ export class EntityMeta<T extends object = object> {
 
   /** The identity of a row of all columns, as it came. */
   identityOfRow(row: RawRow): Identity {
+    const [only, ...others] = this.table.primaryKey
+    if (only !== undefined && others.length === 0 && !only.mutable) {
+      return only.decode(row[only.index] as EncodedText) as Identity
+    }
     return this.identityOf(
       this.table.primaryKey.map((column) => column.decode(row[column.index] as EncodedText)),
     )
+  }
+
+  /** The identity of what was remembered. */
+  identityOfStored(snapshot: Snapshot): Identity {
+    return this.identityOf(this.table.primaryKey.map((column) => column.restore(snapshot[column.index])))
   }
 
   /** The identity of key values, in the order of the key. Values that PostgreSQL takes for equal must give the same one. */
@@ -154,9 +197,9 @@ export class EntityMeta<T extends object = object> {
 
   /** A relation is an own property once it is loaded or assigned. Until then, reading it explains itself. */
   #declareRelation(name: string): void {
-    const { key } = this.table
-    if (this.table.has(name)) throw new MappingError(`${key}.${name} is both a column and a relation`)
-    const className = (this.entity as { readonly name?: string }).name ?? key
+    const { name: className } = this
+    if (this.table.has(name))
+      throw new MappingError(`${this.table.key}.${name} is both a column and a relation`)
     Object.defineProperty(this.entity.prototype, name, {
       configurable: true,
       get(): never {
@@ -166,8 +209,31 @@ export class EntityMeta<T extends object = object> {
         )
       },
       set(this: object, value: unknown) {
-        Object.defineProperty(this, name, { value, writable: true, enumerable: true, configurable: true })
+        Object.defineProperty(this, name, plainProperty(value))
       },
     })
+  }
+}
+
+const NONE: TableColumn[] = []
+
+function plainProperty(value: unknown): PropertyDescriptor {
+  return { value, writable: true, enumerable: true, configurable: true }
+}
+
+function expiredDescriptor(entity: string, property: string): PropertyDescriptor {
+  return {
+    configurable: true,
+    enumerable: true,
+    get(): never {
+      throw new ExpiredAttributeError(
+        `${entity}.${property} has expired: the transaction that it was loaded in was rolled back, or committed with ` +
+          'expireOnCommit. Load it again with `await session.refresh(instance)`; after the end of its session, in ' +
+          'another one.',
+      )
+    },
+    set(this: object, value: unknown) {
+      Object.defineProperty(this, property, plainProperty(value))
+    },
   }
 }

@@ -4,10 +4,15 @@ import { SqlFragment } from '../sql.js'
 import type { EntityMeta } from './entity-meta.js'
 import type { EncodedText, TableColumn } from './table-column.js'
 
-/** A statement whose result is of the type `Item`: an entity, a record of some columns, a number. */
-export interface EntityStatement<Item> {
+/**
+ * A statement whose result is of the type `Item`: an entity, a record of some columns, a number. A scalar of it is the
+ * entity, the first of the columns, the number.
+ */
+export interface EntityStatement<Item, Scalar = Item> {
   /** Only for the type checker. */
   readonly $item?: Item
+  /** Only for the type checker. */
+  readonly $scalar?: Scalar
   /** Compiles it. Builders never change, so this may be repeated. @throws InvalidValueError, InvalidStatementError */
   toQuery(): EntityQuery
 }
@@ -24,6 +29,11 @@ export interface EntityQuery {
   readonly reading: Reading
   /** Paths of relations to load with the entities. */
   readonly load: readonly string[]
+  /**
+   * What the rows are to instances that are here already. `read`: no news. `fresh`: locked or changed by this statement, so
+   * what was read before may be out of date. `deleted`: they are gone.
+   */
+  readonly rowsAre: 'read' | 'fresh' | 'deleted'
 }
 
 /** What a row of the result is. */
@@ -39,6 +49,19 @@ export type Reading =
 
 /** Type parsers that leave every text as it is. */
 export const RAW_TEXT: TypeParsers = { getTypeParser: () => (text) => text }
+
+/** The statement that a builder makes; undefined if it is something else. */
+export function entityQueryOf(statement: unknown): EntityQuery | undefined {
+  if (typeof statement !== 'object' || statement === null || !('toQuery' in statement)) return undefined
+  return (statement as EntityStatement<unknown>).toQuery()
+}
+
+/** The scalar of an item that was read; see {@link EntityStatement}. */
+export function scalarOf(reading: Reading, item: unknown): unknown {
+  if (reading.kind !== 'record') return item
+  const [first] = reading.columns
+  return first && (item as Record<string, unknown>)[first.property]
+}
 
 /** The record or the scalar that a row is. */
 export function readRow(reading: Reading, row: readonly EncodedText[]): unknown {
@@ -57,10 +80,11 @@ export function entityQuery(
   meta: EntityMeta,
   statement: SqlFragment<unknown>,
   reading: Reading,
-  load: readonly string[] = [],
+  rest: Partial<Pick<EntityQuery, 'load' | 'rowsAre' | 'prepare'>> = {},
 ): EntityQuery {
   const { text, values } = statement
-  return { text, values, rowMode: 'array', types: RAW_TEXT, prepare: true, meta, reading, load }
+  const { load = [], rowsAre = 'read', prepare = true } = rest
+  return { text, values, rowMode: 'array', types: RAW_TEXT, prepare, meta, reading, load, rowsAre }
 }
 
 /** Columns in SQL, qualified by the table's name where one is given. */

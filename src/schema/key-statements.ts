@@ -10,7 +10,7 @@ import type { Table } from './table.js'
 /** A statement that loads rows. */
 export interface LoadStatement {
   readonly text: string
-  readonly values: readonly unknown[]
+  readonly values: readonly EncodedText[]
 }
 
 /**

@@ -69,8 +69,12 @@ interface SelectState {
 }
 
 /** A SELECT. It never changes: every method gives a new one. */
-export class Select<E extends AnyEntity, Item = InstanceOf<E>> implements EntityStatement<Item> {
+export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> implements EntityStatement<
+  Item,
+  Scalar
+> {
   declare readonly $item?: Item
+  declare readonly $scalar?: Scalar
   readonly #meta: EntityMeta
   readonly #state: SelectState
 
@@ -79,33 +83,33 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>> implements Entity
     this.#state = state
   }
 
-  #with<NewItem = Item>(change: Partial<SelectState>): Select<E, NewItem> {
-    return new Select<E, NewItem>(this.#meta, { ...this.#state, ...change })
+  #with<NewItem = Item, NewScalar = Scalar>(change: Partial<SelectState>): Select<E, NewItem, NewScalar> {
+    return new Select<E, NewItem, NewScalar>(this.#meta, { ...this.#state, ...change })
   }
 
   /** Only rows that meet all conditions, and those given before. @throws InvalidStatementError if one is no condition. */
-  where(...conditions: readonly Condition[]): Select<E, Item> {
+  where(...conditions: readonly Condition[]): Select<E, Item, Scalar> {
     for (const condition of conditions) and(condition)
     return this.#with({ conditions: [...this.#state.conditions, ...conditions] })
   }
 
   /** Columns, `asc(...)`, `desc(...)` or SQL; after those given before. */
-  orderBy(...by: readonly SqlFragment<unknown>[]): Select<E, Item> {
+  orderBy(...by: readonly SqlFragment<unknown>[]): Select<E, Item, Scalar> {
     return this.#with({ order: [...this.#state.order, ...by] })
   }
 
   /** At most so many rows. @throws InvalidOptionError unless it is a whole number from 0. */
-  limit(count: number): Select<E, Item> {
+  limit(count: number): Select<E, Item, Scalar> {
     return this.#with({ limit: checkInteger<never>('limit', count, { min: 0 }) })
   }
 
   /** Without the first so many rows. @throws InvalidOptionError unless it is a whole number from 0. */
-  offset(count: number): Select<E, Item> {
+  offset(count: number): Select<E, Item, Scalar> {
     return this.#with({ offset: checkInteger<never>('offset', count, { min: 0 }) })
   }
 
   /** Each row once. PostgreSQL refuses it where a column is of type `json`. */
-  distinct(): Select<E, Item> {
+  distinct(): Select<E, Item, Scalar> {
     return this.#with({ distinct: true })
   }
 
@@ -113,7 +117,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>> implements Entity
    * Locks the rows until the transaction ends.
    * @throws InvalidStatementError with both options, or after `from`.
    */
-  forUpdate({ skipLocked = false, noWait = false }: LockOptions = {}): Select<E, Item> {
+  forUpdate({ skipLocked = false, noWait = false }: LockOptions = {}): Select<E, Item, Scalar> {
     if (skipLocked && noWait)
       throw new InvalidStatementError('forUpdate takes skipLocked or noWait, not both')
     if (this.#state.source !== undefined) throw noLockOnSource()
@@ -126,7 +130,9 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>> implements Entity
    * @example
    * const titles = await session.scalars(select(Song).columns('title'))
    */
-  columns<Name extends ColumnName<E>>(...names: readonly Name[]): Select<E, Picked<E, Name>> {
+  columns<Name extends ColumnName<E>>(
+    ...names: readonly Name[]
+  ): Select<E, Picked<E, Name>, ColumnsOf<E>[Name]['$value']> {
     if (names.length === 0) throw new InvalidStatementError('columns was given no name')
     if (this.#state.load.length > 0) throw relationsNeedEntities()
     return this.#with({ columns: names.map((name) => this.#meta.table.column(name)) })
@@ -152,7 +158,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>> implements Entity
    * @example
    * select(Song).from(sql`select * from songs tablesample system (1)`)
    */
-  from(statement: Statement, values?: readonly unknown[]): Select<E, Item> {
+  from(statement: Statement, values?: readonly unknown[]): Select<E, Item, Scalar> {
     if (this.#state.lock !== '') throw noLockOnSource()
     const compiled = compileStatement(statement, values)
     const body = fragmentOf(compiled.text.replace(/;\s*$/, ''), compiled.values)
@@ -192,8 +198,12 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>> implements Entity
   }
 
   #query(statement: SqlFragment<unknown>, reading: Reading): EntityQuery {
-    const query = entityQuery(this.#meta, statement, reading, this.#state.load)
-    return { ...query, prepare: this.#state.source?.prepare ?? true }
+    const { load, lock, source } = this.#state
+    return entityQuery(this.#meta, statement, reading, {
+      load,
+      rowsAre: lock === '' ? 'read' : 'fresh',
+      prepare: source?.prepare ?? true,
+    })
   }
 
   #clause(): SqlFragment<unknown> {
@@ -238,7 +248,8 @@ export class Exists extends SqlFragment<unknown> implements EntityStatement<bool
   }
 }
 
-function checkPath(meta: EntityMeta, path: string): void {
+/** @throws MappingError if there is no such relation. */
+export function checkPath(meta: EntityMeta, path: string): void {
   let at = meta
   for (const name of path.split('.')) {
     const relation = at.relations.get(name)

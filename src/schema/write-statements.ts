@@ -4,6 +4,8 @@
  * 1. The text depends on the columns only, not on the number of rows: many rows travel as one array for each column. A
  *    single row has a text of its own, which PostgreSQL runs faster.
  * 2. Returned rows are matched by an ordinal that travels with each row, never by the order in which they come.
+ * 3. A statement that does not find all of its rows fails on the server, so that a COMMIT in the same packet does not
+ *    happen: nothing has to be checked in between.
  */
 import { definitionSql, quoteLiteral } from './definition-sql.js'
 import { columnList } from './entity-statement.js'
@@ -114,8 +116,19 @@ function keyExpression(table: Table, { name, definition }: TableColumn): string 
 }
 
 /**
- * Changes rows by their key, and where the table has a version, only in the version that was loaded, raising it.
- * The count of changed rows tells whether all were found.
+ * Values for columns of rows that do not exist yet, as PostgreSQL would fill them in; where other rows need to know them.
+ *
+ * @param columns Filled in by PostgreSQL, and not computed from other columns.
+ */
+export function allocateKeys(table: Table, columns: readonly TableColumn[], count: number): WriteStatement {
+  const made = columns.map((column) => keyExpression(table, column)).join(', ')
+  const text = `select ${made} from generate_series(1, $1::integer)`
+  return { text, values: [String(count)], returning: columns, numbered: false }
+}
+
+/**
+ * Changes rows by their key, and where the table has a version, only in the version that was loaded, raising it. Fails
+ * unless all are found; see {@link shortfallOf}.
  *
  * @param columns What to change, not the version; may include parts of the key. Empty: only what changes by itself.
  * @param rows At least one.
@@ -143,25 +156,82 @@ export function updateRows(
   )
   const numbered = single === undefined && computed.length > 0
   const returned = [...(numbered ? [ORDINAL] : []), ...computed.map(({ sql }) => `${qualifier}.${sql}`)]
-  const text = [
+  const change = [
     `update ${table.sql} set ${assignments.join(', ')}`,
     ...(single === undefined ? [` from ${source.sql}`] : []),
     ` where ${where.join(' and ')}`,
-    ...(returned.length === 0 ? [] : [` returning ${returned.join(', ')}`]),
   ].join('')
-  return { text, values: source.values, returning: computed, numbered }
+  return { ...allFound(table, change, returned, source.values, rows.length), returning: computed, numbered }
 }
 
 /**
- * Deletes rows by their key, and where the table has a version, only in the version that was loaded. The count of deleted
- * rows tells whether all were found.
+ * Deletes rows by their key. Where the table has a version, only in the version that was loaded, and it fails unless all
+ * are found; see {@link shortfallOf}. Otherwise the count of deleted rows comes back.
  *
  * @param rows At least one.
  */
 export function deleteRows(table: Table, rows: readonly KeyedRow[]): WriteStatement {
   const inputs = rows.map((row) => keyAndVersionOf(table, row))
   const { sql, values } = matchesAny(keyAndVersion(table), table.qualifier, inputs)
+  const text = `delete from ${table.sql} where ${sql}`
+  const statement =
+    table.version === undefined ? { text, values } : allFound(table, text, [], values, rows.length)
+  return { ...statement, returning: [], numbered: false }
+}
+
+/** Links rows of a table in between; those that are linked already stay. @param rows Values of the columns. */
+export function linkRows(
+  table: Table,
+  columns: readonly TableColumn[],
+  rows: readonly (readonly EncodedText[])[],
+): WriteStatement {
+  const { sql, columns: given, values } = rowSource(columns, rows)
+  const text =
+    `insert into ${table.sql} (${columnList(columns)}) select ${given.join(', ')} from ${sql} ` +
+    'on conflict do nothing'
+  return { text, values, returning: [], numbered: false }
+}
+
+/** Deletes the rows of a table in which some columns have any of the values. */
+export function deleteMatching(
+  table: Table,
+  columns: readonly TableColumn[],
+  rows: readonly (readonly EncodedText[])[],
+): WriteStatement {
+  const { sql, values } = matchesAny(columns, table.qualifier, rows)
   return { text: `delete from ${table.sql} where ${sql}`, values, returning: [], numbered: false }
+}
+
+/** Makes a change that fails unless it changes so many rows; SQL has no other way to raise an error of its own. */
+function allFound(
+  table: Table,
+  change: string,
+  returned: readonly string[],
+  values: readonly EncodedText[],
+  count: number,
+): { readonly text: string; readonly values: readonly EncodedText[] } {
+  const names = returned.map((_, index) => `"c${index}"`)
+  const kept =
+    returned.length === 0 ? '1' : returned.map((sql, index) => `${sql} as ${names[index]}`).join(', ')
+  const wanted = `$${values.length + 1}::bigint`
+  const message = `'${SHORTFALL}' || count(*) || ' of ' || ${wanted} || ${quoteLiteral(` rows of ${table.key}`)}`
+  const check = `case when count(*) <> ${wanted} then (${message})::integer end`
+  const counted = `(select ${check} as "ok" from "changed") as "count"`
+  const text =
+    `with "changed" as (${change} returning ${kept}) ` +
+    (returned.length === 0
+      ? `select "ok" from ${counted}`
+      : // What is not selected may not be computed, and then fails nothing.
+        `select ${names.join(', ')}, "ok" from ${counted} left join "changed" on true`)
+  return { text, values: [...values, String(count)] }
+}
+
+const SHORTFALL = 'lifeguard: found '
+
+/** What is missing (`0 of 2 rows of songs`), if that is what PostgreSQL's message says. */
+export function shortfallOf(message: string): string | undefined {
+  const start = message.indexOf(SHORTFALL)
+  return start === -1 ? undefined : message.slice(start + SHORTFALL.length).replace(/"$/, '')
 }
 
 /**
@@ -175,9 +245,10 @@ export function matchReturned(
   returned: readonly EncodedText[][],
   count: number,
 ): (EncodedText[] | undefined)[] {
-  if (!statement.numbered) return [returned[0]]
+  const { length } = statement.returning
+  if (!statement.numbered) return [returned[0]?.slice(0, length)]
   const matched = new Array<EncodedText[] | undefined>(count).fill(undefined)
-  for (const [ordinal, ...values] of returned) matched[Number(ordinal) - 1] = values
+  for (const [ordinal, ...values] of returned) matched[Number(ordinal) - 1] = values.slice(0, length)
   return matched
 }
 

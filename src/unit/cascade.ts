@@ -1,0 +1,81 @@
+/** What is added and deleted together with an object. */
+import { IllegalStateError } from '../errors.js'
+import { metaOf } from '../schema/entity-meta.js'
+import { ENTITY } from '../schema/entity-types.js'
+import type { Relation } from '../schema/relation-resolution.js'
+import type { EncodedText } from '../schema/table-column.js'
+import type { InstanceState } from './instance-state.js'
+import type { LinkChanges } from './relation-changes.js'
+import { differenceOf, heldBy, heldRelations, rememberedBy } from './relation-values.js'
+
+/** Whatever hangs on an object and is to be added with it, as far as it is new in its relation. */
+export function* addedWith(state: InstanceState): Generator<InstanceState, void, undefined> {
+  for (const relation of heldRelations(state)) {
+    const difference = differenceOf(state, relation)
+    if (difference === undefined) continue
+    for (const member of difference.added) {
+      if (relation.cascades.has('add')) yield member
+      else requireAttached(state, relation, member)
+    }
+  }
+}
+
+/** Whatever hangs on an object and is to be deleted with it, as far as it is loaded. */
+export function* deletedWith(state: InstanceState): Generator<InstanceState, void, undefined> {
+  for (const relation of heldRelations(state)) {
+    if (!relation.cascades.has('delete')) continue
+    yield* new Set([...rememberedBy(state, relation), ...heldBy(state, relation)])
+  }
+}
+
+/** Relations whose objects have to be deleted with their owner, but are not loaded; those that PostgreSQL deletes excepted. */
+export function* unloadedToDelete(state: InstanceState): Generator<Relation, void, undefined> {
+  const { instance, meta } = state
+  for (const name of meta.relationNames) {
+    const relation = meta.relations.get(name) as Relation
+    if (!relation.cascades.has('delete') || Object.hasOwn(instance, name)) continue
+    if (relation.link !== undefined || !deletedByDatabase(state, relation)) yield relation
+  }
+}
+
+/** The rows in between that have to go with their owners; those that PostgreSQL deletes excepted. */
+export function linksOf(owners: Iterable<InstanceState>): LinkChanges[] {
+  const removed = new Map<Relation, EncodedText[][]>()
+  for (const owner of owners) {
+    for (const relation of owner.meta.relations.values()) {
+      if (relation.link === undefined || deletedByDatabase(owner, relation)) continue
+      const rows = removed.get(relation) ?? []
+      removed.set(relation, rows)
+      rows.push(relation.ownColumns.map((column) => column.encode(owner.value(column))))
+    }
+  }
+  return [...removed].flatMap(([{ link }, rows]) =>
+    link === undefined ? [] : [{ link, columns: link.own, added: [], removed: rows }],
+  )
+}
+
+/** A foreign key on the owner that says ON DELETE CASCADE. */
+export function deletedByDatabase(
+  { meta }: InstanceState,
+  { target, targetColumns, link }: Relation,
+): boolean {
+  const { table, metadata } = target[ENTITY]
+  const own = link?.own ?? targetColumns
+  return metadata
+    .foreignKeys(link?.table ?? table)
+    .some(
+      ({ target: owner, columns, rules }) =>
+        owner === meta.table &&
+        rules.onDelete === 'cascade' &&
+        columns.length === own.length &&
+        columns.every((column) => own.includes(column)),
+    )
+}
+
+function requireAttached(owner: InstanceState, { name, target }: Relation, member: InstanceState): void {
+  if (member.attachment !== undefined) return
+  throw new IllegalStateError(
+    `${owner.meta.name}.${name} holds a ${metaOf(target).name} that was not added to the session, and the relation does ` +
+      `not add it: call session.add() for it, or give the relation the cascade 'add'`,
+  )
+}

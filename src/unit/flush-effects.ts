@@ -1,0 +1,116 @@
+/** What a flush does to the instances: at once when its statements are given, and when PostgreSQL has answered. */
+import type { StatementResult } from '../driver/driver.js'
+import type { Snapshot } from '../schema/entity-meta.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import { matchReturned } from '../schema/write-statements.js'
+import type { FlushPlan, Step } from './flush-plan.js'
+import type { IdentityMap } from './identity-map.js'
+import type { Attachment, InstanceState } from './instance-state.js'
+import type { Journal } from './journal.js'
+
+export class FlushEffects {
+  readonly #identities: IdentityMap
+  readonly #journal: Journal
+  readonly #attachment: Attachment
+
+  constructor(identities: IdentityMap, journal: Journal, attachment: Attachment) {
+    this.#identities = identities
+    this.#journal = journal
+    this.#attachment = attachment
+  }
+
+  /**
+   * The statements are on their way. What they write counts as stored from now on, so that it is not written twice; should
+   * they fail, the transaction has failed, and its rollback undoes this, too.
+   */
+  applied({ insertions, changes, removals, completed }: FlushPlan): void {
+    for (const { state } of removals) this.#deleted(state)
+    for (const { state } of insertions) this.#inserted(state)
+    for (const { state, columns } of changes) this.#updated(state, columns)
+    for (const { state } of completed) raiseVersion(state)
+  }
+
+  /** PostgreSQL has run the statement of a step. */
+  answered({ kind, statement, states }: Step, result: StatementResult): void {
+    if (kind === 'delete' && result.command === 'DELETE') warnOfMissing(states, result.rowCount ?? 0)
+    const { returning } = statement
+    if (returning.length === 0) return
+    const rows = matchReturned(statement, result.rows as EncodedText[][], states.length)
+    for (const [index, state] of states.entries()) {
+      // It may have been undone in the meantime.
+      const row = state.status === 'persistent' ? rows[index] : undefined
+      if (row !== undefined) this.#fill(state, returning, row, kind === 'insert')
+    }
+  }
+
+  #inserted(state: InstanceState): void {
+    const { instance, meta } = state
+    state.become('persistent', this.#attachment)
+    state.snapshot = meta.snapshot(instance)
+    state.identity = meta.identity(instance)
+    this.#identities.add(state)
+    this.#journal.inserted(state)
+  }
+
+  #updated(state: InstanceState, columns: readonly TableColumn[]): void {
+    const { instance, meta } = state
+    const before = state.snapshot as Snapshot
+    this.#journal.updated(state, before)
+    const after = [...before]
+    for (const column of columns) after[column.index] = column.snapshot(instance[column.property])
+    state.snapshot = after
+    raiseVersion(state)
+    if (!columns.some(({ definition }) => definition.primaryKey === true)) return
+    this.#identities.remove(state)
+    state.identity = meta.identity(instance)
+    this.#identities.add(state)
+  }
+
+  #deleted(state: InstanceState): void {
+    this.#journal.deleted(state)
+    this.#identities.remove(state)
+    state.become('deleted', this.#attachment)
+    state.doomed = false
+  }
+
+  /** Takes over what PostgreSQL has filled in; what was set in the meantime stays, and counts as changed. */
+  #fill(
+    state: InstanceState,
+    columns: readonly TableColumn[],
+    row: readonly EncodedText[],
+    isNew: boolean,
+  ): void {
+    const { instance, meta } = state
+    const snapshot = state.snapshot as Snapshot
+    for (const [index, column] of columns.entries()) {
+      const text = row[index] ?? null
+      const value = column.decode(text)
+      const isExpired = meta.isExpired(instance, column)
+      if (!isExpired && !column.hasChanged(instance[column.property], snapshot[column.index])) {
+        instance[column.property] = value
+      }
+      snapshot[column.index] = column.mutable ? text : value
+      if (isNew) this.#journal.filled(state, column)
+    }
+    if (state.identity !== undefined) return
+    state.identity = meta.identityOfStored(snapshot)
+    this.#identities.add(state)
+  }
+}
+
+function raiseVersion({ instance, meta, snapshot }: InstanceState): void {
+  const { version } = meta.table
+  if (version === undefined || snapshot === undefined) return
+  const next = Number(snapshot[version.index]) + 1
+  snapshot[version.index] = next
+  instance[version.property] = next
+}
+
+function warnOfMissing(states: readonly InstanceState[], count: number): void {
+  if (count >= states.length) return
+  process.emitWarning(
+    `DELETE was to remove ${states.length} rows of ${states[0]?.meta.table.key ?? ''} and found ${count}: the others were ` +
+      'gone already. A version() column makes that an error.',
+    { type: 'LifeguardWarning', code: 'LIFEGUARD_MISSING_ROWS' },
+  )
+}

@@ -1,0 +1,314 @@
+/**
+ * The statements of a flush, in an order that foreign keys and unique keys allow, as few as possible:
+ *
+ * 1. rows that leave tables in between;
+ * 2. deletes that free a unique key which a new or changed row takes;
+ * 3. table by table, those first that others refer to: changes, new rows in the order of `add`, changes that refer to these;
+ * 4. rows for tables in between;
+ * 5. all other deletes, in the opposite order of tables.
+ *
+ * Changes and deletes go by primary key, so that two sessions that write the same rows do not deadlock.
+ */
+import { ENTITY } from '../schema/entity-types.js'
+import type { TableColumn } from '../schema/table-column.js'
+import type { Table } from '../schema/table.js'
+import {
+  deleteMatching,
+  deleteRows,
+  insertRows,
+  linkRows,
+  updateRows,
+  type WriteStatement,
+} from '../schema/write-statements.js'
+import { earlyRemovals } from './early-removals.js'
+import type { InstanceState } from './instance-state.js'
+import { References } from './references.js'
+import type { LinkChanges } from './relation-changes.js'
+import { groupBy, orderRows } from './row-order.js'
+import {
+  changeOf,
+  foreignKeysOf,
+  insertionOf,
+  removalOf,
+  storedValue,
+  versionOf,
+  type Change,
+  type Insertion,
+  type Removal,
+} from './written-rows.js'
+
+/** One statement, and the objects behind its rows. */
+export interface Step {
+  readonly statement: WriteStatement
+  readonly kind: 'insert' | 'update' | 'delete' | 'link'
+  readonly states: readonly InstanceState[]
+}
+
+/** What a flush writes. */
+export interface FlushPlan {
+  readonly steps: readonly Step[]
+  readonly insertions: readonly Insertion[]
+  readonly changes: readonly Change[]
+  readonly removals: readonly Removal[]
+  /** New rows that are changed once more, when the rows they lead to are there. */
+  readonly completed: readonly Insertion[]
+}
+
+/** What has to be written. */
+export interface FlushWork {
+  readonly inserted: readonly InstanceState[]
+  /** Objects that may have changed. */
+  readonly followed: Iterable<InstanceState>
+  readonly deleted: readonly InstanceState[]
+  readonly links: readonly LinkChanges[]
+}
+
+/** Plans a flush; nothing is changed by it but `onUpdate` columns. @throws InvalidValueError, MappingError */
+export function planFlush(work: FlushWork): FlushPlan {
+  const insertions = work.inserted.map(insertionOf)
+  const changes: Change[] = []
+  for (const state of work.followed) {
+    const change = state.doomed ? undefined : changeOf(state)
+    if (change !== undefined) changes.push(change)
+  }
+  const removals = work.deleted.map(removalOf)
+  const steps = [...new Planner(insertions, changes, removals, work.links).steps()]
+  const completed = insertions.filter(({ postponed }) => postponed.size > 0)
+  return { steps, insertions, changes, removals, completed }
+}
+
+class Planner {
+  readonly #insertions: readonly Insertion[]
+  readonly #changes: readonly Change[]
+  readonly #removals: readonly Removal[]
+  readonly #links: readonly LinkChanges[]
+  readonly #newRows: References<Insertion>
+  readonly #oldRows: References<Removal>
+
+  constructor(
+    insertions: readonly Insertion[],
+    changes: readonly Change[],
+    removals: readonly Removal[],
+    links: readonly LinkChanges[],
+  ) {
+    this.#insertions = insertions
+    this.#changes = changes
+    this.#removals = removals
+    this.#links = links
+    this.#newRows = new References(insertions, insertedValue)
+    this.#oldRows = new References(removals, ({ state }, column) => storedValue(state, column))
+  }
+
+  *steps(): Generator<Step, void, undefined> {
+    for (const { link, columns, removed } of this.#links) {
+      if (removed.length > 0) yield linkStep(deleteMatching(link.table, columns, removed))
+    }
+    const early = earlyRemovals(this.#removals, this.#insertions, this.#changes, this.#oldRows)
+    const releasing = new Set(this.#changes.filter((change) => this.#releases(change, early)))
+    yield* updates([...releasing])
+    yield* this.#deletes([...early])
+    const changes = this.#changes.filter((change) => !releasing.has(change))
+    const groups = tableGroups([...this.#insertions, ...changes])
+    for (const group of groups) {
+      const isIn = ({ table }: { readonly table: Table }): boolean => group.includes(table)
+      yield* this.#writes(group, this.#insertions.filter(isIn), changes.filter(isIn))
+    }
+    for (const { link, columns, added } of this.#links) {
+      if (added.length > 0) yield linkStep(linkTo(link.table, columns, added))
+    }
+    yield* this.#deletes(this.#removals.filter((removal) => !early.has(removal)))
+  }
+
+  /** New and changed rows of tables that refer to each other, or of one table. */
+  *#writes(
+    group: readonly Table[],
+    insertions: readonly Insertion[],
+    changes: readonly Change[],
+  ): Generator<Step, void, undefined> {
+    const entangled = insertions.some(
+      ({ state }, index) =>
+        (index === 0 || insertions[index - 1]?.table !== state.meta.table) &&
+        foreignKeysOf(state).some(({ target }) => group.includes(target)),
+    )
+    // A changed row may lead to a new one only once that is there.
+    const late = new Set(
+      insertions.length === 0
+        ? []
+        : changes.filter((change) => this.#newRows.of(change, changedValue).length > 0),
+    )
+    yield* updates(changes.filter((change) => !late.has(change)))
+    const statements = entangled
+      ? orderRows(insertions, {
+          shapeOf: ({ shape }) => shape,
+          dependenciesOf: (row) => this.#checkedAtOnce(row),
+          cut: (circle) => this.#postpone(circle),
+        })
+      : groupBy(insertions, ({ shape }) => shape)
+    for (const rows of statements) yield insertStep(rows)
+    yield* updates(insertions.filter(({ postponed }) => postponed.size > 0).map(completion))
+    yield* updates([...late])
+  }
+
+  /** The new rows that have to be there before a new row. */
+  #checkedAtOnce(row: Insertion): Insertion[] {
+    return this.#newRows
+      .of(row, insertedValue)
+      .filter(
+        ({ key }) => key.rules.deferred !== true && !key.columns.some((column) => row.postponed.has(column)),
+      )
+      .map(({ target }) => target)
+  }
+
+  #postpone(circle: ReadonlySet<Insertion>): void {
+    for (const row of circle) {
+      for (const { key, target } of this.#newRows.of(row, insertedValue)) {
+        if (key.rules.deferred === true || !circle.has(target)) continue
+        for (const column of key.columns.filter(isNullable)) row.postponed.add(column)
+      }
+    }
+  }
+
+  /** Whether a changed row stops referring to a row that is deleted early, and leads to no new one. */
+  #releases(change: Change, early: ReadonlySet<Removal>): boolean {
+    if (early.size === 0 || this.#newRows.of(change, changedValue).length > 0) return false
+    return this.#oldRows
+      .of(change, ({ state }, column) =>
+        change.columns.includes(column) ? storedValue(state, column) : undefined,
+      )
+      .some(({ target }) => early.has(target))
+  }
+
+  *#deletes(removals: readonly Removal[]): Generator<Step, void, undefined> {
+    const among = new Set(removals)
+    for (const group of tableGroups(removals).reverse()) {
+      const statements = orderRows(
+        removals.filter(({ table }) => group.includes(table)),
+        {
+          shapeOf: ({ table }) => table.key,
+          dependenciesOf: (row) =>
+            this.#oldRows
+              .to(row)
+              .filter((referring) => among.has(referring) && referring.postponed.size === 0),
+          cut: (circle) => this.#release(circle),
+        },
+      )
+      yield* updates(statements.flat().flatMap((row) => (row.postponed.size > 0 ? [released(row)] : [])))
+      for (const rows of statements) yield deleteStep(rows)
+    }
+  }
+
+  /** Rows of different tables that refer to each other let go of each other before they are deleted. */
+  #release(circle: ReadonlySet<Removal>): void {
+    for (const row of circle) {
+      for (const { key, target } of this.#oldRows.of(row, ({ state }, column) =>
+        storedValue(state, column),
+      )) {
+        if (!circle.has(target)) continue
+        for (const column of key.columns.filter(isNullable)) row.postponed.add(column)
+      }
+    }
+  }
+}
+
+/** The tables of some rows, in groups that refer to each other, those first that others refer to. */
+function tableGroups(rows: readonly (Insertion | Change | Removal)[]): (readonly Table[])[] {
+  const used = new Set(rows.map(({ table }) => table))
+  const metadata = new Set(rows.map(({ state }) => state.meta.entity[ENTITY].metadata))
+  return [...metadata]
+    .flatMap(({ tableGroups: groups }) => groups)
+    .map((group) => group.filter((table) => used.has(table)))
+    .filter((group) => group.length > 0)
+}
+
+function insertStep(rows: readonly Insertion[]): Step {
+  const [first] = rows as readonly [Insertion]
+  const columns = first.table.columns.filter(({ index }) => first.values[index] !== undefined)
+  const values = rows.map((row) =>
+    columns.map((column) => (row.postponed.has(column) ? null : (row.values[column.index] ?? null))),
+  )
+  return {
+    kind: 'insert',
+    statement: insertRows(first.table, columns, values),
+    states: rows.map(({ state }) => state),
+  }
+}
+
+function* updates(changes: readonly Change[]): Generator<Step, void, undefined> {
+  const alike = groupBy(
+    changes,
+    ({ table, columns }) => `${table.key} ${columns.map(({ index }) => index).join()}`,
+  )
+  for (const rows of alike) {
+    const [first] = rows as [Change]
+    const sorted = byKey(rows)
+    const statement = updateRows(first.table, first.columns, sorted)
+    yield { kind: 'update', statement, states: sorted.map(({ state }) => state) }
+  }
+}
+
+function deleteStep(rows: readonly Removal[]): Step {
+  const [first] = rows as readonly [Removal]
+  const sorted = byKey(rows)
+  const keyed = sorted.map(({ state, key, postponed }) => ({
+    key,
+    version: raised(versionOf(state), postponed.size > 0 ? 1 : 0),
+  }))
+  return {
+    kind: 'delete',
+    statement: deleteRows(first.table, keyed),
+    states: sorted.map(({ state }) => state),
+  }
+}
+
+function linkStep(statement: WriteStatement): Step {
+  return { kind: 'link', statement, states: [] }
+}
+
+/** Rows for a table in between, with the defaults of its other columns. */
+function linkTo(table: Table, columns: readonly TableColumn[], rows: LinkChanges['added']): WriteStatement {
+  const others = table.columns.filter(
+    (column) => column.definition.default !== undefined && !columns.includes(column),
+  )
+  const complete = rows.map((row) => [
+    ...row,
+    ...others.map((column) => column.encode(column.definition.default?.())),
+  ])
+  return linkRows(table, [...columns, ...others], complete)
+}
+
+/** What was stored as NULL first. */
+function completion({ state, table, values, postponed }: Insertion): Change {
+  const columns = [...postponed]
+  const key = table.primaryKey.map(({ index }) => values[index] ?? null)
+  const version = table.version && (values[table.version.index] ?? null)
+  return { state, table, columns, values: columns.map(({ index }) => values[index] ?? null), key, version }
+}
+
+function released({ state, table, key, postponed }: Removal): Change {
+  const columns = [...postponed]
+  return { state, table, columns, values: columns.map(() => null), key, version: versionOf(state) }
+}
+
+function insertedValue({ values }: Insertion, { index }: TableColumn): string | null | undefined {
+  return values[index]
+}
+
+/** Only what has changed: the rest leads where it led before. */
+function changedValue({ columns, values, state }: Change, column: TableColumn): string | null | undefined {
+  const at = columns.indexOf(column)
+  return at === -1 ? storedValue(state, column) : values[at]
+}
+
+function isNullable({ definition }: TableColumn): boolean {
+  return definition.nullable
+}
+
+function raised(version: string | null | undefined, by: number): string | null | undefined {
+  return by === 0 || version === null || version === undefined ? version : String(Number(version) + by)
+}
+
+function byKey<Row extends { readonly key: readonly (string | null)[] }>(rows: readonly Row[]): Row[] {
+  if (rows.length < 2) return [...rows]
+  const named = rows.map((row) => ({ row, name: JSON.stringify(row.key) }))
+  return named.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)).map(({ row }) => row)
+}

@@ -1,0 +1,264 @@
+/** The flush: from changed objects to statements that are under way. */
+import type { StatementResult } from '../driver/driver.js'
+import { IllegalStateError, StaleDataError } from '../errors.js'
+import { flushChannel } from '../internal/channels.js'
+import type { RawRow } from '../schema/entity-meta.js'
+import { RAW_TEXT } from '../schema/entity-statement.js'
+import { selectByKeys } from '../schema/key-statements.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import { allocateKeys } from '../schema/write-statements.js'
+import { linksOf, unloadedToDelete } from './cascade.js'
+import { FlushEffects } from './flush-effects.js'
+import { planFlush, type FlushPlan } from './flush-plan.js'
+import type { InstanceState } from './instance-state.js'
+import type { Loader } from './loader.js'
+import type { Members } from './members.js'
+import { refersTo, RelationChanges } from './relation-changes.js'
+import type { RelationLoader } from './relation-loader.js'
+import { heldBy, heldRelations } from './relation-values.js'
+import { groupBy } from './row-order.js'
+import { foreignKeysOf, type Change } from './written-rows.js'
+
+/** A statement of the unit of work; its rows are arrays of PostgreSQL's texts. */
+export interface UnitStatement {
+  readonly text: string
+  readonly values: readonly EncodedText[]
+  readonly rowMode: 'array'
+  readonly types: typeof RAW_TEXT
+}
+
+/** Queues a statement before it returns, unless it has to wait for its turn. */
+export type Send = (statement: UnitStatement) => Promise<StatementResult>
+
+/** A flush that is under way. */
+export interface Flush {
+  /** Settles when all of its statements are queued; undefined if they are already. */
+  readonly sent: Promise<void> | undefined
+  /** Settles when they have been answered. */
+  readonly done: Promise<void>
+}
+
+// Hooks may add objects whose hooks add objects.
+const MOST_ROUNDS = 100
+
+export class Flusher {
+  readonly #members: Members
+  readonly #loader: Loader
+  readonly #relations: RelationLoader
+  readonly #effects: FlushEffects
+  readonly #send: Send
+  /** Objects whose hooks have run for the flush that is being prepared. */
+  readonly #hooked = new Set<InstanceState>()
+  /** Something has to be loaded before it can go on. */
+  #preparing: Promise<void> | undefined = undefined
+
+  constructor(members: Members, loader: Loader, relations: RelationLoader, send: Send) {
+    this.#members = members
+    this.#loader = loader
+    this.#relations = relations
+    this.#send = send
+    this.#effects = new FlushEffects(members.identities, members.journal, members)
+  }
+
+  /**
+   * Sends what has changed. Usually its statements are queued when it returns, so that COMMIT or a query can travel with
+   * them; it has to load something first where new rows need keys that PostgreSQL makes, where objects have expired, and
+   * where a delete takes along what is not loaded.
+   *
+   * @returns undefined if nothing has changed.
+   * @throws InvalidValueError, MappingError, IllegalStateError: nothing was sent, and nothing has changed.
+   */
+  flush(): Flush | undefined {
+    this.#preparing ??= this.#prepare()
+    if (this.#preparing === undefined) return this.#write()
+    let rest: Flush | undefined
+    const sent = this.#preparing.then(async () => {
+      this.#preparing = undefined
+      rest = this.flush()
+      await rest?.sent
+    })
+    sent.catch(() => (this.#preparing = undefined))
+    const done = sent.then(() => rest?.done)
+    done.catch(ignore)
+    return { sent, done }
+  }
+
+  /** Runs cascades and hooks. Undefined if everything is known that the statements need. */
+  #prepare(): Promise<void> | undefined {
+    const members = this.#members
+    for (let round = 0; ; round++) {
+      if (round === MOST_ROUNDS) {
+        throw new IllegalStateError(
+          `The hooks of entities were still adding objects after ${MOST_ROUNDS} rounds`,
+        )
+      }
+      members.addRelated()
+      if (!this.#runHooks()) break
+    }
+    const loads = [...this.#loadDoomed(), ...this.#loadExpired()]
+    if (loads.length === 0) loads.push(...this.#allocate(RelationChanges.of(this.#followed()).needed))
+    return loads.length === 0 ? undefined : Promise.all(loads).then(ignore)
+  }
+
+  #write(): Flush | undefined {
+    const members = this.#members
+    const { pending, doomed, journal } = members
+    this.#hooked.clear()
+    const relations = RelationChanges.of(this.#followed())
+    relations.check()
+    relations.apply()
+    const plan = planFlush({
+      inserted: [...pending],
+      followed: members.identities.states(),
+      deleted: [...doomed],
+      links: [...linksOf(doomed), ...relations.links()],
+    })
+    if (plan.steps.length === 0) {
+      relations.remember()
+      return undefined
+    }
+    this.#effects.applied(plan)
+    members.flushed()
+    for (const state of relations.remember()) {
+      if (state.snapshot !== undefined && state.status === 'persistent')
+        journal.updated(state, state.snapshot)
+    }
+    for (const change of plan.changes) forgetStaleRelations(change)
+    const done = flushChannel.hasSubscribers
+      ? flushChannel.tracePromise(() => this.#run(plan), figuresOf(plan))
+      : this.#run(plan)
+    done.catch(ignore)
+    return { sent: undefined, done }
+  }
+
+  async #run({ steps }: FlushPlan): Promise<void> {
+    const [only, ...others] = steps
+    if (only !== undefined && others.length === 0) {
+      this.#effects.answered(only, await this.#send(sendable(only.statement)))
+      return
+    }
+    await Promise.all(
+      steps.map(async (step) => this.#effects.answered(step, await this.#send(sendable(step.statement)))),
+    )
+  }
+
+  /** Reads rows. */
+  async #fetch(statement: {
+    readonly text: string
+    readonly values: readonly EncodedText[]
+  }): Promise<RawRow[]> {
+    return (await this.#send(sendable(statement))).rows as RawRow[]
+  }
+
+  *#followed(): Generator<InstanceState, void, undefined> {
+    yield* this.#members.pending
+    yield* this.#members.identities.states()
+  }
+
+  /** True if a hook has run, which may have changed anything. */
+  #runHooks(): boolean {
+    const before = this.#hooked.size
+    const run = (state: InstanceState, hook: ((instance: object) => void) | undefined): void => {
+      if (hook === undefined || this.#hooked.has(state)) return
+      hook(state.instance)
+      this.#hooked.add(state)
+    }
+    for (const state of [...this.#members.pending]) run(state, state.meta.hooks.beforeInsert)
+    for (const state of [...this.#members.identities.states()]) {
+      const { beforeUpdate, beforeDelete } = state.meta.hooks
+      if (state.doomed) run(state, beforeDelete)
+      else if (beforeUpdate !== undefined && state.changes.length > 0) run(state, beforeUpdate)
+    }
+    return this.#hooked.size > before
+  }
+
+  /** What has to be deleted with its owner, but is not loaded. */
+  *#loadDoomed(): Generator<Promise<void>, void, undefined> {
+    for (const owner of this.#members.doomed) {
+      const names = [...unloadedToDelete(owner)].map(({ name }) => name)
+      if (names.length === 0) continue
+      yield this.#relations.load([owner], names).then(() => this.#members.delete(owner))
+    }
+  }
+
+  /** What was set on expired objects can be compared with the stored row only when that is loaded. */
+  *#loadExpired(): Generator<Promise<void>, void, undefined> {
+    const expired: InstanceState[] = []
+    for (const state of this.#members.identities.states()) {
+      if (state.expired !== undefined && !state.doomed && state.changes.length > 0) expired.push(state)
+    }
+    for (const states of groupBy(expired, ({ meta }) => meta.table.key)) {
+      yield this.#fillExpired(states)
+    }
+  }
+
+  async #fillExpired(states: readonly InstanceState[]): Promise<void> {
+    const [{ meta }] = states as [InstanceState]
+    const keys = states.map(({ key }) => key)
+    const rows = await this.#fetch(selectByKeys(meta.table, keys))
+    const byIdentity = new Map(rows.map((row) => [meta.identityOfRow(row), row]))
+    for (const state of states) {
+      const row = state.identity === undefined ? undefined : byIdentity.get(state.identity)
+      if (row === undefined) {
+        throw new StaleDataError(`The row of a ${meta.name} that was changed after it had expired is gone`)
+      }
+      this.#loader.fill(state, row, 'keep')
+    }
+  }
+
+  /** Has PostgreSQL make keys for new objects, so that the foreign keys of others can lead to them. */
+  #allocate(needed: ReadonlyMap<InstanceState, ReadonlySet<TableColumn>>): Promise<void>[] {
+    const alike = groupBy([...needed], ([{ meta }, columns]) => `${meta.table.key} ${[...columns].join()}`)
+    return alike.map(async (group) => {
+      const [[{ meta }, columns]] = group as [(typeof group)[number]]
+      const statement = allocateKeys(meta.table, [...columns], group.length)
+      for (const [index, row] of (await this.#fetch(statement)).entries()) {
+        const state = group[index]?.[0] as InstanceState
+        for (const [at, column] of [...columns].entries()) {
+          state.instance[column.property] = column.decode(row[at] as EncodedText)
+          this.#members.journal.filled(state, column)
+        }
+      }
+    })
+  }
+}
+
+/** A foreign key was changed itself: what its relation had loaded is not what it leads to. */
+function forgetStaleRelations({ state, columns }: Change): void {
+  if (!foreignKeysOf(state).some((key) => key.columns.some((column) => columns.includes(column)))) return
+  for (const relation of heldRelations(state)) {
+    const { kind, ownColumns, targetColumns, name } = relation
+    if (kind !== 'belongsTo' || !ownColumns.some((column) => columns.includes(column))) continue
+    const [target] = heldBy(state, relation)
+    if (target === undefined ? isNull(state, ownColumns) : refersTo(state, ownColumns, target, targetColumns))
+      continue
+    delete state.instance[name]
+    state.relations?.delete(name)
+  }
+}
+
+function isNull(state: InstanceState, columns: readonly TableColumn[]): boolean {
+  return columns.some((column) => state.value(column) === null)
+}
+
+function sendable({
+  text,
+  values,
+}: {
+  readonly text: string
+  readonly values: readonly EncodedText[]
+}): UnitStatement {
+  return { text, values, rowMode: 'array', types: RAW_TEXT }
+}
+
+function figuresOf({ insertions, changes, removals }: FlushPlan): {
+  inserted: number
+  updated: number
+  deleted: number
+} {
+  return { inserted: insertions.length, updated: changes.length, deleted: removals.length }
+}
+
+function ignore(): void {
+  // Whoever asked for the flush waits for `done`.
+}

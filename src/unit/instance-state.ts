@@ -1,0 +1,154 @@
+/**
+ * What a session knows of an instance, beside the instance itself: nothing of it shows on the object.
+ */
+import { MappingError } from '../errors.js'
+import { metaOf, type EntityMeta, type Identity, type Snapshot } from '../schema/entity-meta.js'
+import { ENTITY, type AnyEntity } from '../schema/entity-types.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
+
+/**
+ * As in SQLAlchemy:
+ *
+ * - `transient`: made by its constructor, no session knows it.
+ * - `pending`: added; its row will be inserted by the next flush.
+ * - `persistent`: it has a row, and the session follows its changes.
+ * - `deleted`: its row was deleted in the transaction that is still open.
+ * - `detached`: it has (or had) a row, and no session follows it.
+ */
+export type InstanceStatus = 'transient' | 'pending' | 'persistent' | 'deleted' | 'detached'
+
+/** The session that an instance is attached to, seen from here. */
+export interface Attachment {
+  /** True once its session was closed: whatever was attached to it is free. */
+  readonly closed: boolean
+}
+
+/** What a relation held when it was loaded or flushed: the object or null, or the objects. */
+export type RememberedRelation = object | null | readonly object[]
+
+export class InstanceState {
+  readonly instance: Record<string, unknown>
+  readonly meta: EntityMeta
+  #status: InstanceStatus
+  #attachment: Attachment | undefined
+  /** Its place in the identity map; set while it is persistent or deleted. */
+  identity: Identity | undefined = undefined
+  /** The stored values by index of the column; set once it has a row. Never changed, only replaced. */
+  snapshot: Snapshot | undefined = undefined
+  /** By name; only relations that were loaded or flushed. */
+  relations: Map<string, RememberedRelation> | undefined = undefined
+  /** The columns that have expired since it was loaded; some may have been set in the meantime. */
+  expired: 'all' | ReadonlySet<TableColumn> | undefined = undefined
+  /** `delete` was called, and not flushed yet. */
+  doomed = false
+
+  constructor(instance: object, meta: EntityMeta, status: InstanceStatus, attachment?: Attachment) {
+    this.instance = instance as Record<string, unknown>
+    this.meta = meta
+    this.#status = status
+    this.#attachment = attachment
+    new Stamp(instance, this)
+  }
+
+  get status(): InstanceStatus {
+    if (this.#attachment?.closed !== true) return this.#status
+    return this.#status === 'pending' || this.#status === 'transient' ? 'transient' : 'detached'
+  }
+
+  /** The session that follows it; undefined if none does. */
+  get attachment(): Attachment | undefined {
+    return this.#attachment?.closed === true ? undefined : this.#attachment
+  }
+
+  become(status: InstanceStatus, attachment: Attachment | undefined): void {
+    this.#status = status
+    this.#attachment = attachment
+  }
+
+  /** The stored key, encoded. Only for what has a row. */
+  get key(): EncodedText[] {
+    return this.meta.table.primaryKey.map((column) => this.storedText(column))
+  }
+
+  /** The stored value of a column, encoded. */
+  storedText(column: TableColumn): EncodedText {
+    const stored = this.snapshot?.[column.index]
+    return column.mutable ? (stored as EncodedText) : column.encode(stored)
+  }
+
+  /** The current value of a column, also if it has expired: then the one that was loaded last. */
+  value(column: TableColumn): unknown {
+    const { instance, meta, snapshot } = this
+    if (this.expired === undefined || !meta.isExpired(instance, column)) return instance[column.property]
+    return column.restore(snapshot?.[column.index])
+  }
+
+  /** The columns that have expired, and that nobody has set since. */
+  get expiredColumns(): readonly TableColumn[] {
+    return this.expired !== undefined
+      ? this.meta.table.columns.filter((column) => this.meta.isExpired(this.instance, column))
+      : []
+  }
+
+  /** The columns that differ from what is stored. @throws InvalidValueError */
+  get changes(): readonly TableColumn[] {
+    const { instance, meta, snapshot, expired } = this
+    if (snapshot === undefined) return []
+    if (expired === undefined) return meta.changes(instance, snapshot)
+    return meta.table.columns.filter((column) => {
+      if (meta.isExpired(instance, column)) return false
+      // It was set since; what is stored is not known.
+      if (expired === 'all' || expired.has(column)) return true
+      return column.hasChanged(instance[column.property], snapshot[column.index])
+    })
+  }
+
+  /** Name of its class and its key, for messages. */
+  toString(): string {
+    return this.meta.name
+  }
+}
+
+/** Base of a class whose constructor adds its private fields to an object that exists. */
+const Existing = function (instance: object) {
+  return instance
+} as unknown as new (instance: object) => object
+
+/**
+ * Ties the state to the instance by a private field: faster than a WeakMap, and seen by nothing that looks at objects
+ * (spread, JSON, structuredClone, comparison, console.log).
+ */
+class Stamp extends Existing {
+  #state: InstanceState
+
+  constructor(instance: object, state: InstanceState) {
+    super(instance)
+    this.#state = state
+  }
+
+  static stateOf(instance: object): InstanceState | undefined {
+    return #state in instance ? instance.#state : undefined
+  }
+}
+
+/** What is known of an instance; undefined if it was never given to a session. */
+export function knownState(instance: object): InstanceState | undefined {
+  return Stamp.stateOf(instance)
+}
+
+/** The state of an instance; a transient one if it is new. @throws MappingError if it is no instance of an entity. */
+export function stateOf(instance: unknown): InstanceState {
+  if (typeof instance !== 'object' || instance === null) throw notAnInstance(instance)
+  const known = Stamp.stateOf(instance)
+  if (known !== undefined) return known
+  const entity: unknown = instance.constructor
+  if (typeof entity !== 'function' || !(ENTITY in entity)) throw notAnInstance(instance)
+  return new InstanceState(instance, metaOf(entity as unknown as AnyEntity), 'transient')
+}
+
+function notAnInstance(value: unknown): MappingError {
+  const what = typeof value === 'object' && value !== null ? 'a plain object' : String(typeof value)
+  const hint =
+    what === 'a plain object' ? ' (a copy by spread or JSON is not one: use merge on `new Entity(copy)`)' : ''
+  return new MappingError(`Not an instance of an entity, but ${what}${hint}`)
+}

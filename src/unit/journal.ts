@@ -1,0 +1,166 @@
+/**
+ * What the session did to its instances in the transaction, so that a rollback can undo it: one frame for the
+ * transaction, and one for each savepoint.
+ */
+import type { Snapshot } from '../schema/entity-meta.js'
+import type { TableColumn } from '../schema/table-column.js'
+import type { IdentityMap } from './identity-map.js'
+import type { Attachment, InstanceState } from './instance-state.js'
+
+interface Frame {
+  /** Objects that were added, flushed or not. */
+  readonly added: Set<InstanceState>
+  readonly inserted: Set<InstanceState>
+  /** Columns that PostgreSQL, or the flush in its name, filled in for new objects. */
+  readonly filled: Map<InstanceState, Set<TableColumn>>
+  /** Objects whose row was changed, with what was stored before. */
+  readonly updated: Map<InstanceState, Snapshot>
+  /** Objects whose row was deleted. */
+  readonly deleted: Set<InstanceState>
+  /** Objects that `delete` was called for. */
+  readonly doomed: Set<InstanceState>
+}
+
+export class Journal {
+  readonly #frames: Frame[] = []
+
+  /** Frames of savepoints that are open. */
+  get depth(): number {
+    return Math.max(0, this.#frames.length - 1)
+  }
+
+  /** Nothing has happened. */
+  get empty(): boolean {
+    return this.#frames.length === 0
+  }
+
+  get #top(): Frame {
+    let top = this.#frames[this.#frames.length - 1]
+    if (top === undefined) {
+      top = newFrame()
+      this.#frames.push(top)
+    }
+    return top
+  }
+
+  added(state: InstanceState): void {
+    this.#top.added.add(state)
+  }
+
+  doomed(state: InstanceState): void {
+    this.#top.doomed.add(state)
+  }
+
+  inserted(state: InstanceState): void {
+    this.#top.inserted.add(state)
+  }
+
+  filled(state: InstanceState, column: TableColumn): void {
+    const { filled } = this.#frames.findLast(({ inserted }) => inserted.has(state)) ?? this.#top
+    const columns = filled.get(state)
+    if (columns === undefined) filled.set(state, new Set([column]))
+    else columns.add(column)
+  }
+
+  updated(state: InstanceState, before: Snapshot): void {
+    const { updated } = this.#top
+    if (!updated.has(state)) updated.set(state, before)
+  }
+
+  deleted(state: InstanceState): void {
+    this.#top.deleted.add(state)
+  }
+
+  /** A savepoint begins. */
+  enter(): void {
+    if (this.#frames.length === 0) this.#frames.push(newFrame())
+    this.#frames.push(newFrame())
+  }
+
+  /** The savepoints deeper than `depth` were released: what happened in them belongs to the one around them. */
+  release(depth: number): void {
+    while (this.depth > depth) {
+      const inner = this.#frames.pop() as Frame
+      const outer = this.#top
+      for (const state of inner.added) outer.added.add(state)
+      for (const state of inner.inserted) outer.inserted.add(state)
+      for (const [state, columns] of inner.filled) {
+        outer.filled.set(state, new Set([...(outer.filled.get(state) ?? []), ...columns]))
+      }
+      for (const [state, before] of inner.updated)
+        if (!outer.updated.has(state)) outer.updated.set(state, before)
+      for (const state of inner.deleted) outer.deleted.add(state)
+      for (const state of inner.doomed) outer.doomed.add(state)
+    }
+  }
+
+  /** Ends everything. @returns the objects whose rows are gone. */
+  commit(): InstanceState[] {
+    const deleted = this.#frames.flatMap((frame) => [...frame.deleted])
+    this.#frames.length = 0
+    return deleted
+  }
+
+  /**
+   * Undoes what happened in the savepoints deeper than `depth`; -1 undoes the transaction.
+   *
+   * New objects become transient again, without what PostgreSQL had filled in. Deleted ones come back.
+   *
+   * @returns the objects that exist, but whose values are not known any more.
+   */
+  rollback(depth: number, identities: IdentityMap, attachment: Attachment): Set<InstanceState> {
+    const unknown = new Set<InstanceState>()
+    while (this.#frames.length - 1 > depth) {
+      const frame = this.#frames.pop() as Frame
+      for (const state of frame.added) {
+        if (state.status === 'pending') state.become('transient', undefined)
+      }
+      for (const state of frame.inserted) {
+        identities.remove(state)
+        undoInsert(state)
+        unknown.delete(state)
+      }
+      for (const [{ instance }, columns] of frame.filled) {
+        for (const { property } of columns) instance[property] = undefined
+      }
+      for (const [state, before] of frame.updated) {
+        if (frame.inserted.has(state)) continue
+        identities.remove(state)
+        state.snapshot = before
+        state.identity = state.meta.identityOfStored(before)
+        unknown.add(state)
+      }
+      for (const state of frame.deleted) if (!frame.inserted.has(state)) unknown.add(state)
+      for (const state of unknown) {
+        state.become('persistent', attachment)
+        identities.add(state)
+      }
+      for (const state of frame.doomed) state.doomed = false
+    }
+    return unknown
+  }
+}
+
+function newFrame(): Frame {
+  return {
+    added: new Set(),
+    inserted: new Set(),
+    filled: new Map(),
+    updated: new Map(),
+    deleted: new Set(),
+    doomed: new Set(),
+  }
+}
+
+function undoInsert(state: InstanceState): void {
+  const { instance, meta } = state
+  for (const column of state.expiredColumns) instance[column.property] = state.value(column)
+  state.become('transient', undefined)
+  const { version } = meta.table
+  if (version !== undefined) instance[version.property] = 1
+  state.identity = undefined
+  state.snapshot = undefined
+  state.relations = undefined
+  state.expired = undefined
+  state.doomed = false
+}

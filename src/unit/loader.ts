@@ -1,0 +1,102 @@
+/** Makes instances from rows: each row has one instance in a session, whichever statement brought it. */
+import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import type { IdentityMap } from './identity-map.js'
+import { InstanceState, type Attachment, type InstanceStatus } from './instance-state.js'
+
+/**
+ * What a row means for an instance that the session holds already.
+ *
+ * - `keep`: it keeps its values, unless they have expired.
+ * - `renew`: it takes the row's values, except where it has changes that were not flushed. For rows that were locked or
+ *   changed: what was read before may be out of date.
+ * - `overwrite`: it takes the row's values, also over changes that were not flushed.
+ */
+export type LoadMode = 'keep' | 'renew' | 'overwrite'
+
+export class Loader {
+  readonly #identities: IdentityMap
+  readonly #attachment: Attachment
+
+  constructor(identities: IdentityMap, attachment: Attachment) {
+    this.#identities = identities
+    this.#attachment = attachment
+  }
+
+  /**
+   * The instances of rows, in their order. The rows become snapshots.
+   * @param rows All columns of the table, in their order.
+   */
+  states(meta: EntityMeta, rows: readonly RawRow[], mode: LoadMode = 'keep'): InstanceState[] {
+    const identities = this.#identities.of(meta)
+    return rows.map((row) => {
+      const identity = meta.identityOfRow(row)
+      const known = identities.get(identity)
+      if (known !== undefined) {
+        if (mode !== 'keep' || known.expired !== undefined) this.fill(known, row, mode)
+        return known
+      }
+      const state = newState(meta, row, 'persistent', this.#attachment)
+      state.identity = identity
+      identities.set(identity, state)
+      return state
+    })
+  }
+
+  /** Instances of rows that are not there any more: nothing follows them. */
+  deleted(meta: EntityMeta, rows: readonly RawRow[]): InstanceState[] {
+    return rows.map((row) => {
+      const state = newState(meta, row, 'detached', undefined)
+      state.snapshot = undefined
+      return state
+    })
+  }
+
+  /** Takes over a row. What was set since a column expired is kept, and counts as changed, except to `overwrite`. */
+  fill(state: InstanceState, row: RawRow, mode: LoadMode): void {
+    const { instance, meta } = state
+    const changed = mode === 'renew' ? new Set(state.changes) : undefined
+    state.snapshot = meta.table.columns.map((column, index) => {
+      const text = row[index] as EncodedText
+      const value = column.decode(text)
+      const wanted =
+        mode === 'overwrite' ||
+        (changed === undefined ? meta.isExpired(instance, column) : !changed.has(column))
+      if (wanted) meta.set(instance, column, value)
+      return column.mutable ? text : value
+    })
+    state.expired = undefined
+    if (mode === 'overwrite') forgetRelations(state)
+  }
+}
+
+function newState(
+  meta: EntityMeta,
+  row: RawRow,
+  status: InstanceStatus,
+  attachment: Attachment | undefined,
+): InstanceState {
+  const instance = meta.create()
+  const state = new InstanceState(instance, meta, status, attachment)
+  state.snapshot = meta.fill(instance, meta.table.columns, row)
+  meta.hooks.afterLoad?.(instance)
+  return state
+}
+
+/** Takes back what relations were loaded: reading one explains itself again. */
+export function forgetRelations(state: InstanceState): void {
+  const { instance, meta } = state
+  for (const name of meta.relationNames) if (Object.hasOwn(instance, name)) delete instance[name]
+  state.relations = undefined
+}
+
+/** The values of an instance are not known any more: of some columns, or of all columns and relations. */
+export function expire(state: InstanceState, columns?: readonly TableColumn[]): void {
+  state.meta.expire(state.instance, columns)
+  if (columns === undefined) {
+    state.expired = 'all'
+    forgetRelations(state)
+  } else if (state.expired !== 'all') {
+    state.expired = new Set([...(state.expired ?? []), ...columns])
+  }
+}

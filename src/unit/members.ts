@@ -1,0 +1,174 @@
+/** The instances of a session, by what is to happen to them: who comes in, who leaves, what the end of a transaction does. */
+import { IllegalStateError } from '../errors.js'
+import { addedWith, deletedWith } from './cascade.js'
+import { IdentityMap } from './identity-map.js'
+import type { Attachment, InstanceState } from './instance-state.js'
+import { Journal } from './journal.js'
+import { expire } from './loader.js'
+
+export class Members implements Attachment {
+  closed = false
+  readonly identities: IdentityMap = new IdentityMap()
+  readonly journal: Journal = new Journal()
+  /** New objects, in the order of `add`. */
+  readonly pending: Set<InstanceState> = new Set()
+  /** Objects to delete. */
+  readonly doomed: Set<InstanceState> = new Set()
+
+  /** Adds an object, and what its relations add with it. */
+  add(root: InstanceState): void {
+    const met = new Set([root])
+    // A set gives what is added to it while it is read.
+    for (const state of met) {
+      this.#attach(state)
+      for (const member of addedWith(state)) met.add(member)
+    }
+  }
+
+  /** Adds what was put into relations since. */
+  addRelated(): void {
+    for (const state of [...this.pending, ...this.identities.states()]) {
+      if (state.meta.relationNames.length === 0 || state.doomed) continue
+      for (const member of addedWith(state)) if (!this.#follows(member)) this.add(member)
+    }
+  }
+
+  /** Deletes an object with the next flush, and what its relations delete with it. */
+  delete(root: InstanceState): void {
+    const met = new Set([root])
+    for (const state of met) {
+      if (state !== root && state.status === 'pending') {
+        this.expunge(state)
+        continue
+      }
+      if (state.status === 'deleted') continue
+      if (state.status === 'transient' || state.status === 'pending') {
+        throw new IllegalStateError(
+          `This ${state.meta.name} has no row that could be deleted; if it was added, take it back with expunge()`,
+        )
+      }
+      if (state.status === 'detached') this.#attach(state)
+      this.#requireOwn(state)
+      state.doomed = true
+      this.doomed.add(state)
+      this.journal.doomed(state)
+      for (const member of deletedWith(state)) met.add(member)
+    }
+  }
+
+  /** Lets go of an object; its row stays as it is. */
+  expunge(state: InstanceState): void {
+    this.#requireOwn(state)
+    this.pending.delete(state)
+    this.doomed.delete(state)
+    state.doomed = false
+    this.identities.remove(state)
+    state.become(state.status === 'pending' ? 'transient' : 'detached', undefined)
+  }
+
+  /** @throws IllegalStateError unless the object has a row and this session follows it. */
+  requirePersistent(state: InstanceState, what: string): void {
+    if (state.status === 'persistent' && state.attachment === this) return
+    throw new IllegalStateError(
+      `${what} needs an object that was loaded or flushed in this session; this ${state.meta.name} is ${state.status}` +
+        (state.attachment !== undefined && state.attachment !== this ? ' in another session' : ''),
+    )
+  }
+
+  /** A flush has taken over the new and the doomed objects. */
+  flushed(): void {
+    this.pending.clear()
+    this.doomed.clear()
+  }
+
+  /** The transaction was committed. */
+  committed(expireAll: boolean): void {
+    for (const state of this.journal.commit()) {
+      if (state.status !== 'deleted') continue
+      state.snapshot = undefined
+      state.become('detached', undefined)
+    }
+    if (expireAll) for (const state of this.identities.states()) expire(state)
+  }
+
+  /** The transaction was rolled back; without one there are only changes to take back. */
+  rolledBack(hadTransaction: boolean): void {
+    const unknown = this.#undo(-1)
+    for (const state of this.identities.states()) {
+      if (hadTransaction || unknown.has(state) || state.changes.length > 0) expire(state)
+    }
+  }
+
+  /** A savepoint was rolled back: whatever changed since then is not known any more. */
+  rolledBackTo(depth: number): void {
+    const unknown = this.#undo(depth)
+    for (const state of this.identities.states()) {
+      if (unknown.has(state) || state.changes.length > 0) expire(state)
+    }
+  }
+
+  close(): void {
+    this.closed = true
+    this.pending.clear()
+    this.doomed.clear()
+    this.identities.clear()
+  }
+
+  #undo(depth: number): Set<InstanceState> {
+    const unknown = this.journal.rollback(depth, this.identities, this)
+    for (const state of this.pending) if (state.status !== 'pending') this.pending.delete(state)
+    for (const state of this.doomed) if (!state.doomed) this.doomed.delete(state)
+    return unknown
+  }
+
+  #follows(state: InstanceState): boolean {
+    return state.attachment === this && state.status !== 'deleted'
+  }
+
+  #attach(state: InstanceState): void {
+    switch (state.status) {
+      case 'transient':
+        this.pending.add(state)
+        this.journal.added(state)
+        state.become('pending', this)
+        return
+      case 'pending':
+      case 'persistent':
+        this.#requireOwn(state)
+        state.doomed = false
+        this.doomed.delete(state)
+        return
+      case 'deleted':
+        throw new IllegalStateError(
+          `This ${state.meta.name} was deleted in this transaction; to store it again, roll back, or make a new object`,
+        )
+      case 'detached':
+        this.#attachDetached(state)
+    }
+  }
+
+  #attachDetached(state: InstanceState): void {
+    const { meta, identity, snapshot } = state
+    if (snapshot === undefined || identity === undefined) {
+      throw new IllegalStateError(
+        `The row of this ${meta.name} was deleted; to store it again, make a new object`,
+      )
+    }
+    if (this.identities.of(meta).has(identity)) {
+      throw new IllegalStateError(
+        `The session holds another ${meta.name} with the same key: use merge() to take over the values of this one`,
+      )
+    }
+    state.become('persistent', this)
+    this.identities.add(state)
+  }
+
+  #requireOwn(state: InstanceState): void {
+    if (state.attachment === this) return
+    throw new IllegalStateError(
+      state.attachment === undefined
+        ? `This ${state.meta.name} is ${state.status}: no session follows it`
+        : `This ${state.meta.name} belongs to another session: expunge() it there, close that session, or merge() it here`,
+    )
+  }
+}

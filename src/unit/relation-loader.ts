@@ -1,0 +1,117 @@
+/** Loads relations: one statement for each, whatever the number of objects; those of one level travel together. */
+import { metaOf, type RawRow } from '../schema/entity-meta.js'
+import { selectRelated, type LoadStatement } from '../schema/key-statements.js'
+import type { Relation } from '../schema/relation-resolution.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import type { IdentityMap } from './identity-map.js'
+import type { InstanceState } from './instance-state.js'
+import type { Loader } from './loader.js'
+import { heldBy, remember } from './relation-values.js'
+
+/** Runs a statement that reads. */
+export type Fetch = (statement: LoadStatement) => Promise<readonly RawRow[]>
+
+export class RelationLoader {
+  readonly #identities: IdentityMap
+  readonly #loader: Loader
+  readonly #fetch: Fetch
+
+  constructor(identities: IdentityMap, loader: Loader, fetch: Fetch) {
+    this.#identities = identities
+    this.#loader = loader
+    this.#fetch = fetch
+  }
+
+  /**
+   * Loads what the paths name. What is loaded or assigned already stays as it is.
+   * @param owners Of one entity.
+   */
+  async load(owners: readonly InstanceState[], paths: readonly string[]): Promise<void> {
+    const [first] = owners
+    if (first === undefined) return
+    const branches = new Map<string, string[]>()
+    for (const path of paths) {
+      const [name = '', ...rest] = path.split('.')
+      const deeper = branches.get(name) ?? []
+      branches.set(name, deeper)
+      if (rest.length > 0) deeper.push(rest.join('.'))
+    }
+    await Promise.all(
+      [...branches].map(async ([name, deeper]) => {
+        const relation = first.meta.relations.get(name) as Relation
+        await this.#loadOne(owners, relation)
+        if (deeper.length === 0) return
+        const related = new Set(owners.flatMap((owner) => heldBy(owner, relation)))
+        await this.load([...related], deeper)
+      }),
+    )
+  }
+
+  async #loadOne(owners: readonly InstanceState[], relation: Relation): Promise<void> {
+    const wanted = new Map<string, { readonly key: EncodedText[]; readonly owners: InstanceState[] }>()
+    for (const owner of owners) {
+      if (Object.hasOwn(owner.instance, relation.name)) continue
+      const key = relation.ownColumns.map((column) => column.encode(owner.value(column) ?? null))
+      const present = this.#alreadyHere(relation, owner, key)
+      if (present !== undefined) {
+        assign(owner, relation, present === null ? [] : [present])
+        continue
+      }
+      const id = JSON.stringify(key)
+      const entry = wanted.get(id)
+      if (entry === undefined) wanted.set(id, { key, owners: [owner] })
+      else entry.owners.push(owner)
+    }
+    if (wanted.size === 0) return
+    const statement = selectRelated(
+      relation,
+      [...wanted.values()].map(({ key }) => key),
+    )
+    const rows = await this.#fetch(statement)
+    const count = statement.ownerColumns
+    const related = this.#loader.states(
+      metaOf(relation.target),
+      rows.map((row) => row.slice(count)),
+    )
+    const found = new Map<string, InstanceState[]>()
+    const keyColumns = relation.link?.own ?? relation.targetColumns
+    for (const [index, row] of rows.entries()) {
+      const id = JSON.stringify(row.slice(0, count).map((text, at) => normal(keyColumns[at], text)))
+      const members = found.get(id) ?? []
+      found.set(id, members)
+      members.push(related[index] as InstanceState)
+    }
+    for (const [id, entry] of wanted) {
+      for (const owner of entry.owners) assign(owner, relation, found.get(id) ?? [])
+    }
+  }
+
+  /** The only object that the relation can lead to, if it needs no query: null where there is none. */
+  #alreadyHere(
+    relation: Relation,
+    owner: InstanceState,
+    key: readonly EncodedText[],
+  ): InstanceState | null | undefined {
+    if (key.includes(null)) return null
+    if (relation.kind !== 'belongsTo') return undefined
+    const target = metaOf(relation.target)
+    const { primaryKey } = target.table
+    // The values in the order of the key, if the relation leads to the key.
+    const columns = primaryKey.map((column) => relation.ownColumns[relation.targetColumns.indexOf(column)])
+    if (columns.length !== relation.ownColumns.length || columns.includes(undefined)) return undefined
+    const values = (columns as TableColumn[]).map((column) => owner.value(column))
+    const present = this.#identities.of(target).get(target.identityOf(values))
+    return present?.expired === undefined ? present : undefined
+  }
+}
+
+function assign(owner: InstanceState, relation: Relation, members: readonly InstanceState[]): void {
+  const objects = members.map(({ instance }) => instance)
+  owner.instance[relation.name] = relation.many ? objects : (objects[0] ?? null)
+  remember(owner, relation)
+}
+
+/** A text of PostgreSQL as our own encoding writes it. */
+function normal(column: TableColumn | undefined, text: EncodedText): EncodedText {
+  return column === undefined ? text : column.encode(column.decode(text))
+}

@@ -1,0 +1,71 @@
+/** What the relations of an instance hold, and what has changed about that since it was remembered. */
+import { MappingError } from '../errors.js'
+import { metaOf } from '../schema/entity-meta.js'
+import type { Relation } from '../schema/relation-resolution.js'
+import { knownState, stateOf, type InstanceState } from './instance-state.js'
+
+/** How a relation differs from what was remembered. */
+export interface RelationDifference {
+  readonly added: readonly InstanceState[]
+  readonly removed: readonly InstanceState[]
+}
+
+/** The relations of an instance that were loaded or assigned. */
+export function* heldRelations(state: InstanceState): Generator<Relation, void, undefined> {
+  const { instance, meta } = state
+  for (const name of meta.relationNames) {
+    if (Object.hasOwn(instance, name) && instance[name] !== undefined)
+      yield meta.relations.get(name) as Relation
+  }
+}
+
+/** What a relation holds now. @throws MappingError if it holds something else than objects of its target. */
+export function heldBy({ instance, meta }: InstanceState, relation: Relation): InstanceState[] {
+  const { name, many, target } = relation
+  const held = instance[name]
+  if (many && !Array.isArray(held)) throw new MappingError(`${meta.name}.${name} takes an array of objects`)
+  const objects: readonly unknown[] = many
+    ? (held as unknown[])
+    : held === null || held === undefined
+      ? []
+      : [held]
+  return objects.map((object) => {
+    const state = stateOf(object)
+    if (state.meta.table === metaOf(target).table) return state
+    throw new MappingError(`${meta.name}.${name} takes ${metaOf(target).name}, not ${state.meta.name}`)
+  })
+}
+
+/** What a relation held when it was loaded or flushed. */
+export function rememberedBy(state: InstanceState, { name }: Relation): InstanceState[] {
+  const remembered = state.relations?.get(name) ?? null
+  if (remembered === null) return []
+  const objects = (Array.isArray(remembered) ? remembered : [remembered]) as readonly object[]
+  return objects.map((object) => knownState(object) as InstanceState)
+}
+
+/** What was added to a relation and what was taken out of it; undefined if it is as it was. */
+export function differenceOf(state: InstanceState, relation: Relation): RelationDifference | undefined {
+  const { instance, relations } = state
+  const { name } = relation
+  const isKnown = relations?.has(name) === true
+  if (isKnown && isSame(instance[name], relations.get(name))) return undefined
+  const before = new Set(rememberedBy(state, relation))
+  const now = new Set(heldBy(state, relation))
+  return {
+    added: [...now].filter((member) => !before.has(member)),
+    removed: [...before].filter((member) => !now.has(member)),
+  }
+}
+
+/** From now on, what the relation holds is what is stored. */
+export function remember(state: InstanceState, { name }: Relation): void {
+  const held = state.instance[name] as object | null
+  state.relations ??= new Map()
+  state.relations.set(name, Array.isArray(held) ? [...(held as object[])] : held)
+}
+
+function isSame(held: unknown, remembered: unknown): boolean {
+  if (!Array.isArray(held) || !Array.isArray(remembered)) return held === remembered
+  return held.length === remembered.length && held.every((object, index) => object === remembered[index])
+}

@@ -1,0 +1,283 @@
+/**
+ * The unit of work of one session: which instances it follows, and how their changes become rows. It knows no
+ * connection: it hands statements to whoever owns it.
+ */
+import { NoResultError, StaleDataError } from '../errors.js'
+import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
+import { RAW_TEXT, type EntityQuery } from '../schema/entity-statement.js'
+import { selectByKey } from '../schema/key-statements.js'
+import { checkPath } from '../schema/select.js'
+import type { TableColumn } from '../schema/table-column.js'
+import { Flusher, type Flush, type Send } from './flusher.js'
+import { knownState, stateOf, type InstanceState } from './instance-state.js'
+import { expire, Loader, type LoadMode } from './loader.js'
+import { Members } from './members.js'
+import { RelationLoader } from './relation-loader.js'
+import { differenceOf, heldBy, heldRelations } from './relation-values.js'
+
+/** How a row is read by its key. */
+export interface ReadOptions {
+  readonly forUpdate?: boolean | undefined
+  readonly load?: readonly string[] | undefined
+}
+
+export class UnitOfWork {
+  readonly #members = new Members()
+  readonly #loader: Loader
+  readonly #relations: RelationLoader
+  readonly #flusher: Flusher
+  readonly #send: Send
+  /** Flushes before a query, unless that is off. */
+  readonly #autoflush: () => Flush | undefined
+
+  constructor(send: Send, autoflush: () => Flush | undefined) {
+    this.#send = send
+    this.#autoflush = autoflush
+    const { identities } = this.#members
+    this.#loader = new Loader(identities, this.#members)
+    this.#relations = new RelationLoader(identities, this.#loader, (statement) => this.#fetch(statement))
+    this.#flusher = new Flusher(this.#members, this.#loader, this.#relations, send)
+  }
+
+  // Which objects it follows ------------------------------------------------------------------------------------------
+
+  add(instance: object): void {
+    this.#members.add(stateOf(instance))
+  }
+
+  delete(instance: object): void {
+    this.#members.delete(stateOf(instance))
+  }
+
+  expunge(instance: object): void {
+    this.#members.expunge(stateOf(instance))
+  }
+
+  /** @param names Properties; default: all columns, and the relations. */
+  expire(instance: object, names?: readonly string[]): void {
+    const state = this.#persistent(instance, 'expire()')
+    expire(state, columnsOf(state.meta, names))
+  }
+
+  expireAll(): void {
+    for (const state of this.#members.identities.states()) expire(state)
+  }
+
+  get new(): object[] {
+    return [...this.#members.pending].map(({ instance }) => instance)
+  }
+
+  get deleted(): object[] {
+    return [...this.#members.doomed].map(({ instance }) => instance)
+  }
+
+  get dirty(): object[] {
+    return [...this.#dirtyStates()].map(({ instance }) => instance)
+  }
+
+  /** Whether an object has changes that were not flushed. */
+  isModified(instance: object): boolean {
+    const state = stateOf(instance)
+    return state.attachment === this.#members && (state.status === 'pending' || hasChanged(state))
+  }
+
+  has(instance: object): boolean {
+    return knownState(instance)?.attachment === this.#members
+  }
+
+  // Flush -------------------------------------------------------------------------------------------------------------
+
+  /** True if a flush would find something. */
+  get hasWork(): boolean {
+    const { pending, doomed } = this.#members
+    return pending.size > 0 || doomed.size > 0 || this.#dirtyStates().next().done !== true
+  }
+
+  /** See {@link Flusher.flush}. */
+  flush(): Flush | undefined {
+    const { pending, doomed, identities } = this.#members
+    if (pending.size === 0 && doomed.size === 0 && identities.empty) return undefined
+    return this.#flusher.flush()
+  }
+
+  // Loading -----------------------------------------------------------------------------------------------------------
+
+  /** The instances of the rows of a query, with the relations that it names. */
+  async read(query: EntityQuery, rows: readonly RawRow[]): Promise<object[]> {
+    const { meta, load, rowsAre } = query
+    const states =
+      rowsAre === 'deleted'
+        ? this.#loader.deleted(meta, rows)
+        : this.#loader.states(meta, rows, rowsAre === 'fresh' ? 'renew' : 'keep')
+    if (load.length > 0) await this.#relations.load([...new Set(states)], load)
+    return states.map(({ instance }) => instance)
+  }
+
+  /** The object with a key: without a query if it is here already. Null if there is none. */
+  async get(
+    meta: EntityMeta,
+    key: unknown,
+    {
+      forUpdate = false,
+      populateExisting = false,
+      load = [],
+    }: ReadOptions & { readonly populateExisting?: boolean },
+  ): Promise<object | null> {
+    for (const path of load) checkPath(meta, path)
+    const values = meta.keyValues(key)
+    const identity = meta.identityOf(values)
+    const identities = this.#members.identities.of(meta)
+    const asItIs = !forUpdate && !populateExisting
+    let state = identities.get(identity)
+    if (!asItIs || state === undefined) {
+      const flush = this.#autoflush()
+      if (flush?.sent !== undefined) await flush.sent
+      state = identities.get(identity)
+      if (asItIs && state?.expired === undefined) await flush?.done
+    }
+    if (!asItIs || state === undefined || state.expired !== undefined) {
+      const encoded = meta.table.primaryKey.map((column, index) => column.encode(values[index]))
+      const mode = populateExisting ? 'overwrite' : forUpdate ? 'renew' : 'keep'
+      state = await this.#readByKey(meta, encoded, mode, forUpdate)
+      if (state === undefined) {
+        const gone = identities.get(identity)
+        if (gone !== undefined) this.#members.expunge(gone)
+        return null
+      }
+    }
+    if (load.length > 0) await this.#relations.load([state], load)
+    return state.instance
+  }
+
+  /** Reads the row of an object again; changes that were not flushed are lost. */
+  async refresh(
+    instance: object,
+    { columns: names, forUpdate = false, load = [] }: ReadOptions & { readonly columns?: readonly string[] },
+  ): Promise<void> {
+    const state = this.#persistent(instance, 'refresh()')
+    const { meta } = state
+    for (const path of load) checkPath(meta, path)
+    expire(state, columnsOf(meta, names))
+    const flush = this.#autoflush()
+    if (flush?.sent !== undefined) await flush.sent
+    const read = await this.#readByKey(meta, state.key, 'keep', forUpdate)
+    if (read === undefined)
+      throw new NoResultError(`The row of this ${meta.name} is gone, so it cannot be refreshed`)
+    if (load.length > 0) await this.#relations.load([state], load)
+  }
+
+  /** Takes over the values of an object that this session does not follow. */
+  async merge<T extends object>(given: T): Promise<T> {
+    return (await this.#merge(stateOf(given), new Map())).instance as T
+  }
+
+  // Ends --------------------------------------------------------------------------------------------------------------
+
+  committed(expireAll: boolean): void {
+    this.#members.committed(expireAll)
+  }
+
+  rolledBack(hadTransaction: boolean): void {
+    this.#members.rolledBack(hadTransaction)
+  }
+
+  savepointEntered(): void {
+    this.#members.journal.enter()
+  }
+
+  /** @param depth Savepoints that are still open. */
+  savepointReleased(depth: number): void {
+    this.#members.journal.release(depth)
+  }
+
+  savepointRolledBack(depth: number): void {
+    this.#members.rolledBackTo(depth)
+  }
+
+  /** Lets go of everything. */
+  close(): void {
+    this.#members.close()
+  }
+
+  *#dirtyStates(): Generator<InstanceState, void, undefined> {
+    for (const state of this.#members.identities.states()) if (!state.doomed && hasChanged(state)) yield state
+  }
+
+  #persistent(instance: object, what: string): InstanceState {
+    const state = stateOf(instance)
+    this.#members.requirePersistent(state, what)
+    return state
+  }
+
+  async #readByKey(
+    meta: EntityMeta,
+    key: readonly (string | null)[],
+    mode: LoadMode,
+    forUpdate: boolean,
+  ): Promise<InstanceState | undefined> {
+    const rows = await this.#fetch(selectByKey(meta.table, key, forUpdate ? ' for update' : ''))
+    return this.#loader.states(meta, rows, mode)[0]
+  }
+
+  async #fetch(statement: {
+    readonly text: string
+    readonly values: readonly (string | null)[]
+  }): Promise<RawRow[]> {
+    const { text, values } = statement
+    return (await this.#send({ text, values, rowMode: 'array', types: RAW_TEXT })).rows as RawRow[]
+  }
+
+  async #merge(given: InstanceState, merged: Map<InstanceState, InstanceState>): Promise<InstanceState> {
+    const known = given.attachment === this.#members ? given : merged.get(given)
+    if (known !== undefined) return known
+    const { instance, meta } = given
+    const key = meta.table.primaryKey.map((column) => given.value(column))
+    const stored = key.some((value) => value === undefined || value === null)
+      ? null
+      : await this.get(meta, keyOf(meta, key), {})
+    const target = stateOf(stored ?? meta.create())
+    merged.set(given, target)
+    const { version } = meta.table
+    if (stored !== null && version !== undefined && given.value(version) !== target.value(version)) {
+      throw new StaleDataError(`The ${meta.name} to merge was changed by somebody else since it was loaded`)
+    }
+    for (const column of meta.table.columns) {
+      const value = meta.isExpired(instance, column) ? undefined : instance[column.property]
+      if (stored === null || (value !== undefined && column.definition.generated === undefined)) {
+        // A copy of what could be changed in place.
+        target.instance[column.property] = column.mutable ? column.restore(column.snapshot(value)) : value
+      }
+    }
+    for (const relation of heldRelations(given)) {
+      if (!relation.cascades.has('add')) continue
+      const members: object[] = []
+      for (const member of heldBy(given, relation)) members.push((await this.#merge(member, merged)).instance)
+      // What it held before has to be known, to find what was taken out.
+      if (stored !== null) await this.#relations.load([target], [relation.name])
+      target.instance[relation.name] = relation.many ? members : (members[0] ?? null)
+    }
+    if (stored === null) this.#members.add(target)
+    return target
+  }
+}
+
+function hasChanged(state: InstanceState): boolean {
+  if (state.changes.length > 0) return true
+  for (const relation of heldRelations(state)) {
+    const difference = differenceOf(state, relation)
+    if (difference !== undefined && difference.added.length + difference.removed.length > 0) return true
+  }
+  return false
+}
+
+function keyOf({ table }: EntityMeta, values: readonly unknown[]): unknown {
+  if (values.length === 1) return values[0]
+  return Object.fromEntries(table.primaryKey.map(({ property }, index) => [property, values[index]]))
+}
+
+function columnsOf(
+  { table }: EntityMeta,
+  names: readonly string[] | undefined,
+): readonly TableColumn[] | undefined {
+  return names?.map((name) => table.column(name))
+}

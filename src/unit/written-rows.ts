@@ -1,0 +1,107 @@
+/** The rows that a flush writes: new ones, changed ones, deleted ones. Encoded, so that nothing is sent if a value is wrong. */
+import { MappingError } from '../errors.js'
+import { ENTITY } from '../schema/entity-types.js'
+import type { ForeignKey } from '../schema/foreign-key.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import type { Table } from '../schema/table.js'
+import type { InstanceState } from './instance-state.js'
+
+/** A row that is new. */
+export interface Insertion {
+  readonly state: InstanceState
+  readonly table: Table
+  /** The columns that it leaves to PostgreSQL; rows with the same ones travel together. */
+  readonly shape: string
+  /** The values by index of the column; undefined where it is left out. */
+  readonly values: (EncodedText | undefined)[]
+  /** Foreign keys that are stored as NULL first, because the rows they lead to come later. */
+  readonly postponed: Set<TableColumn>
+}
+
+/** A row that changes. */
+export interface Change {
+  readonly state: InstanceState
+  readonly table: Table
+  readonly columns: readonly TableColumn[]
+  /** In the order of `columns`. */
+  readonly values: readonly EncodedText[]
+  /** The stored key. */
+  readonly key: readonly EncodedText[]
+  readonly version: EncodedText | undefined
+}
+
+/** A row that goes. */
+export interface Removal {
+  readonly state: InstanceState
+  readonly table: Table
+  readonly key: readonly EncodedText[]
+  /** Foreign keys that have to become NULL first. */
+  readonly postponed: Set<TableColumn>
+}
+
+/** @throws InvalidValueError */
+export function insertionOf(state: InstanceState): Insertion {
+  const { instance, meta } = state
+  const { table } = meta
+  let shape = table.key
+  const values = table.columns.map((column) => {
+    const value = instance[column.property]
+    if (column.definition.generated !== undefined || (value === undefined && column.serverFilled)) {
+      shape += `,${column.index}`
+      return undefined
+    }
+    return column.encode(value)
+  })
+  return { state, table, shape, values, postponed: new Set() }
+}
+
+/** What has changed about an object; undefined if nothing has. @throws InvalidValueError, MappingError */
+export function changeOf(state: InstanceState): Change | undefined {
+  const { instance, meta } = state
+  const { table } = meta
+  const columns = state.changes.filter(({ definition }) => definition.version !== true)
+  if (columns.length === 0) return undefined
+  const computed = columns.find(({ definition }) => definition.generated !== undefined)
+  if (computed !== undefined)
+    throw new MappingError(`${computed} is computed by PostgreSQL and cannot be changed`)
+  for (const column of table.columns) {
+    const { onUpdate } = column.definition
+    if (typeof onUpdate !== 'function' || columns.includes(column)) continue
+    instance[column.property] = onUpdate()
+    columns.push(column)
+  }
+  return {
+    state,
+    table,
+    columns,
+    values: columns.map((column) => column.encode(instance[column.property])),
+    key: state.key,
+    version: versionOf(state),
+  }
+}
+
+export function removalOf(state: InstanceState): Removal {
+  return { state, table: state.meta.table, key: state.key, postponed: new Set() }
+}
+
+/** The version that was loaded; where the table has one. */
+export function versionOf(state: InstanceState): EncodedText | undefined {
+  const { version } = state.meta.table
+  return version && state.storedText(version)
+}
+
+/** The foreign keys of a table. */
+export function foreignKeysOf({ meta }: InstanceState): readonly ForeignKey[] {
+  return meta.entity[ENTITY].metadata.foreignKeys(meta.table)
+}
+
+/** Names a row by some of its values; undefined where one is NULL or not known. */
+export function tupleOf(values: readonly (EncodedText | undefined)[]): string | undefined {
+  return values.some((value) => value === null || value === undefined) ? undefined : JSON.stringify(values)
+}
+
+/** A stored value in the form in which new ones are encoded. */
+export function storedValue(state: InstanceState, column: TableColumn): EncodedText {
+  const value = column.restore(state.snapshot?.[column.index])
+  return value === undefined ? null : column.encode(value)
+}
