@@ -28,6 +28,7 @@ import {
   NOTHING,
   Operation,
   undoes,
+  type ExclusiveWork,
   type OperationKind,
   type OperationOwner,
   type OperationStatement,
@@ -94,10 +95,7 @@ export class Conversation implements OperationOwner, Sender {
   /** Statements of the user that have not settled. */
   get pending(): readonly Operation[] {
     const inFlight = this.#courier.flight?.operations ?? []
-    return [...inFlight, ...this.#queue].filter(
-      ({ kind, settled, work }) =>
-        !settled && (kind === 'statement' || (kind === 'exclusive' && work?.left !== true)),
-    )
+    return [...inFlight, ...this.#queue].filter(({ outstanding }) => outstanding)
   }
 
   /** Takes the connection at once, instead of at the first statement. */
@@ -257,8 +255,9 @@ export class Conversation implements OperationOwner, Sender {
   #failed(operation: Operation, error: Error): void {
     // 25006: the connection lives, but leads to a server that takes no writes.
     if (isDisconnect(error) && !this.#setup.readOnly) this.#courier.poison(error)
-    if (!this.#standsAlone) this.state.fail(error)
-    operation.fail(operation.calledOff ?? error)
+    const reason = operation.calledOff ?? error
+    if (!this.#standsAlone) this.state.fail(reason)
+    operation.fail(reason)
   }
 
   /** The server passed over the operation, because one before it in the same packet had failed. */
@@ -361,8 +360,10 @@ export class Conversation implements OperationOwner, Sender {
       this.release()
       return
     }
-    if (this.#queue[0]?.kind === 'exclusive' && (this.autocommit || this.state.name === 'active')) {
-      this.#lend(this.#queue.shift() as Operation)
+    const [next] = this.#queue
+    if (next?.work !== undefined && (this.autocommit || this.state.name === 'active')) {
+      this.#queue.shift()
+      this.#lend(next, next.work)
       return
     }
     const begin = this.state.name === 'idle' ? beginSteps(this, this.#plan, connection) : []
@@ -393,9 +394,11 @@ export class Conversation implements OperationOwner, Sender {
     this.#transactions++
   }
 
-  #lend(operation: Operation): void {
+  #lend(operation: Operation, work: ExclusiveWork): void {
+    const run = (connection: DriverConnection): Promise<unknown> =>
+      work.run(connection, (reason) => this.callOff(operation, reason))
     // The work settles the operation with its own value; here only success or failure counts.
-    this.#courier.lend(flightOf([operation]), operation, (error) => {
+    this.#courier.lend(flightOf([operation]), run, (error) => {
       if (error === undefined) this.answered(operation, NOTHING)
       else this.refused(operation, error instanceof Error ? error : new Error(String(error)))
     })

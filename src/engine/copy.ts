@@ -2,7 +2,7 @@
 import { Readable, type Writable } from 'node:stream'
 
 import type { DriverConnection } from '../driver/driver.js'
-import { InvalidOptionError, InvalidStatementError } from '../errors.js'
+import { AbortedError, InvalidOptionError, InvalidStatementError } from '../errors.js'
 import type { StatementRunner } from './statement-runner.js'
 
 /** What node-postgres calls when the server refuses. */
@@ -38,7 +38,10 @@ export async function copyFrom(runner: StatementRunner, text: string): Promise<W
   return start(runner, text, from(text))
 }
 
-/** Starts `COPY ... TO STDOUT`; the session's later statements wait until the stream has been read. */
+/**
+ * Starts `COPY ... TO STDOUT`; the session's later statements wait until the stream has been read, or was left and the
+ * server has obeyed the cancel.
+ */
 export async function copyTo(runner: StatementRunner, text: string): Promise<Readable> {
   requireCopy(text, /\bto\s+stdout\b/i, 'COPY ... TO STDOUT')
   const { to } = await loadCopyStreams()
@@ -70,17 +73,17 @@ function start<Stream extends CopyStream>(
   // Whoever has the stream listens as well; if nobody does, the transaction still reports the error.
   stream.on('error', () => undefined)
   return new Promise((resolve, reject) => {
-    const run = (connection: DriverConnection): Promise<void> =>
+    const run = (connection: DriverConnection, leave: (reason: Error) => void): Promise<void> =>
       new Promise((done, failed) => {
         connection.lend(stream, (error) => {
           over = true
           if (error === undefined) done()
           else failed(error)
         })
-        // The server goes on sending what nobody reads, and only a new connection gets out of that.
         stream.once('close', () => {
-          if (!over && stream instanceof Readable)
-            connection.destroy(new Error('COPY was not read to its end'))
+          if (over || !(stream instanceof Readable) || stream.readableEnded) return
+          leave(new AbortedError('The COPY was left before its end, and so cancelled on the server'))
+          drain(stream)
         })
         resolve(stream)
       })
@@ -95,4 +98,10 @@ function start<Stream extends CopyStream>(
       // The stream reports it itself, once it has been handed out.
       .catch(reject)
   })
+}
+
+/** The server does not notice a cancel while it waits for somebody to take what it sends. */
+function drain(stream: Readable): void {
+  stream.push = () => true
+  stream._read(0)
 }

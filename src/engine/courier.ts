@@ -10,7 +10,6 @@ import type { AcquireOptions, Lease } from '../pool/pool.js'
 import { Cancellation } from './cancellation.js'
 import type { ConversationHost } from './conversation-setup.js'
 import type { Flight } from './flight.js'
-import type { Operation } from './operation.js'
 
 /** Whoever sends. */
 export interface Sender {
@@ -95,16 +94,20 @@ export class Courier {
     connection.submit({ statements: flight.operations, sync, onEnd: () => this.#land(flight) })
   }
 
-  /** Hands the connection to an operation that takes all of it. */
-  lend(flight: Flight, operation: Operation, onEnd: (error: unknown) => void): void {
+  /** Hands the connection to work that takes all of it. */
+  lend(
+    flight: Flight,
+    work: (connection: DriverConnection) => Promise<unknown>,
+    onEnd: (error: unknown) => void,
+  ): void {
     const { connection } = this
-    if (connection === undefined || operation.work === undefined) return
+    if (connection === undefined) return
     this.#start(flight)
     const end = (error: unknown): void => {
       onEnd(error)
       this.#land(flight)
     }
-    operation.work.run(connection).then(() => end(undefined), end)
+    work(connection).then(() => end(undefined), end)
   }
 
   /** Asks the server to end what it is doing; if it does not, the connection is dropped. */

@@ -24,7 +24,8 @@ export interface OperationStatement {
 
 /** What takes the whole connection for a while. */
 export interface ExclusiveWork {
-  run(connection: DriverConnection): Promise<unknown>
+  /** @param leave Cancels it on the server, with that reason, before it has ended. */
+  run(connection: DriverConnection, leave: (reason: Error) => void): Promise<unknown>
   /** Makes it end soon, where asking the server to cancel is not enough. */
   stop?(reason: Error): void
   /** True: whoever wanted it has given it up, and does not wait for its end. */
@@ -110,6 +111,12 @@ export class Operation implements BatchStatement {
   }
 
   succeed(result: StatementResult): void {
+  /** The user has to wait for it still: it has not ended, and was not given up. */
+  get outstanding(): boolean {
+    if (this.kind !== 'statement' && this.kind !== 'exclusive') return false
+    return !this.settled && this.work?.left !== true
+  }
+
     if (this.settled) return
     this.#result = result
     this.#resolve?.(result)

@@ -186,7 +186,11 @@ export class SavepointScopes {
 
   async #release(scope: Scope): Promise<void> {
     if (scope.ended) throw endedBlock()
-    await this.#hooks.releasing?.()
+    // What it issues belongs inside.
+    const releasing = this.#hooks.releasing && runAmbient(this, scope, this.#hooks.releasing)
+    if (releasing !== undefined) await releasing
+    // A COPY that was left may still fail.
+    for (const operation of scope.pending) await operation.promise.catch(ignore)
     // The failure of a block inside is being undone: only then can be told whether this one has failed.
     if (this.#undoing?.settled === false) await this.#undoing.promise.catch(ignore)
     if (scope.ended) throw endedBlock()
@@ -257,7 +261,7 @@ function endedBlock(): IllegalStateError {
 }
 
 function requireSettled(scope: Scope): void {
-  const texts = [...scope.pending].filter(({ settled }) => !settled).map(({ text }) => text)
+  const texts = [...scope.pending].filter(({ outstanding }) => outstanding).map(({ text }) => text)
   if (texts.length === 0) return
   throw new UnawaitedStatementError(
     `A nested block returned while ${texts.length} of its statements were running (an await is missing): ${texts.join('; ')}`,

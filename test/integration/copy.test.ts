@@ -4,7 +4,7 @@ import { beforeEach, expect, test } from 'vitest'
 import { InvalidStatementError, TransactionAbortedError } from '../../src/errors.js'
 import { UniqueViolationError } from '../../src/database-errors.js'
 import { startProxy } from '../helpers/proxy.js'
-import { errorOf, terminate, useDatabase } from './session-support.js'
+import { errorOf, terminate, useDatabase, waitForBackend } from './session-support.js'
 
 const fixture = useDatabase('create table notes (id int primary key, text text)')
 
@@ -160,6 +160,64 @@ test('a reader that stops early ends the copy; the session goes on after a rollb
   for await (const _chunk of stream) break
   await session.rollback()
   expect(await session.scalar('select 1')).toBe(1)
+})
+
+const ENDLESS =
+  "copy (select repeat('x', 1000) from generate_series(1, 10000) as a, generate_series(1, 1000000) as b) to stdout"
+
+test('a block whose reader stops early fails with that as its cause, is not repeated, and keeps its connection', async () => {
+  const { withSession, bind } = fixture.factory({ poolSize: 1, maxOverflow: 0 })
+  let runs = 0
+  const failure = await errorOf(
+    withSession(
+      async (session) => {
+        runs += 1
+        for await (const _chunk of await session.copyTo(ENDLESS)) break
+      },
+      { retry: { attempts: 3, backoff: () => 0 } },
+    ),
+  )
+  expect(failure).toBeInstanceOf(TransactionAbortedError)
+  expect(failure.cause).toMatchObject({ code: 'ABORTED', name: 'AbortError' })
+  expect((failure.cause as Error).message).toContain('COPY was left before its end')
+  expect(runs).toBe(1)
+  await withSession((session) => session.execute('select 1'))
+  expect(bind.stats().counters.connected).toBe(1)
+})
+
+test('in a nested block a reader that stops early undoes that block only', async () => {
+  await fixture.factory().withSession(async (session) => {
+    await session.execute("insert into notes values (0, 'x')")
+    const failure = await errorOf(
+      session.beginNested(async () => {
+        await session.execute("insert into notes values (1, 'x')")
+        for await (const _chunk of await session.copyTo(ENDLESS)) break
+      }),
+    )
+    expect(failure).toBeInstanceOf(TransactionAbortedError)
+    expect(failure.cause).toMatchObject({ code: 'ABORTED' })
+    expect(await session.scalar<string>('select count(*) from notes')).toBe('1')
+  })
+  expect(await stored()).toBe(1)
+})
+
+test('in autocommit mode nothing is lost by a reader that stops early', async () => {
+  const sessions = fixture.factory({ poolSize: 1, maxOverflow: 0 }, { autocommit: true })
+  await using session = sessions()
+  for await (const _chunk of await session.copyTo(ENDLESS)) break
+  expect(await session.scalar('select 1')).toBe(1)
+  expect(sessions.bind.stats().counters.connected).toBe(1)
+})
+
+test('a copy that the server has finished fails nothing when it is left', async () => {
+  const application = 'copy-left'
+  const settings = { serverSettings: { application_name: application } }
+  await fixture.factory({ connectArgs: settings }).withSession(async (session) => {
+    const stream = await session.copyTo('copy (select 1) to stdout')
+    await waitForBackend(fixture.db, application, ({ state }) => state === 'idle in transaction')
+    stream.destroy()
+    expect(await session.scalar('select 1')).toBe(1)
+  })
 })
 
 test('a slow reader holds the server back', async () => {
