@@ -14,7 +14,8 @@ export function endsSession(error: Error): boolean {
 
 export function transactionAborted(cause: unknown): TransactionAbortedError {
   return new TransactionAbortedError(
-    'The transaction was aborted by an earlier failure (see cause); call rollback() before anything else',
+    'The transaction was aborted by an earlier failure (see cause), and nothing runs in it any more: let the error out of ' +
+      'its block, or call rollback()',
     { cause },
   )
 }

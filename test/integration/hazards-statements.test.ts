@@ -80,7 +80,9 @@ describe('a value that the server does not take', () => {
     const outcomes = await Promise.allSettled([add(session, 1), add(session, 'two'), add(session, 3)])
     expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected'])
     expect((outcomes[1] as PromiseRejectedResult).reason).toBeInstanceOf(InvalidTextRepresentationError)
-    expect((outcomes[2] as PromiseRejectedResult).reason).toBeInstanceOf(TransactionAbortedError)
+    const aborted = (outcomes[2] as PromiseRejectedResult).reason as Error
+    expect(aborted).toBeInstanceOf(TransactionAbortedError)
+    expect(aborted.message).toContain('let the error out of its block, or call rollback()')
     await session.rollback()
     await add(session, 4)
     await session.commit()
