@@ -102,6 +102,12 @@ export class Operation implements BatchStatement {
     return this.#result !== undefined || this.#failure !== undefined
   }
 
+  /** The user has to wait for it still: it has not ended, and was not given up. */
+  get outstanding(): boolean {
+    if (this.kind !== 'statement' && this.kind !== 'exclusive') return false
+    return !this.settled && this.work?.left !== true
+  }
+
   onResult(result: StatementResult): void {
     this.#owner.answered(this, result)
   }
@@ -111,12 +117,6 @@ export class Operation implements BatchStatement {
   }
 
   succeed(result: StatementResult): void {
-  /** The user has to wait for it still: it has not ended, and was not given up. */
-  get outstanding(): boolean {
-    if (this.kind !== 'statement' && this.kind !== 'exclusive') return false
-    return !this.settled && this.work?.left !== true
-  }
-
     if (this.settled) return
     this.#result = result
     this.#resolve?.(result)
