@@ -3,10 +3,16 @@ export interface Origin {
   readonly stack: string
 }
 
+// The way of a statement through its session and conversation: the caller's own frames are to find room beside these.
+const OWN_FRAMES = 8
+
 /** The stack from the caller of `above` on. */
 export function captureOrigin(above: (...parameters: never[]) => unknown): Origin {
   const origin: { stack?: string } = {}
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = stackTraceLimit + OWN_FRAMES
   Error.captureStackTrace(origin, above)
+  Error.stackTraceLimit = stackTraceLimit
   // Read at once: until it is text, V8 keeps every object whose method stands in it, a forgotten holder among them.
   return { stack: origin.stack ?? '' }
 }

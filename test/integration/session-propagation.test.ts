@@ -289,6 +289,24 @@ test('a pool that runs dry because blocks wait for themselves says so, and names
   expect(failure.message).toContain('session-propagation.test.ts')
 })
 
+test('the line that took a connection is shown with no fewer calls around it than Node shows of an error', async () => {
+  const { withSession } = await emptyFactory({
+    poolSize: 1,
+    maxOverflow: 0,
+    poolTimeoutMillis: 0,
+    captureStacks: true,
+  })
+  const query = (session: Session, depth: number): Promise<unknown> =>
+    depth === 0 ? session.scalar('select 1') : query(session, depth - 1)
+  const failure = await errorOf(
+    withSession(async (outer) => {
+      await query(outer, 100)
+      await withSession(backend, { propagation: 'requiresNew' })
+    }),
+  )
+  expect(failure.message.match(/at query /g)?.length).toBeGreaterThanOrEqual(Error.stackTraceLimit)
+})
+
 test('commit: false is refused for a block without a session of its own', async () => {
   const { withSession } = await emptyFactory()
   for (const propagation of ['required', 'mandatory', 'nested'] as const) {
