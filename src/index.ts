@@ -21,6 +21,7 @@ export { createSessionFactory, withSession } from './session/session-factory.js'
 export type { SessionFactory } from './session/session-factory.js'
 export { Session } from './session/session.js'
 export type { SessionParts } from './session/session.js'
+export type { EntitySession, GetOptions, RefreshOptions } from './session/entity-session.js'
 export type { SessionEvent, SessionHook } from './session/session-hooks.js'
 export type {
   Propagation,
@@ -45,6 +46,103 @@ export type { UntypedStatement } from './engine/executor.js'
 export { Result } from './result/result.js'
 export { ResultStream } from './result/result-stream.js'
 
+// Mapping
+export { declarativeBase } from './schema/base.js'
+export type { DeclarativeBase, DeclarativeBaseOptions } from './schema/base.js'
+export {
+  bigint,
+  bigserial,
+  boolean,
+  bytea,
+  char,
+  customType,
+  date,
+  doublePrecision,
+  enumType,
+  integer,
+  interval,
+  json,
+  jsonb,
+  numeric,
+  real,
+  serial,
+  smallint,
+  text,
+  time,
+  timestamp,
+  timestamptz,
+  uuid,
+  varchar,
+  version,
+} from './schema/column-types.js'
+export type {
+  CustomTypeOptions,
+  LengthOptions,
+  NumericOptions,
+  PrecisionOptions,
+} from './schema/column-types.js'
+export { Column } from './schema/column.js'
+export type { ColumnFlag, Columns, ReferenceAction, ReferenceRules } from './schema/column.js'
+export { ColumnRef } from './schema/column-ref.js'
+export type { EntityHooks } from './schema/entity-hooks.js'
+export type {
+  AnyEntity,
+  ColumnName,
+  ColumnRefs,
+  ColumnsOf,
+  EntityClass,
+  Insert,
+  InstanceOf,
+  KeyOf,
+  Row,
+  Update,
+} from './schema/entity-types.js'
+export { Metadata } from './schema/metadata.js'
+export type { DdlOptions, ScriptRunner } from './schema/metadata.js'
+export type { EntityOptions, ForeignKeyOptions, IndexOptions } from './schema/table-options.js'
+export { belongsTo, hasMany, hasOne, manyToMany } from './schema/relations.js'
+export type {
+  BelongsTo,
+  Cascade,
+  CollectionOptions,
+  HasMany,
+  HasOne,
+  Loaded,
+  ManyToMany,
+  ManyToManyOptions,
+  RelationName,
+  RelationOptions,
+  RelationPath,
+  WithRelations,
+} from './schema/relations.js'
+export { build } from './schema/build.js'
+export type { BuildValues } from './schema/build.js'
+
+// Queries for entities
+export { select, Select } from './schema/select.js'
+export type { Exists, LockOptions, Picked } from './schema/select.js'
+export { BulkDelete, BulkUpdate, deleteFrom, update } from './schema/bulk.js'
+export {
+  and,
+  asc,
+  between,
+  desc,
+  eq,
+  gt,
+  gte,
+  ilike,
+  inArray,
+  isNull,
+  like,
+  lt,
+  lte,
+  ne,
+  not,
+  or,
+} from './schema/conditions.js'
+export type { Condition, Operand, OrderOptions } from './schema/conditions.js'
+export type { EntityStatement } from './schema/entity-statement.js'
+
 // Pool
 export { QueuePool } from './pool/queue-pool.js'
 export { NullPool } from './pool/null-pool.js'
@@ -63,14 +161,19 @@ export {
   ConnectionClosedError,
   ConnectionLostError,
   EngineDisposedError,
+  ExpiredAttributeError,
   HookError,
   IllegalStateError,
   InvalidOptionError,
   InvalidStatementError,
+  InvalidValueError,
   LifeguardError,
+  MappingError,
   MultipleResultsError,
   NoResultError,
+  RelationNotLoadedError,
   SessionClosedError,
+  StaleDataError,
   TransactionAbortedError,
   UnawaitedStatementError,
   UnreadableResultError,

@@ -14,6 +14,7 @@ const RANKS: Readonly<Record<string, number>> = {
   pool: 2,
   schema: 2,
   result: 2,
+  unit: 3,
   engine: 3,
   session: 4,
   integrations: 5,

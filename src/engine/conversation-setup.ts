@@ -1,8 +1,12 @@
 /** How conversations are set up. Computed once for all that are alike. */
+import type { DatabaseError } from '../database-errors.js'
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
+import type { LifeguardError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
 import type { Origin } from '../pool/origin.js'
 import type { AcquireOptions, Lease } from '../pool/pool.js'
+import type { RawRow } from '../schema/entity-meta.js'
+import type { EntityQuery } from '../schema/entity-statement.js'
 import type { Beginning } from './begin-plan.js'
 import type { ExecutorParts } from './executor.js'
 import type { Operation } from './operation.js'
@@ -41,9 +45,21 @@ export interface ConversationOwner {
   requireOpen(): void
   /** A transaction begins. Must not throw. */
   began?(): void
-  /** Comes before every statement: autoflush. */
-  beforeStatement?(): Promise<void> | undefined
+  /** Comes before every statement of the user: autoflush. */
+  beforeStatement?(): StatementsAhead | undefined
+  /** Makes entities of the rows of a query that gives entities. Without it, such queries are refused. */
+  readEntities?(query: EntityQuery, rows: readonly RawRow[]): Promise<object[]>
+  /** What an error of PostgreSQL means, where it is more than that. */
+  translate?(error: DatabaseError): LifeguardError | undefined
   readonly scopeHooks?: ScopeHooks
+}
+
+/** Statements that come before one of the user. */
+export interface StatementsAhead {
+  /** Settles when they are queued; undefined if they are already. */
+  readonly sent: Promise<void> | undefined
+  /** Settles when they were answered; its error comes before that of what follows. */
+  readonly done: Promise<void>
 }
 
 /** Told what happens, as it happens. Must not throw. */

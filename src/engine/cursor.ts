@@ -39,7 +39,8 @@ export function openCursor<Row>(
       `batchSize must be a positive integer, not ${String(batchSize)}`,
     )
   }
-  const compiled = encoded(checked(compileStatement(statement, values)))
+  const query = runner.entityQuery(statement)
+  const compiled = encoded(query ?? checked(compileStatement(statement, values)))
   const portal = conversation.nextPortal()
   let state: 'new' | 'open' | 'read' | 'closed' = 'new'
   let transaction = 0
@@ -58,12 +59,15 @@ export function openCursor<Row>(
       const page =
         state === 'new'
           ? { ...compiled, portal, maxRows: batchSize }
-          : { text: '', portal, maxRows: batchSize, rowMode: compiled.rowMode }
+          : { text: '', portal, maxRows: batchSize, rowMode: compiled.rowMode, types: compiled.types }
+      const ahead = state === 'new' ? runner.flushAhead() : undefined
+      if (ahead !== undefined) await ahead
       state = 'open'
       const result = await runner.send(page, options)
       transaction = conversation.transaction
       if (!result.suspended) state = 'read'
-      return result.rows as readonly Row[]
+      const { rows } = result
+      return (query === undefined ? rows : await runner.items(query, rows)) as readonly Row[]
     },
     close(): void {
       // The end of the transaction closes it in any case; nobody waits for the answer.

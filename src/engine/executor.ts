@@ -3,6 +3,7 @@ import type { Readable, Writable } from 'node:stream'
 
 import type { Result } from '../result/result.js'
 import { ResultStream } from '../result/result-stream.js'
+import type { EntityStatement } from '../schema/entity-statement.js'
 import type {
   CompiledQueryLike,
   DrizzleCommandLike,
@@ -39,7 +40,7 @@ export abstract class Executor {
    * Runs a statement and buffers its rows. The first statement begins the transaction, in the same packet; statements
    * issued in the same tick (`Promise.all`) travel together, in order.
    *
-   * @param statement SQL text, `{ text, values }`, `` sql`...` ``, or a Kysely or Drizzle query.
+   * @param statement SQL text, `{ text, values }`, `` sql`...` ``, a Kysely or Drizzle query, `select(Entity)`.
    * @param values One for each placeholder; where the statement brings none.
    * @throws DatabaseError (by SQLSTATE), ConnectionLostError, PoolTimeoutError, ConnectError, TransactionAbortedError
    *   after an earlier failure, InvalidStatementError, AbortedError. `isRetryable` tells whether a retry of the whole
@@ -48,6 +49,10 @@ export abstract class Executor {
    * const result = await session.execute<{ title: string }>('select title from songs where id = $1', [id])
    * const song = result.oneOrNone()
    */
+  execute<Item, Scalar>(
+    statement: EntityStatement<Item, Scalar>,
+    options?: StatementOptions,
+  ): Promise<Result<Item, Scalar>>
   execute<Row>(statement: SqlFragment<Row>, options?: StatementOptions): Promise<Result<Row>>
   execute<Row>(statement: KyselyLike<Row>, options?: StatementOptions): Promise<Result<Row>>
   execute<Row>(statement: DrizzleLike<Row>, options?: StatementOptions): Promise<Result<Row>>
@@ -56,26 +61,36 @@ export abstract class Executor {
     values?: Values | StatementOptions,
     options?: StatementOptions,
   ): Promise<Result<Row>>
-  execute(statement: unknown, values?: unknown, options?: StatementOptions): Promise<Result<never>> {
+  execute(statement: unknown, values?: unknown, options?: StatementOptions): Promise<Result<never, never>> {
     return this.#parts.runner.execute(statement, values, options, (result) => result)
   }
 
-  /** First column of the first row, or null. Throws as `execute` does. */
+  /** First column of the first row, or the first entity, or null. Throws as `execute` does. */
+  scalar<Item, Scalar>(
+    statement: EntityStatement<Item, Scalar>,
+    options?: StatementOptions,
+  ): Promise<Scalar | null>
   scalar<Value = unknown>(
     statement: UntypedStatement | SqlFragment<unknown>,
     values?: Values | StatementOptions,
     options?: StatementOptions,
-  ): Promise<Value | null> {
-    return this.#parts.runner.execute(statement, values, options, (result) => result.scalar<Value>())
+  ): Promise<Value | null>
+  scalar(statement: unknown, values?: unknown, options?: StatementOptions): Promise<unknown> {
+    return this.#parts.runner.execute(statement, values, options, (result) => result.scalar())
   }
 
-  /** First column of every row. Throws as `execute` does. */
+  /** First column of every row, or every entity. Throws as `execute` does. */
+  scalars<Item, Scalar>(
+    statement: EntityStatement<Item, Scalar>,
+    options?: StatementOptions,
+  ): Promise<Scalar[]>
   scalars<Value = unknown>(
     statement: UntypedStatement | SqlFragment<unknown>,
     values?: Values | StatementOptions,
     options?: StatementOptions,
-  ): Promise<Value[]> {
-    return this.#parts.runner.execute(statement, values, options, (result) => result.scalars<Value>())
+  ): Promise<Value[]>
+  scalars(statement: unknown, values?: unknown, options?: StatementOptions): Promise<unknown[]> {
+    return this.#parts.runner.execute(statement, values, options, (result) => result.scalars())
   }
 
   /**
@@ -84,6 +99,7 @@ export abstract class Executor {
    *
    * @throws as `execute`, when the first page is read. IllegalStateError in autocommit mode.
    */
+  stream<Item>(statement: EntityStatement<Item, unknown>, options?: StreamOptions): ResultStream<Item>
   stream<Row>(statement: SqlFragment<Row>, options?: StreamOptions): ResultStream<Row>
   stream<Row>(statement: KyselyLike<Row>, options?: StreamOptions): ResultStream<Row>
   stream<Row>(statement: DrizzleLike<Row>, options?: StreamOptions): ResultStream<Row>

@@ -1,5 +1,11 @@
 /** One thing that a session asks of its connection: a statement, or a step of its transaction. */
-import type { BatchStatement, DriverConnection, RowMode, StatementResult } from '../driver/driver.js'
+import type {
+  BatchStatement,
+  DriverConnection,
+  RowMode,
+  StatementResult,
+  TypeParsers,
+} from '../driver/driver.js'
 import type { EncodedValue } from '../driver/values.js'
 
 /**
@@ -16,6 +22,7 @@ export interface OperationStatement {
   readonly text: string
   readonly values?: readonly EncodedValue[] | undefined
   readonly rowMode?: RowMode | undefined
+  readonly types?: TypeParsers | undefined
   readonly prepare?: boolean | undefined
   readonly portal?: string | undefined
   readonly maxRows?: number | undefined
@@ -43,6 +50,7 @@ export class Operation implements BatchStatement {
   readonly text: string
   readonly values: readonly EncodedValue[] | undefined
   readonly rowMode: RowMode | undefined
+  readonly types: TypeParsers | undefined
   readonly prepare: boolean | undefined
   readonly portal: string | undefined
   readonly maxRows: number | undefined
@@ -76,6 +84,7 @@ export class Operation implements BatchStatement {
     this.text = statement.text
     this.values = statement.values
     this.rowMode = statement.rowMode
+    this.types = statement.types
     this.prepare = statement.prepare
     this.portal = statement.portal
     this.maxRows = statement.maxRows

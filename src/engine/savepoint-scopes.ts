@@ -39,11 +39,15 @@ interface Waiter {
 
 /** What whoever keeps state beside the database (a unit of work) does when a savepoint begins and ends. */
 export interface ScopeHooks {
-  entered?(): Promise<void> | void
+  /** Before SAVEPOINT; may still issue statements. */
+  entering?(): Promise<void> | undefined
+  entered?(): void
   /** Before RELEASE; may still issue statements. */
-  releasing?(): Promise<void> | void
-  released?(): void
-  rolledBack?(): void
+  releasing?(): Promise<void> | undefined
+  /** @param depth Savepoints that are still open. */
+  released?(depth: number): void
+  /** @param depth Savepoints that are still open. */
+  rolledBack?(depth: number): void
 }
 
 /** A savepoint that is ended by hand or by `await using`. */
@@ -174,14 +178,15 @@ export class SavepointScopes {
   }
 
   async #open(isBlock: boolean): Promise<Scope> {
-    const scope = await this.inTurn(() => {
+    const entering = this.#hooks.entering?.()
+    if (entering !== undefined) await entering
+    return await this.inTurn(() => {
       // Names repeat by depth, so that the server's prepared SAVEPOINT statements do, too.
       const opened = new Scope(`lifeguard_${this.#stack.length + 1}`, isBlock)
       this.#stack.push(opened)
+      this.#hooks.entered?.()
       return opened
     })
-    await this.#hooks.entered?.()
-    return scope
   }
 
   async #release(scope: Scope): Promise<void> {
@@ -206,7 +211,7 @@ export class SavepointScopes {
     }
     this.#pop(scope)
     if (scope.savepoint !== undefined) this.#conversation.defer({ text: `RELEASE SAVEPOINT ${scope.name}` })
-    this.#hooks.released?.()
+    this.#hooks.released?.(this.#stack.length)
     this.#wake()
   }
 
@@ -220,7 +225,7 @@ export class SavepointScopes {
       this.#undoing = this.#conversation.enqueue('rollbackTo', { text: `ROLLBACK TO SAVEPOINT ${name}` })
       this.#conversation.enqueue('step', { text: `RELEASE SAVEPOINT ${name}` })
     }
-    this.#hooks.rolledBack?.()
+    this.#hooks.rolledBack?.(this.#stack.length)
     this.#wake()
   }
 

@@ -1,10 +1,5 @@
 /** Runs statements on a conversation: from what the caller wrote to rows, or to an error that leads back to the caller. */
-import {
-  databaseErrorFrom,
-  isServerError,
-  StatementTimeoutError,
-  type DatabaseError,
-} from '../database-errors.js'
+import { databaseErrorFrom, isServerError, StatementTimeoutError } from '../database-errors.js'
 import type { StatementResult } from '../driver/driver.js'
 import { encodeValues } from '../driver/values.js'
 import { AbortedError, InvalidStatementError, LifeguardError } from '../errors.js'
@@ -14,8 +9,10 @@ import type { Timer } from '../internal/clock.js'
 import { checkMillis, checkSignal } from '../internal/validate.js'
 import { Result } from '../result/result.js'
 import { compileStatement, kindOf, refusalOf, type CompiledStatement } from '../sql.js'
+import type { RawRow } from '../schema/entity-meta.js'
+import { entityQueryOf, readRow, scalarOf, type EntityQuery } from '../schema/entity-statement.js'
 import { requireRunningBlock } from './block-context.js'
-import type { ConversationHost, ConversationOwner } from './conversation-setup.js'
+import type { ConversationHost, ConversationOwner, StatementsAhead } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
 import type { ExclusiveWork, Operation, OperationStatement } from './operation.js'
 import { SavepointScopes } from './savepoint-scopes.js'
@@ -42,7 +39,7 @@ export class StatementRunner {
   /** The call made last, until it settles. */
   #latest: Call | undefined = undefined
   /** What became of PostgreSQL's errors, so that whatever follows from one names the same as its cause. */
-  #explained: WeakMap<Error, DatabaseError> | undefined = undefined
+  #explained: WeakMap<Error, LifeguardError> | undefined = undefined
 
   constructor(conversation: Conversation, host: ConversationHost, owner: ConversationOwner) {
     this.#conversation = conversation
@@ -63,7 +60,7 @@ export class StatementRunner {
     statement: unknown,
     valuesOrOptions: unknown,
     options: StatementOptions | undefined,
-    read: (result: Result<never>) => Read,
+    read: (result: Result<never, never>) => Read,
   ): Promise<Read> {
     const call: Call = { outer: undefined }
     this.#latest = call
@@ -133,6 +130,8 @@ export class StatementRunner {
   /** Lets `work` have the connection to itself, inside the transaction. */
   async exclusive(what: string, work: ExclusiveWork): Promise<void> {
     this.#owner.requireOpen()
+    const ahead = this.flushAhead()
+    if (ahead !== undefined) await ahead
     const started = this.#inTurn('exclusive', { text: what }, work)
     const operation = started instanceof Promise ? await started : started
     try {
@@ -146,7 +145,7 @@ export class StatementRunner {
     statement: unknown,
     valuesOrOptions: unknown,
     options: StatementOptions | undefined,
-    read: (result: Result<never>) => Read,
+    read: (result: Result<never, never>) => Read,
     call: Call,
   ): Promise<Read> {
     const values = Array.isArray(valuesOrOptions) ? valuesOrOptions : undefined
@@ -154,15 +153,17 @@ export class StatementRunner {
       options ?? (values === undefined ? valuesOrOptions : undefined),
       STATEMENT_OPTION_NAMES,
     )
-    const compiled = checked(compileStatement(statement, values))
+    const query = this.entityQuery(statement)
+    const compiled = query ?? checked(compileStatement(statement, values))
     this.#owner.requireOpen()
-    const before = this.#owner.beforeStatement?.()
-    if (before !== undefined) await before
+    const ahead = this.#owner.beforeStatement?.()
+    if (ahead?.sent !== undefined) await ahead.sent
     const started = this.#start(encoded(compiled), chosen)
     const operation = started instanceof Promise ? await started : started
     const unwatch = this.#watch(operation, chosen)
     let result: StatementResult
     try {
+      if (ahead !== undefined) await answeredBefore(ahead, operation)
       result = await operation.promise
     } catch (error) {
       // Before anything else is attached to the caller's promise: V8 follows it to the caller's line only while the
@@ -175,7 +176,33 @@ export class StatementRunner {
       unwatch?.()
       if (this.#latest === call) this.#latest = undefined
     }
-    return read(new Result<never>(result as never))
+    if (query === undefined) return read(new Result<never, never>(result as never))
+    const rows = await this.items(query, result.rows)
+    const readScalar = (item: unknown): unknown => scalarOf(query.reading, item)
+    return read(new Result<never, never>({ ...result, rows, scalarOf: readScalar } as never))
+  }
+
+  /** The query of a builder of entities; undefined for any other statement. @throws InvalidStatementError */
+  entityQuery(statement: unknown): EntityQuery | undefined {
+    const query = entityQueryOf(statement)
+    if (query?.reading.kind === 'entity' && this.#owner.readEntities === undefined) {
+      throw new InvalidStatementError(
+        'A connection keeps no entities: load them in a session, or select some of their columns',
+      )
+    }
+    return query
+  }
+
+  /** What the rows of such a query are. */
+  async items(query: EntityQuery, rows: readonly unknown[]): Promise<readonly unknown[]> {
+    if (query.reading.kind === 'entity')
+      return (await this.#owner.readEntities?.(query, rows as RawRow[])) ?? []
+    return rows.map((row) => readRow(query.reading, row as RawRow))
+  }
+
+  /** Has changed entities flushed before something that may read their rows. */
+  flushAhead(): Promise<void> | undefined {
+    return this.#owner.beforeStatement?.()?.done
   }
 
   #start(statement: OperationStatement, options: StatementOptions): Operation | Promise<Operation> {
@@ -225,8 +252,9 @@ export class StatementRunner {
     return this.#explained?.get(error) ?? this.#databaseError(error, statement)
   }
 
-  #databaseError(error: ServerError, statement: string | undefined): DatabaseError {
-    const explained = databaseErrorFrom(error, { statement, hideParameters: this.#host.hideParameters })
+  #databaseError(error: ServerError, statement: string | undefined): LifeguardError {
+    const failure = databaseErrorFrom(error, { statement, hideParameters: this.#host.hideParameters })
+    const explained = this.#owner.translate?.(failure) ?? failure
     this.#explained ??= new WeakMap()
     this.#explained.set(error, explained)
     return explained
@@ -286,9 +314,16 @@ export function checked(compiled: CompiledStatement): CompiledStatement {
 }
 
 /** What is sent for a statement. */
-export function encoded(compiled: CompiledStatement): OperationStatement {
+export function encoded(compiled: CompiledStatement | EntityQuery): OperationStatement {
   const { text, values, rowMode, prepare } = compiled
-  return { text, values: values.length === 0 ? undefined : encodeValues(values), rowMode, prepare }
+  const types = 'types' in compiled ? compiled.types : undefined
+  return { text, values: values.length === 0 ? undefined : encodeValues(values), rowMode, prepare, types }
+}
+
+/** Waits for what comes before an operation: its error is the one to see, and the operation can only follow suit. */
+async function answeredBefore(ahead: StatementsAhead, operation: Operation): Promise<void> {
+  operation.promise.catch(ignore)
+  await ahead.done
 }
 
 function timedOut(statement: string, timeoutMillis: number): StatementTimeoutError {
@@ -298,7 +333,7 @@ function timedOut(statement: string, timeoutMillis: number): StatementTimeoutErr
 
 function textOf(statement: unknown): string {
   try {
-    return compileStatement(statement).text
+    return (entityQueryOf(statement) ?? compileStatement(statement)).text
   } catch {
     return '(not a statement)'
   }

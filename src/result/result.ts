@@ -8,31 +8,35 @@ export interface ResultParts<Row> {
   readonly rowCount: number | null
   readonly fields: readonly FieldDescription[]
   readonly rows: readonly Row[]
+  /** The scalar of a row that is no row of PostgreSQL (an entity). Default: its first column. */
+  scalarOf?(row: Row): unknown
 }
 
 /**
  * Rows and figures of one executed statement, with SQLAlchemy's readers. All rows are in memory, so every method
  * is synchronous and may be called again (SQLAlchemy's result is read once; see `docs/sessions.md`).
  *
- * A *scalar* is the first column of a row.
+ * A *scalar* is the first column of a row; of a query for entities, the entity.
  *
  * @example
  * const result = await session.execute<{ id: number; title: string }>('select id, title from songs')
  * for (const song of result) console.log(song.id, song.title)
  */
-export class Result<Row = Record<string, unknown>> implements Iterable<Row> {
+export class Result<Row = Record<string, unknown>, Scalar = unknown> implements Iterable<Row> {
   /** First word of the command tag: `SELECT`, `INSERT`, ...; empty for an empty statement. */
   readonly command: string
   /** Rows returned or changed; 0 where the command counts none. */
   readonly rowCount: number
   readonly #fields: readonly FieldDescription[]
   readonly #rows: readonly Row[]
+  readonly #readScalar: ResultParts<Row>['scalarOf']
 
   constructor(parts: ResultParts<Row>) {
     this.command = parts.command
     this.rowCount = parts.rowCount ?? 0
     this.#fields = parts.fields
     this.#rows = parts.rows
+    this.#readScalar = parts.scalarOf
   }
 
   /** Names of the columns, in order. */
@@ -71,23 +75,23 @@ export class Result<Row = Record<string, unknown>> implements Iterable<Row> {
   }
 
   /** First column of the first row, or null if there is no row. */
-  scalar<Value = unknown>(): Value | null {
+  scalar<Value = Scalar>(): Value | null {
     const row = this.first()
     return row === null ? null : this.#scalarOf<Value>(row)
   }
 
   /** First column of every row. */
-  scalars<Value = unknown>(): Value[] {
+  scalars<Value = Scalar>(): Value[] {
     return this.#rows.map((row) => this.#scalarOf<Value>(row))
   }
 
   /** First column of the only row. @throws NoResultError, MultipleResultsError. Not safe to retry. */
-  scalarOne<Value = unknown>(): Value {
+  scalarOne<Value = Scalar>(): Value {
     return this.#scalarOf<Value>(this.one())
   }
 
   /** First column of the only row, or null if there is none. @throws MultipleResultsError. Not safe to retry. */
-  scalarOneOrNone<Value = unknown>(): Value | null {
+  scalarOneOrNone<Value = Scalar>(): Value | null {
     const row = this.oneOrNone()
     return row === null ? null : this.#scalarOf<Value>(row)
   }
@@ -114,6 +118,7 @@ export class Result<Row = Record<string, unknown>> implements Iterable<Row> {
   }
 
   #scalarOf<Value>(row: Row): Value {
+    if (this.#readScalar !== undefined) return this.#readScalar(row) as Value
     if (Array.isArray(row)) return row[0] as Value
     const [first, ...others] = this.#fields
     if (first === undefined) return undefined as Value

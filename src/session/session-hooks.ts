@@ -5,6 +5,10 @@ import type { Unsubscribe } from '../internal/emitter.js'
  * The moments, in order.
  *
  * - `begin`: a transaction has begun. Not awaited; what it throws becomes a warning.
+ * - `beforeFlush`: changes of entities are about to be written; may change more. Awaited; what it throws prevents the flush.
+ *   Queries in it do not flush.
+ * - `afterFlush`: they were written, in the transaction that is still open. Awaited; what it throws is the flush's error.
+ *   A session whose factory has one of these two cannot send a flush and COMMIT in one packet.
  * - `beforeCommit`: may still issue statements; is awaited, and what it throws prevents the commit.
  * - `afterCommit`: PostgreSQL has confirmed. Awaited; nothing can be undone any more, and the session cannot be used in
  *   it. What it throws is thrown as `HookError`, after the other hooks have run.
@@ -13,7 +17,8 @@ import type { Unsubscribe } from '../internal/emitter.js'
  *
  * Neither of the last two is called when the outcome is unknown (`CommitOutcomeUnknownError`).
  */
-export type SessionEvent = 'begin' | 'beforeCommit' | 'afterCommit' | 'afterRollback'
+export type SessionEvent =
+  'begin' | 'beforeFlush' | 'afterFlush' | 'beforeCommit' | 'afterCommit' | 'afterRollback'
 
 /** Called with the session. */
 export type SessionHook<S> = (session: S) => unknown

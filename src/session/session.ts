@@ -4,7 +4,6 @@ import { runBlock } from '../engine/block.js'
 import { joinBlock } from '../engine/block-context.js'
 import type { ConversationSetup, Converser } from '../engine/conversation-setup.js'
 import type { Conversation } from '../engine/conversation.js'
-import { Executor } from '../engine/executor.js'
 import type { StatementRunner } from '../engine/statement-runner.js'
 import { HookError, IllegalStateError, SessionClosedError, TransactionAbortedError } from '../errors.js'
 import { abortedBy, onAbort } from '../internal/abort.js'
@@ -13,6 +12,8 @@ import type { Unsubscribe } from '../internal/emitter.js'
 import { checkFunction } from '../internal/validate.js'
 import { HookSet, warnOfHook, type SessionEvent, type SessionHook } from './session-hooks.js'
 import type { SessionOptions } from './session-options.js'
+import { EntitySession } from './entity-session.js'
+import { SessionEntities } from './session-entities.js'
 
 /** What a session is made of. Made by the factory; a class of your own passes it on. */
 export interface SessionParts {
@@ -34,11 +35,12 @@ export interface SessionParts {
  * Made by a {@link SessionFactory}. Prefer `withSession(fn)`, which cannot be forgotten; or
  * `await using session = sessionFactory()`.
  */
-export class Session extends Executor implements AsyncDisposable {
+export class Session extends EntitySession implements AsyncDisposable {
   /** Anything of the caller's own. */
   readonly info: Record<string, unknown>
   readonly #conversation: Conversation
   readonly #runner: StatementRunner
+  readonly #entities: SessionEntities
   readonly #setup: ConversationSetup
   readonly #options: SessionOptions
   readonly #factoryHooks: HookSet<Session>
@@ -55,12 +57,22 @@ export class Session extends Executor implements AsyncDisposable {
 
   /** Use a session factory. */
   constructor(parts: SessionParts) {
-    // Neither is called before this constructor has returned.
-    const owner = { requireOpen: () => this.#requireOpen(), began: () => this.#began() }
-    const talk = parts.engine.converse(parts.setup, owner)
-    super(talk)
-    this.#conversation = talk.conversation
-    this.#runner = talk.runner
+    const { expireOnCommit = false, autoflush = true } = parts.options
+    // Nothing of it is called before this constructor has returned.
+    const entities = new SessionEntities(parts.engine, parts.setup, {
+      expireOnCommit,
+      autoflush,
+      requireOpen: () => this.#requireOpen(),
+      began: () => this.#began(),
+      hasFlushHooks: () => this.#hasHooks('beforeFlush', 'afterFlush'),
+      runFlushHooks: async (event) => {
+        for (const hook of this.#hooksOf(event)) await hook(this)
+      },
+    })
+    super(entities)
+    this.#entities = entities
+    this.#conversation = entities.parts.conversation
+    this.#runner = entities.parts.runner
     this.#setup = parts.setup
     this.#options = parts.options
     this.#factoryHooks = parts.hooks
@@ -191,12 +203,17 @@ export class Session extends Executor implements AsyncDisposable {
       commit: () => this.#commit(),
       rollback: () => this.#rollback(),
       rides: () => !this.#hasHooks('beforeCommit'),
-      conclude: () =>
-        this.#setup.readOnly &&
-        this.#rollbackOnly === undefined &&
-        !this.#hasHooks('beforeCommit', 'afterCommit') &&
-        this.#conversation.conclude(),
+      conclude: () => this.#conclude(),
     }
+  }
+
+  /** Ends a read-only transaction without waiting, if nothing but COMMIT is left to do. */
+  #conclude(): boolean {
+    if (!this.#setup.readOnly || this.#rollbackOnly !== undefined) return false
+    if (this.#hasHooks('beforeCommit', 'afterCommit') || this.#entities.hasWork) return false
+    if (!this.#conversation.conclude()) return false
+    this.#entities.committed()
+    return true
   }
 
   #commit(): Promise<boolean> {
@@ -210,13 +227,22 @@ export class Session extends Executor implements AsyncDisposable {
 
   async #commitWithHooks(): Promise<boolean> {
     for (const hook of this.#hooksOf('beforeCommit')) await hook(this)
+    const flush = this.#entities.hasHooks ? await this.#entities.flushWithHooks() : this.#entities.flush()
+    if (flush?.sent !== undefined) await flush.sent
     this.#committing = true
     let committed: boolean
     try {
-      committed = await this.#runner.end('commit')
+      const ending = this.#runner.end('commit')
+      if (flush !== undefined) {
+        // Its error comes first: that of COMMIT only follows from it.
+        ending.catch(ignore)
+        await flush.done
+      }
+      committed = await ending
     } finally {
       this.#committing = false
     }
+    this.#entities.committed()
     // Asked only now: one may have been added while COMMIT was on its way.
     if (this.#ownHooks !== undefined || this.#hasHooks('afterCommit')) await this.#runHooks('afterCommit')
     return committed
@@ -230,20 +256,29 @@ export class Session extends Executor implements AsyncDisposable {
     this.#runner.letGo()
     if (this.#conversation.quiet && this.#ownHooks?.has('afterRollback') !== true) {
       this.#conversation.release()
+      this.#entities.close()
       return undefined
     }
     return this.#rollback()
       .catch(() => {
         // The connection is lost, and the transaction with it; the pool has reported it.
       })
-      .finally(() => this.#conversation.release())
+      .finally(() => {
+        this.#conversation.release()
+        this.#entities.close()
+      })
   }
 
   async #rollback(): Promise<void> {
     // Whether a transaction whose COMMIT was never answered is undone, nobody knows.
     const { outcomeUnknown } = this.#conversation.state
     const undone = this.inTransaction || this.#ownHooks?.has('afterRollback') === true
-    await this.#runner.end('rollback')
+    const hadTransaction = !this.#conversation.quiet
+    try {
+      await this.#runner.end('rollback')
+    } finally {
+      this.#entities.rolledBack(hadTransaction)
+    }
     if (undone && !outcomeUnknown) await this.#runHooks('afterRollback')
     this.#ownHooks?.clear()
     this.#rollbackOnly = undefined
@@ -295,4 +330,8 @@ export class Session extends Executor implements AsyncDisposable {
   #hasHooks(...events: SessionEvent[]): boolean {
     return events.some((event) => this.#factoryHooks.has(event) || this.#ownHooks?.has(event) === true)
   }
+}
+
+function ignore(): void {
+  // See where it is used.
 }

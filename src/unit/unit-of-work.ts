@@ -5,9 +5,9 @@
 import { NoResultError, StaleDataError } from '../errors.js'
 import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
 import { RAW_TEXT, type EntityQuery } from '../schema/entity-statement.js'
-import { selectByKey } from '../schema/key-statements.js'
+import { selectByKey, type LoadStatement } from '../schema/key-statements.js'
 import { checkPath } from '../schema/select.js'
-import type { TableColumn } from '../schema/table-column.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { Flusher, type Flush, type Send } from './flusher.js'
 import { knownState, stateOf, type InstanceState } from './instance-state.js'
 import { expire, Loader, type LoadMode } from './loader.js'
@@ -121,7 +121,7 @@ export class UnitOfWork {
       forUpdate = false,
       populateExisting = false,
       load = [],
-    }: ReadOptions & { readonly populateExisting?: boolean },
+    }: ReadOptions & { readonly populateExisting?: boolean | undefined },
   ): Promise<object | null> {
     for (const path of load) checkPath(meta, path)
     const values = meta.keyValues(key)
@@ -129,16 +129,18 @@ export class UnitOfWork {
     const identities = this.#members.identities.of(meta)
     const asItIs = !forUpdate && !populateExisting
     let state = identities.get(identity)
+    let flush: Flush | undefined
     if (!asItIs || state === undefined) {
-      const flush = this.#autoflush()
+      flush = this.#autoflush()
       if (flush?.sent !== undefined) await flush.sent
+      // It may have been new until now.
       state = identities.get(identity)
-      if (asItIs && state?.expired === undefined) await flush?.done
+      if (asItIs && state !== undefined) await flush?.done
     }
     if (!asItIs || state === undefined || state.expired !== undefined) {
       const encoded = meta.table.primaryKey.map((column, index) => column.encode(values[index]))
       const mode = populateExisting ? 'overwrite' : forUpdate ? 'renew' : 'keep'
-      state = await this.#readByKey(meta, encoded, mode, forUpdate)
+      state = await this.#readByKey(meta, encoded, { mode, forUpdate, flush })
       if (state === undefined) {
         const gone = identities.get(identity)
         if (gone !== undefined) this.#members.expunge(gone)
@@ -152,7 +154,11 @@ export class UnitOfWork {
   /** Reads the row of an object again; changes that were not flushed are lost. */
   async refresh(
     instance: object,
-    { columns: names, forUpdate = false, load = [] }: ReadOptions & { readonly columns?: readonly string[] },
+    {
+      columns: names,
+      forUpdate = false,
+      load = [],
+    }: ReadOptions & { readonly columns?: readonly string[] | undefined },
   ): Promise<void> {
     const state = this.#persistent(instance, 'refresh()')
     const { meta } = state
@@ -160,7 +166,7 @@ export class UnitOfWork {
     expire(state, columnsOf(meta, names))
     const flush = this.#autoflush()
     if (flush?.sent !== undefined) await flush.sent
-    const read = await this.#readByKey(meta, state.key, 'keep', forUpdate)
+    const read = await this.#readByKey(meta, state.key, { mode: 'keep', forUpdate, flush })
     if (read === undefined)
       throw new NoResultError(`The row of this ${meta.name} is gone, so it cannot be refreshed`)
     if (load.length > 0) await this.#relations.load([state], load)
@@ -211,19 +217,19 @@ export class UnitOfWork {
 
   async #readByKey(
     meta: EntityMeta,
-    key: readonly (string | null)[],
-    mode: LoadMode,
-    forUpdate: boolean,
+    key: readonly EncodedText[],
+    { mode, forUpdate, flush }: { mode: LoadMode; forUpdate: boolean; flush: Flush | undefined },
   ): Promise<InstanceState | undefined> {
-    const rows = await this.#fetch(selectByKey(meta.table, key, forUpdate ? ' for update' : ''))
-    return this.#loader.states(meta, rows, mode)[0]
+    const rows = this.#fetch(selectByKey(meta.table, key, forUpdate ? ' for update' : ''))
+    if (flush !== undefined) {
+      // Its error comes first, and what it has stored must be known before rows are read.
+      rows.catch(ignore)
+      await flush.done
+    }
+    return this.#loader.states(meta, await rows, mode)[0]
   }
 
-  async #fetch(statement: {
-    readonly text: string
-    readonly values: readonly (string | null)[]
-  }): Promise<RawRow[]> {
-    const { text, values } = statement
+  async #fetch({ text, values }: LoadStatement): Promise<RawRow[]> {
     return (await this.#send({ text, values, rowMode: 'array', types: RAW_TEXT })).rows as RawRow[]
   }
 
@@ -259,6 +265,10 @@ export class UnitOfWork {
     if (stored === null) this.#members.add(target)
     return target
   }
+}
+
+function ignore(): void {
+  // See where it is used.
 }
 
 function hasChanged(state: InstanceState): boolean {

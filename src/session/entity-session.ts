@@ -1,0 +1,192 @@
+/** What a session does with entities: SQLAlchemy's verbs. */
+import { Executor } from '../engine/executor.js'
+import { NoResultError } from '../errors.js'
+import { checkFunction, checkObject, refuseUnknownKeys } from '../internal/validate.js'
+import { metaOf } from '../schema/entity-meta.js'
+import type { AnyEntity, KeyOf } from '../schema/entity-types.js'
+import type { Loaded, RelationPath } from '../schema/relations.js'
+import type { SessionEntities } from './session-entities.js'
+
+/** Options of `session.get` and `session.getOne`. */
+export interface GetOptions<Path extends string = string> {
+  /** Relations to load, as `select(...).load(...)` does. */
+  readonly load?: readonly Path[] | undefined
+  /** True: lock the row until the transaction ends, and read it again. Default false. */
+  readonly forUpdate?: boolean | undefined
+  /** True: read the row again, over changes that were not flushed. Default false. */
+  readonly populateExisting?: boolean | undefined
+}
+
+/** Options of `session.refresh`. */
+export interface RefreshOptions {
+  /** Properties to read again. Default: all columns; relations are then forgotten. */
+  readonly columns?: readonly string[] | undefined
+  /** Relations to load. */
+  readonly load?: readonly string[] | undefined
+  /** True: lock the row until the transaction ends. Default false. */
+  readonly forUpdate?: boolean | undefined
+}
+
+export abstract class EntitySession extends Executor {
+  readonly #entities: SessionEntities
+
+  constructor(entities: SessionEntities) {
+    super(entities.parts)
+    this.#entities = entities
+  }
+
+  /**
+   * Puts a new object into the session: the next flush inserts its row. An object of an earlier session is followed again,
+   * one that was marked with `delete` is kept. What its relations hold comes with it (unless their `cascade` says no).
+   *
+   * @throws IllegalStateError if another open session has it, or another object with its key is here; MappingError.
+   * @example
+   * session.add(new Song({ title: 'Blue' }))
+   */
+  add(instance: object): void {
+    this.#entities.requireOpen()
+    this.#entities.unit.add(instance)
+  }
+
+  /** As `add`, for each. */
+  addAll(instances: Iterable<object>): void {
+    for (const instance of instances) this.add(instance)
+  }
+
+  /**
+   * Has the next flush delete the row of an object, and of what its relations with `cascade: ['delete']` hold.
+   * @throws IllegalStateError if it has no row.
+   */
+  delete(instance: object): void {
+    this.#entities.requireOpen()
+    this.#entities.unit.delete(instance)
+  }
+
+  /**
+   * Lets go of an object: the session follows it no more, and a new one is not inserted. Its row stays as it is.
+   * @throws IllegalStateError if it is not in this session.
+   */
+  expunge(instance: object): void {
+    this.#entities.requireOpen()
+    this.#entities.unit.expunge(instance)
+  }
+
+  /**
+   * The object with a key, or null. One that the session holds already is given without a query (and without a flush),
+   * unless it has expired or an option says otherwise.
+   *
+   * @param key The primary key; composite: an object by property.
+   * @throws as `execute`, where a query is needed.
+   * @example
+   * const album = await session.get(Album, id, { load: ['songs'] })
+   */
+  async get<E extends AnyEntity, const Path extends string = never>(
+    entity: E,
+    key: KeyOf<E>,
+    options: GetOptions<Path & RelationPath<E, Path>> = {},
+  ): Promise<Loaded<E, Path> | null> {
+    this.#entities.requireOpen()
+    checkObject('get', options)
+    refuseUnknownKeys('get', options, ['load', 'forUpdate', 'populateExisting'])
+    return (await this.#entities.unit.get(metaOf(entity), key, options)) as Loaded<E, Path> | null
+  }
+
+  /** As `get`. @throws NoResultError if there is none. */
+  async getOne<E extends AnyEntity, const Path extends string = never>(
+    entity: E,
+    key: KeyOf<E>,
+    options: GetOptions<Path & RelationPath<E, Path>> = {},
+  ): Promise<Loaded<E, Path>> {
+    const found = await this.get<E, Path>(entity, key, options)
+    if (found === null) throw new NoResultError(`There is no ${metaOf(entity).name} with this key`)
+    return found
+  }
+
+  /**
+   * Reads the row of an object again, at once; its changes that were not flushed are lost.
+   * @throws NoResultError if the row is gone; IllegalStateError unless the object has a row and is in this session.
+   */
+  async refresh(instance: object, options: RefreshOptions = {}): Promise<void> {
+    this.#entities.requireOpen()
+    checkObject('refresh', options)
+    refuseUnknownKeys('refresh', options, ['columns', 'load', 'forUpdate'])
+    await this.#entities.unit.refresh(instance, options)
+  }
+
+  /**
+   * Takes over the values of an object that this session does not follow (from another session, or made of what a client
+   * sent): into the object with its key, which is loaded if need be, or into a new one. The given object stays as it is.
+   *
+   * @returns the object of this session.
+   * @throws StaleDataError if both have a `version()` and these differ.
+   * @example
+   * const song = await session.merge(new Song(await request.json()))
+   */
+  async merge<T extends object>(instance: T): Promise<T> {
+    this.#entities.requireOpen()
+    return await this.#entities.unit.merge(instance)
+  }
+
+  /**
+   * Takes the values of an object away; reading one throws ExpiredAttributeError until it is refreshed, loaded again, or
+   * set. Changes that were not flushed are lost.
+   *
+   * @param names Properties. Default: all columns, and the relations.
+   * @throws IllegalStateError unless the object has a row and is in this session.
+   */
+  expire(instance: object, names?: readonly string[]): void {
+    this.#entities.requireOpen()
+    this.#entities.unit.expire(instance, names)
+  }
+
+  /** As `expire`, for every object of the session that has a row. */
+  expireAll(): void {
+    this.#entities.requireOpen()
+    this.#entities.unit.expireAll()
+  }
+
+  /**
+   * Writes all changes now: new objects get what PostgreSQL fills in. Many rows of a table are one statement, and all
+   * statements one round trip (two, where new rows refer to new rows whose keys PostgreSQL makes). `commit` does this,
+   * too, and queries do unless `autoflush` is off.
+   *
+   * @throws DatabaseError, StaleDataError: the transaction has failed, roll it back. InvalidValueError, MappingError:
+   *   nothing was sent; mend the object and go on.
+   */
+  async flush(): Promise<void> {
+    this.#entities.requireOpen()
+    await this.#entities.flush()?.done
+  }
+
+  /** Runs a block in which queries do not flush. Commit still does. */
+  async noAutoflush<Value>(work: () => Value | Promise<Value>): Promise<Value> {
+    checkFunction('noAutoflush', work)
+    this.#entities.requireOpen()
+    return await this.#entities.withoutAutoflush(work)
+  }
+
+  /** Objects that the next flush will insert, in the order of `add`. */
+  get new(): object[] {
+    return this.#entities.unit.new
+  }
+
+  /** Objects with changes that were not flushed. */
+  get dirty(): object[] {
+    return this.#entities.unit.dirty
+  }
+
+  /** Objects that the next flush will delete. */
+  get deleted(): object[] {
+    return this.#entities.unit.deleted
+  }
+
+  /** Whether an object of this session has changes that were not flushed; changes in place (json, Date) included. */
+  isModified(instance: object): boolean {
+    return this.#entities.unit.isModified(instance)
+  }
+
+  /** Whether the session follows an object. */
+  contains(instance: object): boolean {
+    return this.#entities.unit.has(instance)
+  }
+}

@@ -1,0 +1,14 @@
+/** Rows that a flush did not find. */
+import type { DatabaseError } from '../database-errors.js'
+import { StaleDataError } from '../errors.js'
+import { shortfallOf } from '../schema/write-statements.js'
+
+/** What the failure of a statement of a flush means, if it is that not all of its rows were found. */
+export function staleDataError({ sqlState, message }: DatabaseError): StaleDataError | undefined {
+  const shortfall = sqlState === '22P02' ? shortfallOf(message) : undefined
+  if (shortfall === undefined) return undefined
+  return new StaleDataError(
+    `A flush found ${shortfall}: the others were deleted, or changed by somebody else since they were loaded. Nothing ` +
+      'of the transaction is stored; run it again with a new session, which reads them again.',
+  )
+}
