@@ -1,10 +1,13 @@
 /** Turns JavaScript values into parameters, by node-postgres's own rules. */
 import utils from 'pg/lib/utils.js'
 
-import { InvalidStatementError } from '../errors.js'
+import { InvalidStatementError, type LifeguardErrorOptions } from '../errors.js'
 
 /** A parameter as it goes over the wire: text, bytes, or NULL. */
 export type EncodedValue = string | Buffer | null
+
+// As UTF-8 it would become U+FFFD: something else would be stored than was given.
+const HALF_CHARACTER = 'it holds half a character (a lone surrogate)'
 
 // Bind counts its parameters in 16 bits.
 const MOST_PARAMETERS = 65_535
@@ -29,7 +32,9 @@ export function encodeValues(values: readonly unknown[]): EncodedValue[] {
   const encoded = new Array<EncodedValue>(values.length)
   for (let index = 0; index < values.length; index++) {
     const value = values[index]
-    encoded[index] = typeof value === 'string' ? value : encodeValue(value, index)
+    const sent = typeof value === 'string' ? value : encodeValue(value, index)
+    if (typeof sent === 'string' && !sent.isWellFormed()) throw unsendable(index, HALF_CHARACTER)
+    encoded[index] = sent
   }
   return encoded
 }
@@ -37,16 +42,19 @@ export function encodeValues(values: readonly unknown[]): EncodedValue[] {
 function encodeValue(value: unknown, index: number): EncodedValue {
   if (value === null || value === undefined) return null
   const refusal = refusalOf(value)
-  if (refusal !== undefined)
-    throw new InvalidStatementError(`Parameter $${index + 1} cannot be sent: ${refusal}`)
+  if (refusal !== undefined) throw unsendable(index, refusal)
   try {
     const prepared = utils.prepareValue(value) as EncodedValue
     // It may be sent a while later, and buffers are often used again.
     return Buffer.isBuffer(prepared) ? Buffer.from(prepared) : prepared
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new InvalidStatementError(`Parameter $${index + 1} cannot be sent: ${reason}`, { cause })
+    throw unsendable(index, reason, { cause })
   }
+}
+
+function unsendable(index: number, reason: string, options?: LifeguardErrorOptions): InvalidStatementError {
+  return new InvalidStatementError(`Parameter $${index + 1} cannot be sent: ${reason}`, options)
 }
 
 /** What node-postgres would send as nonsense: the source of a function, an empty object, a date of NaNs. */

@@ -54,6 +54,8 @@ test.each([
   ['a symbol', Symbol('x'), 'a symbol is no value'],
   ['a promise', Promise.resolve(1), 'it is a promise (an await is missing)'],
   ['an invalid date', new Date('tomorrow'), 'it is an invalid Date'],
+  ['half a character', '😀'.slice(0, 1), 'it holds half a character (a lone surrogate)'],
+  ['half a character in an array', ['fine', '😀'.slice(1)], 'it holds half a character (a lone surrogate)'],
 ])('%s is refused by its number', (_what, value, reason) => {
   expect(() => encodeValues(['fine', value])).toThrow(InvalidStatementError)
   expect(() => encodeValues(['fine', value])).toThrow(`Parameter $2 cannot be sent: ${reason}`)
