@@ -20,6 +20,7 @@ const WORKLOADS: Readonly<Record<OrmWorkload, string>> = {
 const SUITE: Suite = {
   anchor: { name: 'hand-written', module: 'orm/hand-written' },
   contenders: [
+    { name: 'lifeguard', module: 'orm/lifeguard' },
     { name: 'mikro-orm', module: 'orm/mikro-orm' },
     { name: 'typeorm', module: 'orm/typeorm' },
     { name: 'drizzle', module: 'orm/drizzle' },

@@ -93,7 +93,7 @@ export class BulkUpdate<E extends AnyEntity, Item = never> implements EntityStat
   }
 
   /** @throws InvalidStatementError if nothing was set. */
-  toQuery(): EntityQuery {
+  toEntityQuery(): EntityQuery {
     const { table } = this.#meta
     if (this.#changes.size === 0) throw new InvalidStatementError(`The update of ${table.key} sets nothing`)
     const assignments = [...this.#changes].map(([column, value]) =>
@@ -138,7 +138,7 @@ export class BulkDelete<E extends AnyEntity, Item = never> implements EntityStat
     return new BulkDelete<E, unknown>(this.#meta, withReturning(this.#meta, this.#state, names))
   }
 
-  toQuery(): EntityQuery {
+  toEntityQuery(): EntityQuery {
     return bulkQuery(this.#meta, text(`delete from ${this.#meta.table.sql}`), this.#state, 'deleted')
   }
 }

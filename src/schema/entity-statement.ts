@@ -14,7 +14,7 @@ export interface EntityStatement<Item, Scalar = Item> {
   /** Only for the type checker. */
   readonly $scalar?: Scalar
   /** Compiles it. Builders never change, so this may be repeated. @throws InvalidValueError, InvalidStatementError */
-  toQuery(): EntityQuery
+  toEntityQuery(): EntityQuery
 }
 
 /** A compiled {@link EntityStatement}. Its rows must be read as arrays, every value as PostgreSQL's text. */
@@ -52,8 +52,8 @@ export const RAW_TEXT: TypeParsers = { getTypeParser: () => (text) => text }
 
 /** The statement that a builder makes; undefined if it is something else. */
 export function entityQueryOf(statement: unknown): EntityQuery | undefined {
-  if (typeof statement !== 'object' || statement === null || !('toQuery' in statement)) return undefined
-  return (statement as EntityStatement<unknown>).toQuery()
+  if (typeof statement !== 'object' || statement === null || !('toEntityQuery' in statement)) return undefined
+  return (statement as EntityStatement<unknown>).toEntityQuery()
 }
 
 /** The scalar of an item that was read; see {@link EntityStatement}. */

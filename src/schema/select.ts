@@ -179,7 +179,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
             this.#body(distinct ? this.#selected() : '1'),
             text(') as "rows"'),
           )
-    return { toQuery: () => this.#query(statement, { kind: 'scalar', decode: Number }) }
+    return { toEntityQuery: () => this.#query(statement, { kind: 'scalar', decode: Number }) }
   }
 
   /**
@@ -191,7 +191,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
     return new Exists(this.#meta, this.#clause(), this.#body('1'))
   }
 
-  toQuery(): EntityQuery {
+  toEntityQuery(): EntityQuery {
     const { columns, order, lock } = this.#state
     const statement = concat(this.#clause(), this.#body(this.#selected(), order), text(lock))
     return this.#query(statement, columns === undefined ? { kind: 'entity' } : { kind: 'record', columns })
@@ -243,7 +243,7 @@ export class Exists extends SqlFragment<unknown> implements EntityStatement<bool
     this.#meta = meta
   }
 
-  toQuery(): EntityQuery {
+  toEntityQuery(): EntityQuery {
     return entityQuery(this.#meta, sql`select ${this}`, { kind: 'scalar', decode: (text) => text === 't' })
   }
 }

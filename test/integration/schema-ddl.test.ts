@@ -375,7 +375,7 @@ describe('every type', () => {
     expect(loaded.map((instance) => ({ ...instance }))).toEqual(expected)
 
     // What was loaded and left alone does not look changed.
-    for (const row of await client.rows(select(All).toQuery())) {
+    for (const row of await client.rows(select(All).toEntityQuery())) {
       const instance = meta.create()
       const snapshot = meta.fill(instance, meta.table.columns, row)
       expect(meta.changes(instance, snapshot).join()).toBe('')

@@ -96,7 +96,7 @@ beforeEach(async () => {
 })
 
 const titles = async (
-  query: { toQuery(): never } | ReturnType<typeof select<typeof Song>>,
+  query: { toEntityQuery(): never } | ReturnType<typeof select<typeof Song>>,
 ): Promise<string[]> =>
   (await client.items(query as ReturnType<typeof select<typeof Song>>)).map(({ title }) => title)
 
@@ -238,7 +238,7 @@ describe('select', () => {
   test('never changes: every method gives a new one', () => {
     const all = select(Song)
     all.where(eq(Song.c.id, 1)).limit(1).orderBy(Song.c.id).columns('id')
-    expect(all.toQuery().text).toBe(select(Song).toQuery().text)
+    expect(all.toEntityQuery().text).toBe(select(Song).toEntityQuery().text)
   })
 
   test('refuses what would silently match everything or nothing', () => {
@@ -278,7 +278,7 @@ describe('update and deleteFrom', () => {
         update(Song).set({ updatedAt: null }).where(eq(Song.c.id, 1)).returning('updatedAt'),
       ),
     ).toEqual([{ updatedAt: null }])
-    expect(() => update(Song).set({}).toQuery()).toThrow('The update of songs sets nothing')
+    expect(() => update(Song).set({}).toEntityQuery()).toThrow('The update of songs sets nothing')
   })
 
   test('raise the version, so that sessions notice', async () => {
@@ -287,7 +287,7 @@ describe('update and deleteFrom', () => {
       version: version(),
       n: integer(),
     })
-    expect(update(Versioned).set({ n: 1 }).toQuery().text).toBe(
+    expect(update(Versioned).set({ n: 1 }).toEntityQuery().text).toBe(
       'update "versioned" set "n" = $1, "version" = "versioned"."version" + 1',
     )
   })
@@ -298,7 +298,7 @@ describe('update and deleteFrom', () => {
       { title: 'Coyote' },
       { title: 'Urge for Going' },
     ])
-    expect(await client.count(deleteFrom(Song).toQuery())).toBe(2)
+    expect(await client.count(deleteFrom(Song).toEntityQuery())).toBe(2)
   })
 })
 

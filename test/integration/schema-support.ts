@@ -43,7 +43,7 @@ export class TextClient {
 
   /** The entities, records or values that a statement gives. */
   async items<Item>(statement: EntityStatement<Item>): Promise<Item[]> {
-    const query = statement.toQuery()
+    const query = statement.toEntityQuery()
     const { meta, reading } = query
     return (await this.rows(query)).map((row) => {
       if (reading.kind !== 'entity') return readRow(reading, row) as Item

@@ -276,7 +276,7 @@ describe('an entity', () => {
   test('may be used without a class of its own', () => {
     const Tag = declarativeBase().entity('tags', key)
     expect(inspect(new Tag())).toBe('tags { id: undefined }')
-    expect(select(Tag).toQuery().text).toBe('select "tags"."id" from "tags"')
+    expect(select(Tag).toEntityQuery().text).toBe('select "tags"."id" from "tags"')
   })
 
   test('is asked for by name when something else is given', () => {
