@@ -83,19 +83,25 @@ export const byteaCodec: Codec<Buffer> = {
 /** Of JavaScript's `null` inside a document and SQL's NULL both arrive as `null`; `null` is stored as NULL. */
 export const jsonCodec: Codec<unknown> = { mutable: true, decode: JSON.parse, encode: encodeJson }
 
-/** As {@link jsonCodec}; `jsonb` cannot hold the NUL character in any form. */
+/** As {@link jsonCodec}; `jsonb` cannot hold NUL characters and lone surrogates, not even escaped. */
 export const jsonbCodec: Codec<unknown> = {
   mutable: true,
   decode: JSON.parse,
   encode(value) {
     const text = encodeJson(value)
-    if (ESCAPED_NUL.test(text)) throw new RefusedValue('cannot hold a NUL character')
+    const escaped = ESCAPED.exec(text)?.[1]
+    if (escaped !== undefined) throw new RefusedValue(escaped === '0000' ? NUL : HALF_CHARACTER)
     return text
   },
 }
 
-// An even number of backslashes before it means that the one in front of the u is itself escaped.
-const ESCAPED_NUL = /(?<!\\)(?:\\\\)*\\u0000/
+// JSON.stringify escapes surrogates only where they stand alone. An even number of backslashes before an escape means that
+// the one in front of the u is itself escaped.
+const ESCAPED = /(?<!\\)(?:\\\\)*\\u(0000|d[89a-f])/
+
+const NUL = 'cannot hold a NUL character'
+// As UTF-8 it would become U+FFFD: something else would be stored than was given.
+const HALF_CHARACTER = 'cannot hold half a character (a lone surrogate)'
 
 function encodeJson(value: unknown): string {
   const text = JSON.stringify(value) as string | undefined
@@ -109,7 +115,8 @@ function asIs(text: string): string {
 
 function encodeText(value: string): string {
   if (typeof value !== 'string') throw new RefusedValue(`takes a string, not ${kindOf(value)}`)
-  if (value.includes('\0')) throw new RefusedValue('cannot hold a NUL character')
+  if (value.includes('\0')) throw new RefusedValue(NUL)
+  if (!value.isWellFormed()) throw new RefusedValue(HALF_CHARACTER)
   return value
 }
 
