@@ -204,8 +204,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * SQLAlchemy's `dispose()`: swaps in an empty pool and disposes the old one. The engine goes on; who waited on the old
-   * pool is rejected, who holds a connection of it may finish until the deadline.
+   * SQLAlchemy's `dispose()`: swaps in an empty pool and disposes the old one. The engine goes on: who waited for a
+   * connection of the old pool gets one of the new, who holds one may finish until the deadline (then: ConnectionLostError).
    */
   recreate(options: DisposeOptions = {}): Promise<DisposeReport> {
     if (this.#disposal !== undefined) return this.#disposal

@@ -131,6 +131,19 @@ export class Gate {
     return rejected
   }
 
+  /** Takes over who waits at another gate, in their order and with the time they have left; returns how many. */
+  adopt(other: Gate): number {
+    // While it is stopped, a deadline means something only at the gate that stopped it.
+    if (other.suspended) this.suspend()
+    other.resume()
+    const adopted = other.size
+    for (let waiter = other.first; waiter !== undefined; waiter = other.first) {
+      other.leave(waiter)
+      this.join(waiter)
+    }
+    return adopted
+  }
+
   /** Stops every waiter's time. */
   suspend(): void {
     if (this.#suspendedAt !== undefined) return

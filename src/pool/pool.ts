@@ -89,7 +89,10 @@ export interface Pool {
   resume(): void
   /** Replaces every connection: idle ones now, borrowed ones when they come back. */
   refresh(): void
-  /** An empty pool with the same options, limits and listeners. This one is untouched: dispose it. Opens nothing by itself, except `minIdle`. */
+  /**
+   * An empty pool with the same options, limits and listeners, which takes over who waits here. Nothing else of this one
+   * changes: dispose it. Opens nothing by itself, except for them and `minIdle`.
+   */
   recreate(): Pool
   /**
    * Refuses new work, rejects those who wait, lets borrowed connections finish until the deadline, then cancels their

@@ -7,7 +7,7 @@
  */
 import { isDisconnect } from '../database-errors.js'
 import type { Driver, DriverConnection } from '../driver/driver.js'
-import { AbortedError, EngineDisposedError } from '../errors.js'
+import { AbortedError, ConnectionLostError, EngineDisposedError } from '../errors.js'
 import { acquireChannel, type AcquireMessage } from '../internal/channels.js'
 import { systemClock, type Clock } from '../internal/clock.js'
 import { Emitter } from '../internal/emitter.js'
@@ -63,6 +63,8 @@ export class QueuePool implements Pool {
   /** Bumped once per disconnect: connections of an older generation are not lent again. */
   #generation = 0
   #disposal: Promise<DisposeReport> | undefined = undefined
+  /** Another pool has taken over. */
+  #replaced = false
   #onEmpty: (() => void) | undefined = undefined
 
   constructor(parts: PoolParts, limits: Limits = limitsOf(parts.options)) {
@@ -403,7 +405,15 @@ export class QueuePool implements Pool {
     const { poolSize, maxOverflow } = this.#limits
     const Class = this.constructor as PoolClass
     const current = Object.freeze({ ...options, poolSize, maxOverflow })
-    return new Class({ driver, clock, options: current, name: this.name, events: this.events })
+    const next = new Class({ driver, clock, options: current, name: this.name, events: this.events })
+    if (next instanceof QueuePool) next.#replace(this)
+    return next
+  }
+
+  #replace(old: QueuePool): void {
+    old.#replaced = true
+    this.#shared.statistics.counters.waited += this.#gate.adopt(old.#gate)
+    this.#pump()
   }
 
   async dispose(options: DisposeOptions = {}): Promise<DisposeReport> {
@@ -428,13 +438,17 @@ export class QueuePool implements Pool {
       rejected,
       revoke: (record) => void this.#returns.endLoan(record, this.#shared.clock.now()),
       onEmpty: (listener) => (this.#onEmpty = listener),
-      reason: () => new EngineDisposedError('dispose() closed the connection at its deadline'),
+      // A pool that was replaced has a successor, on which everything can be done again.
+      reason: () =>
+        this.#replaced
+          ? new ConnectionLostError('recreate() closed the connection at its deadline')
+          : new EngineDisposedError('dispose() closed the connection at its deadline'),
     })
   }
 
   #disposedError(): EngineDisposedError {
     return new EngineDisposedError(
-      `Pool '${this.name}' was disposed (engine.dispose() or recreate()) and takes no new work`,
+      `Pool '${this.name}' was disposed (engine.dispose()) and takes no new work`,
     )
   }
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { EngineDisposedError } from '../../src/errors.js'
+import { createSessionFactory } from '../../src/session/session-factory.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { errorOf, useDatabase } from './session-support.js'
@@ -24,6 +25,27 @@ test('recreate keeps limits that were changed at run time, and starts empty', as
   const { poolSize, maxOverflow, size } = engine.stats()
   expect({ poolSize, maxOverflow, size }).toEqual({ poolSize: 2, maxOverflow: 1, size: 0 })
   await engine.begin((connection) => connection.execute('select 1'))
+})
+
+test('what recreate ends at its deadline was a lost connection, which a retry makes good on the new pool', async () => {
+  const engine = fixture.engine({ poolSize: 1, maxOverflow: 0 })
+  const { withSession } = createSessionFactory({ bind: engine })
+  const errors: unknown[] = []
+  const value = await withSession(
+    async (session) => {
+      await session.execute('select 1')
+      if (errors.length === 0) await engine.recreate({ timeoutMillis: 0 })
+      return session.scalar('select 2').catch((error: unknown) => {
+        errors.push(error)
+        throw error
+      })
+    },
+    { retry: { attempts: 2, backoff: () => 0 } },
+  )
+  expect(value).toBe(2)
+  expect(errors).toMatchObject([{ code: 'CONNECTION_LOST' }])
+  expect((errors[0] as Error).cause).toMatchObject({ code: 'CONNECTION_LOST' })
+  expect(((errors[0] as Error).cause as Error).message).toContain('recreate()')
 })
 
 test('dispose waits for a pool that was replaced and still had connections out', async () => {

@@ -1,7 +1,7 @@
 /** From birth to death of a connection: age, idleness, keep-alive, freezes, `minIdle`, the process. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { disconnect, Pending, transient } from './fake-driver.js'
-import { acquireMany, connectionOf, makePool, type MadePool } from './make-pool.js'
+import { acquireMany, connectionOf, failureOf, makePool, type MadePool } from './make-pool.js'
 import { settle } from './manual-clock.js'
 
 afterEach(() => {
@@ -295,6 +295,59 @@ describe('Limits at run time', () => {
     const next = pool.recreate()
     expect(next.stats()).toMatchObject({ poolSize: 3, maxOverflow: 1, capacity: 4 })
     await next.dispose()
+  })
+})
+
+describe('recreate', () => {
+  const FULL = { poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 100 } as const
+
+  it('takes over who waits, in their order, with their signals and what is left of their time', async () => {
+    const { pool, clock } = makePool(FULL)
+    const held = await pool.acquire()
+    const signal = new AbortController()
+    const [served, aborted, late] = [
+      pool.acquire(),
+      failureOf(pool.acquire({ signal: signal.signal })),
+      failureOf(pool.acquire()),
+    ]
+    await clock.advance(60)
+    const next = pool.recreate()
+    expect(pool.stats().waiting).toBe(0)
+    expect(next.stats()).toMatchObject({ waiting: 3, counters: { waited: 3 } })
+    const lease = await served
+    expect(lease.connection).not.toBe(held.connection)
+    signal.abort()
+    expect(await aborted).toMatchObject({ code: 'ABORTED' })
+    await clock.advance(39)
+    expect(next.stats().waiting).toBe(1)
+    await clock.advance(1)
+    expect(await late).toMatchObject({ code: 'POOL_TIMEOUT', waitedMillis: 100 })
+    lease.release()
+    held.release()
+    expect(await pool.dispose()).toMatchObject({ rejected: 0, closed: 1 })
+    await next.dispose()
+  })
+
+  it('of a suspended pool gives a suspended one, in which the time of who waits stands still as well', async () => {
+    const { pool, driver, clock } = makePool(FULL)
+    const held = await pool.acquire()
+    let ended = false
+    const late = failureOf(pool.acquire()).finally(() => (ended = true))
+    await clock.advance(60)
+    pool.suspend()
+    await clock.advance(1_000)
+    const next = pool.recreate()
+    await clock.advance(1_000)
+    expect(next.stats()).toMatchObject({ waiting: 1, suspended: true, size: 0 })
+    const hanging = new Pending()
+    driver.onConnect = () => hanging
+    next.resume()
+    await clock.advance(39)
+    expect(ended).toBe(false)
+    await clock.advance(1)
+    expect(await late).toMatchObject({ code: 'POOL_TIMEOUT', phase: 'connect' })
+    held.release()
+    await next.dispose({ timeoutMillis: 0 })
   })
 })
 
