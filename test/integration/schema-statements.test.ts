@@ -43,6 +43,7 @@ import {
   deleteRows,
   insertRows,
   matchReturned,
+  shortfallOf,
   updateRows,
   type WriteStatement,
 } from '../../src/schema/write-statements.js'
@@ -510,7 +511,7 @@ describe('writing rows', () => {
     )
   })
 
-  test('updates rows by key and version, and tells what PostgreSQL changed', async () => {
+  test('updates rows by key and version, all or none, and tells what PostgreSQL changed', async () => {
     await db.query('truncate clients')
     const { table } = metaOf(Client)
     await client.run(
@@ -528,9 +529,15 @@ describe('writing rows', () => {
     const rows = [
       { key: ['2', 'y'], version: '1', values: ['two', '20'] },
       { key: ['1', 'x'], version: '1', values: ['one', '10'] },
-      { key: ['3', 'z'], version: '5', values: ['three', '30'] },
     ]
-    expect(await write(updateRows(table, columns, rows), 3)).toEqual([['8'], ['8'], undefined])
+    const stale = { key: ['3', 'z'], version: '5', values: ['three', '30'] }
+    await expect(write(updateRows(table, columns, [...rows, stale]), 3)).rejects.toSatisfy(
+      ({ message }: Error) => shortfallOf(message) === '2 of 3 rows of clients',
+    )
+    await expect(write(updateRows(table, columns, [stale]), 1)).rejects.toSatisfy(
+      ({ message }: Error) => shortfallOf(message) === '0 of 1 rows of clients',
+    )
+    expect(await write(updateRows(table, columns, rows), 2)).toEqual([['8'], ['8']])
     const [one] = await write(
       updateRows(table, columns, [{ key: ['20', 'y'], version: '2', values: ['zwei', '2'] }]),
       1,
@@ -546,7 +553,7 @@ describe('writing rows', () => {
     expect(await client.count(updateRows(table, [], [{ key: ['3', 'z'], version: '1', values: [] }]))).toBe(1)
   })
 
-  test('deletes rows by key and version', async () => {
+  test('deletes rows by key, and where there is a version only all of them in theirs', async () => {
     await db.query('truncate clients; truncate serials restart identity')
     const clients = metaOf(Client).table
     await client.run(
@@ -560,11 +567,16 @@ describe('writing rows', () => {
         ],
       ),
     )
-    const rows = [
-      { key: ['1', 'x'], version: '1' },
-      { key: ['2', 'y'], version: '2' },
-    ]
-    expect(await client.count(deleteRows(clients, rows))).toBe(1)
+    const row = { key: ['1', 'x'], version: '1' }
+    const stale = { key: ['2', 'y'], version: '2' }
+    await expect(client.run(deleteRows(clients, [row, stale]))).rejects.toSatisfy(
+      ({ message }: Error) => shortfallOf(message) === '1 of 2 rows of clients',
+    )
+    await client.run(deleteRows(clients, [row]))
+    expect(await client.rows({ text: 'select a from clients order by a', values: [] })).toEqual([
+      ['2'],
+      ['3'],
+    ])
     const serials = metaOf(Serial).table
     await client.run(insertRows(serials, [], [[], [], []]))
     expect(await client.count(deleteRows(serials, [{ key: ['1'] }, { key: ['3'] }, { key: ['9'] }]))).toBe(2)

@@ -42,7 +42,7 @@ export class TextClient {
   }
 
   /** The entities, records or values that a statement gives. */
-  async items<Item>(statement: EntityStatement<Item>): Promise<Item[]> {
+  async items<Item>(statement: EntityStatement<Item, unknown>): Promise<Item[]> {
     const query = statement.toEntityQuery()
     const { meta, reading } = query
     return (await this.rows(query)).map((row) => {
