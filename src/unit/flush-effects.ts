@@ -35,11 +35,12 @@ export class FlushEffects {
     if (kind === 'delete' && result.command === 'DELETE') warnOfMissing(states, result.rowCount ?? 0)
     const { returning } = statement
     if (returning.length === 0) return
+    if (kind === 'insert') this.#journal.filled(states, returning)
     const rows = matchReturned(statement, result.rows as EncodedText[][], states.length)
     for (const [index, state] of states.entries()) {
       // It may have been undone in the meantime.
       const row = state.status === 'persistent' ? rows[index] : undefined
-      if (row !== undefined) this.#fill(state, returning, row, kind === 'insert')
+      if (row !== undefined) this.#fill(state, returning, row)
     }
   }
 
@@ -74,12 +75,7 @@ export class FlushEffects {
   }
 
   /** Takes over what PostgreSQL has filled in; what was set in the meantime stays, and counts as changed. */
-  #fill(
-    state: InstanceState,
-    columns: readonly TableColumn[],
-    row: readonly EncodedText[],
-    isNew: boolean,
-  ): void {
+  #fill(state: InstanceState, columns: readonly TableColumn[], row: readonly EncodedText[]): void {
     const { instance, meta } = state
     const snapshot = state.snapshot as Snapshot
     for (const [index, column] of columns.entries()) {
@@ -90,7 +86,6 @@ export class FlushEffects {
         instance[column.property] = value
       }
       snapshot[column.index] = column.mutable ? text : value
-      if (isNew) this.#journal.filled(state, column)
     }
     if (state.identity !== undefined) return
     state.identity = meta.identityOfStored(snapshot)

@@ -216,9 +216,10 @@ export class Flusher {
         const state = group[index]?.[0] as InstanceState
         for (const [at, column] of [...columns].entries()) {
           state.instance[column.property] = column.decode(row[at] as EncodedText)
-          this.#members.journal.filled(state, column)
         }
       }
+      const states = group.map(([state]) => state)
+      this.#members.journal.filled(states, [...columns])
     })
   }
 }

@@ -7,12 +7,17 @@ import type { TableColumn } from '../schema/table-column.js'
 import type { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 
+/** Columns that PostgreSQL, or the flush in its name, filled in for new objects. */
+interface Filled {
+  readonly states: readonly InstanceState[]
+  readonly columns: readonly TableColumn[]
+}
+
 interface Frame {
   /** Objects that were added, flushed or not. */
   readonly added: Set<InstanceState>
   readonly inserted: Set<InstanceState>
-  /** Columns that PostgreSQL, or the flush in its name, filled in for new objects. */
-  readonly filled: Map<InstanceState, Set<TableColumn>>
+  readonly filled: Filled[]
   /** Objects whose row was changed, with what was stored before. */
   readonly updated: Map<InstanceState, Snapshot>
   /** Objects whose row was deleted. */
@@ -55,11 +60,12 @@ export class Journal {
     this.#top.inserted.add(state)
   }
 
-  filled(state: InstanceState, column: TableColumn): void {
-    const { filled } = this.#frames.findLast(({ inserted }) => inserted.has(state)) ?? this.#top
-    const columns = filled.get(state)
-    if (columns === undefined) filled.set(state, new Set([column]))
-    else columns.add(column)
+  /** Columns of new objects were filled in that were inserted, or added, together. */
+  filled(states: readonly InstanceState[], columns: readonly TableColumn[]): void {
+    const [first] = states
+    const frame =
+      this.#frames.findLast(({ inserted }) => first !== undefined && inserted.has(first)) ?? this.#top
+    frame.filled.push({ states, columns })
   }
 
   updated(state: InstanceState, before: Snapshot): void {
@@ -84,9 +90,7 @@ export class Journal {
       const outer = this.#top
       for (const state of inner.added) outer.added.add(state)
       for (const state of inner.inserted) outer.inserted.add(state)
-      for (const [state, columns] of inner.filled) {
-        outer.filled.set(state, new Set([...(outer.filled.get(state) ?? []), ...columns]))
-      }
+      outer.filled.push(...inner.filled)
       for (const [state, before] of inner.updated)
         if (!outer.updated.has(state)) outer.updated.set(state, before)
       for (const state of inner.deleted) outer.deleted.add(state)
@@ -120,8 +124,8 @@ export class Journal {
         undoInsert(state)
         unknown.delete(state)
       }
-      for (const [{ instance }, columns] of frame.filled) {
-        for (const { property } of columns) instance[property] = undefined
+      for (const { states, columns } of frame.filled) {
+        for (const { instance } of states) for (const { property } of columns) instance[property] = undefined
       }
       for (const [state, before] of frame.updated) {
         if (frame.inserted.has(state)) continue
@@ -145,7 +149,7 @@ function newFrame(): Frame {
   return {
     added: new Set(),
     inserted: new Set(),
-    filled: new Map(),
+    filled: [],
     updated: new Map(),
     deleted: new Set(),
     doomed: new Set(),
