@@ -36,6 +36,7 @@ export class EntityMeta<T extends object = object> {
   /** Name of the class, for messages. */
   readonly name: string
   readonly hooks: EntityHooks<T>
+  readonly hasHooks: boolean
   readonly #surroundings: Surroundings
   readonly #declared: Readonly<Record<string, AnyRelation>>
   readonly #make: new () => T
@@ -48,6 +49,7 @@ export class EntityMeta<T extends object = object> {
     this.table = table
     this.name = (entity as { readonly name?: string }).name ?? table.key
     this.hooks = readHooks(entity, this.name)
+    this.hasHooks = Object.keys(this.hooks).length > 0
     this.#surroundings = surroundings
     this.#declared = (entity as { readonly relations?: Record<string, AnyRelation> }).relations ?? {}
     this.#relationNames = Object.keys(this.#declared)

@@ -96,7 +96,7 @@ export class Flusher {
       if (!this.#runHooks()) break
     }
     const loads = [...this.#loadDoomed(), ...this.#loadExpired()]
-    if (loads.length === 0) loads.push(...this.#allocate(RelationChanges.of(this.#followed()).needed))
+    if (loads.length === 0) loads.push(...this.#allocate(RelationChanges.of(this.#related()).needed))
     return loads.length === 0 ? undefined : Promise.all(loads).then(ignore)
   }
 
@@ -104,7 +104,7 @@ export class Flusher {
     const members = this.#members
     const { pending, doomed, journal } = members
     this.#hooked.clear()
-    const relations = RelationChanges.of(this.#followed())
+    const relations = RelationChanges.of(this.#related())
     relations.check()
     relations.apply()
     const plan = planFlush({
@@ -150,9 +150,10 @@ export class Flusher {
     return (await this.#send(sendable(statement))).rows as RawRow[]
   }
 
-  *#followed(): Generator<InstanceState, void, undefined> {
+  /** What may have relations. */
+  *#related(): Generator<InstanceState, void, undefined> {
     yield* this.#members.pending
-    yield* this.#members.identities.states()
+    yield* this.#members.identities.states('relations')
   }
 
   /** True if a hook has run, which may have changed anything. */
@@ -164,7 +165,7 @@ export class Flusher {
       this.#hooked.add(state)
     }
     for (const state of [...this.#members.pending]) run(state, state.meta.hooks.beforeInsert)
-    for (const state of [...this.#members.identities.states()]) {
+    for (const state of [...this.#members.identities.states('hooks')]) {
       const { beforeUpdate, beforeDelete } = state.meta.hooks
       if (state.doomed) run(state, beforeDelete)
       else if (beforeUpdate !== undefined && state.changes.length > 0) run(state, beforeUpdate)

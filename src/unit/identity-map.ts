@@ -6,17 +6,28 @@ import type { InstanceState } from './instance-state.js'
 /** The instances of one table. */
 export type TableIdentities = Map<Identity, InstanceState>
 
+/** Instances that a flush can pass over, if it only looks for certain things. */
+export type Trait = 'relations' | 'hooks'
+
+interface Entry {
+  readonly identities: TableIdentities
+  /** What some of the instances may have. */
+  readonly traits: Set<Trait>
+}
+
 export class IdentityMap {
-  readonly #tables = new Map<Table, TableIdentities>()
+  readonly #tables = new Map<Table, Entry>()
 
   /** The instances of a table. */
-  of({ table }: EntityMeta): TableIdentities {
-    let identities = this.#tables.get(table)
-    if (identities === undefined) {
-      identities = new Map()
-      this.#tables.set(table, identities)
+  of(meta: EntityMeta): TableIdentities {
+    let entry = this.#tables.get(meta.table)
+    if (entry === undefined) {
+      entry = { identities: new Map(), traits: new Set() }
+      this.#tables.set(meta.table, entry)
     }
-    return identities
+    if (meta.relationNames.length > 0) entry.traits.add('relations')
+    if (meta.hasHooks) entry.traits.add('hooks')
+    return entry.identities
   }
 
   /** Puts an instance in its place. */
@@ -31,13 +42,15 @@ export class IdentityMap {
     if (identities.get(state.identity) === state) identities.delete(state.identity)
   }
 
-  /** Every instance, by table, in the order in which they came. */
-  *states(): Generator<InstanceState, void, undefined> {
-    for (const identities of this.#tables.values()) yield* identities.values()
+  /** Every instance, by table, in the order in which they came; or those of tables some of whose instances have a trait. */
+  *states(trait?: Trait): Generator<InstanceState, void, undefined> {
+    for (const { identities, traits } of this.#tables.values()) {
+      if (trait === undefined || traits.has(trait)) yield* identities.values()
+    }
   }
 
   get empty(): boolean {
-    for (const { size } of this.#tables.values()) if (size > 0) return false
+    for (const { identities } of this.#tables.values()) if (identities.size > 0) return false
     return true
   }
 

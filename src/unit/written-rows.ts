@@ -59,7 +59,9 @@ export function insertionOf(state: InstanceState): Insertion {
 export function changeOf(state: InstanceState): Change | undefined {
   const { instance, meta } = state
   const { table } = meta
-  const columns = state.changes.filter(({ definition }) => definition.version !== true)
+  const { changes } = state
+  if (changes.length === 0) return undefined
+  const columns = changes.filter(({ definition }) => definition.version !== true)
   if (columns.length === 0) return undefined
   const computed = columns.find(({ definition }) => definition.generated !== undefined)
   if (computed !== undefined)
