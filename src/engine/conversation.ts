@@ -5,8 +5,8 @@
  * 1. Operations are sent in the order in which they were given. Those given in the same tick travel in one packet.
  * 2. BEGIN travels with the first statement, COMMIT with the last ones if they were given in the same tick.
  * 3. A transaction belongs to one physical connection. If that dies, nothing of the transaction is ever repeated,
- *    except when the server had not even answered BEGIN, and then once.
- * 4. COMMIT is never sent to a connection that may be dead already (`Lease.proven`).
+ *    except when the server had not even answered BEGIN and nothing can have been stored, and then once.
+ * 4. COMMIT is never sent to a connection that may be dead already (`Lease.proven`), unless it can store nothing.
  * 5. Whatever the answer, every operation settles exactly once.
  */
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
@@ -22,7 +22,7 @@ import {
   type ConversationSetup,
 } from './conversation-setup.js'
 import { Courier, type Sender } from './courier.js'
-import { flightOf, hasOpenCommit, looksReadOnly, onlyReads, takeFlight, type Flight } from './flight.js'
+import { flightOf, hasOpenCommit, lookReadOnly, onlyReads, takeFlight, type Flight } from './flight.js'
 import { answerLocally } from './local-answers.js'
 import {
   NOTHING,
@@ -272,7 +272,7 @@ export class Conversation implements OperationOwner, Sender {
     const alone = this.#standsAlone
     const unknown = alone
       ? isUnanswered(operation, error)
-      : hasOpenCommit(flight) && !(this.#setup.readOnly && this.#onlyRead && looksReadOnly(flight))
+      : hasOpenCommit(flight) && !this.#storesNothing(flight)
     this.state.lose(unknown ? outcomeUnknown(error, alone) : error)
     this.#courier.poison(error)
     if (operation.kind === 'rollback') {
@@ -294,6 +294,11 @@ export class Conversation implements OperationOwner, Sender {
     this.#once = undefined
   }
 
+  /** Its transaction is read-only, so that it does not matter whether its COMMIT was run. */
+  #storesNothing(flight: Flight | undefined): boolean {
+    return this.#setup.readOnly && this.#onlyRead && lookReadOnly(flight?.operations ?? [])
+  }
+
   /** Every statement is a transaction of its own. */
   get #standsAlone(): boolean {
     return this.autocommit && !this.state.inTransaction
@@ -303,8 +308,8 @@ export class Conversation implements OperationOwner, Sender {
     if (flight.beginning === 0 || flight.answered || this.#replayed) return false
     if (this.#abandoned !== undefined) return false
     // One that was called off is not run any more, and one that commits may have been.
-    if (flight.operations.some(({ kind, calledOff }) => kind === 'commit' || calledOff !== undefined))
-      return false
+    if (flight.operations.some(({ calledOff }) => calledOff !== undefined)) return false
+    if (flight.operations.some(({ kind }) => kind === 'commit') && !this.#storesNothing(flight)) return false
     const { connection } = this
     // Of a disposed engine there is no other connection.
     if (connection?.lost !== undefined) return !(connection.lost instanceof EngineDisposedError)
@@ -372,7 +377,11 @@ export class Conversation implements OperationOwner, Sender {
     // What is undone takes with it whatever was put off inside.
     const deferred = undoes(this.#queue[0]) ? [] : [...this.#deferred]
     this.#deferred.length = 0
-    const flight = takeFlight(this.#queue, begin, deferred, { proving, alone: this.#standsAlone })
+    const flight = takeFlight(this.#queue, begin, deferred, {
+      proving,
+      alone: this.#standsAlone,
+      readOnly: this.#setup.readOnly,
+    })
     if (flight.beginning > 0) this.#begins(connection)
     this.#courier.send(flight, this.#standsAlone ? 'separate' : 'shared')
   }

@@ -32,11 +32,21 @@ export function flightOf(operations: readonly Operation[], beginning = 0): Fligh
   }
 }
 
+/** What decides how far a packet goes. */
+export interface FlightRules {
+  /** Its BEGIN has to prove that the connection lives. */
+  readonly proving: boolean
+  /** Every statement stands alone. */
+  readonly alone: boolean
+  /** The transaction is read-only. */
+  readonly readOnly: boolean
+}
+
 /**
  * Takes from the front of the queue what may travel together.
  *
  * 1. COMMIT and ROLLBACK end a packet, because what follows is another transaction.
- * 2. COMMIT does not travel with the BEGIN that has yet to prove its connection (`proving`).
+ * 2. COMMIT does not travel with the BEGIN that has yet to prove its connection (`proving`), unless it can store nothing.
  * 3. What may be cancelled travels last and without other statements before it, so that a cancel cannot hit them.
  * 4. What takes the whole connection does not travel at all.
  * 5. Where every statement stands alone there is nothing to end: COMMIT and ROLLBACK stay behind, to be settled here.
@@ -45,13 +55,14 @@ export function takeFlight(
   queue: Operation[],
   begin: readonly Operation[],
   deferred: readonly Operation[],
-  { proving, alone }: { readonly proving: boolean; readonly alone: boolean },
+  { proving, alone, readOnly }: FlightRules,
 ): Flight {
   const operations = [...begin, ...deferred]
   let taken = 0
   for (const next of queue) {
     const ends = next.kind === 'commit' || next.kind === 'rollback'
-    if (next.kind === 'exclusive' || (next.kind === 'commit' && proving) || (ends && alone)) break
+    const waits = next.kind === 'commit' && proving && !(readOnly && lookReadOnly(operations))
+    if (next.kind === 'exclusive' || waits || (ends && alone)) break
     if (next.cancellable && taken > 0) break
     operations.push(next)
     taken++
@@ -75,9 +86,8 @@ export function onlyReads({ kind }: Operation, { command }: StatementResult): bo
   return kind !== 'exclusive' && (kind !== 'statement' || READING_COMMANDS.has(command))
 }
 
-/** None of its statements can have stored anything in a read-only transaction. */
-export function looksReadOnly(flight: Flight | undefined): boolean {
-  const statements =
-    flight?.operations.filter(({ kind }) => kind === 'statement' || kind === 'exclusive') ?? []
+/** None of the statements can store anything in a read-only transaction, nor make it another one. */
+export function lookReadOnly(operations: readonly Operation[]): boolean {
+  const statements = operations.filter(({ kind }) => kind === 'statement' || kind === 'exclusive')
   return statements.every(({ kind, text }) => kind === 'statement' && READING_TEXT.test(text))
 }

@@ -46,13 +46,16 @@ async function idleConnection(
   return { sessions, pid }
 }
 
-/** True if COMMIT was sent behind a Flush whose answer had not come. */
+/** True if COMMIT was sent behind a Flush whose answer had not come, in a transaction that may store something. */
 function commitsUnproven({ messages }: ProxiedConnection): boolean {
   let unproven = false
+  let readOnly = false
   for (const { from, name, text } of messages) {
+    if (from === 'client' && name === 'Parse' && text?.startsWith('BEGIN') === true)
+      readOnly = text.includes('READ ONLY')
     if (from === 'client' && name === 'Flush') unproven = true
     if (from === 'server') unproven = false
-    if (unproven && name === 'Parse' && text === 'COMMIT') return true
+    if (unproven && !readOnly && name === 'Parse' && text === 'COMMIT') return true
   }
   return false
 }
@@ -274,11 +277,31 @@ describe('a statement that was called off while nothing was heard of its connect
   })
 })
 
-test('a read-only transaction is repeated as any other', async () => {
-  const { sessions } = await idleConnection()
-  const cut = proxy.cutAt({ from: 'server', when: 'before', message: 1 })
-  expect(await sessions.withSession((session) => session.scalar('select 7'), { readOnly: true })).toBe(7)
-  await cut
+describe('a read-only transaction, whose COMMIT rides', () => {
+  const read = (sessions: SessionFactory): Promise<unknown> =>
+    sessions.withSession((session) => session.scalar('select 7'), { readOnly: true })
+
+  test.each(DEATHS)('on a connection that is %s is done on a fresh one', async (_death, kill) => {
+    const { sessions, pid } = await idleConnection({ prePingTimeoutMillis: 200 })
+    const dead = kill(pid)
+    expect(await read(sessions)).toBe(7)
+    await dead
+    expect(proxy.connections).toHaveLength(2)
+  })
+
+  test('is not repeated by itself once BEGIN was answered, but may be by its caller', async () => {
+    const { sessions } = await idleConnection()
+    const cut = proxy.cutAt({
+      from: 'server',
+      when: 'after',
+      message: ({ text }) => text?.startsWith('BEGIN') === true,
+    })
+    const error = await errorOf(read(sessions))
+    await cut
+    expect(error).toBeInstanceOf(ConnectionLostError)
+    expect(isRetryable(error)).toBe(true)
+    expect(timesSent('select 7')).toBe(1)
+  })
 })
 
 test('in autocommit mode the ping comes first, and the statement never reaches a silent connection', async () => {

@@ -67,6 +67,13 @@ const rows: [name: string, text: string, proven: number, unproven: number, block
     (withSession) => withSession((session) => session.execute('select 1')),
   ],
   [
+    'returns the promise of its only statement, read-only',
+    '1',
+    1,
+    1,
+    (withSession) => withSession((session) => session.execute('select 1'), { readOnly: true }),
+  ],
+  [
     'awaits three statements in one `Promise.all`',
     'as for one',
     2,

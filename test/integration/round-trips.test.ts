@@ -303,6 +303,20 @@ describe('the proof that an idle connection is alive', () => {
     expect(await tripsColdAndWarm(factory, work)).toEqual({ untilValue: 2, inAll: 2 })
   })
 
+  test('does not keep a COMMIT from riding that can store nothing', async () => {
+    const factory = await connected(idle)
+    const work = () => factory.withSession((session) => session.execute(READ), { readOnly: true })
+    expect(await tripsColdAndWarm(factory, work)).toEqual({ untilValue: 1, inAll: 1 })
+    expect(sent()).toContain('Flush')
+  })
+
+  test('keeps COMMIT from riding in a read-only transaction that may have made itself a writing one', async () => {
+    const factory = await connected(idle)
+    const work = () =>
+      factory.withSession((session) => session.execute('set transaction read write'), { readOnly: true })
+    expect(await tripsColdAndWarm(factory, work)).toEqual({ untilValue: 2, inAll: 2 })
+  })
+
   test('is a round trip of its own only in autocommit mode', async () => {
     const factory = await connected(idle)
     const work = () => factory.withSession((session) => session.execute(WRITE), { autocommit: true })
