@@ -3,7 +3,7 @@ import { definitionSql } from './definition-sql.js'
 import { columnList } from './entity-statement.js'
 import { metaOf } from './entity-meta.js'
 import type { Relation } from './relation-resolution.js'
-import { matchesAny } from './row-source.js'
+import { matchesAny, rowValues } from './row-source.js'
 import type { EncodedText } from './table-column.js'
 import type { Table } from './table.js'
 
@@ -30,10 +30,10 @@ export function selectByKeys(
   keys: readonly (readonly EncodedText[])[],
   lock = '',
 ): LoadStatement {
-  const where = matchesAny(table.primaryKey, table.qualifier, keys)
+  const where = matchesAny(table.primaryKey, table.qualifier)
   return {
-    text: `select ${table.columnList} from ${table.sql} where ${where.sql}${lock}`,
-    values: where.values,
+    text: `select ${table.columnList} from ${table.sql} where ${where}${lock}`,
+    values: rowValues(table.primaryKey, keys),
   }
 }
 
@@ -70,14 +70,18 @@ export function selectRelated(
     link === undefined
       ? table.sql
       : `${link.table.sql} as ${alias} join ${table.sql} on ${joined?.join(' and ')}`
-  const where = matchesAny(ownerColumns, qualifier, owners)
+  const where = matchesAny(ownerColumns, qualifier)
   const start =
     `select ${columnList(ownerColumns, qualifier)}, ${table.columnList} ` +
-    `from ${from} where ${where.sql} order by `
+    `from ${from} where ${where} order by `
   const { orderBy } = relation
   const order =
     orderBy === undefined
       ? columnList(table.primaryKey, table.qualifier)
       : definitionSql(`The order of ${relation.name}`, orderBy())
-  return { text: start + order, values: where.values, ownerColumns: ownerColumns.length }
+  return {
+    text: start + order,
+    values: rowValues(ownerColumns, owners),
+    ownerColumns: ownerColumns.length,
+  }
 }

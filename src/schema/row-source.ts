@@ -13,21 +13,11 @@ export interface RowSource {
   readonly sql: string
   /** Each column in SQL, of its own type. */
   readonly columns: readonly string[]
-  readonly values: readonly EncodedText[]
 }
 
-/** Rows as one array for each column. @param rows At least one; their values in the order of `columns`. */
-export function rowSource(
-  columns: readonly TableColumn[],
-  rows: readonly (readonly EncodedText[])[],
-): RowSource {
-  if (columns.length === 0) {
-    return {
-      sql: `generate_series(1, $1::integer) as ${ROWS} ("#")`,
-      columns: [],
-      values: [String(rows.length)],
-    }
-  }
+/** Rows as one array for each column; the parameters are those of {@link rowValues}, the first of the statement. */
+export function rowSource(columns: readonly TableColumn[]): RowSource {
+  if (columns.length === 0) return { sql: `generate_series(1, $1::integer) as ${ROWS} ("#")`, columns: [] }
   // unnest would take arrays of arrays apart to their last dimension, so arrays pass through it as text.
   const parameters = columns.map(({ definition: { type } }, index) =>
     type.isArray === true ? `$${index + 1}::text[]` : `$${index + 1}::${type.cast}[]`,
@@ -38,27 +28,25 @@ export function rowSource(
     columns: columns.map(({ definition: { type } }, index) =>
       type.isArray === true ? `${ROWS}."#${index}"::${type.cast}` : `${ROWS}."#${index}"`,
     ),
-    values: columns.map((_, index) => arrayLiteral(rows.map((row) => row[index] ?? null))),
   }
 }
 
-/** A condition that columns equal those of any of the rows; its parameters are the first of the statement. */
-export function matchesAny(
+/** The parameters of a {@link rowSource}. @param rows At least one; their values in the order of `columns`. */
+export function rowValues(
   columns: readonly TableColumn[],
-  qualifier: string,
   rows: readonly (readonly EncodedText[])[],
-): { readonly sql: string; readonly values: readonly EncodedText[] } {
+): readonly EncodedText[] {
+  if (columns.length === 0) return [String(rows.length)]
+  return columns.map((_, index) => arrayLiteral(rows.map((row) => row[index] ?? null)))
+}
+
+/** A condition that columns equal those of any row; the parameters are those of {@link rowValues}. */
+export function matchesAny(columns: readonly TableColumn[], qualifier: string): string {
   const [only, ...others] = columns
   if (only !== undefined && others.length === 0 && only.definition.type.isArray !== true) {
-    return {
-      sql: `${qualifier}.${only.sql} = any($1::${only.definition.type.cast}[])`,
-      values: [arrayLiteral(rows.map(([value = null]) => value))],
-    }
+    return `${qualifier}.${only.sql} = any($1::${only.definition.type.cast}[])`
   }
-  const source = rowSource(columns, rows)
+  const source = rowSource(columns)
   const own = columns.map(({ sql }) => `${qualifier}.${sql}`).join(', ')
-  return {
-    sql: `(${own}) in (select ${source.columns.join(', ')} from ${source.sql})`,
-    values: source.values,
-  }
+  return `(${own}) in (select ${source.columns.join(', ')} from ${source.sql})`
 }

@@ -10,6 +10,15 @@ import type { EntityOptions } from './table-options.js'
 // They would change what an instance is: its prototype, its class, a promise.
 const RESERVED_PROPERTIES = ['__proto__', 'constructor', 'then']
 
+/** A statement over any number of rows, without their values. */
+export interface StatementShape {
+  readonly text: string
+  /** Columns of the rows that come back; none: only the count comes back. */
+  readonly returning: readonly TableColumn[]
+  /** The returned rows start with their ordinal, from 1. False: there is at most one row. */
+  readonly numbered: boolean
+}
+
 /** A table as it was declared. Made once for each `Base.entity`. */
 export class Table {
   readonly name: string
@@ -29,6 +38,7 @@ export class Table {
   readonly options: EntityOptions<string>
   readonly #byProperty: ReadonlyMap<string, TableColumn>
   readonly #byName: ReadonlyMap<string, TableColumn>
+  readonly #shapes = new Map<string, StatementShape>()
 
   /** @throws MappingError for a name that PostgreSQL cannot take, a table without a key, contradictions. */
   constructor(name: string, columns: Columns, options: EntityOptions<string>) {
@@ -71,6 +81,21 @@ export class Table {
   /** The column of that name in the database. */
   columnNamed(name: string): TableColumn | undefined {
     return this.#byName.get(name)
+  }
+
+  /**
+   * A statement over rows of this table, written once for each set of columns.
+   * @param kind Tells apart what is done with the columns.
+   */
+  shape(kind: string, columns: readonly TableColumn[], write: () => StatementShape): StatementShape {
+    let id = kind
+    for (const { index } of columns) id += ` ${index}`
+    let shape = this.#shapes.get(id)
+    if (shape === undefined) {
+      shape = write()
+      this.#shapes.set(id, shape)
+    }
+    return shape
   }
 
   toString(): string {

@@ -9,18 +9,13 @@
  */
 import { definitionSql, quoteLiteral } from './definition-sql.js'
 import { columnList } from './entity-statement.js'
-import { matchesAny, ORDINAL, rowSource, type RowSource } from './row-source.js'
+import { matchesAny, ORDINAL, rowSource, rowValues } from './row-source.js'
 import type { EncodedText, TableColumn } from './table-column.js'
-import type { Table } from './table.js'
+import type { StatementShape, Table } from './table.js'
 
 /** A statement over any number of rows of one table. */
-export interface WriteStatement {
-  readonly text: string
+export interface WriteStatement extends StatementShape {
   readonly values: readonly EncodedText[]
-  /** Columns of the rows that come back; none: only the count comes back. */
-  readonly returning: readonly TableColumn[]
-  /** The returned rows start with their ordinal, from 1. False: there is at most one row. */
-  readonly numbered: boolean
 }
 
 /** One row to update or delete, all values encoded. */
@@ -48,29 +43,25 @@ export function insertRows(
   columns: readonly TableColumn[],
   rows: readonly (readonly EncodedText[])[],
 ): WriteStatement {
-  const filled = table.columns.filter((column) => column.serverFilled && !columns.includes(column))
-  const [first, ...others] = rows
-  if (first !== undefined && others.length === 0) return insertOne(table, columns, filled, first)
-  if (columns.length > 0 && filled.length === 0) {
-    const { sql, columns: given, values } = rowSource(columns, rows)
-    const text = `insert into ${table.sql} (${columnList(columns)}) select ${given.join(', ')} from ${sql}`
-    return { text, values, returning: [], numbered: false }
-  }
-  return insertMany(table, columns, filled, rows)
+  const only = rows.length === 1 ? rows[0] : undefined
+  const shape = table.shape(only === undefined ? 'insert' : 'insert one', columns, () => {
+    const filled = table.columns.filter((column) => column.serverFilled && !columns.includes(column))
+    return only === undefined ? insertMany(table, columns, filled) : insertOne(table, columns, filled)
+  })
+  return withValues(shape, only ?? rowValues(columns, rows))
 }
 
 function insertOne(
   table: Table,
   columns: readonly TableColumn[],
   filled: readonly TableColumn[],
-  values: readonly EncodedText[],
-): WriteStatement {
+): StatementShape {
   const what =
     columns.length === 0
       ? 'default values'
       : `(${columnList(columns)}) values (${columns.map((_, index) => `$${index + 1}`).join(', ')})`
   const returning = filled.length === 0 ? '' : ` returning ${columnList(filled)}`
-  return { text: `insert into ${table.sql} ${what}${returning}`, values, returning: filled, numbered: false }
+  return { text: `insert into ${table.sql} ${what}${returning}`, returning: filled, numbered: false }
 }
 
 /**
@@ -81,9 +72,13 @@ function insertMany(
   table: Table,
   columns: readonly TableColumn[],
   filled: readonly TableColumn[],
-  rows: readonly (readonly EncodedText[])[],
-): WriteStatement {
-  const source = rowSource(columns, rows)
+): StatementShape {
+  const source = rowSource(columns)
+  if (columns.length > 0 && filled.length === 0) {
+    const given = source.columns.join(', ')
+    const text = `insert into ${table.sql} (${columnList(columns)}) select ${given} from ${source.sql}`
+    return { text, returning: [], numbered: false }
+  }
   const made = filled.filter(({ definition }) => definition.primaryKey === true)
   const stored = [...columns, ...made]
   const inputs = [...source.columns, ...made.map((column) => keyExpression(table, column))]
@@ -103,7 +98,7 @@ function insertMany(
     ` from "source" join "stored" on `,
     keys.map((key, index) => `"k${index}" = "c${key}"`).join(' and '),
   ].join('')
-  return { text, values: source.values, returning: filled, numbered: true }
+  return { text, returning: filled, numbered: true }
 }
 
 /** SQL that gives the key of one row, as PostgreSQL would have filled it in. */
@@ -121,9 +116,12 @@ function keyExpression(table: Table, { name, definition }: TableColumn): string 
  * @param columns Filled in by PostgreSQL, and not computed from other columns.
  */
 export function allocateKeys(table: Table, columns: readonly TableColumn[], count: number): WriteStatement {
-  const made = columns.map((column) => keyExpression(table, column)).join(', ')
-  const text = `select ${made} from generate_series(1, $1::integer)`
-  return { text, values: [String(count)], returning: columns, numbered: false }
+  const shape = table.shape('allocate', columns, () => {
+    const made = columns.map((column) => keyExpression(table, column)).join(', ')
+    const text = `select ${made} from generate_series(1, $1::integer)`
+    return { text, returning: columns, numbered: false }
+  })
+  return withValues(shape, [String(count)])
 }
 
 /**
@@ -138,11 +136,18 @@ export function updateRows(
   columns: readonly TableColumn[],
   rows: readonly ChangedRow[],
 ): WriteStatement {
+  const many = rows.length > 1
+  const shape = table.shape(many ? 'update' : 'update one', columns, () => updateShape(table, columns, many))
+  const inputs = rows.map((row) => [...row.values, ...keyAndVersionOf(table, row)])
+  const values = many ? rowValues([...columns, ...keyAndVersion(table)], inputs) : (inputs[0] ?? [])
+  return withValues(shape, [...values, String(rows.length)])
+}
+
+function updateShape(table: Table, columns: readonly TableColumn[], many: boolean): StatementShape {
   const computed = table.columns.filter((column) => column.serverUpdated && !columns.includes(column))
   const conditions = keyAndVersion(table)
-  const inputs = rows.map((row) => [...row.values, ...keyAndVersionOf(table, row)])
-  const single = inputs.length === 1 ? inputs[0] : undefined
-  const source = single === undefined ? rowSource([...columns, ...conditions], inputs) : parameters(single)
+  const inputs = [...columns, ...conditions]
+  const source = many ? rowSource(inputs) : { sql: '', columns: inputs.map((_, index) => `$${index + 1}`) }
   const { version, qualifier } = table
   const assignments = [
     ...columns.map(({ sql }, index) => `${sql} = ${source.columns[index]}`),
@@ -154,14 +159,14 @@ export function updateRows(
   const where = conditions.map(
     ({ sql }, index) => `${qualifier}.${sql} = ${source.columns[columns.length + index]}`,
   )
-  const numbered = single === undefined && computed.length > 0
+  const numbered = many && computed.length > 0
   const returned = [...(numbered ? [ORDINAL] : []), ...computed.map(({ sql }) => `${qualifier}.${sql}`)]
   const change = [
     `update ${table.sql} set ${assignments.join(', ')}`,
-    ...(single === undefined ? [` from ${source.sql}`] : []),
+    ...(many ? [` from ${source.sql}`] : []),
     ` where ${where.join(' and ')}`,
   ].join('')
-  return { ...allFound(table, change, returned, source.values, rows.length), returning: computed, numbered }
+  return { text: allFound(table, change, returned, inputs.length), returning: computed, numbered }
 }
 
 /**
@@ -171,12 +176,14 @@ export function updateRows(
  * @param rows At least one.
  */
 export function deleteRows(table: Table, rows: readonly KeyedRow[]): WriteStatement {
+  const columns = keyAndVersion(table)
   const inputs = rows.map((row) => keyAndVersionOf(table, row))
-  const { sql, values } = matchesAny(keyAndVersion(table), table.qualifier, inputs)
-  const text = `delete from ${table.sql} where ${sql}`
-  const statement =
-    table.version === undefined ? { text, values } : allFound(table, text, [], values, rows.length)
-  return { ...statement, returning: [], numbered: false }
+  if (table.version === undefined) return deleteMatching(table, columns, inputs)
+  const shape = table.shape('delete found', columns, () => {
+    const text = `delete from ${table.sql} where ${matchesAny(columns, table.qualifier)}`
+    return { text: allFound(table, text, [], columns.length), returning: [], numbered: false }
+  })
+  return withValues(shape, [...rowValues(columns, inputs), String(rows.length)])
 }
 
 /** Links rows of a table in between; those that are linked already stay. @param rows Values of the columns. */
@@ -185,11 +192,12 @@ export function linkRows(
   columns: readonly TableColumn[],
   rows: readonly (readonly EncodedText[])[],
 ): WriteStatement {
-  const { sql, columns: given, values } = rowSource(columns, rows)
-  const text =
-    `insert into ${table.sql} (${columnList(columns)}) select ${given.join(', ')} from ${sql} ` +
-    'on conflict do nothing'
-  return { text, values, returning: [], numbered: false }
+  const shape = table.shape('link', columns, () => {
+    const { sql, columns: given } = rowSource(columns)
+    const text = `insert into ${table.sql} (${columnList(columns)}) select ${given.join(', ')} from ${sql}`
+    return { text: `${text} on conflict do nothing`, returning: [], numbered: false }
+  })
+  return withValues(shape, rowValues(columns, rows))
 }
 
 /** Deletes the rows of a table in which some columns have any of the values. */
@@ -198,32 +206,33 @@ export function deleteMatching(
   columns: readonly TableColumn[],
   rows: readonly (readonly EncodedText[])[],
 ): WriteStatement {
-  const { sql, values } = matchesAny(columns, table.qualifier, rows)
-  return { text: `delete from ${table.sql} where ${sql}`, values, returning: [], numbered: false }
+  const shape = table.shape('delete', columns, () => {
+    const text = `delete from ${table.sql} where ${matchesAny(columns, table.qualifier)}`
+    return { text, returning: [], numbered: false }
+  })
+  return withValues(shape, rowValues(columns, rows))
 }
 
-/** Makes a change that fails unless it changes so many rows; SQL has no other way to raise an error of its own. */
-function allFound(
-  table: Table,
-  change: string,
-  returned: readonly string[],
-  values: readonly EncodedText[],
-  count: number,
-): { readonly text: string; readonly values: readonly EncodedText[] } {
+/**
+ * Makes a change that fails unless it changes as many rows as its last parameter says; SQL has no other way to raise an
+ * error of its own.
+ * @param parameters How many parameters the change itself has.
+ */
+function allFound(table: Table, change: string, returned: readonly string[], parameters: number): string {
   const names = returned.map((_, index) => `"c${index}"`)
   const kept =
     returned.length === 0 ? '1' : returned.map((sql, index) => `${sql} as ${names[index]}`).join(', ')
-  const wanted = `$${values.length + 1}::bigint`
+  const wanted = `$${parameters + 1}::bigint`
   const message = `'${SHORTFALL}' || count(*) || ' of ' || ${wanted} || ${quoteLiteral(` rows of ${table.key}`)}`
   const check = `case when count(*) <> ${wanted} then (${message})::integer end`
   const counted = `(select ${check} as "ok" from "changed") as "count"`
-  const text =
+  return (
     `with "changed" as (${change} returning ${kept}) ` +
     (returned.length === 0
       ? `select "ok" from ${counted}`
       : // What is not selected may not be computed, and then fails nothing.
         `select ${names.join(', ')}, "ok" from ${counted} left join "changed" on true`)
-  return { text, values: [...values, String(count)] }
+  )
 }
 
 const SHORTFALL = 'lifeguard: found '
@@ -260,7 +269,9 @@ function keyAndVersionOf(table: Table, { key, version = null }: KeyedRow): reado
   return table.version === undefined ? key : [...key, version]
 }
 
-/** One row as plain parameters. */
-function parameters(values: readonly EncodedText[]): RowSource {
-  return { sql: '', columns: values.map((_, index) => `$${index + 1}`), values }
+function withValues(
+  { text, returning, numbered }: StatementShape,
+  values: readonly EncodedText[],
+): WriteStatement {
+  return { text, returning, numbered, values }
 }
