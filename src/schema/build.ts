@@ -1,6 +1,6 @@
 /** `build(Entity, { ... })`: a new object together with what it is related to. */
 import { metaOf } from './entity-meta.js'
-import type { AnyEntity, ColumnsOf, Insert } from './entity-types.js'
+import type { AnyEntity, Insert } from './entity-types.js'
 import type { BelongsTo, RelationName, RelationsOf, WithRelations } from './relations.js'
 
 /** The columns that a `belongsTo` relation fills in. */
@@ -9,8 +9,8 @@ type RelationKey<E extends AnyEntity> = {
 }[RelationName<E>]
 
 /** What {@link build} takes: as the constructor, and relations; the keys behind these may be left out. */
-export type BuildValues<E extends AnyEntity> = Omit<Insert<ColumnsOf<E>>, RelationKey<E>> &
-  Partial<Pick<Insert<ColumnsOf<E>>, RelationKey<E> & keyof Insert<ColumnsOf<E>>>> &
+export type BuildValues<E extends AnyEntity> = Omit<Insert<E>, RelationKey<E>> &
+  Partial<Pick<Insert<E>, RelationKey<E> & keyof Insert<E>>> &
   Partial<Pick<WithRelations<E>, RelationName<E> & keyof WithRelations<E>>>
 
 /**

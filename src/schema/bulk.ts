@@ -47,8 +47,12 @@ interface BulkState {
 const NOTHING: BulkState = { conditions: [], returning: undefined }
 
 /** An UPDATE. It never changes: every method gives a new one. */
-export class BulkUpdate<E extends AnyEntity, Item = never> implements EntityStatement<Item> {
+export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implements EntityStatement<
+  Item,
+  Scalar
+> {
   declare readonly $item?: Item
+  declare readonly $scalar?: Scalar
   readonly #meta: EntityMeta
   readonly #changes: ReadonlyMap<TableColumn, unknown>
   readonly #state: BulkState
@@ -63,7 +67,7 @@ export class BulkUpdate<E extends AnyEntity, Item = never> implements EntityStat
    * What to change, as values or SQL; added to what was given before. `undefined` changes nothing.
    * @throws MappingError for a property that is no column or is computed; InvalidValueError.
    */
-  set(values: Update<ColumnsOf<E>>): BulkUpdate<E, Item> {
+  set(values: Update<E>): BulkUpdate<E, Item, Scalar> {
     const changes = new Map(this.#changes)
     for (const [property, value] of Object.entries<unknown>(values)) {
       if (value === undefined) continue
@@ -77,13 +81,15 @@ export class BulkUpdate<E extends AnyEntity, Item = never> implements EntityStat
   }
 
   /** Only rows that meet all conditions, and those given before. Without any: every row. */
-  where(...conditions: readonly Condition[]): BulkUpdate<E, Item> {
+  where(...conditions: readonly Condition[]): BulkUpdate<E, Item, Scalar> {
     return new BulkUpdate(this.#meta, this.#changes, withConditions(this.#state, conditions))
   }
 
   /** Gives the changed rows: entities, or plain objects with the named columns. */
   returning(): BulkUpdate<E, InstanceOf<E>>
-  returning<Name extends ColumnName<E>>(...names: readonly Name[]): BulkUpdate<E, Picked<E, Name>>
+  returning<Name extends ColumnName<E>>(
+    ...names: readonly Name[]
+  ): BulkUpdate<E, Picked<E, Name>, ColumnsOf<E>[Name]['$value']>
   returning(...names: readonly string[]): BulkUpdate<E, unknown> {
     return new BulkUpdate<E, unknown>(
       this.#meta,
@@ -116,8 +122,12 @@ export class BulkUpdate<E extends AnyEntity, Item = never> implements EntityStat
 }
 
 /** A DELETE. It never changes: every method gives a new one. */
-export class BulkDelete<E extends AnyEntity, Item = never> implements EntityStatement<Item> {
+export class BulkDelete<E extends AnyEntity, Item = never, Scalar = Item> implements EntityStatement<
+  Item,
+  Scalar
+> {
   declare readonly $item?: Item
+  declare readonly $scalar?: Scalar
   readonly #meta: EntityMeta
   readonly #state: BulkState
 
@@ -127,13 +137,15 @@ export class BulkDelete<E extends AnyEntity, Item = never> implements EntityStat
   }
 
   /** Only rows that meet all conditions, and those given before. Without any: every row. */
-  where(...conditions: readonly Condition[]): BulkDelete<E, Item> {
+  where(...conditions: readonly Condition[]): BulkDelete<E, Item, Scalar> {
     return new BulkDelete(this.#meta, withConditions(this.#state, conditions))
   }
 
   /** Gives the deleted rows: entities, or plain objects with the named columns. */
   returning(): BulkDelete<E, InstanceOf<E>>
-  returning<Name extends ColumnName<E>>(...names: readonly Name[]): BulkDelete<E, Picked<E, Name>>
+  returning<Name extends ColumnName<E>>(
+    ...names: readonly Name[]
+  ): BulkDelete<E, Picked<E, Name>, ColumnsOf<E>[Name]['$value']>
   returning(...names: readonly string[]): BulkDelete<E, unknown> {
     return new BulkDelete<E, unknown>(this.#meta, withReturning(this.#meta, this.#state, names))
   }

@@ -8,8 +8,8 @@ import type { Table } from './table.js'
 /** Where an entity class keeps its declaration. */
 export const ENTITY: unique symbol = Symbol.for('lifeguard.entity') as never
 
-/** The properties of an instance. */
-export type Row<C extends Columns> = { -readonly [Name in keyof C]: C[Name]['$value'] }
+/** The columns as properties of an instance. */
+type StoredRow<C extends Columns> = { -readonly [Name in keyof C]: C[Name]['$value'] }
 
 type IsOptional<C extends Columns, Name extends keyof C> = null extends C[Name]['$value']
   ? true
@@ -25,26 +25,21 @@ type OptionalName<C extends Columns> = {
   [Name in WritableName<C>]: IsOptional<C, Name> extends true ? Name : never
 }[WritableName<C>]
 
-/** What a new object must bring: every column that takes no NULL and has no default; the others may be left out. */
-export type Insert<C extends Columns> = {
+/** What a new object brings. */
+type NewRow<C extends Columns> = {
   [Name in Exclude<WritableName<C>, OptionalName<C>>]: C[Name]['$value']
 } & { [Name in OptionalName<C>]?: C[Name]['$value'] | undefined }
-
-/** What `update(Entity).set(...)` takes: any of the columns, as values or as SQL. */
-export type Update<C extends Columns> = {
-  [Name in WritableName<C>]?: C[Name]['$value'] | SqlFragment<unknown> | undefined
-}
 
 /** References to the columns of an entity, for conditions. */
 export type ColumnRefs<C extends Columns> = { readonly [Name in keyof C]: ColumnRef<C[Name]['$value']> }
 
 type ConstructorArguments<C extends Columns> =
-  Record<never, never> extends Insert<C> ? [values?: Insert<C>] : [values: Insert<C>]
+  Record<never, never> extends NewRow<C> ? [values?: NewRow<C>] : [values: NewRow<C>]
 
 /** The class that `Base.entity` gives: to be extended, or used as it is. */
 export interface EntityClass<C extends Columns> {
-  new (...values: ConstructorArguments<C>): Row<C>
-  readonly prototype: Row<C>
+  new (...values: ConstructorArguments<C>): StoredRow<C>
+  readonly prototype: StoredRow<C>
   /** The columns, for conditions: `eq(Song.c.title, 'x')`. */
   readonly c: ColumnRefs<C>
   readonly [ENTITY]: EntityDeclaration<C>
@@ -71,6 +66,17 @@ export type ColumnsOf<E extends AnyEntity> = E[typeof ENTITY]['columns']
 
 /** The names of the columns of an entity class, as properties. */
 export type ColumnName<E extends AnyEntity> = keyof ColumnsOf<E> & string
+
+/** The columns of an instance, without what its class adds: `{ ...song }`. */
+export type Row<E extends AnyEntity> = StoredRow<ColumnsOf<E>>
+
+/** What `new Song(...)` takes: every column that takes no NULL and has no default; the others may be left out. */
+export type Insert<E extends AnyEntity> = NewRow<ColumnsOf<E>>
+
+/** What `update(Song).set(...)` takes: any of the columns, as values or as SQL. */
+export type Update<E extends AnyEntity> = {
+  [Name in WritableName<ColumnsOf<E>>]?: ColumnsOf<E>[Name]['$value'] | SqlFragment<unknown> | undefined
+}
 
 type KeyName<C extends Columns> = {
   [Name in keyof C]: [C[Name]['$flags'] & 'key'] extends [never] ? never : Name

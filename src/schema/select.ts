@@ -146,7 +146,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
    */
   load<const Path extends string>(
     ...paths: readonly (Path & RelationPath<E, Path>)[]
-  ): Select<E, Loaded<E, Path>> {
+  ): Select<E, Item & Loaded<E, Path>> {
     if (this.#state.columns !== undefined) throw relationsNeedEntities()
     for (const path of paths) checkPath(this.#meta, path)
     return this.#with({ load: [...this.#state.load, ...paths] })
@@ -236,6 +236,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
 /** `exists (select ...)`: a condition, and a statement that gives true or false. */
 export class Exists extends SqlFragment<unknown> implements EntityStatement<boolean> {
   declare readonly $item?: boolean
+  declare readonly $scalar?: boolean
   readonly #meta: EntityMeta
 
   constructor(meta: EntityMeta, clause: SqlFragment<unknown>, body: SqlFragment<unknown>) {

@@ -18,9 +18,9 @@ export interface GetOptions<Path extends string = string> {
 }
 
 /** Options of `session.refresh`. */
-export interface RefreshOptions {
+export interface RefreshOptions<T extends object = object> {
   /** Properties to read again. Default: all columns; relations are then forgotten. */
-  readonly columns?: readonly string[] | undefined
+  readonly columns?: readonly (keyof T & string)[] | undefined
   /** Relations to load. */
   readonly load?: readonly string[] | undefined
   /** True: lock the row until the transaction ends. Default false. */
@@ -106,7 +106,7 @@ export abstract class EntitySession extends Executor {
    * Reads the row of an object again, at once; its changes that were not flushed are lost.
    * @throws NoResultError if the row is gone; IllegalStateError unless the object has a row and is in this session.
    */
-  async refresh(instance: object, options: RefreshOptions = {}): Promise<void> {
+  async refresh<T extends object>(instance: T, options: RefreshOptions<T> = {}): Promise<void> {
     this.#entities.requireOpen()
     checkObject('refresh', options)
     refuseUnknownKeys('refresh', options, ['columns', 'load', 'forUpdate'])
@@ -134,7 +134,7 @@ export abstract class EntitySession extends Executor {
    * @param names Properties. Default: all columns, and the relations.
    * @throws IllegalStateError unless the object has a row and is in this session.
    */
-  expire(instance: object, names?: readonly string[]): void {
+  expire<T extends object>(instance: T, names?: readonly (keyof T & string)[]): void {
     this.#entities.requireOpen()
     this.#entities.unit.expire(instance, names)
   }

@@ -196,6 +196,9 @@ describe('loaded relations', () => {
   test('of a select are those it loads', () => {
     const query = select(Album).load('songs', 'songs.tags')
     expectTypeOf<Item<typeof query>['songs'][number]['tags']>().toEqualTypeOf<Tag[]>()
+    const more = select(Album).load('songs').load('sleeve')
+    expectTypeOf<Item<typeof more>['songs']>().toEqualTypeOf<Song[]>()
+    expectTypeOf<Item<typeof more>['sleeve']>().toEqualTypeOf<Sleeve | null>()
     const plain = select(Album).where(eq(Album.c.name, 'x'))
     expectTypeOf<Item<typeof plain>>().toEqualTypeOf<Album>()
     // @ts-expect-error no such relation
@@ -234,12 +237,12 @@ describe('statements', () => {
   test('give entities, records, numbers', () => {
     expectTypeOf(select(Song)).toExtend<EntityStatement<Song>>()
     expectTypeOf(select(Song).columns('id', 'plays')).toExtend<
-      EntityStatement<{ id: string; plays: number }>
+      EntityStatement<{ id: string; plays: number }, string | number>
     >()
     expectTypeOf(select(Song).count()).toEqualTypeOf<EntityStatement<number>>()
     expectTypeOf(select(Song).exists()).toExtend<EntityStatement<boolean>>()
     expectTypeOf(update(Song).set({ plays: 1 }).returning()).toExtend<EntityStatement<Song>>()
-    expectTypeOf(deleteFrom(Song).returning('id')).toExtend<EntityStatement<{ id: string }>>()
+    expectTypeOf(deleteFrom(Song).returning('id')).toExtend<EntityStatement<{ id: string }, string>>()
     expectTypeOf<Item<ReturnType<typeof deleteFrom<typeof Song>>>>().toEqualTypeOf<never>()
     update(Song).set({ plays: sql`plays + 1`, albumId: null })
     // @ts-expect-error wrong value
