@@ -25,7 +25,7 @@ export interface SessionParts {
 }
 
 /**
- * One unit of work with the database. No connection is taken before the first statement; it goes back at commit, rollback or close.
+ * One unit of work with the database: a transaction, and the objects that it loads and changes. No connection is taken before the first statement; it goes back at commit, rollback or close.
  * The first statement begins a transaction in the same packet; after `commit()` or `rollback()` the next one begins
  * another.
  *
@@ -110,27 +110,31 @@ export class Session extends EntitySession implements AsyncDisposable {
   }
 
   /**
-   * Commits, after everything that was given before. COMMIT travels with statements of the same tick. Without a
-   * transaction nothing is sent.
+   * Writes what has changed about the session's objects and commits, after everything that was given before. COMMIT travels
+   * with the flush and with statements of the same tick. Where there is nothing to write and no transaction, nothing is sent.
    *
-   * @throws TransactionAbortedError if a statement had failed (also if PostgreSQL answered COMMIT with ROLLBACK):
+   * @throws what `flush` throws; nothing was stored then. TransactionAbortedError if a statement had failed (also if PostgreSQL answered COMMIT with ROLLBACK):
    *   nothing was stored. CommitOutcomeUnknownError if the answer never came. DatabaseError for deferred constraints and
-   *   serialization failures. HookError if an `afterCommit` hook threw: everything was stored. After any of the first
-   *   three, call `rollback()`.
+   *   serialization failures. HookError if an `afterCommit` hook threw: everything was stored. Unless
+   *   everything was stored, call `rollback()`.
    */
   async commit(): Promise<void> {
     this.#requireOpen()
     await this.#commit()
   }
 
-  /** Undoes the transaction, and any failure in it, after everything that was given before. */
+  /**
+   * Undoes the transaction, and any failure in it, after everything that was given before. New objects are as they were
+   * before they were added; the others expire (see `refresh`).
+   */
   async rollback(): Promise<void> {
     this.#requireOpen()
     await this.#rollback()
   }
 
   /**
-   * Closes the session for good, after everything that was given before; rolls back an open transaction. Idempotent.
+   * Closes the session for good, after everything that was given before; rolls back an open transaction, and lets go of its
+   * objects. Idempotent.
    * Never rejects: a connection that cannot be cleaned is dropped.
    */
   async close(): Promise<void> {

@@ -1,5 +1,6 @@
 /** What a flush does to the instances: at once when its statements are given, and when PostgreSQL has answered. */
 import type { StatementResult } from '../driver/driver.js'
+import { IllegalStateError } from '../errors.js'
 import type { Snapshot } from '../schema/entity-meta.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { matchReturned } from '../schema/write-statements.js'
@@ -38,9 +39,10 @@ export class FlushEffects {
     if (kind === 'insert') this.#journal.filled(states, returning)
     const rows = matchReturned(statement, result.rows as EncodedText[][], states.length)
     for (const [index, state] of states.entries()) {
+      const row = rows[index]
+      if (row === undefined) throw notStored(state)
       // It may have been undone in the meantime.
-      const row = state.status === 'persistent' ? rows[index] : undefined
-      if (row !== undefined) this.#fill(state, returning, row)
+      if (state.status === 'persistent') this.#fill(state, returning, row)
     }
   }
 
@@ -99,6 +101,13 @@ function raiseVersion({ instance, meta, snapshot }: InstanceState): void {
   const next = Number(snapshot[version.index]) + 1
   snapshot[version.index] = next
   instance[version.property] = next
+}
+
+/** The counts of changes are checked by PostgreSQL itself, so this is about new rows. */
+function notStored({ meta }: InstanceState): IllegalStateError {
+  return new IllegalStateError(
+    `PostgreSQL stored no row for a new ${meta.name}, without an error: a trigger or a rule of ${meta.table.key} kept it out`,
+  )
 }
 
 function warnOfMissing(states: readonly InstanceState[], count: number): void {

@@ -109,6 +109,7 @@ export class Members implements Attachment {
 
   close(): void {
     this.closed = true
+    for (const state of this.doomed) state.doomed = false
     this.pending.clear()
     this.doomed.clear()
     this.identities.clear()
