@@ -25,9 +25,9 @@ export interface SessionParts {
 }
 
 /**
- * One unit of work with the database: a transaction, and the objects that it loads and changes. No connection is taken before the first statement; it goes back at commit, rollback or close.
- * The first statement begins a transaction in the same packet; after `commit()` or `rollback()` the next one begins
- * another.
+ * One unit of work with the database: a transaction, and the objects that it loads and changes. No connection is taken
+ * before the first statement; it goes back at commit, rollback or close. The first statement begins a transaction in the
+ * same packet; after `commit()` or `rollback()` the next one begins another.
  *
  * Statements may be issued concurrently: they are sent in order, those of one tick in one packet; commit, rollback and
  * close never overtake them.
@@ -113,10 +113,10 @@ export class Session extends EntitySession implements AsyncDisposable {
    * Writes what has changed about the session's objects and commits, after everything that was given before. COMMIT travels
    * with the flush and with statements of the same tick. Where there is nothing to write and no transaction, nothing is sent.
    *
-   * @throws what `flush` throws; nothing was stored then. TransactionAbortedError if a statement had failed (also if PostgreSQL answered COMMIT with ROLLBACK):
-   *   nothing was stored. CommitOutcomeUnknownError if the answer never came. DatabaseError for deferred constraints and
-   *   serialization failures. HookError if an `afterCommit` hook threw: everything was stored. Unless
-   *   everything was stored, call `rollback()`.
+   * @throws what `flush` throws, and TransactionAbortedError if a statement had failed (also if PostgreSQL answered COMMIT
+   *   with ROLLBACK): nothing was stored. CommitOutcomeUnknownError if the answer never came. DatabaseError for deferred
+   *   constraints and serialization failures. HookError if an `afterCommit` hook threw: everything was stored. After any
+   *   of them but the last, call `rollback()`.
    */
   async commit(): Promise<void> {
     this.#requireOpen()
