@@ -81,12 +81,18 @@ export const byteaCodec: Codec<Buffer> = {
 }
 
 /** Of JavaScript's `null` inside a document and SQL's NULL both arrive as `null`; `null` is stored as NULL. */
-export const jsonCodec: Codec<unknown> = { mutable: true, decode: JSON.parse, encode: encodeJson }
+export const jsonCodec: Codec<unknown> = {
+  mutable: true,
+  decode: JSON.parse,
+  encode: encodeJson,
+  equals: equalJson,
+}
 
 /** As {@link jsonCodec}; `jsonb` cannot hold NUL characters and lone surrogates, not even escaped. */
 export const jsonbCodec: Codec<unknown> = {
   mutable: true,
   decode: JSON.parse,
+  equals: equalJson,
   encode(value) {
     const text = encodeJson(value)
     const escaped = ESCAPED.exec(text)?.[1]
@@ -107,6 +113,30 @@ function encodeJson(value: unknown): string {
   const text = JSON.stringify(value) as string | undefined
   if (text === undefined) throw new RefusedValue(`takes what JSON can express, not ${kindOf(value)}`)
   return text
+}
+
+/** Whether a document would be stored as it is. To compare is faster than to write, which is needed only in doubt. */
+function equalJson(value: unknown, stored: unknown): boolean {
+  return isSameDocument(value, stored) || encodeJson(value) === encodeJson(stored)
+}
+
+/** @param stored What `JSON.parse` gave. */
+function isSameDocument(value: unknown, stored: unknown): boolean {
+  if (value === stored) return true
+  if (typeof value !== 'object' || typeof stored !== 'object' || value === null || stored === null) return false
+  if (Array.isArray(value) || Array.isArray(stored)) {
+    if (!Array.isArray(value) || !Array.isArray(stored) || value.length !== stored.length) return false
+    return value.every((item, index) => isSameDocument(item, stored[index]))
+  }
+  // Not a Map, nor anything with a form of its own.
+  if (Object.getPrototypeOf(value) !== Object.prototype || 'toJSON' in value) return false
+  const names = Object.keys(value)
+  if (names.length !== Object.keys(stored).length) return false
+  return names.every(
+    (name) =>
+      Object.hasOwn(stored, name) &&
+      isSameDocument((value as Record<string, unknown>)[name], (stored as Record<string, unknown>)[name]),
+  )
 }
 
 function asIs(text: string): string {
