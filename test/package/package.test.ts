@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type InstalledPackage, installPackage } from './installed.js'
 
-const LARGEST_TARBALL = 200_000
+const LARGEST_TARBALL = 350_000
 const LONGEST_LOAD_MILLIS = 100
 
 let installed: InstalledPackage
@@ -94,6 +94,38 @@ test.each([
     await installed.compile(options, files)
   },
 )
+
+// What users set, besides `strict`; without skipLibCheck.
+const STRICTNESS = [
+  { strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true },
+  { strict: true },
+] as const
+
+describe.each(STRICTNESS)('with %o', (strictness) => {
+  test('entities in a module of their own compile, and so does who uses their declarations', async () => {
+    const options = { target: 'ES2022', module: 'NodeNext', declaration: true, ...strictness }
+    await installed.compile(options, ['entities.mts'])
+    await installed.compile({ ...options, noEmit: true }, ['uses-entities.mts'])
+  })
+
+  test.each(['Node16', 'CommonJS'])('entities in CommonJS compile as %s', async (module) => {
+    const moduleResolution = module === 'CommonJS' ? 'Node10' : module
+    await installed.compile(
+      { target: 'ES2022', module, moduleResolution, declaration: true, ...strictness },
+      ['entities.cts'],
+    )
+  })
+})
+
+test('entities run as a compiled module, and as compiled CommonJS', async () => {
+  const options = { target: 'ES2022', module: 'NodeNext', strict: true }
+  await installed.compile(options, ['entities.mts', 'entities.cts'])
+  const print = 'console.log(new Song({ title: "x" }).title, Base.metadata.ddl().length > 100)'
+  const imported = `import { Base, Song } from './out/entities.mjs'; ${print}`
+  const required = `const { Base, Song } = require('./out/entities.cjs'); ${print}`
+  expect(await installed.node('module', imported)).toBe('x true\n')
+  expect(await installed.node('commonjs', required)).toBe('x true\n')
+})
 
 interface LoadReport {
   readonly millis: number
