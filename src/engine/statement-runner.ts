@@ -154,6 +154,8 @@ export class StatementRunner {
       STATEMENT_OPTION_NAMES,
     )
     const query = this.entityQuery(statement)
+    // More statements follow it, so COMMIT must not travel with it.
+    if (query !== undefined && query.load.length > 0) this.#latest = undefined
     const compiled = query ?? checked(compileStatement(statement, values))
     this.#owner.requireOpen()
     const ahead = this.#owner.beforeStatement?.()
