@@ -263,17 +263,15 @@ export class Session extends EntitySession implements AsyncDisposable {
       this.#entities.close()
       return undefined
     }
-    return this.#rollback()
+    return this.#rollback(() => this.#entities.close())
       .catch(() => {
         // The connection is lost, and the transaction with it; the pool has reported it.
       })
-      .finally(() => {
-        this.#conversation.release()
-        this.#entities.close()
-      })
+      .finally(() => this.#conversation.release())
   }
 
-  async #rollback(): Promise<void> {
+  /** @param undo What becomes of the objects. */
+  async #rollback(undo = (had: boolean) => this.#entities.rolledBack(had)): Promise<void> {
     // Whether a transaction whose COMMIT was never answered is undone, nobody knows.
     const { outcomeUnknown } = this.#conversation.state
     const undone = this.inTransaction || this.#ownHooks?.has('afterRollback') === true
@@ -281,7 +279,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     try {
       await this.#runner.end('rollback')
     } finally {
-      this.#entities.rolledBack(hadTransaction)
+      undo(hadTransaction)
     }
     if (undone && !outcomeUnknown) await this.#runHooks('afterRollback')
     this.#ownHooks?.clear()

@@ -26,9 +26,15 @@ export class FlushEffects {
    */
   applied({ insertions, changes, removals, completed }: FlushPlan): void {
     for (const { state } of removals) this.#deleted(state)
-    for (const { state } of insertions) this.#inserted(state)
-    for (const { state, columns } of changes) this.#updated(state, columns)
+    const displaced = [
+      ...insertions.map(({ state }) => this.#inserted(state)),
+      ...changes.map(({ state, columns }) => this.#updated(state, columns)),
+    ]
     for (const { state } of completed) raiseVersion(state)
+    for (const state of displaced) {
+      // One that has a new place itself is not gone.
+      if (state !== undefined && !this.#identities.has(state)) this.#displaced(state)
+    }
   }
 
   /** PostgreSQL has run the statement of a step. */
@@ -46,16 +52,18 @@ export class FlushEffects {
     }
   }
 
-  #inserted(state: InstanceState): void {
+  /** @returns the object whose place it takes. */
+  #inserted(state: InstanceState): InstanceState | undefined {
     const { instance, meta } = state
     state.become('persistent', this.#attachment)
     state.snapshot = meta.snapshot(instance)
     state.identity = meta.identity(instance)
-    this.#identities.add(state)
     this.#journal.inserted(state)
+    return this.#identities.add(state)
   }
 
-  #updated(state: InstanceState, columns: readonly TableColumn[]): void {
+  /** @returns the object whose place it takes. */
+  #updated(state: InstanceState, columns: readonly TableColumn[]): InstanceState | undefined {
     const { instance, meta } = state
     const before = state.snapshot as Snapshot
     this.#journal.updated(state, before)
@@ -63,10 +71,16 @@ export class FlushEffects {
     for (const column of columns) after[column.index] = column.snapshot(instance[column.property])
     state.snapshot = after
     raiseVersion(state)
-    if (!columns.some(({ definition }) => definition.primaryKey === true)) return
+    if (!columns.some(({ definition }) => definition.primaryKey === true)) return undefined
     this.#identities.remove(state)
     state.identity = meta.identity(instance)
-    this.#identities.add(state)
+    return this.#identities.add(state)
+  }
+
+  /** Its row must have been deleted by some other statement. If it is still there, the flush fails and is undone. */
+  #displaced(state: InstanceState): void {
+    this.#journal.displaced(state)
+    state.become('detached', undefined)
   }
 
   #deleted(state: InstanceState): void {

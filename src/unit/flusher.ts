@@ -15,7 +15,7 @@ import type { Loader } from './loader.js'
 import type { Members } from './members.js'
 import { refersTo, RelationChanges } from './relation-changes.js'
 import type { RelationLoader } from './relation-loader.js'
-import { heldBy, heldRelations } from './relation-values.js'
+import { hasChanged, heldBy, heldRelations } from './relation-values.js'
 import { groupBy } from './row-order.js'
 import { foreignKeysOf, type Change } from './written-rows.js'
 
@@ -95,8 +95,8 @@ export class Flusher {
       members.addRelated()
       if (!this.#runHooks()) break
     }
-    const loads = [...this.#loadDoomed(), ...this.#loadExpired()]
-    if (loads.length === 0) loads.push(...this.#allocate(RelationChanges.of(this.#related()).needed))
+    const loads = [...this.#awaitChanged(), ...this.#loadDoomed(), ...this.#loadExpired()]
+    if (loads.length === 0) loads.push(...this.#makeKeys(RelationChanges.of(this.#related()).needed))
     return loads.length === 0 ? undefined : Promise.all(loads).then(ignore)
   }
 
@@ -118,7 +118,6 @@ export class Flusher {
       return undefined
     }
     this.#effects.applied(plan)
-    members.flushed()
     for (const state of relations.remember()) {
       if (state.snapshot !== undefined && state.status === 'persistent')
         journal.updated(state, state.snapshot)
@@ -128,6 +127,7 @@ export class Flusher {
       ? flushChannel.tracePromise(() => this.#run(plan), figuresOf(plan))
       : this.#run(plan)
     done.catch(ignore)
+    members.flushed(done)
     return { sent: undefined, done }
   }
 
@@ -173,6 +173,13 @@ export class Flusher {
     return this.#hooked.size > before
   }
 
+  /** What was changed again while its row is being inserted can be found by its key only when that is known. */
+  *#awaitChanged(): Generator<Promise<void>, void, undefined> {
+    for (const [arrival, states] of this.#members.arriving) {
+      if (states.some((state) => state.doomed || hasChanged(state))) yield arrival
+    }
+  }
+
   /** What has to be deleted with its owner, but is not loaded. */
   *#loadDoomed(): Generator<Promise<void>, void, undefined> {
     for (const owner of this.#members.doomed) {
@@ -207,7 +214,16 @@ export class Flusher {
     }
   }
 
-  /** Has PostgreSQL make keys for new objects, so that the foreign keys of others can lead to them. */
+  /** Has PostgreSQL make keys for new objects, or waits for them, so that the foreign keys of others can lead to them. */
+  *#makeKeys(
+    needed: ReadonlyMap<InstanceState, ReadonlySet<TableColumn>>,
+  ): Generator<Promise<void>, void, undefined> {
+    yield* this.#allocate(new Map([...needed].filter(([{ status }]) => status === 'pending')))
+    for (const [arrival, states] of this.#members.arriving) {
+      if (states.some((state) => needed.has(state))) yield arrival
+    }
+  }
+
   #allocate(needed: ReadonlyMap<InstanceState, ReadonlySet<TableColumn>>): Promise<void>[] {
     const alike = groupBy([...needed], ([{ meta }, columns]) => `${meta.table.key} ${[...columns].join()}`)
     return alike.map(async (group) => {

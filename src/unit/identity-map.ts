@@ -30,16 +30,23 @@ export class IdentityMap {
     return entry.identities
   }
 
-  /** Puts an instance in its place. */
-  add(state: InstanceState): void {
-    if (state.identity !== undefined) this.of(state.meta).set(state.identity, state)
+  /** Puts an instance in its place. @returns the other one that it takes the place from. */
+  add(state: InstanceState): InstanceState | undefined {
+    if (state.identity === undefined) return undefined
+    const identities = this.of(state.meta)
+    const before = identities.get(state.identity)
+    identities.set(state.identity, state)
+    return before === state ? undefined : before
+  }
+
+  /** Whether an instance has its place. */
+  has(state: InstanceState): boolean {
+    return state.identity !== undefined && this.of(state.meta).get(state.identity) === state
   }
 
   /** Takes an instance out, if the place is still its own. */
   remove(state: InstanceState): void {
-    if (state.identity === undefined) return
-    const identities = this.of(state.meta)
-    if (identities.get(state.identity) === state) identities.delete(state.identity)
+    if (state.identity !== undefined && this.has(state)) this.of(state.meta).delete(state.identity)
   }
 
   /** Every instance, by table, in the order in which they came; or those of tables some of whose instances have a trait. */

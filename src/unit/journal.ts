@@ -22,6 +22,8 @@ interface Frame {
   readonly updated: Map<InstanceState, Snapshot>
   /** Objects whose row was deleted. */
   readonly deleted: Set<InstanceState>
+  /** Objects that the session follows no more, as another one has their key. */
+  readonly displaced: Set<InstanceState>
   /** Objects that `delete` was called for. */
   readonly doomed: Set<InstanceState>
 }
@@ -77,6 +79,10 @@ export class Journal {
     this.#top.deleted.add(state)
   }
 
+  displaced(state: InstanceState): void {
+    this.#top.displaced.add(state)
+  }
+
   /** A savepoint begins. */
   enter(): void {
     if (this.#frames.length === 0) this.#frames.push(newFrame())
@@ -94,6 +100,7 @@ export class Journal {
       for (const [state, before] of inner.updated)
         if (!outer.updated.has(state)) outer.updated.set(state, before)
       for (const state of inner.deleted) outer.deleted.add(state)
+      for (const state of inner.displaced) outer.displaced.add(state)
       for (const state of inner.doomed) outer.doomed.add(state)
     }
   }
@@ -108,34 +115,44 @@ export class Journal {
   /**
    * Undoes what happened in the savepoints deeper than `depth`; -1 undoes the transaction.
    *
-   * New objects become transient again, without what PostgreSQL had filled in. Deleted ones come back.
+   * New objects become transient again, without what PostgreSQL had filled in. Deleted ones come back. What was expunged
+   * stays away, and belongs to another session by now, perhaps.
    *
    * @returns the objects that exist, but whose values are not known any more.
    */
   rollback(depth: number, identities: IdentityMap, attachment: Attachment): Set<InstanceState> {
     const unknown = new Set<InstanceState>()
+    const isOwn = (state: InstanceState): boolean => state.attachment === attachment
+    const isElsewhere = (state: InstanceState): boolean => state.attachment !== undefined && !isOwn(state)
     while (this.#frames.length - 1 > depth) {
       const frame = this.#frames.pop() as Frame
       for (const state of frame.added) {
-        if (state.status === 'pending') state.become('transient', undefined)
+        if (state.status === 'pending' && isOwn(state)) state.become('transient', undefined)
+      }
+      for (const { states, columns } of frame.filled) {
+        for (const state of states) {
+          if (!isElsewhere(state)) for (const { property } of columns) state.instance[property] = undefined
+        }
       }
       for (const state of frame.inserted) {
         identities.remove(state)
-        undoInsert(state)
+        if (!isElsewhere(state)) undoInsert(state)
         unknown.delete(state)
       }
-      for (const { states, columns } of frame.filled) {
-        for (const { instance } of states) for (const { property } of columns) instance[property] = undefined
-      }
       for (const [state, before] of frame.updated) {
-        if (frame.inserted.has(state)) continue
+        if (frame.inserted.has(state) || isElsewhere(state)) continue
         identities.remove(state)
         state.snapshot = before
         state.identity = state.meta.identityOfStored(before)
-        unknown.add(state)
+        if (isOwn(state)) unknown.add(state)
       }
-      for (const state of frame.deleted) if (!frame.inserted.has(state)) unknown.add(state)
+      for (const state of frame.deleted) if (!frame.inserted.has(state) && isOwn(state)) unknown.add(state)
       for (const state of unknown) {
+        state.become('persistent', attachment)
+        identities.add(state)
+      }
+      for (const state of frame.displaced) {
+        if (isElsewhere(state)) continue
         state.become('persistent', attachment)
         identities.add(state)
       }
@@ -152,6 +169,7 @@ function newFrame(): Frame {
     filled: [],
     updated: new Map(),
     deleted: new Set(),
+    displaced: new Set(),
     doomed: new Set(),
   }
 }

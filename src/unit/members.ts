@@ -5,6 +5,7 @@ import { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import { Journal } from './journal.js'
 import { expire } from './loader.js'
+import { hasChanged } from './relation-values.js'
 
 export class Members implements Attachment {
   closed = false
@@ -12,6 +13,8 @@ export class Members implements Attachment {
   readonly journal: Journal = new Journal()
   /** New objects, in the order of `add`. */
   readonly pending: Set<InstanceState> = new Set()
+  /** Objects whose rows are being inserted, and whose keys are not known yet: until the promise has settled. */
+  readonly arriving: Map<Promise<void>, readonly InstanceState[]> = new Map()
   /** Objects to delete. */
   readonly doomed: Set<InstanceState> = new Set()
 
@@ -75,10 +78,22 @@ export class Members implements Attachment {
     )
   }
 
-  /** A flush has taken over the new and the doomed objects. */
-  flushed(): void {
+  /** A flush has taken over the new and the doomed objects. @param done Settles when it has been answered. */
+  flushed(done: Promise<void>): void {
+    const arriving = [...this.pending].filter(({ identity }) => identity === undefined)
+    if (arriving.length > 0) {
+      const arrived = (): boolean => this.arriving.delete(done)
+      this.arriving.set(done, arriving)
+      done.then(arrived, arrived)
+    }
     this.pending.clear()
     this.doomed.clear()
+  }
+
+  /** Whatever has a row, or will have it when a flush that is under way has been answered. */
+  *persistent(): Generator<InstanceState, void, undefined> {
+    yield* this.identities.states()
+    for (const states of this.arriving.values()) yield* states
   }
 
   /** The transaction was committed. */
@@ -95,7 +110,7 @@ export class Members implements Attachment {
   rolledBack(hadTransaction: boolean): void {
     const unknown = this.#undo(-1)
     for (const state of this.identities.states()) {
-      if (hadTransaction || unknown.has(state) || state.changes.length > 0) expire(state)
+      if (hadTransaction || unknown.has(state) || isTouched(state)) expire(state)
     }
   }
 
@@ -103,11 +118,13 @@ export class Members implements Attachment {
   rolledBackTo(depth: number): void {
     const unknown = this.#undo(depth)
     for (const state of this.identities.states()) {
-      if (unknown.has(state) || state.changes.length > 0) expire(state)
+      if (unknown.has(state) || isTouched(state)) expire(state)
     }
   }
 
+  /** The session ends. What its last transaction stored and did not commit is undone; what it only read stays as it is. */
   close(): void {
+    for (const state of this.#undo(-1)) expire(state)
     this.closed = true
     for (const state of this.doomed) state.doomed = false
     this.pending.clear()
@@ -171,5 +188,14 @@ export class Members implements Attachment {
         ? `This ${state.meta.name} is ${state.status}: no session follows it`
         : `This ${state.meta.name} belongs to another session: expunge() it there, close that session, or merge() it here`,
     )
+  }
+}
+
+/** Whether an object has changes, also such as cannot be written. */
+function isTouched(state: InstanceState): boolean {
+  try {
+    return hasChanged(state)
+  } catch {
+    return true
   }
 }

@@ -70,19 +70,12 @@ export class RelationChanges {
     return changes
   }
 
-  /**
-   * Columns of new objects that others refer to, and that nobody but PostgreSQL can fill in.
-   */
+  /** Columns that others refer to, that nobody but PostgreSQL can fill in, and that it has not filled in yet. */
   get needed(): Map<InstanceState, Set<TableColumn>> {
     const needed = new Map<InstanceState, Set<TableColumn>>()
     const need = (state: InstanceState, columns: readonly TableColumn[]): void => {
       for (const column of columns) {
-        if (
-          state.status !== 'pending' ||
-          !column.serverFilled ||
-          state.instance[column.property] !== undefined
-        )
-          continue
+        if (!column.serverFilled || state.value(column) !== undefined) continue
         needed.set(state, (needed.get(state) ?? new Set()).add(column))
       }
     }

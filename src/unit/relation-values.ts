@@ -58,6 +58,16 @@ export function differenceOf(state: InstanceState, relation: Relation): Relation
   }
 }
 
+/** Whether an object has changes that were not flushed, of columns or of relations. */
+export function hasChanged(state: InstanceState): boolean {
+  if (state.changes.length > 0) return true
+  for (const relation of heldRelations(state)) {
+    const difference = differenceOf(state, relation)
+    if (difference !== undefined && difference.added.length + difference.removed.length > 0) return true
+  }
+  return false
+}
+
 /** From now on, what the relation holds is what is stored. */
 export function remember(state: InstanceState, { name }: Relation): void {
   const held = state.instance[name] as object | null

@@ -13,7 +13,7 @@ import { knownState, stateOf, type InstanceState } from './instance-state.js'
 import { expire, Loader, type LoadMode } from './loader.js'
 import { Members } from './members.js'
 import { RelationLoader } from './relation-loader.js'
-import { differenceOf, heldBy, heldRelations } from './relation-values.js'
+import { hasChanged, heldBy, heldRelations } from './relation-values.js'
 
 /** How a row is read by its key. */
 export interface ReadOptions {
@@ -95,8 +95,8 @@ export class UnitOfWork {
 
   /** See {@link Flusher.flush}. */
   flush(): Flush | undefined {
-    const { pending, doomed, identities } = this.#members
-    if (pending.size === 0 && doomed.size === 0 && identities.empty) return undefined
+    const { pending, doomed, arriving, identities } = this.#members
+    if (pending.size + doomed.size + arriving.size === 0 && identities.empty) return undefined
     return this.#flusher.flush()
   }
 
@@ -130,7 +130,7 @@ export class UnitOfWork {
     const asItIs = !forUpdate && !populateExisting
     let state = identities.get(identity)
     let flush: Flush | undefined
-    if (!asItIs || state === undefined) {
+    if (!asItIs || state === undefined || load.some((path) => !isHeld(state, path))) {
       flush = this.#autoflush()
       if (flush?.sent !== undefined) await flush.sent
       // It may have been new until now.
@@ -206,7 +206,7 @@ export class UnitOfWork {
   }
 
   *#dirtyStates(): Generator<InstanceState, void, undefined> {
-    for (const state of this.#members.identities.states()) if (!state.doomed && hasChanged(state)) yield state
+    for (const state of this.#members.persistent()) if (!state.doomed && hasChanged(state)) yield state
   }
 
   #persistent(instance: object, what: string): InstanceState {
@@ -271,13 +271,9 @@ function ignore(): void {
   // See where it is used.
 }
 
-function hasChanged(state: InstanceState): boolean {
-  if (state.changes.length > 0) return true
-  for (const relation of heldRelations(state)) {
-    const difference = differenceOf(state, relation)
-    if (difference !== undefined && difference.added.length + difference.removed.length > 0) return true
-  }
-  return false
+/** Whether the first relation of a path was loaded or assigned. */
+function isHeld({ instance }: InstanceState, path: string): boolean {
+  return Object.hasOwn(instance, path.split('.', 1)[0] as string)
 }
 
 function keyOf({ table }: EntityMeta, values: readonly unknown[]): unknown {
