@@ -1,5 +1,6 @@
 /** The engine of the service, its sessions, and what happens to both at start-up and shutdown. */
 import { createEngine, createSessionFactory, Session } from 'lifeguard'
+import { Base } from './base.js'
 import { settings } from './settings.js'
 import { SongRepository } from './song-repository.js'
 
@@ -22,22 +23,14 @@ export class SongsSession extends Session {
 export const { withSession } = createSessionFactory({
   bind: engine,
   sessionClass: SongsSession,
-  expireOnCommit: false,
+  expireOnCommit: false, // what a handler returns is read after its commit
   autocommit: false,
   autoflush: false,
 })
 
-/** Creates the tables, for development. The lock keeps processes that start together apart. */
+/** Creates the tables that are missing, for development. Processes that start together do not get in each other's way. */
 export async function initDatabase(): Promise<void> {
-  await engine.begin((connection) =>
-    connection.executeScript(`
-      select pg_advisory_xact_lock(hashtext('songs-api'));
-      create table if not exists songs (
-        id uuid primary key default gen_random_uuid(),
-        title text not null unique,
-        plays integer not null default 0
-      )`),
-  )
+  await engine.begin((connection) => Base.metadata.createAll(connection))
 }
 
 /** Closes every connection; who uses one may finish for ten seconds. */

@@ -1,13 +1,6 @@
-/** The songs in the database. Knows SQL, and nothing of HTTP. */
-import { sql, type Session } from 'lifeguard'
-
-export interface Song {
-  readonly id: string
-  readonly title: string
-  readonly plays: number
-}
-
-const COLUMNS = sql.raw('id, title, plays')
+/** The songs in the database. Holds the session, and knows nothing of HTTP. */
+import { desc, eq, gte, select, sql, update, type Session } from 'lifeguard'
+import { Song } from './song.js'
 
 export class SongRepository {
   readonly #session: Session
@@ -16,30 +9,34 @@ export class SongRepository {
     this.#session = session
   }
 
-  async getById(id: string): Promise<Song | null> {
-    const result = await this.#session.execute(sql<Song>`select ${COLUMNS} from songs where id = ${id}`)
-    return result.oneOrNone()
+  getById(id: string): Promise<Song | null> {
+    return this.#session.get(Song, id)
   }
 
-  async mostPlayed(limit: number): Promise<Song[]> {
+  async list({ limit, minPlays }: { limit: number; minPlays: number }): Promise<Song[]> {
     const result = await this.#session.execute(
-      sql<Song>`select ${COLUMNS} from songs order by plays desc, title limit ${limit}`,
+      select(Song).where(gte(Song.c.plays, minPlays)).orderBy(desc(Song.c.plays), Song.c.title).limit(limit),
     )
     return result.all()
   }
 
-  async add(title: string): Promise<Song> {
-    const result = await this.#session.execute(
-      sql<Song>`insert into songs (title) values (${title}) returning ${COLUMNS}`,
-    )
-    return result.one()
+  /** Stored when the session commits; what PostgreSQL fills in is there from then on. */
+  add(song: Song): void {
+    this.#session.add(song)
   }
 
-  /** Null if there is no such song. */
+  delete(song: Song): void {
+    this.#session.delete(song)
+  }
+
+  /** Null if there is no such song. One statement, so that two players at once both count. */
   async countPlay(id: string): Promise<Song | null> {
     const result = await this.#session.execute(
-      sql<Song>`update songs set plays = plays + 1 where id = ${id} returning ${COLUMNS}`,
+      update(Song)
+        .set({ plays: sql`${Song.c.plays} + 1` })
+        .where(eq(Song.c.id, id))
+        .returning(),
     )
-    return result.oneOrNone()
+    return result.scalarOneOrNone()
   }
 }

@@ -7,10 +7,13 @@ const ID = { params: { type: 'object', properties: { id: { type: 'string', forma
 const TITLE = { type: 'string', minLength: 1, maxLength: 200 }
 const SONG = { body: { type: 'object', required: ['title'], properties: { title: TITLE } } }
 const TITLES = { body: { type: 'array', items: TITLE, minItems: 1, maxItems: 100 } }
-const LIMIT = {
+const LIST = {
   querystring: {
     type: 'object',
-    properties: { limit: { type: 'integer', minimum: 1, maximum: 100, default: 10 } },
+    properties: {
+      limit: { type: 'integer', minimum: 1, maximum: 100, default: 10 },
+      minPlays: { type: 'integer', minimum: 0, default: 0 },
+    },
   },
 }
 
@@ -18,10 +21,12 @@ const LIMIT = {
 const READ = { readOnly: true }
 
 export async function songRouter(app: FastifyInstance): Promise<void> {
-  app.get<{ Querystring: { limit: number } }>(
+  app.get<{ Querystring: { limit: number; minPlays: number } }>(
     '/',
-    { schema: LIMIT },
-    inSession((session, request) => new SongService(session.songs).mostPlayed(request.query.limit), READ),
+    { schema: LIST },
+    inSession((session, { query }) => {
+      return new SongService(session.songs).mostPlayed(query.limit, query.minPlays)
+    }, READ),
   )
 
   app.get<{ Params: { id: string } }>(
@@ -52,5 +57,14 @@ export async function songRouter(app: FastifyInstance): Promise<void> {
     '/:id/plays',
     { schema: ID },
     inSession((session, request) => new SongService(session.songs).play(request.params.id)),
+  )
+
+  app.delete<{ Params: { id: string } }>(
+    '/:id',
+    { schema: ID },
+    inSession((session, request, reply) => {
+      reply.code(204)
+      return new SongService(session.songs).removeSong(request.params.id)
+    }),
   )
 }

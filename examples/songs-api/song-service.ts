@@ -1,5 +1,6 @@
 /** What the service can do with songs. Knows neither SQL nor HTTP. */
-import type { Song, SongRepository } from './song-repository.js'
+import type { SongRepository } from './song-repository.js'
+import { Song } from './song.js'
 
 export class SongNotFoundError extends Error {
   constructor(id: string) {
@@ -18,21 +19,27 @@ export class SongService {
     return found(id, await this.#songs.getById(id))
   }
 
-  mostPlayed(limit: number): Promise<Song[]> {
-    return this.#songs.mostPlayed(limit)
+  mostPlayed(limit: number, minPlays: number): Promise<Song[]> {
+    return this.#songs.list({ limit, minPlays })
   }
 
-  addSong(title: string): Promise<Song> {
-    return this.#songs.add(title)
+  addSong(title: string): Song {
+    const song = new Song({ title })
+    this.#songs.add(song)
+    return song
   }
 
-  /** All of them or none. The statements are issued in one tick, so they travel in one packet. */
-  importSongs(titles: readonly string[]): Promise<Song[]> {
-    return Promise.all(titles.map((title) => this.#songs.add(title)))
+  /** All of them or none: one INSERT, which travels with COMMIT. */
+  importSongs(titles: readonly string[]): Song[] {
+    return titles.map((title) => this.addSong(title))
   }
 
   async play(id: string): Promise<Song> {
     return found(id, await this.#songs.countPlay(id))
+  }
+
+  async removeSong(id: string): Promise<void> {
+    this.#songs.delete(await this.getSong(id))
   }
 }
 

@@ -1,10 +1,17 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { request as httpRequest } from 'node:http'
 import pg from 'pg'
-import type { Song } from '../../examples/songs-api/song-repository.js'
 import { database, type TestDatabase } from '../helpers/database.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { type ExampleProcess, runExample } from './processes.js'
+
+/** A song as a client sees it. */
+interface Song {
+  readonly id: string
+  readonly title: string
+  readonly plays: number
+  readonly createdAt: string
+}
 
 let db: TestDatabase
 beforeAll(async () => {
@@ -66,6 +73,26 @@ describe('the running service', () => {
     const [first, second] = (await (await fetch(`${url}/songs`)).json()) as Song[]
     expect([first?.title, second?.title]).toEqual(['Help!', 'Yesterday'])
     expect(await (await fetch(`${url}/songs?limit=1`)).json()).toHaveLength(1)
+    expect(await (await fetch(`${url}/songs?minPlays=1`)).json()).toEqual([{ ...song, plays: 1 }])
+  })
+
+  test('shows what PostgreSQL filled in, and counts plays that come at once', async () => {
+    const { id, createdAt } = (await (await post('/songs', { title: 'Help!' })).json()) as Song
+    expect(await db.query('select created_at from songs where id = $1', [id])).toEqual([
+      { created_at: new Date(createdAt) },
+    ])
+    await Promise.all(Array.from({ length: 20 }, () => post(`/songs/${id}/plays`)))
+    expect(await (await fetch(`${url}/songs/${id}`)).json()).toMatchObject({ plays: 20 })
+  })
+
+  test('deletes songs', async () => {
+    const { id } = (await (await post('/songs', { title: 'Help!' })).json()) as Song
+    const remove = (): Promise<Response> => fetch(`${url}/songs/${id}`, { method: 'DELETE' })
+    expect((await remove()).status).toBe(204)
+    expect((await remove()).status).toBe(404)
+    expect(await db.query('select from songs')).toEqual([])
+    expect((await post('/songs', { title: 'Help!' })).status).toBe(201)
+    await nothingBorrowed()
   })
 
   test('has committed when its answer arrives', async () => {
