@@ -11,7 +11,7 @@
  */
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementSkipped } from '../driver/driver.js'
-import { isDisconnect, isServerError } from '../database-errors.js'
+import { isDisconnect } from '../database-errors.js'
 import { EngineDisposedError, IllegalStateError } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
 import { beginSteps } from './begin-plan.js'
@@ -38,6 +38,7 @@ import {
   answeredWithRollback,
   connectionLost,
   endsSession,
+  mayHaveCommitted,
   outcomeUnknown,
   transactionAborted,
 } from './transaction-errors.js'
@@ -270,9 +271,7 @@ export class Conversation implements OperationOwner, Sender {
 
   #lost(operation: Operation, error: Error, flight: Flight | undefined): void {
     const alone = this.#standsAlone
-    const unknown = alone
-      ? isUnanswered(operation, error)
-      : hasOpenCommit(flight) && !this.#storesNothing(flight)
+    const unknown = alone ? mayHaveCommitted(operation, error) : this.#mayHaveStored(flight)
     this.state.lose(unknown ? outcomeUnknown(error, alone) : error)
     this.#courier.poison(error)
     if (operation.kind === 'rollback') {
@@ -294,9 +293,10 @@ export class Conversation implements OperationOwner, Sender {
     this.#once = undefined
   }
 
-  /** Its transaction is read-only, so that it does not matter whether its COMMIT was run. */
-  #storesNothing(flight: Flight | undefined): boolean {
-    return this.#setup.readOnly && this.#onlyRead && lookReadOnly(flight?.operations ?? [])
+  /** Its COMMIT may have been run, and matters: the transaction is not one that only reads. */
+  #mayHaveStored(flight: Flight | undefined): boolean {
+    const onlyReads = this.#setup.readOnly && this.#onlyRead && lookReadOnly(flight?.operations ?? [])
+    return hasOpenCommit(flight) && !onlyReads
   }
 
   /** Every statement is a transaction of its own. */
@@ -307,9 +307,8 @@ export class Conversation implements OperationOwner, Sender {
   #diedBeforeBegin(flight: Flight, error: Error): boolean {
     if (flight.beginning === 0 || flight.answered || this.#replayed) return false
     if (this.#abandoned !== undefined) return false
-    // One that was called off is not run any more, and one that commits may have been.
-    if (flight.operations.some(({ calledOff }) => calledOff !== undefined)) return false
-    if (flight.operations.some(({ kind }) => kind === 'commit') && !this.#storesNothing(flight)) return false
+    // One that was called off is not run any more.
+    if (this.#mayHaveStored(flight) || flight.operations.some(({ calledOff }) => calledOff)) return false
     const { connection } = this
     // Of a disposed engine there is no other connection.
     if (connection?.lost !== undefined) return !(connection.lost instanceof EngineDisposedError)
@@ -446,9 +445,4 @@ export class Conversation implements OperationOwner, Sender {
 
 function pump(conversation: Conversation): void {
   conversation.pump()
-}
-
-/** For a statement that commits by itself: it may have done so. The server's last words say that it has not. */
-function isUnanswered(operation: Operation, error: Error): boolean {
-  return operation.calledOff === undefined && !isServerError(error)
 }

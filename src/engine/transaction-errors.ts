@@ -1,15 +1,21 @@
 /** What becomes of operations whose transaction or connection failed. */
-import { isDisconnect } from '../database-errors.js'
+import { isDisconnect, isServerError } from '../database-errors.js'
 import {
   CommitOutcomeUnknownError,
   ConnectionLostError,
   EngineDisposedError,
   TransactionAbortedError,
 } from '../errors.js'
+import type { Operation } from './operation.js'
 
 /** True if the server or the socket ended the session. 25006 does not: the connection lives, on a read-only server. */
 export function endsSession(error: Error): boolean {
   return isDisconnect(error) && (error as { code?: unknown }).code !== '25006'
+}
+
+/** For a statement that commits by itself: it may have done so. The server's last words say that it has not. */
+export function mayHaveCommitted({ calledOff }: Operation, error: Error): boolean {
+  return calledOff === undefined && !isServerError(error)
 }
 
 export function transactionAborted(cause: unknown): TransactionAbortedError {

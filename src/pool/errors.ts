@@ -1,5 +1,11 @@
-/** Why an acquire failed although the server may be well. */
-import { LifeguardError, type LifeguardErrorOptions } from '../errors.js'
+/** Why an acquire failed although the server may be well, and what a pool that ends tells those who are not done. */
+import {
+  AbortedError,
+  ConnectionLostError,
+  EngineDisposedError,
+  LifeguardError,
+  type LifeguardErrorOptions,
+} from '../errors.js'
 import type { PoolStats } from './stats.js'
 
 /**
@@ -63,4 +69,21 @@ export class PoolQueueFullError extends LifeguardError {
     super('POOL_QUEUE_FULL', message, options)
     this.stats = stats
   }
+}
+
+export function acquireAborted(pool: string, signal: AbortSignal | undefined): AbortedError {
+  return new AbortedError(`The wait for a connection of pool '${pool}' was aborted`, {
+    cause: signal?.reason,
+  })
+}
+
+export function poolDisposed(pool: string): EngineDisposedError {
+  return new EngineDisposedError(`Pool '${pool}' was disposed (engine.dispose()) and takes no new work`)
+}
+
+/** @param replaced Another pool has taken over, on which everything can be done again. */
+export function closedAtDeadline(replaced: boolean): EngineDisposedError | ConnectionLostError {
+  return replaced
+    ? new ConnectionLostError('recreate() closed the connection at its deadline')
+    : new EngineDisposedError('dispose() closed the connection at its deadline')
 }

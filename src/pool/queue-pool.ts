@@ -7,7 +7,6 @@
  */
 import { isDisconnect } from '../database-errors.js'
 import type { Driver, DriverConnection } from '../driver/driver.js'
-import { AbortedError, ConnectionLostError, EngineDisposedError } from '../errors.js'
 import { acquireChannel, type AcquireMessage } from '../internal/channels.js'
 import { systemClock, type Clock } from '../internal/clock.js'
 import { Emitter } from '../internal/emitter.js'
@@ -16,7 +15,13 @@ import { Closer } from './closer.js'
 import { Connector } from './connector.js'
 import { Diagnosis } from './diagnosis.js'
 import { checkDisposeOptions, dispose } from './dispose.js'
-import { PoolQueueFullError, type AcquirePhase } from './errors.js'
+import {
+  acquireAborted,
+  closedAtDeadline,
+  poolDisposed,
+  PoolQueueFullError,
+  type AcquirePhase,
+} from './errors.js'
 import type { PoolEvents } from './events.js'
 import { Gate, Waiter } from './gate.js'
 import { Housekeeper } from './housekeeper.js'
@@ -82,7 +87,7 @@ export class QueuePool implements Pool {
       },
       aborted: (waiter) => {
         shared.statistics.counters.aborted += 1
-        waiter.reject(this.#abortedError(waiter.options.signal))
+        waiter.reject(acquireAborted(this.name, waiter.options.signal))
       },
     })
     this.#connector = new Connector(shared, {
@@ -133,8 +138,8 @@ export class QueuePool implements Pool {
   }
 
   #acquire(options: AcquireOptions): Promise<Lease> {
-    if (options.signal?.aborted === true) return Promise.reject(this.#abortedError(options.signal))
-    if (this.#disposal !== undefined) return Promise.reject(this.#disposedError())
+    if (options.signal?.aborted === true) return Promise.reject(acquireAborted(this.name, options.signal))
+    if (this.#disposal !== undefined) return Promise.reject(poolDisposed(this.name))
     const { captureStacks } = this.#shared.options
     const origin = captureStacks ? (options.origin ?? captureOrigin(QueuePool.prototype.acquire)) : undefined
     const now = this.#shared.clock.now()
@@ -431,29 +436,14 @@ export class QueuePool implements Pool {
     this.#connector.stop()
     const rejected = this.#gate.rejectIf(
       () => true,
-      () => this.#disposedError(),
+      () => poolDisposed(this.name),
     )
     return dispose(this.#shared, options, {
       closer: this.#closer,
       rejected,
       revoke: (record) => void this.#returns.endLoan(record, this.#shared.clock.now()),
       onEmpty: (listener) => (this.#onEmpty = listener),
-      // A pool that was replaced has a successor, on which everything can be done again.
-      reason: () =>
-        this.#replaced
-          ? new ConnectionLostError('recreate() closed the connection at its deadline')
-          : new EngineDisposedError('dispose() closed the connection at its deadline'),
+      reason: () => closedAtDeadline(this.#replaced),
     })
-  }
-
-  #disposedError(): EngineDisposedError {
-    return new EngineDisposedError(
-      `Pool '${this.name}' was disposed (engine.dispose()) and takes no new work`,
-    )
-  }
-
-  #abortedError(signal: AbortSignal | undefined): AbortedError {
-    const message = `The wait for a connection of pool '${this.name}' was aborted`
-    return new AbortedError(message, { cause: signal?.reason })
   }
 }
