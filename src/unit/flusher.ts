@@ -95,8 +95,9 @@ export class Flusher {
       members.addRelated()
       if (!this.#runHooks()) break
     }
-    const loads = [...this.#awaitChanged(), ...this.#loadDoomed(), ...this.#loadExpired()]
-    if (loads.length === 0) loads.push(...this.#makeKeys(RelationChanges.of(this.#related()).needed))
+    const relations = RelationChanges.of(this.#related())
+    const loads = [...this.#awaitChanged(), ...this.#loadDoomed(), ...this.#loadExpired(relations)]
+    if (loads.length === 0) loads.push(...this.#makeKeys(relations.needed))
     return loads.length === 0 ? undefined : Promise.all(loads).then(ignore)
   }
 
@@ -190,10 +191,11 @@ export class Flusher {
   }
 
   /** What was set on expired objects can be compared with the stored row only when that is loaded. */
-  *#loadExpired(): Generator<Promise<void>, void, undefined> {
+  *#loadExpired({ holders }: RelationChanges): Generator<Promise<void>, void, undefined> {
     const expired: InstanceState[] = []
     for (const state of this.#members.identities.states()) {
-      if (state.expired !== undefined && !state.doomed && state.changes.length > 0) expired.push(state)
+      if (state.expired === undefined || state.doomed) continue
+      if (state.changes.length > 0 || holders.has(state)) expired.push(state)
     }
     for (const states of groupBy(expired, ({ meta }) => meta.table.key)) {
       yield this.#fillExpired(states)

@@ -91,6 +91,11 @@ export class RelationChanges {
     return needed
   }
 
+  /** Objects whose foreign keys are to be set. */
+  get holders(): { has(state: InstanceState): boolean } {
+    return this.#keys
+  }
+
   /** Sets the foreign keys. @throws MappingError for one that takes no NULL, where an object was taken out of a collection. */
   apply(): void {
     for (const assignments of this.#keys.values()) {

@@ -63,9 +63,19 @@ export function hasChanged(state: InstanceState): boolean {
   if (state.changes.length > 0) return true
   for (const relation of heldRelations(state)) {
     const difference = differenceOf(state, relation)
-    if (difference !== undefined && difference.added.length + difference.removed.length > 0) return true
+    if (difference === undefined) continue
+    if (difference.added.length + difference.removed.length > 0 || isCut(state, relation)) return true
   }
   return false
+}
+
+/** Whether a relation that was not loaded was set to null, while the foreign key leads somewhere. */
+function isCut(state: InstanceState, { kind, name, ownColumns }: Relation): boolean {
+  return (
+    kind === 'belongsTo' &&
+    state.instance[name] === null &&
+    ownColumns.some((column) => (state.value(column) ?? null) !== null)
+  )
 }
 
 /** From now on, what the relation holds is what is stored. */

@@ -130,7 +130,7 @@ export class UnitOfWork {
     const asItIs = !forUpdate && !populateExisting
     let state = identities.get(identity)
     let flush: Flush | undefined
-    if (!asItIs || state === undefined || load.some((path) => !isHeld(state, path))) {
+    if (!asItIs || state === undefined || !load.every(isHeldBy(state))) {
       flush = this.#autoflush()
       if (flush?.sent !== undefined) await flush.sent
       // It may have been new until now.
@@ -271,9 +271,9 @@ function ignore(): void {
   // See where it is used.
 }
 
-/** Whether the first relation of a path was loaded or assigned. */
-function isHeld({ instance }: InstanceState, path: string): boolean {
-  return Object.hasOwn(instance, path.split('.', 1)[0] as string)
+/** Whether the first relation of a path was loaded or assigned: it needs no query then. */
+function isHeldBy({ instance }: InstanceState): (path: string) => boolean {
+  return (path) => Object.hasOwn(instance, path.split('.', 1)[0] as string)
 }
 
 function keyOf({ table }: EntityMeta, values: readonly unknown[]): unknown {

@@ -1,0 +1,144 @@
+/**
+ * Sessions with objects that refer to each other in every way, in random programs, against a model: instances are compared
+ * after each flush, the database after each commit. `FC_RUNS` sets the number of programs (by default as many as some
+ * seconds allow); a failure prints its seed and path.
+ */
+import * as fc from 'fast-check'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createEngine, createSessionFactory, type Engine } from '../../src/index.js'
+import { metaOf } from '../../src/schema/entity-meta.js'
+import { database, type TestDatabase } from '../helpers/database.js'
+import { Run, type ActionKind, type Observer, type Step } from './entities-run.js'
+import { Base, KINDS, SHAPES, type Kind } from './entities-schema.js'
+
+const DEFAULT_RUNS = 2000
+/** What the default runs may take; later ones are passed over. */
+const DEFAULT_MILLIS = 9_000
+const LONGEST_MILLIS = 3_600_000
+
+let db: TestDatabase
+let admin: pg.Client
+let engine: Engine
+
+beforeAll(async () => {
+  db = await database()
+  admin = new pg.Client({ connectionString: db.url })
+  await admin.connect()
+  engine = createEngine({ url: db.url, captureStacks: false, poolSize: 1 })
+  await engine.begin((connection) => Base.metadata.createAll(connection))
+})
+
+afterAll(async () => {
+  await engine.dispose()
+  await admin.end()
+  await db.drop()
+})
+
+const observer: Observer = {
+  async rows(kind: Kind) {
+    const { table } = metaOf(SHAPES[kind].entity)
+    const { rows } = await admin.query<(string | null)[]>({
+      text: `select ${table.columns.map(({ sql }) => `${sql}::text`).join(', ')} from ${table.sql}`,
+      rowMode: 'array',
+    })
+    return rows.map((row) =>
+      Object.fromEntries(
+        table.columns.map((column, index) => [column.property, column.decode(row[index] ?? null)]),
+      ),
+    )
+  },
+  async links() {
+    const text = 'select person_id, tag_name from people_tags'
+    return (await admin.query<unknown[]>({ text, rowMode: 'array' })).rows
+  },
+}
+
+// Programs -----------------------------------------------------------------------------------------------------------
+
+const WEIGHTS: Readonly<Record<ActionKind, number>> = {
+  add: 12,
+  'add again': 2,
+  change: 5,
+  'change in place': 4,
+  'change unique': 4,
+  'change key': 2,
+  refer: 9,
+  collect: 8,
+  delete: 6,
+  flush: 4,
+  query: 2,
+  refresh: 1,
+  expire: 1,
+  break: 1,
+  commit: 3,
+  'break commit': 1,
+  rollback: 2,
+  'new session': 1,
+}
+const OUTSIDE: readonly ActionKind[] = ['commit', 'break commit', 'rollback', 'new session']
+
+const number = fc.integer({ min: 0, max: 20 })
+
+function action(kinds: readonly ActionKind[]): fc.Arbitrary<Step> {
+  const kind = fc.oneof(...kinds.map((name) => ({ weight: WEIGHTS[name], arbitrary: fc.constant(name) })))
+  return fc.record({ kind, a: number, b: number, c: number, flag: fc.boolean() })
+}
+
+const actions = Object.keys(WEIGHTS) as ActionKind[]
+const inside = action(actions.filter((kind) => !OUTSIDE.includes(kind)))
+const { nested } = fc.letrec<{ nested: Step }>((tie) => ({
+  nested: fc.record({
+    kind: fc.constant('nested' as const),
+    steps: fc.array(
+      fc.oneof(
+        { maxDepth: 2, depthSize: 'small' },
+        { weight: 8, arbitrary: inside },
+        { weight: 1, arbitrary: tie('nested') },
+      ),
+      { maxLength: 8 },
+    ),
+    throws: fc.boolean(),
+  }),
+}))
+const program = fc.array(
+  fc.oneof({ weight: 12, arbitrary: action(actions) }, { weight: 1, arbitrary: nested }),
+  { maxLength: 40, size: 'max' },
+)
+
+async function check(steps: readonly Step[], expireOnCommit = false): Promise<void> {
+  await admin.query(`truncate ${['people_tags', ...KINDS.map((kind) => SHAPES[kind].table)].join(', ')}`)
+  const run = new Run(createSessionFactory({ bind: engine, expireOnCommit }), observer)
+  try {
+    await run.program(steps)
+  } finally {
+    await run.close()
+  }
+  expect(engine.stats()).toMatchObject({ borrowed: 0, waiting: 0 })
+}
+
+// Tests --------------------------------------------------------------------------------------------------------------
+
+const RUNS = Number(process.env['FC_RUNS'] ?? DEFAULT_RUNS)
+
+test(
+  'objects and rows are what a program has made of them, whatever it did',
+  { timeout: LONGEST_MILLIS },
+  async () => {
+    const until = process.env['FC_RUNS'] === undefined ? performance.now() + DEFAULT_MILLIS : Infinity
+    let shrinking = false
+    await fc.assert(
+      fc.asyncProperty(program, fc.boolean(), async (steps, expireOnCommit) => {
+        if (!shrinking && performance.now() > until) return
+        try {
+          await check(steps, expireOnCommit)
+        } catch (error) {
+          shrinking = true
+          throw error
+        }
+      }),
+      { numRuns: RUNS },
+    )
+  },
+)
+
