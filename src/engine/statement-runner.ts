@@ -65,12 +65,7 @@ export class StatementRunner {
     const call: Call = { outer: undefined }
     this.#latest = call
     const run = (): Promise<Read> => this.#execute(statement, valuesOrOptions, options, read, call)
-    const running = statementChannel.hasSubscribers
-      ? statementChannel.tracePromise(run, {
-          connectionId: this.#conversation.connection?.id,
-          text: textOf(statement),
-        })
-      : run()
+    const running = statementChannel.hasSubscribers ? this.#traced(run, textOf(statement)) : run()
     call.outer = running
     return running
   }
@@ -110,6 +105,16 @@ export class StatementRunner {
     } catch (error) {
       throw this.explain(error, text)
     }
+  }
+
+  /** Runs a statement that is nobody's call of `execute`. */
+  run(statement: OperationStatement): Promise<StatementResult> {
+    const run = (): Promise<StatementResult> => this.send(statement, NONE)
+    return statementChannel.hasSubscribers ? this.#traced(run, statement.text) : run()
+  }
+
+  #traced<Value>(run: () => Promise<Value>, text: string): Promise<Value> {
+    return statementChannel.tracePromise(run, { connectionId: this.#conversation.connection?.id, text })
   }
 
   /** Runs one exchange that is no plain statement (a page of a cursor). */

@@ -44,7 +44,7 @@ export class SessionEntities implements ConversationOwner {
   /** The unit of work; made now, if need be. */
   get unit(): UnitOfWork {
     this.#unit ??= new UnitOfWork(
-      (statement) => this.parts.runner.send(statement, NO_OPTIONS),
+      (statement) => this.parts.runner.run(statement),
       () => this.beforeStatement(),
     )
     return this.#unit
@@ -175,8 +175,6 @@ export class SessionEntities implements ConversationOwner {
     })
   }
 }
-
-const NO_OPTIONS = {}
 
 /** Tells whoever sees the error of a query that it is not the query's. */
 function addHint(error: unknown): never {

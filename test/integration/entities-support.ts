@@ -1,4 +1,5 @@
 /** What the tests of the unit of work share: a small model, and a database with its tables. */
+import { tracingChannel } from 'node:diagnostics_channel'
 import { beforeAll, beforeEach } from 'vitest'
 import {
   asc,
@@ -86,6 +87,25 @@ export function useEntities(base: DeclarativeBase = Music): Fixture {
   beforeAll(() => fixture.db.query(base.metadata.ddl()))
   beforeEach(() => fixture.db.query(`truncate ${tables} restart identity cascade`))
   return fixture
+}
+
+/** The statements that write while `work` runs, by their first words. */
+export async function statementsOf(work: () => Promise<unknown>): Promise<string[]> {
+  const statements: string[] = []
+  const channel = tracingChannel<unknown, { text: string }>('lifeguard:statement')
+  const none = () => undefined
+  const start = ({ text: statement }: { text: string }): void => {
+    const [match] = /(insert into|update|delete from) "\w+"/.exec(statement) ?? []
+    if (match !== undefined) statements.push(match)
+  }
+  const subscriber = { start, end: none, error: none, asyncStart: none, asyncEnd: none }
+  channel.subscribe(subscriber)
+  try {
+    await work()
+  } finally {
+    channel.unsubscribe(subscriber)
+  }
+  return statements
 }
 
 /** What the unit of work takes an object for. */
