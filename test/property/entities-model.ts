@@ -149,9 +149,8 @@ export class Model {
     this.flush()
   }
 
-  /** @param world Where it is looked up: the flushed key is the one that is stored. */
-  key(thing: Thing, world: World = this.world): Record<string, unknown> {
-    const { columns } = (world.get(thing) ?? this.values(thing)) as Values
+  key(thing: Thing): Record<string, unknown> {
+    const { columns } = this.values(thing)
     return Object.fromEntries(
       SHAPES[thing.kind].key.map((name) => [name, thing.made?.[name] ?? columns[name]]),
     )

@@ -472,6 +472,8 @@ export class Run {
 
   async #newSession(takesAlong: boolean): Promise<void> {
     const model = this.#model
+    // What was not flushed would stay a change of the objects that go along.
+    if (takesAlong) await this.#flush()
     await this.#session.close()
     model.restore(model.committed)
     model.transient.clear()
@@ -584,9 +586,9 @@ export class Run {
     return instance
   }
 
-  /** The stored key, as `get` takes it. */
+  /** The key as `get` takes it. */
   #keyOf(thing: Thing): unknown {
-    const key = this.#model.key(thing, this.#model.flushed)
+    const key = this.#model.key(thing)
     const values = Object.values(key)
     return values.length === 1 ? values[0] : key
   }

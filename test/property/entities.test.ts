@@ -5,7 +5,7 @@
  */
 import * as fc from 'fast-check'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createEngine, createSessionFactory, type Engine } from '../../src/index.js'
 import { metaOf } from '../../src/schema/entity-meta.js'
 import { database, type TestDatabase } from '../helpers/database.js'
