@@ -237,9 +237,9 @@ export function isDisconnect(error: unknown): boolean {
 }
 
 /**
- * True if running the whole transaction once more is safe and may help: serialization failure, deadlock, a connection
- * lost before COMMIT was sent, a connect that failed for a reason that passes. Looks through `cause`. Never true when
- * something may have been stored already ({@link CommitOutcomeUnknownError}, {@link HookError}).
+ * True if running the whole transaction once more is safe and may help: serialization failure, deadlock, stale data, a
+ * connection lost before COMMIT was sent, a connect that failed for a reason that passes. Looks through `cause`. Never
+ * true when something may have been stored already ({@link CommitOutcomeUnknownError}, {@link HookError}).
  *
  * @example
  * for (let attempt = 1; ; attempt += 1) {

@@ -40,8 +40,8 @@ export interface WithSessionOptions extends SessionOptions {
   /** False: roll back at the end, also when the block returns (tests, dry runs). Default true. */
   readonly commit?: boolean | undefined
   /**
-   * Run the block again, each time in a new session, after a serialization failure, a deadlock, or a connection lost
-   * before COMMIT was sent. Default: never. The block must be safe to repeat.
+   * Run the block again, each time in a new session, after a serialization failure, a deadlock, stale data, or a
+   * connection lost before COMMIT was sent. Default: never. The block must be safe to repeat.
    */
   readonly retry?: RetryOptions | undefined
   /**

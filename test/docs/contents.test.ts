@@ -101,6 +101,13 @@ describe('README.md', () => {
   })
 })
 
+test('docs/mapping.md declares the entities that its other examples use', () => {
+  const [first] = blocksOf(read('docs/mapping.md'))
+  expect(
+    `/** The entities of docs/mapping.md, which shows this file without this line. */\n${first?.code ?? ''}`,
+  ).toBe(read('test/docs/music.ts'))
+})
+
 test('docs/faults.md quotes tests that are there', () => {
   const cells = [...read('docs/faults.md').matchAll(/\| ("[^|]*") in `(test\/\w+\/[\w.-]+)` +\|$/gm)]
   expect(cells.length).toBeGreaterThan(25)
@@ -116,7 +123,10 @@ test.each(DOCUMENTS)('the files that %s names are there', (path) => {
   const named = [...read(path).matchAll(/\b(?:src|test|examples|docs|\.ci)\/[\w./-]*\w/g)].map(
     ([name]) => name,
   )
-  expect(named.filter((name) => !existsSync(join(ROOT, name)))).toEqual([])
+  // Imports name a module as it will be compiled.
+  const isThere = (name: string): boolean =>
+    existsSync(join(ROOT, name)) || existsSync(join(ROOT, name.replace(/\.js$/, '.ts')))
+  expect(named.filter((name) => !isThere(name))).toEqual([])
 })
 
 test('links to headings lead to headings', () => {

@@ -1,19 +1,31 @@
-/** The table of docs/transactions.md, row by row. */
+/** The tables of docs/transactions.md and docs/mapping.md, row by row. */
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createEngine, createSessionFactory, type Engine, type SessionFactory } from '../../src/index.js'
+import {
+  build,
+  createEngine,
+  createSessionFactory,
+  select,
+  type Engine,
+  type SessionFactory,
+} from '../../src/index.js'
+import { Album, Base, Song, Tag } from '../docs/music.js'
 import { database, type TestDatabase } from '../helpers/database.js'
 import { guardLeaks } from '../helpers/leak-guard.js'
 import { type Proxy, startProxy } from '../helpers/proxy.js'
 
 const watch = guardLeaks()
-const documented = readFileSync(new URL('../../docs/transactions.md', import.meta.url), 'utf8')
+const read = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8')
+const documented = read('transactions.md')
+const mapping = read('mapping.md')
 
 let db: TestDatabase
 let proxy: Proxy
 beforeAll(async () => {
   db = await database()
   proxy = await startProxy(db.url)
+  await db.query(Base.metadata.ddl())
 })
 afterAll(async () => {
   proxy.close()
@@ -126,4 +138,88 @@ test.each(rows)('%s: %s', async (name, text, proven, unproven, block) => {
 test('the table has no other row', () => {
   const table = /\| what a block does[^]*?\n\n/.exec(documented)?.[0] ?? ''
   expect(table.trim().split('\n')).toHaveLength(2 + rows.length)
+})
+
+const newSongs = (): Song[] => Array.from({ length: 100 }, (_, index) => new Song({ title: `Song ${index}` }))
+const someSongs = select(Song).limit(100)
+
+const entityRows: [name: string, text: string, trips: number, block: typeof one][] = [
+  [
+    'adds a new object, whoever makes its key',
+    '1',
+    1,
+    (withSession) => withSession((session) => session.add(new Song({ title: 'Help!' }))),
+  ],
+  ['adds 100 new objects', '1', 1, (withSession) => withSession((session) => session.addAll(newSongs()))],
+  [
+    'adds an album with 100 songs, keys made by `default`',
+    '1',
+    1,
+    (withSession) =>
+      withSession((session) => session.add(build(Album, { name: 'Help!', songs: newSongs() }))),
+  ],
+  [
+    'adds a song with new tags, whose keys PostgreSQL makes',
+    '2',
+    2,
+    (withSession) =>
+      withSession((session) => {
+        const tags = [1, 2].map(() => new Tag({ name: randomUUID() }))
+        session.add(build(Song, { title: 'Help!', tags }))
+      }),
+  ],
+  [
+    'loads 100 songs and changes them',
+    '2',
+    2,
+    (withSession) =>
+      withSession(async (session) => {
+        for (const song of await session.scalars(someSongs)) song.plays++
+      }),
+  ],
+  [
+    'gets a song and deletes it',
+    '2',
+    2,
+    (withSession) =>
+      withSession(async (session) => {
+        const [song] = await session.scalars(someSongs)
+        if (song !== undefined) session.delete(song)
+      }),
+  ],
+  [
+    'loads songs and changes nothing',
+    '2; 1 until its value where it is read-only',
+    2,
+    (withSession) => withSession(async (session) => (await session.scalars(someSongs)).length),
+  ],
+  [
+    'gets a song that the session holds already',
+    '0 more',
+    2,
+    (withSession) =>
+      withSession(async (session) => {
+        const [song] = await session.scalars(someSongs)
+        if (song !== undefined) await session.get(Song, song.id)
+      }),
+  ],
+  [
+    'loads relations',
+    '1 more for each level, however many objects and relations',
+    4,
+    (withSession) =>
+      withSession((session) =>
+        session.scalars(select(Album).limit(10).load('songs', 'songs.tags', 'songs.album')),
+      ).then((albums) => albums.length),
+  ],
+]
+
+test.each(entityRows)('%s: %s', async (name, text, trips, block) => {
+  expect(mapping).toMatch(new RegExp(`^\\| ${name} +\\| ${text} +\\|$`, 'm'))
+  expect(await roundTrips(block, 60_000)).toBe(trips)
+})
+
+test('the table of docs/mapping.md has no other row', () => {
+  const table = /\| what a block does[^]*?\n\n/.exec(mapping)?.[0] ?? ''
+  expect(table.trim().split('\n')).toHaveLength(2 + entityRows.length)
 })
