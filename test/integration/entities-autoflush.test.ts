@@ -1,0 +1,280 @@
+/** What flushes before it runs, what does not, and flushes that run side by side. */
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { text as textOf } from 'node:stream/consumers'
+import { describe, expect, test } from 'vitest'
+import {
+  IllegalStateError,
+  UnawaitedStatementError,
+  UniqueViolationError,
+  select,
+  sql,
+  update,
+  type Session,
+  type WithRelations,
+} from '../../src/index.js'
+import { Album, Artist, Song, Tag, statementsOf, statusOf, useEntities } from './entities-support.js'
+import { errorOf } from './session-support.js'
+
+const fixture = useEntities()
+const COUNT = 'select count(*)::int from songs'
+const stored = () => fixture.db.query<{ title: string }>('select title from songs order by id')
+
+describe('autoflush', () => {
+  test.each<[string, (session: Session) => Promise<unknown>]>([
+    ['execute', async (session) => (await session.execute(COUNT)).scalar()],
+    ['scalar', (session) => session.scalar(sql`select count(*)::int from songs`)],
+    ['scalars', async (session) => (await session.scalars(COUNT))[0]],
+    ['select(Entity)', async (session) => (await session.scalars(select(Song))).length],
+    ['count()', (session) => session.scalar(select(Song).count())],
+    ['update(Entity)', async (session) => (await session.execute(update(Song).set({ plays: 1 }))).rowCount],
+    [
+      'stream',
+      async (session) => {
+        for await (const { count } of session.stream<{ count: number }>(COUNT)) return count
+        return undefined
+      },
+    ],
+    [
+      'a script',
+      async (session) => (
+        await session.executeScript('select 1'),
+        session.noAutoflush(() => session.scalar(COUNT))
+      ),
+    ],
+    ['COPY TO', async (session) => Number(await textOf(await session.copyTo(`copy (${COUNT}) to stdout`)))],
+    [
+      'COPY FROM',
+      async (session) => {
+        await pipeline(Readable.from(['sea\n']), await session.copyFrom('copy tags from stdin'))
+        return session.noAutoflush(() => session.scalar(COUNT))
+      },
+    ],
+    [
+      'get of what is not here',
+      async (session) => {
+        expect(await session.get(Song, 99)).toBeNull()
+        return session.noAutoflush(() => session.scalar(COUNT))
+      },
+    ],
+    [
+      'merge of what is not here',
+      async (session) => {
+        await session.merge(new Song({ id: 99, title: 'x' }))
+        return session.noAutoflush(() => session.scalar(COUNT))
+      },
+    ],
+  ])('comes before %s, which sees what was added, as nobody else does', async (_name, look) => {
+    await using session = fixture.factory()()
+    session.add(new Song({ title: 'Carey' }))
+    expect(await look(session)).toBe(1)
+    expect(await stored()).toEqual([])
+    await session.rollback()
+    expect(await stored()).toEqual([])
+  })
+
+  test('comes before a refresh', async () => {
+    await using session = fixture.factory()()
+    const song = new Song({ title: 'Carey' })
+    session.add(song)
+    await session.flush()
+    session.add(new Song({ title: 'River' }))
+    await session.refresh(song)
+    expect(session.new).toEqual([])
+  })
+
+  test('does not come before what the session answers by itself', async () => {
+    await using session = fixture.factory()()
+    const song = new Song({ title: 'Carey' })
+    session.add(song)
+    await session.commit()
+    session.add(new Song({ title: 'River' }))
+    expect(await session.get(Song, 1)).toBe(song)
+    expect([session.inTransaction, session.new.length]).toEqual([false, 1])
+  })
+
+  test('that is off leaves changes alone until commit, flush or a savepoint', async () => {
+    await using session = fixture.factory({}, { autoflush: false })()
+    const song = new Song({ title: 'Carey' })
+    session.add(song)
+    expect(await session.scalar(COUNT)).toBe(0)
+    expect(await session.get(Song, 1)).toBeNull()
+    await session.flush()
+    expect(await session.scalar(COUNT)).toBe(1)
+    song.title = 'River'
+    const savepoint = await session.beginNested()
+    expect(session.dirty).toEqual([])
+    song.title = 'undone'
+    await savepoint.rollback()
+    song.plays = 3
+    await session.commit()
+    expect(await stored()).toEqual([{ title: 'River' }])
+  })
+
+  test('is suspended in a noAutoflush block, and goes on after it, also if that throws', async () => {
+    await using session = fixture.factory()()
+    session.add(new Song({ title: 'Carey' }))
+    expect(await session.noAutoflush(() => session.scalar(COUNT))).toBe(0)
+    expect(await session.noAutoflush(() => session.noAutoflush(() => 1)).then(() => session.new.length)).toBe(
+      1,
+    )
+    const thrown = session.noAutoflush(async () => {
+      await session.scalar(COUNT)
+      throw new RangeError('mine')
+    })
+    expect(await errorOf(thrown)).toBeInstanceOf(RangeError)
+    expect(await session.scalar(COUNT)).toBe(1)
+  })
+
+  test('of nothing begins no transaction', async () => {
+    await using session = fixture.factory()()
+    await session.flush()
+    await session.commit()
+    session.expunge((session.add(new Song({ title: 'x' })), session.new[0] as object))
+    await session.flush()
+    expect([session.inTransaction, session.new]).toEqual([false, []])
+  })
+
+  test('travels with the query, and with COMMIT', async () => {
+    const { withSession } = fixture.factory()
+    const song = new Song({ title: 'Carey' })
+    const count = await withSession((session) => {
+      session.add(song)
+      return session.scalar(COUNT)
+    })
+    expect([count, song.id, await stored()]).toEqual([1, 1, [{ title: 'Carey' }]])
+  })
+
+  test('in autocommit mode is a transaction of its own', async () => {
+    await using session = fixture.factory({}, { autocommit: true })()
+    session.add(new Song({ title: 'Carey' }))
+    expect(await session.scalar(COUNT)).toBe(1)
+    expect(await stored()).toEqual([{ title: 'Carey' }])
+    const twice = new Tag({ name: 'sea' })
+    session.addAll([new Song({ title: 'River' }), new Tag({ name: 'sea' }), twice])
+    const error = await errorOf(session.flush())
+    expect(error).toBeInstanceOf(UniqueViolationError)
+    expect([session.inTransaction, statusOf(twice), session.new]).toEqual([false, 'transient', []])
+    expect(await session.scalar(COUNT)).toBe(1)
+  })
+})
+
+describe('flushes side by side', () => {
+  test('write each object once', async () => {
+    const { withSession } = fixture.factory()
+    const songs = Array.from({ length: 5 }, (_, index) => new Song({ title: `${index}` }))
+    const statements = await statementsOf(() =>
+      withSession(async (session) => {
+        session.addAll(songs)
+        await Promise.all([session.flush(), session.flush(), session.scalar(COUNT), session.flush()])
+        expect(songs.map(({ id }) => id)).toEqual([1, 2, 3, 4, 5])
+      }),
+    )
+    expect(statements).toEqual(['insert into "songs"'])
+  })
+
+  test('see what was added before each of them, and no more', async () => {
+    await using session = fixture.factory()()
+    session.add(new Song({ title: 'one' }))
+    const first = session.scalar(COUNT)
+    session.add(new Song({ title: 'two' }))
+    const second = session.scalar(COUNT)
+    session.add(new Song({ title: 'three' }))
+    await session.commit()
+    expect([await first, await second, (await stored()).length]).toEqual([1, 2, 3])
+  })
+
+  test('wait for keys that are under way, where an object changes again or is deleted', async () => {
+    await using session = fixture.factory()()
+    const [changed, deleted] = [new Song({ title: 'Carey' }), new Song({ title: 'Gone' })]
+    session.addAll([changed, deleted])
+    const flushing = session.flush()
+    changed.title = 'River'
+    session.delete(deleted)
+    expect([session.dirty, session.isModified(changed)]).toEqual([[changed], true])
+    await session.commit()
+    await flushing
+    expect([await stored(), session.dirty]).toEqual([[{ title: 'River' }], []])
+  })
+
+  test('wait for keys that are under way, where new objects refer to them', async () => {
+    await using session = fixture.factory()()
+    const artist: WithRelations<typeof Artist> = new Artist({ name: 'Joni' })
+    session.add(artist)
+    const first = session.flush()
+    const album = new Album({ name: 'Blue', artistId: 0 }) as WithRelations<typeof Album>
+    album.artist = artist
+    session.add(album)
+    const second = session.flush()
+    artist.albums = [album, new Album({ name: 'Hejira', artistId: 0 })]
+    await session.commit()
+    await Promise.all([first, second])
+    expect(await fixture.db.query('select name, artist_id from albums order by id')).toEqual([
+      { name: 'Blue', artist_id: 1 },
+      { name: 'Hejira', artist_id: 1 },
+    ])
+  })
+
+  test('that nobody awaited fail the block', async () => {
+    const { withSession } = fixture.factory()
+    const forgotten = withSession((session) => {
+      session.add(new Song({ title: 'Carey' }))
+      void session.flush()
+      return 1
+    })
+    expect(await errorOf(forgotten)).toBeInstanceOf(UnawaitedStatementError)
+    expect(await stored()).toEqual([])
+  })
+
+  test('of a session that is closed are refused', async () => {
+    const session = fixture.factory()()
+    await session.close()
+    for (const call of [
+      () => session.flush(),
+      () => session.get(Song, 1),
+      () => session.merge(new Song({ title: 'x' })),
+      () => session.refresh(new Song({ title: 'x' })),
+      async () => session.add(new Song({ title: 'x' })),
+      async () => session.expireAll(),
+    ]) {
+      expect((await errorOf(call())).constructor.name).toBe('SessionClosedError')
+    }
+    expect(session.contains(new Song({ title: 'x' }))).toBe(false)
+  })
+})
+
+describe('hooks of a flush', () => {
+  test('may add and change before it, and query after it', async () => {
+    const factory = fixture.factory()
+    const seen: unknown[] = []
+    factory.on('beforeFlush', (session) => {
+      seen.push(session.new.length)
+      const [song] = session.new as Song[]
+      if (song?.title === 'Carey') {
+        song.title = 'Carey!'
+        session.add(new Tag({ name: 'by hook' }))
+      }
+    })
+    factory.on('afterFlush', async (session) => seen.push(await session.scalar(COUNT)))
+    await factory.withSession((session) => session.add(new Song({ title: 'Carey' })))
+    expect(seen).toEqual([1, 1])
+    expect([await stored(), await fixture.db.query('select name from tags')]).toEqual([
+      [{ title: 'Carey!' }],
+      [{ name: 'by hook' }],
+    ])
+  })
+
+  test('that throw end the flush', async () => {
+    const factory = fixture.factory()
+    const stop = factory.on('beforeFlush', () => {
+      throw new IllegalStateError('no')
+    })
+    await using session = factory()
+    session.add(new Song({ title: 'Carey' }))
+    expect((await errorOf(session.flush())).message).toBe('no')
+    expect(session.new.length).toBe(1)
+    stop()
+    await session.commit()
+    expect(await stored()).toEqual([{ title: 'Carey' }])
+  })
+})
