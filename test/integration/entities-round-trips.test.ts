@@ -288,7 +288,7 @@ describe('what is flushed before a query', () => {
 
 test('statements of a flush have one prepared name each, whatever the number of rows', async () => {
   const factory = await connected()
-  const known = (): Promise<number> =>
+  const known = (): Promise<number | null> =>
     factory.withSession(
       (session) =>
         session.scalar<number>(
