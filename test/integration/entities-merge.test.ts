@@ -1,0 +1,162 @@
+/** Taking over the values of objects that a session does not follow. */
+import { describe, expect, test } from 'vitest'
+import {
+  StaleDataError,
+  belongsTo,
+  declarativeBase,
+  hasMany,
+  integer,
+  jsonb,
+  serial,
+  sql,
+  text,
+  timestamptz,
+  version,
+  type WithRelations,
+} from '../../src/index.js'
+import { statusOf, useEntities } from './entities-support.js'
+import { errorOf } from './session-support.js'
+
+const Base = declarativeBase()
+class Author extends Base.entity('authors', { id: serial().primaryKey(), name: text().notNull() }) {
+  static readonly relations = { books: hasMany(() => Book, 'authorId') }
+}
+class Book extends Base.entity('books', {
+  id: serial().primaryKey(),
+  title: text().notNull(),
+  authorId: integer('author_id').references('authors.id'),
+  notes: jsonb<{ pages: number[] }>(),
+  printedAt: timestamptz('printed_at'),
+  length: integer().generated(sql`length(title)`),
+  version: version(),
+}) {
+  static readonly relations = { author: belongsTo(() => Author, 'authorId') }
+}
+class Pair extends Base.entity('pairs', {
+  a: integer().primaryKey(),
+  b: integer().primaryKey(),
+  label: text(),
+}) {}
+
+const fixture = useEntities(Base)
+const books = () => fixture.db.query('select id, title, version from books order by id')
+
+/** A book of a session that has ended. */
+async function detached() {
+  const factory = fixture.factory()
+  const book = new Book({ title: 'Lanark', notes: { pages: [1] }, printedAt: new Date(0) })
+  await factory.withSession((session) => session.add(book))
+  return { factory, book }
+}
+
+describe('merge', () => {
+  test('takes the values into the object of this session, and leaves the given one as it is', async () => {
+    const { factory, book } = await detached()
+    book.title = 'Unlikely Stories'
+    await using session = factory()
+    const merged = await session.merge(book)
+    expect(merged).not.toBe(book)
+    expect(await session.get(Book, book.id)).toBe(merged)
+    expect([merged.title, statusOf(book), session.dirty]).toEqual(['Unlikely Stories', 'detached', [merged]])
+    await session.commit()
+    expect(await books()).toEqual([{ id: 1, title: 'Unlikely Stories', version: 2 }])
+    expect([merged.length, book.version]).toEqual([16, 1])
+  })
+
+  test('gives an object of this session back, and merges the same object once', async () => {
+    const { factory, book } = await detached()
+    await using session = factory()
+    const merged = await session.merge(book)
+    expect(await session.merge(merged)).toBe(merged)
+    expect(await session.merge(book)).toBe(merged)
+    const pending = new Book({ title: 'new' })
+    session.add(pending)
+    expect(await session.merge(pending)).toBe(pending)
+  })
+
+  test('adds a new object where there is no row, with or without a key', async () => {
+    const factory = fixture.factory()
+    const [keyless, keyed] = [new Book({ title: 'no key' }), new Book({ id: 7, title: 'key' })]
+    await using session = factory()
+    const merged = [await session.merge(keyless), await session.merge(keyed)]
+    // The second one had to look for its row, and so flushed the first.
+    expect(merged.map(statusOf)).toEqual(['persistent', 'pending'])
+    await session.commit()
+    expect(merged.map(({ id }) => id)).toEqual([1, 7])
+    expect([statusOf(keyless), keyless.id]).toEqual(['transient', undefined])
+  })
+
+  test('takes what a client has sent, leaving alone what it has not', async () => {
+    const { factory } = await detached()
+    await using session = factory()
+    const sent = JSON.parse('{"id": 1, "title": "Lanark, revised", "version": 1}') as { title: string }
+    const given = Object.assign(Object.create(Book.prototype) as Book, sent)
+    const merged = await session.merge(given)
+    expect(merged).toMatchObject({ title: 'Lanark, revised', notes: { pages: [1] } })
+    const pair = await session.merge(new Pair({ a: 1, b: 2, label: 'x' }))
+    await session.commit()
+    expect(await session.merge(new Pair({ a: 1, b: 2, label: 'y' }))).toBe(pair)
+    expect(pair.label).toBe('y')
+  })
+
+  test('does not take what has expired', async () => {
+    const factory = fixture.factory({}, { expireOnCommit: true })
+    const book = new Book({ title: 'Lanark' })
+    await factory.withSession((session) => session.add(book))
+    await using session = factory()
+    const merged = await session.merge(book)
+    expect([merged.title, session.dirty]).toEqual(['Lanark', []])
+  })
+
+  test('copies documents and dates: a later change in place is not shared', async () => {
+    const { factory, book } = await detached()
+    await using session = factory()
+    book.notes?.pages.push(2)
+    const merged = await session.merge(book)
+    book.notes?.pages.push(3)
+    book.printedAt?.setFullYear(2000)
+    expect([merged.notes, merged.printedAt]).toEqual([{ pages: [1, 2] }, new Date(0)])
+  })
+
+  test('refuses what somebody else has changed since', async () => {
+    const { factory, book } = await detached()
+    await fixture.db.query('update books set version = 5')
+    await using session = factory()
+    book.title = 'mine'
+    const error = await errorOf(session.merge(book))
+    expect(error).toBeInstanceOf(StaleDataError)
+    expect(error.message).toContain('Book to merge was changed by somebody else')
+    expect(session.dirty).toEqual([])
+  })
+
+  test('takes relations along, finds what was put in and taken out, and survives circles', async () => {
+    const factory = fixture.factory()
+    const author: WithRelations<typeof Author> = new Author({ name: 'Gray' })
+    const [lanark, janine, poor] = ['Lanark', 'Janine', 'Poor Things'].map(
+      (title) => new Book({ title }),
+    ) as [WithRelations<typeof Book>, WithRelations<typeof Book>, WithRelations<typeof Book>]
+    author.books = [lanark, janine]
+    lanark.author = janine.author = author
+    await factory.withSession((session) => session.add(author))
+    author.books = [lanark, poor]
+    lanark.title = 'Lanark: A Life'
+    await using session = factory()
+    const merged = (await session.merge(author)) as Author & { books: Book[] }
+    expect(merged.books.map(({ title }) => title)).toEqual(['Lanark: A Life', 'Poor Things'])
+    expect(merged.books.every((book) => session.contains(book) && book !== lanark && book !== poor)).toBe(
+      true,
+    )
+    expect((merged.books[0] as WithRelations<typeof Book>).author).toBe(merged)
+    await session.commit()
+    expect(await fixture.db.query('select title, author_id from books order by id')).toEqual([
+      { title: 'Lanark: A Life', author_id: 1 },
+      { title: 'Janine', author_id: null },
+      { title: 'Poor Things', author_id: 1 },
+    ])
+  })
+
+  test('of what is no object of an entity is refused', async () => {
+    await using session = fixture.factory()()
+    expect((await errorOf(session.merge({ id: 1 }))).message).toContain('Not an instance of an entity')
+  })
+})
