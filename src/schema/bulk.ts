@@ -87,9 +87,9 @@ export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implem
 
   /** Gives the changed rows: entities, or plain objects with the named columns. */
   returning(): BulkUpdate<E, InstanceOf<E>>
-  returning<Name extends ColumnName<E>>(
-    ...names: readonly Name[]
-  ): BulkUpdate<E, Picked<E, Name>, ColumnsOf<E>[Name]['$value']>
+  returning<const Names extends readonly ColumnName<E>[]>(
+    ...names: Names
+  ): BulkUpdate<E, Picked<E, Names[number]>, ColumnsOf<E>[Names[0]]['$value']>
   returning(...names: readonly string[]): BulkUpdate<E, unknown> {
     return new BulkUpdate<E, unknown>(
       this.#meta,
@@ -143,9 +143,9 @@ export class BulkDelete<E extends AnyEntity, Item = never, Scalar = Item> implem
 
   /** Gives the deleted rows: entities, or plain objects with the named columns. */
   returning(): BulkDelete<E, InstanceOf<E>>
-  returning<Name extends ColumnName<E>>(
-    ...names: readonly Name[]
-  ): BulkDelete<E, Picked<E, Name>, ColumnsOf<E>[Name]['$value']>
+  returning<const Names extends readonly ColumnName<E>[]>(
+    ...names: Names
+  ): BulkDelete<E, Picked<E, Names[number]>, ColumnsOf<E>[Names[0]]['$value']>
   returning(...names: readonly string[]): BulkDelete<E, unknown> {
     return new BulkDelete<E, unknown>(this.#meta, withReturning(this.#meta, this.#state, names))
   }

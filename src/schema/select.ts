@@ -130,9 +130,9 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
    * @example
    * const titles = await session.scalars(select(Song).columns('title'))
    */
-  columns<Name extends ColumnName<E>>(
-    ...names: readonly Name[]
-  ): Select<E, Picked<E, Name>, ColumnsOf<E>[Name]['$value']> {
+  columns<const Names extends readonly ColumnName<E>[]>(
+    ...names: Names
+  ): Select<E, Picked<E, Names[number]>, ColumnsOf<E>[Names[0]]['$value']> {
     if (names.length === 0) throw new InvalidStatementError('columns was given no name')
     if (this.#state.load.length > 0) throw relationsNeedEntities()
     return this.#with({ columns: names.map((name) => this.#meta.table.column(name)) })

@@ -27,6 +27,7 @@ export interface RefreshOptions<T extends object = object> {
   readonly forUpdate?: boolean | undefined
 }
 
+/** The part of a `Session` that is about entities. */
 export abstract class EntitySession extends Executor {
   readonly #entities: SessionEntities
 

@@ -216,6 +216,12 @@ describe('queries', () => {
     expectTypeOf(session.scalars(titles)).resolves.toEqualTypeOf<string[]>()
     expectTypeOf(session.scalar(select(Song).columns('plays'))).resolves.toEqualTypeOf<number | null>()
     expectTypeOf(session.stream(titles)).toEqualTypeOf<ResultStream<{ title: string }>>()
+    expectTypeOf(session.scalars(select(Song).columns('plays', 'title'))).resolves.toEqualTypeOf<number[]>()
+    expectTypeOf(
+      session.scalars(update(Song).set({ plays: 1 }).returning('id', 'plays')),
+    ).resolves.toEqualTypeOf<string[]>()
+    const names: ColumnName<typeof Tag>[] = []
+    expectTypeOf(session.scalars(select(Tag).columns(...names))).resolves.toEqualTypeOf<(string | number)[]>()
     // @ts-expect-error no such column
     select(Song).columns('name')
   })
