@@ -161,6 +161,18 @@ describe('the public surface', () => {
     })
     expect(bare.map(({ name }) => name)).toEqual([])
   })
+
+  test('has a test at the level of types for every type', () => {
+    const folder = join(ROOT, 'test/types')
+    const tests = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'))
+    const types = exported.filter((symbol) => {
+      const target = symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol
+      return (target.flags & (ts.SymbolFlags.Interface | ts.SymbolFlags.TypeAlias)) !== 0
+    })
+    expect(types.length).toBeGreaterThan(80)
+    const untested = types.filter(({ name }) => !tests.some((text) => new RegExp(`\\b${name}\\b`).test(text)))
+    expect(untested.map(({ name }) => name)).toEqual([])
+  })
 })
 
 function layerOf(path: string): string {
