@@ -163,6 +163,36 @@ describe('queries', () => {
   })
 })
 
+describe('instances', () => {
+  test('that a stream gives stay with the session until they are expunged', async () => {
+    const { withSession } = fixture.factory()
+    await withSession((session) =>
+      session.addAll([1, 2, 3].map((plays) => new Song({ title: 'Help!', plays }))),
+    )
+    await withSession(async (session) => {
+      for await (const song of session.stream(select(Song), { batchSize: 1 })) {
+        expect(session.contains(song)).toBe(true)
+        session.expunge(song)
+        expect(session.contains(song)).toBe(false)
+      }
+    })
+  })
+
+  test('look like the plain objects that they are', async () => {
+    const { withSession } = fixture.factory()
+    const song = new Song({ title: 'Help!' })
+    await withSession((session) => session.add(song))
+    await withSession(async (session) => {
+      const found = await session.getOne(Song, song.id)
+      expect(Object.keys(found)).toEqual(['id', 'title', 'plays', 'albumId', 'createdAt', 'version'])
+      expect({ ...found }).toEqual({ ...song })
+      expect(structuredClone({ ...found })).toEqual({ ...song })
+      expect(JSON.parse(JSON.stringify(found))).toEqual({ ...song, createdAt: song.createdAt.toISOString() })
+      expect(found.popular).toBe(false)
+    })
+  })
+})
+
 describe('optimistic locking', () => {
   test('compares the version that a client sends back', async () => {
     const { withSession } = fixture.factory()
