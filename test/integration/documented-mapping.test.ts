@@ -6,13 +6,14 @@ import {
   eq,
   inArray,
   lt,
+  not,
   select,
   sql,
   StaleDataError,
   UniqueViolationError,
   update,
 } from '../../src/index.js'
-import { Album, Base, Song, Tag } from '../docs/music.js'
+import { Album, Base, Song, SongTag, Tag } from '../docs/music.js'
 import { errorOf, useDatabase } from './session-support.js'
 
 const fixture = useDatabase(Base.metadata.ddl())
@@ -93,6 +94,18 @@ describe('relations', () => {
     ])
   })
 
+  test('through a table in between are rows of an entity of their own', async () => {
+    const { withSession } = fixture.factory()
+    const tag = new Tag({ name: 'pop' })
+    const song = build(Song, { title: 'Help!', tags: [tag] })
+    await withSession((session) => session.add(song))
+    const key = { songId: song.id, tagId: tag.id }
+    await withSession(async (session) => session.delete(await session.getOne(SongTag, key)))
+    await withSession(async (session) => {
+      expect(await session.getOne(Song, song.id, { load: ['tags'] })).toMatchObject({ tags: [] })
+    })
+  })
+
   test('of an object that is here already are loaded by get', async () => {
     const { withSession } = fixture.factory()
     const album = build(Album, { name: 'Help!', songs: [new Song({ title: 'Help!' })] })
@@ -117,7 +130,7 @@ describe('queries', () => {
       const found = select(Song).where(inArray(Song.c.id, ids), sql`length(${Song.c.title}) < 9`)
       expect((await session.scalars(found.columns('title'))).sort()).toEqual(['Michelle'])
       const ofAlbum = select(Song).where(eq(Song.c.albumId, Album.c.id))
-      const without = select(Album).where(sql`not ${ofAlbum.exists()}`)
+      const without = select(Album).where(not(ofAlbum.exists()))
       expect(await session.scalars(without)).toEqual([empty])
       const total = sql`select sum(${Song.c.plays}) from songs where ${eq(Song.c.title, 'Yesterday')}`
       expect(await session.scalar(total)).toBe('1')
