@@ -21,6 +21,7 @@ export async function createSongTables(url: string): Promise<void> {
        released_at timestamptz NOT NULL
      )`,
   )
+  await query(url, 'CREATE INDEX ON song (album_id)')
   await restoreSongTables(url)
 }
 

@@ -15,7 +15,8 @@ export const open: Open = async (connectionString) => {
     { connectionString, max: POOL_SIZE, idleTimeoutMillis: 0 },
     { statementNameGenerator },
   )
-  const prisma = new PrismaClient({ adapter })
+  // Waiting for a connection is part of the work: by default it would give up after 2 s.
+  const prisma = new PrismaClient({ adapter, transactionOptions: { maxWait: 60_000, timeout: 60_000 } })
 
   return ormContender(
     {
