@@ -141,7 +141,7 @@ export {
   or,
 } from './schema/conditions.js'
 export type { Condition, Operand, OrderOptions } from './schema/conditions.js'
-export type { EntityStatement } from './schema/entity-statement.js'
+export type { EntityStatement, ValueStatement } from './schema/entity-statement.js'
 
 // Pool
 export { QueuePool } from './pool/queue-pool.js'

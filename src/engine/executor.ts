@@ -3,7 +3,7 @@ import type { Readable, Writable } from 'node:stream'
 
 import type { Result } from '../result/result.js'
 import { ResultStream } from '../result/result-stream.js'
-import type { EntityStatement } from '../schema/entity-statement.js'
+import type { EntityStatement, ValueStatement } from '../schema/entity-statement.js'
 import type {
   CompiledQueryLike,
   DrizzleCommandLike,
@@ -66,6 +66,7 @@ export abstract class Executor {
   }
 
   /** First column of the first row, or the first entity, or null. Throws as `execute` does. */
+  scalar<Value>(statement: ValueStatement<Value>, options?: StatementOptions): Promise<Value>
   scalar<Item, Scalar>(
     statement: EntityStatement<Item, Scalar>,
     options?: StatementOptions,

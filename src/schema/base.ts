@@ -4,6 +4,7 @@ import { nearestName } from '../internal/nearest-name.js'
 import { ColumnRef } from './column-ref.js'
 import type { Columns } from './column.js'
 import { ENTITY, type AnyEntity, type EntityClass } from './entity-types.js'
+import { GIVEN, noteFilledIn } from './filled-in.js'
 import { Metadata } from './metadata.js'
 import type { EntityOptions } from './table-options.js'
 import { Table } from './table.js'
@@ -81,9 +82,10 @@ function initialise(
 ): void {
   const meta = metadata.entity(entity)
   const properties = instance as Record<string, unknown>
+  const filledIn: unknown[] = []
   for (const { property, definition, serverFilled } of table.columns) {
     const given = values[property]
-    properties[property] =
+    const value =
       given !== undefined
         ? given
         : definition.default !== undefined
@@ -91,7 +93,10 @@ function initialise(
           : serverFilled || !definition.nullable
             ? undefined
             : null
+    properties[property] = value
+    filledIn.push(given === undefined ? value : GIVEN)
   }
+  noteFilledIn(instance, filledIn)
   for (const name of Object.keys(values)) {
     if (table.has(name)) {
       if (values[name] === undefined || table.column(name).definition.generated === undefined) continue

@@ -46,7 +46,7 @@ export const floatCodec: Codec<number> = {
   decode: Number,
   encode(value) {
     if (typeof value !== 'number') throw new RefusedValue(`takes a number, not ${kindOf(value)}`)
-    return String(value)
+    return Object.is(value, -0) ? '-0' : String(value)
   },
 }
 
@@ -123,7 +123,8 @@ function equalJson(value: unknown, stored: unknown): boolean {
 /** @param stored What `JSON.parse` gave. */
 function isSameDocument(value: unknown, stored: unknown): boolean {
   if (value === stored) return true
-  if (typeof value !== 'object' || typeof stored !== 'object' || value === null || stored === null) return false
+  if (typeof value !== 'object' || typeof stored !== 'object' || value === null || stored === null)
+    return false
   if (Array.isArray(value) || Array.isArray(stored)) {
     if (!Array.isArray(value) || !Array.isArray(stored) || value.length !== stored.length) return false
     return value.every((item, index) => isSameDocument(item, stored[index]))

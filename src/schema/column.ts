@@ -17,8 +17,12 @@ export interface ColumnType {
    */
   readonly cast: string
   readonly codec: Codec<unknown>
-  /** `unnest` takes arrays apart to their last dimension, so arrays pass through it as text. */
   readonly isArray?: boolean
+  /**
+   * Many values travel as texts, not as an array of the type: `unnest` would take arrays of arrays apart to their last
+   * dimension, and some types (`box`) write their arrays in a way of their own.
+   */
+  readonly travelsAsText?: boolean
   /** The sequence behind the column gives its values. */
   readonly serial?: boolean
   readonly enumType?: EnumDefinition
@@ -181,6 +185,7 @@ export class Column<Value, Flags extends ColumnFlag = never> {
         cast: `${cast}[]`,
         codec: arrayCodec(codec),
         isArray: true,
+        travelsAsText: true,
         ...(enumType && { enumType }),
       },
     })

@@ -17,6 +17,11 @@ export interface EntityStatement<Item, Scalar = Item> {
   toEntityQuery(): EntityQuery
 }
 
+/** A statement that always gives exactly one value. */
+export interface ValueStatement<Value> extends EntityStatement<Value> {
+  readonly givesOne: true
+}
+
 /** A compiled {@link EntityStatement}. Its rows must be read as arrays, every value as PostgreSQL's text. */
 export interface EntityQuery {
   readonly text: string

@@ -18,15 +18,14 @@ export interface RowSource {
 /** Rows as one array for each column; the parameters are those of {@link rowValues}, the first of the statement. */
 export function rowSource(columns: readonly TableColumn[]): RowSource {
   if (columns.length === 0) return { sql: `generate_series(1, $1::integer) as ${ROWS} ("#")`, columns: [] }
-  // unnest would take arrays of arrays apart to their last dimension, so arrays pass through it as text.
   const parameters = columns.map(({ definition: { type } }, index) =>
-    type.isArray === true ? `$${index + 1}::text[]` : `$${index + 1}::${type.cast}[]`,
+    type.travelsAsText === true ? `$${index + 1}::text[]` : `$${index + 1}::${type.cast}[]`,
   )
   const names = columns.map((_, index) => `"#${index}"`)
   return {
     sql: `unnest(${parameters.join(', ')}) with ordinality as ${ROWS} (${names.join(', ')}, "#")`,
     columns: columns.map(({ definition: { type } }, index) =>
-      type.isArray === true ? `${ROWS}."#${index}"::${type.cast}` : `${ROWS}."#${index}"`,
+      type.travelsAsText === true ? `${ROWS}."#${index}"::${type.cast}` : `${ROWS}."#${index}"`,
     ),
   }
 }
@@ -43,7 +42,7 @@ export function rowValues(
 /** A condition that columns equal those of any row; the parameters are those of {@link rowValues}. */
 export function matchesAny(columns: readonly TableColumn[], qualifier: string): string {
   const [only, ...others] = columns
-  if (only !== undefined && others.length === 0 && only.definition.type.isArray !== true) {
+  if (only !== undefined && others.length === 0 && only.definition.type.travelsAsText !== true) {
     return `${qualifier}.${only.sql} = any($1::${only.definition.type.cast}[])`
   }
   const source = rowSource(columns)

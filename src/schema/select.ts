@@ -12,6 +12,7 @@ import {
   type EntityQuery,
   type EntityStatement,
   type Reading,
+  type ValueStatement,
 } from './entity-statement.js'
 import type { AnyEntity, ColumnName, ColumnsOf, InstanceOf } from './entity-types.js'
 import { fragmentOf } from './numbered-text.js'
@@ -168,7 +169,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   /** The number of rows instead of the rows. */
-  count(): EntityStatement<number> {
+  count(): ValueStatement<number> {
     const { limit, offset, distinct } = this.#state
     const statement =
       limit === undefined && offset === undefined && !distinct
@@ -179,7 +180,10 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
             this.#body(distinct ? this.#selected() : '1'),
             text(') as "rows"'),
           )
-    return { toEntityQuery: () => this.#query(statement, { kind: 'scalar', decode: Number }) }
+    return {
+      givesOne: true,
+      toEntityQuery: () => this.#query(statement, { kind: 'scalar', decode: Number }),
+    }
   }
 
   /**
@@ -234,7 +238,8 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
 }
 
 /** `exists (select ...)`: a condition, and a statement that gives true or false. */
-export class Exists extends SqlFragment<unknown> implements EntityStatement<boolean> {
+export class Exists extends SqlFragment<unknown> implements ValueStatement<boolean> {
+  readonly givesOne: true = true
   declare readonly $item?: boolean
   declare readonly $scalar?: boolean
   readonly #meta: EntityMeta

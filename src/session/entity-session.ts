@@ -117,12 +117,12 @@ export abstract class EntitySession extends Executor {
   /**
    * Takes over the values of an object that this session does not follow (from another session, or made of what a client
    * sent): into the object with its key, which is loaded if need be, or into a new one. The given object stays as it is.
-   * All of its values count, also the defaults that its constructor has set.
+   * What the constructor of a new object has filled in by itself (defaults, NULL) does not go over what is stored.
    *
    * @returns the object of this session.
    * @throws StaleDataError if both have a `version()` and these differ.
    * @example
-   * const song = await session.merge(songOfAnotherSession)
+   * const song = await session.merge(new Song({ id, title: 'Help!' }))
    */
   async merge<T extends object>(instance: T): Promise<T> {
     this.#entities.requireOpen()

@@ -2,6 +2,7 @@
  * What a session knows of an instance, beside the instance itself: nothing of it shows on the object.
  */
 import { MappingError } from '../errors.js'
+import { Existing } from '../internal/existing.js'
 import { metaOf, type EntityMeta, type Identity, type Snapshot } from '../schema/entity-meta.js'
 import { ENTITY, type AnyEntity } from '../schema/entity-types.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
@@ -108,11 +109,6 @@ export class InstanceState {
     return this.meta.name
   }
 }
-
-/** Base of a class whose constructor adds its private fields to an object that exists. */
-const Existing = function (instance: object) {
-  return instance
-} as unknown as new (instance: object) => object
 
 /**
  * Ties the state to the instance by a private field: faster than a WeakMap, and seen by nothing that looks at objects

@@ -6,6 +6,7 @@ import { NoResultError, StaleDataError } from '../errors.js'
 import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
 import { RAW_TEXT, type EntityQuery } from '../schema/entity-statement.js'
 import { selectByKey, type LoadStatement } from '../schema/key-statements.js'
+import { isFilledIn } from '../schema/filled-in.js'
 import { checkPath } from '../schema/select.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { Flusher, type Flush, type Send } from './flusher.js'
@@ -243,13 +244,18 @@ export class UnitOfWork {
       : await this.get(meta, keyOf(meta, key), {})
     const target = stateOf(stored ?? meta.create())
     merged.set(given, target)
+    // What its constructor filled in says nothing about the row.
+    const isGiven = (column: TableColumn): boolean =>
+      given.snapshot !== undefined || !isFilledIn(instance, column)
     const { version } = meta.table
-    if (stored !== null && version !== undefined && given.value(version) !== target.value(version)) {
+    const comparesVersions = stored !== null && version !== undefined && isGiven(version)
+    if (comparesVersions && given.value(version) !== target.value(version)) {
       throw new StaleDataError(`The ${meta.name} to merge was changed by somebody else since it was loaded`)
     }
     for (const column of meta.table.columns) {
       const value = meta.isExpired(instance, column) ? undefined : instance[column.property]
-      if (stored === null || (value !== undefined && column.definition.generated === undefined)) {
+      const counts = value !== undefined && column.definition.generated === undefined && isGiven(column)
+      if (stored === null || counts) {
         // A copy of what could be changed in place.
         target.instance[column.property] = column.mutable ? column.restore(column.snapshot(value)) : value
       }

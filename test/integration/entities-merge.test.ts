@@ -99,6 +99,21 @@ describe('merge', () => {
     expect(pair.label).toBe('y')
   })
 
+  test('leaves alone what the constructor has filled in, unless it was set since', async () => {
+    const { factory } = await detached()
+    await using session = factory()
+    const given = new Book({ id: 1, title: 'Lanark, revised' })
+    const merged = await session.merge(given)
+    expect(merged).toMatchObject({ title: 'Lanark, revised', notes: { pages: [1] }, version: 1 })
+    await fixture.db.query('update books set version = 5')
+    await session.refresh(merged)
+    given.authorId = null
+    given.notes = { pages: [] }
+    expect(await session.merge(given)).toMatchObject({ notes: { pages: [] }, version: 5 })
+    expect(await session.merge(new Book({ title: 'new' }))).toMatchObject({ notes: null, version: 1 })
+    await expect(session.merge(new Book({ id: 1, title: 'x', version: 4 }))).rejects.toThrow(StaleDataError)
+  })
+
   test('does not take what has expired', async () => {
     const factory = fixture.factory({}, { expireOnCommit: true })
     const book = new Book({ title: 'Lanark' })

@@ -22,6 +22,7 @@ import {
   version,
 } from '../../src/index.js'
 import type {
+  ValueStatement,
   BelongsTo,
   BuildValues,
   Cascade,
@@ -227,11 +228,11 @@ describe('queries', () => {
   })
 
   test('count, exists', () => {
-    expectTypeOf(session.scalar(songs.count())).resolves.toEqualTypeOf<number | null>()
-    expectTypeOf(session.scalar(songs.exists())).resolves.toEqualTypeOf<boolean | null>()
+    expectTypeOf(session.scalar(songs.count())).resolves.toEqualTypeOf<number>()
+    expectTypeOf(session.scalar(songs.exists())).resolves.toEqualTypeOf<boolean>()
     expectTypeOf(songs.exists()).toEqualTypeOf<Exists>()
     expectTypeOf(songs.exists()).toExtend<Condition>()
-    expectTypeOf(songs.count()).toEqualTypeOf<EntityStatement<number>>()
+    expectTypeOf(songs.count()).toEqualTypeOf<ValueStatement<number>>()
   })
 
   test('that change give what they return', () => {
