@@ -241,7 +241,8 @@ export function customType<Value>(
     decode: (text) => options.decode(text),
     encode: (value) => textCodec.encode(options.encode(value)),
   }
-  return (name) => column(name, type, codec, castType)
+  return (name) =>
+    new Column({ name, nullable: true, type: { ddl: type, cast: castType, codec, travelsAsText: true } })
 }
 
 /**

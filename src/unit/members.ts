@@ -5,7 +5,7 @@ import { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import { Journal } from './journal.js'
 import { expire } from './loader.js'
-import { hasChanged } from './relation-values.js'
+import { differenceOf, heldRelations } from './relation-values.js'
 
 export class Members implements Attachment {
   closed = false
@@ -191,10 +191,11 @@ export class Members implements Attachment {
   }
 }
 
-/** Whether an object has changes, also such as cannot be written. */
+/** Whether anything was assigned to an object since it was flushed, also such as changes nothing or cannot be written. */
 function isTouched(state: InstanceState): boolean {
   try {
-    return hasChanged(state)
+    if (state.changes.length > 0) return true
+    return [...heldRelations(state)].some((relation) => differenceOf(state, relation) !== undefined)
   } catch {
     return true
   }

@@ -347,13 +347,10 @@ export class Run {
     )
     if (owner === undefined) return
     const [name, kind] = pick(Object.entries(COLLECTIONS[owner.kind] ?? {}), b) as [string, Kind]
-    const held = await this.#collection(owner, name, kind, c)
-    const said = (member: Thing): readonly [Thing, string] => {
-      if (name === 'tags') return [owner, nameOf(member)]
-      if (name === 'people') return [member, nameOf(owner)]
-      return [member, referenceBehind(kind, name)]
-    }
+    const said = (member: Thing): readonly [Thing, string] => saidBy(owner, name, member)
     const isOpen = (member: Thing): boolean => model.touched(...said(member)) === undefined
+    const held = await this.#collection(owner, name, kind, c)
+    if (held === undefined) return
     if (takesOut) {
       const instance = pick(held, c)
       const member = instance && this.#things.get(instance)
@@ -371,22 +368,29 @@ export class Run {
     }
   }
 
-  /** A collection, loaded, or one that only adds. */
-  async #collection(owner: Thing, name: string, kind: Kind, c: number): Promise<Instance[]> {
+  /** A collection, loaded or emptied. */
+  async #collection(owner: Thing, name: string, kind: Kind, c: number): Promise<Instance[] | undefined> {
     const instance = await this.#instance(owner)
     const model = this.#model
-    if (!Object.hasOwn(instance, name)) {
-      if (model.isNew(owner) || c % 4 === 0) instance[name] = []
-      else {
-        const { entity } = SHAPES[owner.kind]
-        await this.#session.get(entity as typeof Team, this.#keyOf(owner) as string, {
-          load: [name as 'members'],
-        })
-        this.#flushed()
-        const found = (instance[name] as Instance[]).map((member) => nameOf(this.#register(kind, member)))
-        const expected = model.things(kind).filter((member) => model.isIn(owner, name, member))
-        expect(found.sort(), `${nameOf(owner)}.${name} as loaded`).toEqual(expected.map(nameOf).sort())
+    if (Object.hasOwn(instance, name)) return instance[name] as Instance[]
+    const members = (): Thing[] => model.things(kind).filter((member) => model.isIn(owner, name, member))
+    if (model.isNew(owner) || c % 4 === 0) {
+      const letting = members()
+      if (letting.some((member) => model.touched(...saidBy(owner, name, member)) !== undefined))
+        return undefined
+      instance[name] = []
+      for (const member of letting) {
+        model.collect(owner, name, member, false)
+        model.touch(...saidBy(owner, name, member), 'other')
       }
+    } else {
+      const { entity } = SHAPES[owner.kind]
+      await this.#session.get(entity as typeof Team, this.#keyOf(owner) as string, {
+        load: [name as 'members'],
+      })
+      this.#flushed()
+      const found = (instance[name] as Instance[]).map((member) => nameOf(this.#register(kind, member)))
+      expect(found.sort(), `${nameOf(owner)}.${name} as loaded`).toEqual(members().map(nameOf).sort())
     }
     return instance[name] as Instance[]
   }
@@ -592,6 +596,13 @@ export class Run {
     const values = Object.values(key)
     return values.length === 1 ? values[0] : key
   }
+}
+
+/** What putting a thing into a collection says: about whom, and about which reference or tag. */
+function saidBy(owner: Thing, name: string, member: Thing): readonly [Thing, string] {
+  if (name === 'tags') return [owner, nameOf(member)]
+  if (name === 'people') return [member, nameOf(owner)]
+  return [member, referenceBehind(member.kind, name)]
 }
 
 function pick<Item>(items: readonly Item[], number: number): Item | undefined {

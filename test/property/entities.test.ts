@@ -57,24 +57,24 @@ const observer: Observer = {
 // Programs -----------------------------------------------------------------------------------------------------------
 
 const WEIGHTS: Readonly<Record<ActionKind, number>> = {
-  add: 12,
-  'add again': 2,
-  change: 5,
-  'change in place': 4,
-  'change unique': 4,
-  'change key': 2,
-  refer: 9,
-  collect: 8,
-  delete: 6,
-  flush: 4,
-  query: 2,
-  refresh: 1,
-  expire: 1,
+  add: 20,
+  'add again': 4,
+  change: 8,
+  'change in place': 8,
+  'change unique': 12,
+  'change key': 6,
+  refer: 20,
+  collect: 30,
+  delete: 8,
+  flush: 6,
+  query: 4,
+  refresh: 2,
+  expire: 2,
   break: 1,
-  commit: 3,
+  commit: 4,
   'break commit': 1,
   rollback: 2,
-  'new session': 1,
+  'new session': 2,
 }
 const OUTSIDE: readonly ActionKind[] = ['commit', 'break commit', 'rollback', 'new session']
 
@@ -101,10 +101,15 @@ const { nested } = fc.letrec<{ nested: Step }>((tie) => ({
     throws: fc.boolean(),
   }),
 }))
-const program = fc.array(
-  fc.oneof({ weight: 12, arbitrary: action(actions) }, { weight: 1, arbitrary: nested }),
-  { maxLength: 40, size: 'max' },
-)
+const program = fc
+  .tuple(
+    fc.array(action(['add']), { minLength: 2, maxLength: 12, size: 'max' }),
+    fc.array(fc.oneof({ weight: 12, arbitrary: action(actions) }, { weight: 1, arbitrary: nested }), {
+      maxLength: 40,
+      size: 'max',
+    }),
+  )
+  .map(([first, rest]): readonly Step[] => [...first, ...rest])
 
 async function check(steps: readonly Step[], expireOnCommit = false): Promise<void> {
   await admin.query(`truncate ${['people_tags', ...KINDS.map((kind) => SHAPES[kind].table)].join(', ')}`)
