@@ -54,9 +54,11 @@ export class Loader {
 
   /** Takes over a row. What was set since a column expired is kept, and counts as changed, except to `overwrite`. */
   fill(state: InstanceState, row: RawRow, mode: LoadMode): void {
-    const { instance, meta } = state
+    const { instance, meta, snapshot, expired } = state
     const changed = mode === 'renew' ? new Set(state.changes) : undefined
     state.snapshot = meta.table.columns.map((column, index) => {
+      // What keeps its value keeps what it is compared with, too: it would count as changed otherwise, and be written.
+      if (mode === 'keep' && expired !== 'all' && expired?.has(column) !== true) return snapshot?.[index]
       const text = row[index] as EncodedText
       const value = column.decode(text)
       const wanted =

@@ -190,6 +190,18 @@ describe('expire and refresh', () => {
     expect(session.dirty).toEqual([])
   })
 
+  test('of one column leave the others as they were: what somebody else has changed in them is not written over', async () => {
+    const { session, song } = await stored()
+    await using _ = session
+    await fixture.db.query("update songs set title = 'River', plays = 5")
+    await session.refresh(song, { columns: ['title'] })
+    expect([song.title, song.plays]).toEqual(['River', 0])
+    expect(session.isModified(song)).toBe(false)
+    song.title = 'Blue'
+    await session.commit()
+    expect(await fixture.db.query('select title, plays from songs')).toEqual([{ title: 'Blue', plays: 5 }])
+  })
+
   test('make what is stored of a document known again after a change in place', async () => {
     const { session, song } = await stored()
     await using _ = session
