@@ -7,14 +7,22 @@ import type { Table } from '../schema/table.js'
 import type { References } from './references.js'
 import { storedValue, tupleOf, type Change, type Insertion, type Removal } from './written-rows.js'
 
+/** What goes early. */
+export interface EarlyRemovals {
+  readonly removals: ReadonlySet<Removal>
+  /** The rows that take a key of these. */
+  readonly takers: ReadonlySet<Insertion | Change>
+}
+
 export function earlyRemovals(
   removals: readonly Removal[],
   insertions: readonly Insertion[],
   changes: readonly Change[],
   references: References<Removal>,
-): Set<Removal> {
+): EarlyRemovals {
   const early = new Set<Removal>()
-  if (removals.length === 0 || insertions.length + changes.length === 0) return early
+  const takers = new Set<Insertion | Change>()
+  if (removals.length === 0 || insertions.length + changes.length === 0) return { removals: early, takers }
   const freed = new Map<string, Removal>()
   const removedFrom = new Set(removals.map(({ table }) => table))
   const keys = new Map([...removedFrom].map((table) => [table, uniqueKeysOf(table)]))
@@ -24,22 +32,29 @@ export function earlyRemovals(
       if (tuple !== undefined) freed.set(nameOf(removal.table, index, tuple), removal)
     }
   }
-  const takes = (table: Table, valueOf: (column: TableColumn) => EncodedText | undefined): void => {
+  const take = (
+    taker: Insertion | Change,
+    valueOf: (column: TableColumn) => EncodedText | undefined,
+  ): void => {
+    const { table } = taker
     for (const [index, columns] of (keys.get(table) ?? []).entries()) {
       const tuple = tupleOf(columns.map(valueOf))
       const removal = tuple === undefined ? undefined : freed.get(nameOf(table, index, tuple))
-      if (removal !== undefined) early.add(removal)
+      if (removal === undefined) continue
+      early.add(removal)
+      takers.add(taker)
     }
   }
-  for (const { table, values } of insertions) takes(table, ({ index }) => values[index])
-  for (const { state, table, columns, values } of changes) {
-    takes(table, (column) => {
+  for (const insertion of insertions) take(insertion, ({ index }) => insertion.values[index])
+  for (const change of changes) {
+    const { state, columns, values } = change
+    take(change, (column) => {
       const at = columns.indexOf(column)
       return at === -1 ? storedValue(state, column) : values[at]
     })
   }
   takeAlongReferring(early, references)
-  return early
+  return { removals: early, takers }
 }
 
 /** Deleted rows that refer to one that goes early have to go before it. */

@@ -2,7 +2,7 @@
  * The statements of a flush, in an order that foreign keys and unique keys allow, as few as possible:
  *
  * 1. rows that leave tables in between;
- * 2. deletes that free a unique key which a new or changed row takes;
+ * 2. deletes that free a unique key which a new or changed row takes, when changed rows have let go of what is deleted;
  * 3. table by table, those first that others refer to: changes, new rows in the order of `add`, changes that refer to these;
  * 4. rows for tables in between;
  * 5. all other deletes, in the opposite order of tables.
@@ -20,7 +20,7 @@ import {
   updateRows,
   type WriteStatement,
 } from '../schema/write-statements.js'
-import { earlyRemovals } from './early-removals.js'
+import { earlyRemovals, type EarlyRemovals } from './early-removals.js'
 import type { InstanceState } from './instance-state.js'
 import { References } from './references.js'
 import type { LinkChanges } from './relation-changes.js'
@@ -50,8 +50,8 @@ export interface FlushPlan {
   readonly insertions: readonly Insertion[]
   readonly changes: readonly Change[]
   readonly removals: readonly Removal[]
-  /** New rows that are changed once more, when the rows they lead to are there. */
-  readonly completed: readonly Insertion[]
+  /** Rows that are written twice: with foreign keys that are NULL for a while, and as they should be. */
+  readonly completed: readonly { readonly state: InstanceState }[]
 }
 
 /** What has to be written. */
@@ -72,8 +72,9 @@ export function planFlush(work: FlushWork): FlushPlan {
     if (change !== undefined) changes.push(change)
   }
   const removals = work.deleted.map(removalOf)
-  const steps = [...new Planner(insertions, changes, removals, work.links).steps()]
-  const completed = insertions.filter(({ postponed }) => postponed.size > 0)
+  const planner = new Planner(insertions, changes, removals, work.links)
+  const steps = [...planner.steps()]
+  const completed = [...insertions.filter(({ postponed }) => postponed.size > 0), ...planner.released.keys()]
   return { steps, insertions, changes, removals, completed }
 }
 
@@ -84,6 +85,8 @@ class Planner {
   readonly #links: readonly LinkChanges[]
   readonly #newRows: References<Insertion>
   readonly #oldRows: References<Removal>
+  /** Changes whose rows let go of others first, and are written when these are gone. */
+  readonly released: Map<Change, Change> = new Map()
 
   constructor(
     insertions: readonly Insertion[],
@@ -104,10 +107,14 @@ class Planner {
       if (removed.length > 0) yield linkStep(deleteMatching(link.table, columns, removed))
     }
     const early = earlyRemovals(this.#removals, this.#insertions, this.#changes, this.#oldRows)
-    const releasing = new Set(this.#changes.filter((change) => this.#releases(change, early)))
-    yield* updates([...releasing])
-    yield* this.#deletes([...early])
-    const changes = this.#changes.filter((change) => !releasing.has(change))
+    const releasing = new Set(early.removals.size === 0 ? [] : this.#releasing(early))
+    yield* updates([...releasing, ...this.released.values()])
+    yield* this.#deletes([...early.removals])
+    const changes = this.#changes
+      .filter((change) => !releasing.has(change))
+      .map((change) =>
+        this.released.has(change) ? { ...change, version: raised(change.version, 1) } : change,
+      )
     const groups = tableGroups([...this.#insertions, ...changes])
     for (const group of groups) {
       const isIn = ({ table }: { readonly table: Table }): boolean => group.includes(table)
@@ -116,7 +123,7 @@ class Planner {
     for (const { link, columns, added } of this.#links) {
       if (added.length > 0) yield linkStep(linkTo(link.table, columns, added))
     }
-    yield* this.#deletes(this.#removals.filter((removal) => !early.has(removal)))
+    yield* this.#deletes(this.#removals.filter((removal) => !early.removals.has(removal)))
   }
 
   /** New and changed rows of tables that refer to each other, or of one table. */
@@ -168,14 +175,26 @@ class Planner {
     }
   }
 
-  /** Whether a changed row stops referring to a row that is deleted early, and leads to no new one. */
-  #releases(change: Change, early: ReadonlySet<Removal>): boolean {
-    if (early.size === 0 || this.#newRows.of(change, changedValue).length > 0) return false
-    return this.#oldRows
-      .of(change, ({ state }, column) =>
-        change.columns.includes(column) ? storedValue(state, column) : undefined,
-      )
-      .some(({ target }) => early.has(target))
+  /**
+   * Changed rows that stop referring to a row that is deleted early. Those that also need what comes later (a new row, or a
+   * key that is freed by the delete) only let go of it now.
+   */
+  *#releasing({ removals, takers }: EarlyRemovals): Generator<Change, void, undefined> {
+    for (const change of this.#changes) {
+      const columns = this.#oldRows
+        .of(change, ({ state }, column) =>
+          change.columns.includes(column) ? storedValue(state, column) : undefined,
+        )
+        .flatMap(({ key, target }) => (removals.has(target) ? key.columns : []))
+      if (columns.length === 0) continue
+      if (!takers.has(change) && this.#newRows.of(change, changedValue).length === 0) yield change
+      else this.#letGo(change, columns.filter(isNullable))
+    }
+  }
+
+  #letGo(change: Change, columns: readonly TableColumn[]): void {
+    if (columns.length === 0) return
+    this.released.set(change, { ...change, columns, values: columns.map(() => null) })
   }
 
   *#deletes(removals: readonly Removal[]): Generator<Step, void, undefined> {

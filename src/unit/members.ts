@@ -23,8 +23,10 @@ export class Members implements Attachment {
     const met = new Set([root])
     // A set gives what is added to it while it is read.
     for (const state of met) {
+      // What hangs on objects that were here before came with them, or comes with the flush: graphs are gone through once.
+      const isOld = state !== root && this.#follows(state)
       this.#attach(state)
-      for (const member of addedWith(state)) met.add(member)
+      if (!isOld) for (const member of addedWith(state)) met.add(member)
     }
   }
 
@@ -44,7 +46,7 @@ export class Members implements Attachment {
         this.expunge(state)
         continue
       }
-      if (state.status === 'deleted') continue
+      if (state.status === 'deleted' || (state !== root && state.doomed)) continue
       if (state.status === 'transient' || state.status === 'pending') {
         throw new IllegalStateError(
           `This ${state.meta.name} has no row that could be deleted; if it was added, take it back with expunge()`,
