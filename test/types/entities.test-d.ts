@@ -40,7 +40,6 @@ import type {
   EntityHooks,
   EntityOptions,
   EntitySession,
-  EntityStatement,
   Exists,
   GetOptions,
   HasMany,
