@@ -164,7 +164,11 @@ export class StatementRunner {
     const compiled = query ?? checked(compileStatement(statement, values))
     this.#owner.requireOpen()
     const ahead = this.#owner.beforeStatement?.()
-    if (ahead?.sent !== undefined) await ahead.sent
+    if (ahead?.sent !== undefined) {
+      // It is not queued yet, so there is nothing that COMMIT could travel with.
+      this.#latest = undefined
+      await ahead.sent
+    }
     const started = this.#start(encoded(compiled), chosen)
     const operation = started instanceof Promise ? await started : started
     const unwatch = this.#watch(operation, chosen)

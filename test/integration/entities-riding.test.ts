@@ -1,6 +1,16 @@
 /** Entities in blocks whose COMMIT travels with their only statement. */
 import { beforeAll, describe, expect, test } from 'vitest'
-import { belongsTo, declarativeBase, hasMany, select, serial, integer, text } from '../../src/index.js'
+import {
+  belongsTo,
+  build,
+  declarativeBase,
+  eq,
+  hasMany,
+  select,
+  serial,
+  integer,
+  text,
+} from '../../src/index.js'
 import { useDatabase } from './session-support.js'
 
 const Base = declarativeBase()
@@ -53,5 +63,15 @@ describe('a block that returns its only query', () => {
     })
     expect(count).toBe(1)
     expect(await fixture.db.query('select id from songs where id = $1', [song.id])).toEqual([{ id: song.id }])
+  })
+
+  test('waits with it for new objects whose keys PostgreSQL makes', async () => {
+    const { withSession } = fixture.factory()
+    const songs = await withSession((session) => {
+      session.add(build(Album, { name: 'Hejira', songs: [new Song({ title: 'Coyote' })] }))
+      return session.scalars(select(Song).where(eq(Song.c.title, 'Coyote')))
+    })
+    expect(songs).toHaveLength(1)
+    expect(await fixture.db.query("select name from albums where name = 'Hejira'")).toHaveLength(1)
   })
 })
