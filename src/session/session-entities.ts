@@ -62,7 +62,11 @@ export class SessionEntities implements ConversationOwner {
   beforeStatement(): StatementsAhead | undefined {
     if (this.#unit === undefined || this.#suspended > 0 || !this.#host.autoflush) return undefined
     const flush = this.flush()
-    return flush && { sent: flush.sent, done: flush.done.catch(addHint) }
+    if (flush === undefined) return undefined
+    const done = flush.done.catch(addHint)
+    // Whoever waits for `sent` first, or gives up before, never asks for it.
+    done.catch(ignore)
+    return { sent: flush.sent, done }
   }
 
   readEntities(query: EntityQuery, rows: readonly RawRow[]): Promise<object[]> {

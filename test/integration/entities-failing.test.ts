@@ -1,6 +1,7 @@
 /** Flushes that fail, and the way back. */
 import { describe, expect, test } from 'vitest'
 import {
+  AbortedError,
   IllegalStateError,
   InvalidValueError,
   MappingError,
@@ -123,6 +124,22 @@ describe('a flush that PostgreSQL refuses', () => {
       { title: 'Home', body: 'kept', version: 2 },
       { title: 'Kept', body: 'empty', version: 1 },
     ])
+  })
+
+  test('before a query is told once, also where it fails before the query was given', async () => {
+    const factory = fixture.factory()
+    await using session = factory()
+    const stop = factory.on('beforeFlush', () => {
+      throw new RangeError('no')
+    })
+    session.add(new Page({ title: 'Joni' }))
+    expect(await errorOf(session.scalar('select 1'))).toBeInstanceOf(RangeError)
+    stop()
+    session.add(new Page({ title: 'Joni' }))
+    expect(await errorOf(session.scalar('select 1', { signal: AbortSignal.abort() }))).toBeInstanceOf(
+      AbortedError,
+    )
+    // The leak guard finds promises that were rejected unheard.
   })
 
   test('is not hidden by the statement that caused it: the error says that it was an autoflush', async () => {
