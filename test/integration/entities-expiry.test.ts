@@ -220,8 +220,6 @@ describe('expire and refresh', () => {
     await fixture.db.query("insert into tags values ('sea'); insert into song_tags values (1, 'sea')")
     await session.refresh(song, { load: ['tags'] })
     expect(loaded.tags.map(({ name }) => name)).toEqual(['sea'])
-    expect((await errorOf(session.refresh(song, { load: ['tag'] }))).message).toContain(
-      "no relation 'tag'",
-    )
+    expect((await errorOf(session.refresh(song, { load: ['tag'] }))).message).toContain("no relation 'tag'")
   })
 })
