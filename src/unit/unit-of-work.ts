@@ -141,10 +141,11 @@ export class UnitOfWork {
     if (!asItIs || state === undefined || state.expired !== undefined) {
       const encoded = meta.table.primaryKey.map((column, index) => column.encode(values[index]))
       const mode = populateExisting ? 'overwrite' : forUpdate ? 'renew' : 'keep'
+      const known = state
       state = await this.#readByKey(meta, encoded, { mode, forUpdate, flush })
       if (state === undefined) {
-        const gone = identities.get(identity)
-        if (gone !== undefined) this.#members.expunge(gone)
+        // One that has come since then has a row, which this query came too early for.
+        if (known !== undefined && this.#members.identities.has(known)) this.#members.expunge(known)
         return null
       }
     }
@@ -164,6 +165,7 @@ export class UnitOfWork {
     const state = this.#persistent(instance, 'refresh()')
     const { meta } = state
     for (const path of load) checkPath(meta, path)
+    for (const [arrival, states] of this.#members.arriving) if (states.includes(state)) await arrival
     expire(state, columnsOf(meta, names))
     const flush = this.#autoflush()
     if (flush?.sent !== undefined) await flush.sent

@@ -215,6 +215,25 @@ describe('flushes side by side', () => {
     ])
   })
 
+  test('wait for keys that are under way, where a new object is refreshed', async () => {
+    await using session = fixture.factory()()
+    const song = new Song({ title: 'Carey' })
+    session.add(song)
+    await Promise.all([session.flush(), session.refresh(song)])
+    expect([song.id, song.title]).toEqual([1, 'Carey'])
+  })
+
+  test('keep what a get did not find that was given before them', async () => {
+    await using session = fixture.factory()()
+    const song = new Song({ id: 5, title: 'Carey' })
+    const early = session.get(Song, 5)
+    session.add(song)
+    expect(await Promise.all([early, session.flush()])).toEqual([null, undefined])
+    song.title = 'River'
+    await session.commit()
+    expect(await stored()).toEqual([{ title: 'River' }])
+  })
+
   test('that nobody awaited fail the block', async () => {
     const { withSession } = fixture.factory()
     const forgotten = withSession((session) => {
