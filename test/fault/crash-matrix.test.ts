@@ -6,31 +6,25 @@
  * - `CommitOutcomeUnknownError`: everything or nothing, and no retry is advised;
  * - any other error: nothing.
  */
-import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
-  CommitOutcomeUnknownError,
   createEngine,
   createSessionFactory,
-  isRetryable,
   type EngineOptions,
   type SessionFactory,
 } from '../../src/index.js'
 import { database, type TestDatabase } from '../helpers/database.js'
 import { guardLeaks } from '../helpers/leak-guard.js'
-import type { CutStyle, Sender } from '../helpers/proxied-connection.js'
-import { startProxy, type Proxy } from '../helpers/proxy.js'
-import { waitUntil } from '../helpers/wait-until.js'
+import { startProxy } from '../helpers/proxy.js'
+import { dieAt, lieOf, NAMED_PLACES, Observer, type Told } from './crash-support.js'
 
 const watch = guardLeaks()
 let db: TestDatabase
-/** Looks at the database from outside. One for all, because there are thousands of looks. */
-let observer: pg.Client
+let observer: Observer
 
 beforeAll(async () => {
   db = await database()
-  observer = new pg.Client({ connectionString: db.url })
-  await observer.connect()
+  observer = await Observer.connect(db.url)
   await db.query('create table marks (run int, mark text, once int unique deferrable initially deferred)')
   await db.query('create table taken (id int primary key)')
   await db.query('insert into taken values (1)')
@@ -39,12 +33,6 @@ afterAll(async () => {
   await observer.end()
   await db.drop()
 })
-
-/** What somebody was told, and the marks that are stored if it was good news. */
-interface Told {
-  readonly marks: readonly string[]
-  readonly outcome: Promise<unknown>
-}
 
 interface Scenario {
   readonly name: string
@@ -199,26 +187,6 @@ const SCENARIOS: readonly Scenario[] = [
   },
 ]
 
-const OTHERS = 'from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'
-
-type Death = CutStyle | 'terminate'
-
-interface Place {
-  readonly from: Sender
-  readonly when: 'before' | 'after'
-  readonly death: Death
-}
-
-const PLACES: readonly Place[] = (['client', 'server'] as const).flatMap((from) => [
-  { from, when: 'before', death: 'reset' },
-  { from, when: 'after', death: 'reset' },
-  { from, when: 'before', death: 'end' },
-  { from, when: 'before', death: 'terminate' },
-])
-
-const NAMED_PLACES = PLACES.map(
-  (place) => [`${place.death} ${place.when} each message of the ${place.from}`, place] as const,
-)
 const NAMED_SCENARIOS = SCENARIOS.map((scenario) => [scenario.name, scenario] as const)
 
 describe.each(NAMED_SCENARIOS)('%s', (_name, scenario) => {
@@ -234,14 +202,16 @@ describe.each(NAMED_SCENARIOS)('%s', (_name, scenario) => {
       // Connects, if the last run ended the connection.
       await sessions.withSession((session) => session.execute('select'))
       const run = nextRun++
-      const ending = dieAt(proxy, place, ++runs)
+      const ending = dieAt(proxy, observer, place, ++runs)
       const told = scenario.work(sessions, (name) => [
         'insert into marks (run, mark) values ($1, $2)',
         [run, name],
       ])
       const outcomes = await Promise.allSettled(told.map(({ outcome }) => outcome))
       // A read-only transaction gives its value, and its connection, before it has ended.
-      fired = await ending(async () => engine.stats().borrowed === 0 && (await transactionsOpen()) === 0)
+      fired = await ending(
+        async () => engine.stats().borrowed === 0 && (await observer.transactionsOpen()) === 0,
+      )
       const stored = await marksOf(run)
       for (const [index, { marks }] of told.entries()) {
         const lie = lieOf(outcomes[index] as PromiseSettledResult<unknown>, marks, stored)
@@ -260,67 +230,7 @@ describe.each(NAMED_SCENARIOS)('%s', (_name, scenario) => {
 
 let nextRun = 1
 
-/**
- * Kills the connection at the n-th message from now on. The function it returns tells whether it came to that, when the
- * backend is gone or the work is over.
- */
-function dieAt(
-  proxy: Proxy,
-  { from, when, death }: Place,
-  nth: number,
-): (over: () => Promise<boolean>) => Promise<boolean> {
-  let seen = 0
-  let fired = false
-  const message = (): boolean => (fired = ++seen === nth)
-  const dead =
-    death === 'terminate'
-      ? proxy.holdAt({ from, when, message }).then(async (connection) => {
-          await terminateBackends()
-          connection.resume()
-        })
-      : proxy.cutAt({ from, when, message, style: death })
-  return async (over) => {
-    await waitUntil(async () => fired || (await over()))
-    if (fired) await dead
-    return fired
-  }
-}
-
-/** Ends every other session of the database, and waits until they are gone. New ones may have come by then. */
-async function terminateBackends(): Promise<void> {
-  const ended = await observe<{ pid: number }>(`select pid, pg_terminate_backend(pid) ${OTHERS}`)
-  const pids = ended.map(({ pid }) => pid)
-  await waitUntil(async () => (await observe(`select ${OTHERS} and pid = any($1)`, [pids])).length === 0)
-}
-
-async function transactionsOpen(): Promise<number> {
-  return (await observe(`select ${OTHERS} and state <> 'idle'`)).length
-}
-
 async function marksOf(run: number): Promise<string[]> {
-  const rows = await observe<{ mark: string }>('select mark from marks where run = $1', [run])
+  const rows = await observer.rows<{ mark: string }>('select mark from marks where run = $1', [run])
   return rows.map(({ mark }) => mark)
-}
-
-async function observe<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]> {
-  return (await observer.query<Row>(text, values)).rows
-}
-
-/** What is untrue about the outcome, if anything. */
-function lieOf(
-  outcome: PromiseSettledResult<unknown>,
-  marks: readonly string[],
-  stored: readonly string[],
-): string | undefined {
-  const counts = marks.map((mark) => stored.filter((one) => one === mark).length)
-  const found = `stored ${counts.join(' and ')} times`
-  const all = counts.every((count) => count === 1)
-  const none = counts.every((count) => count === 0)
-  if (outcome.status === 'fulfilled') return all ? undefined : `success was told, ${found}`
-  const { reason } = outcome as { reason: Error }
-  if (reason instanceof CommitOutcomeUnknownError) {
-    if (isRetryable(reason)) return 'a retry was advised for an unknown outcome'
-    return all || none ? undefined : `half of it was stored: ${found}`
-  }
-  return none ? undefined : `${reason.name} (${reason.message}) was told, ${found}`
 }
