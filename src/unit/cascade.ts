@@ -6,7 +6,7 @@ import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText } from '../schema/table-column.js'
 import type { InstanceState } from './instance-state.js'
 import type { LinkChanges } from './relation-changes.js'
-import { differenceOf, heldBy, heldRelations, rememberedBy } from './relation-values.js'
+import { differenceOf, heldBy, heldRelations, isKnown, rememberedBy } from './relation-values.js'
 
 /** Whatever hangs on an object and is to be added with it, as far as it is new in its relation. */
 export function* addedWith(state: InstanceState): Generator<InstanceState, void, undefined> {
@@ -28,13 +28,18 @@ export function* deletedWith(state: InstanceState): Generator<InstanceState, voi
   }
 }
 
-/** Relations whose objects have to be deleted with their owner, but are not loaded; those that PostgreSQL deletes excepted. */
-export function* unloadedToDelete(state: InstanceState): Generator<Relation, void, undefined> {
-  const { instance, meta } = state
-  for (const name of meta.relationNames) {
-    const relation = meta.relations.get(name) as Relation
-    if (!relation.cascades.has('delete') || Object.hasOwn(instance, name)) continue
+/** Relations whose objects have to be deleted with their owner, but are not known; those that PostgreSQL deletes excepted. */
+export function* unknownToDelete(state: InstanceState): Generator<Relation, void, undefined> {
+  for (const relation of state.meta.relations.values()) {
+    if (!relation.cascades.has('delete') || isKnown(state, relation)) continue
     if (relation.link !== undefined || !deletedByDatabase(state, relation)) yield relation
+  }
+}
+
+/** Relations that were assigned without being loaded: what they held before is not known, and has to be let go. */
+export function* unknownAssigned(state: InstanceState): Generator<Relation, void, undefined> {
+  for (const relation of heldRelations(state)) {
+    if (relation.kind !== 'belongsTo' && !isKnown(state, relation)) yield relation
   }
 }
 

@@ -5,9 +5,10 @@ import { flushChannel } from '../internal/channels.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import { RAW_TEXT } from '../schema/entity-statement.js'
 import { selectByKeys } from '../schema/key-statements.js'
+import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { allocateKeys } from '../schema/write-statements.js'
-import { linksOf, unloadedToDelete } from './cascade.js'
+import { linksOf, unknownAssigned, unknownToDelete } from './cascade.js'
 import { FlushEffects } from './flush-effects.js'
 import { planFlush, type FlushPlan } from './flush-plan.js'
 import type { InstanceState } from './instance-state.js'
@@ -93,11 +94,21 @@ export class Flusher {
         )
       }
       members.addRelated()
-      if (!this.#runHooks()) break
+      const hooks = this.#hooksToRun()
+      // They may read anything.
+      const loads = [...this.#fillExpired(hooks.keys())]
+      if (loads.length > 0) return Promise.all(loads).then(ignore)
+      if (hooks.size === 0) break
+      for (const [state, hook] of hooks) {
+        hook(state.instance)
+        this.#hooked.add(state)
+      }
     }
-    const relations = RelationChanges.of(this.#related())
-    const loads = [...this.#awaitChanged(), ...this.#loadDoomed(), ...this.#loadExpired(relations)]
-    if (loads.length === 0) loads.push(...this.#makeKeys(relations.needed))
+    const loads = [...this.#awaitChanged(), ...this.#recallUnknown()]
+    if (loads.length === 0) {
+      const relations = RelationChanges.of(this.#related())
+      loads.push(...this.#fillExpired(this.#changed(relations)), ...this.#makeKeys(relations.needed))
+    }
     return loads.length === 0 ? undefined : Promise.all(loads).then(ignore)
   }
 
@@ -157,21 +168,23 @@ export class Flusher {
     yield* this.#members.identities.states('relations')
   }
 
-  /** True if a hook has run, which may have changed anything. */
-  #runHooks(): boolean {
-    const before = this.#hooked.size
-    const run = (state: InstanceState, hook: ((instance: object) => void) | undefined): void => {
-      if (hook === undefined || this.#hooked.has(state)) return
-      hook(state.instance)
-      this.#hooked.add(state)
+  /** The hooks that have not run for this flush yet. */
+  #hooksToRun(): Map<InstanceState, (instance: object) => void> {
+    const hooks = new Map<InstanceState, (instance: object) => void>()
+    const want = (state: InstanceState, hook: ((instance: object) => void) | undefined): void => {
+      if (hook !== undefined && !this.#hooked.has(state)) hooks.set(state, hook)
     }
-    for (const state of [...this.#members.pending]) run(state, state.meta.hooks.beforeInsert)
-    for (const state of [...this.#members.identities.states('hooks')]) {
+    for (const state of this.#members.pending) want(state, state.meta.hooks.beforeInsert)
+    let relations: RelationChanges | undefined
+    for (const state of this.#members.identities.states('hooks')) {
       const { beforeUpdate, beforeDelete } = state.meta.hooks
-      if (state.doomed) run(state, beforeDelete)
-      else if (beforeUpdate !== undefined && state.changes.length > 0) run(state, beforeUpdate)
+      if (state.doomed) want(state, beforeDelete)
+      else if (beforeUpdate !== undefined) {
+        relations ??= RelationChanges.of(this.#related())
+        if (state.changes.length > 0 || relations.holders.has(state)) want(state, beforeUpdate)
+      }
     }
-    return this.#hooked.size > before
+    return hooks
   }
 
   /** What was changed again while its row is being inserted can be found by its key only when that is known. */
@@ -181,28 +194,38 @@ export class Flusher {
     }
   }
 
-  /** What has to be deleted with its owner, but is not loaded. */
-  *#loadDoomed(): Generator<Promise<void>, void, undefined> {
-    for (const owner of this.#members.doomed) {
-      const names = [...unloadedToDelete(owner)].map(({ name }) => name)
-      if (names.length === 0) continue
-      yield this.#relations.load([owner], names).then(() => this.#members.delete(owner))
+  /** What has to be deleted with its owner, or let go by it, but is not loaded. */
+  *#recallUnknown(): Generator<Promise<void>, void, undefined> {
+    const unknown = new Map<Relation, InstanceState[]>()
+    for (const state of this.#members.identities.states('relations')) {
+      for (const relation of state.doomed ? unknownToDelete(state) : unknownAssigned(state)) {
+        const owners = unknown.get(relation)
+        if (owners === undefined) unknown.set(relation, [state])
+        else owners.push(state)
+      }
+    }
+    for (const [relation, owners] of unknown) {
+      yield this.#relations.recall(owners, relation).then(() => {
+        for (const owner of owners) if (owner.doomed) this.#members.delete(owner)
+      })
+    }
+  }
+
+  /** What an update of its row may be made of. */
+  *#changed({ holders }: RelationChanges): Generator<InstanceState, void, undefined> {
+    for (const state of this.#members.identities.states()) {
+      if (state.expired === undefined || state.doomed) continue
+      if (state.changes.length > 0 || holders.has(state)) yield state
     }
   }
 
   /** What was set on expired objects can be compared with the stored row only when that is loaded. */
-  *#loadExpired({ holders }: RelationChanges): Generator<Promise<void>, void, undefined> {
-    const expired: InstanceState[] = []
-    for (const state of this.#members.identities.states()) {
-      if (state.expired === undefined || state.doomed) continue
-      if (state.changes.length > 0 || holders.has(state)) expired.push(state)
-    }
-    for (const states of groupBy(expired, ({ meta }) => meta.table.key)) {
-      yield this.#fillExpired(states)
-    }
+  *#fillExpired(states: Iterable<InstanceState>): Generator<Promise<void>, void, undefined> {
+    const expired = [...states].filter((state) => state.expired !== undefined)
+    for (const alike of groupBy(expired, ({ meta }) => meta.table.key)) yield this.#fillAlike(alike)
   }
 
-  async #fillExpired(states: readonly InstanceState[]): Promise<void> {
+  async #fillAlike(states: readonly InstanceState[]): Promise<void> {
     const [{ meta }] = states as [InstanceState]
     const keys = states.map(({ key }) => key)
     const rows = await this.#fetch(selectByKeys(meta.table, keys))

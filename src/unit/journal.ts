@@ -152,7 +152,8 @@ export class Journal {
         identities.add(state)
       }
       for (const state of frame.displaced) {
-        if (isElsewhere(state)) continue
+        // Two new objects with one key: neither has a row.
+        if (isElsewhere(state) || state.snapshot === undefined) continue
         state.become('persistent', attachment)
         identities.add(state)
       }

@@ -6,7 +6,7 @@ import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { IdentityMap } from './identity-map.js'
 import type { InstanceState } from './instance-state.js'
 import type { Loader } from './loader.js'
-import { heldBy, remember } from './relation-values.js'
+import { heldBy, know } from './relation-values.js'
 
 /** Runs a statement that reads. */
 export type Fetch = (statement: LoadStatement) => Promise<readonly RawRow[]>
@@ -39,7 +39,10 @@ export class RelationLoader {
     await Promise.all(
       [...branches].map(async ([name, deeper]) => {
         const relation = first.meta.relations.get(name) as Relation
-        await this.#loadOne(owners, relation)
+        await this.recall(
+          owners.filter(({ instance }) => !Object.hasOwn(instance, name)),
+          relation,
+        )
         if (deeper.length === 0) return
         const related = new Set(owners.flatMap((owner) => heldBy(owner, relation)))
         await this.load([...related], deeper)
@@ -47,14 +50,14 @@ export class RelationLoader {
     )
   }
 
-  async #loadOne(owners: readonly InstanceState[], relation: Relation): Promise<void> {
+  /** Makes known what a relation holds in the database. What was assigned to it stays there. @param owners Of one entity. */
+  async recall(owners: readonly InstanceState[], relation: Relation): Promise<void> {
     const wanted = new Map<string, { readonly key: EncodedText[]; readonly owners: InstanceState[] }>()
     for (const owner of owners) {
-      if (Object.hasOwn(owner.instance, relation.name)) continue
       const key = relation.ownColumns.map((column) => column.encode(owner.value(column) ?? null))
       const present = this.#alreadyHere(relation, owner, key)
       if (present !== undefined) {
-        assign(owner, relation, present === null ? [] : [present])
+        arrive(owner, relation, present === null ? [] : [present])
         continue
       }
       const id = JSON.stringify(key)
@@ -82,7 +85,7 @@ export class RelationLoader {
       members.push(related[index] as InstanceState)
     }
     for (const [id, entry] of wanted) {
-      for (const owner of entry.owners) assign(owner, relation, found.get(id) ?? [])
+      for (const owner of entry.owners) arrive(owner, relation, found.get(id) ?? [])
     }
   }
 
@@ -105,10 +108,12 @@ export class RelationLoader {
   }
 }
 
-function assign(owner: InstanceState, relation: Relation, members: readonly InstanceState[]): void {
-  const objects = members.map(({ instance }) => instance)
-  owner.instance[relation.name] = relation.many ? objects : (objects[0] ?? null)
-  remember(owner, relation)
+function arrive(owner: InstanceState, relation: Relation, members: readonly InstanceState[]): void {
+  const { instance } = owner
+  const { name, many } = relation
+  const objects = members.map((member) => member.instance)
+  know(owner, relation, objects)
+  if (!Object.hasOwn(instance, name)) instance[name] = many ? [...objects] : (objects[0] ?? null)
 }
 
 /** A text of PostgreSQL as our own encoding writes it. */

@@ -58,24 +58,33 @@ export function differenceOf(state: InstanceState, relation: Relation): Relation
   }
 }
 
-/** Whether an object has changes that were not flushed, of columns or of relations. */
+/** Whether an object has changes that were not flushed, of columns or of relations; also such as cannot be written. */
 export function hasChanged(state: InstanceState): boolean {
-  if (state.changes.length > 0) return true
+  try {
+    return state.changes.length > 0 || hasChangedRelation(state)
+  } catch {
+    // The flush will say why.
+    return true
+  }
+}
+
+function hasChangedRelation(state: InstanceState): boolean {
   for (const relation of heldRelations(state)) {
     const difference = differenceOf(state, relation)
-    if (difference === undefined) continue
-    if (difference.added.length + difference.removed.length > 0 || isCut(state, relation)) return true
+    if (difference !== undefined && difference.added.length + difference.removed.length > 0) return true
   }
   return false
 }
 
-/** Whether a relation that was not loaded was set to null, while the foreign key leads somewhere. */
-function isCut(state: InstanceState, { kind, name, ownColumns }: Relation): boolean {
-  return (
-    kind === 'belongsTo' &&
-    state.instance[name] === null &&
-    ownColumns.some((column) => (state.value(column) ?? null) !== null)
-  )
+/** Whether it is known what a relation holds in the database. */
+export function isKnown({ relations }: InstanceState, { name }: Relation): boolean {
+  return relations?.has(name) === true
+}
+
+/** From now on, this is what a relation is known to hold in the database. */
+export function know(state: InstanceState, { name, many }: Relation, members: readonly object[]): void {
+  state.relations ??= new Map()
+  state.relations.set(name, many ? members : (members[0] ?? null))
 }
 
 /** From now on, what the relation holds is what is stored. */
