@@ -4,9 +4,9 @@ import { pipeline } from 'node:stream/promises'
 import { text as textOf } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import {
-  IllegalStateError,
   UnawaitedStatementError,
   UniqueViolationError,
+  build,
   select,
   sql,
   update,
@@ -234,6 +234,18 @@ describe('flushes side by side', () => {
     expect(await stored()).toEqual([{ title: 'River' }])
   })
 
+  test('are one transaction each in autocommit mode, and one where they write the same', async () => {
+    await using session = fixture.factory({}, { autocommit: true })()
+    session.add(build(Artist, { name: 'Joni', albums: [new Album({ name: 'Blue', artistId: 0 })] }))
+    const [, , count] = await Promise.all([
+      session.flush(),
+      session.flush(),
+      session.scalar(select(Artist).count()),
+      session.scalar('select 2'),
+    ])
+    expect([count, await fixture.db.query('select artist_id from albums')]).toEqual([1, [{ artist_id: 1 }]])
+  })
+
   test('that nobody awaited fail the block', async () => {
     const { withSession } = fixture.factory()
     const forgotten = withSession((session) => {
@@ -259,41 +271,5 @@ describe('flushes side by side', () => {
       expect((await errorOf(call())).constructor.name).toBe('SessionClosedError')
     }
     expect(session.contains(new Song({ title: 'x' }))).toBe(false)
-  })
-})
-
-describe('hooks of a flush', () => {
-  test('may add and change before it, and query after it', async () => {
-    const factory = fixture.factory()
-    const seen: unknown[] = []
-    factory.on('beforeFlush', (session) => {
-      seen.push(session.new.length)
-      const [song] = session.new as Song[]
-      if (song?.title === 'Carey') {
-        song.title = 'Carey!'
-        session.add(new Tag({ name: 'by hook' }))
-      }
-    })
-    factory.on('afterFlush', async (session) => seen.push(await session.scalar(COUNT)))
-    await factory.withSession((session) => session.add(new Song({ title: 'Carey' })))
-    expect(seen).toEqual([1, 1])
-    expect([await stored(), await fixture.db.query('select name from tags')]).toEqual([
-      [{ title: 'Carey!' }],
-      [{ name: 'by hook' }],
-    ])
-  })
-
-  test('that throw end the flush', async () => {
-    const factory = fixture.factory()
-    const stop = factory.on('beforeFlush', () => {
-      throw new IllegalStateError('no')
-    })
-    await using session = factory()
-    session.add(new Song({ title: 'Carey' }))
-    expect((await errorOf(session.flush())).message).toBe('no')
-    expect(session.new.length).toBe(1)
-    stop()
-    await session.commit()
-    expect(await stored()).toEqual([{ title: 'Carey' }])
   })
 })

@@ -11,6 +11,7 @@ import {
   select,
   type Loaded,
   type Session,
+  type WithRelations,
 } from '../../src/index.js'
 import { Album, Artist, Profile, Song, Tag, statementsOf, statusOf, useEntities } from './entities-support.js'
 import { errorOf } from './session-support.js'
@@ -210,6 +211,32 @@ describe('a foreign key', () => {
     song.album = null
     song.tags = null as never
     expect((await errorOf(session.flush())).message).toContain('Song.tags takes an array')
+  })
+})
+
+describe('a relation that is assigned without being loaded', () => {
+  test('lets go of what it held, as if it had been loaded', async () => {
+    await using session = await stored()
+    const carey: WithRelations<typeof Song> = await session.getOne(Song, 2)
+    const blue: WithRelations<typeof Album> = await session.getOne(Album, 1)
+    carey.tags = [await session.getOne(Tag, 'winter')]
+    blue.songs = [carey]
+    await session.commit()
+    expect(await links()).toEqual(['1 winter', '2 winter', '3 road'])
+    expect(await query('select title from songs where album_id = 1')).toEqual([{ title: 'Carey' }])
+    const joni: WithRelations<typeof Artist> = await session.getOne(Artist, 1)
+    joni.albums = [blue]
+    expect((await errorOf(session.flush())).message).toContain('Album would belong to nothing')
+  })
+
+  test('goes with its owner, and what it held before as well', async () => {
+    await using session = await stored()
+    await query('delete from song_tags; delete from songs; delete from profiles')
+    const joni: WithRelations<typeof Artist> = await session.getOne(Artist, 1)
+    joni.albums = []
+    session.delete(joni)
+    await session.commit()
+    expect(await query('select * from albums')).toEqual([])
   })
 })
 

@@ -11,7 +11,7 @@ import {
   select,
   sql,
 } from '../../src/index.js'
-import { Album, Artist, Song, statusOf, useEntities } from './entities-support.js'
+import { Album, Artist, Song, Tag, statusOf, useEntities } from './entities-support.js'
 import { errorOf } from './session-support.js'
 
 const fixture = useEntities()
@@ -132,6 +132,18 @@ describe('an object', () => {
     first.title = 'River'
     await session.commit()
     expect(await titles()).toEqual(['River'])
+  })
+
+  test('that shares its key with another new one fails with it, and both are transient again', async () => {
+    await using session = fixture.factory()()
+    const tags = [new Tag({ name: 'sea' }), new Tag({ name: 'sea' })] as const
+    session.addAll(tags)
+    expect(await errorOf(session.flush())).toBeInstanceOf(UniqueViolationError)
+    await session.rollback()
+    expect(tags.map(statusOf)).toEqual(['transient', 'transient'])
+    session.add(tags[1])
+    await session.commit()
+    expect(await session.get(Tag, 'sea')).toBe(tags[1])
   })
 
   test('whose row was deleted behind its back makes room for a new one with its key', async () => {
