@@ -1,6 +1,6 @@
 /** The flush: from changed objects to statements that are under way. */
 import type { StatementResult } from '../driver/driver.js'
-import { IllegalStateError, StaleDataError } from '../errors.js'
+import { AbortedError, IllegalStateError, StaleDataError } from '../errors.js'
 import { flushChannel } from '../internal/channels.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import { RAW_TEXT } from '../schema/entity-statement.js'
@@ -52,6 +52,8 @@ export class Flusher {
   readonly #hooked = new Set<InstanceState>()
   /** Something has to be loaded before it can go on. */
   #preparing: Promise<void> | undefined = undefined
+  /** Counts the transactions that were rolled back. */
+  #transaction = 0
 
   constructor(members: Members, loader: Loader, relations: RelationLoader, send: Send) {
     this.#members = members
@@ -70,18 +72,39 @@ export class Flusher {
    * @throws InvalidValueError, MappingError, IllegalStateError: nothing was sent, and nothing has changed.
    */
   flush(): Flush | undefined {
-    this.#preparing ??= this.#prepare()
-    if (this.#preparing === undefined) return this.#write()
+    const preparing = this.#preparing ?? this.#begin()
+    if (preparing === undefined) return this.#write()
     let rest: Flush | undefined
-    const sent = this.#preparing.then(async () => {
-      this.#preparing = undefined
+    const sent = preparing.then(async () => {
+      // Others may have waited for the same, and gone on.
+      if (this.#preparing === preparing) this.#preparing = undefined
       rest = this.flush()
       await rest?.sent
     })
-    sent.catch(() => (this.#preparing = undefined))
     const done = sent.then(() => rest?.done)
     done.catch(ignore)
     return { sent, done }
+  }
+
+  #begin(): Promise<void> | undefined {
+    const failed = (): void => {
+      this.#preparing = undefined
+      this.#hooked.clear()
+    }
+    try {
+      this.#preparing = this.#prepare()
+      this.#preparing?.catch(failed)
+      return this.#preparing
+    } catch (error) {
+      failed()
+      throw error
+    }
+  }
+
+  /** ROLLBACK is on its way: what is being prepared must not be stored after it. */
+  interrupt(): void {
+    this.#transaction++
+    this.#preparing = undefined
   }
 
   /** Runs cascades and hooks. Undefined if everything is known that the statements need. */
@@ -107,7 +130,7 @@ export class Flusher {
     const loads = [...this.#awaitChanged(), ...this.#recallUnknown()]
     if (loads.length === 0) {
       const relations = RelationChanges.of(this.#related())
-      loads.push(...this.#fillExpired(this.#changed(relations)), ...this.#makeKeys(relations.needed))
+      loads.push(...this.#fillExpired(this.#changed(relations)), ...this.#makeKeys(relations))
     }
     return loads.length === 0 ? undefined : Promise.all(loads).then(ignore)
   }
@@ -198,7 +221,8 @@ export class Flusher {
   *#recallUnknown(): Generator<Promise<void>, void, undefined> {
     const unknown = new Map<Relation, InstanceState[]>()
     for (const state of this.#members.identities.states('relations')) {
-      for (const relation of state.doomed ? unknownToDelete(state) : unknownAssigned(state)) {
+      const relations = new Set([...unknownAssigned(state), ...(state.doomed ? unknownToDelete(state) : [])])
+      for (const relation of relations) {
         const owners = unknown.get(relation)
         if (owners === undefined) unknown.set(relation, [state])
         else owners.push(state)
@@ -239,13 +263,14 @@ export class Flusher {
     }
   }
 
-  /** Has PostgreSQL make keys for new objects, or waits for them, so that the foreign keys of others can lead to them. */
-  *#makeKeys(
-    needed: ReadonlyMap<InstanceState, ReadonlySet<TableColumn>>,
-  ): Generator<Promise<void>, void, undefined> {
+  /**
+   * Has PostgreSQL make keys for new objects, so that the foreign keys of others can lead to them; waits for those that are
+   * under way, of objects whose foreign keys are to be set as well.
+   */
+  *#makeKeys({ needed, holders }: RelationChanges): Generator<Promise<void>, void, undefined> {
     yield* this.#allocate(new Map([...needed].filter(([{ status }]) => status === 'pending')))
     for (const [arrival, states] of this.#members.arriving) {
-      if (states.some((state) => needed.has(state))) yield arrival
+      if (states.some((state) => needed.has(state) || holders.has(state))) yield arrival
     }
   }
 
@@ -257,7 +282,8 @@ export class Flusher {
       for (const [index, row] of (await this.#fetch(statement)).entries()) {
         const state = group[index]?.[0] as InstanceState
         for (const [at, column] of [...columns].entries()) {
-          state.instance[column.property] = column.decode(row[at] as EncodedText)
+          // One that was set in the meantime stays.
+          state.instance[column.property] ??= column.decode(row[at] as EncodedText)
         }
       }
       const states = group.map(([state]) => state)
@@ -300,6 +326,12 @@ function figuresOf({ insertions, changes, removals }: FlushPlan): {
   deleted: number
 } {
   return { inserted: insertions.length, updated: changes.length, deleted: removals.length }
+}
+
+function rolledBackMeanwhile(): AbortedError {
+  return new AbortedError(
+    'The transaction was rolled back while this flush was being prepared: nothing was stored',
+  )
 }
 
 function ignore(): void {

@@ -574,9 +574,10 @@ export class Run {
     if (instance !== undefined) return instance
     const { entity } = SHAPES[thing.kind]
     const found = await this.#session.get(entity as typeof Team, this.#keyOf(thing) as string)
-    this.#flushed()
+    // It was here already if something else has loaded it, and then nothing was flushed.
+    await this.#session.flush()
     this.#register(thing.kind, found as unknown as Instance)
-    this.#compare()
+    this.#flushed()
     return found as unknown as Instance
   }
 

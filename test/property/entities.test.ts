@@ -147,3 +147,74 @@ test(
   },
 )
 
+/** A step; what it chooses from is written behind it. */
+function step(kind: ActionKind, a = 0, b = 0, c = 0, flag = false): Step {
+  return { kind, a, b, c, flag }
+}
+
+const [person, team, place, visit] = ['person', 'team', 'place', 'visit'].map((kind) =>
+  KINDS.indexOf(kind as Kind),
+) as [number, number, number, number]
+
+// Programs that have failed once.
+test.each<[string, readonly Step[], boolean?]>([
+  [
+    'a collection that is loaded knows what was not flushed yet',
+    [
+      step('add', person),
+      step('add', person, 0, 1),
+      step('flush'),
+      step('refer', 1),
+      step('collect', 0, 0, 1),
+    ],
+  ],
+  [
+    'a relation that is assigned to an expired object is written once',
+    [
+      step('add', person),
+      { kind: 'nested', steps: [step('change in place', 0, 1)], throws: true },
+      step('refer'),
+    ],
+  ],
+  [
+    'a relation that was not loaded and is set to null is a change, and undone by a rollback',
+    [step('add', place), step('add', visit, 0, 0, true), step('commit'), step('delete'), step('rollback')],
+    true,
+  ],
+  [
+    'a relation that is set to null where it is null is forgotten with its savepoint',
+    [
+      step('add', person),
+      {
+        kind: 'nested',
+        steps: [
+          { kind: 'nested', steps: [step('refer', 0, 0, 9)], throws: true },
+          step('refer', 0, 0, 0, true),
+        ],
+        throws: false,
+      },
+    ],
+  ],
+  [
+    'one change both lets go of a row that is deleted and takes its unique key',
+    [
+      step('add', person),
+      step('add', person, 0, 1),
+      step('flush'),
+      step('collect', 0, 0, 7),
+      step('flush'),
+      step('delete'),
+      step('change unique', 0, 4),
+    ],
+  ],
+  [
+    'a collection that was emptied without being loaded lets go of what it held, also if its owner is deleted',
+    [
+      step('add', team),
+      step('add', person, 0, 0, true),
+      step('flush'),
+      step('collect', 0, 0, 0, true),
+      step('delete'),
+    ],
+  ],
+])('%s', (_what, steps, expireOnCommit) => check(steps, expireOnCommit))
