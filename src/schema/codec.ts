@@ -14,6 +14,11 @@ export interface Codec<Value> {
   decode(text: string): Value
   /** @throws RefusedValue, whose message becomes part of an InvalidValueError. */
   encode(value: Value): string
+  /**
+   * The text of PostgreSQL as `encode` would write it, or as it is where the value does not hold all of it; names rows by
+   * their keys. Only where values can change in place; default: what `encode` makes of the value.
+   */
+  canonical?(text: string): string
   /** A faster way than comparing texts; where values can change in place. */
   equals?(value: Value, stored: Value): boolean
 }

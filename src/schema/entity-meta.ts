@@ -159,14 +159,23 @@ export class EntityMeta<T extends object = object> {
     if (only !== undefined && others.length === 0 && !only.mutable) {
       return only.decode(row[only.index] as EncodedText) as Identity
     }
-    return this.identityOf(
-      this.table.primaryKey.map((column) => column.decode(row[column.index] as EncodedText)),
+    return this.#identityOfTexts(
+      this.table.primaryKey.map((column) => {
+        const text = row[column.index] as EncodedText
+        return column.canonical(column.mutable ? text : column.decode(text))
+      }),
     )
   }
 
   /** The identity of what was remembered. */
   identityOfStored(snapshot: Snapshot): Identity {
-    return this.identityOf(this.table.primaryKey.map((column) => column.restore(snapshot[column.index])))
+    const [only, ...others] = this.table.primaryKey
+    if (only !== undefined && others.length === 0 && !only.mutable) {
+      return this.identityOf([snapshot[only.index]])
+    }
+    return this.#identityOfTexts(
+      this.table.primaryKey.map((column) => column.canonical(snapshot[column.index])),
+    )
   }
 
   /** The identity of key values, in the order of the key. Values that PostgreSQL takes for equal must give the same one. */
@@ -175,7 +184,11 @@ export class EntityMeta<T extends object = object> {
     if (values.length === 1 && only !== undefined && !only.mutable) {
       return only.decode(only.encode(values[0])) as Identity
     }
-    return JSON.stringify(this.table.primaryKey.map((column, index) => column.encode(values[index])))
+    return this.#identityOfTexts(this.table.primaryKey.map((column, index) => column.encode(values[index])))
+  }
+
+  #identityOfTexts(texts: readonly EncodedText[]): Identity {
+    return JSON.stringify(texts)
   }
 
   /**

@@ -82,6 +82,14 @@ export class TableColumn {
     return this.mutable && snapshot !== undefined ? this.decode(snapshot as EncodedText) : snapshot
   }
 
+  /** The text of what a snapshot remembers, equal for values that PostgreSQL takes for equal. */
+  canonical(snapshot: unknown): EncodedText {
+    if (!this.mutable || snapshot === null || snapshot === undefined || this.#codec.canonical === undefined) {
+      return this.encode(this.restore(snapshot))
+    }
+    return this.#codec.canonical(snapshot as string)
+  }
+
   /** Whether a value differs from what was remembered, changes in place included. */
   hasChanged(value: unknown, snapshot: unknown): boolean {
     if (

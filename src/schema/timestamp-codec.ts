@@ -5,6 +5,7 @@ import { kindOf, RefusedValue, type Codec } from './codec.js'
 const LATEST = 8.64e15
 const TIMESTAMP =
   /^(\d{4,6})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(\.\d{1,6})?(?:Z|([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?)( BC)?$/
+const MICROSECONDS = /\.\d{4}/
 
 /**
  * A Date counts milliseconds: the microseconds that PostgreSQL keeps are cut off when a row is read, and the column is
@@ -17,6 +18,8 @@ export const timestampCodec: Codec<Date> = {
     if (Number.isNaN(date.getTime())) throw new RefusedValue('holds an instant that a Date cannot express')
     return date
   },
+  // Rows whose keys differ by microseconds only are different rows.
+  canonical: (text) => (MICROSECONDS.test(text) ? text : timestampCodec.encode(timestampCodec.decode(text))),
   equals: (value, stored) => value instanceof Date && value.getTime() === stored.getTime(),
   encode(value) {
     if (!(value instanceof Date)) throw new RefusedValue(`takes a Date, not ${kindOf(value)}`)

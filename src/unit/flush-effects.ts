@@ -73,7 +73,7 @@ export class FlushEffects {
     raiseVersion(state)
     if (!columns.some(({ definition }) => definition.primaryKey === true)) return undefined
     this.#identities.remove(state)
-    state.identity = meta.identity(instance)
+    state.identity = meta.identityOfStored(after)
     return this.#identities.add(state)
   }
 

@@ -1,7 +1,7 @@
 /** Which columns a flush writes, and which it takes from PostgreSQL. */
 import { tracingChannel } from 'node:diagnostics_channel'
 import { describe, expect, test } from 'vitest'
-import { declarativeBase, integer, jsonb, sql, text, timestamptz, uuid } from '../../src/index.js'
+import { declarativeBase, integer, jsonb, select, sql, text, timestamptz, uuid } from '../../src/index.js'
 import { statementsOf, useEntities } from './entities-support.js'
 import { errorOf } from './session-support.js'
 
@@ -25,6 +25,13 @@ class Wide extends Base.entity('wides', {
     .notNull()
     .serverDefault(sql`0`)
     .onUpdate(sql`wides.revision + 1`),
+}) {}
+
+class Reading extends Base.entity('readings', {
+  at: timestamptz()
+    .primaryKey()
+    .serverDefault(sql`now()`),
+  value: integer(),
 }) {}
 
 const fixture = useEntities(Base)
@@ -111,6 +118,25 @@ describe('columns', () => {
     const byId = new Map(rows.map((row) => [row['id'], row]))
     for (const { id, name, state } of wides) expect(byId.get(id)).toEqual({ id, name, state })
   })
+})
+
+test('rows whose keys differ by microseconds are different objects', async () => {
+  await query(
+    `insert into readings values ('2026-01-01 00:00:00.123456Z', 1), ('2026-01-01 00:00:00.123457Z', 2)`,
+  )
+  await using session = fixture.factory()()
+  const readings = await session.scalars(select(Reading).orderBy(Reading.c.at))
+  expect(readings.map(({ value }) => value)).toEqual([1, 2])
+  for (const reading of readings) reading.value = (reading.value ?? 0) * 10
+  const late = new Reading({ value: 3 })
+  session.add(late)
+  await session.commit()
+  expect(await session.scalars(select(Reading).orderBy(Reading.c.at))).toEqual([...readings, late])
+  expect(await query('select value from readings order by at')).toEqual([
+    { value: 10 },
+    { value: 20 },
+    { value: 3 },
+  ])
 })
 
 test('lifeguard:flush tells how many objects were written, and that a flush failed', async () => {
