@@ -9,6 +9,12 @@ import type { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import type { Journal } from './journal.js'
 
+/** An object when a statement with its row was sent. */
+interface Sent {
+  readonly snapshot: Snapshot
+  readonly life: number
+}
+
 export class FlushEffects {
   readonly #identities: IdentityMap
   readonly #journal: Journal
@@ -37,18 +43,26 @@ export class FlushEffects {
     }
   }
 
+  /** A statement of the flush is sent. @returns what its answer is compared with. */
+  sent({ statement, states }: Step): readonly Sent[] {
+    if (statement.returning.length === 0) return []
+    return states.map(({ snapshot, life }) => ({ snapshot: snapshot as Snapshot, life }))
+  }
+
   /** PostgreSQL has run the statement of a step. */
-  answered({ kind, statement, states }: Step, result: StatementResult): void {
+  answered({ kind, statement, states }: Step, sent: readonly Sent[], result: StatementResult): void {
     if (kind === 'delete' && result.command === 'DELETE') warnOfMissing(states, result.rowCount ?? 0)
     const { returning } = statement
     if (returning.length === 0) return
-    if (kind === 'insert') this.#journal.filled(states, returning)
+    // It may have been undone in the meantime, and even be stored again.
+    const isCurrent = (state: InstanceState, index: number): boolean =>
+      state.status === 'persistent' && state.life === sent[index]?.life
+    if (kind === 'insert') this.#journal.filled(states.filter(isCurrent), returning)
     const rows = matchReturned(statement, result.rows as EncodedText[][], states.length)
     for (const [index, state] of states.entries()) {
       const row = rows[index]
       if (row === undefined) throw notStored(state)
-      // It may have been undone in the meantime.
-      if (state.status === 'persistent') this.#fill(state, returning, row)
+      if (isCurrent(state, index)) this.#fill(state, returning, row, (sent[index] as Sent).snapshot)
     }
   }
 
@@ -90,11 +104,18 @@ export class FlushEffects {
     state.doomed = false
   }
 
-  /** Takes over what PostgreSQL has filled in; what was set in the meantime stays, and counts as changed. */
-  #fill(state: InstanceState, columns: readonly TableColumn[], row: readonly EncodedText[]): void {
+  /** Takes over what PostgreSQL has filled in; what was set in the meantime stays, and counts as changed unless it was flushed. */
+  #fill(
+    state: InstanceState,
+    columns: readonly TableColumn[],
+    row: readonly EncodedText[],
+    sent: Snapshot,
+  ): void {
     const { instance, meta } = state
     const snapshot = state.snapshot as Snapshot
     for (const [index, column] of columns.entries()) {
+      // A later flush has written it.
+      if (snapshot[column.index] !== sent[column.index]) continue
       const text = row[index] ?? null
       const value = column.decode(text)
       const isExpired = meta.isExpired(instance, column)

@@ -10,7 +10,7 @@ import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { allocateKeys } from '../schema/write-statements.js'
 import { linksOf, unknownAssigned, unknownToDelete } from './cascade.js'
 import { FlushEffects } from './flush-effects.js'
-import { planFlush, type FlushPlan } from './flush-plan.js'
+import { planFlush, type FlushPlan, type Step } from './flush-plan.js'
 import type { InstanceState } from './instance-state.js'
 import type { Loader } from './loader.js'
 import type { Members } from './members.js'
@@ -168,13 +168,13 @@ export class Flusher {
 
   async #run({ steps }: FlushPlan): Promise<void> {
     const [only, ...others] = steps
-    if (only !== undefined && others.length === 0) {
-      this.#effects.answered(only, await this.#send(sendable(only.statement)))
-      return
-    }
-    await Promise.all(
-      steps.map(async (step) => this.#effects.answered(step, await this.#send(sendable(step.statement)))),
-    )
+    if (only !== undefined && others.length === 0) await this.#take(only)
+    else await Promise.all(steps.map((step) => this.#take(step)))
+  }
+
+  async #take(step: Step): Promise<void> {
+    const sent = this.#effects.sent(step)
+    this.#effects.answered(step, sent, await this.#send(sendable(step.statement)))
   }
 
   /** Reads rows. */

@@ -40,6 +40,8 @@ export class InstanceState {
   relations: Map<string, RememberedRelation> | undefined = undefined
   /** The columns that have expired since it was loaded; some may have been set in the meantime. */
   expired: 'all' | ReadonlySet<TableColumn> | undefined = undefined
+  /** How often its insertion was undone: an answer may come that belongs to an earlier one. */
+  life = 0
   /** `delete` was called, and not flushed yet. */
   doomed = false
 

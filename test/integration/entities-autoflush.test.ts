@@ -246,6 +246,29 @@ describe('flushes side by side', () => {
     expect([count, await fixture.db.query('select artist_id from albums')]).toEqual([1, [{ artist_id: 1 }]])
   })
 
+  test('wait for an object that is under way, where its foreign key is set by a collection', async () => {
+    await using session = fixture.factory()()
+    const album = build(Album, { name: 'Blue', artist: new Artist({ name: 'Joni' }), songs: [] })
+    session.add(album)
+    await session.commit()
+    const song = new Song({ title: 'Carey' })
+    session.add(song)
+    const early = session.flush()
+    album.songs.push(song)
+    await Promise.all([early, session.commit()])
+    expect(await fixture.db.query('select album_id from songs')).toEqual([{ album_id: album.id }])
+  })
+
+  test('keep a key that was set while PostgreSQL made one', async () => {
+    await using session = fixture.factory()()
+    const artist = build(Artist, { name: 'Joni', albums: [new Album({ name: 'Blue' } as Album)] })
+    session.add(artist)
+    const early = session.flush()
+    artist.id = 77
+    await Promise.all([early, session.commit()])
+    expect(await fixture.db.query('select artist_id from albums')).toEqual([{ artist_id: 77 }])
+  })
+
   test('that nobody awaited fail the block', async () => {
     const { withSession } = fixture.factory()
     const forgotten = withSession((session) => {

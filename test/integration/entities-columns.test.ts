@@ -1,4 +1,5 @@
 /** Which columns a flush writes, and which it takes from PostgreSQL. */
+import { randomUUID } from 'node:crypto'
 import { tracingChannel } from 'node:diagnostics_channel'
 import { describe, expect, test } from 'vitest'
 import { declarativeBase, integer, jsonb, select, sql, text, timestamptz, uuid } from '../../src/index.js'
@@ -97,6 +98,22 @@ describe('columns', () => {
     wide.name = 'y'
     await session.commit()
     expect(await query('select name, state from wides')).toEqual([{ name: 'y', state: 'seen' }])
+  })
+
+  test('that were set while PostgreSQL filled them in, and flushed, stay as they were set', async () => {
+    await using session = fixture.factory()()
+    const wide = new Wide({ id: randomUUID(), name: 'x' })
+    session.add(wide)
+    const inserted = session.flush()
+    wide.state = 'seen'
+    await Promise.all([inserted, session.flush()])
+    expect([wide.state, wide.revision]).toEqual(['seen', 1])
+    wide.name = 'y'
+    const updated = session.flush()
+    wide.revision = 40
+    await Promise.all([updated, session.flush()])
+    expect([wide.shout, wide.revision]).toEqual(['Y', 40])
+    expect(await session.scalar('select revision from wides')).toBe(40)
   })
 
   test('are grouped by what changed: many rows are one statement', async () => {

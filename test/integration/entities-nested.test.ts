@@ -195,6 +195,21 @@ describe('a savepoint', () => {
 })
 
 describe('a rollback', () => {
+  test('that is rolled back while it is flushed leaves its answer to nobody, also if the same object is stored again', async () => {
+    const session = fixture.factory()()
+    await using _ = session
+    const song = new Song({ title: 'River' })
+    const thrown = session.beginNested(async () => {
+      session.add(song)
+      await Promise.all([session.flush(), Promise.reject(new RangeError('mine'))])
+    })
+    expect(await errorOf(thrown)).toBeInstanceOf(RangeError)
+    session.add(song)
+    await session.flush()
+    expect(await session.scalar("select id from songs where title = 'River'")).toBe(song.id)
+    expect(await session.get(Song, song.id)).toBe(song)
+  })
+
   test('leaves alone what was expunged, and what another session has taken', async () => {
     const factory = fixture.factory()
     await using first = factory()
