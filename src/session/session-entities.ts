@@ -141,6 +141,11 @@ export class SessionEntities implements ConversationOwner {
     this.#unit?.committed(this.#host.expireOnCommit)
   }
 
+  /** ROLLBACK is on its way. */
+  rollingBack(): void {
+    this.#unit?.rollingBack()
+  }
+
   /** The transaction was rolled back; without one there are only changes to take back. */
   rolledBack(hadTransaction: boolean): void {
     this.#unit?.rolledBack(hadTransaction)

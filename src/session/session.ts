@@ -276,6 +276,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     const { outcomeUnknown } = this.#conversation.state
     const undone = this.inTransaction || this.#ownHooks?.has('afterRollback') === true
     const hadTransaction = !this.#conversation.quiet
+    this.#entities.rollingBack()
     try {
       await this.#runner.end('rollback')
     } finally {

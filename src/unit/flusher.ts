@@ -75,7 +75,9 @@ export class Flusher {
     const preparing = this.#preparing ?? this.#begin()
     if (preparing === undefined) return this.#write()
     let rest: Flush | undefined
+    const transaction = this.#transaction
     const sent = preparing.then(async () => {
+      if (this.#transaction !== transaction) throw rolledBackMeanwhile()
       // Others may have waited for the same, and gone on.
       if (this.#preparing === preparing) this.#preparing = undefined
       rest = this.flush()
@@ -87,7 +89,9 @@ export class Flusher {
   }
 
   #begin(): Promise<void> | undefined {
+    const transaction = this.#transaction
     const failed = (): void => {
+      if (this.#transaction !== transaction) return
       this.#preparing = undefined
       this.#hooked.clear()
     }
@@ -105,6 +109,7 @@ export class Flusher {
   interrupt(): void {
     this.#transaction++
     this.#preparing = undefined
+    this.#hooked.clear()
   }
 
   /** Runs cascades and hooks. Undefined if everything is known that the statements need. */

@@ -46,7 +46,7 @@ export class Members implements Attachment {
         this.expunge(state)
         continue
       }
-      if (state.status === 'deleted' || (state !== root && state.doomed)) continue
+      if (state.status === 'deleted' || (state !== root && (state.doomed || !hasRow(state)))) continue
       if (state.status === 'transient' || state.status === 'pending') {
         throw new IllegalStateError(
           `This ${state.meta.name} has no row that could be deleted; if it was added, take it back with expunge()`,
@@ -191,6 +191,11 @@ export class Members implements Attachment {
         : `This ${state.meta.name} belongs to another session: expunge() it there, close that session, or merge() it here`,
     )
   }
+}
+
+/** False for what is not stored yet, and for what a transaction that was committed has deleted. */
+function hasRow({ status, snapshot }: InstanceState): boolean {
+  return status !== 'transient' && snapshot !== undefined
 }
 
 /** Whether anything was assigned to an object since it was flushed, also such as changes nothing or cannot be written. */

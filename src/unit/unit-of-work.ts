@@ -186,6 +186,11 @@ export class UnitOfWork {
     this.#members.committed(expireAll)
   }
 
+  /** ROLLBACK is on its way. */
+  rollingBack(): void {
+    this.#flusher.interrupt()
+  }
+
   rolledBack(hadTransaction: boolean): void {
     this.#members.rolledBack(hadTransaction)
   }

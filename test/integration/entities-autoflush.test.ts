@@ -254,7 +254,7 @@ describe('flushes side by side', () => {
     const song = new Song({ title: 'Carey' })
     session.add(song)
     const early = session.flush()
-    album.songs.push(song)
+    album.songs?.push(song)
     await Promise.all([early, session.commit()])
     expect(await fixture.db.query('select album_id from songs')).toEqual([{ album_id: album.id }])
   })

@@ -291,6 +291,19 @@ describe('delete', () => {
     expect(blue.songs).toHaveLength(2)
   })
 
+  test('minds neither what was deleted before, nor what was never added', async () => {
+    await using session = await stored()
+    await query('delete from song_tags; delete from songs; delete from profiles')
+    const joni = await session.getOne(Artist, 1, { load: ['albums'] })
+    session.delete(joni.albums[0] as Album)
+    await session.commit()
+    const never = new Album({ name: 'never', artistId: 1 })
+    joni.albums.push(never)
+    session.delete(joni)
+    await session.commit()
+    expect([await query('select * from albums'), statusOf(never)]).toEqual([[], 'transient'])
+  })
+
   test('of an object takes back a new one that hung on it', async () => {
     await using session = await stored()
     await query('delete from song_tags; delete from songs; delete from profiles')

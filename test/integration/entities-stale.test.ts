@@ -1,6 +1,16 @@
 /** Rows that somebody else has changed, and connections that end in the middle of a flush. */
 import { describe, expect, test } from 'vitest'
-import { StaleDataError, declarativeBase, isRetryable, serial, text, version } from '../../src/index.js'
+import {
+  StaleDataError,
+  belongsTo,
+  declarativeBase,
+  integer,
+  isRetryable,
+  serial,
+  text,
+  version,
+} from '../../src/index.js'
+import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { statusOf, useEntities } from './entities-support.js'
 import { errorOf, terminate } from './session-support.js'
@@ -10,8 +20,11 @@ class Page extends Base.entity('pages', {
   id: serial().primaryKey(),
   title: text().notNull(),
   body: text().default('empty'),
+  chapterId: integer('chapter_id').references('pages.id'),
   version: version(),
-}) {}
+}) {
+  static readonly relations = { chapter: belongsTo(() => Page, 'chapterId') }
+}
 class Loose extends Base.entity('looses', { id: serial().primaryKey(), title: text().notNull() }) {}
 
 const fixture = useEntities(Base)
@@ -142,5 +155,32 @@ describe('a connection', () => {
     expect([statusOf(page), page.id]).toEqual(['transient', undefined])
     await locker.rollback()
     expect(await rows()).toEqual([{ title: 'Home', body: 'empty', version: 1 }])
+  })
+
+  test('that is given back by a rollback takes the flush with it that was still being prepared', async () => {
+    const proxy = await startProxy(fixture.db.url)
+    try {
+      await using session = fixture.factory({ url: proxy.url })()
+      const [chapter, page] = [new Page({ title: 'Chapter' }), new Page({ title: 'Page' })]
+      Object.assign(page, { chapter })
+      session.addAll([page, chapter])
+      // The key of the chapter is asked for first; ROLLBACK is on its way before that is answered.
+      const held = proxy.holdAt({ from: 'server', when: 'before', message: 1 })
+      const flushing = errorOf(session.flush())
+      const connection = await held
+      const rollingBack = session.rollback()
+      connection.resume()
+      await rollingBack
+      expect((await flushing).message).toContain('rolled back while this flush was being prepared')
+      expect([session.inTransaction, statusOf(page), statusOf(chapter)]).toEqual([
+        false,
+        'transient',
+        'transient',
+      ])
+      await session.commit()
+      expect(await rows()).toEqual([])
+    } finally {
+      proxy.close()
+    }
   })
 })
