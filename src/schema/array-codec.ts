@@ -27,7 +27,9 @@ export function arrayCodec(element: Codec<unknown>): Codec<unknown[]> {
 const NEEDS_QUOTES = /[^\w.:+-]|^null$|^$/i
 
 function quoteElement(element: string): string {
-  return NEEDS_QUOTES.test(element) ? `"${element.replace(/["\\]/g, '\\$&')}"` : element
+  if (!NEEDS_QUOTES.test(element)) return element
+  const escaped = element.includes('\\') ? element.replaceAll('\\', '\\\\') : element
+  return `"${escaped.includes('"') ? escaped.replaceAll('"', '\\"') : escaped}"`
 }
 
 /** The elements of an array literal with one dimension. */

@@ -9,15 +9,12 @@ import type { LinkChanges } from './relation-changes.js'
 import { differenceOf, heldBy, heldRelations, isKnown, rememberedBy } from './relation-values.js'
 
 /** Whatever hangs on an object and is to be added with it, as far as it is new in its relation. */
-export function* addedWith(state: InstanceState): Generator<InstanceState, void, undefined> {
-  for (const relation of heldRelations(state)) {
-    const difference = differenceOf(state, relation)
-    if (difference === undefined) continue
-    for (const member of difference.added) {
-      if (relation.cascades.has('add')) yield member
-      else requireAttached(state, relation, member)
-    }
-  }
+export function addedWith(state: InstanceState): readonly InstanceState[] {
+  return heldRelations(state).flatMap((relation) => {
+    const added = differenceOf(state, relation)?.added ?? []
+    if (!relation.cascades.has('add')) for (const member of added) requireAttached(state, relation, member)
+    return relation.cascades.has('add') ? added : []
+  })
 }
 
 /** Whatever hangs on an object and is to be deleted with it, as far as it is loaded. */

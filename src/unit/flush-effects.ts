@@ -5,6 +5,7 @@ import type { Snapshot } from '../schema/entity-meta.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { matchReturned } from '../schema/write-statements.js'
 import type { FlushPlan, Step } from './flush-plan.js'
+import type { Insertion } from './written-rows.js'
 import type { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import type { Journal } from './journal.js'
@@ -33,7 +34,7 @@ export class FlushEffects {
   applied({ insertions, changes, removals, completed }: FlushPlan): void {
     for (const { state } of removals) this.#deleted(state)
     const displaced = [
-      ...insertions.map(({ state }) => this.#inserted(state)),
+      ...insertions.map((insertion) => this.#inserted(insertion)),
       ...changes.map(({ state, columns }) => this.#updated(state, columns)),
     ]
     for (const { state } of completed) raiseVersion(state)
@@ -67,10 +68,12 @@ export class FlushEffects {
   }
 
   /** @returns the object whose place it takes. */
-  #inserted(state: InstanceState): InstanceState | undefined {
+  #inserted({ state, values }: Insertion): InstanceState | undefined {
     const { instance, meta } = state
     state.become('persistent', this.#attachment)
-    state.snapshot = meta.snapshot(instance)
+    state.snapshot = meta.table.columns.map(({ index, mutable, property }) =>
+      mutable ? values[index] : instance[property],
+    )
     state.identity = meta.identity(instance)
     this.#journal.inserted(state)
     return this.#identities.add(state)

@@ -170,7 +170,7 @@ class Planner {
     for (const row of circle) {
       for (const { key, target } of this.#newRows.of(row, insertedValue)) {
         if (key.rules.deferred === true || !circle.has(target)) continue
-        for (const column of key.columns.filter(isNullable)) row.postponed.add(column)
+        row.postponed = new Set([...row.postponed, ...key.columns.filter(isNullable)])
       }
     }
   }
@@ -223,7 +223,7 @@ class Planner {
         storedValue(state, column),
       )) {
         if (!circle.has(target)) continue
-        for (const column of key.columns.filter(isNullable)) row.postponed.add(column)
+        row.postponed = new Set([...row.postponed, ...key.columns.filter(isNullable)])
       }
     }
   }
@@ -232,6 +232,7 @@ class Planner {
 /** The tables of some rows, in groups that refer to each other, those first that others refer to. */
 function tableGroups(rows: readonly (Insertion | Change | Removal)[]): (readonly Table[])[] {
   const used = new Set(rows.map(({ table }) => table))
+  if (used.size < 2) return used.size === 0 ? [] : [[...used]]
   const metadata = new Set(rows.map(({ state }) => state.meta.entity[ENTITY].metadata))
   return [...metadata]
     .flatMap(({ tableGroups: groups }) => groups)
@@ -243,7 +244,9 @@ function insertStep(rows: readonly Insertion[]): Step {
   const [first] = rows as readonly [Insertion]
   const columns = first.table.columns.filter(({ index }) => first.values[index] !== undefined)
   const values = rows.map((row) =>
-    columns.map((column) => (row.postponed.has(column) ? null : (row.values[column.index] ?? null))),
+    columns.map((column) =>
+      row.postponed.size > 0 && row.postponed.has(column) ? null : (row.values[column.index] ?? null),
+    ),
   )
   return {
     kind: 'insert',

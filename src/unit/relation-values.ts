@@ -11,13 +11,18 @@ export interface RelationDifference {
 }
 
 /** The relations of an instance that were loaded or assigned. */
-export function* heldRelations(state: InstanceState): Generator<Relation, void, undefined> {
-  const { instance, meta } = state
+export function heldRelations({ instance, meta }: InstanceState): readonly Relation[] {
+  let held: Relation[] = NONE
   for (const name of meta.relationNames) {
-    if (Object.hasOwn(instance, name) && instance[name] !== undefined)
-      yield meta.relations.get(name) as Relation
+    if (!Object.hasOwn(instance, name) || instance[name] === undefined) continue
+    if (held === NONE) held = []
+    held.push(meta.relations.get(name) as Relation)
   }
+  return held
 }
+
+// Most objects hold none, and every flush asks.
+const NONE: Relation[] = []
 
 /** What a relation holds now. @throws MappingError if it holds something else than objects of its target. */
 export function heldBy({ instance, meta }: InstanceState, relation: Relation): InstanceState[] {

@@ -15,7 +15,7 @@ export interface Insertion {
   /** The values by index of the column; undefined where it is left out. */
   readonly values: (EncodedText | undefined)[]
   /** Foreign keys that are stored as NULL first, because the rows they lead to come later. */
-  readonly postponed: Set<TableColumn>
+  postponed: ReadonlySet<TableColumn>
 }
 
 /** A row that changes. */
@@ -36,8 +36,10 @@ export interface Removal {
   readonly table: Table
   readonly key: readonly EncodedText[]
   /** Foreign keys that have to become NULL first. */
-  readonly postponed: Set<TableColumn>
+  postponed: ReadonlySet<TableColumn>
 }
+
+const NONE: ReadonlySet<TableColumn> = new Set()
 
 /** @throws InvalidValueError */
 export function insertionOf(state: InstanceState): Insertion {
@@ -52,7 +54,7 @@ export function insertionOf(state: InstanceState): Insertion {
     }
     return column.encode(value)
   })
-  return { state, table, shape, values, postponed: new Set() }
+  return { state, table, shape, values, postponed: NONE }
 }
 
 /** What has changed about an object; undefined if nothing has. @throws InvalidValueError, MappingError */
@@ -83,7 +85,7 @@ export function changeOf(state: InstanceState): Change | undefined {
 }
 
 export function removalOf(state: InstanceState): Removal {
-  return { state, table: state.meta.table, key: state.key, postponed: new Set() }
+  return { state, table: state.meta.table, key: state.key, postponed: NONE }
 }
 
 /** The version that was loaded; where the table has one. */
