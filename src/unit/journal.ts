@@ -131,7 +131,8 @@ export class Journal {
       }
       for (const { states, columns } of frame.filled) {
         for (const state of states) {
-          if (!isElsewhere(state)) for (const { property } of columns) state.instance[property] = undefined
+          if (isElsewhere(state) || Object.isFrozen(state.instance)) continue
+          for (const { property } of columns) state.instance[property] = undefined
         }
       }
       for (const state of frame.inserted) {
@@ -181,7 +182,7 @@ function undoInsert(state: InstanceState): void {
   state.become('transient', undefined)
   state.life++
   const { version } = meta.table
-  if (version !== undefined) instance[version.property] = 1
+  if (version !== undefined && !Object.isFrozen(instance)) instance[version.property] = 1
   state.identity = undefined
   state.snapshot = undefined
   state.relations = undefined

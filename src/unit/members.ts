@@ -98,21 +98,23 @@ export class Members implements Attachment {
     for (const states of this.arriving.values()) yield* states
   }
 
-  /** The transaction was committed. */
+  /** The transaction was committed. What was added, deleted or changed since COMMIT was sent is for the next one. */
   committed(expireAll: boolean): void {
     for (const state of this.journal.commit()) {
       if (state.status !== 'deleted') continue
       state.snapshot = undefined
       state.become('detached', undefined)
     }
-    if (expireAll) for (const state of this.identities.states()) expire(state)
+    for (const state of this.pending) this.journal.added(state)
+    for (const state of this.doomed) this.journal.doomed(state)
+    if (expireAll) for (const state of this.identities.states()) if (!isTouched(state)) forget(state)
   }
 
   /** The transaction was rolled back; without one there are only changes to take back. */
   rolledBack(hadTransaction: boolean): void {
     const unknown = this.#undo(-1)
     for (const state of this.identities.states()) {
-      if (hadTransaction || unknown.has(state) || isTouched(state)) expire(state)
+      if (hadTransaction || unknown.has(state) || isTouched(state)) forget(state)
     }
   }
 
@@ -120,13 +122,13 @@ export class Members implements Attachment {
   rolledBackTo(depth: number): void {
     const unknown = this.#undo(depth)
     for (const state of this.identities.states()) {
-      if (unknown.has(state) || isTouched(state)) expire(state)
+      if (unknown.has(state) || isTouched(state)) forget(state)
     }
   }
 
   /** The session ends. What its last transaction stored and did not commit is undone; what it only read stays as it is. */
   close(): void {
-    for (const state of this.#undo(-1)) expire(state)
+    for (const state of this.#undo(-1)) forget(state)
     this.closed = true
     for (const state of this.doomed) state.doomed = false
     this.pending.clear()
@@ -196,6 +198,11 @@ export class Members implements Attachment {
 /** False for what is not stored yet, and for what a transaction that was committed has deleted. */
 function hasRow({ status, snapshot }: InstanceState): boolean {
   return status !== 'transient' && snapshot !== undefined
+}
+
+/** Its values are not known any more. One that was frozen keeps them: it is there to be read, and is never written. */
+function forget(state: InstanceState): void {
+  if (!Object.isFrozen(state.instance)) expire(state)
 }
 
 /** Whether anything was assigned to an object since it was flushed, also such as changes nothing or cannot be written. */

@@ -41,6 +41,18 @@ describe('commit', () => {
     expect(() => (song as Song & { tags: unknown }).tags).toThrow(/neither loaded nor assigned/)
   })
 
+  test('leaves alone what was changed while COMMIT was under way', async () => {
+    const { session, song } = await stored({ expireOnCommit: true })
+    await using _ = session
+    await session.refresh(song)
+    song.title = 'River'
+    const committing = session.commit()
+    song.plays = 5
+    await committing
+    await session.commit()
+    expect(await fixture.db.query('select title, plays from songs')).toEqual([{ title: 'River', plays: 5 }])
+  })
+
   test('without a transaction expires, too', async () => {
     const { session, song } = await stored()
     await session.close()

@@ -110,6 +110,21 @@ describe('an instance, made or loaded,', () => {
     expect(session.dirty).toEqual([])
   })
 
+  test('that was frozen keeps its values where others expire', async () => {
+    await using session = fixture.factory({}, { expireOnCommit: true })()
+    const [stored, undone] = [new Song({ title: 'Carey' }), new Song({ title: 'River' })]
+    session.add(stored)
+    await session.flush()
+    Object.freeze(stored)
+    await session.commit()
+    session.add(undone)
+    await session.flush()
+    Object.freeze(undone)
+    await session.rollback()
+    expect([stored.title, undone.title]).toEqual(['Carey', 'River'])
+    expect([session.contains(stored), session.contains(undone)]).toEqual([true, false])
+  })
+
   test('is garbage once its session has gone', async () => {
     const factory = fixture.factory()
     await songs()

@@ -67,6 +67,22 @@ describe('an object', () => {
     expect(await titles()).toEqual(['Carey'])
   })
 
+  test('that was added or deleted while COMMIT was under way is taken back by a later rollback', async () => {
+    await using session = fixture.factory()()
+    const [early, late] = [new Song({ title: 'Carey' }), new Song({ title: 'River' })]
+    session.add(early)
+    await session.flush()
+    const committing = session.commit()
+    session.add(late)
+    session.delete(early)
+    await committing
+    expect([session.new, session.deleted]).toEqual([[late], [early]])
+    await session.rollback()
+    expect([session.new, session.deleted, statusOf(late)]).toEqual([[], [], 'transient'])
+    await session.commit()
+    expect(await fixture.db.query('select title from songs')).toEqual([{ title: 'Carey' }])
+  })
+
   test('that was added by a session that ended without commit can be added by another one', async () => {
     const factory = fixture.factory()
     const song = new Song({ title: 'Carey' })
