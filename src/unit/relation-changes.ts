@@ -113,7 +113,9 @@ export class RelationChanges {
     const byTable = new Map<string, Pair[]>()
     for (const pair of [...this.#linked, ...this.#unlinked]) {
       const id = [pair.link.table.key, ...linkColumns(pair.link).map(({ name }) => name)].join('\0')
-      byTable.set(id, [...(byTable.get(id) ?? []), pair])
+      const pairs = byTable.get(id)
+      if (pairs === undefined) byTable.set(id, [pair])
+      else pairs.push(pair)
     }
     const linked = new Set(this.#linked)
     return [...byTable.values()].map((pairs) => {
