@@ -18,16 +18,17 @@ export class Members implements Attachment {
   /** Objects to delete. */
   readonly doomed: Set<InstanceState> = new Set()
 
-  /** Adds an object, and what its relations add with it. */
+  /** Adds an object, and what its relations add with it; all of it or nothing. */
   add(root: InstanceState): void {
     const met = new Set([root])
     // A set gives what is added to it while it is read.
     for (const state of met) {
       // What hangs on objects that were here before came with them, or comes with the flush: graphs are gone through once.
       const isOld = state !== root && this.#follows(state)
-      this.#attach(state)
+      this.#requireAttachable(state)
       if (!isOld) for (const member of addedWith(state)) met.add(member)
     }
+    for (const state of met) this.#attach(state)
   }
 
   /** Adds what was put into relations since. */
@@ -52,7 +53,10 @@ export class Members implements Attachment {
           `This ${state.meta.name} has no row that could be deleted; if it was added, take it back with expunge()`,
         )
       }
-      if (state.status === 'detached') this.#attach(state)
+      if (state.status === 'detached') {
+        this.#requireAttachable(state)
+        this.#attach(state)
+      }
       this.#requireOwn(state)
       state.doomed = true
       this.doomed.add(state)
@@ -154,35 +158,34 @@ export class Members implements Attachment {
         this.journal.added(state)
         state.become('pending', this)
         return
-      case 'pending':
-      case 'persistent':
-        this.#requireOwn(state)
+      case 'detached':
+        state.become('persistent', this)
+        this.identities.add(state)
+        return
+      default:
         state.doomed = false
         this.doomed.delete(state)
-        return
-      case 'deleted':
-        throw new IllegalStateError(
-          `This ${state.meta.name} was deleted in this transaction; to store it again, roll back, or make a new object`,
-        )
-      case 'detached':
-        this.#attachDetached(state)
     }
   }
 
-  #attachDetached(state: InstanceState): void {
-    const { meta, identity, snapshot } = state
-    if (snapshot === undefined || identity === undefined) {
+  #requireAttachable(state: InstanceState): void {
+    const { meta, status, identity, snapshot } = state
+    if (status === 'transient') return
+    if (status === 'pending' || status === 'persistent') {
+      this.#requireOwn(state)
+    } else if (status === 'deleted') {
+      throw new IllegalStateError(
+        `This ${meta.name} was deleted in this transaction; to store it again, roll back, or make a new object`,
+      )
+    } else if (snapshot === undefined || identity === undefined) {
       throw new IllegalStateError(
         `The row of this ${meta.name} was deleted; to store it again, make a new object`,
       )
-    }
-    if (this.identities.of(meta).has(identity)) {
+    } else if (this.identities.of(meta).has(identity)) {
       throw new IllegalStateError(
         `The session holds another ${meta.name} with the same key: use merge() to take over the values of this one`,
       )
     }
-    state.become('persistent', this)
-    this.identities.add(state)
   }
 
   #requireOwn(state: InstanceState): void {
