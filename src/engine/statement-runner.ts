@@ -87,11 +87,16 @@ export class StatementRunner {
     this.#conversation.stopStreams(new AbortedError('The transaction of this stream has ended', { cause }))
   }
 
+  /** @throws IllegalStateError inside a nested block, which must not end the transaction around it. */
+  requireOutside(what: 'commit' | 'rollback'): void {
+    this.#scopes?.requireOutside(what)
+  }
+
   /** Ends the transaction, after everything that was given before. True if one was committed. */
   async end(kind: 'commit' | 'rollback'): Promise<boolean> {
     if (kind === 'commit') requireRunningBlock(this.#conversation)
+    this.requireOutside(kind)
     const scopes = this.#scopes
-    scopes?.requireOutside(kind)
     const text = kind === 'commit' ? 'COMMIT' : 'ROLLBACK'
     const start = (): Operation => {
       const ending = this.#conversation.enqueue(kind, { text })

@@ -5,7 +5,13 @@ import { joinBlock } from '../engine/block-context.js'
 import type { ConversationSetup, Converser } from '../engine/conversation-setup.js'
 import type { Conversation } from '../engine/conversation.js'
 import type { StatementRunner } from '../engine/statement-runner.js'
-import { HookError, IllegalStateError, SessionClosedError, TransactionAbortedError } from '../errors.js'
+import {
+  HookError,
+  IllegalStateError,
+  SessionClosedError,
+  TransactionAbortedError,
+  UnreadableResultError,
+} from '../errors.js'
 import { abortedBy, onAbort } from '../internal/abort.js'
 import type { Ambient } from '../internal/ambient.js'
 import type { Unsubscribe } from '../internal/emitter.js'
@@ -115,8 +121,8 @@ export class Session extends EntitySession implements AsyncDisposable {
    *
    * @throws what `flush` throws, and TransactionAbortedError if a statement had failed (also if PostgreSQL answered COMMIT
    *   with ROLLBACK): nothing was stored. CommitOutcomeUnknownError if the answer never came. DatabaseError for deferred
-   *   constraints and serialization failures. HookError if an `afterCommit` hook threw: everything was stored. After any
-   *   of them but the last, call `rollback()`.
+   *   constraints and serialization failures. HookError if an `afterCommit` hook threw, UnreadableResultError if an answer
+   *   cannot be read: everything was stored. After any of them but these two, call `rollback()`.
    */
   async commit(): Promise<void> {
     this.#requireOpen()
@@ -235,12 +241,18 @@ export class Session extends EntitySession implements AsyncDisposable {
     if (flush?.sent !== undefined) await flush.sent
     this.#committing = true
     let committed: boolean
+    let unreadable: unknown
     try {
       const ending = this.#runner.end('commit')
       if (flush !== undefined) {
-        // Its error comes first: that of COMMIT only follows from it.
         ending.catch(ignore)
-        await flush.done
+        try {
+          await flush.done
+        } catch (error) {
+          // It comes first: that of COMMIT only follows from it. Unless it is about the answer only.
+          if (!(await ending.catch(() => false))) throw error
+          unreadable = error
+        }
       }
       committed = await ending
     } finally {
@@ -249,6 +261,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     this.#entities.committed()
     // Asked only now: one may have been added while COMMIT was on its way.
     if (this.#ownHooks !== undefined || this.#hasHooks('afterCommit')) await this.#runHooks('afterCommit')
+    if (unreadable !== undefined) throw committedUnread(unreadable)
     return committed
   }
 
@@ -272,6 +285,7 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   /** @param undo What becomes of the objects. */
   async #rollback(undo = (had: boolean) => this.#entities.rolledBack(had)): Promise<void> {
+    this.#runner.requireOutside('rollback')
     // Whether a transaction whose COMMIT was never answered is undone, nobody knows.
     const { outcomeUnknown } = this.#conversation.state
     const undone = this.inTransaction || this.#ownHooks?.has('afterRollback') === true
@@ -333,6 +347,12 @@ export class Session extends EntitySession implements AsyncDisposable {
   #hasHooks(...events: SessionEvent[]): boolean {
     return events.some((event) => this.#factoryHooks.has(event) || this.#ownHooks?.has(event) === true)
   }
+}
+
+function committedUnread(cause: unknown): UnreadableResultError {
+  const message =
+    'The transaction was committed, but the answer for some of its objects cannot be taken over (see cause)'
+  return new UnreadableResultError(message, { cause })
 }
 
 function ignore(): void {

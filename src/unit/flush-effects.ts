@@ -62,9 +62,11 @@ export class FlushEffects {
     const rows = matchReturned(statement, result.rows as EncodedText[][], states.length)
     for (const [index, state] of states.entries()) {
       const row = rows[index]
-      if (row === undefined) throw notStored(state)
-      if (isCurrent(state, index)) this.#fill(state, returning, row, (sent[index] as Sent).snapshot)
+      if (row === undefined || !isCurrent(state, index)) continue
+      this.#fill(state, returning, row, (sent[index] as Sent).snapshot)
     }
+    const missing = states.find((_, index) => rows[index] === undefined)
+    if (missing !== undefined) throw notStored(missing)
   }
 
   /** @returns the object whose place it takes. */

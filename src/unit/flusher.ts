@@ -190,10 +190,12 @@ export class Flusher {
     return (await this.#send(sendable(statement))).rows as RawRow[]
   }
 
-  /** What may have relations. */
-  *#related(): Generator<InstanceState, void, undefined> {
-    yield* this.#members.pending
-    yield* this.#members.identities.states('relations')
+  /** What may have changed relations. */
+  #related(): InstanceState[] {
+    return [
+      ...[...this.#members.pending].filter((state) => state.holdsRelation),
+      ...this.#members.identities.related(),
+    ]
   }
 
   /** The hooks that have not run for this flush yet. */
@@ -225,7 +227,7 @@ export class Flusher {
   /** What has to be deleted with its owner, or let go by it, but is not loaded. */
   *#recallUnknown(): Generator<Promise<void>, void, undefined> {
     const unknown = new Map<Relation, InstanceState[]>()
-    for (const state of this.#members.identities.states('relations')) {
+    for (const state of this.#members.identities.related()) {
       const relations = new Set([...unknownAssigned(state), ...(state.doomed ? unknownToDelete(state) : [])])
       for (const relation of relations) {
         const owners = unknown.get(relation)

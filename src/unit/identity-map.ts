@@ -50,10 +50,18 @@ export class IdentityMap {
   }
 
   /** Every instance, by table, in the order in which they came; or those of tables some of whose instances have a trait. */
-  *states(trait?: Trait): Generator<InstanceState, void, undefined> {
+  states(trait?: Trait): InstanceState[] {
+    const states: InstanceState[] = []
     for (const { identities, traits } of this.#tables.values()) {
-      if (trait === undefined || traits.has(trait)) yield* identities.values()
+      if (trait !== undefined && !traits.has(trait)) continue
+      for (const state of identities.values()) states.push(state)
     }
+    return states
+  }
+
+  /** The instances whose relations a flush has to look at. */
+  related(): InstanceState[] {
+    return this.states('relations').filter((state) => state.doomed || state.holdsRelation)
   }
 
   get empty(): boolean {

@@ -106,6 +106,13 @@ export class InstanceState {
     })
   }
 
+  /** Whether any relation was loaded or assigned. */
+  get holdsRelation(): boolean {
+    const { instance, meta } = this
+    for (const name of meta.relationNames) if (Object.hasOwn(instance, name)) return true
+    return false
+  }
+
   /** Name of its class and its key, for messages. */
   toString(): string {
     return this.meta.name

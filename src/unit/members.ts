@@ -33,8 +33,8 @@ export class Members implements Attachment {
 
   /** Adds what was put into relations since. */
   addRelated(): void {
-    for (const state of [...this.pending, ...this.identities.states('relations')]) {
-      if (state.meta.relationNames.length === 0 || state.doomed) continue
+    for (const state of [...this.pending, ...this.identities.related()]) {
+      if (state.doomed || !state.holdsRelation) continue
       for (const member of addedWith(state)) if (!this.#follows(member)) this.add(member)
     }
   }
