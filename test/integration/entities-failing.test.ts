@@ -6,8 +6,12 @@ import {
   NotNullViolationError,
   TransactionAbortedError,
   UniqueViolationError,
+  UnreadableResultError,
+  boolean,
+  customType,
   declarativeBase,
   serial,
+  sql,
   text,
   timestamptz,
   version,
@@ -22,6 +26,19 @@ class Page extends Base.entity('pages', {
   body: text().default('empty'),
   seenAt: timestamptz('seen_at'),
   version: version(),
+}) {}
+
+class Coded extends Base.entity('codeds', {
+  id: serial().primaryKey(),
+  code: customType<string>({
+    type: 'text',
+    decode: (code) => {
+      if (code === 'unreadable') throw new RangeError(code)
+      return code
+    },
+    encode: (code) => code,
+  })().serverDefault(sql`'unreadable'`),
+  kept: boolean().notNull().default(true),
 }) {}
 
 const fixture = useEntities(Base)
@@ -193,5 +210,34 @@ describe('a flush that cannot be written', () => {
     expect(await errorOf(spoiling)).toBeInstanceOf(InvalidValueError)
     await session.refresh(page)
     expect(page.body).toBe('empty')
+  })
+})
+
+describe('a flush that PostgreSQL has run, with an answer that cannot be taken over,', () => {
+  test('does not make the commit that travelled with it look like a failure', async () => {
+    await using session = fixture.factory()()
+    const coded = new Coded()
+    let committed = 0
+    session.afterCommit(() => void committed++)
+    session.add(coded)
+    const error = await errorOf(session.commit())
+    expect(error).toBeInstanceOf(UnreadableResultError)
+    expect(error.cause).toBeInstanceOf(InvalidValueError)
+    await session.rollback()
+    expect([committed, statusOf(coded)]).toEqual([1, 'persistent'])
+    expect(await fixture.db.query('select code from codeds')).toEqual([{ code: 'unreadable' }])
+  })
+
+  test('names a row that a trigger kept out, and gives the others their keys', async () => {
+    await fixture.db.query(`
+      create function keep_out() returns trigger language plpgsql as
+        $$ begin if new.kept then return new; end if; return null; end $$;
+      create trigger kept before insert on codeds for each row execute function keep_out()`)
+    await using session = fixture.factory()()
+    const [out, kept] = [new Coded({ code: 'a', kept: false }), new Coded({ code: 'b' })]
+    session.addAll([out, kept])
+    expect((await errorOf(session.flush())).message).toContain('a trigger or a rule of codeds kept it out')
+    expect([out.id, typeof kept.id]).toEqual([undefined, 'number'])
+    await session.rollback()
   })
 })

@@ -210,6 +210,18 @@ describe('a rollback', () => {
     expect(await session.get(Song, song.id)).toBe(song)
   })
 
+  test('refuses a rollback of the transaction, and undoes nothing then', async () => {
+    await using session = fixture.factory()()
+    const song = new Song({ title: 'River' })
+    await session.beginNested(async () => {
+      session.add(song)
+      await session.flush()
+      expect((await errorOf(session.rollback()))['code']).toBe('ILLEGAL_STATE')
+    })
+    await session.commit()
+    expect([statusOf(song), song.title]).toEqual(['persistent', 'River'])
+  })
+
   test('leaves alone what was expunged, and what another session has taken', async () => {
     const factory = fixture.factory()
     await using first = factory()
