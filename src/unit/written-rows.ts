@@ -63,8 +63,12 @@ export function changeOf(state: InstanceState): Change | undefined {
   const { table } = meta
   const { changes } = state
   if (changes.length === 0) return undefined
-  const columns = changes.filter(({ definition }) => definition.version !== true)
-  if (columns.length === 0) return undefined
+  const columns = [...changes]
+  const version = columns.find(({ definition }) => definition.version === true)
+  if (version !== undefined)
+    throw new MappingError(
+      `${version} counts by itself and cannot be set; merge() compares it with the one that is stored`,
+    )
   const computed = columns.find(({ definition }) => definition.generated !== undefined)
   if (computed !== undefined)
     throw new MappingError(`${computed} is computed by PostgreSQL and cannot be changed`)

@@ -87,6 +87,16 @@ describe('rows that are not as they were', () => {
     expect([statusOf(one), statusOf(two)]).toEqual(['detached', 'detached'])
   })
 
+  test('are not found by a version that is set: that is refused, as it would compare nothing', async () => {
+    const { session, page } = await stored()
+    await using _ = session
+    Object.assign(page, { title: 'mine', version: 7 })
+    expect((await errorOf(session.commit())).message).toContain('pages.version counts by itself')
+    page.version = 1
+    await session.commit()
+    expect(await rows()).toEqual([{ title: 'mine', body: 'empty', version: 2 }])
+  })
+
   test('are read again when withSession retries', async () => {
     const { factory, session } = await stored()
     await session.close()
