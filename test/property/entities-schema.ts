@@ -56,10 +56,11 @@ export class Tag extends Base.entity('tags', { name: text().primaryKey(), label:
   static readonly relations = { people: manyToMany(() => Person, 'people_tags') }
 }
 
-export class PersonTag extends Base.entity('people_tags', {
+// The table in between needs no class of its own.
+Base.entity('people_tags', {
   personId: integer('person_id').primaryKey().references('people.id'),
   tagName: text('tag_name').primaryKey().references('tags.name'),
-}) {}
+})
 
 /** A composite key. */
 export class Place extends Base.entity('places', {
