@@ -22,6 +22,14 @@ export interface ReadOptions {
   readonly load?: readonly string[] | undefined
 }
 
+interface KeyReading {
+  /** The object that has the key. */
+  readonly known: InstanceState | undefined
+  readonly mode: LoadMode
+  readonly forUpdate: boolean
+  readonly flush: Flush | undefined
+}
+
 export class UnitOfWork {
   readonly #members = new Members()
   readonly #loader: Loader
@@ -142,7 +150,7 @@ export class UnitOfWork {
       const encoded = meta.table.primaryKey.map((column, index) => column.encode(values[index]))
       const mode = populateExisting ? 'overwrite' : forUpdate ? 'renew' : 'keep'
       const known = state
-      state = await this.#readByKey(meta, encoded, { mode, forUpdate, flush })
+      state = await this.#readByKey(meta, encoded, { known, mode, forUpdate, flush })
       if (state === undefined) {
         // One that has come since then has a row, which this query came too early for.
         if (known !== undefined && this.#members.identities.has(known)) this.#members.expunge(known)
@@ -169,7 +177,7 @@ export class UnitOfWork {
     expire(state, columnsOf(meta, names))
     const flush = this.#autoflush()
     if (flush?.sent !== undefined) await flush.sent
-    const read = await this.#readByKey(meta, state.key, { mode: 'keep', forUpdate, flush })
+    const read = await this.#readByKey(meta, state.key, { known: state, mode: 'keep', forUpdate, flush })
     if (read === undefined)
       throw new NoResultError(`The row of this ${meta.name} is gone, so it cannot be refreshed`)
     if (load.length > 0) await this.#relations.load([state], load)
@@ -226,15 +234,18 @@ export class UnitOfWork {
   async #readByKey(
     meta: EntityMeta,
     key: readonly EncodedText[],
-    { mode, forUpdate, flush }: { mode: LoadMode; forUpdate: boolean; flush: Flush | undefined },
+    { known, mode, forUpdate, flush }: KeyReading,
   ): Promise<InstanceState | undefined> {
+    const snapshot = known?.snapshot
     const rows = this.#fetch(selectByKey(meta.table, key, forUpdate ? ' for update' : ''))
     if (flush !== undefined) {
       // Its error comes first, and what it has stored must be known before rows are read.
       rows.catch(ignore)
       await flush.done
     }
-    return this.#loader.states(meta, await rows, mode)[0]
+    const found = await rows
+    // What was flushed behind the query is newer than the row.
+    return this.#loader.states(meta, found, known?.snapshot === snapshot ? mode : 'keep')[0]
   }
 
   async #fetch({ text, values }: LoadStatement): Promise<RawRow[]> {

@@ -223,6 +223,19 @@ describe('flushes side by side', () => {
     expect([song.id, song.title]).toEqual([1, 'Carey'])
   })
 
+  test('are newer than the row that was locked before them', async () => {
+    await using session = fixture.factory()()
+    const song = new Song({ title: 'Carey' })
+    session.add(song)
+    await session.commit()
+    const locking = session.get(Song, 1, { forUpdate: true })
+    song.title = 'River'
+    await Promise.all([locking, session.flush()])
+    expect(song.title).toBe('River')
+    await session.commit()
+    expect(await stored()).toEqual([{ title: 'River' }])
+  })
+
   test('keep what a get did not find that was given before them', async () => {
     await using session = fixture.factory()()
     const song = new Song({ id: 5, title: 'Carey' })
