@@ -79,6 +79,11 @@ export class SqlFragment<Row = Record<string, unknown>> {
     return this.#compile().values
   }
 
+  /** The fragments that it was put together from. @internal */
+  get parts(): readonly SqlFragment[] {
+    return this.#values.filter(isFragment)
+  }
+
   /** Once, as its text and its values are asked for one after the other. */
   #compile(): { readonly text: string; readonly values: readonly unknown[] } {
     if (this.#compiled === undefined) {

@@ -1,6 +1,7 @@
 /** `update(Entity)` and `deleteFrom(Entity)`: many rows at once, without loading them. */
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { sql, SqlFragment } from '../sql.js'
+import { requireOneTableOfName } from './column-ref.js'
 import { and, type Condition } from './conditions.js'
 import { metaOf, type EntityMeta } from './entity-meta.js'
 import {
@@ -82,7 +83,7 @@ export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implem
 
   /** Only rows that meet all conditions, and those given before. Without any: every row. */
   where(...conditions: readonly Condition[]): BulkUpdate<E, Item, Scalar> {
-    return new BulkUpdate(this.#meta, this.#changes, withConditions(this.#state, conditions))
+    return new BulkUpdate(this.#meta, this.#changes, withConditions(this.#meta, this.#state, conditions))
   }
 
   /** Gives the changed rows: entities, or plain objects with the named columns. */
@@ -138,7 +139,7 @@ export class BulkDelete<E extends AnyEntity, Item = never, Scalar = Item> implem
 
   /** Only rows that meet all conditions, and those given before. Without any: every row. */
   where(...conditions: readonly Condition[]): BulkDelete<E, Item, Scalar> {
-    return new BulkDelete(this.#meta, withConditions(this.#state, conditions))
+    return new BulkDelete(this.#meta, withConditions(this.#meta, this.#state, conditions))
   }
 
   /** Gives the deleted rows: entities, or plain objects with the named columns. */
@@ -164,8 +165,13 @@ function automaticChange(column: TableColumn, table: string): SqlFragment<unknow
   return sql`${text(`${column.sql} = `)}${column.encode(onUpdate())}`
 }
 
-function withConditions(state: BulkState, conditions: readonly Condition[]): BulkState {
+function withConditions(
+  { table }: EntityMeta,
+  state: BulkState,
+  conditions: readonly Condition[],
+): BulkState {
   for (const condition of conditions) and(condition)
+  requireOneTableOfName(table, conditions)
   return { ...state, conditions: [...state.conditions, ...conditions] }
 }
 

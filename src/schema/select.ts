@@ -2,6 +2,7 @@
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { checkInteger } from '../internal/validate.js'
 import { compileStatement, sql, SqlFragment, type Statement } from '../sql.js'
+import { requireOneTableOfName } from './column-ref.js'
 import { and, type Condition } from './conditions.js'
 import { metaOf, type EntityMeta } from './entity-meta.js'
 import {
@@ -91,6 +92,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   /** Only rows that meet all conditions, and those given before. @throws InvalidStatementError if one is no condition. */
   where(...conditions: readonly Condition[]): Select<E, Item, Scalar> {
     for (const condition of conditions) and(condition)
+    requireOneTableOfName(this.#meta.table, conditions)
     return this.#with({ conditions: [...this.#state.conditions, ...conditions] })
   }
 

@@ -34,7 +34,10 @@ export class InstanceState {
   #attachment: Attachment | undefined
   /** Its place in the identity map; set while it is persistent or deleted. */
   identity: Identity | undefined = undefined
-  /** The stored values by index of the column; set once it has a row. Never changed, only replaced. */
+  /**
+   * The stored values by index of the column; set once it has a row. Replaced when the row changes, filled in when
+   * PostgreSQL answers.
+   */
   snapshot: Snapshot | undefined = undefined
   /** By name; only relations that were loaded or flushed. */
   relations: Map<string, RememberedRelation> | undefined = undefined
