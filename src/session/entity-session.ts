@@ -157,7 +157,12 @@ export abstract class EntitySession extends Executor {
    */
   async flush(): Promise<void> {
     this.#entities.requireOpen()
-    await this.#entities.flush()?.done
+    try {
+      await this.#entities.flush()?.done
+    } catch (error) {
+      // Its stack shall lead to the line that flushes.
+      throw this.#entities.parts.runner.explain(error)
+    }
   }
 
   /** Runs a block in which queries do not flush. Commit still does. */

@@ -61,9 +61,16 @@ export class SessionEntities implements ConversationOwner {
   /** Autoflush. Undefined if there is nothing to flush, or it is not wanted. */
   beforeStatement(): StatementsAhead | undefined {
     if (this.#unit === undefined || this.#suspended > 0 || !this.#host.autoflush) return undefined
-    const flush = this.flush()
+    let flush: StatementsAhead | undefined
+    try {
+      flush = this.flush()
+    } catch (error) {
+      throw this.parts.runner.explain(withHint(error))
+    }
     if (flush === undefined) return undefined
-    const done = flush.done.catch(addHint)
+    const done = flush.done.catch((error: unknown) => {
+      throw withHint(error)
+    })
     // Whoever waits for `sent` first, or gives up before, never asks for it.
     done.catch(ignore)
     return { sent: flush.sent, done }
@@ -185,14 +192,15 @@ export class SessionEntities implements ConversationOwner {
   }
 }
 
+const HINT = ' (while changes were flushed before a query: autoflush)'
+
 /** Tells whoever sees the error of a query that it is not the query's. */
-function addHint(error: unknown): never {
-  if (error instanceof LifeguardError) {
-    const { message, stack } = error
-    error.message = `${message} (while changes were flushed before a query: autoflush)`
-    if (stack !== undefined) error.stack = stack.replace(message, () => error.message)
-  }
-  throw error
+function withHint(error: unknown): unknown {
+  if (!(error instanceof LifeguardError) || error.message.endsWith(HINT)) return error
+  const { message, stack } = error
+  error.message = message + HINT
+  if (stack !== undefined) error.stack = stack.replace(message, () => error.message)
+  return error
 }
 
 function ignore(): void {

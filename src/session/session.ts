@@ -2,7 +2,7 @@
 import type { BlockOwner } from '../engine/block.js'
 import { runBlock } from '../engine/block.js'
 import { joinBlock } from '../engine/block-context.js'
-import type { ConversationSetup, Converser } from '../engine/conversation-setup.js'
+import type { ConversationSetup, Converser, StatementsAhead } from '../engine/conversation-setup.js'
 import type { Conversation } from '../engine/conversation.js'
 import type { StatementRunner } from '../engine/statement-runner.js'
 import {
@@ -237,8 +237,14 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   async #commitWithHooks(): Promise<boolean> {
     for (const hook of this.#hooksOf('beforeCommit')) await hook(this)
-    const flush = this.#entities.hasHooks ? await this.#entities.flushWithHooks() : this.#entities.flush()
-    if (flush?.sent !== undefined) await flush.sent
+    let flush: StatementsAhead | undefined
+    try {
+      flush = this.#entities.hasHooks ? await this.#entities.flushWithHooks() : this.#entities.flush()
+      if (flush?.sent !== undefined) await flush.sent
+    } catch (error) {
+      // Its stack shall lead to the line that commits.
+      throw this.#runner.explain(error)
+    }
     this.#committing = true
     let committed: boolean
     let unreadable: unknown
@@ -250,7 +256,7 @@ export class Session extends EntitySession implements AsyncDisposable {
           await flush.done
         } catch (error) {
           // It comes first: that of COMMIT only follows from it. Unless it is about the answer only.
-          if (!(await ending.catch(() => false))) throw error
+          if (!(await ending.catch(() => false))) throw this.#runner.explain(error)
           unreadable = error
         }
       }
