@@ -50,7 +50,10 @@ export class TableColumn {
    */
   encode(value: unknown): EncodedText {
     if (value === null) return null
-    if (value === undefined) throw this.#refuse('is undefined; use null for NULL')
+    if (value === undefined) {
+      const remedy = this.definition.nullable ? 'use null for NULL' : 'it needs a value, and takes no NULL'
+      throw this.#refuse(`is undefined; ${remedy}`)
+    }
     try {
       return this.#codec.encode(value)
     } catch (cause) {
