@@ -57,7 +57,7 @@ describe('values', () => {
     ['takes a Date, not an invalid one', types.timestamptz(), new Date(NaN)],
     ['takes an array, not a string', types.text().array(), 'secret'],
     ['is undefined; use null for NULL', types.text(), undefined],
-    ['is undefined; it needs a value', types.text().notNull(), undefined],
+    ['is undefined; it needs a value, and takes no NULL', types.text().notNull(), undefined],
   ])('that do not fit are refused: %s', (reason, type, value) => {
     const refusal = catchError(() => columnOf(type).encode(value))
     expect(refusal).toMatchObject({ code: 'INVALID_VALUE', message: `things.value ${reason}` })
