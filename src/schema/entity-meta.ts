@@ -124,11 +124,6 @@ export class EntityMeta<T extends object = object> {
     Object.defineProperty(instance, property, plainProperty(value))
   }
 
-  /** What an instance holds, to be remembered as stored. @throws InvalidValueError */
-  snapshot(instance: T): Snapshot {
-    return this.table.columns.map((column) => column.snapshot((instance as Properties)[column.property]))
-  }
-
   /** The columns whose values differ from what was remembered, changes in place included. @throws InvalidValueError */
   changes(instance: T, snapshot: Snapshot): TableColumn[] {
     const { columns } = this.table
@@ -140,11 +135,6 @@ export class EntityMeta<T extends object = object> {
       changed.push(column)
     }
     return changed
-  }
-
-  /** The texts of some columns of an instance, ready for a statement. @throws InvalidValueError */
-  encode(instance: T, columns: readonly TableColumn[]): EncodedText[] {
-    return columns.map((column) => column.encode((instance as Properties)[column.property]))
   }
 
   /** The identity of an instance; undefined while its key is not complete. @throws InvalidValueError */

@@ -36,11 +36,6 @@ export class Journal {
     return Math.max(0, this.#frames.length - 1)
   }
 
-  /** Nothing has happened. */
-  get empty(): boolean {
-    return this.#frames.length === 0
-  }
-
   get #top(): Frame {
     let top = this.#frames[this.#frames.length - 1]
     if (top === undefined) {

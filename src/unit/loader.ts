@@ -86,7 +86,7 @@ function newState(
 }
 
 /** Takes back what relations were loaded: reading one explains itself again. */
-export function forgetRelations(state: InstanceState): void {
+function forgetRelations(state: InstanceState): void {
   const { instance, meta } = state
   for (const name of meta.relationNames) if (Object.hasOwn(instance, name)) delete instance[name]
   state.relations = undefined

@@ -364,7 +364,9 @@ describe('every type', () => {
     const given = [full, empty, special, ancient, late, latest]
     const meta = metaOf(All)
     const columns = meta.table.columns.filter(({ property }) => property !== 'bigserial')
-    const rows = given.map((instance) => meta.encode(instance, columns))
+    const rows = given.map((instance) =>
+      columns.map((column) => column.encode((instance as Record<string, unknown>)[column.property])),
+    )
     for (const row of rows) await client.run(insertRows(meta.table, columns, [row]))
     await client.run(insertRows(meta.table, columns, rows))
     const loaded = await client.items(select(All).orderBy(All.c.bigserial))
