@@ -8,7 +8,7 @@
  * 2. A statement with a Sync of its own settles at its ReadyForQuery, because its implicit commit can still fail then
  *    (deferred constraints).
  */
-import type { Batch, BatchStatement, StatementResult, TypeParsers } from './driver.js'
+import type { Batch, BatchStatement, EndCommand, StatementResult, TypeParsers } from './driver.js'
 import { StatementSkipped } from './driver.js'
 import { readFields, type RowReader } from './row-reader.js'
 import { PreparedStatement, type StatementCache } from './statement-cache.js'
@@ -56,6 +56,7 @@ interface Step {
 export class BatchRun implements WireReader {
   readonly #batch: Batch
   readonly #context: BatchContext
+  readonly #ahead: EndCommand | undefined
   readonly #separate: boolean
   readonly #steps: Step[] = []
   #parsedHere: Set<PreparedStatement> | undefined
@@ -65,19 +66,27 @@ export class BatchRun implements WireReader {
   #readiesExpected = 1
   /** Statements whose plan was stale and that may run once more, because nothing but them is undone. */
   readonly stale: BatchStatement[] = []
+  /** Why what went ahead was refused: the server ran nothing of the batch, which has to be submitted again. */
+  refusedAhead: Error | undefined
   /** The server's last words, if it ended the session in good order (FATAL). */
   lastError: Error | undefined
   #onEnd: (() => void) | undefined
 
-  constructor(batch: Batch, context: BatchContext, onEnd: () => void) {
+  /** @param ahead Ends the transaction before the batch, under the Sync of the batch. */
+  constructor(batch: Batch, context: BatchContext, onEnd: () => void, ahead?: EndCommand) {
     this.#batch = batch
     this.#context = context
+    this.#ahead = ahead
     this.#separate = batch.sync === 'separate'
     this.#onEnd = onEnd
   }
 
   submit(): void {
-    const { wire, writer, cache } = this.#context
+    const { wire, writer, cache, portals } = this.#context
+    if (this.#ahead !== undefined) {
+      this.#steps.push(this.#write(ENDS[this.#ahead]))
+      if (portals.size > 0) portals.clear()
+    }
     for (const name of cache.takeClosable()) {
       writer.closeStatement(name)
       this.#closesExpected++
@@ -148,6 +157,7 @@ export class BatchRun implements WireReader {
     // Alone, the step is advanced by its own ReadyForQuery; otherwise nothing more of it will come.
     if (this.#separate) step.refused = true
     else this.#current++
+    if (this.#ahead !== undefined && step === this.#steps[0]) this.refusedAhead = error
     const { prepared, statement } = step
     if (prepared !== undefined && prepared.name !== '') {
       const stale = prepared.parsed && isStalePlan(error)
@@ -237,7 +247,7 @@ export class BatchRun implements WireReader {
       if (step?.refused === false && step.result !== undefined) settle(step, step.result)
     }
     if (--this.#readiesExpected > 0) return
-    this.#settleRest(undefined)
+    if (this.refusedAhead === undefined) this.#settleRest(undefined)
     this.#context.wire.removeReader(this)
     this.#end()
   }
@@ -264,6 +274,7 @@ export class BatchRun implements WireReader {
   }
 }
 
+const ENDS = { COMMIT: endWith('COMMIT'), ROLLBACK: endWith('ROLLBACK') }
 const NO_VALUES: readonly EncodedValue[] = []
 const NO_FIELDS: StatementResult['fields'] = []
 
@@ -277,6 +288,12 @@ function stepFor(statement: BatchStatement, prepared: PreparedStatement | undefi
     result: undefined,
     refused: false,
   }
+}
+
+/** An end that nobody waits for. */
+function endWith(text: EndCommand): BatchStatement {
+  const ignore = (): void => undefined
+  return { text, onResult: ignore, onError: ignore }
 }
 
 function settle(step: Step, result: StatementResult): void {

@@ -90,6 +90,9 @@ export class StatementSkipped extends Error {
   override readonly name = 'StatementSkipped'
 }
 
+/** Ends a transaction. */
+export type EndCommand = 'COMMIT' | 'ROLLBACK'
+
 /** How a connection is cleaned before it serves somebody else. */
 export type ResetMode = 'rollback' | 'session'
 
@@ -115,11 +118,12 @@ export interface DriverConnection {
   /** Writes a batch. @throws IllegalStateError if one is under way. */
   submit(batch: Batch): void
   /**
-   * Ends the transaction with `COMMIT` or `ROLLBACK` without anybody waiting for the answer. The connection counts as
-   * idle at once, and a batch submitted in the same tick travels in the same write. If the transaction does not end, the
-   * connection is lost; if COMMIT is refused, that becomes a warning. @throws IllegalStateError if a batch is under way.
+   * Ends the transaction without anybody waiting for the answer. The connection counts as idle at once, and a batch
+   * that is submitted in the same turn of the event loop takes the end along in its packet. If the transaction does not
+   * end, the connection is lost; if COMMIT is refused, that becomes a warning. @throws IllegalStateError if a batch is
+   * under way.
    */
-  conclude(command: 'COMMIT' | 'ROLLBACK'): void
+  conclude(command: EndCommand): void
   /** Runs a script (simple protocol, any number of statements, no values). Rejects with the server's error. */
   script(text: string): Promise<void>
   /**

@@ -9,6 +9,7 @@ import type {
   Batch,
   BatchStatement,
   DriverConnection,
+  EndCommand,
   ResetMode,
   TransactionStatus,
   TypeParsers,
@@ -59,7 +60,9 @@ export class PgConnection implements DriverConnection {
   readonly #context: BatchContext
   readonly #cancel: (timeoutMillis: number) => Promise<void>
   #run: BatchRun | undefined
-  /** Transactions concluded, and not yet answered. */
+  /** How a transaction is to be ended that nobody waits for, and has not been sent. */
+  #unsent: EndCommand | undefined
+  /** Such ends that were sent by themselves, and not yet answered. */
   #concluding = 0
   /** Called when a plain exchange (script, COPY) has ended. */
   #onPlainEnd: ((error: Error | undefined) => void) | undefined
@@ -112,7 +115,7 @@ export class PgConnection implements DriverConnection {
 
   get transactionStatus(): TransactionStatus {
     if (this.busy || this.#lost !== undefined) return 'unknown'
-    if (this.#concluding > 0) return 'idle'
+    if (this.#unsent !== undefined || this.#concluding > 0) return 'idle'
     switch (this.#wire.status) {
       case STATUS_IDLE:
         return 'idle'
@@ -131,7 +134,10 @@ export class PgConnection implements DriverConnection {
 
   submit(batch: Batch): void {
     this.#requireFree()
-    const run = new BatchRun(batch, this.#context, () => this.#endRun(run, batch))
+    const ahead = batch.sync === 'shared' ? this.#unsent : undefined
+    if (ahead === undefined) this.#sendUnsent()
+    this.#unsent = undefined
+    const run = new BatchRun(batch, this.#context, () => this.#endRun(run, batch), ahead)
     this.#run = run
     if (this.#lost !== undefined) {
       run.fail(this.#lost)
@@ -140,23 +146,11 @@ export class PgConnection implements DriverConnection {
     run.submit()
   }
 
-  conclude(command: 'COMMIT' | 'ROLLBACK'): void {
+  conclude(command: EndCommand): void {
     this.#requireFree()
-    if (this.#lost !== undefined) return
-    this.#concluding++
-    // Made when it is wanted: an error costs more than the rest of this.
-    const expire = (): void => this.#lose(new Error(`No answer to ${command} within ${CONCLUDE_MILLIS} ms`))
-    const deadline = setDeadline(this.#clock, expire, CONCLUDE_MILLIS)
-    const epilogue = new Epilogue(this.#wire, (idle, error) => {
-      this.#concluding--
-      deadline.cancel()
-      if (!idle) this.#lose(error ?? new Error('The transaction did not end'))
-      else if (error !== undefined) warnOfConclusion(error)
-    })
-    const { writer, portals } = this.#context
-    writer.query(command)
-    if (portals.size > 0) portals.clear()
-    epilogue.send(writer.take())
+    this.#unsent = command
+    // Not at the end of this tick: whoever begins as soon as this transaction has ended has to get a connection first.
+    setImmediate(this.#sendUnsent)
   }
 
   script(text: string): Promise<void> {
@@ -195,6 +189,7 @@ export class PgConnection implements DriverConnection {
 
   close(timeoutMillis: number): Promise<void> {
     this.#closing = true
+    this.#sendUnsent()
     return new Promise((resolve) => {
       const { stream } = this.#wire
       if (stream.destroyed && stream.closed) {
@@ -226,6 +221,24 @@ export class PgConnection implements DriverConnection {
     this.#wire.stream.unref()
   }
 
+  /** Sends the end of a transaction by itself. */
+  readonly #sendUnsent = (): void => {
+    const command = this.#unsent
+    this.#unsent = undefined
+    if (command === undefined || this.#lost !== undefined) return
+    this.#concluding++
+    // Made when it is wanted: an error costs more than the rest of this.
+    const expire = (): void => this.#lose(new Error(`No answer to ${command} within ${CONCLUDE_MILLIS} ms`))
+    const deadline = setDeadline(this.#clock, expire, CONCLUDE_MILLIS)
+    const epilogue = new Epilogue(this.#context, (idle, error) => {
+      this.#concluding--
+      deadline.cancel()
+      if (!idle) this.#lose(error ?? new Error('The transaction did not end'))
+      else if (error !== undefined) warnOfConclusion(error)
+    })
+    epilogue.send(command)
+  }
+
   #requireFree(): void {
     if (this.busy) throw new IllegalStateError(`Connection ${this.id} is busy with another batch`)
   }
@@ -233,6 +246,7 @@ export class PgConnection implements DriverConnection {
   #startPlain(onEnd: (error: Error | undefined) => void): void {
     this.#requireFree()
     if (this.#lost !== undefined) throw this.#lost
+    this.#sendUnsent()
     this.#onPlainEnd = onEnd
     this.#plainError = undefined
   }
@@ -248,6 +262,12 @@ export class PgConnection implements DriverConnection {
     const { portals } = this.#context
     // Clearing an empty map makes a new table, to which the old one points: garbage that grows old.
     if (portals.size > 0 && this.#wire.status === STATUS_IDLE) portals.clear()
+    if (run.refusedAhead !== undefined && this.#lost === undefined) {
+      warnOfConclusion(run.refusedAhead)
+      if (this.#wire.status !== STATUS_IDLE) this.#unsent = 'ROLLBACK'
+      this.submit(batch)
+      return
+    }
     if (run.stale.length === 0) {
       batch.onEnd()
       return

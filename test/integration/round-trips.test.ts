@@ -125,6 +125,25 @@ describe('a session', () => {
     expect(proxy.roundTrips).toBe(2)
   })
 
+  test('that is read-only leaves its COMMIT to the packet in which the next transaction begins', async () => {
+    const factory = await connected()
+    const read = () => factory.withSession(async (session) => session.scalar(READ), { readOnly: true })
+    const inTurn = async () => {
+      for (let count = 0; count < 3; count++) await read()
+    }
+    for (const work of [inTurn, () => Promise.all([read(), read(), read()])]) {
+      await trips(factory, work)
+      await waitUntil(() => sent().at(-1) === 'Query')
+      // Each waits for one Sync; only the last COMMIT goes by itself.
+      expect(sent().filter((name) => name === 'Sync' || name === 'Query')).toEqual([
+        'Sync',
+        'Sync',
+        'Sync',
+        'Query',
+      ])
+    }
+  })
+
   test('that is read-only and serializable waits for COMMIT, which can still fail', async () => {
     const factory = await connected()
     const work = () =>
