@@ -47,11 +47,18 @@ export interface ConversationOwner {
   began?(): void
   /** Comes before every statement of the user: autoflush. */
   beforeStatement?(): StatementsAhead | undefined
-  /** Makes entities of the rows of a query that gives entities. Without it, such queries are refused. */
-  readEntities?(query: EntityQuery, rows: readonly RawRow[]): Promise<object[]>
+  /** Reads the rows of a query that gives entities. Without it, such queries are refused. */
+  entityReader?(query: EntityQuery): EntityReader
   /** What an error of PostgreSQL means, where it is more than that. */
   translate?(error: DatabaseError): LifeguardError | undefined
   readonly scopeHooks?: ScopeHooks
+}
+
+/** Makes entities of the rows of one query. */
+export interface EntityReader {
+  /** The query takes its place in the queue: what happens to objects from now on is news to its rows. */
+  readonly queued: () => void
+  read(rows: readonly RawRow[]): Promise<object[]>
 }
 
 /** Statements that come before one of the user. */

@@ -2,6 +2,7 @@
 import { IllegalStateError, InvalidOptionError } from '../errors.js'
 import type { RowSource } from '../result/result-stream.js'
 import { compileStatement } from '../sql.js'
+import type { RawRow } from '../schema/entity-meta.js'
 import type { Conversation } from './conversation.js'
 import {
   checked,
@@ -40,7 +41,8 @@ export function openCursor<Row>(
     )
   }
   const query = runner.entityQuery(statement)
-  const compiled = encoded(query ?? checked(compileStatement(statement, values)))
+  const reader = query && runner.readerOf(query)
+  const compiled = encoded(query ?? checked(compileStatement(statement, values)), reader?.queued)
   const portal = conversation.nextPortal()
   let state: 'new' | 'open' | 'read' | 'closed' = 'new'
   let transaction = 0
@@ -67,7 +69,7 @@ export function openCursor<Row>(
       transaction = conversation.transaction
       if (!result.suspended) state = 'read'
       const { rows } = result
-      return (query === undefined ? rows : await runner.items(query, rows)) as readonly Row[]
+      return (reader === undefined ? rows : await reader.read(rows as RawRow[])) as readonly Row[]
     },
     close(): void {
       // The end of the transaction closes it in any case; nobody waits for the answer.

@@ -27,6 +27,8 @@ export interface OperationStatement {
   readonly portal?: string | undefined
   readonly maxRows?: number | undefined
   readonly closePortal?: boolean | undefined
+  /** Called when it takes its place in the queue. */
+  readonly queued?: (() => void) | undefined
 }
 
 /** What takes the whole connection for a while. */

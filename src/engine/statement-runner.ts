@@ -31,6 +31,12 @@ interface Call {
   outer: Promise<unknown> | undefined
 }
 
+/** Reads the rows of a query of a builder. */
+interface RowsReader {
+  readonly queued: OperationStatement['queued']
+  read(rows: readonly RawRow[]): Promise<readonly unknown[]>
+}
+
 export class StatementRunner {
   readonly #conversation: Conversation
   readonly #host: ConversationHost
@@ -167,6 +173,7 @@ export class StatementRunner {
     // More statements follow it, so COMMIT must not travel with it.
     if (query !== undefined && query.load.length > 0) this.#latest = undefined
     const compiled = query ?? checked(compileStatement(statement, values))
+    const reader = query && this.readerOf(query)
     this.#owner.requireOpen()
     const ahead = this.#owner.beforeStatement?.()
     if (ahead?.sent !== undefined) {
@@ -174,7 +181,7 @@ export class StatementRunner {
       this.#latest = undefined
       await ahead.sent
     }
-    const started = this.#start(encoded(compiled), chosen)
+    const started = this.#start(encoded(compiled, reader?.queued), chosen)
     const operation = started instanceof Promise ? await started : started
     const unwatch = this.#watch(operation, chosen)
     let result: StatementResult
@@ -192,8 +199,8 @@ export class StatementRunner {
       unwatch?.()
       if (this.#latest === call) this.#latest = undefined
     }
-    if (query === undefined) return read(new Result<never, never>(result as never))
-    const rows = await this.items(query, result.rows)
+    if (query === undefined || reader === undefined) return read(new Result<never, never>(result as never))
+    const rows = await reader.read(result.rows as RawRow[])
     const readScalar = (item: unknown): unknown => scalarOf(query.reading, item)
     return read(new Result<never, never>({ ...result, rows, scalarOf: readScalar } as never))
   }
@@ -201,7 +208,7 @@ export class StatementRunner {
   /** The query of a builder of entities; undefined for any other statement. @throws InvalidStatementError */
   entityQuery(statement: unknown): EntityQuery | undefined {
     const query = entityQueryOf(statement)
-    if (query?.reading.kind === 'entity' && this.#owner.readEntities === undefined) {
+    if (query?.reading.kind === 'entity' && this.#owner.entityReader === undefined) {
       throw new InvalidStatementError(
         'A connection keeps no entities: load them in a session, or select some of their columns',
       )
@@ -209,11 +216,16 @@ export class StatementRunner {
     return query
   }
 
-  /** What the rows of such a query are. */
-  async items(query: EntityQuery, rows: readonly unknown[]): Promise<readonly unknown[]> {
-    if (query.reading.kind === 'entity')
-      return (await this.#owner.readEntities?.(query, rows as RawRow[])) ?? []
-    return rows.map((row) => readRow(query.reading, row as RawRow))
+  /** Makes of the rows of such a query what they are. */
+  readerOf(query: EntityQuery): RowsReader {
+    const { reading } = query
+    const entities = reading.kind === 'entity' ? this.#owner.entityReader?.(query) : undefined
+    return (
+      entities ?? {
+        queued: undefined,
+        read: (rows) => Promise.resolve(rows.map((row) => readRow(reading, row))),
+      }
+    )
   }
 
   /** Has changed entities flushed before something that may read their rows. */
@@ -238,16 +250,21 @@ export class StatementRunner {
   ): Operation | Promise<Operation> {
     requireRunningBlock(this.#conversation)
     const scopes = this.#scopes
-    if (scopes === undefined) return this.#conversation.enqueue(kind, statement, work)
+    if (scopes === undefined) return this.#enqueue(kind, statement, work)
     return scopes.inTurn(() => {
       // It may have waited.
       this.#owner.requireOpen()
       requireNotAborted(signal)
       scopes.establish()
-      const operation = this.#conversation.enqueue(kind, statement, work)
+      const operation = this.#enqueue(kind, statement, work)
       scopes.track(operation)
       return operation
     })
+  }
+
+  #enqueue(kind: 'statement' | 'exclusive', statement: OperationStatement, work?: ExclusiveWork): Operation {
+    statement.queued?.()
+    return this.#conversation.enqueue(kind, statement, work)
   }
 
   /**
@@ -330,10 +347,20 @@ export function checked(compiled: CompiledStatement): CompiledStatement {
 }
 
 /** What is sent for a statement. */
-export function encoded(compiled: CompiledStatement | EntityQuery): OperationStatement {
+export function encoded(
+  compiled: CompiledStatement | EntityQuery,
+  queued?: OperationStatement['queued'],
+): OperationStatement {
   const { text, values, rowMode, prepare } = compiled
   const types = 'types' in compiled ? compiled.types : undefined
-  return { text, values: values.length === 0 ? undefined : encodeValues(values), rowMode, prepare, types }
+  return {
+    text,
+    values: values.length === 0 ? undefined : encodeValues(values),
+    rowMode,
+    prepare,
+    types,
+    queued,
+  }
 }
 
 /** Waits for what comes before an operation: its error is the one to see, and the operation can only follow suit. */

@@ -4,12 +4,12 @@ import type {
   ConversationOwner,
   ConversationSetup,
   Converser,
+  EntityReader,
   StatementsAhead,
 } from '../engine/conversation-setup.js'
 import type { ExecutorParts } from '../engine/executor.js'
 import type { ScopeHooks } from '../engine/savepoint-scopes.js'
 import { IllegalStateError, LifeguardError } from '../errors.js'
-import type { RawRow } from '../schema/entity-meta.js'
 import type { EntityQuery } from '../schema/entity-statement.js'
 import { staleDataError } from '../unit/stale-data.js'
 import { UnitOfWork } from '../unit/unit-of-work.js'
@@ -76,8 +76,8 @@ export class SessionEntities implements ConversationOwner {
     return { sent: flush.sent, done }
   }
 
-  readEntities(query: EntityQuery, rows: readonly RawRow[]): Promise<object[]> {
-    return this.unit.read(query, rows)
+  entityReader(query: EntityQuery): EntityReader {
+    return this.unit.reader(query)
   }
 
   translate(error: DatabaseError): LifeguardError | undefined {

@@ -5,7 +5,7 @@ import type { Snapshot } from '../schema/entity-meta.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { matchReturned } from '../schema/write-statements.js'
 import type { FlushPlan, Step } from './flush-plan.js'
-import type { Insertion } from './written-rows.js'
+import type { Change, Insertion } from './written-rows.js'
 import type { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import type { Journal } from './journal.js'
@@ -32,10 +32,11 @@ export class FlushEffects {
    * they fail, the transaction has failed, and its rollback undoes this, too.
    */
   applied({ insertions, changes, removals, completed }: FlushPlan): void {
+    this.#identities.revision++
     for (const { state } of removals) this.#deleted(state)
     const displaced = [
       ...insertions.map((insertion) => this.#inserted(insertion)),
-      ...changes.map(({ state, columns }) => this.#updated(state, columns)),
+      ...changes.map((change) => this.#updated(change)),
     ]
     for (const { state } of completed) raiseVersion(state)
     for (const state of displaced) {
@@ -55,9 +56,9 @@ export class FlushEffects {
     if (kind === 'delete' && result.command === 'DELETE') warnOfMissing(states, result.rowCount ?? 0)
     const { returning } = statement
     if (returning.length === 0) return
-    // It may have been undone in the meantime, and even be stored again.
-    const isCurrent = (state: InstanceState, index: number): boolean =>
-      state.status === 'persistent' && state.life === sent[index]?.life
+    // It may have been undone in the meantime, and even be stored again; or have been let go, but its row has a key all the same.
+    const isCurrent = ({ status, life }: InstanceState, index: number): boolean =>
+      (status === 'persistent' || status === 'detached') && life === sent[index]?.life
     if (kind === 'insert') this.#journal.filled(states.filter(isCurrent), returning)
     const rows = matchReturned(statement, result.rows as EncodedText[][], states.length)
     for (const [index, state] of states.entries()) {
@@ -73,6 +74,7 @@ export class FlushEffects {
   #inserted({ state, values }: Insertion): InstanceState | undefined {
     const { instance, meta } = state
     state.become('persistent', this.#attachment)
+    state.revision = this.#identities.revision
     state.snapshot = meta.table.columns.map(({ index, mutable, property }) =>
       mutable ? values[index] : instance[property],
     )
@@ -82,16 +84,18 @@ export class FlushEffects {
   }
 
   /** @returns the object whose place it takes. */
-  #updated(state: InstanceState, columns: readonly TableColumn[]): InstanceState | undefined {
+  #updated({ state, columns, computed }: Change): InstanceState | undefined {
     const { instance, meta } = state
+    for (const [column, value] of computed ?? []) instance[column.property] = value
     const before = state.snapshot as Snapshot
     this.#journal.updated(state, before)
     const after = [...before]
     for (const column of columns) after[column.index] = column.snapshot(instance[column.property])
     state.snapshot = after
+    state.revision = this.#identities.revision
     raiseVersion(state)
     if (!columns.some(({ definition }) => definition.primaryKey === true)) return undefined
-    this.#identities.remove(state)
+    this.#identities.leave(state)
     state.identity = meta.identityOfStored(after)
     return this.#identities.add(state)
   }
@@ -104,7 +108,8 @@ export class FlushEffects {
 
   #deleted(state: InstanceState): void {
     this.#journal.deleted(state)
-    this.#identities.remove(state)
+    state.revision = this.#identities.revision
+    this.#identities.leave(state)
     state.become('deleted', this.#attachment)
     state.doomed = false
   }
@@ -131,7 +136,7 @@ export class FlushEffects {
     }
     if (state.identity !== undefined) return
     state.identity = meta.identityOfStored(snapshot)
-    this.#identities.add(state)
+    if (state.attachment === this.#attachment) this.#identities.add(state)
   }
 }
 

@@ -63,7 +63,7 @@ export interface FlushWork {
   readonly links: readonly LinkChanges[]
 }
 
-/** Plans a flush; nothing is changed by it but `onUpdate` columns. @throws InvalidValueError, MappingError */
+/** Plans a flush; nothing is changed by it. @throws InvalidValueError, MappingError */
 export function planFlush(work: FlushWork): FlushPlan {
   const insertions = work.inserted.map(insertionOf)
   const changes: Change[] = []

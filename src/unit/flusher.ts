@@ -26,6 +26,8 @@ export interface UnitStatement {
   readonly values: readonly EncodedText[]
   readonly rowMode: 'array'
   readonly types: typeof RAW_TEXT
+  /** Called when it takes its place in the queue. */
+  readonly queued?: () => void
 }
 
 /** Queues a statement before it returns, unless it has to wait for its turn. */

@@ -11,18 +11,22 @@ export type Trait = 'relations' | 'hooks'
 
 interface Entry {
   readonly identities: TableIdentities
+  /** Who had a place before its row was deleted, or got another key. */
+  readonly left: TableIdentities
   /** What some of the instances may have. */
   readonly traits: Set<Trait>
 }
 
 export class IdentityMap {
   readonly #tables = new Map<Table, Entry>()
+  /** Counts the flushes. A query that was queued at one revision knows nothing of what was flushed at a later one. */
+  revision = 0
 
   /** The instances of a table. */
   of(meta: EntityMeta): TableIdentities {
     let entry = this.#tables.get(meta.table)
     if (entry === undefined) {
-      entry = { identities: new Map(), traits: new Set() }
+      entry = { identities: new Map(), left: new Map(), traits: new Set() }
       this.#tables.set(meta.table, entry)
     }
     if (meta.relationNames.length > 0) entry.traits.add('relations')
@@ -47,6 +51,25 @@ export class IdentityMap {
   /** Takes an instance out, if the place is still its own. */
   remove(state: InstanceState): void {
     if (state.identity !== undefined && this.has(state)) this.of(state.meta).delete(state.identity)
+  }
+
+  /** Takes an instance out whose row has its key no more. */
+  leave(state: InstanceState): void {
+    const { identity, meta } = state
+    if (identity === undefined || !this.has(state)) return
+    this.remove(state)
+    this.#tables.get(meta.table)?.left.set(identity, state)
+  }
+
+  /** The instance of a row that was read at a revision, if it has left its place since. */
+  leftSince(revision: number, meta: EntityMeta, identity: Identity): InstanceState | undefined {
+    const state = this.#tables.get(meta.table)?.left.get(identity)
+    return state !== undefined && state.revision > revision ? state : undefined
+  }
+
+  /** The transaction has ended, and with it every query that could still tell of rows that are gone. */
+  forgetLeft(): void {
+    for (const { left } of this.#tables.values()) left.clear()
   }
 
   /** Every instance, by table, in the order in which they came; or those of tables some of whose instances have a trait. */

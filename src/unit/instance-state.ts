@@ -43,6 +43,8 @@ export class InstanceState {
   relations: Map<string, RememberedRelation> | undefined = undefined
   /** The columns that have expired since it was loaded; some may have been set in the meantime. */
   expired: 'all' | ReadonlySet<TableColumn> | undefined = undefined
+  /** The revision of the identity map at which its row was written last: rows that were read before it are older. */
+  revision = 0
   /** How often its insertion was undone: an answer may come that belongs to an earlier one. */
   life = 0
   /** `delete` was called, and not flushed yet. */

@@ -24,14 +24,26 @@ export class Loader {
   }
 
   /**
-   * The instances of rows, in their order. The rows become snapshots.
+   * The instances of rows, in their order. The rows become snapshots. What was flushed since they were read is newer: it
+   * keeps its values, and stays deleted.
    * @param rows All columns of the table, in their order.
+   * @param revision That of the identity map when the query was queued.
    */
-  states(meta: EntityMeta, rows: readonly RawRow[], mode: LoadMode = 'keep'): InstanceState[] {
+  states(
+    meta: EntityMeta,
+    rows: readonly RawRow[],
+    revision: number,
+    mode: LoadMode = 'keep',
+  ): InstanceState[] {
     const identities = this.#identities.of(meta)
+    const isOvertaken = this.#identities.revision > revision
     return rows.map((row) => {
       const identity = meta.identityOfRow(row)
-      const known = identities.get(identity)
+      let known = identities.get(identity)
+      if (isOvertaken) {
+        known ??= this.#identities.leftSince(revision, meta, identity)
+        if (known !== undefined && known.revision > revision) return known
+      }
       if (known !== undefined) {
         if (mode !== 'keep' || known.expired !== undefined) this.fill(known, row, mode)
         return known

@@ -99,11 +99,14 @@ export class Members implements Attachment {
   /** Whatever has a row, or will have it when a flush that is under way has been answered. */
   *persistent(): Generator<InstanceState, void, undefined> {
     yield* this.identities.states()
-    for (const states of this.arriving.values()) yield* states
+    for (const states of this.arriving.values()) {
+      for (const state of states) if (this.#follows(state)) yield state
+    }
   }
 
   /** The transaction was committed. What was added, deleted or changed since COMMIT was sent is for the next one. */
   committed(expireAll: boolean): void {
+    this.identities.forgetLeft()
     for (const state of this.journal.commit()) {
       if (state.status !== 'deleted') continue
       state.snapshot = undefined
@@ -117,6 +120,7 @@ export class Members implements Attachment {
   /** The transaction was rolled back; without one there are only changes to take back. */
   rolledBack(hadTransaction: boolean): void {
     const unknown = this.#undo(-1)
+    this.identities.forgetLeft()
     for (const state of this.identities.states()) {
       if (hadTransaction || unknown.has(state) || isTouched(state)) forget(state)
     }
@@ -177,9 +181,14 @@ export class Members implements Attachment {
       throw new IllegalStateError(
         `This ${meta.name} was deleted in this transaction; to store it again, roll back, or make a new object`,
       )
-    } else if (snapshot === undefined || identity === undefined) {
+    } else if (snapshot === undefined) {
       throw new IllegalStateError(
         `The row of this ${meta.name} was deleted; to store it again, make a new object`,
+      )
+    } else if (identity === undefined) {
+      if ([...this.arriving.values()].some((states) => states.includes(state))) return
+      throw new IllegalStateError(
+        `This ${meta.name} is being stored by the session that has let go of it: await that flush before you add it here`,
       )
     } else if (this.identities.of(meta).has(identity)) {
       throw new IllegalStateError(

@@ -8,8 +8,15 @@ import type { InstanceState } from './instance-state.js'
 import type { Loader } from './loader.js'
 import { heldBy, know } from './relation-values.js'
 
+/** Rows that were read. */
+export interface Fetched {
+  readonly rows: readonly RawRow[]
+  /** That of the identity map when the statement was queued. */
+  readonly revision: number
+}
+
 /** Runs a statement that reads. */
-export type Fetch = (statement: LoadStatement) => Promise<readonly RawRow[]>
+export type Fetch = (statement: LoadStatement) => Promise<Fetched>
 
 export class RelationLoader {
   readonly #identities: IdentityMap
@@ -70,11 +77,12 @@ export class RelationLoader {
       relation,
       [...wanted.values()].map(({ key }) => key),
     )
-    const rows = await this.#fetch(statement)
+    const { rows, revision } = await this.#fetch(statement)
     const count = statement.ownerColumns
     const related = this.#loader.states(
       metaOf(relation.target),
       rows.map((row) => row.slice(count)),
+      revision,
     )
     const found = new Map<string, InstanceState[]>()
     const keyColumns = relation.link?.own ?? relation.targetColumns

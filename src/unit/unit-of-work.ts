@@ -10,10 +10,11 @@ import { isFilledIn } from '../schema/filled-in.js'
 import { checkPath } from '../schema/select.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { Flusher, type Flush, type Send } from './flusher.js'
+import { IdentityMap } from './identity-map.js'
 import { knownState, stateOf, type InstanceState } from './instance-state.js'
 import { expire, Loader, type LoadMode } from './loader.js'
 import { Members } from './members.js'
-import { RelationLoader } from './relation-loader.js'
+import { RelationLoader, type Fetched } from './relation-loader.js'
 import { hasChanged, heldBy, heldRelations } from './relation-values.js'
 
 /** How a row is read by its key. */
@@ -23,8 +24,6 @@ export interface ReadOptions {
 }
 
 interface KeyReading {
-  /** The object that has the key. */
-  readonly known: InstanceState | undefined
   readonly mode: LoadMode
   readonly forUpdate: boolean
   readonly flush: Flush | undefined
@@ -36,6 +35,9 @@ export class UnitOfWork {
   readonly #relations: RelationLoader
   readonly #flusher: Flusher
   readonly #send: Send
+  /** How many merges are under way, and the objects that they have made: another one may ask for the same key. */
+  #merges = 0
+  readonly #made = new IdentityMap()
   /** Flushes before a query, unless that is off. */
   readonly #autoflush: () => Flush | undefined
 
@@ -111,13 +113,26 @@ export class UnitOfWork {
 
   // Loading -----------------------------------------------------------------------------------------------------------
 
+  /** Reads the rows of a query. `queued` has to be called when the query takes its place in the queue. */
+  reader(query: EntityQuery): { queued: () => void; read: (rows: readonly RawRow[]) => Promise<object[]> } {
+    const { identities } = this.#members
+    let { revision } = identities
+    return {
+      queued: () => {
+        revision = identities.revision
+      },
+      read: (rows) => this.#read(query, rows, revision),
+    }
+  }
+
   /** The instances of the rows of a query, with the relations that it names. */
-  async read(query: EntityQuery, rows: readonly RawRow[]): Promise<object[]> {
+  async #read(query: EntityQuery, rows: readonly RawRow[], revision: number): Promise<object[]> {
     const { meta, load, rowsAre } = query
+    if (this.#members.arriving.size > 0) await earlierAnswers()
     const states =
       rowsAre === 'deleted'
         ? this.#loader.deleted(meta, rows)
-        : this.#loader.states(meta, rows, rowsAre === 'fresh' ? 'renew' : 'keep')
+        : this.#loader.states(meta, rows, revision, rowsAre === 'fresh' ? 'renew' : 'keep')
     if (load.length > 0) await this.#relations.load([...new Set(states)], load)
     return states.map(({ instance }) => instance)
   }
@@ -150,7 +165,7 @@ export class UnitOfWork {
       const encoded = meta.table.primaryKey.map((column, index) => column.encode(values[index]))
       const mode = populateExisting ? 'overwrite' : forUpdate ? 'renew' : 'keep'
       const known = state
-      state = await this.#readByKey(meta, encoded, { known, mode, forUpdate, flush })
+      state = await this.#readByKey(meta, encoded, { mode, forUpdate, flush })
       if (state === undefined) {
         // One that has come since then has a row, which this query came too early for.
         if (known !== undefined && this.#members.identities.has(known)) this.#members.expunge(known)
@@ -177,7 +192,7 @@ export class UnitOfWork {
     expire(state, columnsOf(meta, names))
     const flush = this.#autoflush()
     if (flush?.sent !== undefined) await flush.sent
-    const read = await this.#readByKey(meta, state.key, { known: state, mode: 'keep', forUpdate, flush })
+    const read = await this.#readByKey(meta, state.key, { mode: 'keep', forUpdate, flush })
     if (read === undefined)
       throw new NoResultError(`The row of this ${meta.name} is gone, so it cannot be refreshed`)
     if (load.length > 0) await this.#relations.load([state], load)
@@ -185,7 +200,12 @@ export class UnitOfWork {
 
   /** Takes over the values of an object that this session does not follow. */
   async merge<T extends object>(given: T): Promise<T> {
-    return (await this.#merge(stateOf(given), new Map())).instance as T
+    this.#merges++
+    try {
+      return (await this.#merge(stateOf(given), new Map())).instance as T
+    } finally {
+      if (--this.#merges === 0) this.#made.clear()
+    }
   }
 
   // Ends --------------------------------------------------------------------------------------------------------------
@@ -234,22 +254,26 @@ export class UnitOfWork {
   async #readByKey(
     meta: EntityMeta,
     key: readonly EncodedText[],
-    { known, mode, forUpdate, flush }: KeyReading,
+    { mode, forUpdate, flush }: KeyReading,
   ): Promise<InstanceState | undefined> {
-    const snapshot = known?.snapshot
-    const rows = this.#fetch(selectByKey(meta.table, key, forUpdate ? ' for update' : ''))
+    const fetching = this.#fetch(selectByKey(meta.table, key, forUpdate ? ' for update' : ''))
     if (flush !== undefined) {
       // Its error comes first, and what it has stored must be known before rows are read.
-      rows.catch(ignore)
+      fetching.catch(ignore)
       await flush.done
     }
-    const found = await rows
-    // What was flushed behind the query is newer than the row.
-    return this.#loader.states(meta, found, known?.snapshot === snapshot ? mode : 'keep')[0]
+    const { rows, revision } = await fetching
+    return this.#loader.states(meta, rows, revision, mode)[0]
   }
 
-  async #fetch({ text, values }: LoadStatement): Promise<RawRow[]> {
-    return (await this.#send({ text, values, rowMode: 'array', types: RAW_TEXT })).rows as RawRow[]
+  async #fetch({ text, values }: LoadStatement): Promise<Fetched> {
+    let revision = 0
+    const queued = (): void => {
+      revision = this.#members.identities.revision
+    }
+    const { rows } = await this.#send({ text, values, rowMode: 'array', types: RAW_TEXT, queued })
+    if (this.#members.arriving.size > 0) await earlierAnswers()
+    return { rows: rows as RawRow[], revision }
   }
 
   async #merge(given: InstanceState, merged: Map<InstanceState, InstanceState>): Promise<InstanceState> {
@@ -257,23 +281,21 @@ export class UnitOfWork {
     if (known !== undefined) return known
     const { instance, meta } = given
     const key = meta.table.primaryKey.map((column) => given.value(column))
-    const stored = key.some((value) => value === undefined || value === null)
-      ? null
-      : await this.get(meta, keyOf(meta, key), {})
-    const target = stateOf(stored ?? meta.create())
+    const { target, isMade } = await this.#mergeTarget(meta, key)
+    const hasRow = target.status === 'persistent'
     merged.set(given, target)
     // What its constructor filled in says nothing about the row.
     const isGiven = (column: TableColumn): boolean =>
       given.snapshot !== undefined || !isFilledIn(instance, column)
     const { version } = meta.table
-    const comparesVersions = stored !== null && version !== undefined && isGiven(version)
+    const comparesVersions = hasRow && version !== undefined && isGiven(version)
     if (comparesVersions && given.value(version) !== target.value(version)) {
       throw new StaleDataError(`The ${meta.name} to merge was changed by somebody else since it was loaded`)
     }
     for (const column of meta.table.columns) {
       const value = meta.isExpired(instance, column) ? undefined : instance[column.property]
       const counts = value !== undefined && column.definition.generated === undefined && isGiven(column)
-      if (stored === null || counts) {
+      if (isMade || counts) {
         // A copy of what could be changed in place.
         target.instance[column.property] = column.mutable ? column.restore(column.snapshot(value)) : value
       }
@@ -283,12 +305,35 @@ export class UnitOfWork {
       const members: object[] = []
       for (const member of heldBy(given, relation)) members.push((await this.#merge(member, merged)).instance)
       // What it held before has to be known, to find what was taken out.
-      if (stored !== null) await this.#relations.load([target], [relation.name])
+      if (hasRow) await this.#relations.load([target], [relation.name])
       target.instance[relation.name] = relation.many ? members : (members[0] ?? null)
     }
-    if (stored === null) this.#members.add(target)
+    if (!hasRow) this.#members.add(target)
     return target
   }
+
+  /** The object with a key, also one that another merge has made while this one was looking for it; or one made now. */
+  async #mergeTarget(
+    meta: EntityMeta,
+    key: readonly unknown[],
+  ): Promise<{ readonly target: InstanceState; readonly isMade: boolean }> {
+    const isKeyed = key.every((value) => value !== undefined && value !== null)
+    if (isKeyed) {
+      const found = await this.get(meta, keyOf(meta, key), {})
+      if (found !== null) return { target: stateOf(found), isMade: false }
+      const identity = meta.identityOf(key)
+      const known = this.#members.identities.of(meta).get(identity) ?? this.#made.of(meta).get(identity)
+      if (known !== undefined) return { target: known, isMade: false }
+    }
+    const target = stateOf(meta.create())
+    if (isKeyed) this.#made.of(meta).set(meta.identityOf(key), target)
+    return { target, isMade: true }
+  }
+}
+
+/** Lets answers take effect that came before, with the same packet: an object that was inserted has its key then. */
+function earlierAnswers(): Promise<void> {
+  return new Promise((resolve) => process.nextTick(resolve))
 }
 
 function ignore(): void {

@@ -28,6 +28,8 @@ export interface Change {
   /** The stored key. */
   readonly key: readonly EncodedText[]
   readonly version: EncodedText | undefined
+  /** What `onUpdate` has computed: the object takes it over when the change is sent. */
+  readonly computed?: ReadonlyMap<TableColumn, unknown> | undefined
 }
 
 /** A row that goes. */
@@ -69,23 +71,20 @@ export function changeOf(state: InstanceState): Change | undefined {
     throw new MappingError(
       `${version} counts by itself and cannot be set; merge() compares it with the one that is stored`,
     )
-  const computed = columns.find(({ definition }) => definition.generated !== undefined)
-  if (computed !== undefined)
-    throw new MappingError(`${computed} is computed by PostgreSQL and cannot be changed`)
+  const generated = columns.find(({ definition }) => definition.generated !== undefined)
+  if (generated !== undefined)
+    throw new MappingError(`${generated} is computed by PostgreSQL and cannot be changed`)
+  const values = columns.map((column) => column.encode(instance[column.property]))
+  let computed: Map<TableColumn, unknown> | undefined
   for (const column of table.columns) {
     const { onUpdate } = column.definition
-    if (typeof onUpdate !== 'function' || columns.includes(column)) continue
-    instance[column.property] = onUpdate()
+    if (typeof onUpdate !== 'function' || changes.includes(column)) continue
+    const value = onUpdate()
     columns.push(column)
+    values.push(column.encode(value))
+    computed = (computed ?? new Map<TableColumn, unknown>()).set(column, value)
   }
-  return {
-    state,
-    table,
-    columns,
-    values: columns.map((column) => column.encode(instance[column.property])),
-    key: state.key,
-    version: versionOf(state),
-  }
+  return { state, table, columns, values, key: state.key, version: versionOf(state), computed }
 }
 
 export function removalOf(state: InstanceState): Removal {
