@@ -5,28 +5,34 @@ import type { EncodedText, TableColumn } from './table-column.js'
 // Names that no table is likely to have, since SQL of the user may stand beside them.
 const ROWS = '"#rows"'
 
-/** The number of a row in its source, from 1. */
-export const ORDINAL = '"#rows"."#"'
-
 /** Rows, as something that stands after FROM. */
 export interface RowSource {
   readonly sql: string
   /** Each column in SQL, of its own type. */
   readonly columns: readonly string[]
+  /** The number of a row, from 1. */
+  readonly ordinal: string
 }
 
-/** Rows as one array for each column; the parameters are those of {@link rowValues}, the first of the statement. */
-export function rowSource(columns: readonly TableColumn[]): RowSource {
-  if (columns.length === 0) return { sql: `generate_series(1, $1::integer) as ${ROWS} ("#")`, columns: [] }
+/**
+ * Rows as one array for each column; the parameters are those of {@link rowValues}, the first of the statement.
+ * @param beside The table that stands in the same FROM, quoted.
+ */
+export function rowSource(columns: readonly TableColumn[], beside?: string): RowSource {
+  const rows = beside === ROWS ? '"#rows#"' : ROWS
+  const ordinal = `${rows}."#"`
+  if (columns.length === 0)
+    return { sql: `generate_series(1, $1::integer) as ${rows} ("#")`, columns: [], ordinal }
   const parameters = columns.map(({ definition: { type } }, index) =>
     type.travelsAsText === true ? `$${index + 1}::text[]` : `$${index + 1}::${type.cast}[]`,
   )
   const names = columns.map((_, index) => `"#${index}"`)
   return {
-    sql: `unnest(${parameters.join(', ')}) with ordinality as ${ROWS} (${names.join(', ')}, "#")`,
+    sql: `unnest(${parameters.join(', ')}) with ordinality as ${rows} (${names.join(', ')}, "#")`,
     columns: columns.map(({ definition: { type } }, index) =>
-      type.travelsAsText === true ? `${ROWS}."#${index}"::${type.cast}` : `${ROWS}."#${index}"`,
+      type.travelsAsText === true ? `${rows}."#${index}"::${type.cast}` : `${rows}."#${index}"`,
     ),
+    ordinal,
   }
 }
 

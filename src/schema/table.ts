@@ -15,8 +15,11 @@ export interface StatementShape {
   readonly text: string
   /** Columns of the rows that come back; none: only the count comes back. */
   readonly returning: readonly TableColumn[]
-  /** The returned rows start with their ordinal, from 1. False: there is at most one row. */
-  readonly numbered: boolean
+  /**
+   * How the rows that come back are matched with those that were sent: by their ordinal, from 1, which follows after the
+   * columns; by their keys, which only rise or only fall; not at all, as there is one, or none.
+   */
+  readonly order: 'ordinal' | 'key' | 'sent'
 }
 
 /** A table as it was declared. Made once for each `Base.entity`. */

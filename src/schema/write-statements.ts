@@ -3,13 +3,14 @@
  *
  * 1. The text depends on the columns only, not on the number of rows: many rows travel as one array for each column. A
  *    single row has a text of its own, which PostgreSQL runs faster.
- * 2. Returned rows are matched by an ordinal that travels with each row, never by the order in which they come.
- * 3. A statement that does not find all of its rows fails on the server, so that a COMMIT in the same packet does not
+ * 2. Returned rows are matched by an ordinal that travels with each row, or by keys that a sequence made for them in their
+ *    order; never by the order alone in which they come.
+ * 3. A statement that does not find or store all of its rows fails on the server, so that a COMMIT in the same packet does not
  *    happen: nothing has to be checked in between.
  */
 import { definitionSql, quoteLiteral } from './definition-sql.js'
 import { columnList } from './entity-statement.js'
-import { matchesAny, ORDINAL, rowSource, rowValues } from './row-source.js'
+import { matchesAny, rowSource, rowValues } from './row-source.js'
 import type { EncodedText, TableColumn } from './table-column.js'
 import type { StatementShape, Table } from './table.js'
 
@@ -33,7 +34,8 @@ export interface ChangedRow extends KeyedRow {
 }
 
 /**
- * Inserts rows that give the same columns. What PostgreSQL fills in for the others comes back.
+ * Inserts rows that give the same columns. What PostgreSQL fills in for the others comes back. Fails unless all are stored,
+ * which a trigger or a rule can prevent; see {@link shortfallOf}.
  *
  * @param columns The columns that are given; may be empty.
  * @param rows At least one; their values in the order of `columns`.
@@ -48,7 +50,9 @@ export function insertRows(
     const filled = table.columns.filter((column) => column.serverFilled && !columns.includes(column))
     return only === undefined ? insertMany(table, columns, filled) : insertOne(table, columns, filled)
   })
-  return withValues(shape, only ?? rowValues(columns, rows))
+  if (only !== undefined) return withValues(shape, only)
+  const values = rowValues(columns, rows)
+  return withValues(shape, shape.order === 'ordinal' ? values : [...values, String(rows.length)])
 }
 
 function insertOne(
@@ -60,45 +64,70 @@ function insertOne(
     columns.length === 0
       ? 'default values'
       : `(${columnList(columns)}) values (${columns.map((_, index) => `$${index + 1}`).join(', ')})`
-  const returning = filled.length === 0 ? '' : ` returning ${columnList(filled)}`
-  return { text: `insert into ${table.sql} ${what}${returning}`, returning: filled, numbered: false }
+  const returned = ['1 as "found"', ...filled.map(({ sql }, index) => `${sql} as "r${index}"`)]
+  // One row needs no count, which is faster.
+  const text = [
+    `with "changed" as (insert into ${table.sql} ${what} returning ${returned.join(', ')}) select `,
+    ...filled.map((_, index) => `"r${index}", `),
+    `case when "found" is null then ${failure(table, STORED, 'coalesce("found", 0)', '1')} end`,
+    ` from (values (1)) as "row" left join "changed" on true`,
+  ].join('')
+  return { text, returning: filled, order: 'sent' }
+}
+
+function insertMany(
+  table: Table,
+  columns: readonly TableColumn[],
+  filled: readonly TableColumn[],
+): StatementShape {
+  const [key, ...others] = table.primaryKey as [TableColumn]
+  const isCounted = others.length === 0 && filled.includes(key) && isSerial(key)
+  if (columns.length === 0 || (filled.length > 0 && !isCounted)) return insertJoined(table, columns, filled)
+  const source = rowSource(columns)
+  const order = isCounted ? ` order by ${source.ordinal}` : ''
+  const change = `insert into ${table.sql} (${columnList(columns)}) select ${source.columns.join(', ')} from ${source.sql}${order}`
+  const returned = filled.map(({ sql }) => sql)
+  const text = allFound(table, STORED, change, returned, columns.length)
+  return { text, returning: filled, order: isCounted ? 'key' : 'sent' }
 }
 
 /**
  * An INSERT cannot return the ordinal of its source. So keys that PostgreSQL would make are made beforehand, and the
  * rows that come back are joined to the source by their key.
  */
-function insertMany(
+function insertJoined(
   table: Table,
   columns: readonly TableColumn[],
   filled: readonly TableColumn[],
 ): StatementShape {
   const source = rowSource(columns)
-  if (columns.length > 0 && filled.length === 0) {
-    const given = source.columns.join(', ')
-    const text = `insert into ${table.sql} (${columnList(columns)}) select ${given} from ${source.sql}`
-    return { text, returning: [], numbered: false }
-  }
   const made = filled.filter(({ definition }) => definition.primaryKey === true)
   const stored = [...columns, ...made]
   const inputs = [...source.columns, ...made.map((column) => keyExpression(table, column))]
-  const keys = table.primaryKey.map((column) => stored.indexOf(column))
+  const keys = table.primaryKey.map((column, index) => `"k${index}" = "c${stored.indexOf(column)}"`)
+  const joined = `"source" left join "changed" on ${keys.join(' and ')}`
+  const [found, wanted] = [`(select count("k0") from ${joined})`, `(select count(*) from "source")`]
   const text = [
-    `with "source" as materialized (select ${ORDINAL} as "n"`,
+    `with "source" as materialized (select ${source.ordinal} as "n"`,
     ...inputs.map((sql, index) => `, ${sql} as "c${index}"`),
-    ` from ${source.sql}), "stored" as (`,
+    ` from ${source.sql}), "changed" as (`,
     `insert into ${table.sql} (${columnList(stored)}) overriding system value`,
     ` select ${inputs.map((_, index) => `"c${index}"`).join(', ')} from "source" order by "n" returning `,
     [
       ...table.primaryKey.map(({ sql }, index) => `${sql} as "k${index}"`),
       ...filled.map(({ sql }, index) => `${sql} as "r${index}"`),
     ].join(', '),
-    `) select "n"`,
-    ...filled.map((_, index) => `, "r${index}"`),
-    ` from "source" join "stored" on `,
-    keys.map((key, index) => `"k${index}" = "c${key}"`).join(' and '),
+    `) select `,
+    ...filled.map((_, index) => `"r${index}", `),
+    // The counts are made only where one is missing.
+    `"n", case when "k0" is null then ${failure(table, STORED, found, wanted)} end from ${joined}`,
   ].join('')
-  return { text, returning: filled, numbered: true }
+  return { text, returning: filled, order: 'ordinal' }
+}
+
+/** Whether a sequence makes its values. */
+function isSerial({ definition: { type, serverDefault } }: TableColumn): boolean {
+  return type.serial === true && serverDefault === undefined
 }
 
 /** SQL that gives the key of one row, as PostgreSQL would have filled it in. */
@@ -119,7 +148,7 @@ export function allocateKeys(table: Table, columns: readonly TableColumn[], coun
   const shape = table.shape('allocate', columns, () => {
     const made = columns.map((column) => keyExpression(table, column)).join(', ')
     const text = `select ${made} from generate_series(1, $1::integer)`
-    return { text, returning: columns, numbered: false }
+    return { text, returning: columns, order: 'sent' }
   })
   return withValues(shape, [String(count)])
 }
@@ -147,26 +176,26 @@ function updateShape(table: Table, columns: readonly TableColumn[], many: boolea
   const computed = table.columns.filter((column) => column.serverUpdated && !columns.includes(column))
   const conditions = keyAndVersion(table)
   const inputs = [...columns, ...conditions]
-  const source = many ? rowSource(inputs) : { sql: '', columns: inputs.map((_, index) => `$${index + 1}`) }
   const { version, qualifier } = table
+  const source = many ? rowSource(inputs, qualifier) : undefined
+  const given = source?.columns ?? inputs.map((_, index) => `$${index + 1}`)
   const assignments = [
-    ...columns.map(({ sql }, index) => `${sql} = ${source.columns[index]}`),
+    ...columns.map(({ sql }, index) => `${sql} = ${given[index]}`),
     ...(version === undefined ? [] : [`${version.sql} = ${qualifier}.${version.sql} + 1`]),
     ...computed.flatMap(({ sql, definition: { onUpdate } }) =>
       typeof onUpdate === 'object' ? [`${sql} = ${definitionSql(table.key, onUpdate)}`] : [],
     ),
   ]
-  const where = conditions.map(
-    ({ sql }, index) => `${qualifier}.${sql} = ${source.columns[columns.length + index]}`,
-  )
-  const numbered = many && computed.length > 0
-  const returned = [...(numbered ? [ORDINAL] : []), ...computed.map(({ sql }) => `${qualifier}.${sql}`)]
+  const where = conditions.map(({ sql }, index) => `${qualifier}.${sql} = ${given[columns.length + index]}`)
+  const returned = computed.map(({ sql }) => `${qualifier}.${sql}`)
+  if (source !== undefined && computed.length > 0) returned.push(source.ordinal)
   const change = [
     `update ${table.sql} set ${assignments.join(', ')}`,
-    ...(many ? [` from ${source.sql}`] : []),
+    ...(source === undefined ? [] : [` from ${source.sql}`]),
     ` where ${where.join(' and ')}`,
   ].join('')
-  return { text: allFound(table, change, returned, inputs.length), returning: computed, numbered }
+  const text = allFound(table, FOUND, change, returned, inputs.length)
+  return { text, returning: computed, order: many ? 'ordinal' : 'sent' }
 }
 
 /**
@@ -181,7 +210,7 @@ export function deleteRows(table: Table, rows: readonly KeyedRow[]): WriteStatem
   if (table.version === undefined) return deleteMatching(table, columns, inputs)
   const shape = table.shape('delete found', columns, () => {
     const text = `delete from ${table.sql} where ${matchesAny(columns, table.qualifier)}`
-    return { text: allFound(table, text, [], columns.length), returning: [], numbered: false }
+    return { text: allFound(table, FOUND, text, [], columns.length), returning: [], order: 'sent' }
   })
   return withValues(shape, [...rowValues(columns, inputs), String(rows.length)])
 }
@@ -195,7 +224,7 @@ export function linkRows(
   const shape = table.shape('link', columns, () => {
     const { sql, columns: given } = rowSource(columns)
     const text = `insert into ${table.sql} (${columnList(columns)}) select ${given.join(', ')} from ${sql}`
-    return { text: `${text} on conflict do nothing`, returning: [], numbered: false }
+    return { text: `${text} on conflict do nothing`, returning: [], order: 'sent' }
   })
   return withValues(shape, rowValues(columns, rows))
 }
@@ -208,23 +237,27 @@ export function deleteMatching(
 ): WriteStatement {
   const shape = table.shape('delete', columns, () => {
     const text = `delete from ${table.sql} where ${matchesAny(columns, table.qualifier)}`
-    return { text, returning: [], numbered: false }
+    return { text, returning: [], order: 'sent' }
   })
   return withValues(shape, rowValues(columns, rows))
 }
 
 /**
- * Makes a change that fails unless it changes as many rows as its last parameter says; SQL has no other way to raise an
- * error of its own.
+ * Makes a change that fails unless it changes as many rows as its last parameter says.
  * @param parameters How many parameters the change itself has.
  */
-function allFound(table: Table, change: string, returned: readonly string[], parameters: number): string {
+function allFound(
+  table: Table,
+  what: string,
+  change: string,
+  returned: readonly string[],
+  parameters: number,
+): string {
   const names = returned.map((_, index) => `"c${index}"`)
   const kept =
     returned.length === 0 ? '1' : returned.map((sql, index) => `${sql} as ${names[index]}`).join(', ')
   const wanted = `$${parameters + 1}::bigint`
-  const message = `'${SHORTFALL}' || count(*) || ' of ' || ${wanted} || ${quoteLiteral(` rows of ${table.key}`)}`
-  const check = `case when count(*) <> ${wanted} then (${message})::integer end`
+  const check = `case when count(*) <> ${wanted} then ${failure(table, what, 'count(*)', wanted)} end`
   const counted = `(select ${check} as "ok" from "changed") as "count"`
   return (
     `with "changed" as (${change} returning ${kept}) ` +
@@ -235,30 +268,50 @@ function allFound(table: Table, change: string, returned: readonly string[], par
   )
 }
 
-const SHORTFALL = 'lifeguard: found '
+const FOUND = 'found'
+const STORED = 'stored'
+const SHORTFALL = /lifeguard: (found|stored) (.*?)"?$/
 
-/** What is missing (`0 of 2 rows of songs`), if that is what PostgreSQL's message says. */
-export function shortfallOf(message: string): string | undefined {
-  const start = message.indexOf(SHORTFALL)
-  return start === -1 ? undefined : message.slice(start + SHORTFALL.length).replace(/"$/, '')
+/** SQL that fails when it is run: a cast that cannot work, as SQL has no other way to raise an error of its own. */
+function failure(table: Table, what: string, found: string, wanted: string): string {
+  return `('lifeguard: ${what} ' || ${found} || ' of ' || ${wanted} || ${quoteLiteral(` rows of ${table.key}`)})::integer`
+}
+
+/** What is missing (`0 of 2 rows of songs`), and whether it was to be found or to be stored, if that is what PostgreSQL's message says. */
+export function shortfallOf(
+  message: string,
+): { readonly what: 'found' | 'stored'; readonly rows: string } | undefined {
+  const match = SHORTFALL.exec(message)
+  return match === null ? undefined : { what: match[1] as 'found' | 'stored', rows: match[2] as string }
 }
 
 /**
  * Brings the rows that came back into the order of the rows that were sent.
  *
  * @param count How many were sent.
- * @returns Their values in the order of `returning`; undefined for a row that nothing came back for.
+ * @returns Their values, those of `returning` first; undefined if it cannot be told which row is which.
  */
 export function matchReturned(
-  statement: WriteStatement,
+  { order, returning }: WriteStatement,
   returned: readonly EncodedText[][],
   count: number,
-): (EncodedText[] | undefined)[] {
-  const { length } = statement.returning
-  if (!statement.numbered) return [returned[0]?.slice(0, length)]
-  const matched = new Array<EncodedText[] | undefined>(count).fill(undefined)
-  for (const [ordinal, ...values] of returned) matched[Number(ordinal) - 1] = values.slice(0, length)
+): readonly EncodedText[][] | undefined {
+  if (order === 'sent') return returned
+  if (order === 'key') return isOneDirection(returned, returning) ? returned : undefined
+  const matched = new Array<EncodedText[]>(count)
+  for (const row of returned) matched[Number(row[returning.length]) - 1] = row
   return matched
+}
+
+/**
+ * A sequence counts in the order in which rows are inserted. So rows whose keys only rise (or only fall) have come back in that
+ * order, too.
+ */
+function isOneDirection(rows: readonly EncodedText[][], returning: readonly TableColumn[]): boolean {
+  const at = returning.findIndex(({ definition }) => definition.primaryKey === true)
+  const keys = rows.map((row) => BigInt(row[at] as string))
+  const [first = 0n, second = first] = keys
+  return keys.every((key, index) => index === 0 || key > (keys[index - 1] as bigint) === second > first)
 }
 
 function keyAndVersion({ primaryKey, version }: Table): readonly TableColumn[] {
@@ -270,8 +323,8 @@ function keyAndVersionOf(table: Table, { key, version = null }: KeyedRow): reado
 }
 
 function withValues(
-  { text, returning, numbered }: StatementShape,
+  { text, returning, order }: StatementShape,
   values: readonly EncodedText[],
 ): WriteStatement {
-  return { text, returning, numbered, values }
+  return { text, returning, order, values }
 }

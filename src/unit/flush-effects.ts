@@ -61,13 +61,11 @@ export class FlushEffects {
       (status === 'persistent' || status === 'detached') && life === sent[index]?.life
     if (kind === 'insert') this.#journal.filled(states.filter(isCurrent), returning)
     const rows = matchReturned(statement, result.rows as EncodedText[][], states.length)
-    for (const [index, state] of states.entries()) {
-      const row = rows[index]
-      if (row === undefined || !isCurrent(state, index)) continue
-      this.#fill(state, returning, row, (sent[index] as Sent).snapshot)
-    }
-    const missing = states.find((_, index) => rows[index] === undefined)
-    if (missing !== undefined) throw notStored(missing)
+    if (rows === undefined) throw notMatched(states)
+    states.forEach((state, index) => {
+      if (!isCurrent(state, index)) return
+      this.#fill(state, returning, rows[index] as EncodedText[], (sent[index] as Sent).snapshot)
+    })
   }
 
   /** @returns the object whose place it takes. */
@@ -123,7 +121,8 @@ export class FlushEffects {
   ): void {
     const { instance, meta } = state
     const snapshot = state.snapshot as Snapshot
-    for (const [index, column] of columns.entries()) {
+    for (let index = 0; index < columns.length; index++) {
+      const column = columns[index] as TableColumn
       // A later flush has written it.
       if (snapshot[column.index] !== sent[column.index]) continue
       const text = row[index] ?? null
@@ -148,10 +147,10 @@ function raiseVersion({ instance, meta, snapshot }: InstanceState): void {
   instance[version.property] = next
 }
 
-/** The counts of changes are checked by PostgreSQL itself, so this is about new rows. */
-function notStored({ meta }: InstanceState): IllegalStateError {
+function notMatched([state]: readonly InstanceState[]): IllegalStateError {
   return new IllegalStateError(
-    `PostgreSQL stored no row for a new ${meta.name}, without an error: a trigger or a rule of ${meta.table.key} kept it out`,
+    `PostgreSQL gave keys to new rows of ${state?.meta.table.key ?? ''} that do not rise as those of a sequence do: which row has ` +
+      'which key is not known. Declare a key that a function makes with serverDefault(), not as serial.',
   )
 }
 

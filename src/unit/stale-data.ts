@@ -7,8 +7,14 @@ import { shortfallOf } from '../schema/write-statements.js'
 export function staleDataError({ sqlState, message }: DatabaseError): StaleDataError | undefined {
   const shortfall = sqlState === '22P02' ? shortfallOf(message) : undefined
   if (shortfall === undefined) return undefined
+  if (shortfall.what === 'stored') {
+    return new StaleDataError(
+      `A flush stored ${shortfall.rows}: a trigger or a rule kept the others out, or changed their keys. Nothing of the ` +
+        'transaction is stored.',
+    )
+  }
   return new StaleDataError(
-    `A flush found ${shortfall}: the others were deleted, or changed by somebody else since they were loaded. Nothing ` +
+    `A flush found ${shortfall.rows}: the others were deleted, or changed by somebody else since they were loaded. Nothing ` +
       'of the transaction is stored; run it again with a new session, which reads them again.',
   )
 }

@@ -227,17 +227,4 @@ describe('a flush that PostgreSQL has run, with an answer that cannot be taken o
     expect([committed, statusOf(coded)]).toEqual([1, 'persistent'])
     expect(await fixture.db.query('select code from codeds')).toEqual([{ code: 'unreadable' }])
   })
-
-  test('names a row that a trigger kept out, and gives the others their keys', async () => {
-    await fixture.db.query(`
-      create function keep_out() returns trigger language plpgsql as
-        $$ begin if new.kept then return new; end if; return null; end $$;
-      create trigger kept before insert on codeds for each row execute function keep_out()`)
-    await using session = fixture.factory()()
-    const [out, kept] = [new Coded({ code: 'a', kept: false }), new Coded({ code: 'b' })]
-    session.addAll([out, kept])
-    expect((await errorOf(session.flush())).message).toContain('a trigger or a rule of codeds kept it out')
-    expect([out.id, typeof kept.id]).toEqual([undefined, 'number'])
-    await session.rollback()
-  })
 })
