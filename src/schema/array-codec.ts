@@ -3,13 +3,7 @@ import { kindOf, RefusedValue, type Codec } from './codec.js'
 
 /** The literal of an array whose elements are text already. */
 export function arrayLiteral(elements: readonly (string | null)[]): string {
-  let literal = '{'
-  for (let index = 0; index < elements.length; index++) {
-    const element = elements[index] as string | null
-    if (index > 0) literal += ','
-    literal += element === null ? 'NULL' : quoteElement(element)
-  }
-  return `${literal}}`
+  return `{${elements.map((element) => (element === null ? 'NULL' : quoteElement(element))).join()}}`
 }
 
 /** The codec of `type[]`, one dimension, elements never NULL by type but kept if they are. */

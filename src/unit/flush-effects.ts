@@ -73,9 +73,12 @@ export class FlushEffects {
     const { instance, meta } = state
     state.become('persistent', this.#attachment)
     state.revision = this.#identities.revision
-    state.snapshot = meta.table.columns.map(({ index, mutable, property }) =>
-      mutable ? values[index] : instance[property],
-    )
+    // What was encoded is what to remember of values that can change in place.
+    const snapshot: Snapshot = values
+    for (const { index, mutable, property } of meta.table.columns) {
+      if (!mutable) snapshot[index] = instance[property]
+    }
+    state.snapshot = snapshot
     state.identity = meta.identity(instance)
     this.#journal.inserted(state)
     return this.#identities.add(state)

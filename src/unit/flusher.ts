@@ -166,14 +166,14 @@ export class Flusher {
     }
     for (const change of plan.changes) forgetStaleRelations(change)
     const done = flushChannel.hasSubscribers
-      ? flushChannel.tracePromise(() => this.#run(plan), figuresOf(plan))
-      : this.#run(plan)
+      ? flushChannel.tracePromise(() => this.#run(plan.steps), figuresOf(plan))
+      : this.#run(plan.steps)
     done.catch(ignore)
     members.flushed(done)
     return { sent: undefined, done }
   }
 
-  async #run({ steps }: FlushPlan): Promise<void> {
+  async #run(steps: readonly Step[]): Promise<void> {
     const [only, ...others] = steps
     if (only !== undefined && others.length === 0) await this.#take(only)
     else await Promise.all(steps.map((step) => this.#take(step)))
