@@ -3,6 +3,7 @@ import type { DatabaseError } from '../database-errors.js'
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import type { LifeguardError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
+import type { StatementsAhead } from '../internal/statements-ahead.js'
 import type { Origin } from '../pool/origin.js'
 import type { AcquireOptions, Lease } from '../pool/pool.js'
 import type { RawRow } from '../schema/entity-meta.js'
@@ -59,14 +60,6 @@ export interface EntityReader {
   /** The query takes its place in the queue: what happens to objects from now on is news to its rows. */
   readonly queued: () => void
   read(rows: readonly RawRow[]): Promise<object[]>
-}
-
-/** Statements that come before one of the user. */
-export interface StatementsAhead {
-  /** Settles when they are queued; undefined if they are already. */
-  readonly sent: Promise<void> | undefined
-  /** Settles when they were answered; its error comes before that of what follows. */
-  readonly done: Promise<void>
 }
 
 /** Told what happens, as it happens. Must not throw. */

@@ -6,13 +6,14 @@ import { AbortedError, InvalidStatementError, LifeguardError } from '../errors.j
 import { abortedBy, onAbort, orAbort, requireNotAborted } from '../internal/abort.js'
 import { statementChannel } from '../internal/channels.js'
 import type { Timer } from '../internal/clock.js'
+import { behind } from '../internal/statements-ahead.js'
 import { checkMillis, checkSignal } from '../internal/validate.js'
 import { Result } from '../result/result.js'
 import { compileStatement, kindOf, refusalOf, type CompiledStatement } from '../sql.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import { entityQueryOf, readRow, scalarOf, type EntityQuery } from '../schema/entity-statement.js'
 import { requireRunningBlock } from './block-context.js'
-import type { ConversationHost, ConversationOwner, StatementsAhead } from './conversation-setup.js'
+import type { ConversationHost, ConversationOwner } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
 import type { ExclusiveWork, Operation, OperationStatement } from './operation.js'
 import { SavepointScopes } from './savepoint-scopes.js'
@@ -29,6 +30,8 @@ export interface StatementOptions {
 interface Call {
   /** The promise that the caller holds. */
   outer: Promise<unknown> | undefined
+  /** Its statement has its place in the queue. */
+  queued: boolean
 }
 
 /** Reads the rows of a query of a builder. */
@@ -68,7 +71,7 @@ export class StatementRunner {
     options: StatementOptions | undefined,
     read: (result: Result<never, never>) => Read,
   ): Promise<Read> {
-    const call: Call = { outer: undefined }
+    const call: Call = { outer: undefined, queued: false }
     this.#latest = call
     const run = (): Promise<Read> => this.#execute(statement, valuesOrOptions, options, read, call)
     const running = statementChannel.hasSubscribers ? this.#traced(run, textOf(statement)) : run()
@@ -98,14 +101,18 @@ export class StatementRunner {
     this.#scopes?.requireOutside(what)
   }
 
-  /** Ends the transaction, after everything that was given before. True if one was committed. */
-  async end(kind: 'commit' | 'rollback'): Promise<boolean> {
+  /**
+   * Ends the transaction, after everything that was given before. True if one was committed.
+   * @param queued Called when the end takes its place in the queue: what is given from now on comes after it.
+   */
+  async end(kind: 'commit' | 'rollback', queued?: () => void): Promise<boolean> {
     if (kind === 'commit') requireRunningBlock(this.#conversation)
     this.requireOutside(kind)
     const scopes = this.#scopes
     const text = kind === 'commit' ? 'COMMIT' : 'ROLLBACK'
     const start = (): Operation => {
       const ending = this.#conversation.enqueue(kind, { text })
+      queued?.()
       // Only then: it wakes whoever waits behind this one.
       scopes?.endAll()
       return ending
@@ -116,6 +123,14 @@ export class StatementRunner {
     } catch (error) {
       throw this.explain(error, text)
     }
+  }
+
+  /**
+   * Waits for what was given before. Only where every statement stands alone: there a ROLLBACK takes its place in the queue
+   * like any other, and is never sent.
+   */
+  async settled(): Promise<void> {
+    await this.#conversation.enqueue('rollback', { text: 'ROLLBACK' }).promise
   }
 
   /** Runs a statement that is nobody's call of `execute`. */
@@ -131,15 +146,10 @@ export class StatementRunner {
   /** Runs one exchange that is no plain statement (a page of a cursor). */
   async send(statement: OperationStatement, options: StatementOptions): Promise<StatementResult> {
     this.#owner.requireOpen()
-    const started = this.#start(statement, options)
-    const operation = started instanceof Promise ? await started : started
-    const unwatch = this.#watch(operation, options)
     try {
-      return await operation.promise
+      return await this.#answer(statement, options)
     } catch (error) {
       throw this.explain(error, statement.text)
-    } finally {
-      unwatch?.()
     }
   }
 
@@ -176,27 +186,21 @@ export class StatementRunner {
     const reader = query && this.readerOf(query)
     this.#owner.requireOpen()
     const ahead = this.#owner.beforeStatement?.()
-    if (ahead?.sent !== undefined) {
-      // It is not queued yet, so there is nothing that COMMIT could travel with.
-      this.#latest = undefined
-      await ahead.sent
-    }
-    const started = this.#start(encoded(compiled, reader?.queued), chosen)
-    const operation = started instanceof Promise ? await started : started
-    const unwatch = this.#watch(operation, chosen)
+    // It is not queued yet, so there is nothing that COMMIT could travel with.
+    if (ahead?.sent !== undefined) this.#latest = undefined
+    const sent = encoded(compiled, reader?.queued)
     let result: StatementResult
     try {
-      if (ahead !== undefined) await answeredBefore(ahead, operation)
-      result = await operation.promise
+      if (ahead === undefined) result = await this.#answer(sent, chosen, call)
+      else result = await behind(ahead, () => this.#answer(sent, chosen, call))
     } catch (error) {
       // Before anything else is attached to the caller's promise: V8 follows it to the caller's line only while the
       // caller alone waits for it.
       const explained = this.explain(error, compiled.text)
       // In a transaction the failure is not forgotten: commit reports it, awaited or not.
-      if (!this.#conversation.autocommit) call.outer?.catch(ignore)
+      if (call.queued && !this.#conversation.autocommit) call.outer?.catch(ignore)
       throw explained
     } finally {
-      unwatch?.()
       if (this.#latest === call) this.#latest = undefined
     }
     if (query === undefined || reader === undefined) return read(new Result<never, never>(result as never))
@@ -231,6 +235,30 @@ export class StatementRunner {
   /** Has changed entities flushed before something that may read their rows. */
   flushAhead(): Promise<void> | undefined {
     return this.#owner.beforeStatement?.()?.done
+  }
+
+  /** Queues a statement, unless it has to wait for its turn. @returns its answer. */
+  #answer(statement: OperationStatement, options: StatementOptions, call?: Call): Promise<StatementResult> {
+    const started = this.#start(statement, options)
+    const isWatched = options.signal !== undefined || options.timeoutMillis !== undefined
+    if (started instanceof Promise || isWatched) return this.#watched(started, options, call)
+    if (call !== undefined) call.queued = true
+    return started.promise
+  }
+
+  async #watched(
+    started: Operation | Promise<Operation>,
+    options: StatementOptions,
+    call: Call | undefined,
+  ): Promise<StatementResult> {
+    const operation = started instanceof Promise ? await started : started
+    if (call !== undefined) call.queued = true
+    const unwatch = this.#watch(operation, options)
+    try {
+      return await operation.promise
+    } finally {
+      unwatch?.()
+    }
   }
 
   #start(statement: OperationStatement, options: StatementOptions): Operation | Promise<Operation> {
@@ -277,6 +305,7 @@ export class StatementRunner {
       const { cause } = error
       if (isServerError(cause)) {
         const explained = this.#explained?.get(cause) ?? this.#databaseError(cause, undefined)
+        if (explained === error) return error
         Object.defineProperty(error, 'cause', { value: explained, configurable: true, writable: true })
       }
       return error
@@ -361,12 +390,6 @@ export function encoded(
     types,
     queued,
   }
-}
-
-/** Waits for what comes before an operation: its error is the one to see, and the operation can only follow suit. */
-async function answeredBefore(ahead: StatementsAhead, operation: Operation): Promise<void> {
-  operation.promise.catch(ignore)
-  await ahead.done
 }
 
 function timedOut(statement: string, timeoutMillis: number): StatementTimeoutError {

@@ -5,12 +5,14 @@ import type {
   ConversationSetup,
   Converser,
   EntityReader,
-  StatementsAhead,
 } from '../engine/conversation-setup.js'
 import type { ExecutorParts } from '../engine/executor.js'
 import type { ScopeHooks } from '../engine/savepoint-scopes.js'
-import { IllegalStateError, LifeguardError } from '../errors.js'
+import { AbortedError, IllegalStateError, LifeguardError } from '../errors.js'
+import { ambientOf, runAmbient } from '../internal/ambient.js'
+import { behind, type StatementsAhead } from '../internal/statements-ahead.js'
 import type { EntityQuery } from '../schema/entity-statement.js'
+import type { Sealed } from '../unit/journal.js'
 import { staleDataError } from '../unit/stale-data.js'
 import { UnitOfWork } from '../unit/unit-of-work.js'
 
@@ -24,6 +26,13 @@ export interface EntityHost {
   runFlushHooks(event: 'beforeFlush' | 'afterFlush'): Promise<void>
 }
 
+/** A block in which queries do not flush. */
+interface QuietBlock {
+  /** It is one of the hooks of a flush: what they ask for is part of it. */
+  readonly isHook: boolean
+  over: boolean
+}
+
 // Hooks may change what was flushed, and so make another flush necessary.
 const MOST_FLUSHES = 100
 
@@ -33,8 +42,8 @@ export class SessionEntities implements ConversationOwner {
   readonly #host: EntityHost
   /** Made when the first entity comes: many sessions never see one. */
   #unit: UnitOfWork | undefined = undefined
-  /** Blocks in which nothing is flushed before queries. */
-  #suspended = 0
+  /** In autocommit mode: the flush that was given last, until it has ended. */
+  #turn: StatementsAhead | undefined = undefined
 
   constructor(engine: Converser, setup: ConversationSetup, host: EntityHost) {
     this.#host = host
@@ -60,7 +69,11 @@ export class SessionEntities implements ConversationOwner {
 
   /** Autoflush. Undefined if there is nothing to flush, or it is not wanted. */
   beforeStatement(): StatementsAhead | undefined {
-    if (this.#unit === undefined || this.#suspended > 0 || !this.#host.autoflush) return undefined
+    if (this.#unit === undefined) return undefined
+    const block = this.#quietBlock
+    if (block !== undefined || !this.#host.autoflush) {
+      return this.#turn === undefined || block?.isHook === true ? undefined : settled(this.#turn)
+    }
     let flush: StatementsAhead | undefined
     try {
       flush = this.flush()
@@ -101,13 +114,22 @@ export class SessionEntities implements ConversationOwner {
   }
 
   /** Runs a block in which queries do not flush. */
-  async withoutAutoflush<Value>(work: () => Value | Promise<Value>): Promise<Value> {
-    this.#suspended++
+  async withoutAutoflush<Value>(
+    work: () => Value | Promise<Value>,
+    isHook: boolean = this.#quietBlock?.isHook ?? false,
+  ): Promise<Value> {
+    const block: QuietBlock = { isHook, over: false }
     try {
-      return await work()
+      return await runAmbient(this, block, work)
     } finally {
-      this.#suspended--
+      block.over = true
     }
+  }
+
+  /** The one that the current call is part of. */
+  get #quietBlock(): QuietBlock | undefined {
+    const block = ambientOf(this) as QuietBlock | undefined
+    return block?.over === true ? undefined : block
   }
 
   /**
@@ -117,13 +139,32 @@ export class SessionEntities implements ConversationOwner {
   flush(): StatementsAhead | undefined {
     const unit = this.#unit
     if (unit === undefined) return undefined
-    const { conversation } = this.parts
-    const alone = conversation.autocommit && !conversation.state.inTransaction
+    const alone = this.#standsAlone
     if (!alone && !this.#host.hasFlushHooks()) return unit.flush()
-    if (!unit.hasWork) return undefined
-    const done = alone ? this.#flushAlone(unit) : this.#flushBetweenHooks(unit)
+    if (!unit.hasWork) return alone ? this.#turn : undefined
+    const done = alone ? this.#flushInTurn(unit, this.#turn) : this.#flushBetweenHooks(unit)
     done.catch(ignore)
-    return { sent: done, done }
+    const flush = { sent: done, done }
+    if (alone) {
+      this.#turn = flush
+      const ended = (): void => {
+        if (this.#turn === flush) this.#turn = undefined
+      }
+      done.then(ended, ended)
+    }
+    return flush
+  }
+
+  /** A flush has to be a transaction of its own. */
+  get #standsAlone(): boolean {
+    if (this.#turn !== undefined) return this.#quietBlock?.isHook !== true
+    const { conversation } = this.parts
+    return conversation.autocommit && !conversation.state.inTransaction
+  }
+
+  /** The flush that is under way in autocommit mode, as a transaction of its own. */
+  get ownTransaction(): Promise<void> | undefined {
+    return this.#turn && settled(this.#turn).done
   }
 
   /** True if the flush has hooks: what these do has to be known before COMMIT. */
@@ -143,53 +184,92 @@ export class SessionEntities implements ConversationOwner {
     )
   }
 
-  /** The transaction was committed. */
-  committed(): void {
-    this.#unit?.committed(this.#host.expireOnCommit)
+  /** COMMIT is on its way: what comes now belongs to the next transaction. */
+  committing(): Sealed | undefined {
+    return this.#unit?.committing()
   }
 
-  /** ROLLBACK is on its way. */
-  rollingBack(): void {
-    this.#unit?.rollingBack()
+  committed(sealed: Sealed | undefined): void {
+    if (sealed !== undefined) this.#unit?.committed(sealed, this.#host.expireOnCommit)
   }
 
-  /** The transaction was rolled back; without one there are only changes to take back. */
-  rolledBack(hadTransaction: boolean): void {
-    this.#unit?.rolledBack(hadTransaction)
+  commitFailed(sealed: Sealed | undefined): void {
+    if (sealed !== undefined) this.#unit?.commitFailed(sealed)
+  }
+
+  /**
+   * ROLLBACK is on its way: what comes now belongs to the next transaction.
+   * @param hadTransaction False: there are only changes to take back.
+   * @param closing True: the objects are let go of when it has been answered.
+   */
+  rollingBack(hadTransaction: boolean, closing: boolean): void {
+    this.#unit?.interrupt()
+    if (!closing) this.#unit?.rolledBack(hadTransaction)
   }
 
   close(): void {
     this.#unit?.close()
   }
 
-  /** Where every statement stands alone, a flush is a transaction of its own. */
+  /** Nothing else may get into the transaction of a flush that stands alone: it waits for whatever was given before. */
+  async #flushInTurn(unit: UnitOfWork, before: StatementsAhead | undefined): Promise<void> {
+    const failed = await before?.done.then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    )
+    const { conversation, runner } = this.parts
+    while (!conversation.quiet) await runner.settled()
+    if (before === undefined || unit.hasWork) await this.#flushAlone(unit)
+    // What it was to write was part of the one before.
+    else if (failed !== undefined) throw failed.error
+  }
+
   async #flushAlone(unit: UnitOfWork): Promise<void> {
     const { conversation, runner } = this.parts
+    this.requireOpen()
     conversation.beginOnce()
+    let sealed: Sealed | undefined
     try {
-      if (this.#host.hasFlushHooks()) await this.#flushBetweenHooks(unit)
-      const flush = unit.flush()
-      if (flush?.sent !== undefined) await flush.sent
-      const ending = runner.end('commit')
-      ending.catch(ignore)
-      await flush?.done
-      await ending
-      unit.committed(this.#host.expireOnCommit)
+      if (this.#host.hasFlushHooks()) {
+        await this.#flushBetweenHooks(unit, () => {
+          if (conversation.autocommit) throw endedMeanwhile()
+        })
+      }
+      await behind(unit.flush(), () => runner.end('commit', () => (sealed = this.committing())))
+      this.committed(sealed)
     } catch (error) {
-      await runner.end('rollback').catch(ignore)
-      unit.rolledBack(true)
+      this.commitFailed(sealed)
+      const hadTransaction = !conversation.quiet
+      // Where nothing was sent, the objects stay as they are: to be mended.
+      const undo = (): void => {
+        if (hadTransaction) this.rollingBack(true, false)
+      }
+      await runner.end('rollback', undo).catch(ignore)
       throw error
     }
   }
 
-  async #flushBetweenHooks(unit: UnitOfWork): Promise<void> {
+  /** @param check Called before anything is sent behind the hooks. */
+  async #flushBetweenHooks(unit: UnitOfWork, check?: () => void): Promise<void> {
     // What the hooks ask for must not flush again.
     await this.withoutAutoflush(async () => {
       await this.#host.runFlushHooks('beforeFlush')
+      check?.()
       await unit.flush()?.done
       await this.#host.runFlushHooks('afterFlush')
-    })
+      check?.()
+    }, true)
   }
+}
+
+/** Waits for statements whose error is somebody else's. */
+function settled({ done }: StatementsAhead): StatementsAhead {
+  const ended = done.catch(ignore)
+  return { sent: ended, done: ended }
+}
+
+function endedMeanwhile(): AbortedError {
+  return new AbortedError('The transaction of this flush was ended while its hooks ran: nothing was stored')
 }
 
 const HINT = ' (while changes were flushed before a query: autoflush)'

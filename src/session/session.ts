@@ -2,7 +2,7 @@
 import type { BlockOwner } from '../engine/block.js'
 import { runBlock } from '../engine/block.js'
 import { joinBlock } from '../engine/block-context.js'
-import type { ConversationSetup, Converser, StatementsAhead } from '../engine/conversation-setup.js'
+import type { ConversationSetup, Converser } from '../engine/conversation-setup.js'
 import type { Conversation } from '../engine/conversation.js'
 import type { StatementRunner } from '../engine/statement-runner.js'
 import {
@@ -15,7 +15,9 @@ import {
 import { abortedBy, onAbort } from '../internal/abort.js'
 import type { Ambient } from '../internal/ambient.js'
 import type { Unsubscribe } from '../internal/emitter.js'
+import { behind } from '../internal/statements-ahead.js'
 import { checkFunction } from '../internal/validate.js'
+import type { Sealed } from '../unit/journal.js'
 import { HookSet, warnOfHook, type SessionEvent, type SessionHook } from './session-hooks.js'
 import type { SessionOptions } from './session-options.js'
 import { EntitySession } from './entity-session.js'
@@ -110,6 +112,8 @@ export class Session extends EntitySession implements AsyncDisposable {
    */
   async begin<Value>(work: () => Value | Promise<Value>): Promise<Value> {
     checkFunction('begin', work)
+    const flushing = this.#entities.ownTransaction
+    if (flushing !== undefined) await flushing
     this.#requireOpen()
     this.#conversation.beginOnce()
     return await runBlock(this.#owner(), work)
@@ -222,7 +226,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     if (!this.#setup.readOnly || this.#rollbackOnly !== undefined) return false
     if (this.#hasHooks('beforeCommit', 'afterCommit') || this.#entities.hasWork) return false
     if (!this.#conversation.conclude()) return false
-    this.#entities.committed()
+    this.#entities.committed(this.#entities.committing())
     return true
   }
 
@@ -237,34 +241,30 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   async #commitWithHooks(): Promise<boolean> {
     for (const hook of this.#hooksOf('beforeCommit')) await hook(this)
-    let flush: StatementsAhead | undefined
-    try {
-      flush = this.#entities.hasHooks ? await this.#entities.flushWithHooks() : this.#entities.flush()
-      if (flush?.sent !== undefined) await flush.sent
-    } catch (error) {
-      // Its stack shall lead to the line that commits.
-      throw this.#runner.explain(error)
+    let ending: Promise<boolean> | undefined
+    let sealed: Sealed | undefined
+    const end = (): Promise<boolean> => {
+      this.#committing = true
+      return (ending = this.#runner.end('commit', () => (sealed = this.#entities.committing())))
     }
-    this.#committing = true
     let committed: boolean
     let unreadable: unknown
     try {
-      const ending = this.#runner.end('commit')
-      if (flush !== undefined) {
-        ending.catch(ignore)
-        try {
-          await flush.done
-        } catch (error) {
-          // It comes first: that of COMMIT only follows from it. Unless it is about the answer only.
-          if (!(await ending.catch(() => false))) throw this.#runner.explain(error)
-          unreadable = error
-        }
+      const flush = this.#entities.hasHooks ? await this.#entities.flushWithHooks() : this.#entities.flush()
+      committed = await behind(flush, end)
+    } catch (error) {
+      committed = (await ending?.catch(() => false)) ?? false
+      if (!committed) {
+        this.#entities.commitFailed(sealed)
+        // Its stack shall lead to the line that commits.
+        throw this.#runner.explain(error)
       }
-      committed = await ending
+      // Only the answer of the flush cannot be read.
+      unreadable = error
     } finally {
       this.#committing = false
     }
-    this.#entities.committed()
+    this.#entities.committed(sealed)
     // Asked only now: one may have been added while COMMIT was on its way.
     if (this.#ownHooks !== undefined || this.#hasHooks('afterCommit')) await this.#runHooks('afterCommit')
     if (unreadable !== undefined) throw committedUnread(unreadable)
@@ -282,25 +282,22 @@ export class Session extends EntitySession implements AsyncDisposable {
       this.#entities.close()
       return undefined
     }
-    return this.#rollback(() => this.#entities.close())
+    return this.#rollback(true)
       .catch(() => {
         // The connection is lost, and the transaction with it; the pool has reported it.
       })
       .finally(() => this.#conversation.release())
   }
 
-  /** @param undo What becomes of the objects. */
-  async #rollback(undo = (had: boolean) => this.#entities.rolledBack(had)): Promise<void> {
-    this.#runner.requireOutside('rollback')
+  async #rollback(closing = false): Promise<void> {
     // Whether a transaction whose COMMIT was never answered is undone, nobody knows.
     const { outcomeUnknown } = this.#conversation.state
     const undone = this.inTransaction || this.#ownHooks?.has('afterRollback') === true
     const hadTransaction = !this.#conversation.quiet
-    this.#entities.rollingBack()
     try {
-      await this.#runner.end('rollback')
+      await this.#runner.end('rollback', () => this.#entities.rollingBack(hadTransaction, closing))
     } finally {
-      undo(hadTransaction)
+      if (closing) this.#entities.close()
     }
     if (undone && !outcomeUnknown) await this.#runHooks('afterRollback')
     this.#ownHooks?.clear()
@@ -359,8 +356,4 @@ function committedUnread(cause: unknown): UnreadableResultError {
   const message =
     'The transaction was committed, but the answer for some of its objects cannot be taken over (see cause)'
   return new UnreadableResultError(message, { cause })
-}
-
-function ignore(): void {
-  // See where it is used.
 }

@@ -21,6 +21,7 @@ export class IdentityMap {
   readonly #tables = new Map<Table, Entry>()
   /** Counts the flushes. A query that was queued at one revision knows nothing of what was flushed at a later one. */
   revision = 0
+  #rolledBackAt = 0
 
   /** The instances of a table. */
   of(meta: EntityMeta): TableIdentities {
@@ -65,6 +66,15 @@ export class IdentityMap {
   leftSince(revision: number, meta: EntityMeta, identity: Identity): InstanceState | undefined {
     const state = this.#tables.get(meta.table)?.left.get(identity)
     return state !== undefined && state.revision > revision ? state : undefined
+  }
+
+  /** ROLLBACK is on its way: what was read before it is of a transaction that never was. */
+  rolledBack(): void {
+    this.#rolledBackAt = ++this.revision
+  }
+
+  isRolledBack(revision: number): boolean {
+    return revision < this.#rolledBackAt
   }
 
   /** The transaction has ended, and with it every query that could still tell of rows that are gone. */

@@ -28,12 +28,26 @@ interface Frame {
   readonly doomed: Set<InstanceState>
 }
 
+/** What a transaction did whose COMMIT is on its way. */
+export interface Sealed {
+  readonly frames: readonly Frame[]
+  /** ROLLBACK is on its way behind that COMMIT. */
+  rollbackFollows: boolean
+}
+
 export class Journal {
+  /** Of the transaction that is open. */
   readonly #frames: Frame[] = []
+  readonly #sealed: Set<Sealed> = new Set()
 
   /** Frames of savepoints that are open. */
   get depth(): number {
     return Math.max(0, this.#frames.length - 1)
+  }
+
+  /** Nothing has happened in the transaction that is open. */
+  get empty(): boolean {
+    return this.#frames.length === 0
   }
 
   get #top(): Frame {
@@ -60,9 +74,12 @@ export class Journal {
   /** Columns of new objects were filled in that were inserted, or added, together. */
   filled(states: readonly InstanceState[], columns: readonly TableColumn[]): void {
     const [first] = states
-    const frame =
-      this.#frames.findLast(({ inserted }) => first !== undefined && inserted.has(first)) ?? this.#top
-    frame.filled.push({ states, columns })
+    if (first === undefined) return
+    const frames = [...[...this.#sealed].flatMap((sealed) => sealed.frames), ...this.#frames]
+    const frame = frames.findLast(({ inserted }) => inserted.has(first))
+    // Without one they are not inserted yet, or are committed.
+    if (frame !== undefined) frame.filled.push({ states, columns })
+    else if (first.status === 'pending') this.#top.filled.push({ states, columns })
   }
 
   updated(state: InstanceState, before: Snapshot): void {
@@ -100,63 +117,86 @@ export class Journal {
     }
   }
 
-  /** Ends everything. @returns the objects whose rows are gone. */
-  commit(): InstanceState[] {
-    const deleted = this.#frames.flatMap((frame) => [...frame.deleted])
-    this.#frames.length = 0
-    return deleted
+  /** COMMIT is on its way: what happens from now on belongs to the next transaction. */
+  seal(): Sealed {
+    const sealed = { frames: this.#frames.splice(0), rollbackFollows: false }
+    this.#sealed.add(sealed)
+    return sealed
+  }
+
+  /** Whether the open transaction has stored the row of an object. */
+  hasStored(state: InstanceState): boolean {
+    return this.#frames.some(({ inserted, updated }) => inserted.has(state) || updated.has(state))
+  }
+
+  /** What was sealed is committed. @returns the objects whose rows are gone. */
+  committed(sealed: Sealed): InstanceState[] {
+    this.#sealed.delete(sealed)
+    return sealed.frames.flatMap(({ deleted }) => [...deleted])
+  }
+
+  /** COMMIT has failed: the rollback that is to come undoes what was sealed. One that was given behind it has undone it. */
+  failed(sealed: Sealed, identities: IdentityMap, attachment: Attachment): Set<InstanceState> {
+    this.#sealed.delete(sealed)
+    if (sealed.rollbackFollows) return undo(sealed.frames, identities, attachment)
+    this.#frames.unshift(...sealed.frames)
+    return new Set()
   }
 
   /**
    * Undoes what happened in the savepoints deeper than `depth`; -1 undoes the transaction.
-   *
-   * New objects become transient again, without what PostgreSQL had filled in. Deleted ones come back. What was expunged
-   * stays away, and belongs to another session by now, perhaps.
-   *
    * @returns the objects that exist, but whose values are not known any more.
    */
   rollback(depth: number, identities: IdentityMap, attachment: Attachment): Set<InstanceState> {
-    const unknown = new Set<InstanceState>()
-    const isOwn = (state: InstanceState): boolean => state.attachment === attachment
-    const isElsewhere = (state: InstanceState): boolean => state.attachment !== undefined && !isOwn(state)
-    while (this.#frames.length - 1 > depth) {
-      const frame = this.#frames.pop() as Frame
-      for (const state of frame.added) {
-        if (state.status === 'pending' && isOwn(state)) state.become('transient', undefined)
-      }
-      for (const { states, columns } of frame.filled) {
-        for (const state of states) {
-          if (isElsewhere(state) || Object.isFrozen(state.instance)) continue
-          for (const { property } of columns) state.instance[property] = undefined
-        }
-      }
-      for (const state of frame.inserted) {
-        identities.remove(state)
-        if (!isElsewhere(state)) undoInsert(state)
-        unknown.delete(state)
-      }
-      for (const [state, before] of frame.updated) {
-        if (frame.inserted.has(state) || isElsewhere(state)) continue
-        identities.remove(state)
-        state.snapshot = before
-        state.identity = state.meta.identityOfStored(before)
-        if (isOwn(state)) unknown.add(state)
-      }
-      for (const state of frame.deleted) if (!frame.inserted.has(state) && isOwn(state)) unknown.add(state)
-      for (const state of unknown) {
-        state.become('persistent', attachment)
-        identities.add(state)
-      }
-      for (const state of frame.displaced) {
-        // Two new objects with one key: neither has a row.
-        if (isElsewhere(state) || state.snapshot === undefined) continue
-        state.become('persistent', attachment)
-        identities.add(state)
-      }
-      for (const state of frame.doomed) state.doomed = false
-    }
-    return unknown
+    if (depth < 0) for (const sealed of this.#sealed) sealed.rollbackFollows = true
+    return undo(this.#frames.splice(depth + 1), identities, attachment)
   }
+}
+
+/**
+ * New objects become transient again, without what PostgreSQL had filled in. Deleted ones come back. What was expunged stays
+ * away, and belongs to another session by now, perhaps.
+ */
+function undo(frames: readonly Frame[], identities: IdentityMap, attachment: Attachment): Set<InstanceState> {
+  const unknown = new Set<InstanceState>()
+  const isOwn = (state: InstanceState): boolean => state.attachment === attachment
+  const isElsewhere = (state: InstanceState): boolean => state.attachment !== undefined && !isOwn(state)
+  for (const frame of [...frames].reverse()) {
+    for (const state of frame.added) {
+      if (state.status === 'pending' && isOwn(state)) state.become('transient', undefined)
+    }
+    for (const { states, columns } of frame.filled) {
+      for (const state of states) {
+        if (isElsewhere(state) || Object.isFrozen(state.instance)) continue
+        for (const { property } of columns) state.instance[property] = undefined
+      }
+    }
+    for (const state of frame.inserted) {
+      identities.remove(state)
+      if (!isElsewhere(state)) undoInsert(state)
+      unknown.delete(state)
+    }
+    for (const [state, before] of frame.updated) {
+      if (frame.inserted.has(state) || isElsewhere(state)) continue
+      identities.remove(state)
+      state.snapshot = before
+      state.identity = state.meta.identityOfStored(before)
+      if (isOwn(state)) unknown.add(state)
+    }
+    for (const state of frame.deleted) if (!frame.inserted.has(state) && isOwn(state)) unknown.add(state)
+    for (const state of unknown) {
+      state.become('persistent', attachment)
+      identities.add(state)
+    }
+    for (const state of frame.displaced) {
+      // Two new objects with one key: neither has a row.
+      if (isElsewhere(state) || state.snapshot === undefined) continue
+      state.become('persistent', attachment)
+      identities.add(state)
+    }
+    for (const state of frame.doomed) state.doomed = false
+  }
+  return unknown
 }
 
 function newFrame(): Frame {

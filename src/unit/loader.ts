@@ -25,7 +25,7 @@ export class Loader {
 
   /**
    * The instances of rows, in their order. The rows become snapshots. What was flushed since they were read is newer: it
-   * keeps its values, and stays deleted.
+   * keeps its values, and stays deleted. What was read in a transaction that was rolled back since has expired.
    * @param rows All columns of the table, in their order.
    * @param revision That of the identity map when the query was queued.
    */
@@ -37,6 +37,7 @@ export class Loader {
   ): InstanceState[] {
     const identities = this.#identities.of(meta)
     const isOvertaken = this.#identities.revision > revision
+    const isRolledBack = this.#identities.isRolledBack(revision)
     return rows.map((row) => {
       const identity = meta.identityOfRow(row)
       let known = identities.get(identity)
@@ -45,12 +46,14 @@ export class Loader {
         if (known !== undefined && known.revision > revision) return known
       }
       if (known !== undefined) {
+        if (isRolledBack) return known
         if (mode !== 'keep' || known.expired !== undefined) this.fill(known, row, mode)
         return known
       }
       const state = newState(meta, row, 'persistent', this.#attachment)
       state.identity = identity
       identities.set(identity, state)
+      if (isRolledBack) expire(state)
       return state
     })
   }

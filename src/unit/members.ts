@@ -3,7 +3,7 @@ import { IllegalStateError } from '../errors.js'
 import { addedWith, deletedWith } from './cascade.js'
 import { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
-import { Journal } from './journal.js'
+import { Journal, type Sealed } from './journal.js'
 import { expire } from './loader.js'
 import { differenceOf, heldRelations } from './relation-values.js'
 
@@ -104,23 +104,37 @@ export class Members implements Attachment {
     }
   }
 
-  /** The transaction was committed. What was added, deleted or changed since COMMIT was sent is for the next one. */
-  committed(expireAll: boolean): void {
-    this.identities.forgetLeft()
-    for (const state of this.journal.commit()) {
+  /** COMMIT is on its way: what is added, deleted or changed from now on is for the next transaction. */
+  committing(): Sealed {
+    const sealed = this.journal.seal()
+    for (const state of this.pending) this.journal.added(state)
+    for (const state of this.doomed) this.journal.doomed(state)
+    return sealed
+  }
+
+  committed(sealed: Sealed, expireAll: boolean): void {
+    // What has left since is still of use.
+    if (this.journal.empty) this.identities.forgetLeft()
+    for (const state of this.journal.committed(sealed)) {
       if (state.status !== 'deleted') continue
       state.snapshot = undefined
       state.become('detached', undefined)
     }
-    for (const state of this.pending) this.journal.added(state)
-    for (const state of this.doomed) this.journal.doomed(state)
-    if (expireAll) for (const state of this.identities.states()) if (!isTouched(state)) forget(state)
+    if (!expireAll) return
+    for (const state of this.identities.states()) {
+      if (!isTouched(state) && !this.journal.hasStored(state)) forget(state)
+    }
   }
 
-  /** The transaction was rolled back; without one there are only changes to take back. */
+  commitFailed(sealed: Sealed): void {
+    for (const state of this.#tidied(this.journal.failed(sealed, this.identities, this))) forget(state)
+  }
+
+  /** ROLLBACK is on its way; without a transaction there are only changes to take back. */
   rolledBack(hadTransaction: boolean): void {
     const unknown = this.#undo(-1)
     this.identities.forgetLeft()
+    this.identities.rolledBack()
     for (const state of this.identities.states()) {
       if (hadTransaction || unknown.has(state) || isTouched(state)) forget(state)
     }
@@ -145,7 +159,11 @@ export class Members implements Attachment {
   }
 
   #undo(depth: number): Set<InstanceState> {
-    const unknown = this.journal.rollback(depth, this.identities, this)
+    return this.#tidied(this.journal.rollback(depth, this.identities, this))
+  }
+
+  /** Something was undone. */
+  #tidied(unknown: Set<InstanceState>): Set<InstanceState> {
     for (const state of this.pending) if (state.status !== 'pending') this.pending.delete(state)
     for (const state of this.doomed) if (!state.doomed) this.doomed.delete(state)
     return unknown

@@ -78,6 +78,8 @@ export class RelationLoader {
       [...wanted.values()].map(({ key }) => key),
     )
     const { rows, revision } = await this.#fetch(statement)
+    // What it tells never was.
+    if (this.#identities.isRolledBack(revision)) return
     const count = statement.ownerColumns
     const related = this.#loader.states(
       metaOf(relation.target),

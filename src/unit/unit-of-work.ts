@@ -3,6 +3,7 @@
  * connection: it hands statements to whoever owns it.
  */
 import { NoResultError, StaleDataError } from '../errors.js'
+import { behind } from '../internal/statements-ahead.js'
 import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
 import { RAW_TEXT, type EntityQuery } from '../schema/entity-statement.js'
 import { selectByKey, type LoadStatement } from '../schema/key-statements.js'
@@ -10,6 +11,7 @@ import { isFilledIn } from '../schema/filled-in.js'
 import { checkPath } from '../schema/select.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { Flusher, type Flush, type Send } from './flusher.js'
+import type { Sealed } from './journal.js'
 import { IdentityMap } from './identity-map.js'
 import { knownState, stateOf, type InstanceState } from './instance-state.js'
 import { expire, Loader, type LoadMode } from './loader.js'
@@ -210,12 +212,21 @@ export class UnitOfWork {
 
   // Ends --------------------------------------------------------------------------------------------------------------
 
-  committed(expireAll: boolean): void {
-    this.#members.committed(expireAll)
+  /** COMMIT is on its way. */
+  committing(): Sealed {
+    return this.#members.committing()
   }
 
-  /** ROLLBACK is on its way. */
-  rollingBack(): void {
+  committed(sealed: Sealed, expireAll: boolean): void {
+    this.#members.committed(sealed, expireAll)
+  }
+
+  commitFailed(sealed: Sealed): void {
+    this.#members.commitFailed(sealed)
+  }
+
+  /** ROLLBACK is on its way: what is being prepared must not be stored after it. */
+  interrupt(): void {
     this.#flusher.interrupt()
   }
 
@@ -256,13 +267,8 @@ export class UnitOfWork {
     key: readonly EncodedText[],
     { mode, forUpdate, flush }: KeyReading,
   ): Promise<InstanceState | undefined> {
-    const fetching = this.#fetch(selectByKey(meta.table, key, forUpdate ? ' for update' : ''))
-    if (flush !== undefined) {
-      // Its error comes first, and what it has stored must be known before rows are read.
-      fetching.catch(ignore)
-      await flush.done
-    }
-    const { rows, revision } = await fetching
+    const statement = selectByKey(meta.table, key, forUpdate ? ' for update' : '')
+    const { rows, revision } = await behind(flush, () => this.#fetch(statement))
     return this.#loader.states(meta, rows, revision, mode)[0]
   }
 
@@ -334,10 +340,6 @@ export class UnitOfWork {
 /** Lets answers take effect that came before, with the same packet: an object that was inserted has its key then. */
 function earlierAnswers(): Promise<void> {
   return new Promise((resolve) => process.nextTick(resolve))
-}
-
-function ignore(): void {
-  // See where it is used.
 }
 
 /** Whether the first relation of a path was loaded or assigned: it needs no query then. */

@@ -4,6 +4,8 @@ import { pipeline } from 'node:stream/promises'
 import { text as textOf } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import {
+  AbortedError,
+  InvalidValueError,
   UnawaitedStatementError,
   UniqueViolationError,
   build,
@@ -307,5 +309,142 @@ describe('flushes side by side', () => {
       expect((await errorOf(call())).constructor.name).toBe('SessionClosedError')
     }
     expect(session.contains(new Song({ title: 'x' }))).toBe(false)
+  })
+})
+
+describe('flushes in autocommit mode', () => {
+  const open = () => fixture.factory({}, { autocommit: true })()
+  const transactions = async () =>
+    (
+      await fixture.db.query(
+        'select distinct xmin::text from songs union select distinct xmin::text from tags',
+      )
+    ).length
+
+  test('wait for a statement that nobody awaits', async () => {
+    await using session = open()
+    const slow = session.scalar('select count(*)::int from songs, pg_sleep(0.02)')
+    session.add(new Song({ title: 'Carey' }))
+    await session.flush()
+    expect([await slow, await stored()]).toEqual([0, [{ title: 'Carey' }]])
+    session.add(new Song({ title: 'River' }))
+    expect(await Promise.all([session.scalar('select 1'), session.scalar(COUNT)])).toEqual([1, 2])
+  })
+
+  test('do not suffer from a statement before them that fails', async () => {
+    await using session = open()
+    const failing = errorOf(session.execute('select 1 / 0'))
+    session.add(new Song({ title: 'Carey' }))
+    await session.flush()
+    expect((await failing)['sqlState']).toBe('22012')
+    expect([await stored(), session.inTransaction]).toEqual([[{ title: 'Carey' }], false])
+  })
+
+  test('wait for each other, and are atomic', async () => {
+    await using session = open()
+    session.add(new Song({ title: 'Carey' }))
+    const first = session.flush()
+    await new Promise(setImmediate)
+    session.addAll([new Song({ title: 'River' }), new Tag({ name: 'sea' }), new Tag({ name: 'sea' })])
+    const second = session.flush()
+    session.addAll([new Song({ title: 'Coyote' }), new Tag({ name: 'road' })])
+    const count = session.scalar(COUNT)
+    expect(await first).toBeUndefined()
+    expect(await errorOf(second)).toBeInstanceOf(UniqueViolationError)
+    expect(await errorOf(count)).toBeInstanceOf(UniqueViolationError)
+    expect([await stored(), session.inTransaction]).toEqual([[{ title: 'Carey' }], false])
+    session.addAll([new Song({ title: 'Coyote' }), new Tag({ name: 'road' })])
+    expect(await session.scalar(COUNT)).toBe(2)
+    expect(await transactions()).toBe(2)
+  })
+
+  test('let no other statement into their transaction', async () => {
+    const factory = fixture.factory({}, { autocommit: true, autoflush: false })
+    await using session = factory()
+    factory.on('afterFlush', async () => {
+      await session.scalar('select 1')
+      throw new RangeError('mine')
+    })
+    session.add(new Song({ title: 'undone' }))
+    const flushing = session.flush()
+    const inserting = session.execute("insert into tags values ('kept')")
+    expect(await errorOf(flushing)).toBeInstanceOf(RangeError)
+    await inserting
+    session.add(new Song({ title: 'undone' }))
+    const again = errorOf(session.flush())
+    await session.begin(() => session.execute("insert into tags values ('too')"))
+    expect(await again).toBeInstanceOf(RangeError)
+    expect(await fixture.db.query('select name from tags order by name')).toEqual([
+      { name: 'kept' },
+      { name: 'too' },
+    ])
+    expect(await stored()).toEqual([])
+  })
+
+  test('store nothing behind a hook that ends their transaction', async () => {
+    const factory = fixture.factory({}, { autocommit: true })
+    await using session = factory()
+    factory.on('beforeFlush', async () => {
+      await session.scalar('select 1')
+      await session.rollback()
+    })
+    session.addAll([new Song({ title: 'Carey' }), new Tag({ name: 'sea' })])
+    expect(await errorOf(session.flush())).toBeInstanceOf(AbortedError)
+    expect(await stored()).toEqual([])
+  })
+
+  test('that cannot be written leave the objects to be mended', async () => {
+    await using session = open()
+    const song = new Song({ title: 7 as never })
+    session.add(song)
+    expect(await errorOf(session.flush())).toBeInstanceOf(InvalidValueError)
+    song.title = 'mended'
+    await session.flush()
+    expect(await stored()).toEqual([{ title: 'mended' }])
+  })
+})
+
+describe('what suspends autoflush', () => {
+  test('does so for its own queries only, not for those beside it', async () => {
+    await using session = fixture.factory()()
+    let goOn = (): void => undefined
+    const waiting = new Promise<void>((resolve) => (goOn = resolve))
+    const suspended = session.noAutoflush(async () => {
+      await waiting
+      return session.scalar(COUNT)
+    })
+    session.add(new Song({ title: 'Carey' }))
+    expect(await session.scalar(COUNT)).toBe(1)
+    session.add(new Song({ title: 'River' }))
+    goOn()
+    expect(await suspended).toBe(1)
+    expect(session.new).toHaveLength(1)
+  })
+
+  test('is over with its block, also for what goes on behind it', async () => {
+    await using session = fixture.factory()()
+    session.add(new Song({ title: 'Carey' }))
+    let goOn = (): void => undefined
+    const waiting = new Promise<void>((resolve) => (goOn = resolve))
+    const behind = await session.noAutoflush(() => [waiting.then(() => session.scalar(COUNT))])
+    goOn()
+    expect(await behind[0]).toBe(1)
+  })
+
+  test('is a hook of a flush, whose queries do not flush, while others do', async () => {
+    const factory = fixture.factory()
+    await using session = factory()
+    const counts: unknown[] = []
+    const later = new Song({ title: 'River' })
+    const stop = factory.on('beforeFlush', async () => {
+      stop()
+      counts.push(await session.scalar(COUNT))
+    })
+    session.add(new Song({ title: 'Carey' }))
+    const flushing = session.flush()
+    session.add(later)
+    const beside = session.scalar(COUNT)
+    await flushing
+    expect([counts, await beside]).toEqual([[0], 2])
   })
 })

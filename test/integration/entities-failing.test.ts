@@ -93,6 +93,19 @@ describe('a flush that PostgreSQL refuses', () => {
     expect(await session.scalar('select count(*)::int from pages')).toBe(1)
   })
 
+  test('has the error of the driver as its cause, also where more than one call tells of it', async () => {
+    const { session } = await stored()
+    await using _ = session
+    for (const end of [() => session.flush(), () => session.commit(), () => session.scalar('select 1')]) {
+      session.add(new Page({ title: 'Home' }))
+      const error = await errorOf(end())
+      expect(error).toBeInstanceOf(UniqueViolationError)
+      expect((error.cause as Error).constructor.name).toBe('DatabaseError')
+      expect((error.cause as Error).cause).toBeUndefined()
+      await session.rollback()
+    }
+  })
+
   test('takes with it what is added, changed and deleted before the rollback', async () => {
     const { session, page } = await stored()
     await using _ = session
