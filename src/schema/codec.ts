@@ -5,6 +5,7 @@
  * What has no time zone is text (`date`, `time`, `timestamp`, `interval`); only `timestamptz`, an instant, is a `Date`.
  * What a JavaScript number cannot hold exactly is no number: `bigint` is a BigInt, `numeric` a string.
  */
+import { isTextOf } from './json-text.js'
 
 /** Converts between the text of PostgreSQL and a value; NULL never comes here. */
 export interface Codec<Value> {
@@ -19,8 +20,8 @@ export interface Codec<Value> {
    * their keys. Only where values can change in place; default: what `encode` makes of the value.
    */
   canonical?(text: string): string
-  /** A faster way than comparing texts; where values can change in place. */
-  equals?(value: Value, stored: Value): boolean
+  /** Whether a text holds a value: a faster way than to compare texts. Where values can change in place. */
+  holds?(text: string, value: unknown): boolean
 }
 
 /** Why a value cannot be stored. The message must not show the value. */
@@ -90,14 +91,14 @@ export const jsonCodec: Codec<unknown> = {
   mutable: true,
   decode: JSON.parse,
   encode: encodeJson,
-  equals: equalJson,
+  holds: holdsJson,
 }
 
 /** As {@link jsonCodec}; `jsonb` cannot hold NUL characters and lone surrogates, not even escaped. */
 export const jsonbCodec: Codec<unknown> = {
   mutable: true,
   decode: JSON.parse,
-  equals: equalJson,
+  holds: holdsJson,
   encode(value) {
     const text = encodeJson(value)
     const escaped = ESCAPED.exec(text)?.[1]
@@ -120,8 +121,10 @@ function encodeJson(value: unknown): string {
   return text
 }
 
-/** Whether a document would be stored as it is. To compare is faster than to write, which is needed only in doubt. */
-function equalJson(value: unknown, stored: unknown): boolean {
+/** Whether a document would be stored as it is. To compare is faster than to parse and to write: these are for doubt. */
+function holdsJson(text: string, value: unknown): boolean {
+  if (isTextOf(text, value)) return true
+  const stored: unknown = JSON.parse(text)
   return isSameDocument(value, stored) || encodeJson(value) === encodeJson(stored)
 }
 

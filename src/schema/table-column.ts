@@ -105,8 +105,13 @@ export class TableColumn {
       // NaN is the one value that differs from itself.
       return value !== snapshot && !(value !== value && snapshot !== snapshot)
     }
-    if (this.#codec.equals !== undefined) {
-      return !this.#codec.equals(value, this.decode(snapshot as string))
+    if (this.#codec.holds !== undefined) {
+      try {
+        return !this.#codec.holds(snapshot as string, value)
+      } catch {
+        // It cannot be written: the flush will say why.
+        return true
+      }
     }
     const text = this.encode(value)
     if (text === snapshot) return false

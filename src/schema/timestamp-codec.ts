@@ -14,13 +14,13 @@ const MICROSECONDS = /\.\d{4}/
 export const timestampCodec: Codec<Date> = {
   mutable: true,
   decode(text) {
-    const date = isUsual(text) ? readUsual(text) : read(text)
+    const date = new Date(timeOf(text))
     if (Number.isNaN(date.getTime())) throw new RefusedValue('holds an instant that a Date cannot express')
     return date
   },
   // Rows whose keys differ by microseconds only are different rows.
   canonical: (text) => (MICROSECONDS.test(text) ? text : timestampCodec.encode(timestampCodec.decode(text))),
-  equals: (value, stored) => value instanceof Date && value.getTime() === stored.getTime(),
+  holds: (text, value) => value instanceof Date && value.getTime() === timeOf(text),
   encode(value) {
     if (!(value instanceof Date)) throw new RefusedValue(`takes a Date, not ${kindOf(value)}`)
     const time = value.getTime()
@@ -47,24 +47,38 @@ function writeUsual(year: number, value: Date): string {
   return `${day}T${time}.${Math.floor(millis / 100)}${two(millis % 100)}Z`
 }
 
+/** The time of an instant in PostgreSQL's text, in milliseconds; NaN if a Date cannot express it. */
+function timeOf(text: string): number {
+  return isUsual(text) ? readUsual(text) : read(text)
+}
+
 /** The form that servers in UTC give: `2026-01-31 13:45:00.123456+00`. Its digits stand at fixed places. */
 function isUsual(text: string): boolean {
   return text.endsWith('+00') && text[4] === '-' && text[10] === ' ' && text[0] !== '0'
 }
 
-function readUsual(text: string): Date {
+function readUsual(text: string): number {
   // Both digits less the code of '0'.
   const two = (at: number): number => text.charCodeAt(at) * 10 + text.charCodeAt(at + 1) - 528
   let millis = 0
   const end = Math.min(text.length - 3, 23)
   for (let at = 20, unit = 100; at < end; at++, unit /= 10) millis += (text.charCodeAt(at) - 48) * unit
-  return new Date(Date.UTC(two(0) * 100 + two(2), two(5) - 1, two(8), two(11), two(14), two(17), millis))
+  const days = daysUntil(two(0) * 100 + two(2), two(5), two(8))
+  return days * 86_400_000 + two(11) * 3_600_000 + two(14) * 60_000 + two(17) * 1_000 + millis
+}
+
+/** The days from 1970 until a day. Leap days come last where years begin in March; four times as fast as `Date.UTC`. */
+function daysUntil(year: number, month: number, day: number): number {
+  const years = month > 2 ? year : year - 1
+  const leapDays = Math.floor(years / 4) - Math.floor(years / 100) + Math.floor(years / 400)
+  const daysOfMonths = Math.floor((153 * (month > 2 ? month - 3 : month + 9) + 2) / 5)
+  return years * 365 + leapDays + daysOfMonths + day - 719_469
 }
 
 /** Any form. */
-function read(text: string): Date {
-  if (text === 'infinity') return new Date(LATEST)
-  if (text === '-infinity') return new Date(-LATEST)
+function read(text: string): number {
+  if (text === 'infinity') return LATEST
+  if (text === '-infinity') return -LATEST
   const match = TIMESTAMP.exec(text)
   if (match === null) throw new RefusedValue("needs the server's DateStyle to be ISO")
   const [, year, month, day, hour, minute, second, fraction, sign, zoneHour, zoneMinute, zoneSecond, bc] =
@@ -79,5 +93,5 @@ function read(text: string): Date {
     Number(second) - (sign === '-' ? -offset : offset),
     fraction === undefined ? 0 : Number(fraction.slice(1, 4).padEnd(3, '0')),
   )
-  return date
+  return date.getTime()
 }

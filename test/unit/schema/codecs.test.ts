@@ -97,6 +97,15 @@ describe('timestamptz', () => {
     expect((column.decode(text) as Date).toISOString()).toBe(iso)
   })
 
+  test('reads the days of all centuries', () => {
+    const misread: string[] = []
+    for (let time = Date.UTC(1000); time < Date.UTC(10_000); time += 31 * 86_400_000 + 1_234_567) {
+      const text = new Date(time).toISOString().replace('T', ' ').replace('Z', '+00')
+      if ((column.decode(text) as Date).getTime() !== time) misread.push(text)
+    }
+    expect(misread).toEqual([])
+  })
+
   test('writes years that ISO 8601 writes differently', () => {
     expect(column.encode(new Date('-000043-03-15T00:00:00Z'))).toBe('0044-03-15T00:00:00.000Z BC')
     expect(column.encode(new Date('+012026-01-31T12:00:00Z'))).toBe('12026-01-31T12:00:00.000Z')
@@ -140,6 +149,13 @@ describe('what is remembered of a value', () => {
     expect(column.hasChanged(value, text)).toBe(true)
     expect(column.hasChanged(value, snapshot)).toBe(true)
     expect(column.hasChanged(column.restore(snapshot), text)).toBe(false)
+  })
+
+  test('differs from what cannot be written', () => {
+    const jsonb = columnOf(types.jsonb())
+    expect(jsonb.hasChanged(() => 1, '{}')).toBe(true)
+    expect(jsonb.hasChanged({ count: 1n }, '{"count": 1}')).toBe(true)
+    expect(columnOf(types.timestamptz()).hasChanged(new Date(NaN), '2026-01-31 12:00:00+00')).toBe(true)
   })
 
   test('is the value where it cannot change in place', () => {
