@@ -191,8 +191,9 @@ export class SavepointScopes {
 
   async #release(scope: Scope): Promise<void> {
     if (scope.ended) throw endedBlock()
-    // What it issues belongs inside.
-    const releasing = this.#hooks.releasing && runAmbient(this, scope, this.#hooks.releasing)
+    const { releasing: hook } = this.#hooks
+    // What it issues belongs inside. A savepoint without a block has no code of its own: it is the caller's turn then.
+    const releasing = hook && scope.isBlock ? runAmbient(this, scope, hook) : hook?.()
     if (releasing !== undefined) await releasing
     // A COPY that was left may still fail.
     for (const operation of scope.pending) await operation.promise.catch(ignore)

@@ -62,6 +62,22 @@ describe('a savepoint', () => {
     expect(await titles()).toEqual(['one', 'two'])
   })
 
+  test('that is released by hand flushes what was changed inside, also within a block', async () => {
+    const { session, one, two } = await stored()
+    await using _ = session
+    const outer = await session.beginNested()
+    one.title = 'inside'
+    await outer.commit()
+    await session.beginNested(async () => {
+      const inner = await session.beginNested()
+      two.title = 'deeper'
+      session.add(new Song({ title: 'new' }))
+      await inner.commit()
+    })
+    await session.commit()
+    expect(await titles()).toEqual(['inside', 'deeper', 'new'])
+  })
+
   test('that is released leaves everything to the transaction, which may still roll it back', async () => {
     const { session, one, two } = await stored()
     await using _ = session
