@@ -22,6 +22,7 @@ export interface DdlOptions {
 
 interface Resolved {
   readonly foreignKeys: ReadonlyMap<Table, readonly ForeignKey[]>
+  readonly followers: ReadonlyMap<Table, readonly ForeignKey[]>
   readonly groups: readonly (readonly Table[])[]
 }
 
@@ -51,6 +52,11 @@ export class Metadata implements Surroundings {
   /** The foreign keys of a table. @throws MappingError if one refers to what does not exist. */
   foreignKeys(table: Table): readonly ForeignKey[] {
     return this.#resolve().foreignKeys.get(table) ?? []
+  }
+
+  /** The foreign keys that lead to a table, and change with what they lead to (`onUpdate: 'cascade'`). */
+  followers(table: Table): readonly ForeignKey[] {
+    return this.#resolve().followers.get(table) ?? []
   }
 
   /**
@@ -106,7 +112,11 @@ export class Metadata implements Surroundings {
       const groups = orderByDependency(this.#tables, (table) =>
         (foreignKeys.get(table) ?? []).map(({ target }) => target),
       )
-      this.#resolved = { foreignKeys, groups }
+      const cascading = [...foreignKeys.values()].flat().filter(({ rules }) => rules.onUpdate === 'cascade')
+      const followers = new Map(
+        this.#tables.map((table) => [table, cascading.filter(({ target }) => target === table)]),
+      )
+      this.#resolved = { foreignKeys, followers, groups }
     }
     return this.#resolved
   }

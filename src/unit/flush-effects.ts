@@ -31,10 +31,11 @@ export class FlushEffects {
    * The statements are on their way. What they write counts as stored from now on, so that it is not written twice; should
    * they fail, the transaction has failed, and its rollback undoes this, too.
    */
-  applied({ insertions, changes, removals, completed }: FlushPlan): void {
+  applied({ insertions, changes, removals, completed, handed }: FlushPlan): void {
     this.#identities.revision++
     for (const { state } of removals) this.#deleted(state)
     const displaced = [
+      ...[...handed].map(([state, values]) => this.#handed(state, values)),
       ...insertions.map((insertion) => this.#inserted(insertion)),
       ...changes.map((change) => this.#updated(change)),
     ]
@@ -86,7 +87,7 @@ export class FlushEffects {
 
   /** @returns the object whose place it takes. */
   #updated({ state, columns, computed }: Change): InstanceState | undefined {
-    const { instance, meta } = state
+    const { instance } = state
     for (const [column, value] of computed ?? []) instance[column.property] = value
     const before = state.snapshot as Snapshot
     this.#journal.updated(state, before)
@@ -96,8 +97,33 @@ export class FlushEffects {
     state.revision = this.#identities.revision
     raiseVersion(state)
     if (!columns.some(({ definition }) => definition.primaryKey === true)) return undefined
+    return this.#moved(state)
+  }
+
+  /** What it refers to has another key now, and so has its row. @returns the object whose place it takes. */
+  #handed(state: InstanceState, values: ReadonlyMap<TableColumn, EncodedText>): InstanceState | undefined {
+    // Its row is gone by the time.
+    if (state.status === 'deleted') return undefined
+    const { instance, meta } = state
+    const before = state.snapshot as Snapshot
+    this.#journal.updated(state, before)
+    const after = [...before]
+    for (const [column, text] of values) {
+      const { index, property, mutable } = column
+      after[index] = mutable ? text : column.decode(text)
+      // What was set is written by the flush itself.
+      const keeps = meta.isExpired(instance, column) || column.hasChanged(instance[property], before[index])
+      if (!keeps) instance[property] = column.decode(text)
+    }
+    state.snapshot = after
+    state.revision = this.#identities.revision
+    return this.#moved(state)
+  }
+
+  /** Its key has changed. @returns the object whose place it takes. */
+  #moved(state: InstanceState): InstanceState | undefined {
     this.#identities.leave(state)
-    state.identity = meta.identityOfStored(after)
+    state.identity = state.meta.identityOfStored(state.snapshot as Snapshot)
     return this.#identities.add(state)
   }
 

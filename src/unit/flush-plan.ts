@@ -22,6 +22,7 @@ import {
 } from '../schema/write-statements.js'
 import { earlyRemovals, type EarlyRemovals } from './early-removals.js'
 import type { InstanceState } from './instance-state.js'
+import { handedOn, keyAfter, type HandedOn } from './key-cascade.js'
 import { References } from './references.js'
 import type { LinkChanges } from './relation-changes.js'
 import { groupBy, orderRows } from './row-order.js'
@@ -52,13 +53,15 @@ export interface FlushPlan {
   readonly removals: readonly Removal[]
   /** Rows that are written twice: with foreign keys that are NULL for a while, and as they should be. */
   readonly completed: readonly { readonly state: InstanceState }[]
+  /** What PostgreSQL changes about the rows of other objects. */
+  readonly handed: HandedOn
 }
 
 /** What has to be written. */
 export interface FlushWork {
   readonly inserted: readonly InstanceState[]
   /** Objects that may have changed. */
-  readonly followed: Iterable<InstanceState>
+  readonly followed: readonly InstanceState[]
   readonly deleted: readonly InstanceState[]
   readonly links: readonly LinkChanges[]
 }
@@ -71,11 +74,14 @@ export function planFlush(work: FlushWork): FlushPlan {
     const change = state.doomed ? undefined : changeOf(state)
     if (change !== undefined) changes.push(change)
   }
+  const handed = handedOn(changes, work.followed)
+  // Those that hand on their keys are written before those that get them.
+  for (const change of changes) if (handed.has(change.state)) change.key = keyAfter(change.state, handed)
   const removals = work.deleted.map(removalOf)
-  const planner = new Planner(insertions, changes, removals, work.links)
+  const planner = new Planner(insertions, changes, removals, work.links, handed)
   const steps = [...planner.steps()]
   const completed = [...insertions.filter(({ postponed }) => postponed.size > 0), ...planner.released.keys()]
-  return { steps, insertions, changes, removals, completed }
+  return { steps, insertions, changes, removals, completed, handed }
 }
 
 class Planner {
@@ -83,6 +89,7 @@ class Planner {
   readonly #changes: readonly Change[]
   readonly #removals: readonly Removal[]
   readonly #links: readonly LinkChanges[]
+  readonly #handed: HandedOn
   readonly #newRows: References<Insertion>
   readonly #oldRows: References<Removal>
   /** Changes whose rows let go of others first, and are written when these are gone. */
@@ -93,11 +100,13 @@ class Planner {
     changes: readonly Change[],
     removals: readonly Removal[],
     links: readonly LinkChanges[],
+    handed: HandedOn,
   ) {
     this.#insertions = insertions
     this.#changes = changes
     this.#removals = removals
     this.#links = links
+    this.#handed = handed
     this.#newRows = new References(insertions, insertedValue)
     this.#oldRows = new References(removals, ({ state }, column) => storedValue(state, column))
   }
@@ -123,7 +132,11 @@ class Planner {
     for (const { link, columns, added } of this.#links) {
       if (added.length > 0) yield linkStep(linkTo(link.table, columns, added))
     }
-    yield* this.#deletes(this.#removals.filter((removal) => !early.removals.has(removal)))
+    const late = this.#removals.filter((removal) => !early.removals.has(removal))
+    for (const removal of late) {
+      if (this.#handed.has(removal.state)) removal.key = keyAfter(removal.state, this.#handed)
+    }
+    yield* this.#deletes(late)
   }
 
   /** New and changed rows of tables that refer to each other, or of one table. */

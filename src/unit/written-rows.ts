@@ -25,8 +25,8 @@ export interface Change {
   readonly columns: readonly TableColumn[]
   /** In the order of `columns`. */
   readonly values: readonly EncodedText[]
-  /** The stored key. */
-  readonly key: readonly EncodedText[]
+  /** The key that its row has when it is written. */
+  key: readonly EncodedText[]
   readonly version: EncodedText | undefined
   /** What `onUpdate` has computed: the object takes it over when the change is sent. */
   readonly computed?: ReadonlyMap<TableColumn, unknown> | undefined
@@ -36,7 +36,8 @@ export interface Change {
 export interface Removal {
   readonly state: InstanceState
   readonly table: Table
-  readonly key: readonly EncodedText[]
+  /** The key that its row has when it goes. */
+  key: readonly EncodedText[]
   /** Foreign keys that have to become NULL first. */
   postponed: ReadonlySet<TableColumn>
 }
