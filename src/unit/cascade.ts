@@ -7,6 +7,7 @@ import type { EncodedText } from '../schema/table-column.js'
 import type { InstanceState } from './instance-state.js'
 import type { LinkChanges } from './relation-changes.js'
 import { differenceOf, heldBy, heldRelations, isKnown, rememberedBy } from './relation-values.js'
+import { storedValue } from './written-rows.js'
 
 /** Whatever hangs on an object and is to be added with it, as far as it is new in its relation. */
 export function addedWith(state: InstanceState): readonly InstanceState[] {
@@ -48,7 +49,7 @@ export function linksOf(owners: Iterable<InstanceState>): LinkChanges[] {
       if (relation.link === undefined || deletedByDatabase(owner, relation)) continue
       const rows = removed.get(relation) ?? []
       removed.set(relation, rows)
-      rows.push(relation.ownColumns.map((column) => column.encode(owner.value(column))))
+      rows.push(relation.ownColumns.map((column) => storedValue(owner, column)))
     }
   }
   return [...removed].flatMap(([{ link }, rows]) =>

@@ -121,11 +121,13 @@ export class RelationChanges {
     return [...byTable.values()].map((pairs) => {
       const { link } = pairs[0] as Pair
       const columns = linkColumns(link)
-      const added = unique(pairs.filter((pair) => linked.has(pair)).map((pair) => linkValues(pair, columns)))
+      const added = unique(
+        pairs.filter((pair) => linked.has(pair)).map((pair) => linkValues(pair, columns, heldIn)),
+      )
       const removed = unique(
         pairs
           .filter((pair) => !linked.has(pair) && hasRow(pair.owner) && hasRow(pair.member))
-          .map((pair) => linkValues(pair, columns)),
+          .map((pair) => linkValues(pair, columns, storedIn)),
       )
       // Both sides may say something; what is there at the end is what one of them has put in.
       for (const id of added.keys()) removed.delete(id)
@@ -164,7 +166,11 @@ export class RelationChanges {
     const { ownColumns, targetColumns: columns } = relation
     for (const holder of removed) {
       if (!hasRow(holder) || holder.doomed || this.#keys.get(holder)?.has(idOf(columns)) === true) continue
-      if (!refersTo(holder, columns, owner, ownColumns)) continue
+      const refers =
+        refersTo(holder, columns, owner, ownColumns) ||
+        // The key of the owner may have changed since.
+        refersTo(holder, columns, owner, ownColumns, storedIn)
+      if (!refers) continue
       this.#assign({ holder, columns, target: undefined, targetColumns: ownColumns })
     }
     for (const holder of added) this.#assign({ holder, columns, target: owner, targetColumns: ownColumns })
@@ -191,18 +197,19 @@ export class RelationChanges {
   }
 }
 
-/** Whether a foreign key leads to an object now. */
+/** Whether a foreign key leads to an object now. @param valueOf What the key of the object is. */
 export function refersTo(
   holder: InstanceState,
   columns: readonly TableColumn[],
   target: InstanceState,
   targetColumns: readonly TableColumn[],
+  valueOf: (state: InstanceState, column: TableColumn) => unknown = heldIn,
 ): boolean {
   return columns.every((column, index) => {
     const own = holder.value(column)
     const other = targetColumns[index]
     if (own === null || own === undefined || other === undefined) return false
-    const value = target.value(other)
+    const value = valueOf(target, other)
     return value !== null && value !== undefined && column.encode(own) === column.encode(value)
   })
 }
@@ -220,15 +227,27 @@ function linkColumns({ own, other }: RelationLink): readonly TableColumn[] {
   return [...own, ...other].sort((a, b) => a.index - b.index)
 }
 
-function linkValues({ relation, link, owner, member }: Pair, columns: readonly TableColumn[]): EncodedText[] {
+function linkValues(
+  { relation, link, owner, member }: Pair,
+  columns: readonly TableColumn[],
+  valueOf: (state: InstanceState, column: TableColumn) => unknown,
+): EncodedText[] {
   return columns.map((column) => {
     const own = link.own.indexOf(column)
     const value =
       own === -1
-        ? member.value(relation.targetColumns[link.other.indexOf(column)] as TableColumn)
-        : owner.value(relation.ownColumns[own] as TableColumn)
+        ? valueOf(member, relation.targetColumns[link.other.indexOf(column)] as TableColumn)
+        : valueOf(owner, relation.ownColumns[own] as TableColumn)
     return column.encode(value)
   })
+}
+
+function heldIn(state: InstanceState, column: TableColumn): unknown {
+  return state.value(column)
+}
+
+function storedIn({ snapshot }: InstanceState, column: TableColumn): unknown {
+  return column.restore(snapshot?.[column.index])
 }
 
 function unique(rows: readonly EncodedText[][]): Map<string, EncodedText[]> {
