@@ -165,7 +165,7 @@ export abstract class EntitySession extends Executor {
     }
   }
 
-  /** Runs a block in which queries do not flush. Commit still does. */
+  /** Runs a block whose queries do not flush; those of other code beside it do, and commit does. */
   async noAutoflush<Value>(work: () => Value | Promise<Value>): Promise<Value> {
     checkFunction('noAutoflush', work)
     this.#entities.requireOpen()

@@ -135,7 +135,7 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   /**
    * Undoes the transaction, and any failure in it, after everything that was given before. New objects are as they were
-   * before they were added; the others expire (see `refresh`).
+   * before they were added; the others expire (see `refresh`), as soon as ROLLBACK has its place behind what came before.
    */
   async rollback(): Promise<void> {
     this.#requireOpen()

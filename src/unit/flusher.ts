@@ -189,7 +189,10 @@ export class Flusher {
     readonly text: string
     readonly values: readonly EncodedText[]
   }): Promise<RawRow[]> {
-    return (await this.#send(sendable(statement))).rows as RawRow[]
+    const transaction = this.#transaction
+    const { rows } = await this.#send(sendable(statement))
+    if (this.#transaction !== transaction) throw rolledBackMeanwhile()
+    return rows as RawRow[]
   }
 
   /** What may have changed relations. */

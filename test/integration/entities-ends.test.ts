@@ -1,6 +1,6 @@
 /** What is done behind a commit or a rollback that nobody has awaited yet belongs to the next transaction. */
 import { describe, expect, test } from 'vitest'
-import { ExpiredAttributeError, select, type WithRelations } from '../../src/index.js'
+import { AbortedError, ExpiredAttributeError, select, type WithRelations } from '../../src/index.js'
 import { Artist, Song, Tag, statusOf, useEntities } from './entities-support.js'
 import { errorOf } from './session-support.js'
 
@@ -78,6 +78,21 @@ describe('behind a rollback that nobody awaits', () => {
     for (const one of songs) expect(() => one.title).toThrow(ExpiredAttributeError)
     await session.refresh(song)
     expect(song.title).toBe('one')
+  })
+
+  test('what a flush had to read first is not known', async () => {
+    const { session, song } = await stored()
+    await using _ = session
+    song.title = 'undone'
+    await session.flush()
+    session.expire(song)
+    song.plays = 5
+    const flushing = errorOf(session.flush())
+    await Promise.all([session.rollback(), flushing])
+    expect(await flushing).toBeInstanceOf(AbortedError)
+    expect(() => song.title).toThrow(ExpiredAttributeError)
+    await session.refresh(song)
+    expect([song.title, song.plays]).toEqual(['one', 0])
   })
 
   test('relations that were read before it are not known', async () => {
