@@ -84,17 +84,21 @@ export class IdentityMap {
 
   /** Every instance, by table, in the order in which they came; or those of tables some of whose instances have a trait. */
   states(trait?: Trait): InstanceState[] {
-    const states: InstanceState[] = []
+    const byTable: InstanceState[][] = []
     for (const { identities, traits } of this.#tables.values()) {
-      if (trait !== undefined && !traits.has(trait)) continue
-      for (const state of identities.values()) states.push(state)
+      if (trait === undefined || traits.has(trait)) byTable.push([...identities.values()])
     }
-    return states
+    return byTable.length === 1 ? (byTable[0] as InstanceState[]) : byTable.flat()
   }
 
-  /** The instances whose relations a flush has to look at. */
+  /** The instances whose relations a flush has to look at. Every flush asks several times, and most have none. */
   related(): InstanceState[] {
-    return this.states('relations').filter((state) => state.doomed || state.holdsRelation)
+    const related: InstanceState[] = []
+    for (const { identities, traits } of this.#tables.values()) {
+      if (!traits.has('relations')) continue
+      for (const state of identities.values()) if (state.doomed || state.holdsRelation) related.push(state)
+    }
+    return related
   }
 
   get empty(): boolean {
