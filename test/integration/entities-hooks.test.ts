@@ -136,6 +136,41 @@ describe('hooks of an entity', () => {
     expect(await rows()).toEqual([])
   })
 
+  test.each(['beforeInsert', 'beforeUpdate', 'beforeDelete', 'afterLoad'])(
+    'that are async (%s) end what called them, and send nothing',
+    async (name) => {
+      const unhandled: unknown[] = []
+      const note = (reason: unknown): void => void unhandled.push(reason)
+      process.on('unhandledRejection', note)
+      const hooks: Record<string, (book: object) => unknown> = {}
+      hooks[name] = () => Promise.reject(new RangeError('nobody waits for this'))
+      class AsyncBook extends declarativeBase().entity('books', { id: serial().primaryKey(), name: text() }) {
+        static readonly hooks = hooks
+      }
+      await fixture.db.query(`insert into books (name) values ('stored')`)
+      await using session = fixture.factory()()
+      const error = await errorOf(
+        (async () => {
+          if (name === 'beforeInsert') session.add(new AsyncBook({ name: 'new' }))
+          else {
+            const book = await session.getOne(AsyncBook, 1)
+            if (name === 'beforeDelete') session.delete(book)
+            else book.name = 'changed'
+          }
+          await session.commit()
+        })(),
+      )
+      expect(error).toBeInstanceOf(MappingError)
+      expect(error.message).toBe(
+        `${name} of AsyncBook is async: hooks of entities are synchronous; use beforeFlush of the session factory, ` +
+          'which is awaited',
+      )
+      expect(await fixture.db.query('select name from books')).toEqual([{ name: 'stored' }])
+      process.off('unhandledRejection', note)
+      expect(unhandled).toEqual([])
+    },
+  )
+
   test('are refused where there is no such hook', async () => {
     class Wrong extends declarativeBase().entity('wrong', { id: serial().primaryKey() }) {
       static readonly hooks = { beforeStore: () => undefined }

@@ -364,7 +364,19 @@ describe('the unit of work', () => {
       // @ts-expect-error no such hook
       beforeSave: () => undefined,
     }
-    void hooks
+    const others: EntityHooks<Song> = {
+      // @ts-expect-error nobody would wait for it
+      beforeInsert: async (song) => {
+        song.title = await Promise.resolve('late')
+      },
+      beforeUpdate: (song) => (song.plays += 1),
+      beforeDelete: (song) => song,
+      afterLoad: (song) => {
+        if (song.plays > 1) return
+        song.plays = 0
+      },
+    }
+    void [hooks, others]
   })
 
   test('has hooks of sessions', () => {
