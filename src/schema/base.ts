@@ -103,7 +103,8 @@ function initialise(
       throw new MappingError(`${table.key}.${name} is computed by PostgreSQL and cannot be given`)
     }
     if (!meta.hasRelation(name)) throw unknownProperty(table, name)
-    properties[name] = values[name]
+    // As with columns: undefined is not given.
+    if (values[name] !== undefined) properties[name] = values[name]
   }
 }
 

@@ -1,6 +1,6 @@
 /** What a session does with entities: SQLAlchemy's verbs. */
 import { Executor } from '../engine/executor.js'
-import { NoResultError } from '../errors.js'
+import { MappingError, NoResultError } from '../errors.js'
 import { checkFunction, checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { metaOf } from '../schema/entity-meta.js'
 import type { AnyEntity, KeyOf } from '../schema/entity-types.js'
@@ -49,8 +49,10 @@ export abstract class EntitySession extends Executor {
     this.#entities.unit.add(instance)
   }
 
-  /** As `add`, for each. */
+  /** As `add`, for each. @throws as `add`; MappingError unless it is given several. */
   addAll(instances: Iterable<object>): void {
+    if (!isIterable(instances))
+      throw new MappingError('addAll takes an array of objects; one object is for add')
     for (const instance of instances) this.add(instance)
   }
 
@@ -81,37 +83,38 @@ export abstract class EntitySession extends Executor {
    * @example
    * const album = await session.get(Album, id, { load: ['songs'] })
    */
-  async get<E extends AnyEntity, const Path extends string = never>(
+  get<E extends AnyEntity, const Path extends string = never>(
     entity: E,
     key: KeyOf<E>,
     options: GetOptions<Path & RelationPath<E, Path>> = {},
   ): Promise<Loaded<E, Path> | null> {
-    this.#entities.requireOpen()
-    checkObject('get', options)
-    refuseUnknownKeys('get', options, ['load', 'forUpdate', 'populateExisting'])
-    return (await this.#entities.unit.get(metaOf(entity), key, options)) as Loaded<E, Path> | null
+    return this.#attend(() => this.#get(entity, key, options)) as Promise<Loaded<E, Path> | null>
   }
 
   /** As `get`. @throws NoResultError if there is none. */
-  async getOne<E extends AnyEntity, const Path extends string = never>(
+  getOne<E extends AnyEntity, const Path extends string = never>(
     entity: E,
     key: KeyOf<E>,
     options: GetOptions<Path & RelationPath<E, Path>> = {},
   ): Promise<Loaded<E, Path>> {
-    const found = await this.get<E, Path>(entity, key, options)
-    if (found === null) throw new NoResultError(`There is no ${metaOf(entity).name} with this key`)
-    return found
+    return this.#attend(async () => {
+      const found = await this.#get(entity, key, options)
+      if (found === null) throw new NoResultError(`There is no ${metaOf(entity).name} with this key`)
+      return found as Loaded<E, Path>
+    })
   }
 
   /**
    * Reads the row of an object again, at once; its changes that were not flushed are lost.
    * @throws NoResultError if the row is gone; IllegalStateError unless the object has a row and is in this session.
    */
-  async refresh<T extends object>(instance: T, options: RefreshOptions<T> = {}): Promise<void> {
-    this.#entities.requireOpen()
-    checkObject('refresh', options)
-    refuseUnknownKeys('refresh', options, ['columns', 'load', 'forUpdate'])
-    await this.#entities.unit.refresh(instance, options)
+  refresh<T extends object>(instance: T, options: RefreshOptions<T> = {}): Promise<void> {
+    return this.#attend(async () => {
+      this.#entities.requireOpen()
+      checkObject('refresh', options)
+      refuseUnknownKeys('refresh', options, ['columns', 'load', 'forUpdate'])
+      await this.#entities.unit.refresh(instance, options)
+    })
   }
 
   /**
@@ -124,9 +127,11 @@ export abstract class EntitySession extends Executor {
    * @example
    * const song = await session.merge(new Song({ id, title: 'Help!' }))
    */
-  async merge<T extends object>(instance: T): Promise<T> {
-    this.#entities.requireOpen()
-    return await this.#entities.unit.merge(instance)
+  merge<T extends object>(instance: T): Promise<T> {
+    return this.#attend(async () => {
+      this.#entities.requireOpen()
+      return await this.#entities.unit.merge(instance)
+    })
   }
 
   /**
@@ -155,21 +160,25 @@ export abstract class EntitySession extends Executor {
    * @throws DatabaseError, StaleDataError: the transaction has failed, roll it back. InvalidValueError, MappingError:
    *   nothing was sent; mend the object and go on.
    */
-  async flush(): Promise<void> {
-    this.#entities.requireOpen()
-    try {
-      await this.#entities.flush()?.done
-    } catch (error) {
-      // Its stack shall lead to the line that flushes.
-      throw this.#entities.parts.runner.explain(error)
-    }
+  flush(): Promise<void> {
+    return this.#attend(async () => {
+      this.#entities.requireOpen()
+      try {
+        await this.#entities.flush()?.done
+      } catch (error) {
+        // Its stack shall lead to the line that flushes.
+        throw this.#entities.parts.runner.explain(error)
+      }
+    })
   }
 
   /** Runs a block whose queries do not flush; those of other code beside it do, and commit does. */
-  async noAutoflush<Value>(work: () => Value | Promise<Value>): Promise<Value> {
-    checkFunction('noAutoflush', work)
-    this.#entities.requireOpen()
-    return await this.#entities.withoutAutoflush(work)
+  noAutoflush<Value>(work: () => Value | Promise<Value>): Promise<Value> {
+    return this.#entities.parts.runner.attend('block', async () => {
+      checkFunction('noAutoflush', work)
+      this.#entities.requireOpen()
+      return await this.#entities.withoutAutoflush(work)
+    })
   }
 
   /** Objects that the next flush will insert, in the order of `add`. */
@@ -196,4 +205,19 @@ export abstract class EntitySession extends Executor {
   contains(instance: object): boolean {
     return this.#entities.unit.has(instance)
   }
+
+  async #get(entity: AnyEntity, key: unknown, options: GetOptions): Promise<object | null> {
+    this.#entities.requireOpen()
+    checkObject('get', options)
+    refuseUnknownKeys('get', options, ['load', 'forUpdate', 'populateExisting'])
+    return await this.#entities.unit.get(metaOf(entity), key, options)
+  }
+
+  #attend<Value>(work: () => Promise<Value>): Promise<Value> {
+    return this.#entities.parts.runner.attend('query', work)
+  }
+}
+
+function isIterable(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Symbol.iterator in value
 }

@@ -3,6 +3,7 @@
  */
 import { MappingError } from '../errors.js'
 import { Existing } from '../internal/existing.js'
+import { kindOf } from '../schema/codec.js'
 import { metaOf, type EntityMeta, type Identity, type Snapshot } from '../schema/entity-meta.js'
 import { ENTITY, type AnyEntity } from '../schema/entity-types.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
@@ -148,17 +149,30 @@ export function knownState(instance: object): InstanceState | undefined {
 
 /** The state of an instance; a transient one if it is new. @throws MappingError if it is no instance of an entity. */
 export function stateOf(instance: unknown): InstanceState {
-  if (typeof instance !== 'object' || instance === null) throw notAnInstance(instance)
+  const state = stateIfInstance(instance)
+  if (state !== undefined) return state
+  throw new MappingError(`Not an instance of an entity, but ${kindOfStranger(instance)}`)
+}
+
+/** As {@link stateOf}; undefined if it is no instance of an entity. */
+export function stateIfInstance(instance: unknown): InstanceState | undefined {
+  if (typeof instance !== 'object' || instance === null) return undefined
   const known = Stamp.stateOf(instance)
   if (known !== undefined) return known
   const entity: unknown = instance.constructor
-  if (typeof entity !== 'function' || !(ENTITY in entity)) throw notAnInstance(instance)
+  if (typeof entity !== 'function' || !(ENTITY in entity)) return undefined
   return new InstanceState(instance, metaOf(entity as unknown as AnyEntity), 'transient')
 }
 
-function notAnInstance(value: unknown): MappingError {
-  const what = typeof value === 'object' && value !== null ? 'a plain object' : String(typeof value)
-  const hint =
-    what === 'a plain object' ? ' (a copy by spread or JSON is not one: use merge on `new Entity(copy)`)' : ''
-  return new MappingError(`Not an instance of an entity, but ${what}${hint}`)
+/** What something is that is no instance of an entity, and what was probably meant. */
+export function kindOfStranger(value: unknown): string {
+  if (typeof value === 'function') return ENTITY in value ? `the class ${value.name} itself` : 'a function'
+  if (Array.isArray(value)) return 'an array (of several objects: addAll() adds them)'
+  if (typeof value !== 'object' || value === null) return kindOf(value)
+  if ('then' in value) return 'a promise: an await is missing'
+  const { constructor } = value as { readonly constructor?: unknown }
+  if (typeof constructor === 'function' && constructor !== Object) {
+    return `an object of the class ${constructor.name}, which is no entity`
+  }
+  return 'a plain object (a copy by spread or JSON is not one: use merge on `new Entity(copy)`)'
 }

@@ -1,8 +1,8 @@
 /** What the relations of an instance hold, and what has changed about that since it was remembered. */
-import { MappingError } from '../errors.js'
+import { InvalidValueError, MappingError } from '../errors.js'
 import { metaOf } from '../schema/entity-meta.js'
 import type { Relation } from '../schema/relation-resolution.js'
-import { knownState, stateOf, type InstanceState } from './instance-state.js'
+import { kindOfStranger, knownState, stateIfInstance, type InstanceState } from './instance-state.js'
 
 /** How a relation differs from what was remembered. */
 export interface RelationDifference {
@@ -14,7 +14,7 @@ export interface RelationDifference {
 export function heldRelations({ instance, meta }: InstanceState): readonly Relation[] {
   let held: Relation[] = NONE
   for (const name of meta.relationNames) {
-    if (!Object.hasOwn(instance, name) || instance[name] === undefined) continue
+    if (!Object.hasOwn(instance, name)) continue
     if (held === NONE) held = []
     held.push(meta.relations.get(name) as Relation)
   }
@@ -24,21 +24,37 @@ export function heldRelations({ instance, meta }: InstanceState): readonly Relat
 // Most objects hold none, and every flush asks.
 const NONE: Relation[] = []
 
-/** What a relation holds now. @throws MappingError if it holds something else than objects of its target. */
-export function heldBy({ instance, meta }: InstanceState, relation: Relation): InstanceState[] {
+/**
+ * What a relation holds now.
+ * @throws InvalidValueError if it holds undefined; MappingError if it holds something else than objects of its target.
+ */
+export function heldBy(state: InstanceState, relation: Relation): InstanceState[] {
   const { name, many, target } = relation
-  const held = instance[name]
-  if (many && !Array.isArray(held)) throw new MappingError(`${meta.name}.${name} takes an array of objects`)
-  const objects: readonly unknown[] = many
-    ? (held as unknown[])
-    : held === null || held === undefined
-      ? []
-      : [held]
+  const held = state.instance[name]
+  if (held === undefined) throw isUndefined(state, relation)
+  if (many && !Array.isArray(held))
+    throw new MappingError(`${state.meta.name}.${name} takes an array of objects`)
+  const objects: readonly unknown[] = many ? (held as unknown[]) : held === null ? [] : [held]
   return objects.map((object) => {
-    const state = stateOf(object)
-    if (state.meta.table === metaOf(target).table) return state
-    throw new MappingError(`${meta.name}.${name} takes ${metaOf(target).name}, not ${state.meta.name}`)
+    if (object === undefined) throw isUndefined(state, relation)
+    const member = stateIfInstance(object)
+    if (member?.meta.table === metaOf(target).table) return member
+    const given = member?.meta.name ?? kindOfStranger(object)
+    throw new MappingError(
+      `${state.meta.name}.${name} takes instances of ${metaOf(target).name}, not ${given}`,
+    )
   })
+}
+
+function isUndefined(
+  { instance, meta, snapshot }: InstanceState,
+  { name, many }: Relation,
+): InvalidValueError {
+  const what = instance[name] === undefined ? 'is' : 'holds'
+  const remedy = many ? 'it takes an array of objects' : 'use null for none'
+  // The constructor of a loaded object was not run, so that its fields hide nothing.
+  const hint = snapshot === undefined && what === 'is' ? `; a field of the class needs 'declare ${name}'` : ''
+  return new InvalidValueError(`${meta.name}.${name} ${what} undefined; ${remedy}${hint}`)
 }
 
 /** What a relation held when it was loaded or flushed. */

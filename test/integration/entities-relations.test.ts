@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import {
   ForeignKeyViolationError,
+  InvalidValueError,
   MappingError,
   RelationNotLoadedError,
   asc,
@@ -205,9 +206,11 @@ describe('a foreign key', () => {
     await using session = await stored()
     const song = await session.getOne(Song, 1, { load: ['album', 'tags'] })
     song.album = new Tag({ name: 'x' }) as never
-    expect((await errorOf(session.flush())).message).toContain('Song.album takes Album, not Tag')
+    expect((await errorOf(session.flush())).message).toContain('Song.album takes instances of Album, not Tag')
     song.album = { id: 1 } as never
-    expect((await errorOf(session.flush())).message).toContain('Not an instance of an entity')
+    expect((await errorOf(session.flush())).message).toContain(
+      'Song.album takes instances of Album, not a plain object',
+    )
     song.album = null
     song.tags = null as never
     expect((await errorOf(session.flush())).message).toContain('Song.tags takes an array')
@@ -316,5 +319,45 @@ describe('delete', () => {
     expect(statusOf(fresh)).toBe('transient')
     await session.commit()
     expect(await query('select name from artists')).toEqual([{ name: 'Leonard' }])
+  })
+
+  test('is never undefined, which the flush refuses', async () => {
+    await using session = await stored()
+    const song = await session.getOne(Song, 1, { load: ['album', 'tags'] })
+    const refusal = async (): Promise<string> => {
+      const error = await errorOf(session.flush())
+      expect(error).toBeInstanceOf(InvalidValueError)
+      return error.message
+    }
+    const { album, tags } = song
+    song.album = undefined as never
+    expect(await refusal()).toBe('Song.album is undefined; use null for none')
+    song.album = album
+    song.tags = undefined as never
+    expect(await refusal()).toBe('Song.tags is undefined; it takes an array of objects')
+    song.tags = [...tags, undefined as never]
+    expect(await refusal()).toBe('Song.tags holds undefined; it takes an array of objects')
+    song.tags = tags
+    const artist = await session.getOne(Artist, 1, { load: ['profile'] })
+    artist.profile = undefined as never
+    expect(await refusal()).toBe('Artist.profile is undefined; use null for none')
+    artist.profile = null
+    session.delete(await session.getOne(Profile, 1))
+    await session.commit()
+    expect(await query('select album_id from songs where id = 1')).toEqual([{ album_id: 1 }])
+  })
+
+  test('is not given where a new object is built with undefined, but hidden by a field of the class', async () => {
+    await using session = await stored()
+    const built = build(Song, { title: 'Built', album: undefined as never })
+    expect(() => built.album).toThrow(RelationNotLoadedError)
+    session.add(built)
+    await session.commit()
+    class FieldSong extends Song {
+      album?: Album | null
+    }
+    expect(() => session.add(new FieldSong({ title: 'x' }))).toThrow(
+      "FieldSong.album is undefined; use null for none; a field of the class needs 'declare album'",
+    )
   })
 })
