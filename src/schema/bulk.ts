@@ -76,7 +76,7 @@ export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implem
       if (column.definition.generated !== undefined) {
         throw new MappingError(`${column} is computed by PostgreSQL and cannot be set`)
       }
-      changes.set(column, value instanceof SqlFragment ? value : column.encode(value))
+      changes.set(column, value instanceof SqlFragment ? value : column.encodeStored(value))
     }
     return new BulkUpdate(this.#meta, changes, this.#state)
   }
@@ -162,7 +162,7 @@ function automaticChange(column: TableColumn, table: string): SqlFragment<unknow
   if (version === true) return text(`${column.sql} = ${table}.${column.sql} + 1`)
   if (onUpdate === undefined) return undefined
   if (typeof onUpdate === 'object') return concat(text(`${column.sql} = `), onUpdate)
-  return sql`${text(`${column.sql} = `)}${column.encode(onUpdate())}`
+  return sql`${text(`${column.sql} = `)}${column.encodeStored(onUpdate())}`
 }
 
 function withConditions(

@@ -14,6 +14,7 @@ import {
   type Codec,
 } from './codec.js'
 import { Column } from './column.js'
+import { noneOf, outOfRange, tooLong, type Refusal } from './refusals.js'
 import { timestampCodec } from './timestamp-codec.js'
 
 /** Options of {@link varchar} and {@link char}. */
@@ -56,7 +57,13 @@ export function serial(name?: string): Column<number, 'default'> {
   return new Column({
     name,
     nullable: false,
-    type: { ddl: 'serial', cast: 'integer', codec: integerCodec, serial: true },
+    type: {
+      ddl: 'serial',
+      cast: 'integer',
+      codec: integerCodec,
+      refusal: outOfRange('integer', 4),
+      serial: true,
+    },
   })
 }
 
@@ -65,23 +72,29 @@ export function bigserial(name?: string): Column<bigint, 'default'> {
   return new Column({
     name,
     nullable: false,
-    type: { ddl: 'bigserial', cast: 'bigint', codec: bigintCodec, serial: true },
+    type: {
+      ddl: 'bigserial',
+      cast: 'bigint',
+      codec: bigintCodec,
+      refusal: outOfRange('bigint', 8),
+      serial: true,
+    },
   })
 }
 
 /** A whole number of 2 bytes, `number`. */
 export function smallint(name?: string): Column<number | null> {
-  return column(name, 'smallint', integerCodec)
+  return column(name, 'smallint', integerCodec, { refusal: outOfRange('smallint', 2) })
 }
 
 /** A whole number of 4 bytes, `number`. */
 export function integer(name?: string): Column<number | null> {
-  return column(name, 'integer', integerCodec)
+  return column(name, 'integer', integerCodec, { refusal: outOfRange('integer', 4) })
 }
 
 /** A whole number of 8 bytes, JavaScript's `bigint`. Note that `JSON.stringify` refuses those. */
 export function bigint(name?: string): Column<bigint | null> {
-  return column(name, 'bigint', bigintCodec)
+  return column(name, 'bigint', bigintCodec, { refusal: outOfRange('bigint', 8) })
 }
 
 /** A floating-point number of 4 bytes, `number`. */
@@ -100,7 +113,7 @@ export function numeric(name?: string | NumericOptions, options?: NumericOptions
   if (precision === undefined && scale !== undefined) throw new MappingError('A scale needs a precision')
   checkRange('precision', precision, 1, 1000)
   checkRange('scale', scale, -1000, 1000)
-  return column(own, withArguments('numeric', precision, scale), textCodec, 'numeric')
+  return column(own, withArguments('numeric', precision, scale), textCodec, { cast: 'numeric' })
 }
 
 /** True or false. */
@@ -124,7 +137,10 @@ export function varchar<Value extends string = string>(
 ): Column<Value | null> {
   const [own, { length }] = nameAndOptions(name, options)
   checkRange('length', length, 1, 10_485_760)
-  return column(own, withArguments('varchar', length), textCodec, 'varchar')
+  return column(own, withArguments('varchar', length), textCodec, {
+    cast: 'varchar',
+    refusal: length === undefined ? undefined : tooLong(length),
+  })
 }
 
 /** Text of a fixed length: PostgreSQL pads it with blanks, and so it comes back. */
@@ -134,7 +150,10 @@ export function char<Value extends string = string>(
 ): Column<Value | null> {
   const [own, { length }] = nameAndOptions(name, options)
   checkRange('length', length, 1, 10_485_760)
-  return column(own, withArguments('char', length), textCodec, 'bpchar')
+  return column(own, withArguments('char', length), textCodec, {
+    cast: 'bpchar',
+    refusal: tooLong(length ?? 1),
+  })
 }
 
 /** A UUID as a `string`; stored and compared in lower case. */
@@ -169,7 +188,7 @@ export function date(name?: string): Column<string | null> {
 /** A time of day as `'13:45:00.123456'`. */
 export function time(name?: string | PrecisionOptions, options?: PrecisionOptions): Column<string | null> {
   const [own, precision] = secondsOf(name, options)
-  return column(own, withArguments('time', precision), textCodec, 'time')
+  return column(own, withArguments('time', precision), textCodec, { cast: 'time' })
 }
 
 /** Day and time without a time zone as `'2026-01-31 13:45:00.123456'`. For instants use {@link timestamptz}. */
@@ -178,7 +197,7 @@ export function timestamp(
   options?: PrecisionOptions,
 ): Column<string | null> {
   const [own, precision] = secondsOf(name, options)
-  return column(own, withArguments('timestamp', precision), textCodec, 'timestamp')
+  return column(own, withArguments('timestamp', precision), textCodec, { cast: 'timestamp' })
 }
 
 /**
@@ -190,7 +209,7 @@ export function timestamptz(
   options?: PrecisionOptions,
 ): Column<Date | null> {
   const [own, precision] = secondsOf(name, options)
-  return column(own, withArguments('timestamptz', precision), timestampCodec, 'timestamptz')
+  return column(own, withArguments('timestamptz', precision), timestampCodec, { cast: 'timestamptz' })
 }
 
 /** A span of time in PostgreSQL's text form, `'1 day 02:00:00'`. */
@@ -199,7 +218,7 @@ export function interval(
   options?: PrecisionOptions,
 ): Column<string | null> {
   const [own, precision] = secondsOf(name, options)
-  return column(own, withArguments('interval', precision), textCodec, 'interval')
+  return column(own, withArguments('interval', precision), textCodec, { cast: 'interval' })
 }
 
 /**
@@ -222,7 +241,13 @@ export function enumType<const Value extends string>(
     new Column({
       name: columnName,
       nullable: true,
-      type: { ddl: type, cast: type, codec: textCodec, enumType: { name, schema, values } },
+      type: {
+        ddl: type,
+        cast: type,
+        codec: textCodec,
+        refusal: noneOf(values),
+        enumType: { name, schema, values },
+      },
     })
 }
 
@@ -264,9 +289,9 @@ function column<Value>(
   ddl: string,
   // Codecs of several types serve narrower ones: that is for the declaration to vouch for.
   codec: { decode(text: string): unknown; encode(value: never): string; readonly mutable: boolean },
-  cast: string = ddl,
+  rest: { readonly cast?: string; readonly refusal?: Refusal | undefined } = {},
 ): Column<Value | null> {
-  return new Column({ name, nullable: true, type: { ddl, cast, codec: codec } })
+  return new Column({ name, nullable: true, type: { ddl, cast: ddl, codec, ...rest } })
 }
 
 function nameAndOptions<Options extends object>(

@@ -3,6 +3,7 @@ import { MappingError } from '../errors.js'
 import type { SqlFragment } from '../sql.js'
 import { arrayCodec } from './array-codec.js'
 import type { Codec } from './codec.js'
+import { refusalOfElement, type Refusal } from './refusals.js'
 
 /** What the types need to know of a column beyond its value: part of the key, filled in when absent, computed. */
 export type ColumnFlag = 'key' | 'default' | 'generated'
@@ -17,6 +18,8 @@ export interface ColumnType {
    */
   readonly cast: string
   readonly codec: Codec<unknown>
+  /** Why PostgreSQL would not store a value that the codec has written; undefined if it would. */
+  readonly refusal?: Refusal | undefined
   readonly isArray?: boolean
   /**
    * Many values travel as texts, not as an array of the type: `unnest` would take arrays of arrays apart to their last
@@ -177,13 +180,14 @@ export class Column<Value, Flags extends ColumnFlag = never> {
    * @throws MappingError on an array.
    */
   array(): Column<NonNullable<Value>[] | (null extends Value ? null : never), Flags> {
-    const { ddl, cast, codec, isArray, serial, enumType } = this.definition.type
+    const { ddl, cast, codec, refusal, isArray, serial, enumType } = this.definition.type
     if (isArray === true || serial === true) throw new MappingError(`There is no array of ${ddl}`)
     return this.#with({
       type: {
         ddl: `${ddl}[]`,
         cast: `${cast}[]`,
         codec: arrayCodec(codec),
+        refusal: refusal && refusalOfElement(refusal),
         isArray: true,
         travelsAsText: true,
         ...(enumType && { enumType }),

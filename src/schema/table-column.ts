@@ -23,6 +23,7 @@ export class TableColumn {
   readonly serverUpdated: boolean
   readonly mutable: boolean
   readonly #codec: Codec<unknown>
+  readonly #refusal: ((value: unknown) => string | undefined) | undefined
   readonly #label: string
 
   constructor(table: string, property: string, index: number, definition: ColumnDefinition) {
@@ -36,6 +37,7 @@ export class TableColumn {
     this.serverUpdated = generated !== undefined || typeof onUpdate === 'object'
     this.mutable = type.codec.mutable
     this.#codec = type.codec
+    this.#refusal = type.refusal as ((value: unknown) => string | undefined) | undefined
     this.#label = `${table}.${this.name}`
   }
 
@@ -60,6 +62,22 @@ export class TableColumn {
       if (cause instanceof RefusedValue) throw this.#refuse(cause.message)
       throw this.#refuse('holds a value that cannot be written', cause)
     }
+  }
+
+  /**
+   * As {@link encode}, of a value to be stored: what PostgreSQL would not store is refused here, where the column can be named.
+   * (A condition may ask for a longer text than the column holds, and finds nothing.)
+   * @throws InvalidValueError also for NULL where the column takes none, and for what is too long or out of range.
+   */
+  encodeStored(value: unknown): EncodedText {
+    const text = this.encode(value)
+    if (text === null) {
+      if (this.definition.nullable) return null
+      throw this.#refuse('is null; it needs a value, and takes no NULL')
+    }
+    const reason = this.#refusal?.(value)
+    if (reason !== undefined) throw this.#refuse(reason)
+    return text
   }
 
   /** The value of a text that PostgreSQL gave. @throws InvalidValueError if it cannot be read. */

@@ -306,7 +306,7 @@ function linkTo(table: Table, columns: readonly TableColumn[], rows: LinkChanges
   )
   const complete = rows.map((row) => [
     ...row,
-    ...others.map((column) => column.encode(column.definition.default?.())),
+    ...others.map((column) => column.encodeStored(column.definition.default?.())),
   ])
   return linkRows(table, [...columns, ...others], complete)
 }

@@ -119,9 +119,19 @@ export class InstanceState {
     return false
   }
 
-  /** Name of its class and its key, for messages. */
+  /** Name of its class and its key, for messages; not of a key that could say something about a person. */
   toString(): string {
-    return this.meta.name
+    const { meta, snapshot } = this
+    const kind = `${snapshot === undefined ? 'a new' : 'a stored'} ${meta.name}`
+    const parts = meta.table.primaryKey.map((column) => {
+      const value = snapshot === undefined ? this.value(column) : column.restore(snapshot[column.index])
+      const isPlain =
+        typeof value === 'string'
+          ? column.definition.type.ddl === 'uuid'
+          : typeof value === 'number' || typeof value === 'bigint'
+      return isPlain ? `${column.property} ${String(value)}` : undefined
+    })
+    return parts.includes(undefined) ? kind : `${kind}, ${parts.join(', ')}`
   }
 }
 

@@ -1,5 +1,5 @@
 /** The rows that a flush writes: new ones, changed ones, deleted ones. Encoded, so that nothing is sent if a value is wrong. */
-import { MappingError } from '../errors.js'
+import { InvalidValueError, MappingError } from '../errors.js'
 import { ENTITY } from '../schema/entity-types.js'
 import type { ForeignKey } from '../schema/foreign-key.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
@@ -55,7 +55,7 @@ export function insertionOf(state: InstanceState): Insertion {
       shape += `,${column.index}`
       return undefined
     }
-    return column.encode(value)
+    return encodeOf(state, column, value)
   })
   return { state, table, shape, values, postponed: NONE }
 }
@@ -75,17 +75,28 @@ export function changeOf(state: InstanceState): Change | undefined {
   const generated = columns.find(({ definition }) => definition.generated !== undefined)
   if (generated !== undefined)
     throw new MappingError(`${generated} is computed by PostgreSQL and cannot be changed`)
-  const values = columns.map((column) => column.encode(instance[column.property]))
+  const values = columns.map((column) => encodeOf(state, column, instance[column.property]))
   let computed: Map<TableColumn, unknown> | undefined
   for (const column of table.columns) {
     const { onUpdate } = column.definition
     if (typeof onUpdate !== 'function' || changes.includes(column)) continue
     const value = onUpdate()
     columns.push(column)
-    values.push(column.encode(value))
+    values.push(encodeOf(state, column, value))
     computed = (computed ?? new Map<TableColumn, unknown>()).set(column, value)
   }
   return { state, table, columns, values, key: state.key, version: versionOf(state), computed }
+}
+
+/** @throws InvalidValueError that names the object, too. */
+function encodeOf(state: InstanceState, column: TableColumn, value: unknown): EncodedText {
+  try {
+    return column.encodeStored(value)
+  } catch (error) {
+    if (!(error instanceof InvalidValueError)) throw error
+    const { message, cause } = error
+    throw new InvalidValueError(`${message} (${state})`, cause === undefined ? undefined : { cause })
+  }
 }
 
 export function removalOf(state: InstanceState): Removal {

@@ -253,8 +253,9 @@ describe('what PostgreSQL cannot hold', () => {
     await using session = factory()
     const note = new Note(values)
     session.addAll([new Note({ text: 'fine' }), note])
-    expect(await errorOf(session.flush())).toMatchObject({ code: 'INVALID_VALUE', message })
-    expect(await errorOf(session.commit())).toMatchObject({ code: 'INVALID_VALUE', message })
+    const refusal = { code: 'INVALID_VALUE', message: `${message} (a new Note)` }
+    expect(await errorOf(session.flush())).toMatchObject(refusal)
+    expect(await errorOf(session.commit())).toMatchObject(refusal)
     expect(factory.bind.stats().size).toBe(0)
     expect(session.new).toHaveLength(2)
 
@@ -266,7 +267,7 @@ describe('what PostgreSQL cannot hold', () => {
     ])
 
     Object.assign(note, values)
-    expect(await errorOf(session.commit())).toMatchObject({ code: 'INVALID_VALUE', message })
+    expect((await errorOf(session.commit())).message).toContain(message)
     await session.rollback()
     await session.refresh(note)
     expect(note.text).toBe('mended')

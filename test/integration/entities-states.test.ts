@@ -180,7 +180,7 @@ describe('an object', () => {
     expect(() => session.add({ title: 'Carey' })).toThrow(MappingError)
     expect(() => session.add({ ...new Song({ title: 'x' }) })).toThrow(/use merge/)
     expect(() => session.add(null as never)).toThrow(MappingError)
-    expect(() => session.add('song' as never)).toThrow(/but string/)
+    expect(() => session.add('song' as never)).toThrow(/but a string/)
     expect(() => session.contains({})).not.toThrow()
   })
 })

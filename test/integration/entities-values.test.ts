@@ -1,0 +1,148 @@
+/** Values that are of the right kind, and that PostgreSQL would not store: the flush names the column, and sends nothing. */
+import { randomUUID } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import {
+  DatabaseError,
+  InvalidValueError,
+  bigint,
+  bigserial,
+  char,
+  declarativeBase,
+  enumType,
+  eq,
+  integer,
+  select,
+  serial,
+  smallint,
+  sql,
+  text,
+  update,
+  uuid,
+  varchar,
+} from '../../src/index.js'
+import { useEntities } from './entities-support.js'
+import { errorOf } from './session-support.js'
+
+const Base = declarativeBase()
+const mood = enumType('mood', ['happy', 'sad', "so, 'so'"])
+class Item extends Base.entity('items', {
+  id: serial().primaryKey(),
+  small: smallint(),
+  whole: integer('the_whole'),
+  big: bigint(),
+  short: varchar({ length: 3 }),
+  fixed: char({ length: 3 }),
+  letter: char(),
+  mood: mood(),
+  shorts: varchar({ length: 3 }).array(),
+  wholes: integer().array(),
+  moods: mood().array(),
+  name: text().notNull().default('x'),
+}) {}
+class Counted extends Base.entity('counted', { id: bigserial().primaryKey(), name: text() }) {}
+class Keyed extends Base.entity('keyed', { id: uuid().primaryKey().default(randomUUID), plays: integer() }) {}
+class Person extends Base.entity('people', { email: text().primaryKey(), age: integer() }) {}
+
+const fixture = useEntities(Base)
+
+const WHOLE = 'is out of range: integer goes from -2147483648 to 2147483647'
+const BIG = 'is out of range: bigint goes from -9223372036854775808 to 9223372036854775807'
+const SMALL = 'is out of range: smallint goes from -32768 to 32767'
+const MOODS = "takes one of 'happy', 'sad', 'so, 'so'', and was given none of them"
+const NOTHING = 'is null; it needs a value, and takes no NULL'
+
+describe('a value that PostgreSQL', () => {
+  test.each<[string, unknown, string]>([
+    ['small', 32768, SMALL],
+    ['small', -32769, SMALL],
+    ['whole', 2 ** 31, WHOLE],
+    ['whole', -(2 ** 31) - 1, WHOLE],
+    ['whole', 1e300, WHOLE],
+    ['id', 2 ** 31, WHOLE],
+    ['big', 2n ** 63n, BIG],
+    ['big', -(2n ** 63n) - 1n, BIG],
+    ['short', 'abcd', 'takes at most 3 characters, not 4'],
+    ['short', 'ab 🎵', 'takes at most 3 characters, not 4'],
+    ['short', 'abc\t', 'takes at most 3 characters, not 4'],
+    ['fixed', 'abcd', 'takes at most 3 characters, not 4'],
+    ['letter', 'ab', 'takes at most 1 characters, not 2'],
+    ['mood', 'angry', MOODS],
+    ['mood', '', MOODS],
+    ['shorts', ['abc', 'abcd'], 'takes at most 3 characters, not 4'],
+    ['wholes', [1, 2 ** 31], WHOLE],
+    ['moods', ['happy', 'angry'], MOODS],
+    ['name', null, NOTHING],
+  ])('does not store is refused with the name of its column: %s %s', async (property, value, reason) => {
+    const column = property === 'whole' ? 'the_whole' : property
+    const factory = fixture.factory()
+    await using session = factory()
+    const item = new Item({ id: 7 })
+    Object.assign(item, { [property]: value })
+    session.add(item)
+    const error = await errorOf(session.flush())
+    session.expunge(item)
+    expect(error).toBeInstanceOf(InvalidValueError)
+    const key = property === 'id' ? `id ${String(value)}` : 'id 7'
+    expect(error.message).toBe(`items.${column} ${reason} (a new Item, ${key})`)
+    expect(() => update(Item).set({ [property]: value })).toThrow(`items.${column} ${reason}`)
+    expect(factory.bind.stats().size).toBe(0)
+    // PostgreSQL agrees.
+    const { column: declared } = Item.c[property as 'whole']
+    const stored = sql`insert into items (${sql.identifier(column)}) values (${declared.encode(value)})`
+    expect(await errorOf(session.execute(stored))).toBeInstanceOf(DatabaseError)
+    await session.rollback()
+  })
+
+  test.each<[string, unknown]>([
+    ['small', -32768],
+    ['whole', 2 ** 31 - 1],
+    ['whole', -(2 ** 31)],
+    ['big', 2n ** 63n - 1n],
+    ['big', -(2n ** 63n)],
+    ['big', 5],
+    ['short', '🎵🎵🎵'],
+    ['short', 'abc   '],
+    ['short', ''],
+    ['fixed', 'a'],
+    ['fixed', 'abc   '],
+    ['mood', "so, 'so'"],
+    ['shorts', ['abc', null]],
+    ['wholes', [1, null]],
+    ['moods', ['happy', null]],
+  ])('stores is stored: %s %s', async (property, value) => {
+    const factory = fixture.factory()
+    await factory.withSession((session) => {
+      session.addAll([new Item(), new Item()].map((item) => Object.assign(item, { [property]: value })))
+      session.add(Object.assign(new Item({ mood: 'sad' }), { [property]: value }))
+    })
+    await factory.withSession((session) => session.execute(update(Item).set({ [property]: value })))
+    expect(await fixture.db.query('select from items')).toHaveLength(3)
+  })
+
+  test('does not store is refused in a row that is there, with its key where that says nothing about a person', async () => {
+    const factory = fixture.factory()
+    await using session = factory()
+    const [keyed, person, counted] = [new Keyed(), new Person({ email: 'a@b.c' }), new Counted()]
+    session.addAll([keyed, person, counted])
+    await session.commit()
+    keyed.plays = 2 ** 31
+    expect((await errorOf(session.flush())).message).toBe(
+      `keyed.plays ${WHOLE} (a stored Keyed, id ${keyed.id})`,
+    )
+    keyed.plays = 1
+    person.age = 2 ** 31
+    expect((await errorOf(session.flush())).message).toBe(`people.age ${WHOLE} (a stored Person)`)
+    person.age = 1
+    counted.id = null as never
+    expect((await errorOf(session.flush())).message).toBe(`counted.id ${NOTHING} (a stored Counted, id 1)`)
+    counted.id = 2n
+    await session.commit()
+    expect(await fixture.db.query('select plays from keyed')).toEqual([{ plays: 1 }])
+  })
+
+  test('cannot hold may be asked for, where that is no error', async () => {
+    const factory = fixture.factory()
+    await using session = factory()
+    expect(await session.scalars(select(Item).where(eq(Item.c.short, 'longer')))).toEqual([])
+  })
+})
