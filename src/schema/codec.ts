@@ -22,6 +22,15 @@ export interface Codec<Value> {
   canonical?(text: string): string
   /** Whether a text holds a value: a faster way than to compare texts. Where values can change in place. */
   holds?(text: string, value: unknown): boolean
+  /** To remember a stored value by a number instead of its text. Where values can change in place. */
+  readonly brief?: Brief<Value>
+}
+
+/** The number that a value is remembered by, and the way back. */
+export interface Brief<Value> {
+  /** NaN for what is no value of the type. */
+  of(value: unknown): number
+  restore(number: number): Value
 }
 
 /** Why a value cannot be stored. The message must not show the value. */

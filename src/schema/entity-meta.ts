@@ -88,7 +88,7 @@ export class EntityMeta<T extends object = object> {
 
   /**
    * Sets the properties of some columns from a row. The row becomes the snapshot of these columns: where a value cannot
-   * change in place it is kept decoded, elsewhere as text.
+   * change in place it is kept decoded, elsewhere as text or as the number that stands for it.
    */
   fill(instance: T, columns: readonly TableColumn[], row: RawRow): Snapshot {
     const properties = instance as Properties
@@ -97,7 +97,7 @@ export class EntityMeta<T extends object = object> {
       const column = columns[index] as TableColumn
       const value = column.decode(row[index] as EncodedText)
       properties[column.property] = value
-      if (!column.mutable) snapshot[index] = value
+      snapshot[index] = column.snapshotOf(value, row[index] as EncodedText)
     }
     return snapshot
   }

@@ -1,7 +1,7 @@
 /** One column of a table: its names, its SQL, and the way of its values to PostgreSQL and back. */
 import { InvalidValueError } from '../errors.js'
 import { quoteIdentifier } from '../sql.js'
-import { RefusedValue, type Codec } from './codec.js'
+import { RefusedValue, type Brief, type Codec } from './codec.js'
 import type { ColumnDefinition } from './column.js'
 
 /** A value as PostgreSQL's text; null is NULL. */
@@ -23,6 +23,8 @@ export class TableColumn {
   readonly serverUpdated: boolean
   readonly mutable: boolean
   readonly #codec: Codec<unknown>
+  /** Not of keys, which name their rows by the very text of PostgreSQL. */
+  readonly #brief: Brief<unknown> | undefined
   readonly #refusal: ((value: unknown) => string | undefined) | undefined
   readonly #label: string
 
@@ -37,6 +39,7 @@ export class TableColumn {
     this.serverUpdated = generated !== undefined || typeof onUpdate === 'object'
     this.mutable = type.codec.mutable
     this.#codec = type.codec
+    this.#brief = definition.primaryKey === true ? undefined : type.codec.brief
     this.#refusal = type.refusal as ((value: unknown) => string | undefined) | undefined
     this.#label = `${table}.${this.name}`
   }
@@ -91,16 +94,25 @@ export class TableColumn {
     }
   }
 
+  /** As {@link snapshot}, of a value that was read from a text. */
+  snapshotOf(value: unknown, text: EncodedText): unknown {
+    if (!this.mutable) return value
+    return this.#brief === undefined || value === null ? text : this.#brief.of(value)
+  }
+
   /**
-   * What to remember of a stored value, to find changes: the value itself, or its text where it can be changed in place.
+   * What to remember of a stored value, to find changes: the value itself, or where it can be changed in place its text, or
+   * a number that stands for it.
    */
   snapshot(value: unknown): unknown {
-    return this.mutable && value !== undefined ? this.encode(value) : value
+    return this.mutable && value !== undefined ? this.snapshotOf(value, this.encode(value)) : value
   }
 
   /** The value that a snapshot remembers. Objects are made anew. */
   restore(snapshot: unknown): unknown {
-    return this.mutable && snapshot !== undefined ? this.decode(snapshot as EncodedText) : snapshot
+    if (!this.mutable || snapshot === undefined) return snapshot
+    if (typeof snapshot === 'number' && this.#brief !== undefined) return this.#brief.restore(snapshot)
+    return this.decode(snapshot as EncodedText)
   }
 
   /** The text of what a snapshot remembers, equal for values that PostgreSQL takes for equal. */
@@ -123,6 +135,7 @@ export class TableColumn {
       // NaN is the one value that differs from itself.
       return value !== snapshot && !(value !== value && snapshot !== snapshot)
     }
+    if (typeof snapshot === 'number') return this.#brief?.of(value) !== snapshot
     if (this.#codec.holds !== undefined) {
       try {
         return !this.#codec.holds(snapshot as string, value)

@@ -21,6 +21,10 @@ export const timestampCodec: Codec<Date> = {
   // Rows whose keys differ by microseconds only are different rows.
   canonical: (text) => (MICROSECONDS.test(text) ? text : timestampCodec.encode(timestampCodec.decode(text))),
   holds: (text, value) => value instanceof Date && value.getTime() === timeOf(text),
+  brief: {
+    of: (value) => (value instanceof Date ? value.getTime() : NaN),
+    restore: (time) => new Date(time),
+  },
   encode(value) {
     if (!(value instanceof Date)) throw new RefusedValue(`takes a Date, not ${kindOf(value)}`)
     const time = value.getTime()

@@ -160,7 +160,7 @@ export class FlushEffects {
       if (!isExpired && !column.hasChanged(instance[column.property], snapshot[column.index])) {
         instance[column.property] = value
       }
-      snapshot[column.index] = column.mutable ? text : value
+      snapshot[column.index] = column.snapshotOf(value, text)
     }
     if (state.identity !== undefined) return
     state.identity = meta.identityOfStored(snapshot)

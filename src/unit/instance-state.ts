@@ -28,6 +28,15 @@ export interface Attachment {
 /** What a relation held when it was loaded or flushed: the object or null, or the objects. */
 export type RememberedRelation = object | null | readonly object[]
 
+/** What an object gets that is more than read. Most are not, and a session may hold many thousands. */
+interface History {
+  relations: Map<string, RememberedRelation> | undefined
+  expired: 'all' | ReadonlySet<TableColumn> | undefined
+  revision: number
+  life: number
+  doomed: boolean
+}
+
 export class InstanceState {
   readonly instance: Record<string, unknown>
   readonly meta: EntityMeta
@@ -40,16 +49,7 @@ export class InstanceState {
    * PostgreSQL answers.
    */
   snapshot: Snapshot | undefined = undefined
-  /** By name; only relations that were loaded or flushed. */
-  relations: Map<string, RememberedRelation> | undefined = undefined
-  /** The columns that have expired since it was loaded; some may have been set in the meantime. */
-  expired: 'all' | ReadonlySet<TableColumn> | undefined = undefined
-  /** The revision of the identity map at which its row was written last: rows that were read before it are older. */
-  revision = 0
-  /** How often its insertion was undone: an answer may come that belongs to an earlier one. */
-  life = 0
-  /** `delete` was called, and not flushed yet. */
-  doomed = false
+  #history: History | undefined = undefined
 
   constructor(instance: object, meta: EntityMeta, status: InstanceStatus, attachment?: Attachment) {
     this.instance = instance as Record<string, unknown>
@@ -74,12 +74,67 @@ export class InstanceState {
     this.#attachment = attachment
   }
 
+  /** By name; only relations that were loaded or flushed. */
+  get relations(): Map<string, RememberedRelation> | undefined {
+    return this.#history?.relations
+  }
+
+  set relations(relations: Map<string, RememberedRelation> | undefined) {
+    if (relations !== this.relations) this.#own().relations = relations
+  }
+
+  /** The columns that have expired since it was loaded; some may have been set in the meantime. */
+  get expired(): 'all' | ReadonlySet<TableColumn> | undefined {
+    return this.#history?.expired
+  }
+
+  set expired(expired: 'all' | ReadonlySet<TableColumn> | undefined) {
+    if (expired !== this.expired) this.#own().expired = expired
+  }
+
+  /** The revision of the identity map at which its row was written last: rows that were read before it are older. */
+  get revision(): number {
+    return this.#history?.revision ?? 0
+  }
+
+  set revision(revision: number) {
+    this.#own().revision = revision
+  }
+
+  /** How often its insertion was undone: an answer may come that belongs to an earlier one. */
+  get life(): number {
+    return this.#history?.life ?? 0
+  }
+
+  set life(life: number) {
+    this.#own().life = life
+  }
+
+  /** `delete` was called, and not flushed yet. */
+  get doomed(): boolean {
+    return this.#history?.doomed ?? false
+  }
+
+  set doomed(doomed: boolean) {
+    if (doomed !== this.doomed) this.#own().doomed = doomed
+  }
+
+  #own(): History {
+    return (this.#history ??= {
+      relations: undefined,
+      expired: undefined,
+      revision: 0,
+      life: 0,
+      doomed: false,
+    })
+  }
+
   /** The stored key, encoded. Only for what has a row. */
   get key(): EncodedText[] {
     return this.meta.table.primaryKey.map((column) => this.storedText(column))
   }
 
-  /** The stored value of a column, encoded. */
+  /** The stored value of a column, encoded; of a key or a version. */
   storedText(column: TableColumn): EncodedText {
     const stored = this.snapshot?.[column.index]
     return column.mutable ? (stored as EncodedText) : column.encode(stored)

@@ -80,7 +80,7 @@ export class Loader {
         mode === 'overwrite' ||
         (changed === undefined ? meta.isExpired(instance, column) : !changed.has(column))
       if (wanted) meta.set(instance, column, value)
-      return column.mutable ? text : value
+      return column.snapshotOf(value, text)
     })
     state.expired = undefined
     if (mode === 'overwrite') forgetRelations(state)
