@@ -46,6 +46,9 @@ export async function runBlock<Value>(
     const alone = runner.isOnlyCall(returned) && !runner.nesting && block.joined === 0
     if (commit && alone && owner.rides?.() !== false) return await ride(owner, block, returned)
     const value = await (signal === undefined ? returned : orAbort(returned, signal))
+    // A commit or rollback that nobody has awaited belongs to the block, and decides what is left to do.
+    const { ended } = runner
+    if (ended !== undefined) await (signal === undefined ? ended : orAbort(ended, signal))
     block.over = true
     requireAwaited(conversation, runner, block)
     if (!commit) await owner.rollback()
@@ -54,6 +57,7 @@ export async function runBlock<Value>(
   } catch (error) {
     block.over = true
     try {
+      runner.calls.silence()
       runner.letGo(error)
       await owner.rollback()
     } catch {
@@ -110,7 +114,7 @@ function requireAwaited(conversation: Conversation, runner: StatementRunner, blo
           ? 'a nested block of it was still running'
           : 'a block that had joined it was still running'
   throw new UnawaitedStatementError(
-    `The block returned while ${what}, so it was rolled back (an await is missing)${texts.length === 0 ? '' : `: ${texts.join('; ')}`}`,
+    `The block returned while ${what}, so its transaction was rolled back (an await is missing)${texts.length === 0 ? '' : `: ${texts.join('; ')}`}`,
     texts,
   )
 }

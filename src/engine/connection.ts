@@ -75,15 +75,13 @@ export class Connection extends Executor implements AsyncDisposable {
   }
 
   /** Ends the transaction; without one it does nothing. Throws as `Transaction.commit`. */
-  async commit(): Promise<void> {
-    this.#requireOpen()
-    await this.#runner.end('commit')
+  commit(): Promise<void> {
+    return this.#end('commit')
   }
 
   /** Undoes the transaction and any failure in it; without one it does nothing. */
-  async rollback(): Promise<void> {
-    this.#requireOpen()
-    await this.#runner.end('rollback')
+  rollback(): Promise<void> {
+    return this.#end('rollback')
   }
 
   /** Gives the connection back, after everything that was given before; rolls back an open transaction. Idempotent. */
@@ -131,6 +129,13 @@ export class Connection extends Executor implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  #end(kind: 'commit' | 'rollback'): Promise<void> {
+    return this.#runner.attend('end', async () => {
+      this.#requireOpen()
+      await this.#runner.end(kind)
+    })
   }
 
   #requireOpen(): void {

@@ -4,13 +4,8 @@ import type { RowSource } from '../result/result-stream.js'
 import { compileStatement } from '../sql.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import type { Conversation } from './conversation.js'
-import {
-  checked,
-  encoded,
-  STATEMENT_OPTION_NAMES,
-  type StatementOptions,
-  type StatementRunner,
-} from './statement-runner.js'
+import { STATEMENT_OPTION_NAMES, type StatementOptions } from './statement-options.js'
+import { checked, encoded, type StatementRunner } from './statement-runner.js'
 
 /** Options of a streamed statement. */
 export interface StreamOptions extends StatementOptions {

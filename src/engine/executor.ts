@@ -16,7 +16,8 @@ import type { Conversation } from './conversation.js'
 import { copyFrom, copyTo } from './copy.js'
 import { openCursor, STREAM_OPTION_NAMES, type StreamOptions } from './cursor.js'
 import type { Savepoint } from './savepoint-scopes.js'
-import { statementOptions, type StatementOptions, type StatementRunner } from './statement-runner.js'
+import { statementOptions, type StatementOptions } from './statement-options.js'
+import type { StatementRunner } from './statement-runner.js'
 
 /** A statement whose row type is not known from its own type. */
 export type UntypedStatement = string | StatementConfig | CompiledQueryLike | DrizzleCommandLike
@@ -123,8 +124,11 @@ export abstract class Executor {
    * Runs a script: several statements in one text, without values (the simple query protocol). For migrations and
    * tests; inside the transaction, like any other statement.
    */
-  async executeScript(text: string): Promise<void> {
-    await this.#parts.runner.exclusive(text, { run: (connection) => connection.script(text) })
+  executeScript(text: string): Promise<void> {
+    const { runner } = this.#parts
+    return runner.attend('query', () =>
+      runner.exclusive(text, { run: (connection) => connection.script(text) }),
+    )
   }
 
   /**
@@ -161,8 +165,9 @@ export abstract class Executor {
   beginNested(): Promise<Savepoint>
   beginNested<Value>(work: () => Value | Promise<Value>): Promise<Value>
   beginNested<Value>(work?: () => Value | Promise<Value>): Promise<Savepoint | Value> {
-    const { scopes } = this.#parts.runner
-    return work === undefined ? scopes.open() : scopes.run(work)
+    const { runner } = this.#parts
+    const { scopes } = runner
+    return work === undefined ? scopes.open() : runner.attend('block', () => scopes.run(work))
   }
 
   /** True from the first statement of a transaction until it has ended, also when it has failed meanwhile. */

@@ -50,6 +50,14 @@ export interface ScopeHooks {
   rolledBack?(depth: number): void
 }
 
+/** How failures get to the caller. */
+interface ScopeReports {
+  /** Makes of a failure what the caller is to see. */
+  explain(error: unknown): unknown
+  /** The block is reported to have failed: so are the calls that it has not awaited. */
+  reported(block: object): void
+}
+
 /** A savepoint that is ended by hand or by `await using`. */
 export interface Savepoint extends AsyncDisposable {
   /** RELEASE SAVEPOINT: what happened since stays, if the transaction does. @throws TransactionAbortedError */
@@ -62,16 +70,15 @@ export class SavepointScopes {
   readonly #conversation: Conversation
   readonly #hooks: ScopeHooks
   readonly #stack: Scope[] = []
-  readonly #explain: (error: unknown) => unknown
+  readonly #reports: ScopeReports
   readonly #waiting: Waiter[] = []
   /** The ROLLBACK TO that was sent last. */
   #undoing: Operation | undefined = undefined
 
-  /** @param explain Makes of a failure what the caller is to see. */
-  constructor(conversation: Conversation, hooks: ScopeHooks, explain: (error: unknown) => unknown) {
+  constructor(conversation: Conversation, hooks: ScopeHooks, reports: ScopeReports) {
     this.#conversation = conversation
     this.#hooks = hooks
-    this.#explain = explain
+    this.#reports = reports
   }
 
   /** True while a savepoint is open. */
@@ -135,6 +142,7 @@ export class SavepointScopes {
       await this.#release(scope)
       return value
     } catch (error) {
+      this.#reports.reported(scope)
       this.#rollBack(scope)
       throw error
     }
@@ -203,7 +211,7 @@ export class SavepointScopes {
     const { name, cause } = this.#conversation.state
     // Without a SAVEPOINT nothing was sent that could have failed.
     if (scope.savepoint !== undefined && (name === 'failed' || name === 'lost')) {
-      throw this.#explain(
+      throw this.#reports.explain(
         new TransactionAbortedError(
           'A statement of the nested block failed and its error was not passed on: the block was rolled back',
           { cause },

@@ -6,30 +6,27 @@ import { AbortedError, InvalidStatementError, LifeguardError } from '../errors.j
 import { abortedBy, onAbort, orAbort, requireNotAborted } from '../internal/abort.js'
 import { statementChannel } from '../internal/channels.js'
 import type { Timer } from '../internal/clock.js'
+import { ambientOf } from '../internal/ambient.js'
 import { behind } from '../internal/statements-ahead.js'
-import { checkMillis, checkSignal } from '../internal/validate.js'
 import { Result } from '../result/result.js'
-import { compileStatement, kindOf, refusalOf, type CompiledStatement } from '../sql.js'
+import { compileStatement, refusalOf, type CompiledStatement } from '../sql.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import { entityQueryOf, readRow, scalarOf, type EntityQuery } from '../schema/entity-statement.js'
 import { requireRunningBlock } from './block-context.js'
 import type { ConversationHost, ConversationOwner } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
+import { OpenCalls, type CallKind, type OpenCall } from './open-calls.js'
 import type { ExclusiveWork, Operation, OperationStatement } from './operation.js'
 import { SavepointScopes } from './savepoint-scopes.js'
-
-/** Options of one statement. */
-export interface StatementOptions {
-  /** Abort cancels the statement on the server; inside a transaction, that transaction then has failed. */
-  readonly signal?: AbortSignal | undefined
-  /** Cancel it on the server after so many milliseconds. Default: only the server's `statement_timeout`. */
-  readonly timeoutMillis?: number | undefined
-}
+import {
+  NO_OPTIONS,
+  STATEMENT_OPTION_NAMES,
+  statementOptions,
+  type StatementOptions,
+} from './statement-options.js'
 
 /** One call of `execute`. */
-interface Call {
-  /** The promise that the caller holds. */
-  outer: Promise<unknown> | undefined
+interface Call extends OpenCall {
   /** Its statement has its place in the queue. */
   queued: boolean
 }
@@ -45,6 +42,7 @@ export class StatementRunner {
   readonly #host: ConversationHost
   readonly #owner: ConversationOwner
   #scopes: SavepointScopes | undefined = undefined
+  #calls: OpenCalls | undefined = undefined
   /** The call made last, until it settles. */
   #latest: Call | undefined = undefined
   /** What became of PostgreSQL's errors, so that whatever follows from one names the same as its cause. */
@@ -58,10 +56,27 @@ export class StatementRunner {
 
   /** The savepoints; made when the first one is wanted. */
   get scopes(): SavepointScopes {
-    this.#scopes ??= new SavepointScopes(this.#conversation, this.#owner.scopeHooks ?? {}, (error) =>
-      this.explain(error, ''),
-    )
+    this.#scopes ??= new SavepointScopes(this.#conversation, this.#owner.scopeHooks ?? {}, {
+      explain: (error) => this.explain(error, ''),
+      reported: (scope) => this.#calls?.silence(scope),
+    })
     return this.#scopes
+  }
+
+  /** The calls that may have been forgotten; made when the first one is. */
+  get calls(): OpenCalls {
+    this.#calls ??= new OpenCalls(this.#conversation)
+    return this.#calls
+  }
+
+  /** Runs a call that is more than one statement, or none, and whose promise the caller may forget. */
+  attend<Value>(kind: CallKind, work: () => Promise<Value>): Promise<Value> {
+    return this.calls.run(kind, this.#callerScope, work)
+  }
+
+  /** Waits for a commit or rollback that nobody has awaited; undefined if there is none. @throws what they throw. */
+  get ended(): Promise<void> | undefined {
+    return this.#calls?.ending === true ? this.#calls.ended() : undefined
   }
 
   /** Runs a statement and reads its result. */
@@ -71,7 +86,7 @@ export class StatementRunner {
     options: StatementOptions | undefined,
     read: (result: Result<never, never>) => Read,
   ): Promise<Read> {
-    const call: Call = { outer: undefined, queued: false }
+    const call: Call = { outer: undefined, queued: false, scope: this.#callerScope }
     this.#latest = call
     const run = (): Promise<Read> => this.#execute(statement, valuesOrOptions, options, read, call)
     const running = statementChannel.hasSubscribers ? this.#traced(run, textOf(statement)) : run()
@@ -81,7 +96,8 @@ export class StatementRunner {
 
   /** True if the promise is that of the one statement that is queued or running. */
   isOnlyCall(promise: unknown): boolean {
-    return promise !== undefined && this.#latest?.outer === promise && this.#conversation.pending.length === 1
+    if (promise === undefined || this.#latest?.outer !== promise || this.#calls?.ending === true) return false
+    return this.#conversation.pending.length === 1
   }
 
   /** True while a nested block is open or waits for its turn. */
@@ -135,7 +151,7 @@ export class StatementRunner {
 
   /** Runs a statement that is nobody's call of `execute`. */
   run(statement: OperationStatement): Promise<StatementResult> {
-    const run = (): Promise<StatementResult> => this.send(statement, NONE)
+    const run = (): Promise<StatementResult> => this.send(statement, NO_OPTIONS)
     return statementChannel.hasSubscribers ? this.#traced(run, statement.text) : run()
   }
 
@@ -191,22 +207,44 @@ export class StatementRunner {
     const sent = encoded(compiled, reader?.queued)
     let result: StatementResult
     try {
-      if (ahead === undefined) result = await this.#answer(sent, chosen, call)
-      else result = await behind(ahead, () => this.#answer(sent, chosen, call))
+      const answering =
+        ahead === undefined
+          ? this.#answer(sent, chosen, call)
+          : behind(ahead, () => this.#answer(sent, chosen, call))
+      // More than its one place in the queue can fail.
+      if (!call.queued || (query?.load.length ?? 0) > 0) this.calls.add(call)
+      result = await answering
     } catch (error) {
       // Before anything else is attached to the caller's promise: V8 follows it to the caller's line only while the
       // caller alone waits for it.
       const explained = this.explain(error, compiled.text)
       // In a transaction the failure is not forgotten: commit reports it, awaited or not.
       if (call.queued && !this.#conversation.autocommit) call.outer?.catch(ignore)
+      else this.#calls?.forgive(call, explained)
+      this.#calls?.delete(call)
       throw explained
     } finally {
       if (this.#latest === call) this.#latest = undefined
     }
-    if (query === undefined || reader === undefined) return read(new Result<never, never>(result as never))
-    const rows = await reader.read(result.rows as RawRow[])
-    const readScalar = (item: unknown): unknown => scalarOf(query.reading, item)
-    return read(new Result<never, never>({ ...result, rows, scalarOf: readScalar } as never))
+    if (query === undefined || reader === undefined) {
+      this.#calls?.delete(call)
+      return read(new Result<never, never>(result as never))
+    }
+    try {
+      const rows = await reader.read(result.rows as RawRow[])
+      const readScalar = (item: unknown): unknown => scalarOf(query.reading, item)
+      return read(new Result<never, never>({ ...result, rows, scalarOf: readScalar } as never))
+    } catch (error) {
+      this.#calls?.forgive(call, error)
+      throw error
+    } finally {
+      this.#calls?.delete(call)
+    }
+  }
+
+  /** The nested block whose code is running. */
+  get #callerScope(): object | undefined {
+    return this.#scopes && ambientOf(this.#scopes)
   }
 
   /** The query of a builder of entities; undefined for any other statement. @throws InvalidStatementError */
@@ -340,30 +378,6 @@ export class StatementRunner {
       timer?.cancel()
     }
   }
-}
-
-const NONE: StatementOptions = {}
-export const STATEMENT_OPTION_NAMES: readonly string[] = [
-  'signal',
-  'timeoutMillis',
-] satisfies (keyof StatementOptions)[]
-
-/**
- * @throws InvalidStatementError for what is neither values nor options: it would be passed over in silence.
- *   InvalidOptionError for an option of a wrong type.
- */
-export function statementOptions(given: unknown, names: readonly string[]): StatementOptions {
-  if (given === undefined) return NONE
-  const isKnown = (name: string): boolean => names.includes(name)
-  if (typeof given === 'object' && given !== null && Object.keys(given).every(isKnown)) {
-    const { signal, timeoutMillis } = given as StatementOptions
-    if (signal !== undefined) checkSignal('signal', signal)
-    if (timeoutMillis !== undefined) checkMillis('timeoutMillis', timeoutMillis, { min: 0 })
-    return given
-  }
-  throw new InvalidStatementError(
-    `After the statement come its values (an array) or options ({ ${names.join(', ')} }), not ${kindOf(given)}`,
-  )
 }
 
 type ServerError = Parameters<typeof databaseErrorFrom>[0]

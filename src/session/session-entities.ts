@@ -39,6 +39,8 @@ const MOST_FLUSHES = 100
 /** Owns the conversation of a session, on behalf of the session and of its unit of work. */
 export class SessionEntities implements ConversationOwner {
   readonly parts: ExecutorParts
+  /** Counts the calls that roll back: whatever had waited for a hook has to know of one. */
+  rollbacks = 0
   readonly #host: EntityHost
   /** Made when the first entity comes: many sessions never see one. */
   #unit: UnitOfWork | undefined = undefined
@@ -139,6 +141,8 @@ export class SessionEntities implements ConversationOwner {
   flush(): StatementsAhead | undefined {
     const unit = this.#unit
     if (unit === undefined) return undefined
+    // It is part of the flush that is waiting for the hook.
+    if (this.inFlushHook) return unit.flush()
     const alone = this.#standsAlone
     if (!alone && !this.#host.hasFlushHooks()) return unit.flush()
     if (!unit.hasWork) return alone ? this.#turn : undefined
@@ -153,6 +157,17 @@ export class SessionEntities implements ConversationOwner {
       done.then(ended, ended)
     }
     return flush
+  }
+
+  /** The current call is made by a hook of a flush. */
+  get inFlushHook(): boolean {
+    return this.#quietBlock?.isHook === true
+  }
+
+  /** @throws AbortedError if a rollback was called since then: what came before it must not be stored. */
+  requireNoRollbackSince(rollbacks: number): void {
+    if (this.rollbacks === rollbacks) return
+    throw new AbortedError('The transaction was rolled back while its hooks ran: nothing of it was stored')
   }
 
   /** A flush has to be a transaction of its own. */
@@ -231,9 +246,7 @@ export class SessionEntities implements ConversationOwner {
     let sealed: Sealed | undefined
     try {
       if (this.#host.hasFlushHooks()) {
-        await this.#flushBetweenHooks(unit, () => {
-          if (conversation.autocommit) throw endedMeanwhile()
-        })
+        await this.#flushBetweenHooks(unit)
       }
       await behind(unit.flush(), () => runner.end('commit', () => (sealed = this.committing())))
       this.committed(sealed)
@@ -249,15 +262,15 @@ export class SessionEntities implements ConversationOwner {
     }
   }
 
-  /** @param check Called before anything is sent behind the hooks. */
-  async #flushBetweenHooks(unit: UnitOfWork, check?: () => void): Promise<void> {
+  async #flushBetweenHooks(unit: UnitOfWork): Promise<void> {
+    const { rollbacks } = this
     // What the hooks ask for must not flush again.
     await this.withoutAutoflush(async () => {
       await this.#host.runFlushHooks('beforeFlush')
-      check?.()
+      this.requireNoRollbackSince(rollbacks)
       await unit.flush()?.done
       await this.#host.runFlushHooks('afterFlush')
-      check?.()
+      this.requireNoRollbackSince(rollbacks)
     }, true)
   }
 }
@@ -266,10 +279,6 @@ export class SessionEntities implements ConversationOwner {
 function settled({ done }: StatementsAhead): StatementsAhead {
   const ended = done.catch(ignore)
   return { sent: ended, done: ended }
-}
-
-function endedMeanwhile(): AbortedError {
-  return new AbortedError('The transaction of this flush was ended while its hooks ran: nothing was stored')
 }
 
 const HINT = ' (while changes were flushed before a query: autoflush)'

@@ -6,10 +6,11 @@ import type { Unsubscribe } from '../internal/emitter.js'
  *
  * - `begin`: a transaction has begun. Not awaited; what it throws becomes a warning.
  * - `beforeFlush`: changes of entities are about to be written; may change more. Awaited; what it throws prevents the flush.
- *   Queries in it do not flush.
+ *   Queries in it do not flush; `flush()` and `beginNested()` do, as a part of the flush, for which no hook runs again.
  * - `afterFlush`: they were written, in the transaction that is still open. Awaited; what it throws is the flush's error.
  *   A session whose factory has one of these two cannot send a flush and COMMIT in one packet.
  * - `beforeCommit`: may still issue statements; is awaited, and what it throws prevents the commit.
+ *   In these three `rollback()` and `close()` prevent what is going on, which then rejects; `commit()` is refused.
  * - `afterCommit`: PostgreSQL has confirmed. Awaited; nothing can be undone any more, and the session cannot be used in
  *   it. What it throws is thrown as `HookError`, after the other hooks have run.
  * - `afterRollback`: the transaction was undone. Awaited; what it throws becomes a warning, because the error that led

@@ -13,7 +13,7 @@ import {
   UnreadableResultError,
 } from '../errors.js'
 import { abortedBy, onAbort } from '../internal/abort.js'
-import type { Ambient } from '../internal/ambient.js'
+import { ambientOf, runAmbient, type Ambient } from '../internal/ambient.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import { behind } from '../internal/statements-ahead.js'
 import { checkFunction } from '../internal/validate.js'
@@ -30,6 +30,11 @@ export interface SessionParts {
   readonly options: SessionOptions
   /** The factory's hooks. */
   readonly hooks: HookSet<Session>
+}
+
+/** The hooks that a commit waits for. */
+interface HookRun {
+  over: boolean
 }
 
 /**
@@ -112,6 +117,7 @@ export class Session extends EntitySession implements AsyncDisposable {
    */
   async begin<Value>(work: () => Value | Promise<Value>): Promise<Value> {
     checkFunction('begin', work)
+    this.#requireNoHook('begin')
     const flushing = this.#entities.ownTransaction
     if (flushing !== undefined) await flushing
     this.#requireOpen()
@@ -124,22 +130,29 @@ export class Session extends EntitySession implements AsyncDisposable {
    * with the flush and with statements of the same tick. Where there is nothing to write and no transaction, nothing is sent.
    *
    * @throws what `flush` throws, and TransactionAbortedError if a statement had failed (also if PostgreSQL answered COMMIT
-   *   with ROLLBACK): nothing was stored. CommitOutcomeUnknownError if the answer never came. DatabaseError for deferred
-   *   constraints and serialization failures. HookError if an `afterCommit` hook threw, UnreadableResultError if an answer
-   *   cannot be read: everything was stored. After any of them but these two, call `rollback()`.
+   *   with ROLLBACK), or if `rollback()` or `close()` was called while its hooks ran: nothing was stored.
+   *   CommitOutcomeUnknownError if the answer never came. DatabaseError for deferred constraints and serialization
+   *   failures. HookError if an `afterCommit` hook threw, UnreadableResultError if an answer cannot be read: everything was
+   *   stored. After any of them but these two, call `rollback()`.
    */
-  async commit(): Promise<void> {
-    this.#requireOpen()
-    await this.#commit()
+  commit(): Promise<void> {
+    return this.#runner.attend('end', async () => {
+      this.#requireOpen()
+      this.#requireNoHook('commit')
+      await this.#commit()
+    })
   }
 
   /**
    * Undoes the transaction, and any failure in it, after everything that was given before. New objects are as they were
    * before they were added; the others expire (see `refresh`), as soon as ROLLBACK has its place behind what came before.
    */
-  async rollback(): Promise<void> {
-    this.#requireOpen()
-    await this.#rollback()
+  rollback(): Promise<void> {
+    return this.#runner.attend('end', async () => {
+      this.#requireOpen()
+      this.#runner.requireOutside('rollback')
+      await this.#rollback()
+    })
   }
 
   /**
@@ -201,6 +214,18 @@ export class Session extends EntitySession implements AsyncDisposable {
     }
   }
 
+  /** @throws IllegalStateError in a hook that a flush or a commit waits for. */
+  #requireNoHook(what: 'commit' | 'begin'): void {
+    const before = ambientOf(this) as HookRun | undefined
+    const isBefore = before !== undefined && !before.over
+    if (!isBefore && !this.#entities.inFlushHook) return
+    const hook = isBefore ? 'a beforeCommit hook' : 'a hook of a flush'
+    throw new IllegalStateError(
+      `${what}() was called in ${hook}, which is a part of what is going on: what the hook does goes with it. Return to let ` +
+        'it go on, throw or call rollback() to prevent it.',
+    )
+  }
+
   #watch(signal: AbortSignal): void {
     const abandon = (): void => this.#conversation.abandon(abortedBy(signal))
     if (signal.aborted) abandon()
@@ -240,10 +265,13 @@ export class Session extends EntitySession implements AsyncDisposable {
   }
 
   async #commitWithHooks(): Promise<boolean> {
-    for (const hook of this.#hooksOf('beforeCommit')) await hook(this)
+    const { rollbacks } = this.#entities
+    const hooks = this.#hooksOf('beforeCommit')
+    if (hooks.length > 0) await runHooksBefore(this, hooks)
     let ending: Promise<boolean> | undefined
     let sealed: Sealed | undefined
     const end = (): Promise<boolean> => {
+      this.#entities.requireNoRollbackSince(rollbacks)
       this.#committing = true
       return (ending = this.#runner.end('commit', () => (sealed = this.#entities.committing())))
     }
@@ -256,6 +284,8 @@ export class Session extends EntitySession implements AsyncDisposable {
       committed = (await ending?.catch(() => false)) ?? false
       if (!committed) {
         this.#entities.commitFailed(sealed)
+        if (ending === undefined && this.#entities.rollbacks !== rollbacks)
+          throw this.#runner.explain(overtaken(error))
         // Its stack shall lead to the line that commits.
         throw this.#runner.explain(error)
       }
@@ -276,6 +306,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     if (this.#closed !== undefined) return undefined
     this.#closed = 'close() was called'
     this.#unwatch?.()
+    this.#entities.rollbacks++
     this.#runner.letGo()
     if (this.#conversation.quiet && this.#ownHooks?.has('afterRollback') !== true) {
       this.#conversation.release()
@@ -290,6 +321,7 @@ export class Session extends EntitySession implements AsyncDisposable {
   }
 
   async #rollback(closing = false): Promise<void> {
+    this.#entities.rollbacks++
     // Whether a transaction whose COMMIT was never answered is undone, nobody knows.
     const { outcomeUnknown } = this.#conversation.state
     const undone = this.inTransaction || this.#ownHooks?.has('afterRollback') === true
@@ -350,6 +382,24 @@ export class Session extends EntitySession implements AsyncDisposable {
   #hasHooks(...events: SessionEvent[]): boolean {
     return events.some((event) => this.#factoryHooks.has(event) || this.#ownHooks?.has(event) === true)
   }
+}
+
+async function runHooksBefore(session: Session, hooks: readonly SessionHook<Session>[]): Promise<void> {
+  const run: HookRun = { over: false }
+  try {
+    await runAmbient(session, run, async () => {
+      for (const hook of hooks) await hook(session)
+    })
+  } finally {
+    run.over = true
+  }
+}
+
+function overtaken(cause: unknown): TransactionAbortedError {
+  const message =
+    'rollback() or close() was called while commit() was waiting for its hooks or for what it has to know first: the ' +
+    'transaction was rolled back, and nothing of it was stored'
+  return new TransactionAbortedError(message, { cause })
 }
 
 function committedUnread(cause: unknown): UnreadableResultError {

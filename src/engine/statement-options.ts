@@ -1,0 +1,36 @@
+/** What may be said about one statement, beside its text and its values. */
+import { InvalidStatementError } from '../errors.js'
+import { checkMillis, checkSignal } from '../internal/validate.js'
+import { kindOf } from '../sql.js'
+
+/** Options of one statement. */
+export interface StatementOptions {
+  /** Abort cancels the statement on the server; inside a transaction, that transaction then has failed. */
+  readonly signal?: AbortSignal | undefined
+  /** Cancel it on the server after so many milliseconds. Default: only the server's `statement_timeout`. */
+  readonly timeoutMillis?: number | undefined
+}
+
+export const NO_OPTIONS: StatementOptions = {}
+export const STATEMENT_OPTION_NAMES: readonly string[] = [
+  'signal',
+  'timeoutMillis',
+] satisfies (keyof StatementOptions)[]
+
+/**
+ * @throws InvalidStatementError for what is neither values nor options: it would be passed over in silence.
+ *   InvalidOptionError for an option of a wrong type.
+ */
+export function statementOptions(given: unknown, names: readonly string[]): StatementOptions {
+  if (given === undefined) return NO_OPTIONS
+  const isKnown = (name: string): boolean => names.includes(name)
+  if (typeof given === 'object' && given !== null && Object.keys(given).every(isKnown)) {
+    const { signal, timeoutMillis } = given as StatementOptions
+    if (signal !== undefined) checkSignal('signal', signal)
+    if (timeoutMillis !== undefined) checkMillis('timeoutMillis', timeoutMillis, { min: 0 })
+    return given
+  }
+  throw new InvalidStatementError(
+    `After the statement come its values (an array) or options ({ ${names.join(', ')} }), not ${kindOf(given)}`,
+  )
+}
