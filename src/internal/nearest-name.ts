@@ -17,6 +17,12 @@ export function nearestName(name: string, candidates: readonly string[]): string
   return nearest
 }
 
+/** The end of a message about a name that does not exist: empty, or what was probably meant. */
+export function didYouMean(name: string, candidates: Iterable<string>): string {
+  const nearest = nearestName(name, [...candidates])
+  return nearest === undefined ? '' : `; did you mean '${nearest}'?`
+}
+
 /** Levenshtein's distance: insertions, deletions and replacements of one character. */
 function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index)

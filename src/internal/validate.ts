@@ -5,7 +5,7 @@
  * 2. A value that could be a secret is never printed; only its type is.
  */
 import { InvalidOptionError } from '../errors.js'
-import { nearestName } from './nearest-name.js'
+import { didYouMean } from './nearest-name.js'
 
 /** Bounds of a number, both inclusive, and values outside them that have a meaning of their own. */
 export interface NumberRange<Also extends number | null = never> {
@@ -35,9 +35,7 @@ export function refuseUnknownKeys(
 ): void {
   for (const key of Object.keys(input)) {
     if (known.includes(key)) continue
-    const nearest = nearestName(key, known)
-    const guess = nearest === undefined ? '' : `; did you mean '${nearest}'?`
-    const hint = Object.hasOwn(elsewhere, key) ? `; here it is ${elsewhere[key]}` : guess
+    const hint = Object.hasOwn(elsewhere, key) ? `; here it is ${elsewhere[key]}` : didYouMean(key, known)
     throw new InvalidOptionError(key, `${where} has no option '${key}'${hint}`)
   }
 }
@@ -95,14 +93,8 @@ export function checkOneOf<const Value extends string | number | boolean | null>
   const list = allowed
     .map((candidate) => (typeof candidate === 'string' ? `'${candidate}'` : String(candidate)))
     .join(', ')
-  const nearest =
-    typeof value === 'string'
-      ? nearestName(
-          value,
-          allowed.filter((candidate) => typeof candidate === 'string'),
-        )
-      : undefined
-  const hint = nearest === undefined ? '' : `; did you mean '${nearest}'?`
+  const names = allowed.filter((candidate) => typeof candidate === 'string')
+  const hint = typeof value === 'string' ? didYouMean(value, names) : ''
   throw new InvalidOptionError(option, `${option} must be one of ${list}, not ${describe(value)}${hint}`)
 }
 

@@ -1,6 +1,6 @@
 /** `declarativeBase()` and the classes it gives. */
 import { MappingError } from '../errors.js'
-import { nearestName } from '../internal/nearest-name.js'
+import { didYouMean } from '../internal/nearest-name.js'
 import { ColumnRef } from './column-ref.js'
 import type { Columns } from './column.js'
 import { ENTITY, type AnyEntity, type EntityClass } from './entity-types.js'
@@ -102,17 +102,13 @@ function initialise(
       if (values[name] === undefined || table.column(name).definition.generated === undefined) continue
       throw new MappingError(`${table.key}.${name} is computed by PostgreSQL and cannot be given`)
     }
-    if (!meta.hasRelation(name)) throw unknownProperty(table, name)
+    if (!meta.hasRelation(name)) throw unknownProperty(table, meta.relationNames, name)
     // As with columns: undefined is not given.
     if (values[name] !== undefined) properties[name] = values[name]
   }
 }
 
-function unknownProperty(table: Table, name: string): MappingError {
-  const nearest = nearestName(
-    name,
-    table.columns.map(({ property }) => property),
-  )
-  const hint = nearest === undefined ? '' : `; did you mean '${nearest}'?`
-  return new MappingError(`${table.key} has no column or relation '${name}'${hint}`)
+function unknownProperty({ columns, key }: Table, relations: readonly string[], name: string): MappingError {
+  const hint = didYouMean(name, [...columns.map(({ property }) => property), ...relations])
+  return new MappingError(`${key} has no column or relation '${name}'${hint}`)
 }

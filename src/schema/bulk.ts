@@ -2,7 +2,7 @@
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { sql, SqlFragment } from '../sql.js'
 import { requireOneTableOfName } from './column-ref.js'
-import { and, type Condition } from './conditions.js'
+import { and, matchesAll, type Condition } from './conditions.js'
 import { metaOf, type EntityMeta } from './entity-meta.js'
 import {
   columnList,
@@ -99,7 +99,7 @@ export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implem
     )
   }
 
-  /** @throws InvalidStatementError if nothing was set. */
+  /** @throws InvalidStatementError if nothing was set, or all conditions are an `and()` of nothing. */
   toEntityQuery(): EntityQuery {
     const { table } = this.#meta
     if (this.#changes.size === 0) throw new InvalidStatementError(`The update of ${table.key} sets nothing`)
@@ -151,6 +151,7 @@ export class BulkDelete<E extends AnyEntity, Item = never, Scalar = Item> implem
     return new BulkDelete<E, unknown>(this.#meta, withReturning(this.#meta, this.#state, names))
   }
 
+  /** @throws InvalidStatementError if all conditions are an `and()` of nothing. */
   toEntityQuery(): EntityQuery {
     return bulkQuery(this.#meta, text(`delete from ${this.#meta.table.sql}`), this.#state, 'deleted')
   }
@@ -193,6 +194,11 @@ function bulkQuery(
 ): EntityQuery {
   const { table } = meta
   const parts = [start]
+  if (conditions.length > 0 && conditions.every(matchesAll)) {
+    throw new InvalidStatementError(
+      `The condition of a bulk statement on ${table.key} is an and() of nothing: leave where() out if every row is meant`,
+    )
+  }
   if (conditions.length > 0) parts.push(text(' where '), and(...conditions))
   if (returning !== undefined) {
     const columns =

@@ -40,6 +40,18 @@ export class RefusedValue extends Error {
 
 export const textCodec: Codec<string> = { mutable: false, decode: asIs, encode: encodeText }
 
+/** Exact decimal numbers. */
+export const numericCodec: Codec<string> = {
+  mutable: false,
+  decode: asIs,
+  encode(value: unknown) {
+    if (typeof value === 'number') {
+      throw new RefusedValue("takes a string ('2.5'), not a number, which would be rounded")
+    }
+    return encodeText(value as string)
+  },
+}
+
 /** PostgreSQL gives uuids in lower case, so that is the form in which they are compared. */
 export const uuidCodec: Codec<string> = {
   mutable: false,

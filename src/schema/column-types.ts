@@ -9,6 +9,7 @@ import {
   integerCodec,
   jsonbCodec,
   jsonCodec,
+  numericCodec,
   textCodec,
   uuidCodec,
   type Codec,
@@ -113,7 +114,7 @@ export function numeric(name?: string | NumericOptions, options?: NumericOptions
   if (precision === undefined && scale !== undefined) throw new MappingError('A scale needs a precision')
   checkRange('precision', precision, 1, 1000)
   checkRange('scale', scale, -1000, 1000)
-  return column(own, withArguments('numeric', precision, scale), textCodec, { cast: 'numeric' })
+  return column(own, withArguments('numeric', precision, scale), numericCodec, { cast: 'numeric' })
 }
 
 /** True or false. */

@@ -2,7 +2,9 @@
 import { InvalidStatementError } from '../errors.js'
 import { SqlFragment } from '../sql.js'
 import { arrayLiteral } from './array-codec.js'
+import { kindOf } from './codec.js'
 import type { ColumnRef } from './column-ref.js'
+import type { TableColumn } from './table-column.js'
 
 /** Anything that may stand after WHERE. */
 export type Condition = SqlFragment<unknown>
@@ -61,7 +63,7 @@ export function inArray<Value>(
   column: ColumnRef<Value>,
   values: readonly NonNullable<NoInfer<Value>>[],
 ): Condition {
-  const { type } = column.column.definition
+  const { type } = declared(column).definition
   if (type.isArray === true) {
     throw new InvalidStatementError(`${column.column} holds arrays: compare it with eq, or write SQL`)
   }
@@ -74,6 +76,7 @@ export function like<Value extends string | null>(
   column: ColumnRef<Value>,
   pattern: string | SqlFragment<unknown>,
 ): Condition {
+  declared(column)
   return new SqlFragment(['', ' like ', ''], [column, patternOf(pattern)])
 }
 
@@ -82,22 +85,36 @@ export function ilike<Value extends string | null>(
   column: ColumnRef<Value>,
   pattern: string | SqlFragment<unknown>,
 ): Condition {
+  declared(column)
   return new SqlFragment(['', ' ilike ', ''], [column, patternOf(pattern)])
 }
 
 /** Is NULL. */
 export function isNull(column: ColumnRef<unknown>): Condition {
+  declared(column)
   return new SqlFragment(['', ' is null'], [column])
 }
 
-/** All of them. Without any: true. */
+/** All of them. Without any: true; a bulk statement refuses that as its only condition. */
 export function and(...conditions: readonly Condition[]): Condition {
-  return combine(conditions, ' and ', 'true')
+  return conditions.every(matchesAll) ? new Everything() : combine(conditions, ' and ')
+}
+
+/** What `and()` makes of no conditions. `` sql`true` `` says it on purpose. */
+class Everything extends SqlFragment<unknown> {
+  constructor() {
+    super(['true'], [])
+  }
+}
+
+/** Whether a condition matches every row only because there is nothing in it. */
+export function matchesAll(condition: Condition): boolean {
+  return condition instanceof Everything
 }
 
 /** At least one of them. Without any: false. */
 export function or(...conditions: readonly Condition[]): Condition {
-  return combine(conditions, ' or ', 'false')
+  return conditions.length === 0 ? new SqlFragment(['false'], []) : combine(conditions, ' or ')
 }
 
 /** The opposite. */
@@ -112,17 +129,36 @@ export interface OrderOptions {
 
 /** Smallest first. */
 export function asc(by: SqlFragment<unknown>, options: OrderOptions = {}): SqlFragment<unknown> {
-  return new SqlFragment(['', ` asc${nullsSql(options)}`], [by])
+  return new SqlFragment(['', ` asc${nullsSql(options)}`], [orderOf(by)])
 }
 
 /** Largest first. */
 export function desc(by: SqlFragment<unknown>, options: OrderOptions = {}): SqlFragment<unknown> {
-  return new SqlFragment(['', ` desc${nullsSql(options)}`], [by])
+  return new SqlFragment(['', ` desc${nullsSql(options)}`], [orderOf(by)])
 }
 
 /** A value for a column as a parameter, or SQL as it is. @throws InvalidValueError */
 export function operand(column: ColumnRef<unknown>, value: unknown): unknown {
-  return value instanceof SqlFragment ? value : column.column.encode(value)
+  const definition = declared(column)
+  return value instanceof SqlFragment ? value : definition.encode(value)
+}
+
+/** What rows may be ordered by: anything else would be a parameter, which orders nothing. @throws InvalidStatementError */
+export function orderOf(by: unknown): SqlFragment<unknown> {
+  if (by instanceof SqlFragment) return by
+  throw new InvalidStatementError(
+    `An order is a column (Song.c.title), asc(), desc() or made with the sql tag, not ${kindOf(by)}`,
+  )
+}
+
+/** A misspelt column is undefined where no types look at it. @throws InvalidStatementError */
+function declared(column: ColumnRef<unknown>): TableColumn {
+  const given: unknown = column
+  if (given instanceof SqlFragment && 'column' in given) return column.column
+  const hint = given === undefined ? ': is its name misspelt?' : ''
+  throw new InvalidStatementError(
+    `A condition starts with a column of an entity (Song.c.title), not ${kindOf(given)}${hint}`,
+  )
 }
 
 function compare(column: ColumnRef<unknown>, operator: string, value: unknown): Condition {
@@ -142,8 +178,7 @@ function patternOf(pattern: unknown): unknown {
   throw new InvalidStatementError('A pattern is a string without NUL characters')
 }
 
-function combine(conditions: readonly Condition[], operator: string, none: string): Condition {
-  if (conditions.length === 0) return new SqlFragment([none], [])
+function combine(conditions: readonly Condition[], operator: string): Condition {
   if (conditions.length === 1) return checked(conditions[0])
   const strings = conditions.map((_, index) => (index === 0 ? '(' : `)${operator}(`))
   return new SqlFragment([...strings, ')'], conditions.map(checked))

@@ -30,3 +30,8 @@ export function isFilledIn(instance: object, { index, property }: TableColumn): 
   if (values === undefined || values[index] === GIVEN) return false
   return (instance as Record<string, unknown>)[property] === values[index]
 }
+
+/** Whether a column had a value when the constructor of its class had run, before fields of classes that extend it. */
+export function hadValue(instance: object, { index }: TableColumn): boolean {
+  return FilledIn.valuesOf(instance)?.[index] !== undefined
+}

@@ -1,9 +1,10 @@
 /** `select(Entity)`: what it takes to load entities, and no more; joins and reports belong to SQL or a query builder. */
 import { InvalidStatementError, MappingError } from '../errors.js'
+import { didYouMean } from '../internal/nearest-name.js'
 import { checkInteger } from '../internal/validate.js'
 import { compileStatement, sql, SqlFragment, type Statement } from '../sql.js'
 import { requireOneTableOfName } from './column-ref.js'
-import { and, type Condition } from './conditions.js'
+import { and, orderOf, type Condition } from './conditions.js'
 import { metaOf, type EntityMeta } from './entity-meta.js'
 import {
   columnList,
@@ -96,9 +97,9 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
     return this.#with({ conditions: [...this.#state.conditions, ...conditions] })
   }
 
-  /** Columns, `asc(...)`, `desc(...)` or SQL; after those given before. */
+  /** Columns, `asc(...)`, `desc(...)` or SQL; after those given before. @throws InvalidStatementError for anything else. */
   orderBy(...by: readonly SqlFragment<unknown>[]): Select<E, Item, Scalar> {
-    return this.#with({ order: [...this.#state.order, ...by] })
+    return this.#with({ order: [...this.#state.order, ...by.map(orderOf)] })
   }
 
   /** At most so many rows. @throws InvalidOptionError unless it is a whole number from 0. */
@@ -261,7 +262,10 @@ export function checkPath(meta: EntityMeta, path: string): void {
   let at = meta
   for (const name of path.split('.')) {
     const relation = at.relations.get(name)
-    if (relation === undefined) throw new MappingError(`${at.table.key} has no relation '${name}'`)
+    if (relation === undefined)
+      throw new MappingError(
+        `${at.table.key} has no relation '${name}'${didYouMean(name, at.relations.keys())}`,
+      )
     at = metaOf(relation.target)
   }
 }

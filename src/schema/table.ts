@@ -1,6 +1,6 @@
 /** One table: its columns by property and by name, its key, and what else was declared. */
 import { MappingError } from '../errors.js'
-import { nearestName } from '../internal/nearest-name.js'
+import { didYouMean } from '../internal/nearest-name.js'
 import { quoteIdentifier } from '../sql.js'
 import { Column, type Columns } from './column.js'
 import { checkName, definitionSql } from './definition-sql.js'
@@ -71,8 +71,7 @@ export class Table {
   column(property: string): TableColumn {
     const found = this.#byProperty.get(property)
     if (found !== undefined) return found
-    const nearest = nearestName(property, [...this.#byProperty.keys()])
-    const hint = nearest === undefined ? '' : `; did you mean '${nearest}'?`
+    const hint = didYouMean(property, this.#byProperty.keys())
     throw new MappingError(`The entity ${this.key} has no column '${property}'${hint}`)
   }
 

@@ -1,6 +1,7 @@
 /** The rows that a flush writes: new ones, changed ones, deleted ones. Encoded, so that nothing is sent if a value is wrong. */
 import { InvalidValueError, MappingError } from '../errors.js'
 import { ENTITY } from '../schema/entity-types.js'
+import { hadValue } from '../schema/filled-in.js'
 import type { ForeignKey } from '../schema/foreign-key.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { Table } from '../schema/table.js'
@@ -95,7 +96,9 @@ function encodeOf(state: InstanceState, column: TableColumn, value: unknown): En
   } catch (error) {
     if (!(error instanceof InvalidValueError)) throw error
     const { message, cause } = error
-    throw new InvalidValueError(`${message} (${state})`, cause === undefined ? undefined : { cause })
+    const isHidden = value === undefined && state.snapshot === undefined && hadValue(state.instance, column)
+    const hint = isHidden ? `; a field of the class needs 'declare ${column.property}'` : ''
+    throw new InvalidValueError(`${message}${hint} (${state})`, cause === undefined ? undefined : { cause })
   }
 }
 

@@ -1,20 +1,49 @@
 /** What people write without types, or by habit, where entities are concerned, and are told at once what is wrong. */
 import { expect, test } from 'vitest'
 import {
+  and,
+  asc,
+  belongsTo,
+  between,
   createEngine,
   createSessionFactory,
   declarativeBase,
+  deleteFrom,
+  desc,
+  eq,
+  hasMany,
+  ilike,
+  inArray,
   integer,
+  InvalidStatementError,
+  isNull,
+  like,
   MappingError,
+  ne,
+  numeric,
+  or,
+  select,
   serial,
+  sql,
   text,
+  update,
+  type AnyEntity,
 } from '../../src/index.js'
 
-class Account extends declarativeBase().entity('accounts', {
+const Base = declarativeBase()
+
+class Account extends Base.entity('accounts', {
   id: serial().primaryKey(),
   owner: text().notNull(),
-  age: integer(),
-}) {}
+  balance: numeric({ precision: 10, scale: 2 }),
+  bankId: integer().references('banks.id'),
+}) {
+  static readonly relations = { bank: belongsTo((): AnyEntity => Bank, 'bankId') }
+}
+
+class Bank extends Base.entity('banks', { id: serial().primaryKey() }) {
+  static readonly relations = { accounts: hasMany(() => Account, 'bankId') }
+}
 
 /** Opens nothing: whatever is tested fails before. */
 const session = createSessionFactory({
@@ -54,4 +83,111 @@ test('addAll() of one object says so', () => {
   const error = failure(() => session.addAll(new Account({ owner: 'x' }) as never))
   expect(error).toBeInstanceOf(MappingError)
   expect(error.message).toBe('addAll takes an array of objects; one object is for add')
+})
+
+const columns = Account.c as unknown as Record<string, typeof Account.c.owner>
+
+test.each([
+  ['eq', () => eq(columns['ownr'] as never, 'x')],
+  ['ne null', () => ne(columns['ownr'] as never, null)],
+  ['between', () => between(columns['ownr'] as never, 'a', 'b')],
+  ['between of SQL', () => between(columns['ownr'] as never, sql`1`, sql`2`)],
+  ['inArray', () => inArray(columns['ownr'] as never, [])],
+  ['like', () => like(columns['ownr'] as never, 'x')],
+  ['ilike', () => ilike(columns['ownr'] as never, 'x')],
+  ['isNull', () => isNull(columns['ownr'] as never)],
+])('a misspelt column in a condition is named as the reason: %s', (_what, condition) => {
+  const error = failure(condition)
+  expect(error).toBeInstanceOf(InvalidStatementError)
+  expect(error.message).toBe(
+    'A condition starts with a column of an entity (Song.c.title), not undefined: is its name misspelt?',
+  )
+})
+
+test('a condition does not take the name of a column', () => {
+  expect(failure(() => eq('owner' as never, 'x')).message).toBe(
+    'A condition starts with a column of an entity (Song.c.title), not a string',
+  )
+})
+
+test.each([
+  ['orderBy', () => select(Account).orderBy('owner' as never)],
+  ['asc', () => asc('owner' as never)],
+  ['desc', () => desc('owner' as never)],
+])('%s of a name would order nothing, and is refused', (_what, order) => {
+  const error = failure(order)
+  expect(error).toBeInstanceOf(InvalidStatementError)
+  expect(error.message).toBe(
+    'An order is a column (Song.c.title), asc(), desc() or made with the sql tag, not a string',
+  )
+})
+
+test('a misspelt relation leads to the one that was meant', () => {
+  expect(failure(() => select(Bank).load('acounts' as never)).message).toBe(
+    "banks has no relation 'acounts'; did you mean 'accounts'?",
+  )
+  expect(failure(() => select(Bank).load('accounts.bnak' as never)).message).toBe(
+    "accounts has no relation 'bnak'; did you mean 'bank'?",
+  )
+  expect(failure(() => new Account({ owner: 'x', bnak: null } as never)).message).toBe(
+    "accounts has no column or relation 'bnak'; did you mean 'bank'?",
+  )
+})
+
+test('a number for a numeric column is told to be a string', () => {
+  expect(failure(() => update(Account).set({ balance: 2.5 as never })).message).toBe(
+    "accounts.balance takes a string ('2.5'), not a number, which would be rounded",
+  )
+})
+
+test.each([
+  ['delete', () => deleteFrom(Account).where(and()), 'accounts'],
+  ['delete, nested', () => deleteFrom(Account).where(and(and()), and()), 'accounts'],
+  ['update', () => update(Account).set({ owner: 'x' }).where(or(and())), 'accounts'],
+])('a condition that came out empty does not match every row: %s', (_what, statement, table) => {
+  const error = failure(() => statement().toEntityQuery())
+  expect(error).toBeInstanceOf(InvalidStatementError)
+  expect(error.message).toBe(
+    `The condition of a bulk statement on ${table} is an and() of nothing: leave where() out if every row is meant`,
+  )
+})
+
+test('an empty condition beside another one, in a query, or said on purpose, is fine', () => {
+  const statements = [
+    deleteFrom(Account).where(and(), eq(Account.c.id, 1)),
+    deleteFrom(Account).where(sql`true`),
+    deleteFrom(Account).where(or()),
+    deleteFrom(Account),
+    select(Account).where(and()),
+  ]
+  expect(statements.map((statement) => statement.toEntityQuery().text.replace(/^.* from/, 'from'))).toEqual([
+    'from "accounts" where (true) and ("accounts"."id" = $1)',
+    'from "accounts" where true',
+    'from "accounts" where false',
+    'from "accounts"',
+    'from "accounts" where true',
+  ])
+})
+
+test('a field of the class that hides a column is the reason for its missing value', async () => {
+  class Hiding extends Account {
+    override owner!: string
+  }
+  const rejection = async (instance: object): Promise<string> => {
+    session.add(instance)
+    try {
+      await session.flush()
+    } catch (error) {
+      return (error as Error).message
+    } finally {
+      session.expunge(instance)
+    }
+    throw new Error('It did not fail')
+  }
+  expect(await rejection(new Hiding({ owner: 'x' }))).toBe(
+    "accounts.owner is undefined; it needs a value, and takes no NULL; a field of the class needs 'declare owner' (a new Hiding)",
+  )
+  expect(await rejection(new Account({} as never))).toBe(
+    'accounts.owner is undefined; it needs a value, and takes no NULL (a new Account)',
+  )
 })

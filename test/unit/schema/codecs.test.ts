@@ -44,7 +44,7 @@ describe('values', () => {
     ['takes a number, not a string', types.real(), '1'],
     ['takes a bigint, not a fraction', types.bigint(), 1.5],
     ['takes true or false, not a number', types.boolean(), 1],
-    ['takes a string, not a number', types.numeric(), 1],
+    ["takes a string ('2.5'), not a number, which would be rounded", types.numeric(), 1],
     ['cannot hold a NUL character', types.text(), 'secret\0'],
     ['cannot hold a NUL character', types.jsonb(), { a: 'secret\0' }],
     ['cannot hold a NUL character', types.text().array(), ['secret\0']],
