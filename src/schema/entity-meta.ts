@@ -232,8 +232,8 @@ function expiredDescriptor(entity: string, property: string): PropertyDescriptor
     enumerable: true,
     get(): never {
       throw new ExpiredAttributeError(
-        `${entity}.${property} has expired: the transaction that it was loaded in was rolled back, or committed with ` +
-          'expireOnCommit. Load it again with `await session.refresh(instance)`; after the end of its session, in ' +
+        `${entity}.${property} has expired: the transaction or savepoint (beginNested) that it was loaded or changed in was ` +
+          'rolled back, the transaction was committed with expireOnCommit, or expire() was called. Load it again with `await session.refresh(instance)`; after the end of its session, in ' +
           'another one.',
       )
     },

@@ -49,6 +49,18 @@ describe('a savepoint', () => {
     expect(await titles()).toEqual(['before', 'two', 'early'])
   })
 
+  test('that is rolled back is named by what has expired with it', async () => {
+    const { session, one } = await stored()
+    await using _ = session
+    const undone = session.beginNested(async () => {
+      one.title = 'inside'
+      await session.flush()
+      throw new RangeError('undone')
+    })
+    expect(await errorOf(undone)).toBeInstanceOf(RangeError)
+    expect(() => one.title).toThrow(/^Song.title has expired: the transaction or savepoint \(beginNested\)/)
+  })
+
   test('that is rolled back without a flush takes changes back, too', async () => {
     const { session, one, two } = await stored()
     await using _ = session

@@ -8,6 +8,7 @@ import {
   isRetryable,
   serial,
   text,
+  update,
   version,
 } from '../../src/index.js'
 import { startProxy } from '../helpers/proxy.js'
@@ -60,6 +61,24 @@ describe('rows that are not as they were', () => {
       expect(page.body).toBe(`theirs, before ${end}`)
     }
     expect(await rows()).toEqual([{ title: 'Home', body: 'theirs, before delete', version: 3 }])
+  })
+
+  test('because of a bulk statement of the same session name it, and how it can give them anew', async () => {
+    const { session, page } = await stored()
+    await using _ = session
+    await session.execute(update(Page).set({ title: 'bulk' }))
+    page.body = 'mine'
+    const error = await errorOf(session.commit())
+    expect(error).toBeInstanceOf(StaleDataError)
+    expect(error.message).toContain(
+      'by a bulk statement of this session (which can give them anew: returning())',
+    )
+    await session.rollback()
+    await session.refresh(page)
+    await session.scalars(update(Page).set({ title: 'bulk' }).returning())
+    page.body = 'mine'
+    await session.commit()
+    expect(await rows()).toEqual([{ title: 'bulk', body: 'mine', version: 3 }])
   })
 
   test('fail an update also without a version, if they are gone; a delete only warns', async () => {
