@@ -206,11 +206,11 @@ export abstract class EntitySession extends Executor {
     return this.#entities.unit.has(instance)
   }
 
-  async #get(entity: AnyEntity, key: unknown, options: GetOptions): Promise<object | null> {
+  #get(entity: AnyEntity, key: unknown, options: GetOptions): Promise<object | null> {
     this.#entities.requireOpen()
     checkObject('get', options)
     refuseUnknownKeys('get', options, ['load', 'forUpdate', 'populateExisting'])
-    return await this.#entities.unit.get(metaOf(entity), key, options)
+    return this.#entities.unit.get(metaOf(entity), key, options)
   }
 
   #attend<Value>(work: () => Promise<Value>): Promise<Value> {
