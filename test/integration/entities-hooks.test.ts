@@ -1,5 +1,5 @@
 /** Hooks of entities, and of sessions around a flush. */
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import {
   IllegalStateError,
   MappingError,
@@ -170,6 +170,16 @@ describe('hooks of an entity', () => {
       expect(unhandled).toEqual([])
     },
   )
+
+  test('can be spied on', async () => {
+    const { session, page } = await stored()
+    await using _ = session
+    const spy = vi.spyOn(Page.hooks, 'beforeUpdate')
+    page.body = 'a draft'
+    await session.commit()
+    expect([spy.mock.lastCall, page.body]).toEqual([[page], 'a final'])
+    spy.mockRestore()
+  })
 
   test('are refused where there is no such hook', async () => {
     class Wrong extends declarativeBase().entity('wrong', { id: serial().primaryKey() }) {
