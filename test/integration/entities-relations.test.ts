@@ -320,7 +320,9 @@ describe('delete', () => {
     await session.commit()
     expect(await query('select name from artists')).toEqual([{ name: 'Leonard' }])
   })
+})
 
+describe('a relation', () => {
   test('is never undefined, which the flush refuses', async () => {
     await using session = await stored()
     const song = await session.getOne(Song, 1, { load: ['album', 'tags'] })
