@@ -34,11 +34,18 @@ export function createRowReader(
   types: TypeParsers,
 ): RowReader {
   const parsers = fields.map((field) => types.getTypeParser(field.dataTypeID, 'text'))
-  return mode === 'array' ? arrayReader(parsers) : objectReader(fields, parsers)
+  return mode === 'array' ? arrayReader(fields, parsers) : objectReader(fields, parsers)
 }
 
-function arrayReader(parsers: readonly TypeParser[]): RowReader {
+const INT2 = 21
+const INT4 = 23
+
+function arrayReader(fields: readonly FieldDescription[], parsers: readonly TypeParser[]): RowReader {
   const count = parsers.length
+  // The digits make the number: no need of a text in between.
+  const areIntegers = fields.map(
+    ({ dataTypeID }, index) => parsers[index] === Number && (dataTypeID === INT2 || dataTypeID === INT4),
+  )
   return (buffer, start) => {
     const row = new Array<unknown>(count)
     let offset = start + 2
@@ -50,7 +57,10 @@ function arrayReader(parsers: readonly TypeParser[]): RowReader {
         continue
       }
       const end = offset + length
-      row[index] = (parsers[index] as TypeParser)(readText(buffer, offset, end))
+      row[index] =
+        areIntegers[index] === true
+          ? readInteger(buffer, offset, end)
+          : (parsers[index] as TypeParser)(readText(buffer, offset, end))
       offset = end
     }
     return row
@@ -114,6 +124,18 @@ function readText(buffer: Buffer, start: number, end: number): string {
     text += String.fromCharCode(byte)
   }
   return text
+}
+
+const MINUS = 0x2d
+const ZERO = 0x30
+
+function readInteger(buffer: Buffer, start: number, end: number): number {
+  const isNegative = buffer[start] === MINUS
+  let digits = 0
+  for (let at = isNegative ? start + 1 : start; at < end; at++) {
+    digits = digits * 10 + (buffer[at] as number) - ZERO
+  }
+  return isNegative ? -digits : digits
 }
 
 function readInt32(buffer: Buffer, at: number): number {

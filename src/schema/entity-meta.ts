@@ -7,7 +7,7 @@ import { readHooks, type EntityHooks } from './entity-hooks.js'
 import { ENTITY, type AnyEntity, type InstanceOf } from './entity-types.js'
 import { resolveRelation, type Relation, type Surroundings } from './relation-resolution.js'
 import type { AnyRelation } from './relations.js'
-import type { EncodedText, TableColumn } from './table-column.js'
+import type { EncodedText, RawValue, TableColumn } from './table-column.js'
 import type { Table } from './table.js'
 
 /** What is known of an entity class. @throws MappingError if it is none. */
@@ -18,8 +18,8 @@ export function metaOf<E extends AnyEntity>(entity: E): EntityMeta<InstanceOf<E>
   return (entity as E)[ENTITY].metadata.entity(entity)
 }
 
-/** A row as it came: texts in the order of some columns. */
-export type RawRow = EncodedText[]
+/** A row as it came: values in the order of some columns. */
+export type RawRow = RawValue[]
 
 /** What is remembered of the stored values of an instance, by the index of the column. */
 export type Snapshot = unknown[]
@@ -95,9 +95,10 @@ export class EntityMeta<T extends object = object> {
     const snapshot: Snapshot = row
     for (let index = 0; index < columns.length; index++) {
       const column = columns[index] as TableColumn
-      const value = column.decode(row[index] as EncodedText)
+      const raw = row[index] as RawValue
+      const value = column.decode(raw)
       properties[column.property] = value
-      snapshot[index] = column.snapshotOf(value, row[index] as EncodedText)
+      snapshot[index] = column.snapshotOf(value, raw)
     }
     return snapshot
   }
@@ -147,12 +148,12 @@ export class EntityMeta<T extends object = object> {
   identityOfRow(row: RawRow): Identity {
     const [only, ...others] = this.table.primaryKey
     if (only !== undefined && others.length === 0 && !only.mutable) {
-      return only.decode(row[only.index] as EncodedText) as Identity
+      return only.decode(row[only.index] as RawValue) as Identity
     }
     return this.#identityOfTexts(
       this.table.primaryKey.map((column) => {
-        const text = row[column.index] as EncodedText
-        return column.canonical(column.mutable ? text : column.decode(text))
+        const raw = row[column.index] as RawValue
+        return column.canonical(column.snapshotOf(column.decode(raw), raw))
       }),
     )
   }

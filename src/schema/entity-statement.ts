@@ -2,7 +2,7 @@
 import type { TypeParsers } from '../driver/driver.js'
 import { SqlFragment } from '../sql.js'
 import type { EntityMeta } from './entity-meta.js'
-import type { EncodedText, TableColumn } from './table-column.js'
+import type { RawValue, TableColumn } from './table-column.js'
 
 /**
  * A statement whose result is of the type `Item`: an entity, a record of some columns, a number. A scalar of it is the
@@ -22,7 +22,7 @@ export interface ValueStatement<Value> extends EntityStatement<Value> {
   readonly givesOne: true
 }
 
-/** A compiled {@link EntityStatement}. Its rows must be read as arrays, every value as PostgreSQL's text. */
+/** A compiled {@link EntityStatement}. Its rows must be read as arrays, by its own type parsers. */
 export interface EntityQuery {
   readonly text: string
   readonly values: readonly unknown[]
@@ -53,7 +53,17 @@ export type Reading =
   | { readonly kind: 'none' }
 
 /** Type parsers that leave every text as it is. */
-export const RAW_TEXT: TypeParsers = { getTypeParser: () => (text) => text }
+export const RAW_TEXT: TypeParsers = { getTypeParser: () => asIs }
+
+/** As {@link RAW_TEXT}, but integers come as numbers: for a {@link RawRow}. */
+const RAW_VALUES: TypeParsers = { getTypeParser: (oid) => (oid === INT2 || oid === INT4 ? Number : asIs) }
+
+const INT2 = 21
+const INT4 = 23
+
+function asIs(text: string): string {
+  return text
+}
 
 /** The statement that a builder makes; undefined if it is something else. */
 export function entityQueryOf(statement: unknown): EntityQuery | undefined {
@@ -69,14 +79,14 @@ export function scalarOf(reading: Reading, item: unknown): unknown {
 }
 
 /** The record or the scalar that a row is. */
-export function readRow(reading: Reading, row: readonly EncodedText[]): unknown {
+export function readRow(reading: Reading, row: readonly RawValue[]): unknown {
   if (reading.kind === 'scalar') {
-    const [text] = row
-    return text === null || text === undefined ? null : reading.decode(text)
+    const [raw] = row
+    return raw === null || raw === undefined ? null : reading.decode(String(raw))
   }
   const columns = reading.kind === 'record' ? reading.columns : []
   return Object.fromEntries(
-    columns.map((column, index) => [column.property, column.decode(row[index] as EncodedText)]),
+    columns.map((column, index) => [column.property, column.decode(row[index] as RawValue)]),
   )
 }
 
@@ -89,7 +99,8 @@ export function entityQuery(
 ): EntityQuery {
   const { text, values } = statement
   const { load = [], rowsAre = 'read', prepare = true } = rest
-  return { text, values, rowMode: 'array', types: RAW_TEXT, prepare, meta, reading, load, rowsAre }
+  const types = reading.kind === 'entity' ? RAW_VALUES : RAW_TEXT
+  return { text, values, rowMode: 'array', types, prepare, meta, reading, load, rowsAre }
 }
 
 /** Columns in SQL, qualified by the table's name where one is given. */

@@ -1,11 +1,14 @@
 /** One column of a table: its names, its SQL, and the way of its values to PostgreSQL and back. */
 import { InvalidValueError } from '../errors.js'
 import { quoteIdentifier } from '../sql.js'
-import { RefusedValue, type Brief, type Codec } from './codec.js'
+import { integerCodec, RefusedValue, type Brief, type Codec } from './codec.js'
 import type { ColumnDefinition } from './column.js'
 
 /** A value as PostgreSQL's text; null is NULL. */
 export type EncodedText = string | null
+
+/** A value as PostgreSQL gives it: a text; rows that become instances may have integers as numbers. */
+export type RawValue = EncodedText | number
 
 export class TableColumn {
   /** Name of the property of an instance. */
@@ -83,21 +86,24 @@ export class TableColumn {
     return text
   }
 
-  /** The value of a text that PostgreSQL gave. @throws InvalidValueError if it cannot be read. */
-  decode(text: EncodedText): unknown {
-    if (text === null) return null
+  /** The value of what PostgreSQL gave. @throws InvalidValueError if it cannot be read. */
+  decode(raw: RawValue): unknown {
+    if (raw === null) return null
     try {
-      return this.#codec.decode(text)
+      if (typeof raw !== 'number') return this.#codec.decode(raw)
+      // Others may read integers, too: as their texts.
+      return this.#codec === integerCodec ? raw : this.#codec.decode(String(raw))
     } catch (cause) {
       if (cause instanceof RefusedValue) throw this.#refuse(cause.message)
       throw this.#refuse('holds a value that cannot be read', cause)
     }
   }
 
-  /** As {@link snapshot}, of a value that was read from a text. */
-  snapshotOf(value: unknown, text: EncodedText): unknown {
+  /** As {@link snapshot}, of a value that PostgreSQL gave. */
+  snapshotOf(value: unknown, raw: RawValue): unknown {
     if (!this.mutable) return value
-    return this.#brief === undefined || value === null ? text : this.#brief.of(value)
+    if (this.#brief !== undefined && value !== null) return this.#brief.of(value)
+    return typeof raw === 'number' ? String(raw) : raw
   }
 
   /**

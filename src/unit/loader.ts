@@ -1,6 +1,6 @@
 /** Makes instances from rows: each row has one instance in a session, whichever statement brought it. */
 import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
-import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import type { RawValue, TableColumn } from '../schema/table-column.js'
 import type { IdentityMap } from './identity-map.js'
 import { InstanceState, type Attachment, type InstanceStatus } from './instance-state.js'
 
@@ -74,13 +74,13 @@ export class Loader {
     state.snapshot = meta.table.columns.map((column, index) => {
       // What keeps its value keeps what it is compared with, too: it would count as changed otherwise, and be written.
       if (mode === 'keep' && expired !== 'all' && expired?.has(column) !== true) return snapshot?.[index]
-      const text = row[index] as EncodedText
-      const value = column.decode(text)
+      const raw = row[index] as RawValue
+      const value = column.decode(raw)
       const wanted =
         mode === 'overwrite' ||
         (changed === undefined ? meta.isExpired(instance, column) : !changed.has(column))
       if (wanted) meta.set(instance, column, value)
-      return column.snapshotOf(value, text)
+      return column.snapshotOf(value, raw)
     })
     state.expired = undefined
     if (mode === 'overwrite') forgetRelations(state)

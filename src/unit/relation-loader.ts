@@ -2,7 +2,7 @@
 import { metaOf, type RawRow } from '../schema/entity-meta.js'
 import { selectRelated, type LoadStatement } from '../schema/key-statements.js'
 import type { Relation } from '../schema/relation-resolution.js'
-import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import type { EncodedText, RawValue, TableColumn } from '../schema/table-column.js'
 import type { IdentityMap } from './identity-map.js'
 import type { InstanceState } from './instance-state.js'
 import type { Loader } from './loader.js'
@@ -89,7 +89,7 @@ export class RelationLoader {
     const found = new Map<string, InstanceState[]>()
     const keyColumns = relation.link?.own ?? relation.targetColumns
     for (const [index, row] of rows.entries()) {
-      const id = JSON.stringify(row.slice(0, count).map((text, at) => normal(keyColumns[at], text)))
+      const id = JSON.stringify(row.slice(0, count).map((raw, at) => normal(keyColumns[at], raw)))
       const members = found.get(id) ?? []
       found.set(id, members)
       members.push(related[index] as InstanceState)
@@ -126,7 +126,7 @@ function arrive(owner: InstanceState, relation: Relation, members: readonly Inst
   if (!Object.hasOwn(instance, name)) instance[name] = many ? [...objects] : (objects[0] ?? null)
 }
 
-/** A text of PostgreSQL as our own encoding writes it. */
-function normal(column: TableColumn | undefined, text: EncodedText): EncodedText {
-  return column === undefined ? text : column.encode(column.decode(text))
+/** A value of PostgreSQL as our own encoding writes it. */
+function normal(column: TableColumn | undefined, raw: RawValue): RawValue {
+  return column === undefined ? raw : column.encode(column.decode(raw))
 }

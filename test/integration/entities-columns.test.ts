@@ -2,7 +2,17 @@
 import { randomUUID } from 'node:crypto'
 import { tracingChannel } from 'node:diagnostics_channel'
 import { describe, expect, test } from 'vitest'
-import { declarativeBase, integer, jsonb, select, sql, text, timestamptz, uuid } from '../../src/index.js'
+import {
+  customType,
+  declarativeBase,
+  integer,
+  jsonb,
+  select,
+  sql,
+  text,
+  timestamptz,
+  uuid,
+} from '../../src/index.js'
 import { statementsOf, useEntities } from './entities-support.js'
 import { errorOf } from './session-support.js'
 
@@ -34,6 +44,14 @@ class Reading extends Base.entity('readings', {
     .serverDefault(sql`now()`),
   value: integer(),
 }) {}
+
+const ticket = customType<{ readonly number: string }>({
+  type: 'integer',
+  decode: (digits) => ({ number: digits.padStart(5, '0') }),
+  encode: ({ number }) => String(Number(number)),
+})
+
+class Ticket extends Base.entity('tickets', { id: ticket().primaryKey(), before: ticket() }) {}
 
 const fixture = useEntities(Base)
 const query = (statement: string) => fixture.db.query(statement)
@@ -154,6 +172,20 @@ test('rows whose keys differ by microseconds are different objects', async () =>
     { value: 20 },
     { value: 3 },
   ])
+})
+
+test('types of your own read the texts of integers', async () => {
+  await query('insert into tickets values (7, null), (8, -7)')
+  await using session = fixture.factory()()
+  const tickets = await session.scalars(select(Ticket).orderBy(Ticket.c.id))
+  const [first, second] = tickets
+  expect(tickets).toEqual([
+    { id: { number: '00007' }, before: null },
+    { id: { number: '00008' }, before: { number: '000-7' } },
+  ])
+  expect(await session.get(Ticket, { number: '7' })).toBe(first)
+  expect(await session.scalars(select(Ticket).orderBy(Ticket.c.id))).toEqual([first, second])
+  expect(session.dirty).toEqual([])
 })
 
 test('lifeguard:flush tells how many objects were written, and that a flush failed', async () => {

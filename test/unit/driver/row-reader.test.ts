@@ -100,6 +100,17 @@ test('each value goes through the parser of its type', () => {
   expect(read(['x'], ['t'], { oid: 16 })).toEqual({ x: true })
 })
 
+test('integers that become numbers do so without a text in between; numbers of other types are parsed', () => {
+  const types: TypeParsers = { getTypeParser: () => Number }
+  const asNumbers = (oid: number, values: readonly (string | null)[]) =>
+    read(values.map(String), values, { mode: 'array', oid, types })
+  const integers = ['0', '7', '-1', '32767', '2147483647', '-2147483648', null]
+  expect(asNumbers(23, integers)).toEqual([0, 7, -1, 32767, 2147483647, -2147483648, null])
+  expect(asNumbers(21, ['-32768', '12'])).toEqual([-32768, 12])
+  expect(asNumbers(1700, ['1.5', 'NaN', '1e400'])).toEqual([1.5, NaN, Infinity])
+  expect(asNumbers(20, ['9007199254740993'])).toEqual([9007199254740992])
+})
+
 test('parsers are asked for once for each shape, and may be others', () => {
   const asked: number[] = []
   const types: TypeParsers = {
