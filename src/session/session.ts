@@ -323,14 +323,18 @@ export class Session extends EntitySession implements AsyncDisposable {
   async #rollback(closing = false): Promise<void> {
     this.#entities.rollbacks++
     // Whether a transaction whose COMMIT was never answered is undone, nobody knows.
-    const { outcomeUnknown } = this.#conversation.state
-    const undone = this.inTransaction || this.#ownHooks?.has('afterRollback') === true
-    const hadTransaction = !this.#conversation.quiet
+    const { state, transaction, autocommit, quiet } = this.#conversation
+    const { outcomeUnknown } = state
+    const hadTransaction = !quiet
+    const isOpen = this.inTransaction || this.#ownHooks?.has('afterRollback') === true
+    // The packet that begins it may not have been sent yet.
+    const begins = !autocommit && !quiet
     try {
       await this.#runner.end('rollback', () => this.#entities.rollingBack(hadTransaction, closing))
     } finally {
       if (closing) this.#entities.close()
     }
+    const undone = isOpen || (begins && this.#conversation.transaction > transaction)
     if (undone && !outcomeUnknown) await this.#runHooks('afterRollback')
     this.#ownHooks?.clear()
     this.#rollbackOnly = undefined

@@ -83,6 +83,14 @@ test('a rollback: begin, afterRollback', async () => {
   expect(events).toEqual(['begin', 'afterRollback', 'own afterRollback'])
 })
 
+test('a rollback in the tick of the first statement, before BEGIN was sent: begin, afterRollback', async () => {
+  const { sessions, events } = await recorded()
+  await using session = sessions()
+  void add(session, 'one')
+  await session.rollback()
+  expect(events).toEqual(['begin', 'afterRollback'])
+})
+
 test('each transaction of a session has its events; those of the session itself are for one transaction', async () => {
   const { sessions, events } = await recorded()
   await using session = sessions()
