@@ -6,22 +6,22 @@ import type { ConversationSetup, Converser } from '../engine/conversation-setup.
 import type { Conversation } from '../engine/conversation.js'
 import type { StatementRunner } from '../engine/statement-runner.js'
 import {
-  HookError,
   IllegalStateError,
   SessionClosedError,
   TransactionAbortedError,
   UnreadableResultError,
 } from '../errors.js'
 import { abortedBy, onAbort } from '../internal/abort.js'
-import { ambientOf, runAmbient, type Ambient } from '../internal/ambient.js'
+import type { Ambient } from '../internal/ambient.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import { behind } from '../internal/statements-ahead.js'
 import { checkFunction } from '../internal/validate.js'
 import type { Sealed } from '../unit/journal.js'
-import { HookSet, warnOfHook, type SessionEvent, type SessionHook } from './session-hooks.js'
+import type { HookSet, SessionEvent, SessionHook } from './session-hooks.js'
 import type { SessionOptions } from './session-options.js'
 import { EntitySession } from './entity-session.js'
 import { SessionEntities } from './session-entities.js'
+import { TransactionHooks } from './transaction-hooks.js'
 
 /** What a session is made of. Made by the factory; a class of your own passes it on. */
 export interface SessionParts {
@@ -30,11 +30,6 @@ export interface SessionParts {
   readonly options: SessionOptions
   /** The factory's hooks. */
   readonly hooks: HookSet<Session>
-}
-
-/** The hooks that a commit waits for. */
-interface HookRun {
-  over: boolean
 }
 
 /**
@@ -56,13 +51,10 @@ export class Session extends EntitySession implements AsyncDisposable {
   readonly #entities: SessionEntities
   readonly #setup: ConversationSetup
   readonly #options: SessionOptions
-  readonly #factoryHooks: HookSet<Session>
-  #ownHooks: HookSet<Session> | undefined = undefined
+  readonly #hooks: TransactionHooks<Session>
   #closed: string | undefined = undefined
   /** COMMIT is on its way. */
   #committing = false
-  /** The hooks of an ended transaction are running. */
-  #ending = false
   /** A block that had joined this session threw: what it did must not be stored. */
   #rollbackOnly: unknown = undefined
   /** Stops listening to the session's signal. */
@@ -76,11 +68,9 @@ export class Session extends EntitySession implements AsyncDisposable {
       expireOnCommit,
       autoflush,
       requireOpen: () => this.#requireOpen(),
-      began: () => this.#began(),
-      hasFlushHooks: () => this.#hasHooks('beforeFlush', 'afterFlush'),
-      runFlushHooks: async (event) => {
-        for (const hook of this.#hooksOf(event)) await hook(this)
-      },
+      began: () => this.#hooks.began(),
+      hasFlushHooks: () => this.#hooks.has('beforeFlush', 'afterFlush'),
+      runFlushHooks: (event) => this.#hooks.aroundFlush(event),
     })
     super(entities)
     this.#entities = entities
@@ -88,7 +78,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     this.#runner = entities.parts.runner
     this.#setup = parts.setup
     this.#options = parts.options
-    this.#factoryHooks = parts.hooks
+    this.#hooks = new TransactionHooks<Session>(this, parts.hooks)
     this.info = { ...parts.options.info }
     const { signal } = parts.options
     if (signal !== undefined) this.#watch(signal)
@@ -172,17 +162,17 @@ export class Session extends EntitySession implements AsyncDisposable {
   beforeCommit(hook: SessionHook<this>): Unsubscribe {
     if (this.#committing)
       throw new IllegalStateError('COMMIT has been sent: a beforeCommit hook comes too late')
-    return (this.#ownHooks ??= new HookSet()).add('beforeCommit', hook as SessionHook<Session>)
+    return this.#hooks.add('beforeCommit', hook as SessionHook<Session>)
   }
 
   /** Calls `hook` after this transaction was committed, and only then. Forgotten when the transaction ends. */
   afterCommit(hook: SessionHook<this>): Unsubscribe {
-    return (this.#ownHooks ??= new HookSet()).add('afterCommit', hook as SessionHook<Session>)
+    return this.#hooks.add('afterCommit', hook as SessionHook<Session>)
   }
 
   /** Calls `hook` after this transaction was rolled back, and only then. Forgotten when the transaction ends. */
   afterRollback(hook: SessionHook<this>): Unsubscribe {
-    return (this.#ownHooks ??= new HookSet()).add('afterRollback', hook as SessionHook<Session>)
+    return this.#hooks.add('afterRollback', hook as SessionHook<Session>)
   }
 
   /**
@@ -209,17 +199,16 @@ export class Session extends EntitySession implements AsyncDisposable {
     if (this.#closed !== undefined) {
       throw new SessionClosedError(`The session is closed (${this.#closed}); take a new one from the factory`)
     }
-    if (this.#ending) {
+    if (this.#hooks.ending) {
       throw new IllegalStateError('The session is ending its transaction: take another session in this hook')
     }
   }
 
   /** @throws IllegalStateError in a hook that a flush or a commit waits for. */
   #requireNoHook(what: 'commit' | 'begin'): void {
-    const before = ambientOf(this) as HookRun | undefined
-    const isBefore = before !== undefined && !before.over
-    if (!isBefore && !this.#entities.inFlushHook) return
-    const hook = isBefore ? 'a beforeCommit hook' : 'a hook of a flush'
+    const { holdUpCommit } = this.#hooks
+    if (!holdUpCommit && !this.#entities.inFlushHook) return
+    const hook = holdUpCommit ? 'a beforeCommit hook' : 'a hook of a flush'
     throw new IllegalStateError(
       `${what}() was called in ${hook}, which is a part of what is going on: what the hook does goes with it. Return to let ` +
         'it go on, throw or call rollback() to prevent it.',
@@ -241,7 +230,7 @@ export class Session extends EntitySession implements AsyncDisposable {
       runner: this.#runner,
       commit: () => this.#commit(),
       rollback: () => this.#rollback(),
-      rides: () => !this.#hasHooks('beforeCommit'),
+      rides: () => !this.#hooks.has('beforeCommit'),
       conclude: () => this.#conclude(),
     }
   }
@@ -249,7 +238,7 @@ export class Session extends EntitySession implements AsyncDisposable {
   /** Ends a read-only transaction without waiting, if nothing but COMMIT is left to do. */
   #conclude(): boolean {
     if (!this.#setup.readOnly || this.#rollbackOnly !== undefined) return false
-    if (this.#hasHooks('beforeCommit', 'afterCommit') || this.#entities.hasWork) return false
+    if (this.#hooks.has('beforeCommit', 'afterCommit') || this.#entities.hasWork) return false
     if (!this.#conversation.conclude()) return false
     this.#entities.committed(this.#entities.committing())
     return true
@@ -266,8 +255,8 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   async #commitWithHooks(): Promise<boolean> {
     const { rollbacks } = this.#entities
-    const hooks = this.#hooksOf('beforeCommit')
-    if (hooks.length > 0) await runHooksBefore(this, hooks)
+    const hooked = this.#hooks.beforeCommit()
+    if (hooked !== undefined) await hooked
     let ending: Promise<boolean> | undefined
     let sealed: Sealed | undefined
     const end = (): Promise<boolean> => {
@@ -296,7 +285,8 @@ export class Session extends EntitySession implements AsyncDisposable {
     }
     this.#entities.committed(sealed)
     // Asked only now: one may have been added while COMMIT was on its way.
-    if (this.#ownHooks !== undefined || this.#hasHooks('afterCommit')) await this.#runHooks('afterCommit')
+    if (this.#hooks.has('afterCommit')) await this.#hooks.ended('afterCommit')
+    else this.#hooks.clear()
     if (unreadable !== undefined) throw committedUnread(unreadable)
     return committed
   }
@@ -308,7 +298,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     this.#unwatch?.()
     this.#entities.rollbacks++
     this.#runner.letGo()
-    if (this.#conversation.quiet && this.#ownHooks?.has('afterRollback') !== true) {
+    if (this.#conversation.quiet && !this.#hooks.hasOwn('afterRollback')) {
       this.#conversation.release()
       this.#entities.close()
       return undefined
@@ -326,7 +316,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     const { state, transaction, autocommit, quiet } = this.#conversation
     const { outcomeUnknown } = state
     const hadTransaction = !quiet
-    const isOpen = this.inTransaction || this.#ownHooks?.has('afterRollback') === true
+    const isOpen = this.inTransaction || this.#hooks.hasOwn('afterRollback')
     // The packet that begins it may not have been sent yet.
     const begins = !autocommit && !quiet
     try {
@@ -335,67 +325,9 @@ export class Session extends EntitySession implements AsyncDisposable {
       if (closing) this.#entities.close()
     }
     const undone = isOpen || (begins && this.#conversation.transaction > transaction)
-    if (undone && !outcomeUnknown) await this.#runHooks('afterRollback')
-    this.#ownHooks?.clear()
+    if (undone && !outcomeUnknown) await this.#hooks.ended('afterRollback')
+    this.#hooks.clear()
     this.#rollbackOnly = undefined
-  }
-
-  #began(): void {
-    for (const hook of this.#hooksOf('begin')) {
-      try {
-        const returned = hook(this)
-        if (returned instanceof Promise) returned.catch((error: unknown) => warnOfHook('begin', error))
-      } catch (error) {
-        warnOfHook('begin', error)
-      }
-    }
-  }
-
-  /** Runs what was to run at the end of this transaction, and forgets it. */
-  async #runHooks(event: 'afterCommit' | 'afterRollback'): Promise<void> {
-    const hooks = this.#hooksOf(event)
-    this.#ownHooks?.clear()
-    if (hooks.length === 0) return
-    const errors: unknown[] = []
-    this.#ending = true
-    try {
-      for (const hook of hooks) {
-        try {
-          await hook(this)
-        } catch (error) {
-          errors.push(error)
-        }
-      }
-    } finally {
-      this.#ending = false
-    }
-    if (errors.length === 0) return
-    if (event === 'afterRollback') for (const error of errors) warnOfHook(event, error)
-    else {
-      const cause = errors.length === 1 ? errors[0] : new AggregateError(errors)
-      throw new HookError('The transaction was committed, but an afterCommit hook threw (see cause)', {
-        cause,
-      })
-    }
-  }
-
-  #hooksOf(event: SessionEvent): readonly SessionHook<Session>[] {
-    return [...this.#factoryHooks.of(event), ...(this.#ownHooks?.of(event) ?? [])]
-  }
-
-  #hasHooks(...events: SessionEvent[]): boolean {
-    return events.some((event) => this.#factoryHooks.has(event) || this.#ownHooks?.has(event) === true)
-  }
-}
-
-async function runHooksBefore(session: Session, hooks: readonly SessionHook<Session>[]): Promise<void> {
-  const run: HookRun = { over: false }
-  try {
-    await runAmbient(session, run, async () => {
-      for (const hook of hooks) await hook(session)
-    })
-  } finally {
-    run.over = true
   }
 }
 
