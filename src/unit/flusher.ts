@@ -248,11 +248,13 @@ export class Flusher {
   }
 
   /** What an update of its row may be made of. */
-  *#changed({ holders }: RelationChanges): Generator<InstanceState, void, undefined> {
-    for (const state of this.#members.identities.states()) {
-      if (state.expired === undefined || state.doomed) continue
-      if (state.changes.length > 0 || holders.has(state)) yield state
-    }
+  #changed({ holders }: RelationChanges): InstanceState[] {
+    return this.#members.identities
+      .states()
+      .filter(
+        (state) =>
+          state.expired !== undefined && !state.doomed && (state.changes.length > 0 || holders.has(state)),
+      )
   }
 
   /** What was set on expired objects can be compared with the stored row only when that is loaded. */

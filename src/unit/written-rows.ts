@@ -63,10 +63,14 @@ export function insertionOf(state: InstanceState): Insertion {
 
 /** What has changed about an object; undefined if nothing has. @throws InvalidValueError, MappingError */
 export function changeOf(state: InstanceState): Change | undefined {
+  const { changes } = state
+  // Most have not changed, and cost nothing more.
+  return changes.length === 0 ? undefined : changeTo(state, changes)
+}
+
+function changeTo(state: InstanceState, changes: readonly TableColumn[]): Change {
   const { instance, meta } = state
   const { table } = meta
-  const { changes } = state
-  if (changes.length === 0) return undefined
   const columns = [...changes]
   const version = columns.find(({ definition }) => definition.version === true)
   if (version !== undefined)
