@@ -37,6 +37,10 @@ interface History {
   doomed: boolean
 }
 
+function newHistory(): History {
+  return { relations: undefined, expired: undefined, revision: 0, life: 0, doomed: false }
+}
+
 export class InstanceState {
   readonly instance: Record<string, unknown>
   readonly meta: EntityMeta
@@ -80,7 +84,7 @@ export class InstanceState {
   }
 
   set relations(relations: Map<string, RememberedRelation> | undefined) {
-    if (relations !== this.relations) this.#own().relations = relations
+    if (relations !== this.relations) (this.#history ??= newHistory()).relations = relations
   }
 
   /** The columns that have expired since it was loaded; some may have been set in the meantime. */
@@ -89,7 +93,7 @@ export class InstanceState {
   }
 
   set expired(expired: 'all' | ReadonlySet<TableColumn> | undefined) {
-    if (expired !== this.expired) this.#own().expired = expired
+    if (expired !== this.expired) (this.#history ??= newHistory()).expired = expired
   }
 
   /** The revision of the identity map at which its row was written last: rows that were read before it are older. */
@@ -98,7 +102,7 @@ export class InstanceState {
   }
 
   set revision(revision: number) {
-    this.#own().revision = revision
+    ;(this.#history ??= newHistory()).revision = revision
   }
 
   /** How often its insertion was undone: an answer may come that belongs to an earlier one. */
@@ -107,7 +111,7 @@ export class InstanceState {
   }
 
   set life(life: number) {
-    this.#own().life = life
+    ;(this.#history ??= newHistory()).life = life
   }
 
   /** `delete` was called, and not flushed yet. */
@@ -116,17 +120,7 @@ export class InstanceState {
   }
 
   set doomed(doomed: boolean) {
-    if (doomed !== this.doomed) this.#own().doomed = doomed
-  }
-
-  #own(): History {
-    return (this.#history ??= {
-      relations: undefined,
-      expired: undefined,
-      revision: 0,
-      life: 0,
-      doomed: false,
-    })
+    if (doomed !== this.doomed) (this.#history ??= newHistory()).doomed = doomed
   }
 
   /** The stored key, encoded. Only for what has a row. */
