@@ -107,6 +107,11 @@ export class SavepointScopes {
     })
   }
 
+  /** @throws IllegalStateError if the caller's block has ended. */
+  requireRunning(): void {
+    this.#callerBlock()
+  }
+
   /** @throws IllegalStateError inside a nested block, which must not end the transaction around it. */
   requireOutside(what: 'commit' | 'rollback'): void {
     if (this.#callerBlock() === undefined) return

@@ -159,6 +159,12 @@ export class StatementRunner {
     return statementChannel.tracePromise(run, { connectionId: this.#conversation.connection?.id, text })
   }
 
+  /** @throws IllegalStateError if the caller's block has ended, so that its statements would be refused. */
+  requireRunning(): void {
+    requireRunningBlock(this.#conversation)
+    this.#scopes?.requireRunning()
+  }
+
   /** Runs one exchange that is no plain statement (a page of a cursor). */
   async send(statement: OperationStatement, options: StatementOptions): Promise<StatementResult> {
     this.#owner.requireOpen()

@@ -57,6 +57,7 @@ export class SessionEntities implements ConversationOwner {
     this.#unit ??= new UnitOfWork(
       (statement) => this.parts.runner.run(statement),
       () => this.beforeStatement(),
+      () => this.parts.runner.requireRunning(),
     )
     return this.#unit
   }

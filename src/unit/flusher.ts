@@ -50,6 +50,8 @@ export class Flusher {
   readonly #relations: RelationLoader
   readonly #effects: FlushEffects
   readonly #send: Send
+  /** Throws where the statements would be refused. */
+  readonly #requireRunning: () => void
   /** Objects whose hooks have run for the flush that is being prepared. */
   readonly #hooked = new Set<InstanceState>()
   /** Something has to be loaded before it can go on. */
@@ -57,11 +59,18 @@ export class Flusher {
   /** Counts the transactions that were rolled back. */
   #transaction = 0
 
-  constructor(members: Members, loader: Loader, relations: RelationLoader, send: Send) {
+  constructor(
+    members: Members,
+    loader: Loader,
+    relations: RelationLoader,
+    send: Send,
+    requireRunning: () => void,
+  ) {
     this.#members = members
     this.#loader = loader
     this.#relations = relations
     this.#send = send
+    this.#requireRunning = requireRunning
     this.#effects = new FlushEffects(members.identities, members.journal, members)
   }
 
@@ -159,6 +168,7 @@ export class Flusher {
       relations.remember()
       return undefined
     }
+    this.#requireRunning()
     this.#effects.applied(plan)
     for (const state of relations.remember()) {
       if (state.snapshot !== undefined && state.status === 'persistent')
@@ -189,9 +199,13 @@ export class Flusher {
     readonly text: string
     readonly values: readonly EncodedText[]
   }): Promise<RawRow[]> {
-    const transaction = this.#transaction
-    const { rows } = await this.#send(sendable(statement))
-    if (this.#transaction !== transaction) throw rolledBackMeanwhile()
+    const { identities } = this.#members
+    let { revision } = identities
+    const queued = (): void => {
+      revision = identities.revision
+    }
+    const { rows } = await this.#send({ ...sendable(statement), queued })
+    if (identities.isRolledBack(revision)) throw rolledBackMeanwhile()
     return rows as RawRow[]
   }
 
@@ -344,7 +358,7 @@ function figuresOf({ insertions, changes, removals }: FlushPlan): {
 
 function rolledBackMeanwhile(): AbortedError {
   return new AbortedError(
-    'The transaction was rolled back while this flush was being prepared: nothing was stored',
+    'The transaction or savepoint was rolled back while this flush was being prepared: nothing was stored',
   )
 }
 

@@ -17,11 +17,20 @@ interface Entry {
   readonly traits: Set<Trait>
 }
 
+/** The revisions of a transaction or savepoint that was rolled back. */
+interface Undone {
+  readonly since: number
+  readonly until: number
+}
+
+// A query that was queued before so many others were undone has been answered.
+const MOST_UNDONE = 32
+
 export class IdentityMap {
   readonly #tables = new Map<Table, Entry>()
   /** Counts the flushes. A query that was queued at one revision knows nothing of what was flushed at a later one. */
   revision = 0
-  #rolledBackAt = 0
+  readonly #undone: Undone[] = []
 
   /** The instances of a table. */
   of(meta: EntityMeta): TableIdentities {
@@ -68,13 +77,17 @@ export class IdentityMap {
     return state !== undefined && state.revision > revision ? state : undefined
   }
 
-  /** ROLLBACK is on its way: what was read before it is of a transaction that never was. */
-  rolledBack(): void {
-    this.#rolledBackAt = ++this.revision
+  /**
+   * ROLLBACK is on its way: what was read before it is of a transaction that never was, or of a savepoint.
+   * @param since The revision at which the savepoint began.
+   */
+  rolledBack(since = 0): void {
+    this.#undone.push({ since, until: ++this.revision })
+    if (this.#undone.length > MOST_UNDONE) this.#undone.shift()
   }
 
   isRolledBack(revision: number): boolean {
-    return revision < this.#rolledBackAt
+    return this.#undone.some(({ since, until }) => since <= revision && revision < until)
   }
 
   /** The transaction has ended, and with it every query that could still tell of rows that are gone. */

@@ -14,6 +14,8 @@ interface Filled {
 }
 
 interface Frame {
+  /** The revision of the identity map at which it began. */
+  readonly since: number
   /** Objects that were added, flushed or not. */
   readonly added: Set<InstanceState>
   readonly inserted: Set<InstanceState>
@@ -96,9 +98,14 @@ export class Journal {
   }
 
   /** A savepoint begins. */
-  enter(): void {
+  enter(revision: number): void {
     if (this.#frames.length === 0) this.#frames.push(newFrame())
-    this.#frames.push(newFrame())
+    this.#frames.push(newFrame(revision))
+  }
+
+  /** The revision at which the savepoint began that `depth` others are around; undefined if there is none. */
+  since(depth: number): number | undefined {
+    return this.#frames[depth + 1]?.since
   }
 
   /** The savepoints deeper than `depth` were released: what happened in them belongs to the one around them. */
@@ -199,8 +206,9 @@ function undo(frames: readonly Frame[], identities: IdentityMap, attachment: Att
   return unknown
 }
 
-function newFrame(): Frame {
+function newFrame(since = 0): Frame {
   return {
+    since,
     added: new Set(),
     inserted: new Set(),
     filled: [],

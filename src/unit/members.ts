@@ -142,6 +142,8 @@ export class Members implements Attachment {
 
   /** A savepoint was rolled back: whatever changed since then is not known any more. */
   rolledBackTo(depth: number): void {
+    const since = this.journal.since(depth)
+    if (since !== undefined) this.identities.rolledBack(since)
     const unknown = this.#undo(depth)
     for (const state of this.identities.states()) {
       if (unknown.has(state) || isTouched(state)) forget(state)

@@ -43,13 +43,13 @@ export class UnitOfWork {
   /** Flushes before a query, unless that is off. */
   readonly #autoflush: () => Flush | undefined
 
-  constructor(send: Send, autoflush: () => Flush | undefined) {
+  constructor(send: Send, autoflush: () => Flush | undefined, requireRunning: () => void) {
     this.#send = send
     this.#autoflush = autoflush
     const { identities } = this.#members
     this.#loader = new Loader(identities, this.#members)
     this.#relations = new RelationLoader(identities, this.#loader, (statement) => this.#fetch(statement))
-    this.#flusher = new Flusher(this.#members, this.#loader, this.#relations, send)
+    this.#flusher = new Flusher(this.#members, this.#loader, this.#relations, send, requireRunning)
   }
 
   // Which objects it follows ------------------------------------------------------------------------------------------
@@ -167,10 +167,12 @@ export class UnitOfWork {
       const encoded = meta.table.primaryKey.map((column, index) => column.encode(values[index]))
       const mode = populateExisting ? 'overwrite' : forUpdate ? 'renew' : 'keep'
       const known = state
+      const life = known?.life
       state = await this.#readByKey(meta, encoded, { mode, forUpdate, flush })
       if (state === undefined) {
         // One that has come since then has a row, which this query came too early for.
-        if (known !== undefined && this.#members.identities.has(known)) this.#members.expunge(known)
+        const isGone = known?.life === life && known !== undefined && this.#members.identities.has(known)
+        if (isGone) this.#members.expunge(known)
         return null
       }
     }
@@ -191,9 +193,12 @@ export class UnitOfWork {
     const { meta } = state
     for (const path of load) checkPath(meta, path)
     for (const [arrival, states] of this.#members.arriving) if (states.includes(state)) await arrival
+    // What it waits for may have been undone.
+    this.#persistent(instance, 'refresh()')
     expire(state, columnsOf(meta, names))
     const flush = this.#autoflush()
     if (flush?.sent !== undefined) await flush.sent
+    this.#persistent(instance, 'refresh()')
     const read = await this.#readByKey(meta, state.key, { mode: 'keep', forUpdate, flush })
     if (read === undefined)
       throw new NoResultError(`The row of this ${meta.name} is gone, so it cannot be refreshed`)
@@ -235,7 +240,8 @@ export class UnitOfWork {
   }
 
   savepointEntered(): void {
-    this.#members.journal.enter()
+    // What is read inside is told from what was read before.
+    this.#members.journal.enter(++this.#members.identities.revision)
   }
 
   /** @param depth Savepoints that are still open. */
