@@ -243,6 +243,8 @@ export class SessionEntities implements ConversationOwner {
   async #flushAlone(unit: UnitOfWork): Promise<void> {
     const { conversation, runner } = this.parts
     this.requireOpen()
+    // It could not end what it begins.
+    runner.requireOutside('commit')
     conversation.beginOnce()
     let sealed: Sealed | undefined
     try {
