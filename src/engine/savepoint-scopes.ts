@@ -107,6 +107,11 @@ export class SavepointScopes {
     })
   }
 
+  /** True if a block is open that the caller is outside of. @throws IllegalStateError if the caller's block has ended. */
+  get isBeside(): boolean {
+    return this.#stack.length > 0 && this.#innermostBlock() !== this.#callerBlock()
+  }
+
   /** @throws IllegalStateError if the caller's block has ended. */
   requireRunning(): void {
     this.#callerBlock()

@@ -105,6 +105,11 @@ export class StatementRunner {
     return this.#scopes?.busy === true
   }
 
+  /** True if a nested block is open that the caller is outside of. */
+  get isBeside(): boolean {
+    return this.#scopes?.isBeside === true
+  }
+
   /** Gives up nested blocks and streams that nobody may ever end: they must not hold up the end of the transaction. */
   letGo(cause?: unknown): void {
     this.#scopes?.abandon()

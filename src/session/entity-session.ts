@@ -40,12 +40,14 @@ export abstract class EntitySession extends Executor {
    * Puts a new object into the session: the next flush inserts its row. An object of an earlier session is followed again,
    * one that was marked with `delete` is kept. What its relations hold comes with it (unless their `cascade` says no).
    *
-   * @throws IllegalStateError if another open session has it, or another object with its key is here; MappingError.
+   * @throws IllegalStateError if another open session has it, or another object with its key is here, or beside a nested
+   *   block that is open; MappingError.
    * @example
    * session.add(new Song({ title: 'Blue' }))
    */
   add(instance: object): void {
     this.#entities.requireOpen()
+    this.#entities.requireTurn('add')
     this.#entities.unit.add(instance)
   }
 
@@ -58,10 +60,11 @@ export abstract class EntitySession extends Executor {
 
   /**
    * Has the next flush delete the row of an object, and of what its relations with `cascade: ['delete']` hold.
-   * @throws IllegalStateError if it has no row.
+   * @throws IllegalStateError if it has no row, or beside a nested block that is open.
    */
   delete(instance: object): void {
     this.#entities.requireOpen()
+    this.#entities.requireTurn('delete')
     this.#entities.unit.delete(instance)
   }
 
@@ -130,6 +133,7 @@ export abstract class EntitySession extends Executor {
   merge<T extends object>(instance: T): Promise<T> {
     return this.#attend(async () => {
       this.#entities.requireOpen()
+      this.#entities.requireTurn('merge')
       return await this.#entities.unit.merge(instance)
     })
   }

@@ -171,6 +171,14 @@ export class SessionEntities implements ConversationOwner {
     throw new AbortedError('The transaction was rolled back while its hooks ran: nothing of it was stored')
   }
 
+  /** @throws IllegalStateError beside a nested block: a rollback undoes whatever came to the session since it began. */
+  requireTurn(what: 'add' | 'delete' | 'merge'): void {
+    if (!this.parts.runner.isBeside) return
+    throw new IllegalStateError(
+      `${what}() was called beside a nested block that is open, and would be undone with it: call it inside, or await the block first`,
+    )
+  }
+
   /** A flush has to be a transaction of its own. */
   get #standsAlone(): boolean {
     if (this.#turn !== undefined) return this.#quietBlock?.isHook !== true

@@ -98,3 +98,31 @@ test('a refresh behind an insert that is rolled back is refused', async () => {
   expect(await refreshing).toBeInstanceOf(IllegalStateError)
   expect([song.title, statusOf(song)]).toEqual(['new', 'transient'])
 })
+
+test('beside a nested block that is open nothing is added, deleted or merged: the rollback of the block would undo it in silence', async () => {
+  await fixture.db.query(`insert into songs (title, plays) values ('one', 0)`)
+  await using session = fixture.factory()()
+  const song = (await session.execute(select(Song))).scalars()[0] as Song
+  const [inside, goOn] = [gate(), gate()]
+  const nested = session.beginNested(async () => {
+    inside.open()
+    await goOn.opened
+    session.add(new Song({ title: 'inside' }))
+  })
+  await inside.opened
+  const refusals = [
+    () => session.add(new Song({ title: 'outside' })),
+    () => session.delete(song),
+    () => session.merge(new Song({ title: 'outside' })),
+  ]
+  for (const refused of refusals) {
+    const error = await errorOf((async () => refused())())
+    expect(error).toBeInstanceOf(IllegalStateError)
+    expect(error.message).toContain('beside a nested block that is open')
+  }
+  goOn.open()
+  await nested
+  session.add(new Song({ title: 'after' }))
+  await session.commit()
+  expect(await titles()).toEqual(['one', 'inside', 'after'])
+})
