@@ -127,6 +127,21 @@ test('a COMMIT that nobody waits for and that is refused after all becomes a war
   expect(bind.stats().counters.connected).toBe(1)
 })
 
+test('a COMMIT that nobody waits for goes before a script, a statement that stands alone and a goodbye', async () => {
+  const { withSession, bind } = await fresh({ poolSize: 1, maxOverflow: 0 })
+  const read = () => withSession(async (session) => session.scalar('select 1'), { readOnly: true })
+  await read()
+  // Each in the same turn of the event loop: inside the read-only transaction it would be refused.
+  await withSession((session) =>
+    session.executeScript('insert into rows values (1); insert into rows values (2)'),
+  )
+  await read()
+  await withSession((session) => session.execute('insert into rows values (3)'), { autocommit: true })
+  await read()
+  expect(await bind.dispose()).toMatchObject({ closed: 1, forced: 0 })
+  expect(await ids()).toEqual([1, 2, 3])
+})
+
 test('a COMMIT that nobody waits for and that the server has forgotten how to run leaves a clean connection', async () => {
   const { withSession, bind } = await fresh({ poolSize: 1, maxOverflow: 0 })
   await withSession((session) =>
