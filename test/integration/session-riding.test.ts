@@ -142,6 +142,36 @@ test('a COMMIT that nobody waits for goes before a script, a statement that stan
   expect(await ids()).toEqual([1, 2, 3])
 })
 
+test.each(['client', 'server'] as const)(
+  'a packet that took such a COMMIT along tells the truth wherever the connection dies (%s)',
+  async (from) => {
+    const outcomes = new Set<string>()
+    for (let nth = 1, fired = true; fired; nth++) {
+      using proxy = await startProxy(fixture.db.url)
+      const { withSession, bind } = await fresh({ url: proxy.url, poolSize: 1, maxOverflow: 0 })
+      const read = () => withSession(async (session) => session.scalar('select 1'), { readOnly: true })
+      const write = () => withSession((session) => session.execute('insert into rows values (1)'))
+      await read()
+      let seen = 0
+      fired = false
+      const value = await read()
+      void proxy.cutAt({ from, when: 'after', message: () => (fired = ++seen === nth) })
+      const outcome = await write().then(
+        () => 'stored',
+        (error: unknown) => (error as { code: string }).code,
+      )
+      expect(value).toBe(1)
+      await bind.dispose()
+      const rows = await ids()
+      if (outcome === 'stored') expect(rows).toEqual([1])
+      else if (outcome !== 'COMMIT_OUTCOME_UNKNOWN') expect(rows).toEqual([])
+      outcomes.add(outcome)
+    }
+    expect(outcomes).toContain('stored')
+    expect(outcomes).toContain('COMMIT_OUTCOME_UNKNOWN')
+  },
+)
+
 test('a COMMIT that nobody waits for and that the server has forgotten how to run leaves a clean connection', async () => {
   const { withSession, bind } = await fresh({ poolSize: 1, maxOverflow: 0 })
   await withSession((session) =>
