@@ -8,7 +8,7 @@
  * 2. A statement with a Sync of its own settles at its ReadyForQuery, because its implicit commit can still fail then
  *    (deferred constraints).
  */
-import type { Batch, BatchStatement, EndCommand, StatementResult, TypeParsers } from './driver.js'
+import type { Batch, BatchStatement, StatementResult, TypeParsers } from './driver.js'
 import { StatementSkipped } from './driver.js'
 import { readFields, type RowReader } from './row-reader.js'
 import { PreparedStatement, type StatementCache } from './statement-cache.js'
@@ -39,6 +39,9 @@ export interface BatchContext {
   readonly portals: Map<string, PreparedStatement>
 }
 
+/** Ends the transaction before a batch. `COMMIT AND CHAIN` also begins the next one as that one began. */
+export type EndAhead = 'COMMIT' | 'COMMIT AND CHAIN' | 'ROLLBACK'
+
 /** A statement and what is known of its answer so far. */
 interface Step {
   readonly statement: BatchStatement
@@ -56,7 +59,7 @@ interface Step {
 export class BatchRun implements WireReader {
   readonly #batch: Batch
   readonly #context: BatchContext
-  readonly #ahead: EndCommand | undefined
+  readonly #ahead: EndAhead | undefined
   readonly #separate: boolean
   readonly #steps: Step[] = []
   #parsedHere: Set<PreparedStatement> | undefined
@@ -72,8 +75,11 @@ export class BatchRun implements WireReader {
   lastError: Error | undefined
   #onEnd: (() => void) | undefined
 
-  /** @param ahead Ends the transaction before the batch, under the Sync of the batch. */
-  constructor(batch: Batch, context: BatchContext, onEnd: () => void, ahead?: EndCommand) {
+  /**
+   * @param ahead Ends the transaction before the batch, under the Sync of the batch; `COMMIT AND CHAIN` stands for the first
+   *   statement of the batch as well.
+   */
+  constructor(batch: Batch, context: BatchContext, onEnd: () => void, ahead?: EndAhead) {
     this.#batch = batch
     this.#context = context
     this.#ahead = ahead
@@ -83,15 +89,18 @@ export class BatchRun implements WireReader {
 
   submit(): void {
     const { wire, writer, cache, portals } = this.#context
+    const { statements } = this.#batch
+    const chains = this.#ahead === 'COMMIT AND CHAIN'
     if (this.#ahead !== undefined) {
-      this.#steps.push(this.#write(ENDS[this.#ahead]))
+      const [first] = statements
+      this.#steps.push(this.#write(chains && first !== undefined ? chainedTo(first) : ENDS[this.#ahead]))
       if (portals.size > 0) portals.clear()
     }
     for (const name of cache.takeClosable()) {
       writer.closeStatement(name)
       this.#closesExpected++
     }
-    for (const statement of this.#batch.statements) {
+    for (const statement of chains ? statements.slice(1) : statements) {
       this.#steps.push(this.#write(statement))
       if (this.#separate) writer.sync()
     }
@@ -274,7 +283,11 @@ export class BatchRun implements WireReader {
   }
 }
 
-const ENDS = { COMMIT: endWith('COMMIT'), ROLLBACK: endWith('ROLLBACK') }
+const ENDS = {
+  COMMIT: endWith('COMMIT'),
+  'COMMIT AND CHAIN': endWith('COMMIT AND CHAIN'),
+  ROLLBACK: endWith('ROLLBACK'),
+}
 const NO_VALUES: readonly EncodedValue[] = []
 const NO_FIELDS: StatementResult['fields'] = []
 
@@ -291,9 +304,22 @@ function stepFor(statement: BatchStatement, prepared: PreparedStatement | undefi
 }
 
 /** An end that nobody waits for. */
-function endWith(text: EndCommand): BatchStatement {
-  const ignore = (): void => undefined
+function endWith(text: EndAhead): BatchStatement {
   return { text, onResult: ignore, onError: ignore }
+}
+
+/** An end that nobody waits for, and that stands for the statement which begins the next transaction. */
+function chainedTo(begin: BatchStatement): BatchStatement {
+  // If it is refused the whole batch is submitted again, and begins by itself.
+  return {
+    text: 'COMMIT AND CHAIN',
+    onResult: (result) => begin.onResult({ ...result, command: 'BEGIN' }),
+    onError: ignore,
+  }
+}
+
+function ignore(): void {
+  // See where it is used.
 }
 
 function settle(step: Step, result: StatementResult): void {

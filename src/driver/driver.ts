@@ -19,6 +19,12 @@ export interface TypeParsers {
   getTypeParser(oid: number, format?: 'text'): TypeParser
 }
 
+/** Type parsers of rows that are read as arrays, and where some values need no text. */
+export interface RawTypes extends TypeParsers {
+  /** Places of columns whose `timestamptz` comes as milliseconds since 1970, where its text has the form of a server in UTC. */
+  readonly instants: ReadonlySet<number>
+}
+
 /** One column of a result. */
 export interface FieldDescription {
   readonly name: string
@@ -53,7 +59,7 @@ export interface BatchStatement {
   /** Default `object`. */
   readonly rowMode?: RowMode | undefined
   /** Type parsers for this statement only. */
-  readonly types?: TypeParsers | undefined
+  readonly types?: TypeParsers | RawTypes | undefined
   /** False: never give it a server-side name. Default: as the engine is configured. */
   readonly prepare?: boolean | undefined
   /** Named portal to open (`text` set) or to go on with (`text` empty). */
@@ -93,6 +99,24 @@ export class StatementSkipped extends Error {
 /** Ends a transaction. */
 export type EndCommand = 'COMMIT' | 'ROLLBACK'
 
+/** Whoever waits for the end of a transaction, while its connection does not. Must not throw. */
+export interface EndWaiter extends Pick<BatchStatement, 'onResult' | 'onError'> {
+  /** Called once, after one of the two: the connection has answered, or is lost. */
+  onEnd(): void
+}
+
+export interface ConcludeOptions {
+  /**
+   * The statement that began the transaction, if it has the characteristics still that this gave it: a batch that begins
+   * with the same text becomes one step with COMMIT (`COMMIT AND CHAIN`).
+   */
+  readonly begun?: string | undefined
+  /** The answer comes by itself then, before that of whatever is behind it. Default: nobody; a refusal becomes a warning. */
+  readonly waiter?: EndWaiter | undefined
+  /** How long the answer may take where it comes by itself, before the connection is lost. Default 1000; null = for ever. */
+  readonly timeoutMillis?: number | null | undefined
+}
+
 /** How a connection is cleaned before it serves somebody else. */
 export type ResetMode = 'rollback' | 'session'
 
@@ -118,12 +142,11 @@ export interface DriverConnection {
   /** Writes a batch. @throws IllegalStateError if one is under way. */
   submit(batch: Batch): void
   /**
-   * Ends the transaction without anybody waiting for the answer. The connection counts as idle at once, and a batch
-   * that is submitted in the same turn of the event loop takes the end along in its packet. If the transaction does not
-   * end, the connection is lost; if COMMIT is refused, that becomes a warning. @throws IllegalStateError if a batch is
-   * under way.
+   * Ends the transaction and counts as idle at once: whoever has the connection may go on without waiting for the answer. A
+   * batch that is submitted in the same turn of the event loop takes the end along in its packet. If the transaction does
+   * not end, the connection is lost. @throws IllegalStateError if a batch is under way.
    */
-  conclude(command: EndCommand): void
+  conclude(command: EndCommand, options?: ConcludeOptions): void
   /** Runs a script (simple protocol, any number of statements, no values). Rejects with the server's error. */
   script(text: string): Promise<void>
   /**
@@ -139,7 +162,10 @@ export interface DriverConnection {
    * connection is then lost.
    */
   reset(mode: ResetMode, timeoutMillis: number): Promise<void>
-  /** Sends a CancelRequest for whatever the backend is doing. Resolves when the server took it, or after the timeout. */
+  /**
+   * Sends a CancelRequest for whatever the backend is doing, but not for a transaction that was concluded before. Resolves
+   * when the server took it, or after the timeout.
+   */
   cancel(timeoutMillis: number): Promise<void>
   /** Says goodbye and closes the socket; after the timeout destroys it. Never rejects, resolves when the socket is closed. */
   close(timeoutMillis: number): Promise<void>

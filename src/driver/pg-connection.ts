@@ -8,13 +8,14 @@ import { BatchRun, type BatchContext } from './batch-run.js'
 import type {
   Batch,
   BatchStatement,
+  ConcludeOptions,
   DriverConnection,
   EndCommand,
   ResetMode,
   TransactionStatus,
   TypeParsers,
 } from './driver.js'
-import { Epilogue } from './epilogue.js'
+import { Endings, warnOfConclusion } from './endings.js'
 import { StatementCache } from './statement-cache.js'
 import type { WireConnection } from './wire-connection.js'
 import { WireWriter } from './wire-writer.js'
@@ -32,8 +33,6 @@ export interface PgConnectionParts {
 }
 
 const STATUS_IDLE = 0x49
-// A transaction that has only read ends at once; a server that does not say so is not there any more.
-const CONCLUDE_MILLIS = 1_000
 const STATUS_TRANSACTION = 0x54
 const STATUS_FAILED = 0x45
 
@@ -60,10 +59,7 @@ export class PgConnection implements DriverConnection {
   readonly #context: BatchContext
   readonly #cancel: (timeoutMillis: number) => Promise<void>
   #run: BatchRun | undefined
-  /** How a transaction is to be ended that nobody waits for, and has not been sent. */
-  #unsent: EndCommand | undefined
-  /** Such ends that were sent by themselves, and not yet answered. */
-  #concluding = 0
+  readonly #endings: Endings
   /** Called when a plain exchange (script, COPY) has ended. */
   #onPlainEnd: ((error: Error | undefined) => void) | undefined
   /** With what the server refused it. */
@@ -85,6 +81,7 @@ export class PgConnection implements DriverConnection {
       types: parts.types,
       portals: new Map(),
     }
+    this.#endings = new Endings(this.#context, parts.clock, (error) => this.#lose(error))
     // From birth to death: an 'error' event without a listener would end the process.
     this.#client.on('error', (error) => this.#lose(error))
     this.#client.on('end', () => this.#lose(new Error('Connection terminated unexpectedly')))
@@ -115,7 +112,7 @@ export class PgConnection implements DriverConnection {
 
   get transactionStatus(): TransactionStatus {
     if (this.busy || this.#lost !== undefined) return 'unknown'
-    if (this.#unsent !== undefined || this.#concluding > 0) return 'idle'
+    if (this.#endings.open) return 'idle'
     switch (this.#wire.status) {
       case STATUS_IDLE:
         return 'idle'
@@ -134,9 +131,7 @@ export class PgConnection implements DriverConnection {
 
   submit(batch: Batch): void {
     this.#requireFree()
-    const ahead = batch.sync === 'shared' ? this.#unsent : undefined
-    if (ahead === undefined) this.#sendUnsent()
-    this.#unsent = undefined
+    const ahead = this.#lost === undefined ? this.#endings.before(batch) : undefined
     const run = new BatchRun(batch, this.#context, () => this.#endRun(run, batch), ahead)
     this.#run = run
     if (this.#lost !== undefined) {
@@ -146,11 +141,9 @@ export class PgConnection implements DriverConnection {
     run.submit()
   }
 
-  conclude(command: EndCommand): void {
+  conclude(command: EndCommand, options?: ConcludeOptions): void {
     this.#requireFree()
-    this.#unsent = command
-    // Not at the end of this tick: whoever begins as soon as this transaction has ended has to get a connection first.
-    setImmediate(this.#sendUnsent)
+    this.#endings.conclude(command, options)
   }
 
   script(text: string): Promise<void> {
@@ -183,13 +176,14 @@ export class PgConnection implements DriverConnection {
     }
   }
 
-  cancel(timeoutMillis: number): Promise<void> {
-    return this.#cancel(timeoutMillis)
+  async cancel(timeoutMillis: number): Promise<void> {
+    await this.#endings.settled()
+    await this.#cancel(timeoutMillis)
   }
 
   close(timeoutMillis: number): Promise<void> {
     this.#closing = true
-    this.#sendUnsent()
+    this.#endings.send()
     return new Promise((resolve) => {
       const { stream } = this.#wire
       if (stream.destroyed && stream.closed) {
@@ -221,24 +215,6 @@ export class PgConnection implements DriverConnection {
     this.#wire.stream.unref()
   }
 
-  /** Sends the end of a transaction by itself. */
-  readonly #sendUnsent = (): void => {
-    const command = this.#unsent
-    this.#unsent = undefined
-    if (command === undefined || this.#lost !== undefined) return
-    this.#concluding++
-    // Made when it is wanted: an error costs more than the rest of this.
-    const expire = (): void => this.#lose(new Error(`No answer to ${command} within ${CONCLUDE_MILLIS} ms`))
-    const deadline = setDeadline(this.#clock, expire, CONCLUDE_MILLIS)
-    const epilogue = new Epilogue(this.#context, (idle, error) => {
-      this.#concluding--
-      deadline.cancel()
-      if (!idle) this.#lose(error ?? new Error('The transaction did not end'))
-      else if (error !== undefined) warnOfConclusion(error)
-    })
-    epilogue.send(command)
-  }
-
   #requireFree(): void {
     if (this.busy) throw new IllegalStateError(`Connection ${this.id} is busy with another batch`)
   }
@@ -246,7 +222,7 @@ export class PgConnection implements DriverConnection {
   #startPlain(onEnd: (error: Error | undefined) => void): void {
     this.#requireFree()
     if (this.#lost !== undefined) throw this.#lost
-    this.#sendUnsent()
+    this.#endings.send()
     this.#onPlainEnd = onEnd
     this.#plainError = undefined
   }
@@ -264,7 +240,7 @@ export class PgConnection implements DriverConnection {
     if (portals.size > 0 && this.#wire.status === STATUS_IDLE) portals.clear()
     if (run.refusedAhead !== undefined && this.#lost === undefined) {
       warnOfConclusion(run.refusedAhead)
-      if (this.#wire.status !== STATUS_IDLE) this.#unsent = 'ROLLBACK'
+      if (this.#wire.status !== STATUS_IDLE) this.#endings.conclude('ROLLBACK')
       this.submit(batch)
       return
     }
@@ -318,15 +294,10 @@ export class PgConnection implements DriverConnection {
     this.#wire.discard()
     const run = this.#run
     this.#run = undefined
+    this.#endings.fail(this.#lost)
     run?.fail(this.#lost)
     this.#endPlain(this.#lost)
   }
-}
-
-/** Only a function that writes into a temporary table gets here; whoever called it has gone on. */
-function warnOfConclusion(error: Error): void {
-  const message = `A read-only transaction was undone, because PostgreSQL refused its COMMIT: ${error.message}`
-  process.emitWarning(message, { type: 'LifeguardWarning', code: 'LIFEGUARD_READ_ONLY_COMMIT' })
 }
 
 function unprepared(statement: BatchStatement): BatchStatement {

@@ -22,8 +22,16 @@ import {
   type ConversationSetup,
 } from './conversation-setup.js'
 import { Courier, type Sender } from './courier.js'
-import { flightOf, hasOpenCommit, lookReadOnly, onlyReads, takeFlight, type Flight } from './flight.js'
-import { answerLocally } from './local-answers.js'
+import {
+  flightOf,
+  hasOpenCommit,
+  isUnbegun,
+  lookReadOnly,
+  onlyReads,
+  takeFlight,
+  type Flight,
+} from './flight.js'
+import { answerLocally, refuseQueued } from './local-answers.js'
 import {
   NOTHING,
   Operation,
@@ -62,6 +70,8 @@ export class Conversation implements OperationOwner, Sender {
   #replayed = false
   #portals = 0
   #transactions = 0
+  /** The statement that began the transaction. */
+  #begun: string | undefined
   /** Every statement of the transaction so far has only read. */
   #onlyRead = true
   /** Why nothing is sent any more. */
@@ -204,7 +214,8 @@ export class Conversation implements OperationOwner, Sender {
     if (!this.#courier.free || this.#queue.length > 0) return false
     if (!this.#onlyRead || !this.#setup.beginning.commitIsFormality(connection)) return false
     this.#deferred.length = 0
-    connection.conclude('COMMIT')
+    // What made it read-only nobody can have changed: PostgreSQL refuses that once a query has run.
+    connection.conclude('COMMIT', { begun: this.#begun })
     this.#host.observer?.concluded(connection)
     this.#over('committed')
     this.#rest()
@@ -219,7 +230,7 @@ export class Conversation implements OperationOwner, Sender {
       flight.answered = true
       flight.deadline?.cancel()
     }
-    observe(this.#host, operation, this.connection, result)
+    observe(this.#host, operation, flight?.parted ?? this.connection, result)
     if (!onlyReads(operation, result)) this.#onlyRead = false
     if (operation.kind === 'commit' && result.command !== 'COMMIT') {
       const error = answeredWithRollback(this.state.cause)
@@ -243,8 +254,9 @@ export class Conversation implements OperationOwner, Sender {
       this.#skipped(operation, flight)
       return
     }
-    observe(this.#host, operation, this.connection, error)
-    if (this.connection?.lost !== undefined || endsSession(error)) {
+    const connection = flight?.parted ?? this.connection
+    observe(this.#host, operation, connection, error)
+    if (connection?.lost !== undefined || endsSession(error)) {
       this.#lost(operation, error, flight)
       return
     }
@@ -271,19 +283,16 @@ export class Conversation implements OperationOwner, Sender {
 
   #lost(operation: Operation, error: Error, flight: Flight | undefined): void {
     const alone = this.#standsAlone
-    const unknown = alone ? mayHaveCommitted(operation, error) : this.#mayHaveStored(flight)
-    this.state.lose(unknown ? outcomeUnknown(error, alone) : error)
+    const isUnknown = alone ? mayHaveCommitted(operation, error) : this.#mayHaveStored(flight)
+    this.state.lose(isUnknown ? outcomeUnknown(error, alone) : error)
     this.#courier.poison(error)
     if (operation.kind === 'rollback') {
       // What was to be undone has gone with the connection.
       this.#over('rolled back')
-      operation.succeed(NOTHING)
-    } else if (unknown) {
-      this.state.outcomeUnknown = true
-      operation.fail(outcomeUnknown(error, alone))
-    } else {
-      operation.fail(operation.calledOff ?? connectionLost(error))
+      return operation.succeed(NOTHING)
     }
+    if (isUnknown) this.state.outcomeUnknown = true
+    operation.fail(isUnknown ? outcomeUnknown(error, alone) : (operation.calledOff ?? connectionLost(error)))
   }
 
   /** The transaction has ended. */
@@ -305,10 +314,8 @@ export class Conversation implements OperationOwner, Sender {
   }
 
   #diedBeforeBegin(flight: Flight, error: Error): boolean {
-    if (flight.beginning === 0 || flight.answered || this.#replayed) return false
-    if (this.#abandoned !== undefined) return false
-    // One that was called off is not run any more.
-    if (this.#mayHaveStored(flight) || flight.operations.some(({ calledOff }) => calledOff)) return false
+    if (this.#replayed || this.#abandoned !== undefined || !isUnbegun(flight)) return false
+    if (this.#mayHaveStored(flight)) return false
     const { connection } = this
     // Of a disposed engine there is no other connection.
     if (connection?.lost !== undefined) return !(connection.lost instanceof EngineDisposedError)
@@ -335,7 +342,7 @@ export class Conversation implements OperationOwner, Sender {
         continue
       }
       // What undoes must not take along what was abandoned.
-      if (this.#abandoned !== undefined) this.#refuseQueued(this.#abandoned)
+      if (this.#abandoned !== undefined) refuseQueued(this.#queue, this.#abandoned)
       const { connection } = this
       if (connection === undefined) this.#courier.acquire((error) => this.#notAcquired(error))
       else this.#send(connection)
@@ -351,9 +358,7 @@ export class Conversation implements OperationOwner, Sender {
   #notAcquired(error: unknown): void {
     if (!this.autocommit && this.#queue.length > 0) this.state.fail(error)
     // What undoes needs no connection now.
-    const waiting = this.#queue.splice(0)
-    this.#queue.push(...waiting.filter(undoes))
-    for (const operation of waiting) if (!undoes(operation)) operation.fail(error)
+    refuseQueued(this.#queue, error)
   }
 
   #send(connection: DriverConnection): void {
@@ -381,19 +386,15 @@ export class Conversation implements OperationOwner, Sender {
       alone: this.#standsAlone,
       readOnly: this.#setup.readOnly,
     })
-    if (flight.beginning > 0) this.#begins(connection)
+    if (flight.beginning > 0) this.#begins(connection, begin[0])
+    // After nothing but reads COMMIT takes no time: who waits for the connection need not wait for its answer.
+    const mayPart = this.#onlyRead && this.#setup.releaseWhenIdle
+    if (mayPart && this.#courier.part(flight)) return
     this.#courier.send(flight, this.#standsAlone ? 'separate' : 'shared')
   }
 
-  /** Fails what is queued, except what undoes. */
-  #refuseQueued(reason: Error): void {
-    for (const operation of this.#queue.splice(0)) {
-      if (undoes(operation)) this.#queue.push(operation)
-      else operation.fail(reason)
-    }
-  }
-
-  #begins(connection: DriverConnection): void {
+  #begins(connection: DriverConnection, begin: Operation | undefined): void {
+    this.#begun = begin?.text
     this.state.move('active')
     this.#onlyRead = true
     this.#trace.began(connection.id)
@@ -415,7 +416,7 @@ export class Conversation implements OperationOwner, Sender {
   /** The server is ready for the next packet, or the connection is gone. */
   landed(flight: Flight): void {
     this.#queue.unshift(...flight.undoing)
-    const lost = this.connection?.lost
+    const lost = (flight.parted ?? this.connection)?.lost
     if (flight.replay && lost !== undefined) {
       this.#replayed = true
       this.state.move('idle')

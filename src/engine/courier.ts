@@ -2,7 +2,7 @@
  * Carries the packets of a conversation to its connection: takes one from the pool when it is needed, sends one packet at
  * a time, cancels, and gives the connection back. What the answers mean is the conversation's business.
  */
-import type { Batch, DriverConnection } from '../driver/driver.js'
+import type { Batch, DriverConnection, EndWaiter } from '../driver/driver.js'
 import { ConnectionLostError } from '../errors.js'
 import { setDeadline } from '../internal/deadline.js'
 import { captureOrigin, type Origin } from '../pool/origin.js'
@@ -25,6 +25,8 @@ export class Courier {
   readonly #sender: Sender
   #lease: Lease | undefined
   #proven = false
+  /** When the last packet was answered. */
+  #heardAt = 0
   #poison: unknown
   #flight: Flight | undefined
   #acquiring = false
@@ -94,6 +96,30 @@ export class Courier {
     connection.submit({ statements: flight.operations, sync, onEnd: () => this.#land(flight) })
   }
 
+  /**
+   * Sends the COMMIT that is all of a packet, and parts with the connection at once, if somebody waits for that: their first
+   * packet travels with COMMIT. Only where COMMIT takes no time, and the connection was heard of not long ago.
+   * @returns false if it was not sent.
+   */
+  part(flight: Flight): boolean {
+    const { clock, poolTimeoutMillis, prePingTimeoutMillis } = this.#host
+    const [commit] = flight.operations
+    const lease = this.#lease
+    if (commit?.kind !== 'commit' || lease?.wanted !== true || poolTimeoutMillis === 0) return false
+    if (this.#poison !== undefined || clock.now() - this.#heardAt >= prePingTimeoutMillis) return false
+    this.#start(flight)
+    flight.parted = lease.connection
+    const waiter: EndWaiter = {
+      onResult: (result) => commit.onResult(result),
+      onError: (error) => commit.onError(error),
+      onEnd: () => this.#land(flight),
+    }
+    // Whoever comes behind it was to wait no longer than this.
+    lease.connection.conclude('COMMIT', { waiter, timeoutMillis: poolTimeoutMillis })
+    this.release()
+    return true
+  }
+
   /** Hands the connection to work that takes all of it. */
   lend(
     flight: Flight,
@@ -120,7 +146,7 @@ export class Courier {
 
   /** The connection must not serve anybody else; the first reason counts. */
   poison(reason: unknown): void {
-    this.#poison ??= reason
+    if (this.#lease !== undefined) this.#poison ??= reason
   }
 
   /** Gives the connection back. What it was in the middle of is the pool's to clean. */
@@ -163,6 +189,7 @@ export class Courier {
     this.#cancellation?.ended()
     this.#flight = undefined
     this.#proven = true
+    this.#heardAt = this.#host.clock.now()
     this.#sender.landed(flight)
   }
 }

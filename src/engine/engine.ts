@@ -306,6 +306,7 @@ export class Engine implements AsyncDisposable {
       clock: this.#clock,
       hideParameters,
       prePingTimeoutMillis: pool.prePingTimeoutMillis,
+      poolTimeoutMillis: pool.poolTimeoutMillis,
       cancelTimeoutMillis: CANCEL_MILLIS,
       get observer() {
         return observer()

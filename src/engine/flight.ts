@@ -1,5 +1,5 @@
 /** Operations that travel in one packet. */
-import type { StatementResult } from '../driver/driver.js'
+import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import type { Timer } from '../internal/clock.js'
 import type { Operation } from './operation.js'
 
@@ -18,6 +18,8 @@ export interface Flight {
   replay: boolean
   /** Drops the connection, unless the first answer comes in time. */
   deadline: Timer | undefined
+  /** The connection it is on, if somebody else has that by now. */
+  parted: DriverConnection | undefined
 }
 
 export function flightOf(operations: readonly Operation[], beginning = 0): Flight {
@@ -29,6 +31,7 @@ export function flightOf(operations: readonly Operation[], beginning = 0): Fligh
     undoing: [],
     replay: false,
     deadline: undefined,
+    parted: undefined,
   }
 }
 
@@ -70,6 +73,11 @@ export function takeFlight(
   }
   queue.splice(0, taken)
   return flightOf(operations, begin.length)
+}
+
+/** It was to begin the transaction, and nothing says that it has. One that was called off is not run any more. */
+export function isUnbegun({ beginning, answered, operations }: Flight): boolean {
+  return beginning > 0 && !answered && !operations.some(({ calledOff }) => calledOff)
 }
 
 /** COMMIT is on its way in it, and nothing says that it was not run. */

@@ -39,3 +39,11 @@ export function answerLocally(
   }
   return false
 }
+
+/** Fails what is queued, except what undoes. */
+export function refuseQueued(queue: Operation[], reason: unknown): void {
+  for (const operation of queue.splice(0)) {
+    if (undoes(operation)) queue.push(operation)
+    else operation.fail(reason)
+  }
+}

@@ -39,6 +39,11 @@ export class Diagnosis {
     return size - idle - connector.connecting - checks.probing - checks.resetting - closer.closing
   }
 
+  /** So many waiters can be served without anybody releasing anything. */
+  reachable({ capacity }: Limits): number {
+    return capacity - this.borrowed
+  }
+
   /** What the waiter at that place of the queue was about to get. */
   phaseAt(position: number, { capacity }: Limits): AcquirePhase {
     const { probing, resetting } = this.#parts.checks

@@ -43,6 +43,12 @@ export class Waiter {
   }
 }
 
+/** When a waiter gives up that may wait so long; null = for ever. */
+export function deadlineOf(timeoutMillis: number | null, now: number): number {
+  if (timeoutMillis === null) return Infinity
+  return timeoutMillis === 0 ? -Infinity : now + timeoutMillis
+}
+
 /** What the gate tells the pool. */
 export interface GateHost {
   /** The waiter has left the queue, because its signal was aborted. */

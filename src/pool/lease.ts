@@ -6,6 +6,8 @@ import type { ConnectionRecord } from './record.js'
 
 /** Where a lease goes back to. */
 export interface LeaseHost {
+  /** Whether a waiter gets the connection when it comes back now. */
+  wanted(record: ConnectionRecord): boolean
   release(record: ConnectionRecord): void
   invalidate(record: ConnectionRecord, reason: unknown): void
   softInvalidate(record: ConnectionRecord, reason: unknown): void
@@ -33,6 +35,10 @@ export class PoolLease implements Lease {
 
   get active(): boolean {
     return this.#record.loan === this.#loan
+  }
+
+  get wanted(): boolean {
+    return this.active && this.#host.wanted(this.#record)
   }
 
   release(): void {

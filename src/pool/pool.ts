@@ -34,6 +34,8 @@ export interface Lease {
   readonly connection: DriverConnection
   /** False: idle for longer than `prePingSkipMillis` and not pinged; the caller said that it proves it. */
   readonly proven: boolean
+  /** True while somebody waits for a connection, who gets this one when it is released. */
+  readonly wanted: boolean
   /** False once it was released, invalidated or detached, or the pool took the connection away. */
   readonly active: boolean
   /** Gives the connection back. Idempotent, never throws; resets in the background what has to be reset. */

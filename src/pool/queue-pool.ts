@@ -23,7 +23,7 @@ import {
   type AcquirePhase,
 } from './errors.js'
 import type { PoolEvents } from './events.js'
-import { Gate, Waiter } from './gate.js'
+import { deadlineOf, Gate, Waiter } from './gate.js'
 import { Housekeeper } from './housekeeper.js'
 import { LeakWatch } from './leak-watch.js'
 import { PoolLease } from './lease.js'
@@ -106,6 +106,7 @@ export class QueuePool implements Pool {
     })
     const leaks = new LeakWatch(shared, (record) => this.#returns.reclaim(record))
     this.#returns = new Returns(shared, this.#checks, leaks, {
+      wanted: (record, now) => this.#isWanted(record, now),
       keeps: (record, now) => this.#limits.keep > 0 && this.#unfit(record, now) === undefined,
       offer: (record, now) => this.#offer(record, now),
       retire: (record, reason, error) => this.#closer.close(record, reason, error),
@@ -144,8 +145,10 @@ export class QueuePool implements Pool {
     const origin = captureStacks ? (options.origin ?? captureOrigin(QueuePool.prototype.acquire)) : undefined
     const now = this.#shared.clock.now()
     const record = this.#gate.open ? this.#takeFit(now, options) : undefined
-    if (record === undefined)
-      return this.#queue(new Waiter(now, this.#deadlineOf(options, now), options, origin))
+    if (record === undefined) {
+      const { timeoutMillis = this.#shared.options.poolTimeoutMillis } = options
+      return this.#queue(new Waiter(now, deadlineOf(timeoutMillis, now), options, origin))
+    }
     const lease = this.#lend(record, now, options, origin)
     if (this.events.has('acquire'))
       this.events.emit('acquire', { connection: record.connection, waitedMillis: 0 })
@@ -196,14 +199,6 @@ export class QueuePool implements Pool {
     return lease
   }
 
-  #deadlineOf(
-    { timeoutMillis = this.#shared.options.poolTimeoutMillis }: AcquireOptions,
-    now: number,
-  ): number {
-    if (timeoutMillis === null) return Infinity
-    return timeoutMillis === 0 ? -Infinity : now + timeoutMillis
-  }
-
   #queue(waiter: Waiter): Promise<Lease> {
     const refusal = this.#gate.suspended ? undefined : this.#refusalOf(waiter)
     if (refusal !== undefined) return Promise.reject(refusal)
@@ -224,7 +219,7 @@ export class QueuePool implements Pool {
   /** Why an acquire may not even wait. */
   #refusalOf(waiter: Waiter): Error | undefined {
     const { options, statistics } = this.#shared
-    const behindReleases = this.#gate.size - this.#reachable
+    const behindReleases = this.#gate.size - this.#diagnosis.reachable(this.#limits)
     if (behindReleases >= 0 && waiter.impatient) return this.#timeoutError(waiter, 'wait', 0)
     if (behindReleases >= options.maxWaiting) {
       statistics.counters.refused += 1
@@ -233,11 +228,6 @@ export class QueuePool implements Pool {
     }
     // A pause after a failure to connect is a wait as well.
     return waiter.impatient && this.#connector.pausing ? this.#connector.lastError : undefined
-  }
-
-  /** So many waiters can be served without anybody releasing anything. */
-  get #reachable(): number {
-    return this.#limits.capacity - this.#diagnosis.borrowed
   }
 
   /** Connections that are not on their way out; those that are must not be counted as too many a second time. */
@@ -299,6 +289,12 @@ export class QueuePool implements Pool {
       record.connection.unref()
       slots.put(record)
     }
+  }
+
+  /** Whether a waiter gets a connection when it comes back now. */
+  #isWanted(record: ConnectionRecord, now: number): boolean {
+    if (this.#gate.first === undefined || this.#gate.suspended || this.#limits.keep === 0) return false
+    return this.#unfit(record, now) === undefined && this.#open <= this.#limits.capacity
   }
 
   #connected(record: ConnectionRecord, connection: DriverConnection, durationMillis: number): void {
@@ -393,7 +389,7 @@ export class QueuePool implements Pool {
   /** Those who would now have to wait for a release, which they said they would not. */
   #rejectImpatient(): void {
     if (this.#gate.suspended) return
-    const reachable = this.#reachable
+    const reachable = this.#diagnosis.reachable(this.#limits)
     this.#gate.rejectIf(
       (waiter, position) => waiter.impatient && position >= reachable,
       (waiter) => this.#timeoutError(waiter, 'wait', 0),

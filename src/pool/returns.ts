@@ -14,6 +14,8 @@ import type { Shared } from './shared.js'
 import type { CloseReason } from './stats.js'
 
 export interface ReturnsHost {
+  /** Whether a waiter gets the connection when it comes back now. */
+  wanted(record: ConnectionRecord, now: number): boolean
   /** False if it is closed when it comes back, whatever its state: then nothing has to be cleaned. */
   keeps(record: ConnectionRecord, now: number): boolean
   /** The connection is free and well. */
@@ -36,6 +38,10 @@ export class Returns implements LeaseHost {
     this.#checks = checks
     this.#leaks = leaks
     this.#host = host
+  }
+
+  wanted(record: ConnectionRecord): boolean {
+    return this.#host.wanted(record, this.#shared.clock.now())
   }
 
   release(record: ConnectionRecord): void {

@@ -125,6 +125,57 @@ describe('a session', () => {
     expect(proxy.roundTrips).toBe(2)
   })
 
+  test('leaves its COMMIT, after nothing but reads, to the packet of whoever waits for the connection', async () => {
+    const factory = await connected()
+    const read = () =>
+      factory.withSession(async (session) => {
+        const count = await session.scalar(READ)
+        return count
+      })
+    const { inAll } = await trips(factory, () => Promise.all([read(), read(), read()]))
+    // Two each without that.
+    expect(inAll).toBe(4)
+    // Each COMMIT has an answer of its own, before what travels with it is run; behind the last one nobody waits.
+    expect(sent().filter((name) => name === 'Sync' || name === 'Query')).toEqual([
+      'Sync',
+      'Query',
+      'Sync',
+      'Query',
+      'Sync',
+      'Sync',
+    ])
+  })
+
+  test('begins in one step with the end of a read-only one before it that began in the same way', async () => {
+    const factory = await connected()
+    const read = (options: TransactionOptions = {}) =>
+      factory.withSession(
+        async (session) => session.execute("select now()::text, current_setting('transaction_read_only')"),
+        { readOnly: true, ...options },
+      )
+    const texts = (): string[] =>
+      proxy.connections.flatMap(({ messages }) =>
+        messages.filter(({ name }) => name === 'Parse').map(({ text }) => text),
+      )
+    proxy.reset()
+    const results = await Promise.all([read(), read(), read()])
+    expect(texts()).toContain('COMMIT AND CHAIN')
+    const rows = results.map((result) => result.one() as { now: string; current_setting: string })
+    expect(new Set(rows.map(({ now }) => now)).size).toBe(3)
+    expect(rows.map(({ current_setting }) => current_setting)).toEqual(['on', 'on', 'on'])
+    // Where it begins differently it has a BEGIN of its own, and nothing goes over.
+    await Promise.all([
+      read({ isolationLevel: 'REPEATABLE READ', settings: { 'app.tenant': '7' } }),
+      factory.withSession(async (session) => {
+        const level = await session.scalar(
+          "select current_setting('transaction_isolation') || coalesce(current_setting('app.tenant', true), '')",
+        )
+        expect(level).toBe('read committed')
+        await session.execute(WRITE)
+      }),
+    ])
+  })
+
   test('that is read-only leaves its COMMIT to the packet in which the next transaction begins', async () => {
     const factory = await connected()
     const read = () => factory.withSession(async (session) => session.scalar(READ), { readOnly: true })
