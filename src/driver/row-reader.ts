@@ -2,7 +2,8 @@
  * Decodes rows straight from the socket's buffer. A reader is built once for each shape of a result (closures, no code
  * generation) and kept with its prepared statement.
  */
-import type { FieldDescription, RowMode, TypeParser, TypeParsers } from './driver.js'
+import type { FieldDescription, RawTypes, RowMode, TypeParser, TypeParsers } from './driver.js'
+import { readInstant, readInt32, readInteger, readText } from './value-readers.js'
 
 /** Decodes the DataRow whose body starts at `offset`. Throws what a type parser throws. */
 export type RowReader = (buffer: Buffer, offset: number) => unknown
@@ -31,21 +32,30 @@ export function readFields(buffer: Buffer, start: number): FieldDescription[] {
 export function createRowReader(
   fields: readonly FieldDescription[],
   mode: RowMode,
-  types: TypeParsers,
+  types: TypeParsers | RawTypes,
 ): RowReader {
   const parsers = fields.map((field) => types.getTypeParser(field.dataTypeID, 'text'))
-  return mode === 'array' ? arrayReader(fields, parsers) : objectReader(fields, parsers)
+  if (mode === 'object') return objectReader(fields, parsers)
+  return arrayReader(fields, parsers, 'instants' in types ? types.instants : NONE)
 }
 
+const NONE: ReadonlySet<number> = new Set()
 const INT2 = 21
 const INT4 = 23
+const TIMESTAMPTZ = 1184
 
-function arrayReader(fields: readonly FieldDescription[], parsers: readonly TypeParser[]): RowReader {
+function arrayReader(
+  fields: readonly FieldDescription[],
+  parsers: readonly TypeParser[],
+  instants: ReadonlySet<number>,
+): RowReader {
   const count = parsers.length
   // The digits make the number: no need of a text in between.
   const areIntegers = fields.map(
-    ({ dataTypeID }, index) => parsers[index] === Number && (dataTypeID === INT2 || dataTypeID === INT4),
+    ({ dataTypeID }, index) =>
+      parsers[index] === Number && !instants.has(index) && (dataTypeID === INT2 || dataTypeID === INT4),
   )
+  const areInstants = fields.map(({ dataTypeID }, index) => dataTypeID === TIMESTAMPTZ && instants.has(index))
   return (buffer, start) => {
     const row = new Array<unknown>(count)
     let offset = start + 2
@@ -57,10 +67,10 @@ function arrayReader(fields: readonly FieldDescription[], parsers: readonly Type
         continue
       }
       const end = offset + length
-      row[index] =
-        areIntegers[index] === true
-          ? readInteger(buffer, offset, end)
-          : (parsers[index] as TypeParser)(readText(buffer, offset, end))
+      const parser = parsers[index] as TypeParser
+      if (areIntegers[index] === true) row[index] = readInteger(buffer, offset, end)
+      else if (areInstants[index] === true) row[index] = instantOrText(buffer, offset, end, parser)
+      else row[index] = parser(readText(buffer, offset, end))
       offset = end
     }
     return row
@@ -101,48 +111,7 @@ function objectReader(fields: readonly FieldDescription[], parsers: readonly Typ
   }
 }
 
-// Below this length a string made from char codes beats the call into the runtime.
-const SHORT_TEXT_BYTES = 12
-const ASCII = 0x7f
-
-function readText(buffer: Buffer, start: number, end: number): string {
-  if (end - start > SHORT_TEXT_BYTES) return buffer.toString('utf8', start, end)
-  let text = ''
-  let at = start
-  // Four at a time, since each step makes a string.
-  for (; at + 4 <= end; at += 4) {
-    const one = buffer[at] as number
-    const two = buffer[at + 1] as number
-    const three = buffer[at + 2] as number
-    const four = buffer[at + 3] as number
-    if ((one | two | three | four) > ASCII) return buffer.toString('utf8', start, end)
-    text += String.fromCharCode(one, two, three, four)
-  }
-  for (; at < end; at++) {
-    const byte = buffer[at] as number
-    if (byte > ASCII) return buffer.toString('utf8', start, end)
-    text += String.fromCharCode(byte)
-  }
-  return text
-}
-
-const MINUS = 0x2d
-const ZERO = 0x30
-
-function readInteger(buffer: Buffer, start: number, end: number): number {
-  const isNegative = buffer[start] === MINUS
-  let digits = 0
-  for (let at = isNegative ? start + 1 : start; at < end; at++) {
-    digits = digits * 10 + (buffer[at] as number) - ZERO
-  }
-  return isNegative ? -digits : digits
-}
-
-function readInt32(buffer: Buffer, at: number): number {
-  return (
-    ((buffer[at] as number) << 24) |
-    ((buffer[at + 1] as number) << 16) |
-    ((buffer[at + 2] as number) << 8) |
-    (buffer[at + 3] as number)
-  )
+function instantOrText(buffer: Buffer, start: number, end: number, parser: TypeParser): unknown {
+  const time = readInstant(buffer, start, end)
+  return Number.isNaN(time) ? parser(readText(buffer, start, end)) : time
 }

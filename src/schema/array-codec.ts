@@ -1,9 +1,17 @@
 /** PostgreSQL's array literals: `{a,"b c",NULL}`. */
 import { kindOf, RefusedValue, type Codec } from './codec.js'
 
-/** The literal of an array whose elements are text already. */
-export function arrayLiteral(elements: readonly (string | null)[]): string {
+/**
+ * The literal of an array whose elements are text already.
+ * @param plain No element needs quotes (see {@link Codec}).
+ */
+export function arrayLiteral(elements: readonly (string | null)[], plain = false): string {
+  if (plain) return `{${elements.includes(null) ? elements.map(orNull).join() : elements.join()}}`
   return `{${elements.map((element) => (element === null ? 'NULL' : quoteElement(element))).join()}}`
+}
+
+function orNull(element: string | null): string {
+  return element ?? 'NULL'
 }
 
 /** The codec of `type[]`, one dimension, elements never NULL by type but kept if they are. */
@@ -18,12 +26,18 @@ export function arrayCodec(element: Codec<unknown>): Codec<unknown[]> {
   }
 }
 
-const NEEDS_QUOTES = /[^\w.:+-]|^null$|^$/i
+const NEEDS_QUOTES = /[^\w.:+-]/
+// JSON writes these in ways of its own.
+const CONTROLS = /[\0-\x1f]/
 
 function quoteElement(element: string): string {
-  if (!NEEDS_QUOTES.test(element)) return element
-  const escaped = element.includes('\\') ? element.replaceAll('\\', '\\\\') : element
-  return `"${escaped.includes('"') ? escaped.replaceAll('"', '\\"') : escaped}"`
+  const isWord = element.length > 0 && !NEEDS_QUOTES.test(element)
+  if (isWord && (element.length !== 4 || element.toLowerCase() !== 'null')) return element
+  const escapes = element.includes('\\') || element.includes('"')
+  if (!escapes) return `"${element}"`
+  // Both have a backslash before quotes and backslashes, and JSON's is written in one go: documents are full of quotes.
+  if (!CONTROLS.test(element)) return JSON.stringify(element)
+  return `"${element.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
 }
 
 /** The elements of an array literal with one dimension. */

@@ -3,8 +3,9 @@ import { MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import { ColumnRef } from './column-ref.js'
 import type { Columns } from './column.js'
+import type { EntityMeta } from './entity-meta.js'
 import { ENTITY, type AnyEntity, type EntityClass } from './entity-types.js'
-import { GIVEN, noteFilledIn } from './filled-in.js'
+import { FilledInNotes, GIVEN } from './filled-in.js'
 import { Metadata } from './metadata.js'
 import type { EntityOptions } from './table-options.js'
 import { Table } from './table.js'
@@ -57,9 +58,10 @@ export function declarativeBase({ schema }: DeclarativeBaseOptions = {}): Declar
     ): EntityClass<C> {
       const table = new Table(name, columns, { schema, ...options })
       metadata.add(table)
+      const notes = new FilledInNotes()
       const entity = class {
         constructor(values: Record<string, unknown> = {}) {
-          initialise(this, values, table, metadata, new.target as unknown as AnyEntity)
+          initialise(this, values, table, notes, metadata.entity(new.target as unknown as AnyEntity))
         }
       }
       const references = table.columns.map((column) => [column.property, new ColumnRef(table.name, column)])
@@ -77,10 +79,9 @@ function initialise(
   instance: object,
   values: Record<string, unknown>,
   table: Table,
-  metadata: Metadata,
-  entity: AnyEntity,
+  notes: FilledInNotes,
+  meta: EntityMeta,
 ): void {
-  const meta = metadata.entity(entity)
   const properties = instance as Record<string, unknown>
   const filledIn: unknown[] = []
   for (const { property, definition, serverFilled } of table.columns) {
@@ -96,8 +97,10 @@ function initialise(
     properties[property] = value
     filledIn.push(given === undefined ? value : GIVEN)
   }
-  noteFilledIn(instance, filledIn)
-  for (const name of Object.keys(values)) {
+  notes.add(instance, filledIn)
+  // Without an array of the names.
+  for (const name in values) {
+    if (!Object.hasOwn(values, name)) continue
     if (table.has(name)) {
       if (values[name] === undefined || table.column(name).definition.generated === undefined) continue
       throw new MappingError(`${table.key}.${name} is computed by PostgreSQL and cannot be given`)

@@ -11,6 +11,8 @@ import { isTextOf } from './json-text.js'
 export interface Codec<Value> {
   /** True if a value can be changed in place (objects): it is then compared by its text to find such changes. */
   readonly mutable: boolean
+  /** Its texts need no quotes in the literal of an array: nothing but digits and letters, and none of them is `null`. */
+  readonly plain?: boolean
   /** Reads PostgreSQL's text, and what `encode` gives. @throws RefusedValue */
   decode(text: string): Value
   /** @throws RefusedValue, whose message becomes part of an InvalidValueError. */
@@ -61,6 +63,7 @@ export const uuidCodec: Codec<string> = {
 
 export const integerCodec: Codec<number> = {
   mutable: false,
+  plain: true,
   decode: Number,
   encode(value) {
     if (!Number.isInteger(value)) throw new RefusedValue(`takes an integer, not ${kindOf(value)}`)
@@ -70,6 +73,7 @@ export const integerCodec: Codec<number> = {
 
 export const floatCodec: Codec<number> = {
   mutable: false,
+  plain: true,
   decode: Number,
   encode(value) {
     if (typeof value !== 'number') throw new RefusedValue(`takes a number, not ${kindOf(value)}`)
@@ -79,6 +83,7 @@ export const floatCodec: Codec<number> = {
 
 export const bigintCodec: Codec<bigint> = {
   mutable: false,
+  plain: true,
   decode: BigInt,
   encode(value) {
     if (typeof value === 'bigint' || Number.isSafeInteger(value)) return String(value)
@@ -88,6 +93,7 @@ export const bigintCodec: Codec<bigint> = {
 
 export const booleanCodec: Codec<boolean> = {
   mutable: false,
+  plain: true,
   decode: (text) => text === 't',
   encode(value) {
     if (typeof value !== 'boolean') throw new RefusedValue(`takes true or false, not ${kindOf(value)}`)

@@ -3,8 +3,10 @@
  * array of PostgreSQL's texts in the order of the table's columns; what is remembered is that array, partly decoded.
  */
 import { ExpiredAttributeError, MappingError, RelationNotLoadedError } from '../errors.js'
+import type { RawTypes } from '../driver/driver.js'
 import { readHooks, type EntityHooks } from './entity-hooks.js'
 import { ENTITY, type AnyEntity, type InstanceOf } from './entity-types.js'
+import { rawValuesOf } from './raw-values.js'
 import { resolveRelation, type Relation, type Surroundings } from './relation-resolution.js'
 import type { AnyRelation } from './relations.js'
 import type { EncodedText, RawValue, TableColumn } from './table-column.js'
@@ -37,6 +39,8 @@ export class EntityMeta<T extends object = object> {
   readonly name: string
   readonly hooks: EntityHooks<T>
   readonly hasHooks: boolean
+  /** How its rows are read. */
+  readonly rawValues: RawTypes
   readonly #surroundings: Surroundings
   readonly #declared: Readonly<Record<string, AnyRelation>>
   readonly #make: new () => T
@@ -50,6 +54,7 @@ export class EntityMeta<T extends object = object> {
     this.name = (entity as { readonly name?: string }).name ?? table.key
     this.hooks = readHooks(entity, this.name)
     this.hasHooks = Object.keys(this.hooks).length > 0
+    this.rawValues = rawValuesOf(table.columns)
     this.#surroundings = surroundings
     this.#declared = (entity as { readonly relations?: Record<string, AnyRelation> }).relations ?? {}
     this.#relationNames = Object.keys(this.#declared)

@@ -1,7 +1,8 @@
 /** What the builders make: a statement, and how to read its rows. Running it is the session's business. */
-import type { TypeParsers } from '../driver/driver.js'
+import type { RawTypes, TypeParsers } from '../driver/driver.js'
 import { SqlFragment } from '../sql.js'
 import type { EntityMeta } from './entity-meta.js'
+import { RAW_TEXT } from './raw-values.js'
 import type { RawValue, TableColumn } from './table-column.js'
 
 /**
@@ -28,7 +29,7 @@ export interface EntityQuery {
   readonly values: readonly unknown[]
   readonly rowMode: 'array'
   /** Leaves texts as they are: the columns convert them. */
-  readonly types: TypeParsers
+  readonly types: TypeParsers | RawTypes
   readonly prepare: boolean
   readonly meta: EntityMeta
   readonly reading: Reading
@@ -51,19 +52,6 @@ export type Reading =
   | { readonly kind: 'scalar'; readonly decode: (text: string) => unknown }
   /** There are no rows, only a count. */
   | { readonly kind: 'none' }
-
-/** Type parsers that leave every text as it is. */
-export const RAW_TEXT: TypeParsers = { getTypeParser: () => asIs }
-
-/** As {@link RAW_TEXT}, but integers come as numbers: for a {@link RawRow}. */
-const RAW_VALUES: TypeParsers = { getTypeParser: (oid) => (oid === INT2 || oid === INT4 ? Number : asIs) }
-
-const INT2 = 21
-const INT4 = 23
-
-function asIs(text: string): string {
-  return text
-}
 
 /** The statement that a builder makes; undefined if it is something else. */
 export function entityQueryOf(statement: unknown): EntityQuery | undefined {
@@ -99,7 +87,7 @@ export function entityQuery(
 ): EntityQuery {
   const { text, values } = statement
   const { load = [], rowsAre = 'read', prepare = true } = rest
-  const types = reading.kind === 'entity' ? RAW_VALUES : RAW_TEXT
+  const types = reading.kind === 'entity' ? meta.rawValues : RAW_TEXT
   return { text, values, rowMode: 'array', types, prepare, meta, reading, load, rowsAre }
 }
 

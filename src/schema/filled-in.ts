@@ -19,9 +19,18 @@ class FilledIn extends Existing {
   }
 }
 
-/** @param values What was filled in, by index of the column; {@link GIVEN} for the rest. */
-export function noteFilledIn(instance: object, values: readonly unknown[]): void {
-  new FilledIn(instance, values)
+/** Notes what the constructor of a class fills in. Objects are mostly made alike, and then share one note. */
+export class FilledInNotes {
+  #last: readonly unknown[] = []
+
+  /** @param values What was filled in, by index of the column; {@link GIVEN} for the rest. */
+  add(instance: object, values: readonly unknown[]): void {
+    const last = this.#last
+    let isSame = values.length === last.length
+    for (let index = 0; isSame && index < values.length; index++) isSame = values[index] === last[index]
+    if (!isSame) this.#last = values
+    new FilledIn(instance, this.#last)
+  }
 }
 
 /** Whether a column still has the value that the constructor filled in. */

@@ -36,13 +36,25 @@ export function rowSource(columns: readonly TableColumn[], beside?: string): Row
   }
 }
 
-/** The parameters of a {@link rowSource}. @param rows At least one; their values in the order of `columns`. */
+/**
+ * The parameters of a {@link rowSource}.
+ * @param rows At least one.
+ * @param places Where the value of each column stands in a row; default: in the order of `columns`.
+ */
 export function rowValues(
   columns: readonly TableColumn[],
-  rows: readonly (readonly EncodedText[])[],
+  rows: readonly (readonly (EncodedText | undefined)[])[],
+  places?: readonly number[],
 ): readonly EncodedText[] {
   if (columns.length === 0) return [String(rows.length)]
-  return columns.map((_, index) => arrayLiteral(rows.map((row) => row[index] ?? null)))
+  return columns.map(({ definition: { type } }, index) => {
+    const place = places?.[index] ?? index
+    const isPlain = type.codec.plain === true
+    return arrayLiteral(
+      rows.map((row) => row[place] ?? null),
+      isPlain,
+    )
+  })
 }
 
 /** A condition that columns equal those of any row; the parameters are those of {@link rowValues}. */

@@ -7,7 +7,10 @@ import type { ColumnDefinition } from './column.js'
 /** A value as PostgreSQL's text; null is NULL. */
 export type EncodedText = string | null
 
-/** A value as PostgreSQL gives it: a text; rows that become instances may have integers as numbers. */
+/**
+ * A value as PostgreSQL gives it: a text; rows that become instances may have numbers for integers, and for values that are
+ * remembered by a number.
+ */
 export type RawValue = EncodedText | number
 
 export class TableColumn {
@@ -45,6 +48,11 @@ export class TableColumn {
     this.#brief = definition.primaryKey === true ? undefined : type.codec.brief
     this.#refusal = type.refusal as ((value: unknown) => string | undefined) | undefined
     this.#label = `${table}.${this.name}`
+  }
+
+  /** A number may stand for its values; see {@link Brief}. */
+  get hasBrief(): boolean {
+    return this.#brief !== undefined
   }
 
   /** Name with the table's, for messages. */
@@ -91,8 +99,10 @@ export class TableColumn {
     if (raw === null) return null
     try {
       if (typeof raw !== 'number') return this.#codec.decode(raw)
+      if (this.#codec === integerCodec) return raw
+      if (this.#brief !== undefined) return this.#brief.restore(raw)
       // Others may read integers, too: as their texts.
-      return this.#codec === integerCodec ? raw : this.#codec.decode(String(raw))
+      return this.#codec.decode(String(raw))
     } catch (cause) {
       if (cause instanceof RefusedValue) throw this.#refuse(cause.message)
       throw this.#refuse('holds a value that cannot be read', cause)

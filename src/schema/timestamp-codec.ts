@@ -1,4 +1,5 @@
 /** `timestamptz` as a `Date`. */
+import { daysUntil } from '../internal/calendar.js'
 import { kindOf, RefusedValue, type Codec } from './codec.js'
 
 // Later than any instant PostgreSQL would be asked to keep, and exactly what a Date can hold.
@@ -40,15 +41,39 @@ export const timestampCodec: Codec<Date> = {
   },
 }
 
-const TWO_DIGITS = Array.from({ length: 100 }, (_, number) => String(number).padStart(2, '0'))
-
-/** As `toISOString`, three times as fast: every flush writes all timestamps that it stores. */
+/** As `toISOString`, in one go: every flush writes all timestamps that it stores. */
 function writeUsual(year: number, value: Date): string {
-  const two = (number: number): string => TWO_DIGITS[number] as string
-  const day = `${year}-${two(value.getUTCMonth() + 1)}-${two(value.getUTCDate())}`
-  const time = `${two(value.getUTCHours())}:${two(value.getUTCMinutes())}:${two(value.getUTCSeconds())}`
+  const century = Math.floor(year / 100)
+  const month = value.getUTCMonth() + 1
   const millis = value.getUTCMilliseconds()
-  return `${day}T${time}.${Math.floor(millis / 100)}${two(millis % 100)}Z`
+  const hundreds = Math.floor(millis / 100)
+  // prettier-ignore
+  return String.fromCharCode(
+    tens(century), ones(century), tens(year % 100), ones(year), DASH,
+    tens(month), ones(month), DASH,
+    tens(value.getUTCDate()), ones(value.getUTCDate()), T,
+    tens(value.getUTCHours()), ones(value.getUTCHours()), COLON,
+    tens(value.getUTCMinutes()), ones(value.getUTCMinutes()), COLON,
+    tens(value.getUTCSeconds()), ones(value.getUTCSeconds()), POINT,
+    ZERO + hundreds, tens(millis % 100), ones(millis), Z,
+  )
+}
+
+const ZERO = 0x30
+const DASH = 0x2d
+const COLON = 0x3a
+const POINT = 0x2e
+const T = 0x54
+const Z = 0x5a
+
+/** The code of the first of two digits. */
+function tens(number: number): number {
+  return ZERO + Math.floor(number / 10)
+}
+
+/** The code of the last digit. */
+function ones(number: number): number {
+  return ZERO + (number % 10)
 }
 
 /** The time of an instant in PostgreSQL's text, in milliseconds; NaN if a Date cannot express it. */
@@ -69,14 +94,6 @@ function readUsual(text: string): number {
   for (let at = 20, unit = 100; at < end; at++, unit /= 10) millis += (text.charCodeAt(at) - 48) * unit
   const days = daysUntil(two(0) * 100 + two(2), two(5), two(8))
   return days * 86_400_000 + two(11) * 3_600_000 + two(14) * 60_000 + two(17) * 1_000 + millis
-}
-
-/** The days from 1970 until a day. Leap days come last where years begin in March; four times as fast as `Date.UTC`. */
-function daysUntil(year: number, month: number, day: number): number {
-  const years = month > 2 ? year : year - 1
-  const leapDays = Math.floor(years / 4) - Math.floor(years / 100) + Math.floor(years / 400)
-  const daysOfMonths = Math.floor((153 * (month > 2 ? month - 3 : month + 9) + 2) / 5)
-  return years * 365 + leapDays + daysOfMonths + day - 719_469
 }
 
 /** Any form. */

@@ -11,7 +11,7 @@
 import { definitionSql, quoteLiteral } from './definition-sql.js'
 import { columnList } from './entity-statement.js'
 import { matchesAny, rowSource, rowValues } from './row-source.js'
-import type { EncodedText, TableColumn } from './table-column.js'
+import type { EncodedText, RawValue, TableColumn } from './table-column.js'
 import type { StatementShape, Table } from './table.js'
 
 /** A statement over any number of rows of one table. */
@@ -38,20 +38,27 @@ export interface ChangedRow extends KeyedRow {
  * which a trigger or a rule can prevent; see {@link shortfallOf}.
  *
  * @param columns The columns that are given; may be empty.
- * @param rows At least one; their values in the order of `columns`.
+ * @param rows At least one.
+ * @param places Where the value of each column stands in a row; default: in the order of `columns`.
  */
 export function insertRows(
   table: Table,
   columns: readonly TableColumn[],
-  rows: readonly (readonly EncodedText[])[],
+  rows: readonly (readonly (EncodedText | undefined)[])[],
+  places?: readonly number[],
 ): WriteStatement {
   const only = rows.length === 1 ? rows[0] : undefined
   const shape = table.shape(only === undefined ? 'insert' : 'insert one', columns, () => {
     const filled = table.columns.filter((column) => column.serverFilled && !columns.includes(column))
     return only === undefined ? insertMany(table, columns, filled) : insertOne(table, columns, filled)
   })
-  if (only !== undefined) return withValues(shape, only)
-  const values = rowValues(columns, rows)
+  if (only !== undefined) {
+    return withValues(
+      shape,
+      columns.map((_, index) => only[places?.[index] ?? index] ?? null),
+    )
+  }
+  const values = rowValues(columns, rows, places)
   return withValues(shape, shape.order === 'ordinal' ? values : [...values, String(rows.length)])
 }
 
@@ -293,12 +300,12 @@ export function shortfallOf(
  */
 export function matchReturned(
   { order, returning }: WriteStatement,
-  returned: readonly EncodedText[][],
+  returned: readonly RawValue[][],
   count: number,
-): readonly EncodedText[][] | undefined {
+): readonly RawValue[][] | undefined {
   if (order === 'sent') return returned
   if (order === 'key') return isOneDirection(returned, returning) ? returned : undefined
-  const matched = new Array<EncodedText[]>(count)
+  const matched = new Array<RawValue[]>(count)
   for (const row of returned) matched[Number(row[returning.length]) - 1] = row
   return matched
 }
@@ -307,11 +314,16 @@ export function matchReturned(
  * A sequence counts in the order in which rows are inserted. So rows whose keys only rise (or only fall) have come back in that
  * order, too.
  */
-function isOneDirection(rows: readonly EncodedText[][], returning: readonly TableColumn[]): boolean {
+function isOneDirection(rows: readonly RawValue[][], returning: readonly TableColumn[]): boolean {
   const at = returning.findIndex(({ definition }) => definition.primaryKey === true)
-  const keys = rows.map((row) => BigInt(row[at] as string))
-  const [first = 0n, second = first] = keys
-  return keys.every((key, index) => index === 0 || key > (keys[index - 1] as bigint) === second > first)
+  const keys = rows.map((row) => exact(row[at] as string | number))
+  const [first = 0, second = first] = keys
+  return keys.every((key, index) => index === 0 || key > (keys[index - 1] ?? 0) === second > first)
+}
+
+/** An integer; what a number may not hold exactly as a bigint. */
+function exact(integer: string | number): number | bigint {
+  return typeof integer === 'number' || integer.length <= 15 ? Number(integer) : BigInt(integer)
 }
 
 function keyAndVersion({ primaryKey, version }: Table): readonly TableColumn[] {

@@ -1,7 +1,7 @@
 /** What a flush does to the instances: at once when its statements are given, and when PostgreSQL has answered. */
 import type { StatementResult } from '../driver/driver.js'
 import { IllegalStateError } from '../errors.js'
-import type { Snapshot } from '../schema/entity-meta.js'
+import type { RawRow, Snapshot } from '../schema/entity-meta.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { matchReturned } from '../schema/write-statements.js'
 import type { FlushPlan, Step } from './flush-plan.js'
@@ -10,11 +10,13 @@ import type { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import type { Journal } from './journal.js'
 
-/** An object when a statement with its row was sent. */
+/** The objects of a step when its statement was sent. */
 interface Sent {
-  readonly snapshot: Snapshot
-  readonly life: number
+  readonly snapshots: readonly Snapshot[]
+  readonly lives: readonly number[]
 }
+
+const NOTHING_SENT: Sent = { snapshots: [], lives: [] }
 
 export class FlushEffects {
   readonly #identities: IdentityMap
@@ -47,25 +49,28 @@ export class FlushEffects {
   }
 
   /** A statement of the flush is sent. @returns what its answer is compared with. */
-  sent({ statement, states }: Step): readonly Sent[] {
-    if (statement.returning.length === 0) return []
-    return states.map(({ snapshot, life }) => ({ snapshot: snapshot as Snapshot, life }))
+  sent({ statement, states }: Step): Sent {
+    if (statement.returning.length === 0) return NOTHING_SENT
+    return {
+      snapshots: states.map(({ snapshot }) => snapshot as Snapshot),
+      lives: states.map(({ life }) => life),
+    }
   }
 
   /** PostgreSQL has run the statement of a step. */
-  answered({ kind, statement, states }: Step, sent: readonly Sent[], result: StatementResult): void {
+  answered({ kind, statement, states }: Step, sent: Sent, result: StatementResult): void {
     if (kind === 'delete' && result.command === 'DELETE') warnOfMissing(states, result.rowCount ?? 0)
     const { returning } = statement
     if (returning.length === 0) return
     // It may have been undone in the meantime, and even be stored again; or have been let go, but its row has a key all the same.
     const isCurrent = ({ status, life }: InstanceState, index: number): boolean =>
-      (status === 'persistent' || status === 'detached') && life === sent[index]?.life
+      (status === 'persistent' || status === 'detached') && life === sent.lives[index]
     if (kind === 'insert') this.#journal.filled(states.filter(isCurrent), returning)
-    const rows = matchReturned(statement, result.rows as EncodedText[][], states.length)
+    const rows = matchReturned(statement, result.rows as RawRow[], states.length)
     if (rows === undefined) throw notMatched(states)
     states.forEach((state, index) => {
       if (!isCurrent(state, index)) return
-      this.#fill(state, returning, rows[index] as EncodedText[], (sent[index] as Sent).snapshot)
+      this.#fill(state, returning, rows[index] as RawRow, sent.snapshots[index] as Snapshot)
     })
   }
 
@@ -142,25 +147,20 @@ export class FlushEffects {
   }
 
   /** Takes over what PostgreSQL has filled in; what was set in the meantime stays, and counts as changed unless it was flushed. */
-  #fill(
-    state: InstanceState,
-    columns: readonly TableColumn[],
-    row: readonly EncodedText[],
-    sent: Snapshot,
-  ): void {
+  #fill(state: InstanceState, columns: readonly TableColumn[], row: RawRow, sent: Snapshot): void {
     const { instance, meta } = state
     const snapshot = state.snapshot as Snapshot
     for (let index = 0; index < columns.length; index++) {
       const column = columns[index] as TableColumn
       // A later flush has written it.
       if (snapshot[column.index] !== sent[column.index]) continue
-      const text = row[index] ?? null
-      const value = column.decode(text)
+      const raw = row[index] ?? null
+      const value = column.decode(raw)
       const isExpired = meta.isExpired(instance, column)
       if (!isExpired && !column.hasChanged(instance[column.property], snapshot[column.index])) {
         instance[column.property] = value
       }
-      snapshot[column.index] = column.snapshotOf(value, text)
+      snapshot[column.index] = column.snapshotOf(value, raw)
     }
     if (state.identity !== undefined) return
     state.identity = meta.identityOfStored(snapshot)

@@ -68,7 +68,8 @@ export interface FlushWork {
 
 /** Plans a flush; nothing is changed by it. @throws InvalidValueError, MappingError */
 export function planFlush(work: FlushWork): FlushPlan {
-  const insertions = work.inserted.map(insertionOf)
+  const insertions: Insertion[] = []
+  for (const state of work.inserted) insertions.push(insertionOf(state, insertions.at(-1)))
   const changes: Change[] = []
   for (const state of work.followed) {
     const change = state.doomed ? undefined : changeOf(state)
@@ -256,16 +257,18 @@ function tableGroups(rows: readonly (Insertion | Change | Removal)[]): (readonly
 function insertStep(rows: readonly Insertion[]): Step {
   const [first] = rows as readonly [Insertion]
   const columns = first.table.columns.filter(({ index }) => first.values[index] !== undefined)
-  const values = rows.map((row) =>
-    columns.map((column) =>
-      row.postponed.size > 0 && row.postponed.has(column) ? null : (row.values[column.index] ?? null),
-    ),
-  )
+  const places = columns.map(({ index }) => index)
   return {
     kind: 'insert',
-    statement: insertRows(first.table, columns, values),
+    statement: insertRows(first.table, columns, rows.map(storedFirst), places),
     states: rows.map(({ state }) => state),
   }
+}
+
+/** The values that a new row is inserted with, by index of the column. */
+function storedFirst({ table, values, postponed }: Insertion): readonly (string | null | undefined)[] {
+  if (postponed.size === 0) return values
+  return table.columns.map((column) => (postponed.has(column) ? null : values[column.index]))
 }
 
 function* updates(changes: readonly Change[]): Generator<Step, void, undefined> {

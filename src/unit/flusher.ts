@@ -1,9 +1,9 @@
 /** The flush: from changed objects to statements that are under way. */
-import type { StatementResult } from '../driver/driver.js'
+import type { StatementResult, TypeParsers } from '../driver/driver.js'
 import { AbortedError, IllegalStateError, StaleDataError } from '../errors.js'
 import { flushChannel } from '../internal/channels.js'
 import type { RawRow } from '../schema/entity-meta.js'
-import { RAW_TEXT } from '../schema/entity-statement.js'
+import { RAW_INTEGERS } from '../schema/raw-values.js'
 import { selectByKeys } from '../schema/key-statements.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
@@ -20,12 +20,12 @@ import { hasChanged, heldBy, heldRelations } from './relation-values.js'
 import { groupBy } from './row-order.js'
 import { foreignKeysOf, type Change } from './written-rows.js'
 
-/** A statement of the unit of work; its rows are arrays of PostgreSQL's texts. */
+/** A statement of the unit of work; its rows are arrays of what PostgreSQL gives. */
 export interface UnitStatement {
   readonly text: string
   readonly values: readonly EncodedText[]
   readonly rowMode: 'array'
-  readonly types: typeof RAW_TEXT
+  readonly types: TypeParsers
   /** Called when it takes its place in the queue. */
   readonly queued?: () => void
 }
@@ -345,7 +345,7 @@ function sendable({
   readonly text: string
   readonly values: readonly EncodedText[]
 }): UnitStatement {
-  return { text, values, rowMode: 'array', types: RAW_TEXT }
+  return { text, values, rowMode: 'array', types: RAW_INTEGERS }
 }
 
 function figuresOf({ insertions, changes, removals }: FlushPlan): {

@@ -120,6 +120,12 @@ export class IdentityMap {
   }
 
   clear(): void {
+    // One by one: a map that is cleared leaves its old table to the collector, and if that has grown old, what it leads to
+    // outlives the young.
+    for (const { identities, left } of this.#tables.values()) {
+      identities.clear()
+      left.clear()
+    }
     this.#tables.clear()
   }
 }

@@ -20,6 +20,11 @@ export class Members implements Attachment {
 
   /** Adds an object, and what its relations add with it; all of it or nothing. */
   add(root: InstanceState): void {
+    if (!root.holdsRelation) {
+      this.#requireAttachable(root)
+      this.#attach(root)
+      return
+    }
     const met = new Set([root])
     // A set gives what is added to it while it is read.
     for (const state of met) {

@@ -5,7 +5,8 @@
 import { NoResultError, StaleDataError } from '../errors.js'
 import { behind } from '../internal/statements-ahead.js'
 import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
-import { RAW_TEXT, type EntityQuery } from '../schema/entity-statement.js'
+import type { EntityQuery } from '../schema/entity-statement.js'
+import { RAW_INTEGERS } from '../schema/raw-values.js'
 import { selectByKey, type LoadStatement } from '../schema/key-statements.js'
 import { isFilledIn } from '../schema/filled-in.js'
 import { checkPath } from '../schema/select.js'
@@ -136,7 +137,7 @@ export class UnitOfWork {
         ? this.#loader.deleted(meta, rows)
         : this.#loader.states(meta, rows, revision, rowsAre === 'fresh' ? 'renew' : 'keep')
     if (load.length > 0) await this.#relations.load([...new Set(states)], load)
-    return states.map(({ instance }) => instance)
+    return instancesOf(states)
   }
 
   /** The object with a key: without a query if it is here already. Null if there is none. */
@@ -283,7 +284,7 @@ export class UnitOfWork {
     const queued = (): void => {
       revision = this.#members.identities.revision
     }
-    const { rows } = await this.#send({ text, values, rowMode: 'array', types: RAW_TEXT, queued })
+    const { rows } = await this.#send({ text, values, rowMode: 'array', types: RAW_INTEGERS, queued })
     if (this.#members.arriving.size > 0) await earlierAnswers()
     return { rows: rows as RawRow[], revision }
   }
@@ -341,6 +342,14 @@ export class UnitOfWork {
     if (isKeyed) this.#made.of(meta).set(meta.identityOf(key), target)
     return { target, isMade: true }
   }
+}
+
+/** The instances take the places of their states: there may be many. */
+function instancesOf(states: InstanceState[]): object[] {
+  const instances: object[] = states
+  for (let index = 0; index < states.length; index++)
+    instances[index] = (states[index] as InstanceState).instance
+  return instances
 }
 
 /** Lets answers take effect that came before, with the same packet: an object that was inserted has its key then. */

@@ -45,20 +45,38 @@ export interface Removal {
 
 const NONE: ReadonlySet<TableColumn> = new Set()
 
-/** @throws InvalidValueError */
-export function insertionOf(state: InstanceState): Insertion {
+/**
+ * @param before Another one, which is probably alike.
+ * @throws InvalidValueError
+ */
+export function insertionOf(state: InstanceState, before?: Insertion): Insertion {
   const { instance, meta } = state
   const { table } = meta
-  let shape = table.key
-  const values = table.columns.map((column) => {
+  const values = new Array<EncodedText | undefined>(table.columns.length)
+  for (const column of table.columns) {
     const value = instance[column.property]
-    if (column.definition.generated !== undefined || (value === undefined && column.serverFilled)) {
-      shape += `,${column.index}`
-      return undefined
-    }
-    return encodeOf(state, column, value)
-  })
+    const isLeftOut =
+      column.definition.generated !== undefined || (value === undefined && column.serverFilled)
+    values[column.index] = isLeftOut ? undefined : encodeOf(state, column, value)
+  }
+  const shape =
+    before?.table === table && isAlike(values, before.values) ? before.shape : shapeOf(table, values)
   return { state, table, shape, values, postponed: NONE }
+}
+
+function isAlike(
+  values: readonly (EncodedText | undefined)[],
+  others: readonly (EncodedText | undefined)[],
+): boolean {
+  for (let index = 0; index < values.length; index++) {
+    if ((values[index] === undefined) !== (others[index] === undefined)) return false
+  }
+  return true
+}
+
+function shapeOf({ key }: Table, values: readonly (EncodedText | undefined)[]): string {
+  const leftOut = values.flatMap((value, index) => (value === undefined ? [index] : []))
+  return `${key} ${leftOut.join()}`
 }
 
 /** What has changed about an object; undefined if nothing has. @throws InvalidValueError, MappingError */

@@ -384,7 +384,8 @@ describe('writing rows', () => {
   })
 
   async function write(statement: WriteStatement, count: number): Promise<EncodedText[][]> {
-    const rows = matchReturned(statement, await client.rows(statement), count)
+    // Read as texts.
+    const rows = matchReturned(statement, await client.rows(statement), count) as EncodedText[][] | undefined
     return (rows ?? []).map((row) => row.slice(0, statement.returning.length))
   }
 

@@ -1,6 +1,7 @@
 /** Runs what the schema layer builds, without a session. */
 import pg from 'pg'
-import { RAW_TEXT, readRow, type EntityStatement } from '../../src/schema/entity-statement.js'
+import { readRow, type EntityStatement } from '../../src/schema/entity-statement.js'
+import { RAW_TEXT } from '../../src/schema/raw-values.js'
 import type { EncodedText } from '../../src/schema/table-column.js'
 
 /** A connection of its own that answers with rows of texts. */

@@ -1,0 +1,26 @@
+/** How rows are read whose values the columns convert themselves. */
+import type { RawTypes, TypeParsers } from '../driver/driver.js'
+import type { TableColumn } from './table-column.js'
+
+/** Type parsers that leave every text as it is. */
+export const RAW_TEXT: TypeParsers = { getTypeParser: () => asIs }
+
+/** As {@link RAW_TEXT}, but integers come as numbers. */
+export const RAW_INTEGERS: TypeParsers = { getTypeParser: (oid) => (isInteger(oid) ? Number : asIs) }
+
+/** As {@link RAW_INTEGERS}, and what else numbers can stand for comes as numbers: for rows of all columns of a table. */
+export function rawValuesOf(columns: readonly TableColumn[]): RawTypes {
+  const instants = new Set(columns.filter(({ hasBrief }) => hasBrief).map(({ index }) => index))
+  return { ...RAW_INTEGERS, instants }
+}
+
+const INT2 = 21
+const INT4 = 23
+
+function isInteger(oid: number): boolean {
+  return oid === INT2 || oid === INT4
+}
+
+function asIs(text: string): string {
+  return text
+}
