@@ -84,8 +84,10 @@ function initialise(
 ): void {
   const properties = instance as Record<string, unknown>
   const filledIn: unknown[] = []
+  let givenColumns = 0
   for (const { property, definition, serverFilled } of table.columns) {
     const given = values[property]
+    if (given !== undefined && definition.generated === undefined) givenColumns++
     const value =
       given !== undefined
         ? given
@@ -98,9 +100,21 @@ function initialise(
     filledIn.push(given === undefined ? value : GIVEN)
   }
   notes.add(instance, filledIn)
-  // Without an array of the names.
-  for (const name in values) {
-    if (!Object.hasOwn(values, name)) continue
+  let names = 0
+  for (const _ in values) names++
+  // Mostly there is nothing but columns, as long as none is inherited.
+  const isPlain = Object.getPrototypeOf(values) === Object.prototype
+  if (!isPlain || names > givenColumns) checkNames(properties, values, table, meta)
+}
+
+/** Takes over relations, and refuses what is neither that nor a column that can be given. */
+function checkNames(
+  properties: Record<string, unknown>,
+  values: Record<string, unknown>,
+  table: Table,
+  meta: EntityMeta,
+): void {
+  for (const name of Object.keys(values)) {
     if (table.has(name)) {
       if (values[name] === undefined || table.column(name).definition.generated === undefined) continue
       throw new MappingError(`${table.key}.${name} is computed by PostgreSQL and cannot be given`)

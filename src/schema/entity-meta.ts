@@ -145,6 +145,11 @@ export class EntityMeta<T extends object = object> {
 
   /** The identity of an instance; undefined while its key is not complete. @throws InvalidValueError */
   identity(instance: T): Identity | undefined {
+    const [only, ...others] = this.table.primaryKey
+    if (only !== undefined && others.length === 0) {
+      const value = (instance as Properties)[only.property]
+      return value === undefined || value === null ? undefined : this.identityOf([value])
+    }
     const values = this.table.primaryKey.map(({ property }) => (instance as Properties)[property])
     return values.some((value) => value === undefined || value === null) ? undefined : this.identityOf(values)
   }
@@ -167,7 +172,7 @@ export class EntityMeta<T extends object = object> {
   identityOfStored(snapshot: Snapshot): Identity {
     const [only, ...others] = this.table.primaryKey
     if (only !== undefined && others.length === 0 && !only.mutable) {
-      return this.identityOf([snapshot[only.index]])
+      return only.keyOf(snapshot[only.index]) as Identity
     }
     return this.#identityOfTexts(
       this.table.primaryKey.map((column) => column.canonical(snapshot[column.index])),
@@ -178,7 +183,7 @@ export class EntityMeta<T extends object = object> {
   identityOf(values: readonly unknown[]): Identity {
     const [only] = this.table.primaryKey
     if (values.length === 1 && only !== undefined && !only.mutable) {
-      return only.decode(only.encode(values[0])) as Identity
+      return only.keyOf(values[0]) as Identity
     }
     return this.#identityOfTexts(this.table.primaryKey.map((column, index) => column.encode(values[index])))
   }

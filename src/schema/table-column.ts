@@ -109,6 +109,11 @@ export class TableColumn {
     }
   }
 
+  /** What a value is in a key, equal for values that PostgreSQL takes for equal. Where values cannot change in place. */
+  keyOf(value: unknown): unknown {
+    return this.#codec === integerCodec && Number.isInteger(value) ? value : this.decode(this.encode(value))
+  }
+
   /** As {@link snapshot}, of a value that PostgreSQL gave. */
   snapshotOf(value: unknown, raw: RawValue): unknown {
     if (!this.mutable) return value

@@ -1,11 +1,14 @@
 /** `timestamptz` as a `Date`. */
-import { daysUntil } from '../internal/calendar.js'
+import { dayAfter, daysUntil } from '../internal/calendar.js'
 import { kindOf, RefusedValue, type Codec } from './codec.js'
 
 // Later than any instant PostgreSQL would be asked to keep, and exactly what a Date can hold.
 const LATEST = 8.64e15
 const TIMESTAMP =
   /^(\d{4,6})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(\.\d{1,6})?(?:Z|([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?)( BC)?$/
+// Years of four digits.
+const EARLIEST_USUAL = Date.UTC(1000, 0)
+const LATEST_USUAL = Date.UTC(10_000, 0)
 const MICROSECONDS = /\.\d{4}/
 
 /**
@@ -31,8 +34,8 @@ export const timestampCodec: Codec<Date> = {
     const time = value.getTime()
     if (Number.isNaN(time)) throw new RefusedValue('takes a Date, not an invalid one')
     if (Math.abs(time) === LATEST) return time > 0 ? 'infinity' : '-infinity'
+    if (time >= EARLIEST_USUAL && time < LATEST_USUAL) return writeUsual(time)
     const year = value.getUTCFullYear()
-    if (year >= 1000 && year < 10_000) return writeUsual(year, value)
     const iso = value.toISOString()
     if (year > 0 && year < 1000) return iso
     // ISO 8601 has signed years of six digits, PostgreSQL years before Christ.
@@ -42,23 +45,25 @@ export const timestampCodec: Codec<Date> = {
 }
 
 /** As `toISOString`, in one go: every flush writes all timestamps that it stores. */
-function writeUsual(year: number, value: Date): string {
+function writeUsual(time: number): string {
+  const days = Math.floor(time / DAY)
+  const { year, month, day } = dayAfter(days)
+  const ofDay = time - days * DAY
+  const hour = Math.floor(ofDay / 3_600_000)
+  const minute = Math.floor(ofDay / 60_000) % 60
+  const second = Math.floor(ofDay / 1_000) % 60
+  const millis = ofDay % 1_000
   const century = Math.floor(year / 100)
-  const month = value.getUTCMonth() + 1
-  const millis = value.getUTCMilliseconds()
-  const hundreds = Math.floor(millis / 100)
   // prettier-ignore
   return String.fromCharCode(
     tens(century), ones(century), tens(year % 100), ones(year), DASH,
-    tens(month), ones(month), DASH,
-    tens(value.getUTCDate()), ones(value.getUTCDate()), T,
-    tens(value.getUTCHours()), ones(value.getUTCHours()), COLON,
-    tens(value.getUTCMinutes()), ones(value.getUTCMinutes()), COLON,
-    tens(value.getUTCSeconds()), ones(value.getUTCSeconds()), POINT,
-    ZERO + hundreds, tens(millis % 100), ones(millis), Z,
+    tens(month), ones(month), DASH, tens(day), ones(day), T,
+    tens(hour), ones(hour), COLON, tens(minute), ones(minute), COLON, tens(second), ones(second), POINT,
+    ZERO + Math.floor(millis / 100), tens(millis % 100), ones(millis), Z,
   )
 }
 
+const DAY = 86_400_000
 const ZERO = 0x30
 const DASH = 0x2d
 const COLON = 0x3a

@@ -65,11 +65,12 @@ export class FlushEffects {
     // It may have been undone in the meantime, and even be stored again; or have been let go, but its row has a key all the same.
     const isCurrent = ({ status, life }: InstanceState, index: number): boolean =>
       (status === 'persistent' || status === 'detached') && life === sent.lives[index]
-    if (kind === 'insert') this.#journal.filled(states.filter(isCurrent), returning)
+    const current = states.every(isCurrent) ? states : states.filter(isCurrent)
+    if (kind === 'insert') this.#journal.filled(current, returning)
     const rows = matchReturned(statement, result.rows as RawRow[], states.length)
     if (rows === undefined) throw notMatched(states)
     states.forEach((state, index) => {
-      if (!isCurrent(state, index)) return
+      if (current !== states && !isCurrent(state, index)) return
       this.#fill(state, returning, rows[index] as RawRow, sent.snapshots[index] as Snapshot)
     })
   }

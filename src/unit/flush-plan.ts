@@ -347,6 +347,11 @@ function raised(version: string | null | undefined, by: number): string | null |
 
 function byKey<Row extends { readonly key: readonly (string | null)[] }>(rows: readonly Row[]): Row[] {
   if (rows.length < 2) return [...rows]
-  const named = rows.map((row) => ({ row, name: JSON.stringify(row.key) }))
+  const named = rows.map((row) => ({ row, name: nameOf(row.key) }))
   return named.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)).map(({ row }) => row)
+}
+
+function nameOf(key: readonly (string | null)[]): string {
+  const [only] = key
+  return key.length === 1 && typeof only === 'string' ? only : JSON.stringify(key)
 }

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
-import type { RowMode, TypeParsers } from '../../../src/driver/driver.js'
+import type { RawTypes, RowMode, TypeParsers } from '../../../src/driver/driver.js'
 import { createRowReader, readFields } from '../../../src/driver/row-reader.js'
 import { dataRow, rowDescription } from './backend-messages.js'
 
@@ -10,7 +10,11 @@ const HEADER_BYTES = 5
 function read(
   names: readonly string[],
   values: readonly (string | Buffer | null)[],
-  { mode = 'object', oid = 25, types = pg.types }: { mode?: RowMode; oid?: number; types?: TypeParsers } = {},
+  {
+    mode = 'object',
+    oid = 25,
+    types = pg.types,
+  }: { mode?: RowMode; oid?: number; types?: TypeParsers | RawTypes } = {},
 ): unknown {
   const fields = readFields(rowDescription(names, oid), HEADER_BYTES)
   return createRowReader(fields, mode, types)(dataRow(values), HEADER_BYTES)
@@ -109,6 +113,49 @@ test('integers that become numbers do so without a text in between; numbers of o
   expect(asNumbers(21, ['-32768', '12'])).toEqual([-32768, 12])
   expect(asNumbers(1700, ['1.5', 'NaN', '1e400'])).toEqual([1.5, NaN, Infinity])
   expect(asNumbers(20, ['9007199254740993'])).toEqual([9007199254740992])
+})
+
+test('instants become numbers where they were asked for, in the form of a server in UTC', () => {
+  const types: RawTypes = { getTypeParser: () => (text) => text, instants: new Set([0]) }
+  const asInstant = (text: string | null, oid = 1184) =>
+    (read(['at', 'other'], [text, text], { mode: 'array', oid, types }) as unknown[])[0]
+  for (const iso of ['1999-12-31T23:59:59.999Z', '2000-02-29T00:00:00.000Z', '9999-01-01T00:00:00.000Z']) {
+    const text = iso.replace('T', ' ').replace('Z', '+00')
+    expect(asInstant(text)).toBe(Date.parse(iso))
+    expect(asInstant(text.replace('.000', ''))).toBe(Date.parse(iso))
+  }
+  // Microseconds are cut off, as a Date cannot hold them.
+  expect(asInstant('2026-01-31 12:00:00.123999+00')).toBe(Date.parse('2026-01-31T12:00:00.123Z'))
+  expect(asInstant('2026-01-31 12:00:00.1+00')).toBe(Date.parse('2026-01-31T12:00:00.100Z'))
+  for (const other of [
+    null,
+    'infinity',
+    '-infinity',
+    '2026-01-31 12:00:00+01',
+    '2026-01-31 12:00:00.123+05:30',
+    '0044-03-15 00:00:00+00 BC',
+    '0999-03-15 00:00:00+00',
+    '12026-01-31 12:00:00+00',
+    'Sat Jan 31 12:00:00 2026 UTC',
+  ]) {
+    expect(asInstant(other)).toBe(other)
+  }
+  expect(asInstant('42', 23)).toBe('42')
+  expect(read(['x', 'at'], ['', '2026-01-31 12:00:00+00'], { mode: 'array', oid: 1184, types })).toEqual([
+    '',
+    '2026-01-31 12:00:00+00',
+  ])
+})
+
+test('texts of any length are read whole, whatever is in them', () => {
+  const types: TypeParsers = { getTypeParser: () => (text) => text }
+  for (let length = 0; length < 20; length++) {
+    for (const last of ['z', 'ü', '😀', '']) {
+      const text = 'abcdefghijklmnopqrst'.slice(0, length) + last
+      expect(read(['x'], [text], { mode: 'array', types })).toEqual([text])
+      expect(read(['x'], [last + text], { mode: 'object', types })).toEqual({ x: last + text })
+    }
+  }
 })
 
 test('parsers are asked for once for each shape, and may be others', () => {

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { declarativeBase } from '../../../src/schema/base.js'
 import * as types from '../../../src/schema/column-types.js'
@@ -106,6 +107,15 @@ describe('timestamptz', () => {
     expect(misread).toEqual([])
   })
 
+  test('writes what toISOString writes, in all centuries', () => {
+    const miswritten: string[] = []
+    for (let time = Date.UTC(990); time < Date.UTC(10_000); time += 31 * 86_400_000 + 1_234_567) {
+      const date = new Date(time)
+      if (column.encode(date) !== date.toISOString()) miswritten.push(date.toISOString())
+    }
+    expect(miswritten).toEqual([])
+  })
+
   test('writes years that ISO 8601 writes differently', () => {
     expect(column.encode(new Date('-000043-03-15T00:00:00Z'))).toBe('0044-03-15T00:00:00.000Z BC')
     expect(column.encode(new Date('+012026-01-31T12:00:00Z'))).toBe('12026-01-31T12:00:00.000Z')
@@ -123,6 +133,31 @@ describe('timestamptz', () => {
 })
 
 describe('arrays', () => {
+  test('hold any texts: quotes, backslashes, control characters, the word null', () => {
+    const unit = fc.constantFrom(
+      'a',
+      '"',
+      '\\',
+      ',',
+      '{',
+      '}',
+      ' ',
+      '\n',
+      '\u0001',
+      'ü',
+      '😀',
+      'null',
+      'NULL',
+    )
+    const texts = fc.array(fc.string({ unit, maxLength: 6 }))
+    const column = columnOf(types.text().array())
+    fc.assert(
+      fc.property(texts, (array) => {
+        expect(column.decode(column.encode(array))).toEqual(array)
+      }),
+    )
+  })
+
   test('with other lower bounds are read', () => {
     expect(columnOf(types.integer().array()).decode('[0:1]={5,NULL}')).toEqual([5, null])
   })

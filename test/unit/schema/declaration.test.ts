@@ -108,6 +108,17 @@ describe('a new instance', () => {
     )
   })
 
+  test('refuses what is no column also of an object that inherits the columns', () => {
+    const { Song } = model()
+    class Form {
+      readonly _title: string = 'a'
+      get title(): string {
+        return this._title
+      }
+    }
+    expect(() => new Song(new Form())).toThrow("no column or relation '_title'")
+  })
+
   test('refuses a value for a computed column', () => {
     const Item = declarativeBase().entity('items', {
       id: serial().primaryKey(),
