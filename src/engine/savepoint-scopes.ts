@@ -37,6 +37,9 @@ interface Waiter {
   refuse(error: unknown): void
 }
 
+/** What ends a transaction; a flush does where it is a transaction of its own (autocommit mode). */
+export type TransactionEnd = 'commit' | 'rollback' | 'flush'
+
 /** What whoever keeps state beside the database (a unit of work) does when a savepoint begins and ends. */
 export interface ScopeHooks {
   /** Before SAVEPOINT; may still issue statements. */
@@ -118,10 +121,12 @@ export class SavepointScopes {
   }
 
   /** @throws IllegalStateError inside a nested block, which must not end the transaction around it. */
-  requireOutside(what: 'commit' | 'rollback'): void {
+  requireOutside(what: TransactionEnd): void {
     if (this.#callerBlock() === undefined) return
     throw new IllegalStateError(
-      `${what}() was called inside a nested block: return from it to keep its work, throw to undo it`,
+      what === 'flush'
+        ? 'flush() was called inside a nested block in autocommit mode, where it commits: call it outside, or put the block into begin()'
+        : `${what}() was called inside a nested block: return from it to keep its work, throw to undo it`,
     )
   }
 

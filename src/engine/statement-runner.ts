@@ -17,7 +17,7 @@ import type { ConversationHost, ConversationOwner } from './conversation-setup.j
 import type { Conversation } from './conversation.js'
 import { OpenCalls, type CallKind, type OpenCall } from './open-calls.js'
 import type { ExclusiveWork, Operation, OperationStatement } from './operation.js'
-import { SavepointScopes } from './savepoint-scopes.js'
+import { SavepointScopes, type TransactionEnd } from './savepoint-scopes.js'
 import {
   NO_OPTIONS,
   STATEMENT_OPTION_NAMES,
@@ -118,7 +118,7 @@ export class StatementRunner {
   }
 
   /** @throws IllegalStateError inside a nested block, which must not end the transaction around it. */
-  requireOutside(what: 'commit' | 'rollback'): void {
+  requireOutside(what: TransactionEnd): void {
     this.#scopes?.requireOutside(what)
   }
 

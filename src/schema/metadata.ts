@@ -54,7 +54,7 @@ export class Metadata implements Surroundings {
     return this.#resolve().foreignKeys.get(table) ?? []
   }
 
-  /** The foreign keys that lead to a table, and change with what they lead to (`onUpdate: 'cascade'`). */
+  /** The foreign keys that lead to a table, and change with what they lead to (`onUpdate: 'cascade'` and `'set null'`). */
   followers(table: Table): readonly ForeignKey[] {
     return this.#resolve().followers.get(table) ?? []
   }
@@ -112,7 +112,9 @@ export class Metadata implements Surroundings {
       const groups = orderByDependency(this.#tables, (table) =>
         (foreignKeys.get(table) ?? []).map(({ target }) => target),
       )
-      const cascading = [...foreignKeys.values()].flat().filter(({ rules }) => rules.onUpdate === 'cascade')
+      const cascading = [...foreignKeys.values()]
+        .flat()
+        .filter(({ rules: { onUpdate } }) => onUpdate === 'cascade' || onUpdate === 'set null')
       const followers = new Map(
         this.#tables.map((table) => [table, cascading.filter(({ target }) => target === table)]),
       )

@@ -252,7 +252,7 @@ export class SessionEntities implements ConversationOwner {
     const { conversation, runner } = this.parts
     this.requireOpen()
     // It could not end what it begins.
-    runner.requireOutside('commit')
+    runner.requireOutside('flush')
     conversation.beginOnce()
     let sealed: Sealed | undefined
     try {

@@ -53,6 +53,8 @@ export class Session extends EntitySession implements AsyncDisposable {
   readonly #options: SessionOptions
   readonly #hooks: TransactionHooks<Session>
   #closed: string | undefined = undefined
+  /** It rolls back still. */
+  #closing: Promise<void> | undefined = undefined
   /** COMMIT is on its way. */
   #committing = false
   /** A block that had joined this session threw: what it did must not be stored. */
@@ -147,7 +149,7 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   /**
    * Closes the session for good, after everything that was given before; rolls back an open transaction, and lets go of its
-   * objects. Idempotent.
+   * objects. Idempotent; whoever calls it again waits for the same end.
    * Never rejects: a connection that cannot be cleaned is dropped.
    */
   async close(): Promise<void> {
@@ -293,7 +295,8 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   /** Undefined if there was nothing to wait for. */
   #close(): Promise<void> | undefined {
-    if (this.#closed !== undefined) return undefined
+    // A hook that the end waits for must not wait for the end.
+    if (this.#closed !== undefined) return this.#hooks.ending ? undefined : this.#closing
     this.#closed = 'close() was called'
     this.#unwatch?.()
     this.#entities.rollbacks++
@@ -303,11 +306,12 @@ export class Session extends EntitySession implements AsyncDisposable {
       this.#entities.close()
       return undefined
     }
-    return this.#rollback(true)
+    this.#closing = this.#rollback(true)
       .catch(() => {
         // The connection is lost, and the transaction with it; the pool has reported it.
       })
       .finally(() => this.#conversation.release())
+    return this.#closing
   }
 
   async #rollback(closing = false): Promise<void> {

@@ -175,6 +175,7 @@ export class Flusher {
         journal.updated(state, state.snapshot)
     }
     for (const change of plan.changes) forgetStaleRelations(change)
+    for (const [state, values] of plan.handed) forgetStaleRelations({ state, columns: [...values.keys()] })
     const done = flushChannel.hasSubscribers
       ? flushChannel.tracePromise(() => this.#run(plan.steps), figuresOf(plan))
       : this.#run(plan.steps)
@@ -321,7 +322,7 @@ export class Flusher {
 }
 
 /** A foreign key was changed itself: what its relation had loaded is not what it leads to. */
-function forgetStaleRelations({ state, columns }: Change): void {
+function forgetStaleRelations({ state, columns }: Pick<Change, 'state' | 'columns'>): void {
   if (!foreignKeysOf(state).some((key) => key.columns.some((column) => columns.includes(column)))) return
   for (const relation of heldRelations(state)) {
     const { kind, ownColumns, targetColumns, name } = relation

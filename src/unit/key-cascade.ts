@@ -1,4 +1,7 @@
-/** ON UPDATE CASCADE: PostgreSQL hands a changed key on to the rows that refer to it; their objects, if loaded, follow. */
+/**
+ * ON UPDATE CASCADE and SET NULL: PostgreSQL hands a changed key on to the rows that refer to it, or takes it from them; their
+ * objects, if loaded, follow.
+ */
 import { ENTITY } from '../schema/entity-types.js'
 import type { ForeignKey } from '../schema/foreign-key.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
@@ -15,10 +18,12 @@ export function handedOn(changes: readonly Change[], followed: readonly Instance
   const handOn = (owner: InstanceState, news: ReadonlyMap<TableColumn, EncodedText>): void => {
     const { entity, table } = owner.meta
     for (const key of entity[ENTITY].metadata.followers(table)) {
-      const { columns, targetColumns } = key
+      const { columns, targetColumns, rules } = key
       if (!targetColumns.some((column) => news.has(column))) continue
       const before = tupleOf(targetColumns.map((column) => storedValue(owner, column))) ?? ''
-      const after = targetColumns.map((column) => news.get(column) ?? storedValue(owner, column))
+      const after = targetColumns.map((column) =>
+        rules.onUpdate === 'set null' ? null : (news.get(column) ?? storedValue(owner, column)),
+      )
       const states = referring.get(key) ?? byStored(key, followed)
       referring.set(key, states)
       for (const state of states.get(before) ?? []) {

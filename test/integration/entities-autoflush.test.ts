@@ -321,6 +321,25 @@ describe('flushes in autocommit mode', () => {
       )
     ).length
 
+  test('are refused in a nested block, which their COMMIT would end; in begin() they are part of it', async () => {
+    await using session = open()
+    const song = new Song({ title: 'Carey' })
+    const error = await errorOf(
+      session.beginNested(async () => {
+        session.add(song)
+        await session.flush()
+      }),
+    )
+    expect(error.message).toContain('flush() was called inside a nested block in autocommit mode')
+    await session.begin(() =>
+      session.beginNested(async () => {
+        session.add(song)
+        await session.flush()
+      }),
+    )
+    expect(await stored()).toEqual([{ title: 'Carey' }])
+  })
+
   test('wait for a statement that nobody awaits', async () => {
     await using session = open()
     const slow = session.scalar('select count(*)::int from songs, pg_sleep(0.02)')

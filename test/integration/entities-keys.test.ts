@@ -1,6 +1,7 @@
 /** Keys that change: PostgreSQL hands them on to the rows that refer to them (ON UPDATE CASCADE), and so do the objects. */
 import { describe, expect, test } from 'vitest'
 import {
+  belongsTo,
   declarativeBase,
   hasMany,
   manyToMany,
@@ -38,6 +39,12 @@ class Person extends Base.entity('people', {
   id: integer().primaryKey(),
   country: text().references('countries.code', cascade),
 }) {}
+class Visit extends Base.entity('visits', {
+  id: integer().primaryKey(),
+  country: text().references('countries.code', { onUpdate: 'set null' }),
+}) {
+  static readonly relations = { to: belongsTo(() => Country, 'country') }
+}
 class Language extends Base.entity('languages', { code: text().primaryKey() }) {
   static readonly relations = { spokenIn: manyToMany(() => Country, 'spoken') }
 }
@@ -79,6 +86,23 @@ describe('a key that has changed', () => {
     expect(await fixture.db.query('select country, name from streets')).toEqual([
       { country: 'sc', name: 'Great Western Road' },
     ])
+  })
+
+  test('is taken from what says set null, and so is what that had loaded', async () => {
+    const { session, country } = await stored()
+    await using _ = session
+    session.add(new Visit({ id: 1, country: 'gb' }))
+    await session.flush()
+    const visit = await session.getOne(Visit, 1, { load: ['to'] })
+    expect(visit.to).toBe(country)
+    country.code = 'sc'
+    await session.flush()
+    expect(visit.country).toBeNull()
+    expect(() => visit.to).toThrow('neither loaded nor assigned')
+    expect(session.dirty).toEqual([])
+    await session.rollback()
+    await session.refresh(country)
+    expect(country.code).toBe('gb')
   })
 
   test('is followed by what changes, or goes, in the same flush', async () => {

@@ -60,6 +60,22 @@ test('commit as you go: each commit stores, each rollback undoes, and the sessio
   expect(await stored()).toEqual(['one', 'three'])
 })
 
+test('close that is called again waits for the same end; a hook of that end waits for nothing', async () => {
+  const sessions = await emptyFactory()
+  const session = sessions()
+  await add(session, 'one')
+  let inHook = 0
+  session.afterRollback(async () => {
+    await session.close()
+    inHook++
+  })
+  void session.close()
+  await session.close()
+  expect(inHook).toBe(1)
+  expect(sessions.bind.stats().borrowed).toBe(0)
+  expect(await stored()).toEqual([])
+})
+
 test('close undoes what was not committed, and is final', async () => {
   const sessions = await emptyFactory()
   const session = sessions()
