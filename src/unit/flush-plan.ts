@@ -272,16 +272,25 @@ function storedFirst({ table, values, postponed }: Insertion): readonly (string 
 }
 
 function* updates(changes: readonly Change[]): Generator<Step, void, undefined> {
-  const alike = groupBy(
-    changes,
-    ({ table, columns }) => `${table.key} ${columns.map(({ index }) => index).join()}`,
-  )
-  for (const rows of alike) {
+  for (const rows of alike(changes)) {
     const [first] = rows as [Change]
     const sorted = byKey(rows)
     const statement = updateRows(first.table, first.columns, sorted)
     yield { kind: 'update', statement, states: sorted.map(({ state }) => state) }
   }
+}
+
+/** Changes of the same columns travel together. */
+function alike(changes: readonly Change[]): (readonly Change[])[] {
+  const [first, ...others] = changes
+  if (first === undefined) return []
+  // Most flushes change one thing.
+  const isLikeFirst = ({ table, columns }: Change): boolean =>
+    table === first.table &&
+    columns.length === first.columns.length &&
+    columns.every((column, index) => column === first.columns[index])
+  if (others.every(isLikeFirst)) return [changes]
+  return groupBy(changes, ({ table, columns }) => `${table.key} ${columns.map(({ index }) => index).join()}`)
 }
 
 function deleteStep(rows: readonly Removal[]): Step {
