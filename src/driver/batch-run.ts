@@ -91,14 +91,15 @@ export class BatchRun implements WireReader {
     const { wire, writer, cache, portals } = this.#context
     const { statements } = this.#batch
     const chains = this.#ahead === 'COMMIT AND CHAIN'
+    // First of all: behind an end that is refused the server would pass over them.
+    for (const name of cache.takeClosable()) {
+      writer.closeStatement(name)
+      this.#closesExpected++
+    }
     if (this.#ahead !== undefined) {
       const [first] = statements
       this.#steps.push(this.#write(chains && first !== undefined ? chainedTo(first) : ENDS[this.#ahead]))
       if (portals.size > 0) portals.clear()
-    }
-    for (const name of cache.takeClosable()) {
-      writer.closeStatement(name)
-      this.#closesExpected++
     }
     for (const statement of chains ? statements.slice(1) : statements) {
       this.#steps.push(this.#write(statement))
@@ -166,7 +167,8 @@ export class BatchRun implements WireReader {
     // Alone, the step is advanced by its own ReadyForQuery; otherwise nothing more of it will come.
     if (this.#separate) step.refused = true
     else this.#current++
-    if (this.#ahead !== undefined && step === this.#steps[0]) this.refusedAhead = error
+    const isAhead = this.#ahead !== undefined && step === this.#steps[0]
+    if (isAhead) this.refusedAhead = error
     const { prepared, statement } = step
     if (prepared !== undefined && prepared.name !== '') {
       const stale = prepared.parsed && isStalePlan(error)
@@ -178,7 +180,8 @@ export class BatchRun implements WireReader {
         return
       }
     }
-    statement.onError(error)
+    // The whole batch is submitted again.
+    if (!isAhead) statement.onError(error)
   }
 
   /** Fails everything that has not settled: the connection is lost. */
@@ -310,11 +313,11 @@ function endWith(text: EndAhead): BatchStatement {
 
 /** An end that nobody waits for, and that stands for the statement which begins the next transaction. */
 function chainedTo(begin: BatchStatement): BatchStatement {
-  // If it is refused the whole batch is submitted again, and begins by itself.
   return {
     text: 'COMMIT AND CHAIN',
+    flushAfter: begin.flushAfter,
     onResult: (result) => begin.onResult({ ...result, command: 'BEGIN' }),
-    onError: ignore,
+    onError: (error) => begin.onError(error),
   }
 }
 
@@ -341,7 +344,8 @@ function resultOf(
   return { command: tag.slice(0, space), rowCount: count, fields, rows, suspended }
 }
 
-function endsSession(error: Error): boolean {
+/** The server ends the session with it. */
+export function endsSession(error: Error): boolean {
   const { severity } = error as { severity?: string }
   return severity === 'FATAL' || severity === 'PANIC'
 }

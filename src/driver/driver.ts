@@ -113,8 +113,8 @@ export interface ConcludeOptions {
   readonly begun?: string | undefined
   /** The answer comes by itself then, before that of whatever is behind it. Default: nobody; a refusal becomes a warning. */
   readonly waiter?: EndWaiter | undefined
-  /** How long the answer may take where it comes by itself, before the connection is lost. Default 1000; null = for ever. */
-  readonly timeoutMillis?: number | null | undefined
+  /** How long the answer may take where it comes by itself, before the connection is lost. null = for ever. */
+  readonly timeoutMillis: number | null
 }
 
 /** How a connection is cleaned before it serves somebody else. */
@@ -131,6 +131,8 @@ export interface DriverConnection {
   readonly transactionStatus: TransactionStatus
   /** True while a batch, a COPY or any other exchange is under way. */
   readonly busy: boolean
+  /** Settles when the server has answered the ends of transactions that it was given; undefined if all are answered. */
+  readonly concluding: Promise<void> | undefined
   /** Why the connection can no longer be used; undefined while it can. */
   readonly lost: Error | undefined
   /** Value of a parameter that the server reports (`server_version`, `in_hot_standby`, ...). */
@@ -146,7 +148,7 @@ export interface DriverConnection {
    * batch that is submitted in the same turn of the event loop takes the end along in its packet. If the transaction does
    * not end, the connection is lost. @throws IllegalStateError if a batch is under way.
    */
-  conclude(command: EndCommand, options?: ConcludeOptions): void
+  conclude(command: EndCommand, options: ConcludeOptions): void
   /** Runs a script (simple protocol, any number of statements, no values). Rejects with the server's error. */
   script(text: string): Promise<void>
   /**

@@ -13,9 +13,6 @@ import type { BatchContext, EndAhead } from './batch-run.js'
 import type { Batch, ConcludeOptions, EndCommand, EndWaiter } from './driver.js'
 import { Epilogue } from './epilogue.js'
 
-// A transaction that can have stored nothing ends at once; a server that does not say so is not there any more.
-const CONCLUDE_MILLIS = 1_000
-
 /** An end that was not answered yet. */
 interface Ending extends ConcludeOptions {
   readonly command: EndCommand
@@ -29,6 +26,7 @@ export class Endings {
   #unsent: Ending | undefined
   readonly #sent = new Set<Ending>()
   #onSettled: (() => void)[] = []
+  #lastError: Error | undefined
 
   /** @param onBroken Called when a transaction did not end: the connection is of no use. */
   constructor(context: BatchContext, clock: Clock, onBroken: (error: Error) => void) {
@@ -42,7 +40,7 @@ export class Endings {
     return this.#unsent !== undefined || this.#sent.size > 0
   }
 
-  conclude(command: EndCommand, options: ConcludeOptions = {}): void {
+  conclude(command: EndCommand, options: ConcludeOptions): void {
     this.#unsent = { command, ...options }
     // Not at the end of this tick: whoever begins as soon as this transaction has ended has to get a connection first.
     setImmediate(this.send)
@@ -86,22 +84,28 @@ export class Endings {
     this.#settled()
   }
 
-  /** Waits until the server has answered those that were sent. */
-  settled(): Promise<void> {
-    if (this.#sent.size === 0) return Promise.resolve()
+  /** Settles when the server has answered those that were sent; undefined if it has. */
+  get settled(): Promise<void> | undefined {
+    if (this.#sent.size === 0) return undefined
     return new Promise((resolve) => this.#onSettled.push(resolve))
+  }
+
+  /** The server's last words, if it ended the session in the middle of one: it has run nothing that came behind. */
+  get lastError(): Error | undefined {
+    return this.#lastError
   }
 
   #write(): void {
     const ending = this.#unsent as Ending
     this.#unsent = undefined
     this.#sent.add(ending)
-    const { command, waiter, timeoutMillis = CONCLUDE_MILLIS } = ending
+    const { command, waiter, timeoutMillis } = ending
     // Made when it is wanted: an error costs more than the rest of this.
     const expire = (): void =>
       this.#onBroken(new Error(`No answer to ${command} within ${String(timeoutMillis)} ms`))
     if (timeoutMillis !== null) ending.deadline = setDeadline(this.#clock, expire, timeoutMillis)
-    const epilogue = new Epilogue(this.#context, (idle, tag, refusal) => {
+    const onFatal = (error: Error): void => void (this.#lastError = error)
+    const epilogue = new Epilogue(this.#context, onFatal, (idle, tag, refusal) => {
       this.#sent.delete(ending)
       ending.deadline?.cancel()
       const error = refusal ?? (idle ? undefined : new Error('The transaction did not end'))

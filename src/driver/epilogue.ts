@@ -1,7 +1,7 @@
 /**
  * The end of a transaction that goes by itself, under a Sync of its own. node-postgres never hears of it.
  */
-import type { BatchContext } from './batch-run.js'
+import { endsSession, type BatchContext } from './batch-run.js'
 import type { EndCommand } from './driver.js'
 import type { WireReader } from './wire-connection.js'
 
@@ -17,12 +17,15 @@ type OnEnd = (idle: boolean, tag: string, refusal: Error | undefined) => void
 
 export class Epilogue implements WireReader {
   readonly #context: BatchContext
+  readonly #onFatal: (error: Error) => void
   readonly #onEnd: OnEnd
   #tag = ''
   #refusal: Error | undefined
 
-  constructor(context: BatchContext, onEnd: OnEnd) {
+  /** @param onFatal Told what the server says when it ends the session. */
+  constructor(context: BatchContext, onFatal: (error: Error) => void, onEnd: OnEnd) {
     this.#context = context
+    this.#onFatal = onFatal
     this.#onEnd = onEnd
   }
 
@@ -46,6 +49,7 @@ export class Epilogue implements WireReader {
   }
 
   receiveError(error: Error): void {
+    if (endsSession(error)) this.#onFatal(error)
     this.#refusal ??= error
   }
 }

@@ -110,6 +110,10 @@ export class PgConnection implements DriverConnection {
     return this.#run !== undefined || this.#onPlainEnd !== undefined
   }
 
+  get concluding(): Promise<void> | undefined {
+    return this.#endings.settled
+  }
+
   get transactionStatus(): TransactionStatus {
     if (this.busy || this.#lost !== undefined) return 'unknown'
     if (this.#endings.open) return 'idle'
@@ -141,7 +145,7 @@ export class PgConnection implements DriverConnection {
     run.submit()
   }
 
-  conclude(command: EndCommand, options?: ConcludeOptions): void {
+  conclude(command: EndCommand, options: ConcludeOptions): void {
     this.#requireFree()
     this.#endings.conclude(command, options)
   }
@@ -177,7 +181,7 @@ export class PgConnection implements DriverConnection {
   }
 
   async cancel(timeoutMillis: number): Promise<void> {
-    await this.#endings.settled()
+    await this.#endings.settled
     await this.#cancel(timeoutMillis)
   }
 
@@ -240,7 +244,7 @@ export class PgConnection implements DriverConnection {
     if (portals.size > 0 && this.#wire.status === STATUS_IDLE) portals.clear()
     if (run.refusedAhead !== undefined && this.#lost === undefined) {
       warnOfConclusion(run.refusedAhead)
-      if (this.#wire.status !== STATUS_IDLE) this.#endings.conclude('ROLLBACK')
+      if (this.#wire.status !== STATUS_IDLE) this.#endings.conclude('ROLLBACK', { timeoutMillis: null })
       this.submit(batch)
       return
     }
@@ -283,7 +287,7 @@ export class PgConnection implements DriverConnection {
   /** The connection died by itself. */
   #lose(error: Error): void {
     const first = this.#lost === undefined
-    this.#fail(this.#run?.lastError ?? error)
+    this.#fail(this.#run?.lastError ?? this.#endings.lastError ?? error)
     this.#wire.stream.destroy()
     if (first && !this.#closing) this.onLost?.(this.#lost ?? error)
   }

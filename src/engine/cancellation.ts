@@ -6,6 +6,8 @@ export class Cancellation {
   readonly #clock: Clock
   readonly #timeoutMillis: number
   #active = false
+  /** What was cancelled has not ended. */
+  #running = false
   #timer: Timer | undefined
 
   /** @param timeoutMillis How long the server may take to end what was cancelled, before the connection is dropped. */
@@ -26,8 +28,16 @@ export class Cancellation {
   start(connection: DriverConnection, reason: Error, onTaken: () => void): void {
     if (this.#active) return
     this.#active = true
-    // The first one counts, however often the same statement is cancelled.
-    this.#timer ??= this.#clock.setTimer(() => connection.destroy(reason), this.#timeoutMillis, false)
+    this.#running = true
+    const arm = (): void => {
+      if (!this.#running) return
+      // The first one counts, however often the same statement is cancelled.
+      this.#timer ??= this.#clock.setTimer(() => connection.destroy(reason), this.#timeoutMillis, false)
+    }
+    // The cancel waits for a COMMIT of somebody else that goes first.
+    const { concluding } = connection
+    if (concluding === undefined) arm()
+    else void concluding.then(arm)
     const taken = (): void => {
       this.#active = false
       onTaken()
@@ -37,6 +47,7 @@ export class Cancellation {
 
   /** What was cancelled has ended. */
   ended(): void {
+    this.#running = false
     this.#timer?.cancel()
     this.#timer = undefined
   }

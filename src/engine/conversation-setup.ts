@@ -34,8 +34,6 @@ export interface ConversationHost {
   readonly clock: Clock
   readonly hideParameters: boolean
   readonly prePingTimeoutMillis: number
-  /** How long somebody may wait for a connection: null = for ever, 0 = not at all. */
-  readonly poolTimeoutMillis: number | null
   /** How long the server may take to answer a cancel or a ROLLBACK before the connection is dropped. */
   readonly cancelTimeoutMillis: number
   /** Who is told what is said at the moment. */

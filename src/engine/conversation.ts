@@ -22,15 +22,7 @@ import {
   type ConversationSetup,
 } from './conversation-setup.js'
 import { Courier, type Sender } from './courier.js'
-import {
-  flightOf,
-  hasOpenCommit,
-  isUnbegun,
-  lookReadOnly,
-  onlyReads,
-  takeFlight,
-  type Flight,
-} from './flight.js'
+import { flightOf, hasOpenCommit, isUnbegun, lookReadOnly, takeFlight, type Flight } from './flight.js'
 import { answerLocally, refuseQueued } from './local-answers.js'
 import {
   NOTHING,
@@ -41,6 +33,7 @@ import {
   type OperationOwner,
   type OperationStatement,
 } from './operation.js'
+import { Reads } from './reads.js'
 import type { BeginPlan } from './transaction-options.js'
 import {
   answeredWithRollback,
@@ -72,8 +65,7 @@ export class Conversation implements OperationOwner, Sender {
   #transactions = 0
   /** The statement that began the transaction. */
   #begun: string | undefined
-  /** Every statement of the transaction so far has only read. */
-  #onlyRead = true
+  readonly #reads = new Reads()
   /** Why nothing is sent any more. */
   #abandoned: Error | undefined
 
@@ -212,10 +204,11 @@ export class Conversation implements OperationOwner, Sender {
     if (connection === undefined || connection.lost !== undefined || this.state.name !== 'active')
       return false
     if (!this.#courier.free || this.#queue.length > 0) return false
-    if (!this.#onlyRead || !this.#setup.beginning.commitIsFormality(connection)) return false
+    if (!this.#reads.only || !this.#setup.beginning.commitIsFormality(connection)) return false
     this.#deferred.length = 0
     // What made it read-only nobody can have changed: PostgreSQL refuses that once a query has run.
-    connection.conclude('COMMIT', { begun: this.#begun })
+    const begun = this.#reads.plain ? this.#begun : undefined
+    connection.conclude('COMMIT', { begun, timeoutMillis: this.#host.prePingTimeoutMillis })
     this.#host.observer?.concluded(connection)
     this.#over('committed')
     this.#rest()
@@ -231,7 +224,7 @@ export class Conversation implements OperationOwner, Sender {
       flight.deadline?.cancel()
     }
     observe(this.#host, operation, flight?.parted ?? this.connection, result)
-    if (!onlyReads(operation, result)) this.#onlyRead = false
+    this.#reads.note(operation, result)
     if (operation.kind === 'commit' && result.command !== 'COMMIT') {
       const error = answeredWithRollback(this.state.cause)
       this.state.fail(error)
@@ -304,7 +297,7 @@ export class Conversation implements OperationOwner, Sender {
 
   /** Its COMMIT may have been run, and matters: the transaction is not one that only reads. */
   #mayHaveStored(flight: Flight | undefined): boolean {
-    const onlyReads = this.#setup.readOnly && this.#onlyRead && lookReadOnly(flight?.operations ?? [])
+    const onlyReads = this.#setup.readOnly && this.#reads.only && lookReadOnly(flight?.operations ?? [])
     return hasOpenCommit(flight) && !onlyReads
   }
 
@@ -388,15 +381,14 @@ export class Conversation implements OperationOwner, Sender {
     })
     if (flight.beginning > 0) this.#begins(connection, begin[0])
     // After nothing but reads COMMIT takes no time: who waits for the connection need not wait for its answer.
-    const mayPart = this.#onlyRead && this.#setup.releaseWhenIdle
-    if (mayPart && this.#courier.part(flight)) return
+    if (this.#setup.releaseWhenIdle && this.#courier.part(flight, this.#reads)) return
     this.#courier.send(flight, this.#standsAlone ? 'separate' : 'shared')
   }
 
   #begins(connection: DriverConnection, begin: Operation | undefined): void {
     this.#begun = begin?.text
     this.state.move('active')
-    this.#onlyRead = true
+    this.#reads.clear()
     this.#trace.began(connection.id)
     this.#host.observer?.began(connection)
     this.#owner.began?.()

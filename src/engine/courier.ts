@@ -10,6 +10,7 @@ import type { AcquireOptions, Lease } from '../pool/pool.js'
 import { Cancellation } from './cancellation.js'
 import type { ConversationHost } from './conversation-setup.js'
 import type { Flight } from './flight.js'
+import type { Reads } from './reads.js'
 
 /** Whoever sends. */
 export interface Sender {
@@ -92,21 +93,26 @@ export class Courier {
     const { connection } = this
     if (connection === undefined) return
     this.#start(flight)
-    this.#limit(flight, connection)
     connection.submit({ statements: flight.operations, sync, onEnd: () => this.#land(flight) })
+    this.#limit(flight, connection)
   }
 
   /**
    * Sends the COMMIT that is all of a packet, and parts with the connection at once, if somebody waits for that: their first
    * packet travels with COMMIT. Only where COMMIT takes no time, and the connection was heard of not long ago.
+   * @param reads What the transaction has done.
    * @returns false if it was not sent.
    */
-  part(flight: Flight): boolean {
-    const { clock, poolTimeoutMillis, prePingTimeoutMillis } = this.#host
+  part(flight: Flight, reads: Reads): boolean {
+    const { clock, prePingTimeoutMillis } = this.#host
     const [commit] = flight.operations
     const lease = this.#lease
-    if (commit?.kind !== 'commit' || lease?.wanted !== true || poolTimeoutMillis === 0) return false
+    // Whoever comes behind it must not wait longer than for a connection, nor COMMIT fail for an impatient one.
+    const limitMillis = lease?.wantedMillis
+    if (lease === undefined || commit?.kind !== 'commit' || limitMillis === undefined) return false
+    if (limitMillis !== null && limitMillis < prePingTimeoutMillis) return false
     if (this.#poison !== undefined || clock.now() - this.#heardAt >= prePingTimeoutMillis) return false
+    if (!reads.plain) return false
     this.#start(flight)
     flight.parted = lease.connection
     const waiter: EndWaiter = {
@@ -114,8 +120,7 @@ export class Courier {
       onError: (error) => commit.onError(error),
       onEnd: () => this.#land(flight),
     }
-    // Whoever comes behind it was to wait no longer than this.
-    lease.connection.conclude('COMMIT', { waiter, timeoutMillis: poolTimeoutMillis })
+    lease.connection.conclude('COMMIT', { waiter, timeoutMillis: limitMillis })
     this.release()
     return true
   }
@@ -181,7 +186,13 @@ export class Courier {
       ? `The idle connection did not answer BEGIN within ${millis} ms (pre-ping)`
       : `The connection did not answer ROLLBACK within ${millis} ms`
     const giveUp = (): void => connection.destroy(new ConnectionLostError(silent))
-    flight.deadline = setDeadline(clock, giveUp, millis)
+    const arm = (): void => {
+      if (this.#flight === flight && !flight.answered) flight.deadline = setDeadline(clock, giveUp, millis)
+    }
+    // The time of a COMMIT that goes first is not its own.
+    const { concluding } = connection
+    if (concluding === undefined) arm()
+    else void concluding.then(arm)
   }
 
   #land(flight: Flight): void {

@@ -306,7 +306,6 @@ export class Engine implements AsyncDisposable {
       clock: this.#clock,
       hideParameters,
       prePingTimeoutMillis: pool.prePingTimeoutMillis,
-      poolTimeoutMillis: pool.poolTimeoutMillis,
       cancelTimeoutMillis: CANCEL_MILLIS,
       get observer() {
         return observer()

@@ -1,5 +1,5 @@
 /** Operations that travel in one packet. */
-import type { DriverConnection, StatementResult } from '../driver/driver.js'
+import type { DriverConnection } from '../driver/driver.js'
 import type { Timer } from '../internal/clock.js'
 import type { Operation } from './operation.js'
 
@@ -85,14 +85,7 @@ export function hasOpenCommit(flight: Flight | undefined): boolean {
   return flight?.refused === false && flight.operations.some(({ kind }) => kind === 'commit')
 }
 
-// A statement with one of these tags stores nothing, and changes nothing about the transaction.
-const READING_COMMANDS = new Set(['SELECT', 'SHOW', 'FETCH', 'EXPLAIN', ''])
 const READING_TEXT = /^\s*(?:select|show|table|values|fetch|explain)\b/i
-
-/** What was answered has only read. A script may have done anything. */
-export function onlyReads({ kind }: Operation, { command }: StatementResult): boolean {
-  return kind !== 'exclusive' && (kind !== 'statement' || READING_COMMANDS.has(command))
-}
 
 /** None of the statements can store anything in a read-only transaction, nor make it another one. */
 export function lookReadOnly(operations: readonly Operation[]): boolean {

@@ -6,8 +6,8 @@ import type { ConnectionRecord } from './record.js'
 
 /** Where a lease goes back to. */
 export interface LeaseHost {
-  /** Whether a waiter gets the connection when it comes back now. */
-  wanted(record: ConnectionRecord): boolean
+  /** See {@link Lease.wantedMillis}. */
+  wantedMillis(record: ConnectionRecord): number | null | undefined
   release(record: ConnectionRecord): void
   invalidate(record: ConnectionRecord, reason: unknown): void
   softInvalidate(record: ConnectionRecord, reason: unknown): void
@@ -37,8 +37,8 @@ export class PoolLease implements Lease {
     return this.#record.loan === this.#loan
   }
 
-  get wanted(): boolean {
-    return this.active && this.#host.wanted(this.#record)
+  get wantedMillis(): number | null | undefined {
+    return this.active ? this.#host.wantedMillis(this.#record) : undefined
   }
 
   release(): void {

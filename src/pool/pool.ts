@@ -34,8 +34,11 @@ export interface Lease {
   readonly connection: DriverConnection
   /** False: idle for longer than `prePingSkipMillis` and not pinged; the caller said that it proves it. */
   readonly proven: boolean
-  /** True while somebody waits for a connection, who gets this one when it is released. */
-  readonly wanted: boolean
+  /**
+   * How long the first one will wait still who waits for a connection, and gets this one if it is released now: null = for
+   * ever, undefined = there is nobody.
+   */
+  readonly wantedMillis: number | null | undefined
   /** False once it was released, invalidated or detached, or the pool took the connection away. */
   readonly active: boolean
   /** Gives the connection back. Idempotent, never throws; resets in the background what has to be reset. */

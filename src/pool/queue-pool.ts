@@ -106,7 +106,7 @@ export class QueuePool implements Pool {
     })
     const leaks = new LeakWatch(shared, (record) => this.#returns.reclaim(record))
     this.#returns = new Returns(shared, this.#checks, leaks, {
-      wanted: (record, now) => this.#isWanted(record, now),
+      wantedMillis: (record, now) => this.#wantedMillis(record, now),
       keeps: (record, now) => this.#limits.keep > 0 && this.#unfit(record, now) === undefined,
       offer: (record, now) => this.#offer(record, now),
       retire: (record, reason, error) => this.#closer.close(record, reason, error),
@@ -291,10 +291,12 @@ export class QueuePool implements Pool {
     }
   }
 
-  /** Whether a waiter gets a connection when it comes back now. */
-  #isWanted(record: ConnectionRecord, now: number): boolean {
-    if (this.#gate.first === undefined || this.#gate.suspended || this.#limits.keep === 0) return false
-    return this.#unfit(record, now) === undefined && this.#open <= this.#limits.capacity
+  /** How long the waiter waits still who gets a connection when it comes back now. */
+  #wantedMillis(record: ConnectionRecord, now: number): number | null | undefined {
+    const waiter = this.#gate.suspended ? undefined : this.#gate.first
+    if (waiter === undefined || waiter.impatient || this.#limits.keep === 0) return undefined
+    if (this.#unfit(record, now) !== undefined || this.#open > this.#limits.capacity) return undefined
+    return waiter.deadline === Infinity ? null : waiter.deadline - now
   }
 
   #connected(record: ConnectionRecord, connection: DriverConnection, durationMillis: number): void {

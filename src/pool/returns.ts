@@ -9,13 +9,14 @@ import { releaseChannel, type ReleaseMessage } from '../internal/channels.js'
 import type { Checks } from './checks.js'
 import type { LeakWatch } from './leak-watch.js'
 import type { LeaseHost } from './lease.js'
+import type { Lease } from './pool.js'
 import type { ConnectionRecord } from './record.js'
 import type { Shared } from './shared.js'
 import type { CloseReason } from './stats.js'
 
 export interface ReturnsHost {
-  /** Whether a waiter gets the connection when it comes back now. */
-  wanted(record: ConnectionRecord, now: number): boolean
+  /** See {@link Lease.wantedMillis}. */
+  wantedMillis(record: ConnectionRecord, now: number): number | null | undefined
   /** False if it is closed when it comes back, whatever its state: then nothing has to be cleaned. */
   keeps(record: ConnectionRecord, now: number): boolean
   /** The connection is free and well. */
@@ -40,8 +41,10 @@ export class Returns implements LeaseHost {
     this.#host = host
   }
 
-  wanted(record: ConnectionRecord): boolean {
-    return this.#host.wanted(record, this.#shared.clock.now())
+  wantedMillis(record: ConnectionRecord): number | null | undefined {
+    const { clock, options } = this.#shared
+    // What resets it comes first.
+    return options.poolResetOnReturn === 'session' ? undefined : this.#host.wantedMillis(record, clock.now())
   }
 
   release(record: ConnectionRecord): void {

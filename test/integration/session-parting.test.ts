@@ -60,6 +60,12 @@ async function holdCommits(): Promise<() => Promise<void>> {
   }
 }
 
+const commitIsUnderWay = () =>
+  waitUntil(async () => {
+    const text = `select from pg_stat_activity where query = 'COMMIT' and state = 'active' and datname = current_database()`
+    return (await fixture.db.query(text)).length === 1
+  })
+
 test('each gets its own answer, and the first does not wait for the second', async () => {
   const { withSession, bind } = await fresh(ONE)
   await using holder = fixture.factory(ONE)()
@@ -154,11 +160,7 @@ test('an abort of the second does not cancel the COMMIT of the first', async () 
   const first = withSession(reading('select add_waiting()'))
   const controller = new AbortController()
   const second = errorOf(withSession(reading('select pg_sleep(60)'), { signal: controller.signal }))
-  await waitUntil(
-    async () =>
-      (await fixture.db.query(`select from pg_stat_activity where query = 'COMMIT' and state = 'active'`))
-        .length === 1,
-  )
+  await commitIsUnderWay()
   expect(bind.stats()).toMatchObject({ borrowed: 1, waiting: 0 })
   controller.abort()
   expect(await ids('waiting')).toEqual([])
@@ -169,7 +171,7 @@ test('an abort of the second does not cancel the COMMIT of the first', async () 
 })
 
 test('nobody waits behind a COMMIT for longer than for a connection', async () => {
-  const { withSession, bind } = await fresh({ ...ONE, poolTimeoutMillis: 300 })
+  const { withSession, bind } = await fresh({ ...ONE, prePingTimeoutMillis: 300, poolTimeoutMillis: 400 })
   const letGo = await holdCommits()
   const first = errorOf(withSession(reading('select add_waiting()')))
   const second = withSession(reading('select add_row(2)'))
@@ -178,6 +180,46 @@ test('nobody waits behind a COMMIT for longer than for a connection', async () =
   expect(await second).toBe(2)
   expect(bind.stats().counters.connected).toBe(2)
   await letGo()
+})
+
+test('a COMMIT does not fail for somebody who waits for a short time only', async () => {
+  const { withSession } = await fresh(ONE)
+  const letGo = await holdCommits()
+  const first = withSession(reading('select add_waiting()'))
+  const second = errorOf(withSession(reading('select add_row(2)'), { poolTimeoutMillis: 100 }))
+  expect(await second).toMatchObject({ code: 'POOL_TIMEOUT' })
+  await letGo()
+  expect(await first).toBe(1)
+  expect(await ids()).toEqual([])
+})
+
+test('the proof that a connection lives does not count the time of a COMMIT that goes first', async () => {
+  const { withSession, bind } = await fresh({ ...ONE, prePingSkipMillis: 0, prePingTimeoutMillis: 50 })
+  const letGo = await holdCommits()
+  const first = withSession(reading('select add_waiting()'))
+  const second = withSession(reading('select add_row(2)'))
+  await commitIsUnderWay()
+  const startedAt = performance.now()
+  await waitUntil(() => performance.now() - startedAt > 100)
+  await letGo()
+  expect(await first).toBe(1)
+  expect(await second).toBe(2)
+  expect(bind.stats().counters.connected).toBe(1)
+})
+
+test.each([
+  'with added as (insert into rows values (1) returning id) select id from added',
+  'select id into temp copied from rows',
+  'select id from rows for update',
+  'explain analyze insert into rows values (1)',
+  'create temp table copied as select id from rows',
+])('%s keeps its connection until COMMIT is answered, though PostgreSQL may call it a read', async (text) => {
+  using proxy = await startProxy(fixture.db.url)
+  const { withSession } = await fresh({ url: proxy.url, ...ONE })
+  proxy.reset()
+  await Promise.all([withSession(reading(text)), withSession(reading('select 1'))])
+  const [connection] = proxy.connections
+  expect(connection?.names('client')).not.toContain('Query')
 })
 
 test('who neither waits nor is waited for sends COMMIT at once, and so does a pool that waits for nobody', async () => {
@@ -200,6 +242,22 @@ test('a backend that is killed at COMMIT leaves its outcome unknown, and the one
   expect(await second).toBe(2)
   await letGo()
   expect(await ids('waiting')).toEqual([])
+})
+
+test('what stands alone behind a COMMIT whose backend was killed was not run, and says so', async () => {
+  const application = { serverSettings: { application_name: 'parting alone' } }
+  const { withSession } = await fresh({ ...ONE, connectArgs: application })
+  const letGo = await holdCommits()
+  const first = errorOf(withSession(reading('select add_waiting()')))
+  const second = errorOf(
+    withSession((session) => session.execute('insert into rows values (2)'), { autocommit: true }),
+  )
+  const { pid } = await waitForBackend(fixture.db, 'parting alone', ({ query }) => query === 'COMMIT')
+  await terminate(fixture.db, pid)
+  expect(await first).toBeInstanceOf(CommitOutcomeUnknownError)
+  expect(await second).toMatchObject({ code: 'CONNECTION_LOST' })
+  await letGo()
+  expect(await ids()).toEqual([])
 })
 
 test('an engine that is disposed of lets both finish', async () => {

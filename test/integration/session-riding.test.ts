@@ -127,6 +127,27 @@ test('a COMMIT that nobody waits for and that is refused after all becomes a war
   expect(bind.stats().counters.connected).toBe(1)
 })
 
+test('a COMMIT that is refused leaves no statements behind that were to be closed with it', async () => {
+  const { withSession } = await fresh({ poolSize: 1, maxOverflow: 0, statementCacheSize: 2 })
+  await withSession((session) =>
+    session.executeScript(
+      `create temp table once (id int unique deferrable initially deferred);
+       create or replace function twice() returns int language sql as 'insert into once values (1), (1); select 1'`,
+    ),
+  )
+  const onWarning = () => undefined
+  process.on('warning', onWarning)
+  for (let count = 0; count < 20; count++) {
+    const text = `select twice(), ${String(count)}`
+    await withSession(async (session) => session.execute(text), { readOnly: true })
+  }
+  process.off('warning', onWarning)
+  const kept = await withSession((session) =>
+    session.scalar<number>('select count(*)::int from pg_prepared_statements'),
+  )
+  expect(kept).toBeLessThan(8)
+})
+
 test('a COMMIT that nobody waits for goes before a script, a statement that stands alone and a goodbye', async () => {
   const { withSession, bind } = await fresh({ poolSize: 1, maxOverflow: 0 })
   const read = () => withSession(async (session) => session.scalar('select 1'), { readOnly: true })

@@ -1,0 +1,43 @@
+/** Whether a transaction has only read, and how plainly: what its COMMIT can bring, and how long it can take, depends on it. */
+import type { StatementResult } from '../driver/driver.js'
+import type { Operation } from './operation.js'
+
+// A statement with one of these tags stores nothing in a read-only transaction, and changes nothing about it.
+const READING_COMMANDS = new Set(['SELECT', 'SHOW', 'FETCH', 'EXPLAIN', ''])
+
+const PLAIN_TEXT = /^\s*(?:select|with|show|table|values)\b/i
+// Changes in WITH, SELECT INTO, row locks, and functions of PostgreSQL that change something.
+const CHANGING_WORD =
+  /\b(?:insert|update|delete|merge|into|share|nextval|setval|set_config|pg_notify|lo_\w+)\b/i
+
+// What has read more often than that ends as if it had written.
+const MOST_TEXTS = 32
+
+export class Reads {
+  #only = true
+  readonly #texts: string[] = []
+
+  /** Another transaction begins. */
+  clear(): void {
+    this.#only = true
+    this.#texts.length = 0
+  }
+
+  /** An operation was answered. A script may have done anything. */
+  note({ kind, text }: Operation, { command }: StatementResult): void {
+    if (kind === 'exclusive' || (kind === 'statement' && !READING_COMMANDS.has(command))) this.#only = false
+    // The pages of a cursor have no text of their own.
+    if (kind === 'statement' && text !== '' && this.#texts.length <= MOST_TEXTS) this.#texts.push(text)
+  }
+
+  /** PostgreSQL calls everything a read. */
+  get only(): boolean {
+    return this.#only
+  }
+
+  /** By their texts, too, the statements store and lock nothing, unless a function of somebody's own does. */
+  get plain(): boolean {
+    if (!this.#only || this.#texts.length > MOST_TEXTS) return false
+    return this.#texts.every((text) => PLAIN_TEXT.test(text) && !CHANGING_WORD.test(text))
+  }
+}
