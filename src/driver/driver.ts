@@ -21,7 +21,7 @@ export interface TypeParsers {
 
 /** Type parsers of rows that are read as arrays, and where some values need no text. */
 export interface RawTypes extends TypeParsers {
-  /** Places of columns whose `timestamptz` comes as milliseconds since 1970, where its text has the form of a server in UTC. */
+  /** Places of columns whose `timestamptz` comes as a Date, where its text has the form of a server in UTC. */
   readonly instants: ReadonlySet<number>
 }
 

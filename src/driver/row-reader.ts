@@ -113,5 +113,5 @@ function objectReader(fields: readonly FieldDescription[], parsers: readonly Typ
 
 function instantOrText(buffer: Buffer, start: number, end: number, parser: TypeParser): unknown {
   const time = readInstant(buffer, start, end)
-  return Number.isNaN(time) ? parser(readText(buffer, start, end)) : time
+  return Number.isNaN(time) ? parser(readText(buffer, start, end)) : new Date(time)
 }

@@ -107,11 +107,12 @@ export class Courier {
     const { clock, prePingTimeoutMillis } = this.#host
     const [commit] = flight.operations
     const lease = this.#lease
+    if (commit?.kind !== 'commit' || lease === undefined || this.#poison !== undefined) return false
     // Whoever comes behind it must not wait longer than for a connection, nor COMMIT fail for an impatient one.
-    const limitMillis = lease?.wantedMillis
-    if (lease === undefined || commit?.kind !== 'commit' || limitMillis === undefined) return false
-    if (limitMillis !== null && limitMillis < prePingTimeoutMillis) return false
-    if (this.#poison !== undefined || clock.now() - this.#heardAt >= prePingTimeoutMillis) return false
+    const limitMillis = lease.wantedMillis
+    if (limitMillis === undefined || (limitMillis !== null && limitMillis < prePingTimeoutMillis))
+      return false
+    if (clock.now() - this.#heardAt >= prePingTimeoutMillis) return false
     if (!reads.plain) return false
     this.#start(flight)
     flight.parted = lease.connection

@@ -84,10 +84,10 @@ function initialise(
 ): void {
   const properties = instance as Record<string, unknown>
   const filledIn: unknown[] = []
-  let givenColumns = 0
+  let isPlain = true
   for (const { property, definition, serverFilled } of table.columns) {
     const given = values[property]
-    if (given !== undefined && definition.generated === undefined) givenColumns++
+    if (given !== undefined && definition.generated !== undefined) isPlain = false
     const value =
       given !== undefined
         ? given
@@ -100,11 +100,9 @@ function initialise(
     filledIn.push(given === undefined ? value : GIVEN)
   }
   notes.add(instance, filledIn)
-  let names = 0
-  for (const _ in values) names++
-  // Mostly there is nothing but columns, as long as none is inherited.
-  const isPlain = Object.getPrototypeOf(values) === Object.prototype
-  if (!isPlain || names > givenColumns) checkNames(properties, values, table, meta)
+  for (const name in values) if (!table.has(name)) isPlain = false
+  // Mostly there is nothing but columns.
+  if (!isPlain) checkNames(properties, values, table, meta)
 }
 
 /** Takes over relations, and refuses what is neither that nor a column that can be given. */

@@ -27,7 +27,8 @@ export class FilledInNotes {
   add(instance: object, values: readonly unknown[]): void {
     const last = this.#last
     let isSame = values.length === last.length
-    for (let index = 0; isSame && index < values.length; index++) isSame = values[index] === last[index]
+    for (let index = 0; isSame && index < values.length; index++)
+      isSame = Object.is(values[index], last[index])
     if (!isSame) this.#last = values
     new FilledIn(instance, this.#last)
   }
@@ -37,7 +38,8 @@ export class FilledInNotes {
 export function isFilledIn(instance: object, { index, property }: TableColumn): boolean {
   const values = FilledIn.valuesOf(instance)
   if (values === undefined || values[index] === GIVEN) return false
-  return (instance as Record<string, unknown>)[property] === values[index]
+  // Also NaN.
+  return Object.is((instance as Record<string, unknown>)[property], values[index])
 }
 
 /** Whether a column had a value when the constructor of its class had run, before fields of classes that extend it. */

@@ -8,9 +8,9 @@ export const RAW_TEXT: TypeParsers = { getTypeParser: () => asIs }
 /** As {@link RAW_TEXT}, but integers come as numbers. */
 export const RAW_INTEGERS: TypeParsers = { getTypeParser: (oid) => (isInteger(oid) ? Number : asIs) }
 
-/** As {@link RAW_INTEGERS}, and what else numbers can stand for comes as numbers: for rows of all columns of a table. */
+/** As {@link RAW_INTEGERS}, and instants come as dates: for rows of all columns of a table. */
 export function rawValuesOf(columns: readonly TableColumn[]): RawTypes {
-  const instants = new Set(columns.filter(({ hasBrief }) => hasBrief).map(({ index }) => index))
+  const instants = new Set(columns.filter(({ isInstant }) => isInstant).map(({ index }) => index))
   return { ...RAW_INTEGERS, instants }
 }
 

@@ -7,11 +7,8 @@ import type { ColumnDefinition } from './column.js'
 /** A value as PostgreSQL's text; null is NULL. */
 export type EncodedText = string | null
 
-/**
- * A value as PostgreSQL gives it: a text; rows that become instances may have numbers for integers, and for values that are
- * remembered by a number.
- */
-export type RawValue = EncodedText | number
+/** A value as PostgreSQL gives it: a text; rows that become instances may have integers as numbers, and instants as dates. */
+export type RawValue = EncodedText | number | Date
 
 export class TableColumn {
   /** Name of the property of an instance. */
@@ -50,8 +47,8 @@ export class TableColumn {
     this.#label = `${table}.${this.name}`
   }
 
-  /** A number may stand for its values; see {@link Brief}. */
-  get hasBrief(): boolean {
+  /** Its values are instants that are remembered by a number; not those of keys. */
+  get isInstant(): boolean {
     return this.#brief !== undefined
   }
 
@@ -98,9 +95,8 @@ export class TableColumn {
   decode(raw: RawValue): unknown {
     if (raw === null) return null
     try {
-      if (typeof raw !== 'number') return this.#codec.decode(raw)
-      if (this.#codec === integerCodec) return raw
-      if (this.#brief !== undefined) return this.#brief.restore(raw)
+      if (typeof raw === 'string') return this.#codec.decode(raw)
+      if (raw instanceof Date || this.#codec === integerCodec) return raw
       // Others may read integers, too: as their texts.
       return this.#codec.decode(String(raw))
     } catch (cause) {
@@ -118,7 +114,7 @@ export class TableColumn {
   snapshotOf(value: unknown, raw: RawValue): unknown {
     if (!this.mutable) return value
     if (this.#brief !== undefined && value !== null) return this.#brief.of(value)
-    return typeof raw === 'number' ? String(raw) : raw
+    return raw instanceof Date || typeof raw === 'number' ? String(raw) : raw
   }
 
   /**

@@ -16,9 +16,11 @@ import {
   smallint,
   sql,
   text,
+  timestamptz,
   update,
   uuid,
   varchar,
+  type Session,
 } from '../../src/index.js'
 import { useEntities } from './entities-support.js'
 import { errorOf } from './session-support.js'
@@ -145,4 +147,33 @@ describe('a value that PostgreSQL', () => {
     await using session = factory()
     expect(await session.scalars(select(Item).where(eq(Item.c.short, 'longer')))).toEqual([])
   })
+})
+
+test('a column that is of another type in the database is refused on every way to its rows, not read wrongly', async () => {
+  class Event extends declarativeBase().entity('events', {
+    id: integer().primaryKey(),
+    at: timestamptz(),
+    seen: timestamptz().serverDefault(sql`1767225600`),
+  }) {}
+  await fixture.db.query('create table events (id int primary key, at int, seen int default 1767225600)')
+  await fixture.db.query('insert into events values (1, 1767225600, null), (2, null, null)')
+  const { withSession } = fixture.factory()
+  const ways: ((session: Session) => Promise<unknown>)[] = [
+    (session) => session.get(Event, 1),
+    (session) => session.scalars(select(Event)),
+    (session) => session.scalars(select(Event).from(sql`select * from events where id = 1`)),
+    async (session) => {
+      const event = await session.getOne(Event, 2)
+      await session.execute('update events set at = 1 where id = 2')
+      await session.refresh(event)
+    },
+    async (session) => {
+      session.add(new Event({ id: 3 }))
+      await session.flush()
+    },
+  ]
+  for (const way of ways) {
+    const error = await errorOf(withSession(way))
+    expect([error.message, (error.cause as Error | undefined)?.message].join(' ')).toContain('DateStyle')
+  }
 })

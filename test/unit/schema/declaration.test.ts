@@ -117,6 +117,8 @@ describe('a new instance', () => {
       }
     }
     expect(() => new Song(new Form())).toThrow("no column or relation '_title'")
+    const hidden = Object.defineProperty({ titel: 'a' }, 'title', { value: 'b' })
+    expect(() => new Song(hidden as never)).toThrow("no column or relation 'titel'")
   })
 
   test('refuses a value for a computed column', () => {
