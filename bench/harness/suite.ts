@@ -43,11 +43,11 @@ export async function runSuite(
     const all = [anchor, ...contenders]
     const cells = cellsOf(suite, options)
     try {
-      for (const [at, { url, measurements }] of courses.entries()) {
+      for (const { url, measurements } of courses) {
         // One after the other, so that connecting is no storm for a server with few connections.
         for (const contender of all) await contender.open(url)
-        if (at === 0) await warmUp(all, cells, suite.cycles, options.warmUpMillis)
-        const schedule = { cells, rounds, millis: options.millis, cycles: suite.cycles }
+        const { millis, warmUpMillis } = options
+        const schedule = { cells, rounds, warmUpMillis, millis, cycles: suite.cycles }
         const tick = (): Promise<void> => {
           process.stderr.write('.')
           return afterRound()
@@ -70,21 +70,4 @@ function cellsOf({ workloads }: Suite, options: BenchOptions): Cell[] {
   return [...workloads.keys()]
     .filter((workload) => options.workloads?.includes(workload) ?? true)
     .flatMap((workload) => options.callers.map((callers) => ({ workload, callers })))
-}
-
-/**
- * Lets every process run everything for a while, so that all code is compiled: the anchor, which runs far more often than
- * the others, would be ahead for that alone.
- */
-async function warmUp(
-  all: readonly ContenderProcess[],
-  cells: readonly Cell[],
-  cycles: number,
-  millis: number,
-): Promise<void> {
-  for (const contender of all) {
-    for (const cell of cells.filter(({ workload }) => contender.has(workload))) {
-      await contender.run({ ...cell, millis, cycles })
-    }
-  }
 }
