@@ -2,9 +2,10 @@
 import utils from 'pg/lib/utils.js'
 
 import { InvalidStatementError, type LifeguardErrorOptions } from '../errors.js'
+import { ArrayParameter } from './array-parameter.js'
 
-/** A parameter as it goes over the wire: text, bytes, or NULL. */
-export type EncodedValue = string | Buffer | null
+/** A parameter as it goes over the wire: text, bytes, an array that writes itself, or NULL. */
+export type EncodedValue = string | Buffer | ArrayParameter | null
 
 // As UTF-8 it would become U+FFFD: something else would be stored than was given.
 const HALF_CHARACTER = 'it holds half a character (a lone surrogate)'
@@ -41,6 +42,7 @@ export function encodeValues(values: readonly unknown[]): EncodedValue[] {
 
 function encodeValue(value: unknown, index: number): EncodedValue {
   if (value === null || value === undefined) return null
+  if (value instanceof ArrayParameter) return value
   const refusal = refusalOf(value)
   if (refusal !== undefined) throw unsendable(index, refusal)
   try {

@@ -2,6 +2,7 @@
  * Writes the messages of the extended query protocol into one buffer, so that a whole batch is one write to the socket.
  * @see https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
+import { ArrayParameter } from './array-parameter.js'
 import type { EncodedValue } from './values.js'
 
 const INITIAL_BYTES = 8 * 1024
@@ -112,6 +113,14 @@ export class WireWriter {
       this.#int32(-1)
       return
     }
+    if (value instanceof ArrayParameter) {
+      this.#reserve(4 + value.most)
+      const start = this.#offset + 4
+      const end = value.write(this.#scratch, start)
+      this.#scratch.writeInt32BE(end - start, this.#offset)
+      this.#offset = end
+      return
+    }
     if (typeof value !== 'string') {
       this.#int32(value.length)
       this.#reserve(value.length)
@@ -174,6 +183,6 @@ export class WireWriter {
   }
 }
 
-function isBinary(value: EncodedValue): value is Buffer {
+function isBinary(value: EncodedValue): value is Buffer | ArrayParameter {
   return typeof value === 'object' && value !== null
 }

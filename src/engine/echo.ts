@@ -1,6 +1,7 @@
 /** Echo: every statement as it was sent, for people. */
 import { databaseErrorFrom, isServerError } from '../database-errors.js'
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
+import type { EncodedValue } from '../driver/values.js'
 import type { ConversationObserver } from './conversation-setup.js'
 import type { Operation } from './operation.js'
 
@@ -86,10 +87,10 @@ function showRows(result: StatementResult): string {
   return `rows: ${shown.join(' ')}${more > 0 ? ` and ${more} more` : ''}`
 }
 
-function showValues(values: readonly (string | Buffer | null)[]): string {
+function showValues(values: readonly EncodedValue[]): string {
   const shown = values.slice(0, MOST_VALUES).map((value) => {
     if (value === null) return 'null'
-    return typeof value === 'string' ? shorten(JSON.stringify(value)) : `<${value.length} bytes>`
+    return Buffer.isBuffer(value) ? `<${value.length} bytes>` : shorten(JSON.stringify(String(value)))
   })
   const more = values.length - shown.length
   return `[${shown.join(', ')}${more > 0 ? `, and ${more} more` : ''}]`

@@ -2,6 +2,15 @@
 import { MappingError } from '../errors.js'
 import { quoteIdentifier } from '../sql.js'
 import {
+  bigintElement,
+  booleanElement,
+  integerElement,
+  jsonbElement,
+  textElement,
+  timestamptzElement,
+  varcharElement,
+} from './array-elements.js'
+import {
   bigintCodec,
   booleanCodec,
   byteaCodec,
@@ -14,8 +23,8 @@ import {
   uuidCodec,
   type Codec,
 } from './codec.js'
-import { Column } from './column.js'
-import { noneOf, outOfRange, tooLong, type Refusal } from './refusals.js'
+import { Column, type ColumnType } from './column.js'
+import { noneOf, outOfRange, tooLong } from './refusals.js'
 import { timestampCodec } from './timestamp-codec.js'
 
 /** Options of {@link varchar} and {@link char}. */
@@ -62,6 +71,7 @@ export function serial(name?: string): Column<number, 'default'> {
       ddl: 'serial',
       cast: 'integer',
       codec: integerCodec,
+      element: integerElement,
       refusal: outOfRange('integer', 4),
       serial: true,
     },
@@ -77,6 +87,7 @@ export function bigserial(name?: string): Column<bigint, 'default'> {
       ddl: 'bigserial',
       cast: 'bigint',
       codec: bigintCodec,
+      element: bigintElement,
       refusal: outOfRange('bigint', 8),
       serial: true,
     },
@@ -90,12 +101,12 @@ export function smallint(name?: string): Column<number | null> {
 
 /** A whole number of 4 bytes, `number`. */
 export function integer(name?: string): Column<number | null> {
-  return column(name, 'integer', integerCodec, { refusal: outOfRange('integer', 4) })
+  return column(name, 'integer', integerCodec, { element: integerElement, refusal: outOfRange('integer', 4) })
 }
 
 /** A whole number of 8 bytes, JavaScript's `bigint`. Note that `JSON.stringify` refuses those. */
 export function bigint(name?: string): Column<bigint | null> {
-  return column(name, 'bigint', bigintCodec, { refusal: outOfRange('bigint', 8) })
+  return column(name, 'bigint', bigintCodec, { element: bigintElement, refusal: outOfRange('bigint', 8) })
 }
 
 /** A floating-point number of 4 bytes, `number`. */
@@ -119,7 +130,7 @@ export function numeric(name?: string | NumericOptions, options?: NumericOptions
 
 /** True or false. */
 export function boolean(name?: string): Column<boolean | null> {
-  return column(name, 'boolean', booleanCodec)
+  return column(name, 'boolean', booleanCodec, { element: booleanElement })
 }
 
 /**
@@ -128,7 +139,7 @@ export function boolean(name?: string): Column<boolean | null> {
  * state: text<'draft' | 'live'>().notNull()
  */
 export function text<Value extends string = string>(name?: string): Column<Value | null> {
-  return column(name, 'text', textCodec)
+  return column(name, 'text', textCodec, { element: textElement })
 }
 
 /** Text with a limit on its length. */
@@ -140,6 +151,7 @@ export function varchar<Value extends string = string>(
   checkRange('length', length, 1, 10_485_760)
   return column(own, withArguments('varchar', length), textCodec, {
     cast: 'varchar',
+    element: varcharElement,
     refusal: length === undefined ? undefined : tooLong(length),
   })
 }
@@ -173,7 +185,7 @@ export function json<Value = unknown>(name?: string): Column<Value | null> {
 
 /** A JSON document, kept in PostgreSQL's own form: it can be searched and indexed. Otherwise as {@link json}. */
 export function jsonb<Value = unknown>(name?: string): Column<Value | null> {
-  return column(name, 'jsonb', jsonbCodec)
+  return column(name, 'jsonb', jsonbCodec, { element: jsonbElement })
 }
 
 /** Bytes, as a `Buffer`. */
@@ -210,7 +222,10 @@ export function timestamptz(
   options?: PrecisionOptions,
 ): Column<Date | null> {
   const [own, precision] = secondsOf(name, options)
-  return column(own, withArguments('timestamptz', precision), timestampCodec, { cast: 'timestamptz' })
+  return column(own, withArguments('timestamptz', precision), timestampCodec, {
+    cast: 'timestamptz',
+    element: timestamptzElement,
+  })
 }
 
 /** A span of time in PostgreSQL's text form, `'1 day 02:00:00'`. */
@@ -281,7 +296,7 @@ export function version(name?: string): Column<number, 'default'> {
     nullable: false,
     version: true,
     default: () => 1,
-    type: { ddl: 'integer', cast: 'integer', codec: integerCodec },
+    type: { ddl: 'integer', cast: 'integer', codec: integerCodec, element: integerElement },
   })
 }
 
@@ -290,7 +305,7 @@ function column<Value>(
   ddl: string,
   // Codecs of several types serve narrower ones: that is for the declaration to vouch for.
   codec: { decode(text: string): unknown; encode(value: never): string; readonly mutable: boolean },
-  rest: { readonly cast?: string; readonly refusal?: Refusal | undefined } = {},
+  rest: Partial<Pick<ColumnType, 'cast' | 'element' | 'refusal'>> = {},
 ): Column<Value | null> {
   return new Column({ name, nullable: true, type: { ddl, cast: ddl, codec, ...rest } })
 }

@@ -1,4 +1,5 @@
 /** The declaration of a column: a type, and modifiers that each give a new declaration. */
+import type { ArrayElement } from '../driver/array-parameter.js'
 import { MappingError } from '../errors.js'
 import type { SqlFragment } from '../sql.js'
 import { arrayCodec } from './array-codec.js'
@@ -18,6 +19,8 @@ export interface ColumnType {
    */
   readonly cast: string
   readonly codec: Codec<unknown>
+  /** How many values of it travel at once; default: as the literal of an array. */
+  readonly element?: ArrayElement | undefined
   /** Why PostgreSQL would not store a value that the codec has written; undefined if it would. */
   readonly refusal?: Refusal | undefined
   readonly isArray?: boolean

@@ -4,13 +4,13 @@ import { columnList } from './entity-statement.js'
 import { metaOf } from './entity-meta.js'
 import type { Relation } from './relation-resolution.js'
 import { matchesAny, rowValues } from './row-source.js'
-import type { EncodedText } from './table-column.js'
+import type { EncodedText, StatementValue } from './table-column.js'
 import type { Table } from './table.js'
 
 /** A statement that loads rows. */
 export interface LoadStatement {
   readonly text: string
-  readonly values: readonly EncodedText[]
+  readonly values: readonly StatementValue[]
 }
 
 /**

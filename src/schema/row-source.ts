@@ -1,6 +1,8 @@
 /** Any number of rows as parameters, in a text that does not depend on their number. */
+import { ArrayParameter } from '../driver/array-parameter.js'
 import { arrayLiteral } from './array-codec.js'
-import type { EncodedText, TableColumn } from './table-column.js'
+import type { ColumnType } from './column.js'
+import type { EncodedText, StatementValue, TableColumn } from './table-column.js'
 
 // Names that no table is likely to have, since SQL of the user may stand beside them.
 const ROWS = '"#rows"'
@@ -45,16 +47,23 @@ export function rowValues(
   columns: readonly TableColumn[],
   rows: readonly (readonly (EncodedText | undefined)[])[],
   places?: readonly number[],
-): readonly EncodedText[] {
+): readonly StatementValue[] {
   if (columns.length === 0) return [String(rows.length)]
   return columns.map(({ definition: { type } }, index) => {
     const place = places?.[index] ?? index
-    const isPlain = type.codec.plain === true
-    return arrayLiteral(
+    return arrayOf(
+      type,
       rows.map((row) => row[place] ?? null),
-      isPlain,
     )
   })
+}
+
+/** Many values of a type as one parameter. */
+function arrayOf({ element, codec }: ColumnType, texts: readonly EncodedText[]): StatementValue {
+  const literal = (): string => arrayLiteral(texts, codec.plain)
+  return element !== undefined && texts.every((text) => text === null || element.reads?.(text) !== false)
+    ? new ArrayParameter(element, texts, literal)
+    : literal()
 }
 
 /** A condition that columns equal those of any row; the parameters are those of {@link rowValues}. */

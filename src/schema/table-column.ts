@@ -1,4 +1,5 @@
 /** One column of a table: its names, its SQL, and the way of its values to PostgreSQL and back. */
+import type { ArrayParameter } from '../driver/array-parameter.js'
 import { InvalidValueError } from '../errors.js'
 import { quoteIdentifier } from '../sql.js'
 import { integerCodec, RefusedValue, type Brief, type Codec } from './codec.js'
@@ -6,6 +7,9 @@ import type { ColumnDefinition } from './column.js'
 
 /** A value as PostgreSQL's text; null is NULL. */
 export type EncodedText = string | null
+
+/** A parameter of a statement: one value, or the values of a column for many rows. */
+export type StatementValue = EncodedText | ArrayParameter
 
 /** A value as PostgreSQL gives it: a text; rows that become instances may have integers as numbers, and instants as dates. */
 export type RawValue = EncodedText | number | Date

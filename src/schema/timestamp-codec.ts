@@ -81,9 +81,22 @@ function ones(number: number): number {
   return ZERO + (number % 10)
 }
 
+/** Whether it is the text that `encode` gives to instants around ours, whose microseconds a number holds exactly. */
+export function isBriefInstant(text: string): boolean {
+  return text.length === WRITTEN && text[10] === 'T' && text[23] === 'Z' && text > '1720' && text < '2280'
+}
+
+/** The time of what {@link isBriefInstant} names. */
+export function instantOf(text: string): number {
+  return readDigits(text, WRITTEN - 1)
+}
+
+/** `2026-01-31T13:45:00.123Z` */
+const WRITTEN = 24
+
 /** The time of an instant in PostgreSQL's text, in milliseconds; NaN if a Date cannot express it. */
 function timeOf(text: string): number {
-  return isUsual(text) ? readUsual(text) : read(text)
+  return isUsual(text) ? readDigits(text, Math.min(text.length - 3, 23)) : read(text)
 }
 
 /** The form that servers in UTC give: `2026-01-31 13:45:00.123456+00`. Its digits stand at fixed places. */
@@ -91,11 +104,11 @@ function isUsual(text: string): boolean {
   return text.endsWith('+00') && text[4] === '-' && text[10] === ' ' && text[0] !== '0'
 }
 
-function readUsual(text: string): number {
+/** @param end Where its milliseconds end. */
+function readDigits(text: string, end: number): number {
   // Both digits less the code of '0'.
   const two = (at: number): number => text.charCodeAt(at) * 10 + text.charCodeAt(at + 1) - 528
   let millis = 0
-  const end = Math.min(text.length - 3, 23)
   for (let at = 20, unit = 100; at < end; at++, unit /= 10) millis += (text.charCodeAt(at) - 48) * unit
   const days = daysUntil(two(0) * 100 + two(2), two(5), two(8))
   return days * 86_400_000 + two(11) * 3_600_000 + two(14) * 60_000 + two(17) * 1_000 + millis

@@ -11,12 +11,12 @@
 import { definitionSql, quoteLiteral } from './definition-sql.js'
 import { columnList } from './entity-statement.js'
 import { matchesAny, rowSource, rowValues } from './row-source.js'
-import type { EncodedText, RawValue, TableColumn } from './table-column.js'
+import type { EncodedText, RawValue, StatementValue, TableColumn } from './table-column.js'
 import type { StatementShape, Table } from './table.js'
 
 /** A statement over any number of rows of one table. */
 export interface WriteStatement extends StatementShape {
-  readonly values: readonly EncodedText[]
+  readonly values: readonly StatementValue[]
 }
 
 /** One row to update or delete, all values encoded. */
@@ -336,7 +336,7 @@ function keyAndVersionOf(table: Table, { key, version = null }: KeyedRow): reado
 
 function withValues(
   { text, returning, order }: StatementShape,
-  values: readonly EncodedText[],
+  values: readonly StatementValue[],
 ): WriteStatement {
   return { text, returning, order, values }
 }

@@ -6,7 +6,7 @@ import type { RawRow } from '../schema/entity-meta.js'
 import { RAW_INTEGERS } from '../schema/raw-values.js'
 import { selectByKeys } from '../schema/key-statements.js'
 import type { Relation } from '../schema/relation-resolution.js'
-import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import type { EncodedText, StatementValue, TableColumn } from '../schema/table-column.js'
 import { allocateKeys } from '../schema/write-statements.js'
 import { linksOf, unknownAssigned, unknownToDelete } from './cascade.js'
 import { FlushEffects } from './flush-effects.js'
@@ -23,7 +23,7 @@ import { foreignKeysOf, type Change } from './written-rows.js'
 /** A statement of the unit of work; its rows are arrays of what PostgreSQL gives. */
 export interface UnitStatement {
   readonly text: string
-  readonly values: readonly EncodedText[]
+  readonly values: readonly StatementValue[]
   readonly rowMode: 'array'
   readonly types: TypeParsers
   /** Called when it takes its place in the queue. */
@@ -198,7 +198,7 @@ export class Flusher {
   /** Reads rows. */
   async #fetch(statement: {
     readonly text: string
-    readonly values: readonly EncodedText[]
+    readonly values: readonly StatementValue[]
   }): Promise<RawRow[]> {
     const { identities } = this.#members
     let { revision } = identities
@@ -344,7 +344,7 @@ function sendable({
   values,
 }: {
   readonly text: string
-  readonly values: readonly EncodedText[]
+  readonly values: readonly StatementValue[]
 }): UnitStatement {
   return { text, values, rowMode: 'array', types: RAW_INTEGERS }
 }

@@ -1,5 +1,6 @@
 /** Runs what the schema layer builds, without a session. */
 import pg from 'pg'
+import { ArrayParameter } from '../../src/driver/array-parameter.js'
 import { readRow, type EntityStatement } from '../../src/schema/entity-statement.js'
 import { RAW_TEXT } from '../../src/schema/raw-values.js'
 import type { EncodedText } from '../../src/schema/table-column.js'
@@ -39,7 +40,8 @@ export class TextClient {
     readonly values: readonly unknown[]
   }): Promise<pg.QueryResult> {
     const types = RAW_TEXT as pg.CustomTypesConfig
-    return this.#client.query({ text, values: [...values], rowMode: 'array', types })
+    const sent = values.map((value) => (value instanceof ArrayParameter ? String(value) : value))
+    return this.#client.query({ text, values: sent, rowMode: 'array', types })
   }
 
   /** The entities, records or values that a statement gives. */

@@ -1,0 +1,75 @@
+/**
+ * Types whose arrays travel in PostgreSQL's binary form: bulk statements store most of their values as these. Other arrays
+ * travel as literals.
+ * @see https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/arrayfuncs.c (array_recv)
+ */
+import type { ArrayElement } from '../driver/array-parameter.js'
+import { instantOf, isBriefInstant } from './timestamp-codec.js'
+
+export const integerElement: ArrayElement = {
+  oid: 23,
+  // What is out of range is refused by the server, which reads it as text.
+  reads: (text) => Number(text) === (Number(text) | 0),
+  most: () => 4,
+  write: (text, target, at) => target.writeInt32BE(Number(text), at),
+}
+
+export const bigintElement: ArrayElement = {
+  oid: 20,
+  // Safe integers.
+  reads: (text) => text.length <= 15,
+  most: () => 8,
+  write: (text, target, at) => writeInt64(Number(text), target, at),
+}
+
+export const booleanElement: ArrayElement = {
+  oid: 16,
+  most: () => 1,
+  write: (text, target, at) => target.writeUInt8(text === 't' ? 1 : 0, at),
+}
+
+export const textElement: ArrayElement = { oid: 25, most: mostOfText, write: writeText }
+
+export const varcharElement: ArrayElement = { oid: 1043, most: mostOfText, write: writeText }
+
+export const jsonbElement: ArrayElement = {
+  oid: 3802,
+  most: (text) => 1 + mostOfText(text),
+  // Behind the version of the format.
+  write: (text, target, at) => writeText(text, target, target.writeUInt8(1, at)),
+}
+
+export const timestamptzElement: ArrayElement = {
+  oid: 1184,
+  reads: isBriefInstant,
+  most: () => 8,
+  write: (text, target, at) => writeInt64((instantOf(text) - MILLENNIUM) * 1_000, target, at),
+}
+
+/** PostgreSQL counts microseconds from here. */
+const MILLENNIUM = Date.UTC(2000, 0)
+
+/** Longer texts are faster written by Node. */
+const SHORT = 48
+
+function mostOfText(text: string): number {
+  // UTF-8 needs at most three bytes for each UTF-16 unit.
+  return text.length * 3
+}
+
+function writeText(text: string, target: Buffer, at: number): number {
+  const { length } = text
+  if (length > SHORT) return at + target.write(text, at, 'utf8')
+  for (let index = 0; index < length; index++) {
+    const code = text.charCodeAt(index)
+    if (code > 0x7f) return at + target.write(text, at, 'utf8')
+    target[at + index] = code
+  }
+  return at + length
+}
+
+/** @param value A safe integer. */
+function writeInt64(value: number, target: Buffer, at: number): number {
+  const high = Math.floor(value / 0x1_0000_0000)
+  return target.writeUInt32BE(value - high * 0x1_0000_0000, target.writeInt32BE(high, at))
+}
