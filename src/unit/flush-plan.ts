@@ -85,6 +85,9 @@ export function planFlush(work: FlushWork): FlushPlan {
   return { steps, insertions, changes, removals, completed, handed }
 }
 
+const NO_STEPS: readonly Step[] = []
+const NO_CHANGES: ReadonlySet<Change> = new Set()
+
 class Planner {
   readonly #insertions: readonly Insertion[]
   readonly #changes: readonly Change[]
@@ -117,14 +120,7 @@ class Planner {
       if (removed.length > 0) yield linkStep(deleteMatching(link.table, columns, removed))
     }
     const early = earlyRemovals(this.#removals, this.#insertions, this.#changes, this.#oldRows)
-    const releasing = new Set(early.removals.size === 0 ? [] : this.#releasing(early))
-    yield* updates([...releasing, ...this.released.values()])
-    yield* this.#deletes([...early.removals])
-    const changes = this.#changes
-      .filter((change) => !releasing.has(change))
-      .map((change) =>
-        this.released.has(change) ? { ...change, version: raised(change.version, 1) } : change,
-      )
+    const changes = early.removals.size === 0 ? this.#changes : yield* this.#free(early)
     const groups = tableGroups([...this.#insertions, ...changes])
     for (const group of groups) {
       const isIn = ({ table }: { readonly table: Table }): boolean => group.includes(table)
@@ -133,11 +129,24 @@ class Planner {
     for (const { link, columns, added } of this.#links) {
       if (added.length > 0) yield linkStep(linkTo(link.table, columns, added))
     }
+    if (this.#removals.length === early.removals.size) return
     const late = this.#removals.filter((removal) => !early.removals.has(removal))
     for (const removal of late) {
       if (this.#handed.has(removal.state)) removal.key = keyAfter(removal.state, this.#handed)
     }
     yield* this.#deletes(late)
+  }
+
+  /** Deletes what has to go early. @returns the changes that are left. */
+  *#free(early: EarlyRemovals): Generator<Step, readonly Change[], undefined> {
+    const releasing = new Set(this.#releasing(early))
+    yield* updates([...releasing, ...this.released.values()])
+    yield* this.#deletes([...early.removals])
+    return this.#changes
+      .filter((change) => !releasing.has(change))
+      .map((change) =>
+        this.released.has(change) ? { ...change, version: raised(change.version, 1) } : change,
+      )
   }
 
   /** New and changed rows of tables that refer to each other, or of one table. */
@@ -152,12 +161,9 @@ class Planner {
         foreignKeysOf(state).some(({ target }) => group.includes(target)),
     )
     // A changed row may lead to a new one only once that is there.
-    const late = new Set(
-      insertions.length === 0
-        ? []
-        : changes.filter((change) => this.#newRows.of(change, changedValue).length > 0),
-    )
-    yield* updates(changes.filter((change) => !late.has(change)))
+    const isLate = (change: Change): boolean => this.#newRows.of(change, changedValue).length > 0
+    const late = insertions.length === 0 ? NO_CHANGES : new Set(changes.filter(isLate))
+    yield* updates(late.size === 0 ? changes : changes.filter((change) => !late.has(change)))
     const statements = entangled
       ? orderRows(insertions, {
           shapeOf: ({ shape }) => shape,
@@ -271,19 +277,19 @@ function storedFirst({ table, values, postponed }: Insertion): readonly (string 
   return table.columns.map((column) => (postponed.has(column) ? null : values[column.index]))
 }
 
-function* updates(changes: readonly Change[]): Generator<Step, void, undefined> {
-  for (const rows of alike(changes)) {
+function updates(changes: readonly Change[]): readonly Step[] {
+  if (changes.length === 0) return NO_STEPS
+  return alike(changes).map((rows) => {
     const [first] = rows as [Change]
     const sorted = byKey(rows)
     const statement = updateRows(first.table, first.columns, sorted)
-    yield { kind: 'update', statement, states: sorted.map(({ state }) => state) }
-  }
+    return { kind: 'update', statement, states: sorted.map(({ state }) => state) }
+  })
 }
 
-/** Changes of the same columns travel together. */
+/** Changes of the same columns travel together. @param changes At least one. */
 function alike(changes: readonly Change[]): (readonly Change[])[] {
-  const [first, ...others] = changes
-  if (first === undefined) return []
+  const [first, ...others] = changes as readonly [Change, ...Change[]]
   // Most flushes change one thing.
   const isLikeFirst = ({ table, columns }: Change): boolean =>
     table === first.table &&

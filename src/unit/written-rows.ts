@@ -75,8 +75,9 @@ function isAlike(
 }
 
 function shapeOf({ key }: Table, values: readonly (EncodedText | undefined)[]): string {
-  const leftOut = values.flatMap((value, index) => (value === undefined ? [index] : []))
-  return `${key} ${leftOut.join()}`
+  let shape = `${key} `
+  for (let index = 0; index < values.length; index++) if (values[index] === undefined) shape += `${index},`
+  return shape
 }
 
 /** What has changed about an object; undefined if nothing has. @throws InvalidValueError, MappingError */
