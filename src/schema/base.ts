@@ -83,9 +83,10 @@ function initialise(
   meta: EntityMeta,
 ): void {
   const properties = instance as Record<string, unknown>
-  const filledIn: unknown[] = []
+  const alike = notes.last
+  let filledIn: unknown[] | undefined = alike.length < table.columns.length ? [] : undefined
   let isPlain = true
-  for (const { property, definition, serverFilled } of table.columns) {
+  for (const { index, property, definition, serverFilled } of table.columns) {
     const given = values[property]
     if (given !== undefined && definition.generated !== undefined) isPlain = false
     const value =
@@ -97,9 +98,12 @@ function initialise(
             ? undefined
             : null
     properties[property] = value
-    filledIn.push(given === undefined ? value : GIVEN)
+    const note = given === undefined ? value : GIVEN
+    // Objects are mostly made alike, and then share one note.
+    if (filledIn === undefined && !Object.is(note, alike[index])) filledIn = alike.slice(0, index)
+    filledIn?.push(note)
   }
-  notes.add(instance, filledIn)
+  notes.add(instance, filledIn ?? alike)
   for (const name in values) if (!table.has(name)) isPlain = false
   // Mostly there is nothing but columns.
   if (!isPlain) checkNames(properties, values, table, meta)

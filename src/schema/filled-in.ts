@@ -19,18 +19,15 @@ class FilledIn extends Existing {
   }
 }
 
-/** Notes what the constructor of a class fills in. Objects are mostly made alike, and then share one note. */
+/** Notes what the constructor of a class fills in. */
 export class FilledInNotes {
-  #last: readonly unknown[] = []
+  /** What was noted last. */
+  last: readonly unknown[] = []
 
-  /** @param values What was filled in, by index of the column; {@link GIVEN} for the rest. */
+  /** @param values What was filled in, by index of the column; {@link GIVEN} for the rest. Never changed afterwards. */
   add(instance: object, values: readonly unknown[]): void {
-    const last = this.#last
-    let isSame = values.length === last.length
-    for (let index = 0; isSame && index < values.length; index++)
-      isSame = Object.is(values[index], last[index])
-    if (!isSame) this.#last = values
-    new FilledIn(instance, this.#last)
+    this.last = values
+    new FilledIn(instance, values)
   }
 }
 
