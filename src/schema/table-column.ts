@@ -2,7 +2,7 @@
 import type { ArrayParameter } from '../driver/array-parameter.js'
 import { InvalidValueError } from '../errors.js'
 import { quoteIdentifier } from '../sql.js'
-import { integerCodec, RefusedValue, type Brief, type Codec } from './codec.js'
+import { floatCodec, integerCodec, RefusedValue, type Brief, type Codec } from './codec.js'
 import type { ColumnDefinition } from './column.js'
 
 /** A value as PostgreSQL's text; null is NULL. */
@@ -29,6 +29,8 @@ export class TableColumn {
   /** PostgreSQL computes it when an update leaves it out. */
   readonly serverUpdated: boolean
   readonly mutable: boolean
+  /** Equal by `===` is not yet the same: what can change in place, and floats, where PostgreSQL keeps 0 and -0 apart. */
+  readonly #comparesClosely: boolean
   readonly #codec: Codec<unknown>
   /** Not of keys, which name their rows by the very text of PostgreSQL. */
   readonly #brief: Brief<unknown> | undefined
@@ -45,6 +47,7 @@ export class TableColumn {
     this.serverFilled = type.serial === true || serverDefault !== undefined || generated !== undefined
     this.serverUpdated = generated !== undefined || typeof onUpdate === 'object'
     this.mutable = type.codec.mutable
+    this.#comparesClosely = type.codec.mutable || type.codec === floatCodec
     this.#codec = type.codec
     this.#brief = definition.primaryKey === true ? undefined : type.codec.brief
     this.#refusal = type.refusal as ((value: unknown) => string | undefined) | undefined
@@ -147,7 +150,7 @@ export class TableColumn {
   /** Whether a value differs from what was remembered, changes in place included. */
   hasChanged(value: unknown, snapshot: unknown): boolean {
     if (
-      !this.mutable ||
+      !this.#comparesClosely ||
       value === undefined ||
       value === null ||
       snapshot === null ||
@@ -156,7 +159,9 @@ export class TableColumn {
       // NaN is the one value that differs from itself.
       return value !== snapshot && !(value !== value && snapshot !== snapshot)
     }
-    if (typeof snapshot === 'number') return this.#brief?.of(value) !== snapshot
+    if (typeof snapshot === 'number') {
+      return this.#brief === undefined ? !Object.is(value, snapshot) : this.#brief.of(value) !== snapshot
+    }
     if (this.#codec.holds !== undefined) {
       try {
         return !this.#codec.holds(snapshot as string, value)

@@ -5,8 +5,10 @@ import { describe, expect, test } from 'vitest'
 import {
   customType,
   declarativeBase,
+  doublePrecision,
   integer,
   jsonb,
+  real,
   select,
   sql,
   text,
@@ -43,6 +45,13 @@ class Reading extends Base.entity('readings', {
     .primaryKey()
     .serverDefault(sql`now()`),
   value: integer(),
+}) {}
+
+class Slope extends Base.entity('slopes', {
+  id: integer().primaryKey(),
+  double: doublePrecision(),
+  single: real(),
+  whole: integer(),
 }) {}
 
 const ticket = customType<{ readonly number: string }>({
@@ -172,6 +181,25 @@ test('rows whose keys differ by microseconds are different objects', async () =>
     { value: 20 },
     { value: 3 },
   ])
+})
+
+test('0 that became -0, and back, is written where PostgreSQL keeps them apart', async () => {
+  await query('insert into slopes values (1, 0, 0, 0)')
+  await using session = fixture.factory()()
+  const slope = await session.getOne(Slope, 1)
+  const stored = () => query('select double::text, single::text, whole from slopes')
+  slope.whole = -0
+  expect(session.dirty).toEqual([])
+  slope.double = slope.single = -0
+  await session.commit()
+  expect(await stored()).toEqual([{ double: '-0', single: '-0', whole: 0 }])
+  expect(session.dirty).toEqual([])
+  await session.refresh(slope)
+  expect(slope).toMatchObject({ double: -0, single: -0 })
+  expect(session.dirty).toEqual([])
+  slope.double = slope.single = 0
+  await session.commit()
+  expect(await stored()).toEqual([{ double: '0', single: '0', whole: 0 }])
 })
 
 test('types of your own read the texts of integers', async () => {

@@ -198,6 +198,17 @@ describe('what is remembered of a value', () => {
     expect(column.hasChanged(1, column.snapshot(1))).toBe(false)
     expect(column.hasChanged(NaN, column.snapshot(NaN))).toBe(false)
     expect(column.hasChanged(null, column.snapshot(1))).toBe(true)
+    expect(column.hasChanged(null, column.snapshot(null))).toBe(false)
+    expect(column.hasChanged(2, column.snapshot(1))).toBe(true)
+  })
+
+  test('tells 0 from -0 where PostgreSQL does', () => {
+    for (const type of [types.doublePrecision(), types.real()]) {
+      const column = columnOf(type)
+      expect([column.hasChanged(-0, 0), column.hasChanged(0, -0)]).toEqual([true, true])
+      expect([column.hasChanged(-0, -0), column.hasChanged(0, 0)]).toEqual([false, false])
+    }
+    expect(columnOf(types.integer()).hasChanged(-0, 0)).toBe(false)
   })
 })
 
