@@ -1,11 +1,12 @@
 /** Values that are of the right kind, and that PostgreSQL would not store: the flush names the column, and sends nothing. */
 import { randomUUID } from 'node:crypto'
-import { describe, expect, test } from 'vitest'
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   DatabaseError,
   InvalidValueError,
   bigint,
   bigserial,
+  boolean,
   char,
   declarativeBase,
   enumType,
@@ -176,4 +177,81 @@ test('a column that is of another type in the database is refused on every way t
     const error = await errorOf(withSession(way))
     expect([error.message, (error.cause as Error | undefined)?.message].join(' ')).toContain('DateStyle')
   }
+})
+
+describe('a column that is read from another type of the database', () => {
+  class Odd extends declarativeBase().entity('odds', {
+    id: integer().primaryKey(),
+    small: smallint(),
+    whole: integer(),
+    counter: serial(),
+    big: bigint(),
+    flag: boolean(),
+    wholes: integer().array(),
+  }) {}
+  const types: Readonly<Record<string, string>> = {
+    small: 'numeric',
+    whole: 'text',
+    counter: 'bigint',
+    big: 'numeric',
+    flag: 'integer',
+    wholes: 'numeric[]',
+  }
+  const declared = Object.entries(types).map(([name, type]) => `${name} ${type}`)
+  beforeAll(() => fixture.db.query(`create table odds (id integer primary key, ${declared.join(', ')})`))
+  beforeEach(() => fixture.db.query('truncate odds'))
+
+  const ways = (property: string): Record<string, (session: Session) => Promise<unknown>> => ({
+    get: (session) => session.get(Odd, 1),
+    select: (session) => session.scalars(select(Odd)),
+    columns: (session) => session.scalars(select(Odd).columns(property as 'whole')),
+    returning: (session) => session.scalars(update(Odd).set({ id: 2 }).returning()),
+  })
+
+  test.each([
+    ['small', '1.5', 'holds what is no integer'],
+    ['whole', "'secret'", 'holds what is no integer'],
+    ['whole', "''", 'holds what is no integer'],
+    ['counter', '9007199254740993', 'holds an integer that a number cannot hold exactly'],
+    ['big', '1.5', 'holds what is no integer'],
+    ['flag', '1', 'holds what is neither true nor false'],
+    ['wholes', "'{1,1.5}'", 'holds what is no integer'],
+  ])(
+    'is refused by its name where it holds something else, on every way: %s %s',
+    async (column, value, reason) => {
+      await fixture.db.query(`insert into odds (id, ${column}) values (1, ${value})`)
+      for (const [name, way] of Object.entries(ways(column))) {
+        // Not as the only statement of a block: COMMIT would have been sent with it.
+        await using session = fixture.factory()()
+        const error = await errorOf(way(session))
+        expect(error, name).toBeInstanceOf(InvalidValueError)
+        expect([error.message, error.cause], name).toEqual([
+          `odds.${column} ${reason}; is it of another type in the database?`,
+          undefined,
+        ])
+      }
+    },
+  )
+
+  test('is read where it holds what was declared, or NULL', async () => {
+    await fixture.db.query(
+      `insert into odds values (1, 1, '-2', 9007199254740991, 9007199254740993, null, '{4,null}')`,
+    )
+    await fixture.db.query('insert into odds values (2)')
+    await using session = fixture.factory()()
+    const nothing = { small: null, whole: null, counter: null, big: null, flag: null, wholes: null }
+    expect(await session.scalars(select(Odd).orderBy(Odd.c.id))).toEqual([
+      {
+        id: 1,
+        small: 1,
+        whole: -2,
+        counter: 2 ** 53 - 1,
+        big: 2n ** 53n + 1n,
+        flag: null,
+        wholes: [4, null],
+      },
+      { id: 2, ...nothing },
+    ])
+    expect(session.dirty).toEqual([])
+  })
 })

@@ -2,11 +2,11 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { declarativeBase } from '../../../src/schema/base.js'
 import * as types from '../../../src/schema/column-types.js'
-import type { Column } from '../../../src/schema/column.js'
+import type { Column, ColumnFlag } from '../../../src/schema/column.js'
 import { ENTITY } from '../../../src/schema/entity-types.js'
 import type { TableColumn } from '../../../src/schema/table-column.js'
 
-function columnOf(type: Column<unknown>): TableColumn {
+function columnOf(type: Column<unknown, ColumnFlag>): TableColumn {
   const entity = declarativeBase().entity('things', { id: types.serial().primaryKey(), value: type })
   return entity[ENTITY].table.column('value')
 }
@@ -62,6 +62,53 @@ describe('values', () => {
   ])('that do not fit are refused: %s', (reason, type, value) => {
     const refusal = catchError(() => columnOf(type).encode(value))
     expect(refusal).toMatchObject({ code: 'INVALID_VALUE', message: `things.value ${reason}` })
+  })
+
+  const NO_INTEGER = 'holds what is no integer'
+  const INEXACT = 'holds an integer that a number cannot hold exactly'
+  const NO_INTEGERS = ['1.5', '1.0', '', '-', 'NaN', ' 5', '5 ', '+5', '1e3', '0x10', 'secret']
+  test.each<[string, Column<unknown, ColumnFlag>, string, readonly string[]]>([
+    ['integer', types.integer(), NO_INTEGER, NO_INTEGERS],
+    ['bigint', types.bigint(), NO_INTEGER, [...NO_INTEGERS, '12345678901234567890.5']],
+    ['smallint', types.smallint(), NO_INTEGER, ['1.5']],
+    ['serial', types.serial(), NO_INTEGER, ['1.5']],
+    ['version', types.version(), NO_INTEGER, ['1.5']],
+    ['integer[]', types.integer().array(), NO_INTEGER, ['{1,1.5}']],
+    ['integer', types.integer(), INEXACT, ['9007199254740992', '-9007199254740993', '9'.repeat(400)]],
+    ['boolean', types.boolean(), 'holds what is neither true nor false', ['true', '1', '', 'secret']],
+  ])('of another type are refused where %s was declared', (_name, type, reason, texts) => {
+    for (const text of texts) {
+      const refusal = catchError(() => columnOf(type).decode(text)) as Error
+      const message = `things.value ${reason}; is it of another type in the database?`
+      expect(refusal, text).toMatchObject({ code: 'INVALID_VALUE', message })
+      expect(refusal.cause, text).toBeUndefined()
+    }
+  })
+
+  test('that numbers hold exactly are read to the last one', () => {
+    const [integer, bigint] = [columnOf(types.integer()), columnOf(types.bigint())]
+    const digits = fc.maxSafeInteger().map(String)
+    fc.assert(
+      fc.property(digits, (text) => {
+        expect([integer.decode(text), bigint.decode(text)]).toEqual([Number(text), BigInt(text)])
+      }),
+      {
+        examples: [
+          ['9007199254740991'],
+          ['-9007199254740991'],
+          ['999999999999999'],
+          ['-99999999999999'],
+          ['0'],
+        ],
+      },
+    )
+    fc.assert(
+      fc.property(fc.bigInt(), (value) => {
+        expect(bigint.decode(String(value))).toBe(value)
+      }),
+    )
+    expect(integer.decode('-0')).toBe(0)
+    expect(['t', 'f'].map((text) => columnOf(types.boolean()).decode(text))).toEqual([true, false])
   })
 
   test('of a custom type that cannot be written name the column, not the value', () => {
