@@ -5,7 +5,7 @@ import { ColumnRef } from './column-ref.js'
 import type { Columns } from './column.js'
 import type { EntityMeta } from './entity-meta.js'
 import { ENTITY, type AnyEntity, type EntityClass } from './entity-types.js'
-import { FilledInNotes, GIVEN } from './filled-in.js'
+import { FilledInNotes, GIVEN, noteOf } from './filled-in.js'
 import { Metadata } from './metadata.js'
 import type { EntityOptions } from './table-options.js'
 import { Table } from './table.js'
@@ -86,19 +86,20 @@ function initialise(
   const alike = notes.last
   let filledIn: unknown[] | undefined = alike.length < table.columns.length ? [] : undefined
   let isPlain = true
-  for (const { index, property, definition, serverFilled } of table.columns) {
+  for (const column of table.columns) {
+    const { index, property, definition, serverFilled } = column
     const given = values[property]
-    if (given !== undefined && definition.generated !== undefined) isPlain = false
-    const value =
-      given !== undefined
-        ? given
-        : definition.default !== undefined
-          ? definition.default()
-          : serverFilled || !definition.nullable
-            ? undefined
-            : null
+    let value = given
+    let note: unknown = GIVEN
+    if (given !== undefined) {
+      if (definition.generated !== undefined) isPlain = false
+    } else if (definition.default !== undefined) {
+      value = definition.default()
+      note = noteOf(value, column)
+    } else {
+      note = value = serverFilled || !definition.nullable ? undefined : null
+    }
     properties[property] = value
-    const note = given === undefined ? value : GIVEN
     // Objects are mostly made alike, and then share one note.
     if (filledIn === undefined && !Object.is(note, alike[index])) filledIn = alike.slice(0, index)
     filledIn?.push(note)

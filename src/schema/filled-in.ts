@@ -5,6 +5,30 @@ import type { TableColumn } from './table-column.js'
 /** Stands for a value that was given. */
 export const GIVEN: unique symbol = Symbol('given') as never
 
+/** A default that can be changed in place, with what it was. */
+class Changeable {
+  readonly value: object
+  readonly #snapshot: unknown
+
+  constructor(value: object, column: TableColumn) {
+    this.value = value
+    try {
+      this.#snapshot = column.snapshot(value)
+    } catch {
+      // It cannot be written, and counts as given: the flush will say why.
+    }
+  }
+
+  isUnchanged(column: TableColumn): boolean {
+    return !column.hasChanged(this.value, this.#snapshot)
+  }
+}
+
+/** What to note of a default. */
+export function noteOf(value: unknown, column: TableColumn): unknown {
+  return column.mutable && typeof value === 'object' && value !== null ? new Changeable(value, column) : value
+}
+
 class FilledIn extends Existing {
   readonly #values: readonly unknown[]
 
@@ -24,19 +48,25 @@ export class FilledInNotes {
   /** What was noted last. */
   last: readonly unknown[] = []
 
-  /** @param values What was filled in, by index of the column; {@link GIVEN} for the rest. Never changed afterwards. */
+  /**
+   * @param values What was filled in, or its {@link noteOf}, by index of the column; {@link GIVEN} for the rest. Never
+   *   changed afterwards.
+   */
   add(instance: object, values: readonly unknown[]): void {
     this.last = values
     new FilledIn(instance, values)
   }
 }
 
-/** Whether a column still has the value that the constructor filled in. */
-export function isFilledIn(instance: object, { index, property }: TableColumn): boolean {
+/** Whether a column still has the value that the constructor filled in, and as it was. */
+export function isFilledIn(instance: object, column: TableColumn): boolean {
   const values = FilledIn.valuesOf(instance)
-  if (values === undefined || values[index] === GIVEN) return false
+  if (values === undefined) return false
+  const value = (instance as Record<string, unknown>)[column.property]
+  const noted = values[column.index]
+  if (noted instanceof Changeable) return value === noted.value && noted.isUnchanged(column)
   // Also NaN.
-  return Object.is((instance as Record<string, unknown>)[property], values[index])
+  return Object.is(value, noted)
 }
 
 /** Whether a column had a value when the constructor of its class had run, before fields of classes that extend it. */

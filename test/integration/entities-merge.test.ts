@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest'
 import {
   StaleDataError,
   belongsTo,
+  bytea,
+  customType,
   declarativeBase,
   hasMany,
   integer,
@@ -32,6 +34,31 @@ class Book extends Base.entity('books', {
 }) {
   static readonly relations = { author: belongsTo(() => Author, 'authorId') }
 }
+let made = 0
+const point = customType<{ x: number }>({
+  type: 'integer',
+  decode: (digits) => ({ x: Number(digits) }),
+  encode: ({ x }) => String(x),
+})
+const SHARED = { pages: [7] }
+class Draft extends Base.entity('drafts', {
+  id: integer().primaryKey(),
+  literal: jsonb<{ pages: number[] }>().notNull().default({ pages: [] }),
+  computed: jsonb<{ made: number }>()
+    .notNull()
+    .default(() => ({ made: ++made })),
+  shared: jsonb<{ pages: number[] }>()
+    .notNull()
+    .default(() => SHARED),
+  tags: text()
+    .array()
+    .default(() => ['new']),
+  at: timestamptz()
+    .notNull()
+    .default(() => new Date()),
+  bytes: bytea().default(() => Buffer.from('new')),
+  point: point().default(() => ({ x: 1 })),
+}) {}
 class Pair extends Base.entity('pairs', {
   a: integer().primaryKey(),
   b: integer().primaryKey(),
@@ -112,6 +139,63 @@ describe('merge', () => {
     expect(await session.merge(given)).toMatchObject({ notes: { pages: [] }, version: 5 })
     expect(await session.merge(new Book({ title: 'new' }))).toMatchObject({ notes: null, version: 1 })
     await expect(session.merge(new Book({ id: 1, title: 'x', version: 4 }))).rejects.toThrow(StaleDataError)
+  })
+
+  describe('of an object whose defaults are objects', () => {
+    const literal = { pages: [1] }
+    const given = { computed: { made: -1 }, tags: ['given'], bytes: Buffer.from('given'), point: { x: 5 } }
+    const stored = { id: 1, literal, ...given, at: new Date(5), shared: { pages: [1] } }
+    const change: Record<string, (draft: Draft) => void> = {
+      literal: (draft) => draft.literal.pages.push(2),
+      computed: (draft) => (draft.computed.made = 0),
+      shared: (draft) => draft.shared.pages.push(8),
+      tags: (draft) => draft.tags?.push('more'),
+      at: (draft) => draft.at.setTime(6),
+      bytes: (draft) => draft.bytes?.fill('x'),
+      point: (draft) => ((draft.point as { x: number }).x = 2),
+    }
+    const merged = async (draft: Draft) => {
+      const factory = fixture.factory()
+      await factory.withSession((session) => session.add(new Draft(stored)))
+      await factory.withSession(async (session) => {
+        await session.merge(draft)
+      })
+      await using session = factory()
+      return { ...(await session.getOne(Draft, 1)) }
+    }
+
+    test('leaves alone what is as it was', async () => {
+      expect(await merged(new Draft({ id: 1 }))).toEqual(stored)
+    })
+
+    test.each(Object.keys(change))('takes what was changed in place: %s', async (property) => {
+      const draft = new Draft({ id: 1 })
+      change[property]?.(draft)
+      const changed = { [property]: draft[property as 'at'] }
+      expect(await merged(draft)).toEqual({ ...stored, ...changed })
+    })
+
+    test('takes what could not be written, and says so only if it still cannot', async () => {
+      class Unready extends declarativeBase().entity('drafts', {
+        id: integer().primaryKey(),
+        literal: jsonb().default(() => ({ count: 1n })),
+      }) {}
+      const [mended, broken] = [new Unready({ id: 1 }), new Unready({ id: 1 })]
+      ;(mended.literal as { count: unknown }).count = 1
+      await fixture.factory().withSession((session) => session.add(new Draft(stored)))
+      await using session = fixture.factory()()
+      expect(await session.merge(mended)).toMatchObject({ literal: { count: 1 } })
+      expect((await errorOf(session.merge(broken))).message).toContain(
+        'drafts.literal holds a value that cannot',
+      )
+    })
+
+    test('takes what was set to something equal', async () => {
+      const draft = new Draft({ id: 1 })
+      draft.literal = { pages: [] }
+      draft.tags = ['new']
+      expect(await merged(draft)).toEqual({ ...stored, literal: { pages: [] }, tags: ['new'] })
+    })
   })
 
   test('does not take what has expired', async () => {
