@@ -161,10 +161,17 @@ export class EntityMeta<T extends object = object> {
       return only.decode(row[only.index] as RawValue) as Identity
     }
     return this.#identityOfTexts(
-      this.table.primaryKey.map((column) => {
-        const raw = row[column.index] as RawValue
-        return column.canonical(column.snapshotOf(column.decode(raw), raw))
-      }),
+      this.table.primaryKey.map((column) => column.canonicalOf(row[column.index] as RawValue)),
+    )
+  }
+
+  /** The identity of a key as PostgreSQL gives it, in the order of the key. */
+  identityOfKey(key: readonly RawValue[]): Identity {
+    const [only] = this.table.primaryKey
+    if (key.length === 1 && only !== undefined && !only.mutable)
+      return only.decode(key[0] ?? null) as Identity
+    return this.#identityOfTexts(
+      this.table.primaryKey.map((column, index) => column.canonicalOf(key[index] ?? null)),
     )
   }
 

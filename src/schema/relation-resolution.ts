@@ -40,13 +40,26 @@ export interface Surroundings {
   foreignKeys(table: Table): readonly ForeignKey[]
 }
 
-/** @throws MappingError if the columns do not exist, or do not lead from one to the other. */
+/** @throws MappingError if the columns do not exist, do not lead from one to the other, or cannot tell rows apart. */
 export function resolveRelation(
   owner: Table,
   name: string,
   relation: AnyRelation,
   surroundings: Surroundings,
 ): Relation {
+  const resolved = resolve(owner, name, relation, surroundings)
+  const { ownColumns, targetColumns, link } = resolved
+  const inexact = [ownColumns, targetColumns, link?.own ?? [], link?.other ?? []]
+    .flat()
+    .find(({ isInstant }) => isInstant)
+  if (inexact === undefined) return resolved
+  throw new MappingError(
+    `The relation ${owner.key}.${name} follows ${inexact}, whose microseconds are only kept where it is declared to name ` +
+      'rows: with references() where it refers to others, with unique() or primaryKey() where others refer to it',
+  )
+}
+
+function resolve(owner: Table, name: string, relation: AnyRelation, surroundings: Surroundings): Relation {
   const target: unknown = relation.target()
   if (typeof target !== 'function' || !(ENTITY in target)) {
     throw new MappingError(`The relation ${owner.key}.${name} leads to what is no entity`)

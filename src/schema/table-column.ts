@@ -32,12 +32,19 @@ export class TableColumn {
   /** Equal by `===` is not yet the same: what can change in place, and floats, where PostgreSQL keeps 0 and -0 apart. */
   readonly #comparesClosely: boolean
   readonly #codec: Codec<unknown>
-  /** Not of keys, which name their rows by the very text of PostgreSQL. */
+  /** Not of keys and of what refers to them: these name rows by the very text of PostgreSQL. */
   readonly #brief: Brief<unknown> | undefined
   readonly #refusal: ((value: unknown) => string | undefined) | undefined
   readonly #label: string
 
-  constructor(table: string, property: string, index: number, definition: ColumnDefinition) {
+  /** @param namesRows Rows can be told apart by its values, or are referred to by them. */
+  constructor(
+    table: string,
+    property: string,
+    index: number,
+    definition: ColumnDefinition,
+    namesRows: boolean,
+  ) {
     const { type, serverDefault, generated, onUpdate } = definition
     this.property = property
     this.name = definition.name ?? property
@@ -49,12 +56,12 @@ export class TableColumn {
     this.mutable = type.codec.mutable
     this.#comparesClosely = type.codec.mutable || type.codec === floatCodec
     this.#codec = type.codec
-    this.#brief = definition.primaryKey === true ? undefined : type.codec.brief
+    this.#brief = namesRows ? undefined : type.codec.brief
     this.#refusal = type.refusal as ((value: unknown) => string | undefined) | undefined
     this.#label = `${table}.${this.name}`
   }
 
-  /** Its values are instants that are remembered by a number; not those of keys. */
+  /** Its values are instants that are remembered by a number; not those that name rows. */
   get isInstant(): boolean {
     return this.#brief !== undefined
   }
@@ -141,10 +148,15 @@ export class TableColumn {
 
   /** The text of what a snapshot remembers, equal for values that PostgreSQL takes for equal. */
   canonical(snapshot: unknown): EncodedText {
-    if (!this.mutable || snapshot === null || snapshot === undefined || this.#codec.canonical === undefined) {
+    if (!this.mutable || typeof snapshot !== 'string' || this.#codec.canonical === undefined) {
       return this.encode(this.restore(snapshot))
     }
-    return this.#codec.canonical(snapshot as string)
+    return this.#codec.canonical(snapshot)
+  }
+
+  /** As {@link canonical}, of what PostgreSQL gave. */
+  canonicalOf(raw: RawValue): EncodedText {
+    return this.canonical(this.snapshotOf(this.decode(raw), raw))
   }
 
   /** Whether a value differs from what was remembered, changes in place included. */

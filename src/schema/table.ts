@@ -51,8 +51,9 @@ export class Table {
     this.sql = [...(this.schema === undefined ? [] : [this.schema]), name].map(quoteIdentifier).join('.')
     this.qualifier = quoteIdentifier(name)
     this.options = options
+    const naming = namingProperties(options)
     this.columns = Object.entries(columns).map(([property, column], index) =>
-      readColumn(this.key, property, column, index),
+      readColumn(this.key, property, column, index, naming),
     )
     this.columnList = this.columns.map(({ sql }) => `${this.qualifier}.${sql}`).join(', ')
     this.primaryKey = this.columns.filter(({ definition }) => definition.primaryKey === true)
@@ -105,7 +106,20 @@ export class Table {
   }
 }
 
-function readColumn(table: string, property: string, column: unknown, index: number): TableColumn {
+/** The properties that name rows, or refer to them, by what was said beyond the columns. */
+function namingProperties({ unique, indexes, foreignKeys }: EntityOptions<string>): ReadonlySet<unknown> {
+  const uniqueIndexes = indexes?.filter((index) => index.unique === true)
+  const together = [...(uniqueIndexes ?? []), ...(foreignKeys ?? [])].map(({ columns }) => columns)
+  return new Set([...(unique ?? []), ...together].flat())
+}
+
+function readColumn(
+  table: string,
+  property: string,
+  column: unknown,
+  index: number,
+  naming: ReadonlySet<unknown>,
+): TableColumn {
   if (!(column instanceof Column)) {
     throw new MappingError(`${table}.${property} is not a column; use text(), integer(), ...`)
   }
@@ -124,5 +138,7 @@ function readColumn(table: string, property: string, column: unknown, index: num
   for (const part of [generated, serverDefault, onUpdate, ...checks]) {
     if (typeof part === 'object') definitionSql(label, part)
   }
-  return new TableColumn(table, property, index, definition)
+  const { primaryKey, unique, references } = definition
+  const namesRows = primaryKey === true || unique === true || references !== undefined || naming.has(property)
+  return new TableColumn(table, property, index, definition, namesRows)
 }

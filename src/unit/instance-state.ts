@@ -141,6 +141,18 @@ export class InstanceState {
     return column.restore(snapshot?.[column.index])
   }
 
+  /**
+   * The text of a value of a column; undefined while there is none. That of PostgreSQL where it is the stored value: a Date does
+   * not hold its microseconds.
+   * @param value Default: the current one.
+   */
+  text(column: TableColumn, value: unknown = this.value(column)): EncodedText | undefined {
+    const stored = this.snapshot?.[column.index]
+    if (value === undefined) return undefined
+    if (!column.mutable || column.hasChanged(value, stored)) return column.encode(value)
+    return column.canonical(stored)
+  }
+
   /** The columns that have expired, and that nobody has set since. */
   get expiredColumns(): readonly TableColumn[] {
     return this.expired !== undefined

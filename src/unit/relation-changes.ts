@@ -4,12 +4,13 @@
  * Where two relations say something about the same foreign key, being taken out of a collection counts least, being put
  * into one more, and what the object itself says most.
  */
-import { MappingError } from '../errors.js'
+import { InvalidValueError, MappingError } from '../errors.js'
 import type { Relation, RelationLink } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { InstanceState } from './instance-state.js'
 import { deletedByDatabase } from './cascade.js'
 import { differenceOf, heldRelations, remember, rememberedBy } from './relation-values.js'
+import { storedValue } from './written-rows.js'
 
 /** A foreign key that must lead to an object, or to none. */
 interface KeyAssignment {
@@ -127,7 +128,7 @@ export class RelationChanges {
       const removed = unique(
         pairs
           .filter((pair) => !linked.has(pair) && hasRow(pair.owner) && hasRow(pair.member))
-          .map((pair) => linkValues(pair, columns, storedIn)),
+          .map((pair) => linkValues(pair, columns, storedValue)),
       )
       // Both sides may say something; what is there at the end is what one of them has put in.
       for (const id of added.keys()) removed.delete(id)
@@ -169,7 +170,7 @@ export class RelationChanges {
       const refers =
         refersTo(holder, columns, owner, ownColumns) ||
         // The key of the owner may have changed since.
-        refersTo(holder, columns, owner, ownColumns, storedIn)
+        refersTo(holder, columns, owner, ownColumns, storedValue)
       if (!refers) continue
       this.#assign({ holder, columns, target: undefined, targetColumns: ownColumns })
     }
@@ -182,10 +183,15 @@ export class RelationChanges {
     this.#keys.set(holder, assignments.set(idOf(columns), assignment))
   }
 
-  /** @throws MappingError if an object that must belong to something would belong to nothing. */
+  /**
+   * @throws MappingError if an object that must belong to something would belong to nothing; InvalidValueError if a foreign key
+   * could not be told from that of another row.
+   */
   check(): void {
     for (const assignments of this.#keys.values()) {
-      for (const { holder, columns, target } of assignments.values()) {
+      for (const assignment of assignments.values()) {
+        checkExact(assignment)
+        const { holder, columns, target } = assignment
         const required = columns.find(({ definition }) => !definition.nullable)
         if (target !== undefined || required === undefined || holder.doomed) continue
         throw new MappingError(
@@ -197,20 +203,29 @@ export class RelationChanges {
   }
 }
 
-/** Whether a foreign key leads to an object now. @param valueOf What the key of the object is. */
+/** Whether a foreign key will hold all of the key that it takes over: objects have dates, PostgreSQL microseconds. */
+function checkExact({ holder, columns, target, targetColumns }: KeyAssignment): void {
+  for (const [index, column] of columns.entries()) {
+    const from = targetColumns[index] as TableColumn
+    const value = target?.value(from)
+    if (!(value instanceof Date) || holder.text(column, value) === target?.text(from)) continue
+    throw new InvalidValueError(
+      `${column} cannot follow ${from}: a Date does not hold the microseconds by which their values differ`,
+    )
+  }
+}
+
+/** Whether a foreign key leads to an object now. @param textOf What the key of the object is. */
 export function refersTo(
   holder: InstanceState,
   columns: readonly TableColumn[],
   target: InstanceState,
   targetColumns: readonly TableColumn[],
-  valueOf: (state: InstanceState, column: TableColumn) => unknown = heldIn,
+  textOf: TextOf = heldIn,
 ): boolean {
   return columns.every((column, index) => {
-    const own = holder.value(column)
-    const other = targetColumns[index]
-    if (own === null || own === undefined || other === undefined) return false
-    const value = valueOf(target, other)
-    return value !== null && value !== undefined && column.encode(own) === column.encode(value)
+    const own = holder.text(column)
+    return own !== null && own !== undefined && own === textOf(target, targetColumns[index] as TableColumn)
   })
 }
 
@@ -230,24 +245,24 @@ function linkColumns({ own, other }: RelationLink): readonly TableColumn[] {
 function linkValues(
   { relation, link, owner, member }: Pair,
   columns: readonly TableColumn[],
-  valueOf: (state: InstanceState, column: TableColumn) => unknown,
+  textOf: TextOf,
 ): EncodedText[] {
   return columns.map((column) => {
     const own = link.own.indexOf(column)
-    const value =
+    const text =
       own === -1
-        ? valueOf(member, relation.targetColumns[link.other.indexOf(column)] as TableColumn)
-        : valueOf(owner, relation.ownColumns[own] as TableColumn)
-    return column.encode(value)
+        ? textOf(member, relation.targetColumns[link.other.indexOf(column)] as TableColumn)
+        : textOf(owner, relation.ownColumns[own] as TableColumn)
+    // It says what is wrong where there is none.
+    return text ?? column.encode(text)
   })
 }
 
-function heldIn(state: InstanceState, column: TableColumn): unknown {
-  return state.value(column)
-}
+/** Which text of a column counts. */
+type TextOf = (state: InstanceState, column: TableColumn) => EncodedText | undefined
 
-function storedIn({ snapshot }: InstanceState, column: TableColumn): unknown {
-  return column.restore(snapshot?.[column.index])
+function heldIn(state: InstanceState, column: TableColumn): EncodedText | undefined {
+  return state.text(column)
 }
 
 function unique(rows: readonly EncodedText[][]): Map<string, EncodedText[]> {

@@ -2,7 +2,7 @@
 import { metaOf, type RawRow } from '../schema/entity-meta.js'
 import { selectRelated, type LoadStatement } from '../schema/key-statements.js'
 import type { Relation } from '../schema/relation-resolution.js'
-import type { EncodedText, RawValue, TableColumn } from '../schema/table-column.js'
+import type { EncodedText } from '../schema/table-column.js'
 import type { IdentityMap } from './identity-map.js'
 import type { InstanceState } from './instance-state.js'
 import type { Loader } from './loader.js'
@@ -61,8 +61,8 @@ export class RelationLoader {
   async recall(owners: readonly InstanceState[], relation: Relation): Promise<void> {
     const wanted = new Map<string, { readonly key: EncodedText[]; readonly owners: InstanceState[] }>()
     for (const owner of owners) {
-      const key = relation.ownColumns.map((column) => column.encode(owner.value(column) ?? null))
-      const present = this.#alreadyHere(relation, owner, key)
+      const key = relation.ownColumns.map((column) => owner.text(column) ?? null)
+      const present = this.#alreadyHere(relation, key)
       if (present !== undefined) {
         arrive(owner, relation, present === null ? [] : [present])
         continue
@@ -89,7 +89,7 @@ export class RelationLoader {
     const found = new Map<string, InstanceState[]>()
     const keyColumns = relation.link?.own ?? relation.targetColumns
     for (const [index, row] of rows.entries()) {
-      const id = JSON.stringify(row.slice(0, count).map((raw, at) => normal(keyColumns[at], raw)))
+      const id = JSON.stringify(keyColumns.map((column, at) => column.canonicalOf(row[at] ?? null)))
       const members = found.get(id) ?? []
       found.set(id, members)
       members.push(related[index] as InstanceState)
@@ -100,20 +100,16 @@ export class RelationLoader {
   }
 
   /** The only object that the relation can lead to, if it needs no query: null where there is none. */
-  #alreadyHere(
-    relation: Relation,
-    owner: InstanceState,
-    key: readonly EncodedText[],
-  ): InstanceState | null | undefined {
+  #alreadyHere(relation: Relation, key: readonly EncodedText[]): InstanceState | null | undefined {
     if (key.includes(null)) return null
     if (relation.kind !== 'belongsTo') return undefined
     const target = metaOf(relation.target)
     const { primaryKey } = target.table
-    // The values in the order of the key, if the relation leads to the key.
-    const columns = primaryKey.map((column) => relation.ownColumns[relation.targetColumns.indexOf(column)])
-    if (columns.length !== relation.ownColumns.length || columns.includes(undefined)) return undefined
-    const values = (columns as TableColumn[]).map((column) => owner.value(column))
-    const present = this.#identities.of(target).get(target.identityOf(values))
+    // In the order of the key, if the relation leads to the key.
+    const ordered = primaryKey.map((column) => key[relation.targetColumns.indexOf(column)])
+    if (ordered.length !== key.length || ordered.includes(undefined)) return undefined
+    const identity = target.identityOfKey(ordered as EncodedText[])
+    const present = this.#identities.of(target).get(identity)
     return present?.expired === undefined ? present : undefined
   }
 }
@@ -124,9 +120,4 @@ function arrive(owner: InstanceState, relation: Relation, members: readonly Inst
   const objects = members.map((member) => member.instance)
   know(owner, relation, objects)
   if (!Object.hasOwn(instance, name)) instance[name] = many ? [...objects] : (objects[0] ?? null)
-}
-
-/** A value of PostgreSQL as our own encoding writes it. */
-function normal(column: TableColumn | undefined, raw: RawValue): RawValue {
-  return column === undefined ? raw : column.encode(column.decode(raw))
 }

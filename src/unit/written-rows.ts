@@ -145,8 +145,8 @@ export function tupleOf(values: readonly (EncodedText | undefined)[]): string | 
   return values.some((value) => value === null || value === undefined) ? undefined : JSON.stringify(values)
 }
 
-/** A stored value in the form in which new ones are encoded. */
+/** A stored value in the form in which new ones are encoded, as far as they hold all of it. */
 export function storedValue(state: InstanceState, column: TableColumn): EncodedText {
-  const value = column.restore(state.snapshot?.[column.index])
-  return value === undefined ? null : column.encode(value)
+  const stored = state.snapshot?.[column.index]
+  return stored === undefined ? null : column.canonical(stored)
 }

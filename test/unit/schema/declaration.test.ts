@@ -15,6 +15,7 @@ import {
   varchar,
   version,
 } from '../../../src/schema/column-types.js'
+import type { Column } from '../../../src/schema/column.js'
 import { metaOf } from '../../../src/schema/entity-meta.js'
 import { belongsTo, hasMany, manyToMany } from '../../../src/schema/relations.js'
 import { select } from '../../../src/schema/select.js'
@@ -193,6 +194,30 @@ describe('a relation', () => {
     const error = catchError(() => metaOf(Thing).relations)
     expect(error).toMatchObject({ code: 'INVALID_MAPPING', message: expect.stringContaining(message) })
   })
+  test('by instants is refused where their microseconds are not kept, with what to declare', () => {
+    const follow = (key: Column<Date | null>, referring: Column<Date | null>) => {
+      const base = declarativeBase()
+      class Target extends base.entity('targets', { id: serial().primaryKey(), at: key }) {}
+      class Holder extends base.entity('holders', { id: serial().primaryKey(), at: referring }) {
+        static readonly relations = { target: belongsTo(() => Target, 'at') }
+      }
+      return metaOf(Holder).relations
+    }
+    const referring = timestamptz().references('targets.at')
+    expect(catchError(() => follow(timestamptz(), referring))).toMatchObject({
+      code: 'INVALID_MAPPING',
+      message: expect.stringContaining('holders.target follows targets.at, whose microseconds'),
+    })
+    expect(follow(timestamptz().unique(), referring).get('target')?.kind).toBe('belongsTo')
+
+    const base = declarativeBase()
+    class Event extends base.entity('events', { at: timestamptz().primaryKey() }) {}
+    class Undeclared extends base.entity('undeclared', { id: serial().primaryKey(), at: timestamptz() }) {
+      static readonly relations = { event: belongsTo(() => Event, 'at') }
+    }
+    expect(() => metaOf(Undeclared).relations).toThrow('undeclared.event follows undeclared.at, whose')
+  })
+
   const Foreign = declarativeBase().entity('foreigners', { id: serial().primaryKey() })
   let Base = declarativeBase()
   let Other = Base.entity('others', { id: serial().primaryKey() })
