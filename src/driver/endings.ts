@@ -84,9 +84,9 @@ export class Endings {
     this.#settled()
   }
 
-  /** Settles when the server has answered those that were sent; undefined if it has. */
+  /** Settles when the server has answered those that go by themselves; undefined if there is none. */
   get settled(): Promise<void> | undefined {
-    if (this.#sent.size === 0) return undefined
+    if (!this.open) return undefined
     return new Promise((resolve) => this.#onSettled.push(resolve))
   }
 

@@ -75,6 +75,8 @@ function start<Stream extends CopyStream>(
   return new Promise((resolve, reject) => {
     const run = (connection: DriverConnection, leave: (reason: Error) => void): Promise<void> =>
       new Promise((done, failed) => {
+        // Called off while it waited for the connection: what was destroyed would not notice the end of its exchange.
+        if (stream.destroyed) throw new AbortedError('The COPY was left before it began')
         connection.lend(stream, (error) => {
           over = true
           if (error === undefined) done()

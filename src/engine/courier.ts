@@ -126,7 +126,7 @@ export class Courier {
     return true
   }
 
-  /** Hands the connection to work that takes all of it. */
+  /** Hands the connection to work that takes all of it, as soon as no COMMIT of somebody else is on its way any more. */
   lend(
     flight: Flight,
     work: (connection: DriverConnection) => Promise<unknown>,
@@ -139,7 +139,10 @@ export class Courier {
       onEnd(error)
       this.#land(flight)
     }
-    work(connection).then(() => end(undefined), end)
+    // COPY reads the socket itself: the answer to that COMMIT would be lost in it.
+    const { concluding } = connection
+    const working = concluding === undefined ? work(connection) : concluding.then(() => work(connection))
+    working.then(() => end(undefined), end)
   }
 
   /** Asks the server to end what it is doing; if it does not, the connection is dropped. */
