@@ -116,10 +116,12 @@ export class Courier {
     if (!reads.plain) return false
     this.#start(flight)
     flight.parted = lease.connection
+    // Whoever has given up waiting is told no more.
+    const waits = (): boolean => this.#flight === flight
     const waiter: EndWaiter = {
-      onResult: (result) => commit.onResult(result),
-      onError: (error) => commit.onError(error),
-      onEnd: () => this.#land(flight),
+      onResult: (result) => waits() && commit.onResult(result),
+      onError: (error) => waits() && commit.onError(error),
+      onEnd: () => waits() && this.#land(flight),
     }
     lease.connection.conclude('COMMIT', { waiter, timeoutMillis: limitMillis })
     this.release()
@@ -148,7 +150,9 @@ export class Courier {
   /** Asks the server to end what it is doing; if it does not, the connection is dropped. */
   cancel(reason: Error): void {
     const { connection } = this
-    if (this.#flight === undefined || connection === undefined) return
+    const flight = this.#flight
+    if (flight?.parted !== undefined) this.#limitParted(flight)
+    if (flight === undefined || connection === undefined) return
     this.#cancellation ??= new Cancellation(this.#host.clock, this.#host.cancelTimeoutMillis)
     this.#cancellation.start(connection, reason, () => this.#sender.advance())
   }
@@ -197,6 +201,20 @@ export class Courier {
     const { concluding } = connection
     if (concluding === undefined) arm()
     else void concluding.then(arm)
+  }
+
+  /**
+   * COMMIT that was parted with is not cancelled, for that could hit whoever goes on behind it. It gets the time of a cancel;
+   * then nobody waits for it any more, and the connection stays with who has it.
+   */
+  #limitParted(flight: Flight): void {
+    const { clock, cancelTimeoutMillis: millis } = this.#host
+    const giveUp = (): void => {
+      const error = new ConnectionLostError(`COMMIT was not answered within ${millis} ms of its abort`)
+      for (const operation of flight.operations) operation.onError(error)
+      this.#land(flight)
+    }
+    flight.deadline ??= setDeadline(clock, giveUp, millis)
   }
 
   #land(flight: Flight): void {
