@@ -173,8 +173,9 @@ export interface DriverConnection {
   close(timeoutMillis: number): Promise<void>
   /** Drops the socket now. Whatever is under way fails with `reason`. Idempotent. */
   destroy(reason?: Error): void
-  /** Whether the open socket keeps the process alive. */
+  /** The open socket keeps the process alive. */
   ref(): void
+  /** It does not any more; but until the end of a transaction is answered that somebody waits for. */
   unref(): void
 }
 

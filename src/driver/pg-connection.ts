@@ -66,6 +66,8 @@ export class PgConnection implements DriverConnection {
   #plainError: Error | undefined
   #lost: Error | undefined
   #closing = false
+  /** The process need not wait for it. */
+  #idle = false
 
   constructor(parts: PgConnectionParts) {
     this.id = parts.id
@@ -81,7 +83,14 @@ export class PgConnection implements DriverConnection {
       types: parts.types,
       portals: new Map(),
     }
-    this.#endings = new Endings(this.#context, parts.clock, (error) => this.#lose(error))
+    this.#endings = new Endings(
+      this.#context,
+      parts.clock,
+      (error) => this.#lose(error),
+      () => {
+        if (this.#idle) this.#wire.stream.unref()
+      },
+    )
     // From birth to death: an 'error' event without a listener would end the process.
     this.#client.on('error', (error) => this.#lose(error))
     this.#client.on('end', () => this.#lose(new Error('Connection terminated unexpectedly')))
@@ -212,11 +221,14 @@ export class PgConnection implements DriverConnection {
   }
 
   ref(): void {
+    this.#idle = false
     this.#wire.stream.ref()
   }
 
   unref(): void {
-    this.#wire.stream.unref()
+    this.#idle = true
+    // Nobody else may keep the process alive for whoever waits for their COMMIT.
+    if (!this.#endings.awaited) this.#wire.stream.unref()
   }
 
   #requireFree(): void {
