@@ -133,6 +133,8 @@ export interface DriverConnection {
   readonly busy: boolean
   /** Settles when the server has answered the ends of transactions that it was given; undefined if all are answered. */
   readonly concluding: Promise<void> | undefined
+  /** Whether somebody waits for one of them: whoever comes next would wait for that, too. */
+  readonly endAwaited: boolean
   /** Why the connection can no longer be used; undefined while it can. */
   readonly lost: Error | undefined
   /** Value of a parameter that the server reports (`server_version`, `in_hot_standby`, ...). */
@@ -173,9 +175,8 @@ export interface DriverConnection {
   close(timeoutMillis: number): Promise<void>
   /** Drops the socket now. Whatever is under way fails with `reason`. Idempotent. */
   destroy(reason?: Error): void
-  /** The open socket keeps the process alive. */
+  /** Whether the open socket keeps the process alive. */
   ref(): void
-  /** It does not any more; but until the end of a transaction is answered that somebody waits for. */
   unref(): void
 }
 

@@ -23,21 +23,16 @@ export class Endings {
   readonly #context: BatchContext
   readonly #clock: Clock
   readonly #onBroken: (error: Error) => void
-  readonly #onAnswered: () => void
   #unsent: Ending | undefined
   readonly #sent = new Set<Ending>()
   #onSettled: (() => void)[] = []
   #lastError: Error | undefined
 
-  /**
-   * @param onBroken Called when a transaction did not end: the connection is of no use.
-   * @param onAnswered Called when none of those that went by themselves is open any more.
-   */
-  constructor(context: BatchContext, clock: Clock, onBroken: (error: Error) => void, onAnswered: () => void) {
+  /** @param onBroken Called when a transaction did not end: the connection is of no use. */
+  constructor(context: BatchContext, clock: Clock, onBroken: (error: Error) => void) {
     this.#context = context
     this.#clock = clock
     this.#onBroken = onBroken
-    this.#onAnswered = onAnswered
   }
 
   /** One is on its way, or about to be: what comes behind it finds no transaction. */
@@ -45,9 +40,11 @@ export class Endings {
     return this.#unsent !== undefined || this.#sent.size > 0
   }
 
-  /** Somebody waits for one, or it is on its way: `onAnswered` will be called. */
+  /** Somebody waits for one of them. */
   get awaited(): boolean {
-    return this.#unsent?.waiter !== undefined || this.#sent.size > 0
+    if (this.#unsent?.waiter !== undefined) return true
+    for (const { waiter } of this.#sent) if (waiter !== undefined) return true
+    return false
   }
 
   conclude(command: EndCommand, options: ConcludeOptions): void {
@@ -128,7 +125,6 @@ export class Endings {
   }
 
   #settled(): void {
-    this.#onAnswered()
     if (this.#onSettled.length === 0) return
     for (const resolve of this.#onSettled.splice(0)) resolve()
   }

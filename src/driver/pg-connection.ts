@@ -66,8 +66,6 @@ export class PgConnection implements DriverConnection {
   #plainError: Error | undefined
   #lost: Error | undefined
   #closing = false
-  /** The process need not wait for it. */
-  #idle = false
 
   constructor(parts: PgConnectionParts) {
     this.id = parts.id
@@ -83,14 +81,7 @@ export class PgConnection implements DriverConnection {
       types: parts.types,
       portals: new Map(),
     }
-    this.#endings = new Endings(
-      this.#context,
-      parts.clock,
-      (error) => this.#lose(error),
-      () => {
-        if (this.#idle) this.#wire.stream.unref()
-      },
-    )
+    this.#endings = new Endings(this.#context, parts.clock, (error) => this.#lose(error))
     // From birth to death: an 'error' event without a listener would end the process.
     this.#client.on('error', (error) => this.#lose(error))
     this.#client.on('end', () => this.#lose(new Error('Connection terminated unexpectedly')))
@@ -121,6 +112,10 @@ export class PgConnection implements DriverConnection {
 
   get concluding(): Promise<void> | undefined {
     return this.#endings.settled
+  }
+
+  get endAwaited(): boolean {
+    return this.#endings.awaited
   }
 
   get transactionStatus(): TransactionStatus {
@@ -221,14 +216,11 @@ export class PgConnection implements DriverConnection {
   }
 
   ref(): void {
-    this.#idle = false
     this.#wire.stream.ref()
   }
 
   unref(): void {
-    this.#idle = true
-    // Nobody else may keep the process alive for whoever waits for their COMMIT.
-    if (!this.#endings.awaited) this.#wire.stream.unref()
+    this.#wire.stream.unref()
   }
 
   #requireFree(): void {

@@ -110,8 +110,7 @@ export class Courier {
     if (commit?.kind !== 'commit' || lease === undefined || this.#poison !== undefined) return false
     // Whoever comes behind it must not wait longer than for a connection, nor COMMIT fail for an impatient one.
     const limitMillis = lease.wantedMillis
-    if (limitMillis === undefined || (limitMillis !== null && limitMillis < prePingTimeoutMillis))
-      return false
+    if (limitMillis === undefined || limitMillis < prePingTimeoutMillis) return false
     if (clock.now() - this.#heardAt >= prePingTimeoutMillis) return false
     if (!reads.plain) return false
     this.#start(flight)
@@ -124,7 +123,8 @@ export class Courier {
       onEnd: () => waits() && this.#land(flight),
     }
     lease.connection.conclude('COMMIT', { waiter, timeoutMillis: limitMillis })
-    this.release()
+    this.#lease = undefined
+    lease.release(true)
     return true
   }
 

@@ -49,6 +49,19 @@ export class Checks {
     this.#host.passed(record, record.provenAt)
   }
 
+  /** Waits for the answer to the end of a transaction, which has a limit of its own. */
+  async settle(record: ConnectionRecord): Promise<void> {
+    const { connection } = record
+    record.state = 'checking'
+    this.#resetting += 1
+    await connection.concluding
+    this.#resetting -= 1
+    if (isClosing(record)) return
+    if (connection.lost !== undefined) return this.#host.failed(record, 'lost', connection.lost)
+    record.provenAt = record.idleSince = this.#shared.clock.now()
+    this.#host.passed(record, record.provenAt)
+  }
+
   /** Cleans a connection; `done` is called in any case, before its fate is decided. */
   async reset(record: ConnectionRecord, mode: ResetMode, done: () => void): Promise<void> {
     const { clock, events, statistics } = this.#shared

@@ -7,8 +7,8 @@ import type { ConnectionRecord } from './record.js'
 /** Where a lease goes back to. */
 export interface LeaseHost {
   /** See {@link Lease.wantedMillis}. */
-  wantedMillis(record: ConnectionRecord): number | null | undefined
-  release(record: ConnectionRecord): void
+  wantedMillis(record: ConnectionRecord): number | undefined
+  release(record: ConnectionRecord, isWanted: boolean): void
   invalidate(record: ConnectionRecord, reason: unknown): void
   softInvalidate(record: ConnectionRecord, reason: unknown): void
   detach(record: ConnectionRecord): void
@@ -37,12 +37,12 @@ export class PoolLease implements Lease {
     return this.#record.loan === this.#loan
   }
 
-  get wantedMillis(): number | null | undefined {
+  get wantedMillis(): number | undefined {
     return this.active ? this.#host.wantedMillis(this.#record) : undefined
   }
 
-  release(): void {
-    if (this.active) this.#host.release(this.#record)
+  release(isWanted = false): void {
+    if (this.active) this.#host.release(this.#record, isWanted)
   }
 
   invalidate(reason?: unknown): void {

@@ -35,14 +35,18 @@ export interface Lease {
   /** False: idle for longer than `prePingSkipMillis` and not pinged; the caller said that it proves it. */
   readonly proven: boolean
   /**
-   * How long the first one will wait still who waits for a connection, and gets this one if it is released now: null = for
-   * ever, undefined = there is nobody.
+   * How long the first one will wait still who waits for a connection, and gets this one if it is released now. Undefined if there
+   * is nobody, or somebody who would wait for ever.
    */
-  readonly wantedMillis: number | null | undefined
+  readonly wantedMillis: number | undefined
   /** False once it was released, invalidated or detached, or the pool took the connection away. */
   readonly active: boolean
-  /** Gives the connection back. Idempotent, never throws; resets in the background what has to be reset. */
-  release(): void
+  /**
+   * Gives the connection back. Idempotent, never throws; resets in the background what has to be reset.
+   * @param isWanted True: for the one that `wantedMillis` is about, who goes on behind an end of a transaction that is awaited.
+   *   Default: nobody gets it before that is answered.
+   */
+  release(isWanted?: boolean): void
   /**
    * Gives the slot back and closes the connection. With an error that is a disconnect (see `isDisconnect`) every older connection of the pool is
    * replaced before it is lent again. Idempotent, never throws.

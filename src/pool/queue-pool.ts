@@ -292,11 +292,11 @@ export class QueuePool implements Pool {
   }
 
   /** How long the waiter waits still who gets a connection when it comes back now. */
-  #wantedMillis(record: ConnectionRecord, now: number): number | null | undefined {
+  #wantedMillis(record: ConnectionRecord, now: number): number | undefined {
     const waiter = this.#gate.suspended ? undefined : this.#gate.first
     if (waiter === undefined || waiter.impatient || this.#limits.keep === 0) return undefined
     if (this.#unfit(record, now) !== undefined || this.#open > this.#limits.capacity) return undefined
-    return waiter.deadline === Infinity ? null : waiter.deadline - now
+    return waiter.deadline === Infinity ? undefined : waiter.deadline - now
   }
 
   #connected(record: ConnectionRecord, connection: DriverConnection, durationMillis: number): void {

@@ -16,7 +16,7 @@ import type { CloseReason } from './stats.js'
 
 export interface ReturnsHost {
   /** See {@link Lease.wantedMillis}. */
-  wantedMillis(record: ConnectionRecord, now: number): number | null | undefined
+  wantedMillis(record: ConnectionRecord, now: number): number | undefined
   /** False if it is closed when it comes back, whatever its state: then nothing has to be cleaned. */
   keeps(record: ConnectionRecord, now: number): boolean
   /** The connection is free and well. */
@@ -41,13 +41,13 @@ export class Returns implements LeaseHost {
     this.#host = host
   }
 
-  wantedMillis(record: ConnectionRecord): number | null | undefined {
+  wantedMillis(record: ConnectionRecord): number | undefined {
     const { clock, options } = this.#shared
     // What resets it comes first.
     return options.poolResetOnReturn === 'session' ? undefined : this.#host.wantedMillis(record, clock.now())
   }
 
-  release(record: ConnectionRecord): void {
+  release(record: ConnectionRecord, isWanted: boolean): void {
     const now = this.#shared.clock.now()
     const heldMillis = this.endLoan(record, now)
     const { connection } = record
@@ -56,6 +56,10 @@ export class Returns implements LeaseHost {
       this.#announce(connection, heldMillis)
       const error = new ConnectionClosedError('The connection was released while a statement was running')
       this.#host.retire(record, 'busy', error)
+    } else if (connection.endAwaited && !isWanted) {
+      // Lent and not used: its next user would wait for somebody else's COMMIT, whatever their patience.
+      this.#announce(connection, heldMillis)
+      void this.#checks.settle(record)
     } else if (mode !== false && this.#isDirty(connection) && this.#host.keeps(record, now)) {
       void this.#checks.reset(record, mode, () => this.#announce(connection, heldMillis))
     } else {

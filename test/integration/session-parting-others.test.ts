@@ -292,8 +292,8 @@ test.each<Patience>([
 
 test('an abort of the first ends its wait for a COMMIT that hangs, and leaves the one behind it alone', async () => {
   using proxy = await startProxy(fixture.db.url)
-  // It would wait for ever.
-  const factory = await fresh({ url: proxy.url, ...ONE, poolTimeoutMillis: null })
+  // It would wait for long.
+  const factory = await fresh({ url: proxy.url, ...ONE, poolTimeoutMillis: 600_000 })
   const controller = new AbortController()
   const held = proxy.holdAt({ from: 'client', when: 'after', message: isCommit })
   const { first, second } = behind(
@@ -330,6 +330,65 @@ test('an abort of the first that comes too late for its COMMIT changes nothing',
   expect(await second).toBe(2)
   // No cancel: it could have hit the second.
   expect(proxy.connections).toHaveLength(1)
+})
+
+test('one who would wait for ever goes behind no COMMIT', async () => {
+  using proxy = await startProxy(fixture.db.url)
+  const factory = await fresh({ url: proxy.url, ...ONE, poolTimeoutMillis: null })
+  proxy.reset()
+  const { first, second } = behind(factory, () =>
+    factory.withSession((session) => session.scalar('select add_row(2)')),
+  )
+  expect(await first).toBe(1)
+  expect(await second).toBe(2)
+  expect(proxy.connections.flatMap(({ messages }) => messages).some(isCommit)).toBe(false)
+})
+
+test('one who comes when the connection was given back unused behind a COMMIT that hangs keeps its own patience', async () => {
+  using proxy = await startProxy(fixture.db.url)
+  const factory = await fresh({ url: proxy.url, ...ONE })
+  const held = proxy.holdAt({ from: 'client', when: 'before', message: isCommit })
+  const { first, second } = behind(factory, () => factory.bind.begin(() => 'nothing'))
+  const proxied = await held
+  expect(await second).toBe('nothing')
+  expect(factory.bind.stats()).toMatchObject({ idle: 0, checking: 1 })
+  const third = factory.withSession((session) => session.execute('select 3'), { poolTimeoutMillis: 50 })
+  expect(await errorOf(third)).toMatchObject({ code: 'POOL_TIMEOUT' })
+  const fourth = factory.withSession((session) => session.scalar('select 4'))
+  proxied.resume()
+  expect(await first).toBe(1)
+  expect(await fourth).toBe(4)
+  expect(factory.bind.stats()).toMatchObject({ idle: 1, checking: 0, counters: { connected: 1 } })
+})
+
+test('an engine that is disposed of waits for a COMMIT whose connection was given back unused', async () => {
+  using proxy = await startProxy(fixture.db.url)
+  const factory = await fresh({ url: proxy.url, ...ONE })
+  const held = proxy.holdAt({ from: 'client', when: 'before', message: isCommit })
+  const { first, second } = behind(factory, () => factory.bind.begin(() => 'nothing'))
+  const proxied = await held
+  await second
+  expect(factory.bind.stats()).toMatchObject({ idle: 0, checking: 1 })
+  const disposed = factory.bind.dispose({ timeoutMillis: 60_000 })
+  proxied.resume()
+  expect(await first).toBe(1)
+  expect(await disposed).toMatchObject({ forced: 0 })
+  expect(await ids()).toEqual([1])
+})
+
+test('a connection that is lost after it was given back unused behind a COMMIT leaves its place to others', async () => {
+  using proxy = await startProxy(fixture.db.url)
+  const factory = await fresh({ url: proxy.url, ...ONE })
+  const held = proxy.holdAt({ from: 'client', when: 'after', message: isCommit })
+  const { first, second } = behind(factory, () => factory.bind.begin(() => 'nothing'))
+  const told = errorOf(first)
+  const proxied = await held
+  await second
+  const third = factory.withSession((session) => session.scalar('select 3'))
+  await proxied.cut('reset')
+  expect(await told).toBeInstanceOf(CommitOutcomeUnknownError)
+  expect(await third).toBe(3)
+  expect(factory.bind.stats()).toMatchObject({ borrowed: 0, checking: 0, size: 1 })
 })
 
 test('a third one that gives up waiting for the connection does not disturb a COMMIT that hangs', async () => {

@@ -3,8 +3,7 @@ import { createEngine } from '../../src/engine/engine.js'
 import { createSessionFactory } from '../../src/session/session-factory.js'
 
 const url = process.env['DATABASE_URL'] ?? ''
-// Nobody's patience ends, so no timer keeps the process alive.
-const engine = createEngine({ url, poolSize: 1, maxOverflow: 0, poolTimeoutMillis: null })
+const engine = createEngine({ url, poolSize: 1, maxOverflow: 0 })
 const { withSession } = createSessionFactory({ bind: engine })
 
 let second: Promise<string> | undefined

@@ -82,6 +82,7 @@ export class FakeConnection implements DriverConnection {
   busy = false
   lost: Error | undefined = undefined
   concluding: Promise<void> | undefined = undefined
+  endAwaited = false
   onLost: ((error: Error) => void) | undefined = undefined
   onNotification: undefined = undefined
   /** Whether the socket is open: it closes a turn of the event loop after its end. */
