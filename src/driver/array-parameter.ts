@@ -1,10 +1,11 @@
 /** An array as one parameter that is written when it is sent, element by element, in PostgreSQL's binary form. */
+import { InvalidStatementError } from '../errors.js'
 
 /** How the elements of one type are written. */
 export interface ArrayElement {
   /** Of the element's type. */
   readonly oid: number
-  /** Whether an element has the form that `write` reads; default: all have. */
+  /** Whether an element is what `write` reads; default: all are. */
   reads?(text: string): boolean
   /** How many bytes an element takes at most. */
   most(text: string): number
@@ -12,15 +13,22 @@ export interface ArrayElement {
   write(text: string, target: Buffer, at: number): number
 }
 
+// As with errors: a program may have two copies of the package (import and require, a bundler), and mix them.
+const BRAND = Symbol.for('lifeguard.array')
+
 /** Dimensions, "has NULLs", type, length of the dimension, its lower bound: four bytes each. */
 const HEADER = 20
 const LENGTH = 4
+/** PostgreSQL takes no longer messages. */
+const LARGEST = 0x3fff_ffff
 
 /**
  * The server reads it without parsing, and between statement and connection it is nothing but the texts of its elements, which
  * exist anyway.
  */
 export class ArrayParameter {
+  /** How many bytes it takes at most. */
+  readonly most: number
   readonly #element: ArrayElement
   readonly #texts: readonly (string | null)[]
   readonly #literal: () => string
@@ -28,18 +36,15 @@ export class ArrayParameter {
   /**
    * @param texts PostgreSQL's texts, all of the form that the element reads; never changed afterwards. null is NULL.
    * @param literal The same as text, for people.
+   * @throws InvalidStatementError if it is longer than PostgreSQL's messages.
    */
   constructor(element: ArrayElement, texts: readonly (string | null)[], literal: () => string) {
     this.#element = element
     this.#texts = texts
     this.#literal = literal
-  }
-
-  /** How many bytes it takes at most. */
-  get most(): number {
-    let bytes = HEADER + this.#texts.length * LENGTH
-    for (const text of this.#texts) if (text !== null) bytes += this.#element.most(text)
-    return bytes
+    let most = HEADER + texts.length * LENGTH
+    for (const text of texts) if (text !== null) most += element.most(text)
+    this.most = most > LARGEST ? requireSendable(texts, most) : most
   }
 
   /** @returns where it ends. */
@@ -69,4 +74,23 @@ export class ArrayParameter {
   toString(): string {
     return this.#literal()
   }
+
+  static {
+    Object.defineProperty(this.prototype, BRAND, { value: true })
+  }
+}
+
+/** Whether a value is an array that writes itself, of whatever copy of the package. */
+export function isArrayParameter(value: unknown): value is ArrayParameter {
+  return typeof value === 'object' && value !== null && BRAND in value
+}
+
+/** @returns how many bytes it takes at most, less than `most` says. */
+function requireSendable(texts: readonly (string | null)[], most: number): number {
+  let bytes = 0
+  for (const text of texts) if (text !== null) bytes += Buffer.byteLength(text)
+  if (bytes <= LARGEST) return most
+  throw new InvalidStatementError(
+    `One column of ${texts.length} rows takes ${bytes} bytes, and a statement at most a gigabyte: flush fewer rows at a time`,
+  )
 }

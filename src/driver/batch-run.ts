@@ -87,8 +87,23 @@ export class BatchRun implements WireReader {
     this.#onEnd = onEnd
   }
 
+  /** @throws RangeError if it is longer than a Buffer: nothing was sent then, and the connection is of no use any more. */
   submit(): void {
-    const { wire, writer, cache, portals } = this.#context
+    let bytes: Buffer
+    try {
+      bytes = this.#writeAll()
+    } catch (error) {
+      // Whoever fails the batch now fails all of it.
+      this.#steps.length = 0
+      throw error
+    }
+    const { wire } = this.#context
+    wire.addReader(this)
+    wire.stream.write(bytes)
+  }
+
+  #writeAll(): Buffer {
+    const { writer, cache, portals } = this.#context
     const { statements } = this.#batch
     const chains = this.#ahead === 'COMMIT AND CHAIN'
     // First of all: behind an end that is refused the server would pass over them.
@@ -107,8 +122,7 @@ export class BatchRun implements WireReader {
     }
     if (this.#separate) this.#readiesExpected = this.#steps.length
     else writer.sync()
-    wire.addReader(this)
-    wire.stream.write(writer.take())
+    return writer.take()
   }
 
   // WireReader ----------------------------------------------------------------------------------------------------

@@ -146,7 +146,12 @@ export class PgConnection implements DriverConnection {
       run.fail(this.#lost)
       return
     }
-    run.submit()
+    try {
+      run.submit()
+    } catch (error) {
+      // It was not sent, and what the cache has noted of its statements is wrong.
+      this.#lose(error instanceof Error ? error : new Error(String(error)))
+    }
   }
 
   conclude(command: EndCommand, options: ConcludeOptions): void {

@@ -2,7 +2,7 @@
 import utils from 'pg/lib/utils.js'
 
 import { InvalidStatementError, type LifeguardErrorOptions } from '../errors.js'
-import { ArrayParameter } from './array-parameter.js'
+import { isArrayParameter, type ArrayParameter } from './array-parameter.js'
 
 /** A parameter as it goes over the wire: text, bytes, an array that writes itself, or NULL. */
 export type EncodedValue = string | Buffer | ArrayParameter | null
@@ -42,7 +42,7 @@ export function encodeValues(values: readonly unknown[]): EncodedValue[] {
 
 function encodeValue(value: unknown, index: number): EncodedValue {
   if (value === null || value === undefined) return null
-  if (value instanceof ArrayParameter) return value
+  if (isArrayParameter(value)) return value
   const refusal = refusalOf(value)
   if (refusal !== undefined) throw unsendable(index, refusal)
   try {

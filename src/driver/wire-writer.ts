@@ -2,7 +2,7 @@
  * Writes the messages of the extended query protocol into one buffer, so that a whole batch is one write to the socket.
  * @see https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
-import { ArrayParameter } from './array-parameter.js'
+import { isArrayParameter, type ArrayParameter } from './array-parameter.js'
 import type { EncodedValue } from './values.js'
 
 const INITIAL_BYTES = 8 * 1024
@@ -113,7 +113,7 @@ export class WireWriter {
       this.#int32(-1)
       return
     }
-    if (value instanceof ArrayParameter) {
+    if (isArrayParameter(value)) {
       this.#reserve(4 + value.most)
       const start = this.#offset + 4
       const end = value.write(this.#scratch, start)
@@ -171,7 +171,8 @@ export class WireWriter {
   #text(value: string): void {
     // UTF-8 needs at most three bytes for each UTF-16 unit.
     this.#reserve(value.length * 3)
-    this.#offset += this.#scratch.write(value, this.#offset, 'utf8')
+    // Without a length Node writes nothing at all where more than two gigabytes are left.
+    this.#offset += this.#scratch.write(value, this.#offset, value.length * 3, 'utf8')
   }
 
   #reserve(bytes: number): void {

@@ -9,7 +9,7 @@ import { instantOf, isBriefInstant } from './timestamp-codec.js'
 export const integerElement: ArrayElement = {
   oid: 23,
   // What is out of range is refused by the server, which reads it as text.
-  reads: (text) => Number(text) === (Number(text) | 0),
+  reads: (text) => isInteger(text, 10) && Number(text) === (Number(text) | 0),
   most: () => 4,
   write: (text, target, at) => target.writeInt32BE(Number(text), at),
 }
@@ -17,13 +17,14 @@ export const integerElement: ArrayElement = {
 export const bigintElement: ArrayElement = {
   oid: 20,
   // Safe integers.
-  reads: (text) => text.length <= 15,
+  reads: (text) => isInteger(text, 15),
   most: () => 8,
   write: (text, target, at) => writeInt64(Number(text), target, at),
 }
 
 export const booleanElement: ArrayElement = {
   oid: 16,
+  reads: (text) => text === 't' || text === 'f',
   most: () => 1,
   write: (text, target, at) => target.writeUInt8(text === 't' ? 1 : 0, at),
 }
@@ -59,14 +60,31 @@ function mostOfText(text: string): number {
 
 function writeText(text: string, target: Buffer, at: number): number {
   const { length } = text
-  if (length > SHORT) return at + target.write(text, at, 'utf8')
+  // Without a length Node writes nothing at all where more than two gigabytes are left.
+  if (length > SHORT) return at + target.write(text, at, length * 3, 'utf8')
   for (let index = 0; index < length; index++) {
     const code = text.charCodeAt(index)
-    if (code > 0x7f) return at + target.write(text, at, 'utf8')
+    if (code > 0x7f) return at + target.write(text, at, length * 3, 'utf8')
     target[at + index] = code
   }
   return at + length
 }
+
+/** Whether a text is an integer of so many digits at most. A relation may hand on what columns of other types hold. */
+function isInteger(text: string, digits: number): boolean {
+  const start = text.charCodeAt(0) === MINUS ? 1 : 0
+  const { length } = text
+  if (length === start || length - start > digits) return false
+  for (let at = start; at < length; at++) {
+    const code = text.charCodeAt(at)
+    if (code < ZERO || code > NINE) return false
+  }
+  return true
+}
+
+const MINUS = 0x2d
+const ZERO = 0x30
+const NINE = 0x39
 
 /** @param value A safe integer. */
 function writeInt64(value: number, target: Buffer, at: number): number {

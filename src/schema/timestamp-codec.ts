@@ -81,9 +81,9 @@ function ones(number: number): number {
   return ZERO + (number % 10)
 }
 
-/** Whether it is the text that `encode` gives to instants around ours, whose microseconds a number holds exactly. */
+/** Whether it is a text that `encode` gives, of an instant around ours, whose microseconds a number holds exactly. */
 export function isBriefInstant(text: string): boolean {
-  return text.length === WRITTEN && text[10] === 'T' && text[23] === 'Z' && text > '1720' && text < '2280'
+  return text.length === WRITTEN && text > '1720' && text < '2280' && WRITTEN_FORM.test(text)
 }
 
 /** The time of what {@link isBriefInstant} names. */
@@ -93,6 +93,9 @@ export function instantOf(text: string): number {
 
 /** `2026-01-31T13:45:00.123Z` */
 const WRITTEN = 24
+// The 29th of February, which not every year has, is left out.
+const WRITTEN_FORM =
+  /^\d{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/
 
 /** The time of an instant in PostgreSQL's text, in milliseconds; NaN if a Date cannot express it. */
 function timeOf(text: string): number {

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { ArrayParameter } from '../../src/driver/array-parameter.js'
 import { createEngine, type Engine } from '../../src/engine/engine.js'
+import { InvalidStatementError } from '../../src/errors.js'
 import { declarativeBase } from '../../src/schema/base.js'
 import {
   bigint,
@@ -23,8 +24,10 @@ import {
   version,
 } from '../../src/schema/column-types.js'
 import { metaOf } from '../../src/schema/entity-meta.js'
+import { manyToMany } from '../../src/schema/relations.js'
 import { rowSource, rowValues } from '../../src/schema/row-source.js'
 import type { EncodedText, StatementValue, TableColumn } from '../../src/schema/table-column.js'
+import { createSessionFactory } from '../../src/session/session-factory.js'
 import { database, type TestDatabase } from '../helpers/database.js'
 
 class Everything extends declarativeBase().entity('everything', {
@@ -173,6 +176,38 @@ describe('an array of many values', () => {
     })
   })
 
+  test('travels as a literal where its texts are those of another type, as a relation may hand them on', () => {
+    const foreign: readonly [string, string[]][] = [
+      ['integer', ['', '-', ' 1', '1.5', '0x10', '1e3', '--1', '12345678901', 'abc']],
+      ['bigint', ['', '-', '1.5', 'abc', '0b1', '1 ', '1234567890123456']],
+      ['boolean', ['true', 'false', 'abc', '', 'T']],
+      [
+        'timestamptz',
+        [
+          '2026-02-29T00:00:00.000Z',
+          '2026-02-30T00:00:00.000Z',
+          '2026-04-31T00:00:00.000Z',
+          '2026-13-01T00:00:00.000Z',
+          '2026-00-01T00:00:00.000Z',
+          '2026-01-00T00:00:00.000Z',
+          '2026-01-01T24:00:00.000Z',
+          '2026-01-01T00:60:00.000Z',
+          '2026-01-01T00:00:60.000Z',
+          '2026-01-01T00:00:00,000Z',
+          '2026-ab-01T00:00:00.000Z',
+          '2026-01-01 00:00:00.000Z',
+        ],
+      ],
+    ]
+    for (const [property, several] of foreign) {
+      for (const text of several) expect(parameter(table.column(property), [text])).toBeTypeOf('string')
+    }
+    for (const day of ['01-31', '02-28', '04-30', '12-31']) {
+      const instant = `2026-${day}T23:59:59.999Z`
+      expect(parameter(table.column('timestamptz'), [instant])).toBeInstanceOf(ArrayParameter)
+    }
+  })
+
   test('grows as large as it has to', async () => {
     const column = table.column('text')
     const long = ['a'.repeat(300_000), 'ß'.repeat(200_000), '', null]
@@ -197,4 +232,70 @@ test('the echo shows what is in an array', async () => {
   } finally {
     await talking.dispose()
   }
+})
+
+test('links of an owner whose key does not fit them are not those of another one', async () => {
+  const Base = declarativeBase()
+  class Owner extends Base.entity('owners', { id: numeric().primaryKey() }) {
+    static readonly relations = { tags: manyToMany(() => Tag, 'links') }
+  }
+  class Tag extends Base.entity('tags', { id: integer().primaryKey() }) {}
+  Base.entity('links', {
+    owner: bigint().primaryKey().references('owners.id'),
+    tag: integer().primaryKey().references('tags.id'),
+  })
+  await engine.begin((connection) => Base.metadata.createAll(connection))
+  await db.query('insert into owners values (1), (1.5); insert into tags values (1), (2)')
+  await db.query('insert into links values (1, 1), (1, 2)')
+  const deleting = createSessionFactory({ bind: engine }).withSession(async (session) => {
+    session.delete(await session.getOne(Owner, '1.5'))
+  })
+  await expect(deleting).rejects.toMatchObject({ sqlState: '22P02' })
+  expect(await db.query('select tag from links')).toHaveLength(2)
+})
+
+test('an engine sends what entities of another copy of the package give', async () => {
+  vi.resetModules()
+  const other = await import('../../src/index.js')
+  const Base = other.declarativeBase()
+  class Song extends Base.entity('other_songs', {
+    id: other.serial().primaryKey(),
+    title: other.text().notNull(),
+  }) {}
+  await engine.begin((connection) => Base.metadata.createAll(connection))
+  const { withSession } = other.createSessionFactory({ bind: engine })
+  await withSession((session) => session.addAll([new Song({ title: 'Carey' }), new Song({ title: 'River' })]))
+  expect(await db.query('select id, title from other_songs order by id')).toEqual([
+    { id: 1, title: 'Carey' },
+    { id: 2, title: 'River' },
+  ])
+})
+
+describe('what is too large', () => {
+  test('is refused when the array is made', () => {
+    const long = 'x'.repeat(500_000_000)
+    expect(() => parameter(table.column('text'), [long, long, long])).toThrow(InvalidStatementError)
+  })
+
+  test('fails alone if it cannot be written, and the engine goes on', async () => {
+    const endless = new ArrayParameter({ oid: 25, most: () => 0, write: () => NaN }, ['x'], () => '')
+    Object.defineProperty(endless, 'most', { value: 1e15 })
+    const failing = engine.begin((connection) =>
+      Promise.all([connection.execute('select 1'), connection.execute('select $1::text[]', [endless])]),
+    )
+    await expect(failing).rejects.toMatchObject({
+      code: 'CONNECTION_LOST',
+      cause: expect.any(RangeError) as unknown,
+    })
+    expect(await engine.begin((connection) => connection.scalar('select 1'))).toBe(1)
+    expect(engine.stats()).toMatchObject({ borrowed: 0, size: 1 })
+  })
+
+  test('texts are written where more than two gigabytes are left', () => {
+    // Not touched, so not there.
+    const huge = Buffer.allocUnsafe(2 ** 31 + 1_000)
+    const { type } = table.column('text').definition
+    expect(type.element?.write('x'.repeat(100), huge, 0)).toBe(100)
+    expect(type.element?.write('ß', huge, 0)).toBe(2)
+  })
 })
