@@ -5,8 +5,8 @@ const [module = '', variant] = process.argv.slice(2)
 const { open } = (await import(module)) as { open: Open }
 let contender: Contender | undefined
 
-/** Run before each slice and not counted, as a share of it: so long that the second copy of the anchor stands at 1. */
-const LEAD_IN = 1
+/** Run before each slice and not counted, as a share of it. */
+const LEAD_IN = 0.25
 
 process.on('message', (request: Request) => {
   answer(request).then(reply, (error: unknown) => {
@@ -48,8 +48,7 @@ async function measure({ workload, callers, millis, cycles }: Slice): Promise<Sa
     await Promise.all(Array.from({ length: callers }, caller))
     return operations
   }
-  // While this process waited, the others had the caches, and the collector made its heap small; the anchor waits less than
-  // its contenders.
+  // While this process waited, another one had the caches.
   await runFor(millis * LEAD_IN)
   const cpuBefore = process.cpuUsage()
   const startedAt = performance.now()

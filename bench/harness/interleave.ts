@@ -2,10 +2,10 @@
  * The measuring itself. A shared machine has no absolute figures, but whatever else runs on it hits neighbours alike:
  *
  * 1. One process runs at a time, for a slice of some 250 ms; the others wait without using the CPU.
- * 2. The anchor runs before and after every other slice. A sample counts only relative to the mean of its two neighbours.
- * 3. The order of the contenders is drawn anew in each round. The first round is thrown away (plans, caches).
- * 4. All rounds of one workload follow one another, so that nobody waits for more than some seconds. After a minute V8
- *    has thrown away what its compiler made; the anchor, which never waits, would be compared with cold code.
+ * 2. A contender takes turns with the anchor. A sample counts only relative to the mean of the anchor's slices around it.
+ * 3. Nobody who is measured waits for longer than a slice. After some seconds V8 throws away what its compiler made and makes the
+ *    heap smaller, and the kernel may take back memory: one that waits for many others would be compared cold.
+ * 4. The order of the contenders is drawn anew for each workload; each first sample is thrown away (plans, caches).
  * 5. A second copy of the anchor takes part as a contender: how far it is from 1.00 is how far to trust the rest.
  */
 import type { Sample, Slice } from './contender.js'
@@ -15,36 +15,34 @@ import type { ContenderProcess } from './processes.js'
 interface Schedule {
   readonly cells: readonly Cell[]
   readonly rounds: number
-  /** How long everybody runs a cell before its first round, so that all code is compiled. */
+  /** How long each runs a workload before it is measured, so that all code is compiled. */
   readonly warmUpMillis: number
   readonly millis: number
   readonly cycles: number
-  /** Called after each round, and after warming up. */
-  readonly afterRound: () => Promise<void>
+  /** Called after each contender, while nothing runs. */
+  readonly afterContender: () => Promise<void>
 }
 
 export async function interleave(
   anchor: ContenderProcess,
   contenders: readonly ContenderProcess[],
-  { cells, rounds, warmUpMillis, millis, cycles, afterRound }: Schedule,
+  { cells, rounds, warmUpMillis, millis, cycles, afterContender }: Schedule,
   measurements: Measurements,
 ): Promise<void> {
   for (const cell of cells) {
-    const able = contenders.filter((contender) => contender.has(cell.workload))
-    for (const contender of [anchor, ...able]) {
-      await contender.run({ ...cell, millis: warmUpMillis, cycles })
-    }
-    await afterRound()
     const slice: Slice = { ...cell, millis, cycles }
-    for (let round = 0; round <= rounds; round += 1) {
+    await anchor.run({ ...slice, millis: warmUpMillis })
+    for (const contender of shuffled(contenders)) {
+      if (!contender.has(cell.workload)) continue
+      await contender.run({ ...slice, millis: warmUpMillis })
       let before = await anchor.run(slice)
-      for (const contender of shuffled(able)) {
+      for (let round = 0; round <= rounds; round += 1) {
         const sample = await contender.run(slice)
         const after = await anchor.run(slice)
         if (round > 0) measurements.add(cell, contender.name, sample, meanOf(before, after))
         before = after
       }
-      await afterRound()
+      await afterContender()
     }
   }
 }

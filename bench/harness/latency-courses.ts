@@ -16,14 +16,14 @@ export interface LatencyCourse extends Course {
  *
  * @param url The server's.
  * @param built See `buildContenders`.
- * @param afterRound Called while nothing runs.
+ * @param afterContender Called while nothing runs.
  */
 export async function runAtLatencies(
   suite: Suite,
   url: string,
   options: BenchOptions,
   built: string,
-  afterRound: () => Promise<void>,
+  afterContender: () => Promise<void>,
 ): Promise<readonly LatencyCourse[]> {
   const courses: LatencyCourse[] = []
   try {
@@ -31,7 +31,7 @@ export async function runAtLatencies(
       const proxy = latency === 0 ? undefined : await delayed(url, latency, built)
       courses.push({ latency, proxy, url: proxy?.url ?? url, measurements: new Measurements() })
     }
-    await runSuite(suite, courses, options, built, afterRound)
+    await runSuite(suite, courses, options, built, afterContender)
   } finally {
     for (const { proxy } of courses) proxy?.stop()
   }

@@ -22,7 +22,7 @@ type Length = Pick<BenchOptions, 'rounds' | 'generations'>
 const usage = ({ rounds, generations }: Length): string => `
   --rounds N          samples per figure (default ${String(rounds)})
   --generations N     the rounds are divided among so many generations of processes (default ${String(generations)})
-  --warm-up N         milliseconds of everybody before the rounds of a workload (default 1500)
+  --warm-up N         milliseconds of a workload before somebody is measured with it (default 4000)
   --millis N          length of a slice (default 250)
   --callers 1,20      so many at once
   --latency 0,1       added to each round trip, in milliseconds (not for pool)
@@ -35,7 +35,7 @@ export function benchOptions(length: Length = { rounds: 12, generations: 3 }): B
     options: {
       rounds: { type: 'string', default: String(length.rounds) },
       generations: { type: 'string', default: String(length.generations) },
-      'warm-up': { type: 'string', default: '1500' },
+      'warm-up': { type: 'string', default: '4000' },
       millis: { type: 'string', default: '250' },
       callers: { type: 'string', default: '1,20' },
       latency: { type: 'string', default: '0,1' },

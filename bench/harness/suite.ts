@@ -25,14 +25,14 @@ export interface Course {
  * is also a matter of luck (when the compiler took which decision), and it keeps its luck for life.
  *
  * @param built See `buildContenders`.
- * @param afterRound Called while nothing runs.
+ * @param afterContender Called while nothing runs.
  */
 export async function runSuite(
   suite: Suite,
   courses: readonly Course[],
   options: BenchOptions,
   built: string,
-  afterRound: () => Promise<void>,
+  afterContender: () => Promise<void>,
 ): Promise<void> {
   const rounds = Math.ceil(options.rounds / options.generations)
   for (let generation = 0; generation < options.generations; generation += 1) {
@@ -50,9 +50,9 @@ export async function runSuite(
         const schedule = { cells, rounds, warmUpMillis, millis, cycles: suite.cycles }
         const tick = (): Promise<void> => {
           process.stderr.write('.')
-          return afterRound()
+          return afterContender()
         }
-        await interleave(anchor, contenders, { ...schedule, afterRound: tick }, measurements)
+        await interleave(anchor, contenders, { ...schedule, afterContender: tick }, measurements)
       }
     } finally {
       for (const contender of all) await contender.end()
