@@ -44,7 +44,8 @@ export class ArrayParameter {
     this.#literal = literal
     let most = HEADER + texts.length * LENGTH
     for (const text of texts) if (text !== null) most += element.most(text)
-    this.most = most > LARGEST ? requireSendable(texts, most) : most
+    if (most > LARGEST) requireSendable(texts)
+    this.most = most
   }
 
   /** @returns where it ends. */
@@ -85,11 +86,11 @@ export function isArrayParameter(value: unknown): value is ArrayParameter {
   return typeof value === 'object' && value !== null && BRAND in value
 }
 
-/** @returns how many bytes it takes at most, less than `most` says. */
-function requireSendable(texts: readonly (string | null)[], most: number): number {
+/** @throws InvalidStatementError */
+function requireSendable(texts: readonly (string | null)[]): void {
   let bytes = 0
   for (const text of texts) if (text !== null) bytes += Buffer.byteLength(text)
-  if (bytes <= LARGEST) return most
+  if (bytes <= LARGEST) return
   throw new InvalidStatementError(
     `One column of ${texts.length} rows takes ${bytes} bytes, and a statement at most a gigabyte: flush fewer rows at a time`,
   )

@@ -9,33 +9,14 @@ import type { SessionFactory } from '../../src/session/session-factory.js'
 import type { Session } from '../../src/session/session.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
-import { errorOf, gate, useDatabase } from './session-support.js'
+import { isCommit, ONE, useRows } from './session-parting-support.js'
+import { errorOf, gate } from './session-support.js'
 
-// A function hides what it writes: a row shows whether a COMMIT that looks like that of a read was run.
-const fixture = useDatabase(
-  'create table rows (id int)',
+const { fixture, fresh, ids } = useRows(
   'create table once (id int unique deferrable initially deferred)',
-  `create function add_row(id int) returns int language sql as 'insert into rows values (id); select id'`,
   `create function add_twice() returns int language sql as
      'insert into rows values (1); insert into once values (1), (1); select 1'`,
 )
-
-const ONE = { poolSize: 1, maxOverflow: 0 }
-
-const ids = async (): Promise<number[]> =>
-  (await fixture.db.query<{ id: number }>('select id from rows order by id')).map(({ id }) => id)
-
-const fresh = async (...options: Parameters<typeof fixture.factory>) => {
-  await fixture.db.query('truncate rows')
-  const factory = fixture.factory(...options)
-  // So that nobody waits for the connect.
-  await factory.withSession((session) => session.execute('select'))
-  return factory
-}
-
-/** Only a COMMIT that somebody goes on behind is a message of its own. */
-const isCommit = ({ name, text: sql }: { name: string; text: string }): boolean =>
-  name === 'Query' && sql === 'COMMIT'
 
 /** One that calls the function and commits as soon as another one, who comes then, waits for the connection. */
 function behind<Value>(
