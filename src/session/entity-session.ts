@@ -162,7 +162,8 @@ export abstract class EntitySession extends Executor {
    * too, and queries do unless `autoflush` is off.
    *
    * @throws DatabaseError, StaleDataError: the transaction has failed, roll it back. InvalidValueError, MappingError:
-   *   nothing was sent; mend the object and go on.
+   *   nothing was sent; mend the object and go on. InvalidStatementError: one column of all new or changed rows takes more
+   *   than a gigabyte, and nothing was sent; flush fewer at a time.
    */
   flush(): Promise<void> {
     return this.#attend(async () => {
