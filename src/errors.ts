@@ -102,7 +102,10 @@ export class InvalidStatementError extends LifeguardError {
   }
 }
 
-/** An entity, a column or a relation that is declared wrongly; found when the metadata is first used. Never safe to retry. */
+/**
+ * An entity, a column or a relation that is declared wrongly. Thrown by the declaration; for references between entities when
+ * the metadata is first used. Never safe to retry.
+ */
 export class MappingError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('INVALID_MAPPING', message, options)
@@ -178,7 +181,7 @@ export class ConnectionLostError extends LifeguardError {
   }
 }
 
-/** A connection was used after it was closed. The message says where it was closed. Never safe to retry. */
+/** A connection was used after it was closed. Never safe to retry. */
 export class ConnectionClosedError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('CONNECTION_CLOSED', message, options)
@@ -192,7 +195,7 @@ export class SessionClosedError extends LifeguardError {
   }
 }
 
-/** A method was called in a state that does not allow it; the message names both. Never safe to retry. */
+/** A method was called in a state that does not allow it. Never safe to retry. */
 export class IllegalStateError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('ILLEGAL_STATE', message, options)
@@ -200,8 +203,8 @@ export class IllegalStateError extends LifeguardError {
 }
 
 /**
- * The transaction cannot be committed, because a statement in it failed earlier: `cause` is that first failure.
- * Nothing was stored. The whole transaction may be retried if its cause may be.
+ * The transaction cannot be committed: a statement in it failed earlier (`cause` is that first failure), a block that had joined it
+ * threw, or `rollback()` or `close()` was called while the hooks of `commit()` ran. Nothing was stored. The whole transaction may be retried if its cause may be.
  */
 export class TransactionAbortedError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
@@ -221,7 +224,7 @@ export class CommitOutcomeUnknownError extends LifeguardError {
 
 /** A block ended while statements that it had started were still running: an `await` is missing. Rolled back. */
 export class UnawaitedStatementError extends LifeguardError {
-  /** Text of each statement that nobody awaited. */
+  /** Texts of the statements still running when the block returned; empty if only a nested or joined block was. */
   readonly statements: readonly string[]
 
   constructor(message: string, statements: readonly string[], options?: LifeguardErrorOptions) {
@@ -230,7 +233,7 @@ export class UnawaitedStatementError extends LifeguardError {
   }
 }
 
-/** A hook threw after the transaction had ended. What the transaction stored stays stored: do not retry it. */
+/** An `afterCommit` hook threw: the transaction is committed. Never safe to retry. */
 export class HookError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('HOOK_FAILED', message, options)

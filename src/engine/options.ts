@@ -52,7 +52,7 @@ export interface ResolvedEngineOptions {
   readonly types: TypeParsers | undefined
   readonly connect: ConnectOptions
   readonly pool: ResolvedPoolOptions
-  /** What the caller gave for the pool, for a pool that replaces it. */
+  /** Options of every transaction, unless a factory, session or block gives others. */
   readonly transaction: TransactionOptions
 }
 

@@ -38,8 +38,8 @@ export interface PoolTimeoutDetails {
 }
 
 /**
- * No connection came within `poolTimeoutMillis`. The message names those who hold the connections; `cause` is the last
- * failure to connect, if there is one. Safe to retry, though it rarely helps at once.
+ * No connection came within `poolTimeoutMillis`. The message names the holders of the connections; `cause` is the last
+ * failure to connect, if there is one. Nothing was sent: the call may be made again, but `isRetryable` is false, so `retry` does not.
  */
 export class PoolTimeoutError extends LifeguardError {
   readonly phase: AcquirePhase

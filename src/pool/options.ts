@@ -25,15 +25,21 @@ export type PoolClass = new (parts: PoolParts) => Pool
 export interface PoolOptions {
   /** Connections kept open when nobody uses them. Default 5; 0 = unlimited (then leave `maxOverflow` out). */
   readonly poolSize?: number | undefined
-  /** Connections above `poolSize` under load; closed when they come back. Default 10; 0 = none, -1 = no limit. */
+  /**
+   * Extra connections above `poolSize` under load. A released connection is closed if `poolSize` are idle and no caller waits.
+   * Default 10; 0 = none, -1 = no limit.
+   */
   readonly maxOverflow?: number | undefined
   /**
    * How long an acquire waits for a connection, opening and proving one included. Default 30000; `null` = for ever.
-   * 0 = never wait for somebody's release: fail at once if every connection is in use, and with the connect error if
+   * 0 = never wait for a release: fail at once if every connection is in use, and with the connect error if
    * one has to be opened and cannot.
    */
   readonly poolTimeoutMillis?: number | null | undefined
-  /** Replace a connection before it is older than this. Default 1800000; -1 = never. Up to a tenth less, by chance. */
+  /**
+   * A connection older than this is not handed out again; one in use is replaced when it is released. Default 1800000;
+   * -1 = never. Shortened by a random jitter of up to a tenth.
+   */
   readonly poolRecycleMillis?: number | undefined
   /** Prove that an idle connection is alive before it is lent. Default true. */
   readonly poolPrePing?: boolean | undefined

@@ -18,7 +18,7 @@ import type { Picked } from './select.js'
 import type { TableColumn } from './table-column.js'
 
 /**
- * Starts an UPDATE of all rows that meet a condition. `onUpdate` columns and the version counter are kept; hooks are not
+ * Starts an UPDATE of all rows that meet a condition. `onUpdate` columns are set and the version counter is incremented; hooks are not
  * run, and instances that a session holds keep their values until they are refreshed.
  * @throws MappingError if it is no entity.
  * @example

@@ -21,7 +21,7 @@ export function tooLong(limit: number): (value: string) => string | undefined {
   }
 }
 
-/** One of the values of an enum type. */
+/** Refuses a value that is not one of the labels of an enum type. */
 export function noneOf(values: readonly string[]): (value: string) => string | undefined {
   const known = new Set(values)
   return (value) =>
