@@ -3,10 +3,11 @@
  *
  * 1. The class is chosen by SQLSTATE alone, except where one SQLSTATE has two meanings (57014).
  * 2. node-postgres's own error is the `cause`, untouched.
- * 3. A statement's text is kept, its values never. PostgreSQL's own text may quote values (`detail`, and `message` for
- *    data that does not fit): `hideParameters` takes those out.
+ * 3. A statement's text is kept, its values never. PostgreSQL's own text may quote values: with `hideParameters` the driver
+ *    has taken them out before (`hidden-values.ts`).
  */
 import { LifeguardError } from './errors.js'
+import { hideQuoted } from './internal/hidden-values.js'
 
 /** The fields of an ErrorResponse as node-postgres parses them. Every one is text. */
 export interface ServerErrorFields {
@@ -164,7 +165,7 @@ export function databaseErrorFrom(
   const sqlState = error.code ?? ''
   const Class = classFor(sqlState, error.message)
   const hidden = context.hideParameters === true
-  const message = hidden ? withoutValues(error.message, sqlState) : error.message
+  const message = hidden && sqlState.startsWith('22') ? hideQuoted(error.message) : error.message
   const made = new Class(message, error, context, hidden ? undefined : error)
   Error.captureStackTrace(made, databaseErrorFrom)
   return made
@@ -173,11 +174,6 @@ export function databaseErrorFrom(
 function classFor(sqlState: string, message: string): typeof DatabaseError {
   if (sqlState === '57014' && message.includes('statement timeout')) return StatementTimeoutError
   return CLASS_BY_SQL_STATE[sqlState] ?? CLASS_BY_SQL_STATE_CLASS[sqlState.slice(0, 2)] ?? DatabaseError
-}
-
-/** Messages of class 22 quote the value that does not fit; those of the other classes quote names. */
-function withoutValues(message: string, sqlState: string): string {
-  return sqlState.startsWith('22') ? message.replace(/".*"/s, '"(hidden)"') : message
 }
 
 /** True for node-postgres's error for an ErrorResponse, whichever copy of the package made it. */

@@ -91,6 +91,24 @@ export interface Batch {
   onEnd(): void
 }
 
+/** What the server says beside its answers: RAISE NOTICE, warnings. Texts are in the server's language. */
+export interface ServerNotice {
+  /** `NOTICE`, `WARNING`, `INFO`, `LOG` or `DEBUG`; translated if `lc_messages` says so. */
+  readonly severity: string
+  readonly message: string
+  /** Five characters: `00000` for a plain RAISE NOTICE. */
+  readonly sqlState: string
+  readonly detail: string | undefined
+  readonly hint: string | undefined
+  /** The call stack of the functions that it came from. */
+  readonly where: string | undefined
+  /** The function in PostgreSQL's source that said it; never translated. */
+  readonly routine: string | undefined
+}
+
+/** Told each notice of each connection of a driver. Must not throw. */
+export type NoticeListener = (notice: ServerNotice, connectionId: number) => void
+
 /** Why `onError` was called for a statement that the server never ran. */
 export class StatementSkipped extends Error {
   override readonly name = 'StatementSkipped'

@@ -11,11 +11,14 @@ import type {
   ConcludeOptions,
   DriverConnection,
   EndCommand,
+  NoticeListener,
   ResetMode,
+  ServerNotice,
   TransactionStatus,
   TypeParsers,
 } from './driver.js'
 import { Endings, warnOfConclusion } from './endings.js'
+import { SentValues } from './sent-values.js'
 import { StatementCache } from './statement-cache.js'
 import type { WireConnection } from './wire-connection.js'
 import { WireWriter } from './wire-writer.js'
@@ -29,6 +32,9 @@ export interface PgConnectionParts {
   readonly types: TypeParsers
   /** Most prepared statements kept on the server; 0 = none. */
   readonly statementCacheSize: number
+  readonly onNotice: NoticeListener | undefined
+  /** True: what the server says is freed from the values that were sent, before anybody sees it. */
+  readonly hideParameters: boolean
   readonly cancel: (timeoutMillis: number) => Promise<void>
 }
 
@@ -57,6 +63,9 @@ export class PgConnection implements DriverConnection {
   readonly #wire: WireConnection
   readonly #clock: Clock
   readonly #context: BatchContext
+  readonly #onNotice: NoticeListener | undefined
+  /** What was sent in this transaction; only with `hideParameters`. */
+  readonly #sent: SentValues | undefined
   readonly #cancel: (timeoutMillis: number) => Promise<void>
   #run: BatchRun | undefined
   readonly #endings: Endings
@@ -74,6 +83,8 @@ export class PgConnection implements DriverConnection {
     this.#wire = parts.wire
     this.#clock = parts.clock
     this.#cancel = parts.cancel
+    this.#onNotice = parts.onNotice
+    this.#sent = parts.hideParameters ? new SentValues() : undefined
     this.#context = {
       wire: parts.wire,
       writer: new WireWriter(),
@@ -92,6 +103,8 @@ export class PgConnection implements DriverConnection {
         processId: message.processId,
       })
     })
+    this.#wire.conceal = this.#sent && ((texts) => this.#sent?.hide(texts))
+    this.#wire.onNotice = (notice) => this.tellNotice(notice)
     this.#wire.onReady = () => this.#endPlain(undefined)
     this.#wire.onPlainError = (error) => {
       this.#plainError ??= error
@@ -133,12 +146,18 @@ export class PgConnection implements DriverConnection {
     }
   }
 
+  /** Tells the driver's listener what the server said. */
+  tellNotice(notice: ServerNotice): void {
+    this.#onNotice?.(notice, this.id)
+  }
+
   parameter(name: string): string | undefined {
     return this.#wire.parameters.get(name)
   }
 
   submit(batch: Batch): void {
     this.#requireFree()
+    this.#sent?.add(batch, this.transactionStatus === 'idle' && !this.#endings.open)
     const ahead = this.#lost === undefined ? this.#endings.before(batch) : undefined
     const run = new BatchRun(batch, this.#context, () => this.#endRun(run, batch), ahead)
     this.#run = run
@@ -172,6 +191,7 @@ export class PgConnection implements DriverConnection {
 
   lend(submittable: object, onEnd: (error: Error | undefined) => void): void {
     this.#startPlain(onEnd)
+    this.#sent?.startCopy()
     this.#client.query(submittable as never)
   }
 

@@ -17,7 +17,7 @@ import { setDeadline } from '../internal/deadline.js'
 import { cancelBackend } from './cancel.js'
 import { ChannelBindingError, type ConnectPhase, NoPasswordError, connectFailure } from './connect-failure.js'
 import { type ConnectOptions, type ConnectTarget, resolveConnectOptions } from './connect-options.js'
-import type { Driver, DriverConnection, TypeParsers } from './driver.js'
+import type { Driver, DriverConnection, NoticeListener, ServerNotice, TypeParsers } from './driver.js'
 import { PgConnection } from './pg-connection.js'
 import { openSocket, orAborted } from './socket.js'
 import type { TlsSettings } from './tls.js'
@@ -30,6 +30,10 @@ export interface PgDriverOptions extends ConnectOptions {
   /** Most prepared statements kept per connection; 0 = none. */
   readonly statementCacheSize: number
   readonly clock?: Clock | undefined
+  /** Keep values that were sent out of errors and notices. Default false. */
+  readonly hideParameters?: boolean | undefined
+  /** Told what the server says beside its answers. */
+  readonly onNotice?: NoticeListener | undefined
 }
 
 /**
@@ -58,6 +62,8 @@ class NodePostgresDriver implements Driver {
   readonly #types: TypeParsers
   readonly #statementCacheSize: number
   readonly #clock: Clock
+  readonly #onNotice: NoticeListener | undefined
+  readonly #hideParameters: boolean
   #connections = 0
 
   constructor(options: PgDriverOptions) {
@@ -66,6 +72,8 @@ class NodePostgresDriver implements Driver {
     this.#types = options.types ?? pg.types
     this.#statementCacheSize = options.statementCacheSize
     this.#clock = options.clock ?? systemClock
+    this.#onNotice = options.onNotice
+    this.#hideParameters = options.hideParameters ?? false
   }
 
   async connect({ timeoutMillis, signal }: Parameters<Driver['connect']>[0]): Promise<DriverConnection> {
@@ -127,6 +135,9 @@ class NodePostgresDriver implements Driver {
   async #authenticate(socket: Socket, { password, tlsOptions, signal }: Attempt): Promise<DriverConnection> {
     const { user, database, host, port, channelBinding, startup } = this.#target
     const wire = new WireConnection({ stream: alreadyOpen(socket) })
+    // Before the connection has its number: login triggers, a collation of another version.
+    const notices: ServerNotice[] = []
+    wire.onNotice = (notice) => notices.push(notice)
     const config = {
       user,
       database,
@@ -155,13 +166,15 @@ class NodePostgresDriver implements Driver {
     const encrypted = socket instanceof TLSSocket
     const target = this.#target
     this.#connections += 1
-    return new PgConnection({
+    const connection = new PgConnection({
       id: this.#connections,
       client,
       wire,
       clock: this.#clock,
       types: this.#types,
       statementCacheSize: this.#statementCacheSize,
+      onNotice: this.#onNotice,
+      hideParameters: this.#hideParameters,
       cancel: (timeoutMillis) =>
         cancelBackend(
           { target, address, encrypted, tlsOptions, processId, secretKey },
@@ -169,6 +182,8 @@ class NodePostgresDriver implements Driver {
           this.#clock,
         ),
     })
+    for (const notice of notices) connection.tellNotice(notice)
+    return connection
   }
 }
 

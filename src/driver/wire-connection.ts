@@ -7,12 +7,18 @@ import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import pg from 'pg'
 
+import type { ServerErrorFields } from '../database-errors.js'
+import type { ServerTexts } from '../internal/hidden-values.js'
+import type { ServerNotice } from './driver.js'
+
 /** Whoever reads the answers to a batch. */
 export interface WireReader {
   /** Takes a message whose body lies between `start` and `end`; false = not mine, give it to node-postgres. */
   receive(type: number, buffer: Buffer, start: number, end: number): boolean
   /** An ErrorResponse, parsed by node-postgres. */
   receiveError(error: Error): void
+  /** A NoticeResponse that came before the next answer to the batch. */
+  receiveNotice?(notice: ServerNotice): void
 }
 
 /** The part of node-postgres's `Connection` that is used here; its published types leave most of it out. */
@@ -45,6 +51,10 @@ export class WireConnection extends Base {
   onReady: (() => void) | undefined
   /** Called for each ErrorResponse that no reader took, before node-postgres hears of it. */
   onPlainError: ((error: Error) => void) | undefined
+  /** Changes the texts of errors and notices before anybody sees them. */
+  conceal: ((texts: ServerTexts) => void) | undefined
+  /** Called for each NoticeResponse, after the reader whose answers it came among. */
+  onNotice: ((notice: ServerNotice) => void) | undefined
   /** Parameters that the server reported. */
   readonly parameters: Map<string, string> = new Map()
 
@@ -59,6 +69,11 @@ export class WireConnection extends Base {
     super(config)
     this.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) => {
       this.parameters.set(message.parameterName, message.parameterValue)
+    })
+    this.on('notice', (fields: NoticeFields) => {
+      const notice = noticeFrom(fields)
+      this.#readers[0]?.receiveNotice?.(notice)
+      this.onNotice?.(notice)
     })
   }
 
@@ -86,6 +101,7 @@ export class WireConnection extends Base {
 
   // node-postgres's parser reports through here; an error that answers our batch is not the client's business.
   override emit(event: string | symbol, ...args: unknown[]): boolean {
+    if (event === 'errorMessage' || event === 'notice') this.conceal?.(args[0] as ServerTexts)
     const [reader] = this.#readers
     if (event === 'errorMessage' && reader !== undefined) {
       reader.receiveError(args[0] as Error)
@@ -135,4 +151,12 @@ export class WireConnection extends Base {
     relay.emit('data', buffer.subarray(offset, end))
     if (type === READY_FOR_QUERY) this.onReady?.()
   }
+}
+
+/** A NoticeResponse as node-postgres parses it. */
+type NoticeFields = ServerErrorFields & { readonly message?: string; readonly where?: string }
+
+function noticeFrom(fields: NoticeFields): ServerNotice {
+  const { severity = '', message = '', code: sqlState = '', detail, hint, where, routine } = fields
+  return { severity, message, sqlState, detail, hint, where, routine }
 }

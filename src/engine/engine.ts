@@ -13,7 +13,6 @@ import {
   checkSignal,
   refuseUnknownKeys,
 } from '../internal/validate.js'
-import type { PoolEvents } from '../pool/events.js'
 import type { DisposeOptions, DisposeReport, Pool } from '../pool/pool.js'
 import type { PoolStats } from '../pool/stats.js'
 import { createBeginnings } from './begin-plan.js'
@@ -26,6 +25,7 @@ import type {
 } from './conversation-setup.js'
 import { Conversation } from './conversation.js'
 import { createEcho, type Echo } from './echo.js'
+import { tellNotices, type EngineEvents } from './events.js'
 import type { ExecutorParts } from './executor.js'
 import { checkListenOptions, listen, type ListenOptions, type Notification } from './listen.js'
 import { checkEcho, resolveEngineOptions, type EngineOptions, type ResolvedEngineOptions } from './options.js'
@@ -73,7 +73,7 @@ export class Engine implements AsyncDisposable {
   readonly #options: ResolvedEngineOptions
   readonly #driver: Driver
   readonly #clock: Clock
-  readonly #events = new Emitter<PoolEvents>()
+  readonly #events = new Emitter<EngineEvents>()
   readonly #beginnings = createBeginnings()
   readonly #host: ConversationHost
   /** Ends what lives outside the pool (LISTEN) when the engine is disposed. */
@@ -95,6 +95,8 @@ export class Engine implements AsyncDisposable {
         ...options.connect,
         types: options.types,
         statementCacheSize: options.statementCacheSize,
+        hideParameters: options.hideParameters,
+        onNotice: tellNotices(() => this.name, this.#events),
       })
     this.name = options.name ?? this.#driver.target
     this.#echo = options.echo
@@ -176,10 +178,15 @@ export class Engine implements AsyncDisposable {
     return this.#pool.status()
   }
 
-  /** Adds a listener for an event of the pool; returns what removes it. What a listener throws becomes a warning. */
-  on<Name extends keyof PoolEvents>(
+  /**
+   * Adds a listener for an event of the pool, or for notices of the server; returns what removes it. What a listener throws
+   * becomes a warning.
+   * @example
+   * engine.on('notice', ({ severity, message }) => console.log(severity, message))
+   */
+  on<Name extends keyof EngineEvents>(
     event: Name,
-    listener: (payload: PoolEvents[Name]) => unknown,
+    listener: (payload: EngineEvents[Name]) => unknown,
   ): Unsubscribe {
     return this.#events.on(event, listener)
   }

@@ -70,6 +70,23 @@ export interface LeakMessage {
   readonly stack: string | undefined
 }
 
+/** Message of `lifeguard:notice`: what the server said beside its answers (RAISE NOTICE, warnings). */
+export interface NoticeMessage {
+  /** Name of the engine. */
+  readonly engine: string
+  readonly connectionId: number
+  /** `NOTICE`, `WARNING`, `INFO`, `LOG` or `DEBUG`; translated if `lc_messages` says so. */
+  readonly severity: string
+  readonly message: string
+  readonly sqlState: string
+  readonly detail: string | undefined
+  readonly hint: string | undefined
+  /** The call stack of the functions that it came from. */
+  readonly where: string | undefined
+  /** The function in PostgreSQL's source that said it; never translated. */
+  readonly routine: string | undefined
+}
+
 type Tracing<Message extends object> = TracingChannel<unknown, Message>
 
 export const acquireChannel: Tracing<AcquireMessage> = tracingChannel('lifeguard:acquire')
@@ -84,3 +101,5 @@ export const releaseChannel: Channel = channel('lifeguard:release')
 export const connectionClosedChannel: Channel = channel('lifeguard:connection:closed')
 /** Its messages are {@link LeakMessage}s. */
 export const leakChannel: Channel = channel('lifeguard:leak')
+/** Its messages are {@link NoticeMessage}s. */
+export const noticeChannel: Channel = channel('lifeguard:notice')

@@ -11,10 +11,11 @@ export type Unsubscribe = () => void
  * throws (or a promise it returns rejects with) goes to `onListenerError` and never to the emitter's caller.
  */
 export class Emitter<Events extends EventMap> {
-  readonly #listeners = new Map<keyof Events, Set<(payload: never) => unknown>>()
-  readonly #onListenerError: (error: unknown, event: keyof Events) => void
+  // By any key: an emitter of more events serves as one of fewer.
+  readonly #listeners = new Map<PropertyKey, Set<(payload: never) => unknown>>()
+  readonly #onListenerError: (error: unknown, event: PropertyKey) => void
 
-  constructor(onListenerError: (error: unknown, event: keyof Events) => void = warn) {
+  constructor(onListenerError: (error: unknown, event: PropertyKey) => void = warn) {
     this.#onListenerError = onListenerError
   }
 

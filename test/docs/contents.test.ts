@@ -50,7 +50,10 @@ describe('docs/observability.md', () => {
 
   test('lists the events of the engine', () => {
     const listed = [...text.matchAll(/^\| `(\w+)` +\| /gm)].map(([, name]) => name)
-    expect(listed).toEqual(membersOf('src/pool/events.ts', 'PoolEvents'))
+    expect(listed).toEqual([
+      ...membersOf('src/pool/events.ts', 'PoolEvents'),
+      ...membersOf('src/engine/events.ts', 'EngineEvents'),
+    ])
   })
 
   test.each(['PoolStats', 'PoolCounters'])('names every number of %s', (type) => {

@@ -18,6 +18,7 @@ import type {
   DrizzleLike,
   Echo,
   Engine,
+  EngineEvents,
   EngineOptions,
   ErrorCode,
   FieldDescription,
@@ -30,6 +31,7 @@ import type {
   LifeguardError,
   ListenOptions,
   Logger,
+  NoticeEvent,
   Password,
   Pool,
   PoolClass,
@@ -122,6 +124,8 @@ describe('the pool', () => {
     expectTypeOf(
       engine.on('leak', (event) => expectTypeOf(event).toEqualTypeOf<LeakEvent>()),
     ).toEqualTypeOf<Unsubscribe>()
+    engine.on('notice', (event) => expectTypeOf(event).toEqualTypeOf<NoticeEvent>())
+    expectTypeOf<EngineEvents>().toExtend<PoolEvents>()
     expectTypeOf<PoolEvents['detach']>().toEqualTypeOf<ConnectionEvent>()
     expectTypeOf<ConnectionEvent['connection']>().toEqualTypeOf<DriverConnection>()
     // @ts-expect-error no such event
