@@ -81,6 +81,8 @@ export type {
   NumericOptions,
   PrecisionOptions,
 } from './schema/column-types.js'
+export { jsonNull } from './schema/json-null.js'
+export type { JsonNull } from './schema/json-null.js'
 export { Column } from './schema/column.js'
 export type { ColumnFlag, Columns, ReferenceAction, ReferenceRules } from './schema/column.js'
 export { ColumnRef } from './schema/column-ref.js'

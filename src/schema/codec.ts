@@ -5,6 +5,7 @@
  * What has no time zone is text (`date`, `time`, `timestamp`, `interval`); only `timestamptz`, an instant, is a `Date`.
  * What a JavaScript number cannot hold exactly is no number: `bigint` is a BigInt, `numeric` a string.
  */
+import { jsonNull } from './json-null.js'
 import { isTextOf } from './json-text.js'
 
 /** Converts between the text of PostgreSQL and a value; NULL never comes here. */
@@ -130,10 +131,10 @@ export const byteaCodec: Codec<Buffer> = {
   },
 }
 
-/** Of JavaScript's `null` inside a document and SQL's NULL both arrive as `null`; `null` is stored as NULL. */
+/** `null` is SQL's NULL; the document `null` is {@link jsonNull}. */
 export const jsonCodec: Codec<unknown> = {
   mutable: true,
-  decode: JSON.parse,
+  decode: decodeJson,
   encode: encodeJson,
   holds: holdsJson,
 }
@@ -141,7 +142,7 @@ export const jsonCodec: Codec<unknown> = {
 /** As {@link jsonCodec}; `jsonb` cannot hold NUL characters and lone surrogates, not even escaped. */
 export const jsonbCodec: Codec<unknown> = {
   mutable: true,
-  decode: JSON.parse,
+  decode: decodeJson,
   holds: holdsJson,
   encode(value) {
     const text = encodeJson(value)
@@ -158,6 +159,10 @@ const ESCAPED = /(?<!\\)(?:\\\\)*\\u(0000|d[89a-f])/
 const NUL = 'cannot hold a NUL character'
 // As UTF-8 it would become U+FFFD: something else would be stored than was given.
 const HALF_CHARACTER = 'cannot hold half a character (a lone surrogate)'
+
+function decodeJson(text: string): unknown {
+  return (JSON.parse(text) as unknown) ?? jsonNull
+}
 
 function encodeJson(value: unknown): string {
   const text = JSON.stringify(value) as string | undefined

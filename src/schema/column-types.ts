@@ -53,7 +53,10 @@ export interface CustomTypeOptions<Value> {
   readonly type: string
   /** The type for casts, if the one above limits a length. Default: the same. */
   readonly castType?: string | undefined
-  /** From PostgreSQL's text, and from what `encode` gives; never called for NULL. */
+  /**
+   * From PostgreSQL's text, and from what `encode` gives; never called for NULL. A text that it reads as `null` is left as it
+   * is, as long as the property stays `null`: to tell it from NULL, give another value, such as `jsonNull`.
+   */
   decode(text: string): Value
   /** To PostgreSQL's text. `encode(decode(text))` must always give the same text for the same value. */
   encode(value: Value): string
@@ -175,7 +178,8 @@ export function uuid(name?: string): Column<string | null> {
 }
 
 /**
- * A JSON document, kept as it was written. A change in place is found at flush.
+ * A JSON document, kept as it was written. A change in place is found at flush. `null` is SQL's NULL; the document `null` is
+ * {@link jsonNull}, in both directions.
  * @example
  * settings: json<{ theme: string }>().notNull().default({ theme: 'dark' })
  */

@@ -161,16 +161,11 @@ export class TableColumn {
 
   /** Whether a value differs from what was remembered, changes in place included. */
   hasChanged(value: unknown, snapshot: unknown): boolean {
-    if (
-      !this.#comparesClosely ||
-      value === undefined ||
-      value === null ||
-      snapshot === null ||
-      snapshot === undefined
-    ) {
+    if (!this.#comparesClosely || snapshot === null || snapshot === undefined) {
       // NaN is the one value that differs from itself.
       return value !== snapshot && !(value !== value && snapshot !== snapshot)
     }
+    if (value === null || value === undefined) return !this.#readsAs(snapshot, value)
     if (typeof snapshot === 'number') {
       return this.#brief === undefined ? !Object.is(value, snapshot) : this.#brief.of(value) !== snapshot
     }
@@ -186,6 +181,16 @@ export class TableColumn {
     if (text === snapshot) return false
     // PostgreSQL writes many values differently (spaces in jsonb, time zones), so its text is brought into our form first.
     return text !== this.encode(this.decode(snapshot as string))
+  }
+
+  /** Whether a stored text that is not NULL is read as null or undefined: custom types may do so. */
+  #readsAs(snapshot: unknown, value: null | undefined): boolean {
+    if (typeof snapshot !== 'string' || this.#codec.holds !== undefined) return false
+    try {
+      return this.decode(snapshot) === value
+    } catch {
+      return false
+    }
   }
 
   #refuse(reason: string, cause?: unknown): InvalidValueError {

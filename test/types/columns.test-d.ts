@@ -23,6 +23,7 @@ import {
   isNull,
   json,
   jsonb,
+  jsonNull,
   lt,
   lte,
   manyToMany,
@@ -54,6 +55,7 @@ import type {
   EntityClass,
   ForeignKeyOptions,
   HasOne,
+  JsonNull,
   LengthOptions,
   ManyToManyOptions,
   NumericOptions,
@@ -102,6 +104,10 @@ describe('types', () => {
   test('of documents, arrays and your own', () => {
     expectTypeOf(json()).toEqualTypeOf<Column<unknown>>()
     expectTypeOf(jsonb<{ theme: string }>()).toEqualTypeOf<Column<{ theme: string } | null>>()
+    expectTypeOf(jsonb<number | JsonNull>().notNull().default(jsonNull)).toEqualTypeOf<
+      Column<number | JsonNull, 'default'>
+    >()
+    expectTypeOf(jsonNull).toEqualTypeOf<JsonNull>()
     expectTypeOf(integer().array()).toEqualTypeOf<Column<number[] | null>>()
     expectTypeOf(text().notNull().array()).toEqualTypeOf<Column<string[]>>()
     const options: CustomTypeOptions<URL> = {

@@ -1,0 +1,35 @@
+/** JSON's `null` as the value of a whole column, which is not SQL's NULL. */
+
+/** The type of {@link jsonNull}. */
+export interface JsonNull {
+  /** So that `JSON.stringify` writes `null`. */
+  toJSON(): null
+}
+
+class Constant implements JsonNull {
+  toJSON(): null {
+    return null
+  }
+}
+
+const KEY = Symbol.for('lifeguard.jsonNull')
+
+/** The same object for both copies of the package (import and require): it is compared by `===`. */
+function constant(): JsonNull {
+  const holder = globalThis as { [KEY]?: JsonNull }
+  return (holder[KEY] ??= Object.freeze(new Constant()))
+}
+
+/**
+ * The JSON document `null`, in a `json` or `jsonb` column: what such a column gives when it holds that document, and what
+ * stores it. `null` is SQL's NULL, which is no document. Inside of a document JSON's null is `null`, as always.
+ *
+ * @example
+ * class Setting extends Base.entity('settings', {
+ *   name: text().primaryKey(),
+ *   value: jsonb<number | string | JsonNull>().notNull(),
+ * }) {}
+ * setting.value = jsonNull
+ * if (setting.value === jsonNull) console.log('set to nothing')
+ */
+export const jsonNull: JsonNull = constant()

@@ -1,0 +1,168 @@
+/** JSON's null and SQL's NULL: two values, whichever way they go. */
+import { describe, expect, test } from 'vitest'
+import {
+  customType,
+  declarativeBase,
+  eq,
+  integer,
+  json,
+  jsonb,
+  jsonNull,
+  select,
+  sql,
+  update,
+  version,
+  type JsonNull,
+} from '../../src/index.js'
+import { useEntities } from './entities-support.js'
+import { errorOf } from './session-support.js'
+
+type Body = { readonly list: (number | null)[] } | JsonNull
+
+const Base = declarativeBase()
+/** As one would write it by hand: reads the document null as null. */
+const document = customType<unknown>({ type: 'jsonb', decode: JSON.parse, encode: JSON.stringify })
+/** Tells the two apart. */
+const exact = customType<unknown>({
+  type: 'jsonb',
+  decode: (text) => (JSON.parse(text) as unknown) ?? jsonNull,
+  encode: JSON.stringify,
+})
+
+class Doc extends Base.entity('docs', {
+  id: integer().primaryKey(),
+  body: jsonb<Body>(),
+  plain: json<Body>(),
+  list: jsonb<Body>().array(),
+  custom: document(),
+  exact: exact(),
+  filled: jsonb<Body>()
+    .notNull()
+    .serverDefault(sql`'null'`),
+  version: version(),
+}) {}
+
+class Strict extends Base.entity('stricts', {
+  id: integer().primaryKey(),
+  body: jsonb<Body>().notNull().default(jsonNull),
+}) {}
+
+const fixture = useEntities(Base)
+const NULLS = `insert into docs (id, body, plain, list, custom, exact, version) values (1, 'null', 'null', '{"null",NULL}', 'null', 'null', 1)`
+
+/** The row as PostgreSQL shows it. */
+async function shown(table = 'docs'): Promise<string> {
+  const [row] = await fixture.db.query<{ row: string }>(`select ${table}::text as row from ${table}`)
+  return row?.row ?? 'none'
+}
+
+describe("JSON's null", () => {
+  test('is loaded as jsonNull, SQL NULL as null, and to load them is no change', async () => {
+    await fixture.db.query(NULLS)
+    await using session = fixture.factory()()
+    const doc = await session.getOne(Doc, 1)
+    expect(doc).toMatchObject({
+      body: jsonNull,
+      plain: jsonNull,
+      list: [jsonNull, null],
+      custom: null,
+      filled: jsonNull,
+    })
+    expect([doc.body === jsonNull, doc.exact === jsonNull]).toEqual([true, true])
+    expect([session.isModified(doc), session.dirty]).toEqual([false, []])
+    expect(JSON.parse(JSON.stringify(doc))).toMatchObject({ body: null, list: [null, null] })
+    await session.refresh(doc)
+    expect(session.isModified(doc)).toBe(false)
+    await session.commit()
+    expect(await shown()).toBe('(1,null,null,"{""null"",NULL}",null,null,null,1)')
+    await fixture.db.query(
+      'update docs set body = null, plain = null, list = null, custom = null, exact = null',
+    )
+    await session.refresh(doc)
+    expect(doc).toMatchObject({ body: null, plain: null, list: null, custom: null, exact: null })
+  })
+
+  test('is stored as jsonNull, in new and in changed rows, and each of the two can follow the other', async () => {
+    await using session = fixture.factory()()
+    const doc = new Doc({
+      id: 1,
+      body: jsonNull,
+      plain: null,
+      list: [null as never, jsonNull],
+      custom: jsonNull,
+      exact: jsonNull,
+    })
+    session.add(doc)
+    await session.flush()
+    expect([doc.filled, session.isModified(doc)]).toEqual([jsonNull, false])
+    await session.commit()
+    expect(await shown()).toBe('(1,null,,"{NULL,""null""}",null,null,null,1)')
+    doc.body = null
+    doc.plain = jsonNull
+    doc.exact = null
+    expect(session.isModified(doc)).toBe(true)
+    await session.commit()
+    expect(await shown()).toBe('(1,,null,"{NULL,""null""}",null,,null,2)')
+    doc.body = jsonNull
+    doc.plain = { list: [null] }
+    await session.commit()
+    doc.plain = jsonNull
+    await session.commit()
+    expect(await shown()).toBe('(1,null,null,"{NULL,""null""}",null,,null,4)')
+    doc.body = jsonNull
+    expect(session.isModified(doc)).toBe(false)
+  })
+
+  test('has a place where there must be a value', async () => {
+    const { withSession } = fixture.factory()
+    await withSession((session) => session.addAll([new Strict({ id: 1 })]))
+    expect(await shown('stricts')).toBe('(1,null)')
+    await withSession(
+      async (session) => {
+        const strict = await session.getOne(Strict, 1)
+        expect(strict.body).toBe(jsonNull)
+      },
+      { readOnly: true },
+    )
+    const refused = withSession(async (session) => {
+      const strict = await session.getOne(Strict, 1)
+      strict.body = null as never
+    })
+    expect((await errorOf(refused)).message).toContain('stricts.body is null; it needs a value')
+  })
+
+  test('is told from NULL by statements, too: conditions, bulk updates, what they return, merge', async () => {
+    await fixture.db.query(NULLS)
+    await fixture.db.query('insert into docs (id, version) values (2, 1)')
+    await using session = fixture.factory()()
+    const ids = (body: Body | null) => session.scalars(select(Doc).where(eq(Doc.c.body, body)).columns('id'))
+    expect([await ids(jsonNull), await ids(null)]).toEqual([[1], [2]])
+    expect(await session.scalars(select(Doc).orderBy(Doc.c.id).columns('body'))).toEqual([jsonNull, null])
+    const changed = await session.scalars(
+      update(Doc).set({ body: jsonNull }).where(eq(Doc.c.id, 2)).returning(),
+    )
+    expect([changed[0]?.body, session.dirty]).toEqual([jsonNull, []])
+    expect(await session.scalars(update(Doc).set({ body: null }).returning('body'))).toEqual([null, null])
+    const merged = await session.merge(new Doc({ id: 3, body: jsonNull, list: [jsonNull] }))
+    expect([merged.body, merged.list?.[0]]).toEqual([jsonNull, jsonNull])
+    expect(merged.body).toBe(jsonNull)
+    await session.commit()
+    expect(await fixture.db.query('select body::text as body from docs where id = 3')).toEqual([
+      { body: 'null' },
+    ])
+  })
+
+  test('that a custom type reads as null stays what it is, until another value is stored', async () => {
+    await fixture.db.query(NULLS)
+    await using session = fixture.factory()()
+    const doc = await session.getOne(Doc, 1)
+    doc.body = null
+    await session.commit()
+    expect(await shown()).toBe('(1,,null,"{""null"",NULL}",null,null,null,2)')
+    doc.custom = { a: 1 }
+    await session.flush()
+    doc.custom = null
+    await session.commit()
+    expect(await shown()).toBe('(1,,null,"{""null"",NULL}",,null,null,4)')
+  })
+})
