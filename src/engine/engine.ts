@@ -15,6 +15,7 @@ import {
 } from '../internal/validate.js'
 import type { DisposeOptions, DisposeReport, Pool } from '../pool/pool.js'
 import type { PoolStats } from '../pool/stats.js'
+import { refuseInAutocommit } from './autocommit.js'
 import { createBeginnings } from './begin-plan.js'
 import { Connection } from './connection.js'
 import type {
@@ -47,7 +48,10 @@ export interface BeginOptions extends TransactionOptions {
 
 /** Options of `engine.connect()`. */
 export interface ConnectionOptions extends BeginOptions {
-  /** True: no transaction; every statement stands alone, unless `begin()` is called. Default false. */
+  /**
+   * True: no transaction; every statement stands alone, unless `begin()` is called. Default false. Options that only a
+   * transaction can keep (role, settings, readOnly, isolation level, time limits) are refused with it, also the engine's.
+   */
   readonly autocommit?: boolean | undefined
 }
 
@@ -257,7 +261,7 @@ export class Engine implements AsyncDisposable {
     checkTransactionOptions(options)
     const transaction = mergeTransactionOptions(this.#options.transaction, options)
     const { autocommit = false, signal, poolTimeoutMillis } = options
-    checkBoolean('autocommit', autocommit)
+    if (checkBoolean('autocommit', autocommit)) refuseInAutocommit(transaction, options)
     if (signal !== undefined) checkSignal('signal', signal)
     if (poolTimeoutMillis !== undefined) checkMillis('poolTimeoutMillis', poolTimeoutMillis, WAIT_RANGE)
     return {

@@ -158,7 +158,8 @@ export abstract class Executor {
    * SAVEPOINT and RELEASE travel with other statements and cost no round trip. Blocks started side by side run one
    * after the other.
    *
-   * @throws UnawaitedStatementError, TransactionAbortedError if a failure inside was not passed on.
+   * @throws UnawaitedStatementError, TransactionAbortedError if a failure inside was not passed on. InvalidOptionError in
+   *   autocommit mode outside of `begin()`, where there is no transaction.
    * @example
    * await session.beginNested(() => session.execute('insert into tags values ($1)', [tag])).catch(ignoreDuplicate)
    */
@@ -166,8 +167,11 @@ export abstract class Executor {
   beginNested<Value>(work: () => Value | Promise<Value>): Promise<Value>
   beginNested<Value>(work?: () => Value | Promise<Value>): Promise<Savepoint | Value> {
     const { runner } = this.#parts
-    const { scopes } = runner
-    return work === undefined ? scopes.open() : runner.attend('block', () => scopes.run(work))
+    const nest = async (): Promise<Savepoint | Value> => {
+      const { nestable: scopes } = runner
+      return await (work === undefined ? scopes.open() : scopes.run(work))
+    }
+    return work === undefined ? nest() : runner.attend('block', nest)
   }
 
   /** True from the first statement of a transaction until it has ended, also when it has failed meanwhile. */

@@ -12,6 +12,7 @@ import { Result } from '../result/result.js'
 import { compileStatement, refusalOf, type CompiledStatement } from '../sql.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import { entityQueryOf, readRow, scalarOf, type EntityQuery } from '../schema/entity-statement.js'
+import { needsTransaction } from './autocommit.js'
 import { requireRunningBlock } from './block-context.js'
 import type { ConversationHost, ConversationOwner } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
@@ -61,6 +62,16 @@ export class StatementRunner {
       reported: (scope) => this.#calls?.silence(scope),
     })
     return this.#scopes
+  }
+
+  /**
+   * The savepoints, where one may be opened.
+   * @throws what the owner throws when it is closed; InvalidOptionError where statements stand alone.
+   */
+  get nestable(): SavepointScopes {
+    this.#owner.requireOpen()
+    if (this.#conversation.autocommit) throw needsTransaction('beginNested()')
+    return this.scopes
   }
 
   /** The calls that may have been forgotten; made when the first one is. */

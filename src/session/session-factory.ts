@@ -122,12 +122,22 @@ export function createSessionFactory<S extends Session = Session>(
     checkBoolean('commit', commit)
     if (propagation !== undefined) checkOneOf('propagation', propagation, PROPAGATIONS)
     if (retry !== undefined) checkRetry(retry)
+    const { autocommit = defaults.autocommit ?? false } = sessionOptions
+    if (!commit && autocommit) {
+      throw new InvalidOptionError(
+        'commit',
+        'commit: false undoes a transaction, and autocommit: true stores each statement at once: leave autocommit out',
+      )
+    }
     if (nested) {
       if (!commit && propagation !== undefined && propagation !== 'requiresNew') {
         throw new InvalidOptionError(
           'commit',
           `commit: false needs a session of its own, and with propagation '${propagation}' this block has none`,
         )
+      }
+      if (propagation !== undefined && propagation !== 'requiresNew') {
+        requireTransactionToJoin(outer, propagation, sessionOptions.autocommit)
       }
       if (propagation === 'required' || propagation === 'mandatory') return outer.join(() => work(outer))
       if (propagation === 'nested') return outer.beginNested(() => work(outer))
@@ -184,6 +194,25 @@ export function withSession<S extends Session, Value>(
     return Promise.reject(new InvalidOptionError('sessionFactory', message))
   }
   return sessionFactory.withSession(work, options)
+}
+
+/** @throws InvalidOptionError if there is no transaction to join, or the block asked for none. */
+function requireTransactionToJoin(
+  outer: Session,
+  propagation: Propagation,
+  autocommit: boolean | undefined,
+): void {
+  if (outer.standsAlone) {
+    throw new InvalidOptionError(
+      'propagation',
+      `propagation: '${propagation}' joins a transaction, and the block around it has none (autocommit: true): put the call into session.begin(fn), or choose 'requiresNew'`,
+    )
+  }
+  if (autocommit !== true) return
+  throw new InvalidOptionError(
+    'autocommit',
+    `autocommit: true needs a session of its own, and with propagation '${propagation}' this block runs in the transaction around it: choose 'requiresNew'`,
+  )
 }
 
 function defined(options: SessionOptions): SessionOptions {

@@ -11,7 +11,10 @@ export interface SessionOptions extends TransactionOptions {
   readonly expireOnCommit?: boolean | undefined
   /** True: pending changes are flushed before each query. Default true. */
   readonly autoflush?: boolean | undefined
-  /** True: every statement stands alone, unless `session.begin()` is called. Default false. */
+  /**
+   * True: every statement stands alone, unless `session.begin()` is called. Default false. Options that only a transaction
+   * can keep (role, settings, readOnly, isolation level, time limits) are refused with it, also the engine's.
+   */
   readonly autocommit?: boolean | undefined
   /** Aborting ends the session: waiting, its statement on the server, its transaction. */
   readonly signal?: AbortSignal | undefined
@@ -37,7 +40,7 @@ export type Propagation = 'required' | 'nested' | 'requiresNew' | 'mandatory'
 
 /** Options of `withSession`. */
 export interface WithSessionOptions extends SessionOptions {
-  /** False: roll back at the end, also when the block returns (tests, dry runs). Default true. */
+  /** False: roll back at the end, also when the block returns (tests, dry runs). Refused with `autocommit`. Default true. */
   readonly commit?: boolean | undefined
   /**
    * Run the block again, each time in a new session, after a serialization failure, a deadlock, stale data, or a

@@ -197,6 +197,14 @@ export class Session extends EntitySession implements AsyncDisposable {
     return joined
   }
 
+  /**
+   * True if a statement of the caller would be a transaction of its own.
+   * @internal
+   */
+  get standsAlone(): boolean {
+    return this.#conversation.autocommit
+  }
+
   #requireOpen(): void {
     if (this.#closed !== undefined) {
       throw new SessionClosedError(`The session is closed (${this.#closed}); take a new one from the factory`)

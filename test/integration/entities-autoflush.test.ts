@@ -321,7 +321,7 @@ describe('flushes in autocommit mode', () => {
       )
     ).length
 
-  test('are refused in a nested block, which their COMMIT would end; in begin() they are part of it', async () => {
+  test('have no nested block but in begin(), and are part of it there', async () => {
     await using session = open()
     const song = new Song({ title: 'Carey' })
     const error = await errorOf(
@@ -330,7 +330,8 @@ describe('flushes in autocommit mode', () => {
         await session.flush()
       }),
     )
-    expect(error.message).toContain('flush() was called inside a nested block in autocommit mode')
+    expect(error).toMatchObject({ code: 'INVALID_OPTION', option: 'autocommit' })
+    expect(session.contains(song)).toBe(false)
     await session.begin(() =>
       session.beginNested(async () => {
         session.add(song)

@@ -124,14 +124,6 @@ test('COMMIT does not ride past a joined block that still runs, nor does a failu
   expect(await stored()).toEqual([])
 })
 
-test('a transaction inside a joined block ends before that block does', async () => {
-  const { withSession } = await emptyFactory({}, { autocommit: true })
-  await withSession(() =>
-    withSession((inner) => inner.begin(() => add(inner, 'inner')), { propagation: 'required' }),
-  )
-  expect(await stored()).toEqual(['inner'])
-})
-
 test('after a rollback the session is doomed no more', async () => {
   const { withSession } = await emptyFactory()
   await withSession(async (outer) => {
