@@ -101,6 +101,7 @@ export type {
 } from './schema/entity-types.js'
 export { Metadata } from './schema/metadata.js'
 export type { DdlOptions, ScriptRunner } from './schema/metadata.js'
+export type { NamingStrategy } from './schema/naming.js'
 export type { EntityOptions, ForeignKeyOptions, IndexOptions } from './schema/table-options.js'
 export { belongsTo, hasMany, hasOne, manyToMany } from './schema/relations.js'
 export type {
@@ -124,6 +125,8 @@ export type { BuildValues } from './schema/build.js'
 export { select, Select } from './schema/select.js'
 export type { Exists, LockOptions, Picked } from './schema/select.js'
 export { BulkDelete, BulkUpdate, deleteFrom, update } from './schema/bulk.js'
+export { BulkInsert, insert, InsertStart, OnConflict } from './schema/insert.js'
+export type { ConflictChanges } from './schema/insert.js'
 export {
   and,
   asc,

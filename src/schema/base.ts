@@ -1,12 +1,14 @@
 /** `declarativeBase()` and the classes it gives. */
 import { MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
+import { checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { ColumnRef } from './column-ref.js'
 import type { Columns } from './column.js'
 import type { EntityMeta } from './entity-meta.js'
 import { ENTITY, type AnyEntity, type EntityClass } from './entity-types.js'
 import { FilledInNotes, GIVEN, noteOf } from './filled-in.js'
 import { Metadata } from './metadata.js'
+import { namingFunction, type NamingStrategy } from './naming.js'
 import type { EntityOptions } from './table-options.js'
 import { Table } from './table.js'
 
@@ -14,6 +16,11 @@ import { Table } from './table.js'
 export interface DeclarativeBaseOptions {
   /** Schema of the entities that name none. Default: whatever is first in the search path. */
   readonly schema?: string | undefined
+  /**
+   * Names of columns in the database, for properties that are declared without one: `'snake_case'` (`albumId` is `album_id`),
+   * or a function of the property's name. A name that a column gives itself always counts. Default: the property's own name.
+   */
+  readonly naming?: NamingStrategy | undefined
 }
 
 /** Where entities come from. Each base owns its metadata; entities refer to others of the same base. */
@@ -44,10 +51,16 @@ export interface DeclarativeBase {
 
 /**
  * Starts a family of entities with metadata of its own.
+ * @throws InvalidOptionError for an option that does not exist, or a `naming` that is neither a function nor a known name.
  * @example
  * export const Base = declarativeBase()
+ * export const Other = declarativeBase({ schema: 'other', naming: 'snake_case' })
  */
-export function declarativeBase({ schema }: DeclarativeBaseOptions = {}): DeclarativeBase {
+export function declarativeBase(options: DeclarativeBaseOptions = {}): DeclarativeBase {
+  checkObject('declarativeBase', options)
+  refuseUnknownKeys('declarativeBase', options, ['schema', 'naming'])
+  const { schema } = options
+  const nameOf = namingFunction(options.naming)
   const metadata = new Metadata()
   return {
     metadata,
@@ -56,7 +69,7 @@ export function declarativeBase({ schema }: DeclarativeBaseOptions = {}): Declar
       columns: C,
       options: EntityOptions<keyof C & string> = {},
     ): EntityClass<C> {
-      const table = new Table(name, columns, { schema, ...options })
+      const table = new Table(name, columns, { schema, ...options }, nameOf)
       metadata.add(table)
       const notes = new FilledInNotes()
       const entity = class {

@@ -16,6 +16,7 @@ import {
 import type { AnyEntity, ColumnName, ColumnsOf, InstanceOf, Update } from './entity-types.js'
 import type { Picked } from './select.js'
 import type { TableColumn } from './table-column.js'
+import type { Table } from './table.js'
 
 /**
  * Starts an UPDATE of all rows that meet a condition. `onUpdate` columns are set and the version counter is incremented; hooks are not
@@ -103,11 +104,7 @@ export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implem
   toEntityQuery(): EntityQuery {
     const { table } = this.#meta
     if (this.#changes.size === 0) throw new InvalidStatementError(`The update of ${table.key} sets nothing`)
-    const assignments = [...this.#changes].map(([column, value]) =>
-      value instanceof SqlFragment
-        ? concat(text(`${column.sql} = `), value)
-        : sql`${text(`${column.sql} = `)}${value}`,
-    )
+    const assignments = [...this.#changes].map(([column, value]) => assignment(column, value))
     for (const column of table.columns) {
       if (this.#changes.has(column)) continue
       const automatic = automaticChange(column, table.qualifier)
@@ -157,8 +154,15 @@ export class BulkDelete<E extends AnyEntity, Item = never, Scalar = Item> implem
   }
 }
 
+/** `column = value`, of an encoded value or of SQL. */
+export function assignment(column: TableColumn, value: unknown): SqlFragment<unknown> {
+  return value instanceof SqlFragment
+    ? concat(text(`${column.sql} = `), value)
+    : sql`${text(`${column.sql} = `)}${value}`
+}
+
 /** What an update changes of its own accord: the version, and `onUpdate` columns. */
-function automaticChange(column: TableColumn, table: string): SqlFragment<unknown> | undefined {
+export function automaticChange(column: TableColumn, table: string): SqlFragment<unknown> | undefined {
   const { version, onUpdate } = column.definition
   if (version === true) return text(`${column.sql} = ${table}.${column.sql} + 1`)
   if (onUpdate === undefined) return undefined
@@ -176,7 +180,12 @@ function withConditions(
   return { ...state, conditions: [...state.conditions, ...conditions] }
 }
 
-function withReturning({ table }: EntityMeta, state: BulkState, names: readonly string[]): BulkState {
+/** The state of a statement that gives its rows, or some of their columns. @throws MappingError */
+export function withReturning<State extends { readonly returning: Reading | undefined }>(
+  { table }: EntityMeta,
+  state: State,
+  names: readonly string[],
+): State {
   return {
     ...state,
     returning:
@@ -200,10 +209,14 @@ function bulkQuery(
     )
   }
   if (conditions.length > 0) parts.push(text(' where '), and(...conditions))
-  if (returning !== undefined) {
-    const columns =
-      returning.kind === 'record' ? columnList(returning.columns, table.qualifier) : table.columnList
-    parts.push(text(` returning ${columns}`))
-  }
+  parts.push(text(returningSql(table, returning)))
   return entityQuery(meta, concat(...parts), returning ?? { kind: 'none' }, { rowsAre })
+}
+
+/** The RETURNING of a statement, if it has one. */
+export function returningSql(table: Table, returning: Reading | undefined): string {
+  if (returning === undefined) return ''
+  const columns =
+    returning.kind === 'record' ? columnList(returning.columns, table.qualifier) : table.columnList
+  return ` returning ${columns}`
 }

@@ -37,9 +37,9 @@ export interface EntityQuery {
   readonly load: readonly string[]
   /**
    * What the rows are to instances that are here already. `read`: no news. `fresh`: locked or changed by this statement, so
-   * what was read before may be out of date. `deleted`: they are gone.
+   * what was read before may be out of date. `wanted`: they replace what the instances hold. `deleted`: they are gone.
    */
-  readonly rowsAre: 'read' | 'fresh' | 'deleted'
+  readonly rowsAre: 'read' | 'fresh' | 'wanted' | 'deleted'
 }
 
 /** What a row of the result is. */

@@ -54,6 +54,7 @@ export function select<E extends AnyEntity>(entity: E): Select<E> {
     lock: '',
     columns: undefined,
     load: [],
+    overwrites: false,
   })
 }
 
@@ -69,6 +70,8 @@ interface SelectState {
   /** Undefined: entities. */
   readonly columns: readonly TableColumn[] | undefined
   readonly load: readonly string[]
+  /** See `populateExisting`. */
+  readonly overwrites: boolean
 }
 
 /** A SELECT. It never changes: every method gives a new one. */
@@ -157,6 +160,16 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   /**
+   * Has the rows replace what objects of the session hold already: their values, changes that were not flushed included (with
+   * `autoflush` these were flushed before the query), and their relations. Without it an object keeps the values that it has.
+   * @example
+   * const songs = await session.scalars(select(Song).where(eq(Song.c.albumId, id)).populateExisting())
+   */
+  populateExisting(): Select<E, Item, Scalar> {
+    return this.#with({ overwrites: true })
+  }
+
+  /**
    * Takes the rows from a statement of yours, raw or of a query builder. It must give every column by its name in the
    * database; others are ignored. INSERT, UPDATE and DELETE with RETURNING are possible too.
    * @example
@@ -205,10 +218,10 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   #query(statement: SqlFragment<unknown>, reading: Reading): EntityQuery {
-    const { load, lock, source } = this.#state
+    const { load, lock, source, overwrites } = this.#state
     return entityQuery(this.#meta, statement, reading, {
       load,
-      rowsAre: lock === '' ? 'read' : 'fresh',
+      rowsAre: overwrites ? 'wanted' : lock === '' ? 'read' : 'fresh',
       prepare: source?.prepare ?? true,
     })
   }

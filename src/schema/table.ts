@@ -44,7 +44,12 @@ export class Table {
   readonly #shapes = new Map<string, StatementShape>()
 
   /** @throws MappingError for a name that PostgreSQL cannot take, a table without a key, contradictions. */
-  constructor(name: string, columns: Columns, options: EntityOptions<string>) {
+  constructor(
+    name: string,
+    columns: Columns,
+    options: EntityOptions<string>,
+    nameOf: (property: string) => string = (property) => property,
+  ) {
     this.name = checkName('table', name)
     this.schema = options.schema === undefined ? undefined : checkName('schema', options.schema)
     this.key = this.schema === undefined ? name : `${this.schema}.${name}`
@@ -53,7 +58,7 @@ export class Table {
     this.options = options
     const naming = namingProperties(options)
     this.columns = Object.entries(columns).map(([property, column], index) =>
-      readColumn(this.key, property, column, index, naming),
+      readColumn(this.key, property, named(column, property, nameOf), index, naming),
     )
     this.columnList = this.columns.map(({ sql }) => `${this.qualifier}.${sql}`).join(', ')
     this.primaryKey = this.columns.filter(({ definition }) => definition.primaryKey === true)
@@ -111,6 +116,12 @@ function namingProperties({ unique, indexes, foreignKeys }: EntityOptions<string
   const uniqueIndexes = indexes?.filter((index) => index.unique === true)
   const together = [...(uniqueIndexes ?? []), ...(foreignKeys ?? [])].map(({ columns }) => columns)
   return new Set([...(unique ?? []), ...together].flat())
+}
+
+/** The declaration of a column with its name in the database. What is no column is refused elsewhere. */
+function named(column: unknown, property: string, nameOf: (property: string) => string): unknown {
+  if (!(column instanceof Column) || column.definition.name !== undefined) return column
+  return new Column({ ...column.definition, name: nameOf(property) })
 }
 
 function readColumn(

@@ -135,7 +135,7 @@ export class UnitOfWork {
     const states =
       rowsAre === 'deleted'
         ? this.#loader.deleted(meta, rows)
-        : this.#loader.states(meta, rows, revision, rowsAre === 'fresh' ? 'renew' : 'keep')
+        : this.#loader.states(meta, rows, revision, LOAD_MODES[rowsAre])
     if (load.length > 0) await this.#relations.load([...new Set(states)], load)
     return instancesOf(states)
   }
@@ -343,6 +343,8 @@ export class UnitOfWork {
     return { target, isMade: true }
   }
 }
+
+const LOAD_MODES = { read: 'keep', fresh: 'renew', wanted: 'overwrite' } as const
 
 /** The instances take the places of their states: there may be many. */
 function instancesOf(states: InstanceState[]): object[] {

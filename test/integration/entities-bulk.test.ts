@@ -195,3 +195,28 @@ describe('locks', () => {
     expect(await errorOf(streaming)).toBeInstanceOf(IllegalStateError)
   })
 })
+
+describe('populateExisting', () => {
+  test('replaces what an object holds, changes and relations included', async () => {
+    await using session = fixture.factory({}, { autoflush: false })()
+    const carey = select(Song).where(eq(Song.c.title, 'Carey'))
+    const song = (await session.scalar(carey.load('tags'))) as Song & { tags: object[] }
+    await fixture.db.query("update songs set plays = 11 where title = 'Carey'")
+    song.settings = { tags: ['mine'] }
+    expect(await session.scalar(carey)).toBe(song)
+    expect([song.plays, song.settings]).toEqual([10, { tags: ['mine'] }])
+    await fixture.db.query("insert into tags values ('folk'); insert into song_tags values (1, 'folk')")
+    expect(await session.scalar(carey.populateExisting().load('tags'))).toBe(song)
+    expect([song.plays, song.settings, song.tags.length]).toEqual([11, null, 1])
+    expect(session.isModified(song)).toBe(false)
+  })
+
+  test('with autoflush keeps changes, because they are flushed first', async () => {
+    await using session = fixture.factory()()
+    const carey = select(Song).where(eq(Song.c.title, 'Carey'))
+    const song = (await session.scalar(carey)) as Song
+    song.plays = 12
+    await session.scalar(carey.populateExisting())
+    expect(song.plays).toBe(12)
+  })
+})

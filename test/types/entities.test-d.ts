@@ -9,6 +9,7 @@ import {
   deleteFrom,
   eq,
   hasMany,
+  insert,
   integer,
   manyToMany,
   select,
@@ -427,4 +428,28 @@ test('the metadata runs on connections and sessions', () => {
 
 test('a connection runs queries of columns, and of entities', () => {
   expectTypeOf(connection.scalars(select(Song).columns('title'))).resolves.toEqualTypeOf<string[]>()
+})
+
+test('an upsert is as strict as the constructor', () => {
+  const rows = insert(Song).values([{ title: 'x' }, { title: 'y', plays: 1 }])
+  expectTypeOf(session.scalars(rows.onConflict('id').doUpdate(['plays']).returning())).resolves.toEqualTypeOf<
+    Song[]
+  >()
+  expectTypeOf(
+    session.scalars(rows.onConflict().doNothing().returning('title', 'plays')),
+  ).resolves.toEqualTypeOf<string[]>()
+  rows.onConflict(['id']).doUpdate((excluded) => ({ plays: sql`${Song.c.plays} + ${excluded.plays}` }))
+  // @ts-expect-error the title is missing
+  insert(Song).values({ plays: 1 })
+  // @ts-expect-error no such column
+  insert(Song).values({ title: 'x', titel: 'y' })
+  // @ts-expect-error another type
+  insert(Song).values([{ title: 7 }])
+  // @ts-expect-error no such column
+  rows.onConflict('titel')
+  // @ts-expect-error another type
+  rows.onConflict('id').doUpdate({ plays: 'x' })
+  // @ts-expect-error no such column
+  rows.onConflict('id').doUpdate(['titel'])
+  expectTypeOf(select(Song).populateExisting()).toEqualTypeOf(select(Song))
 })
