@@ -34,6 +34,7 @@ import type {
   ColumnRefs,
   ColumnsOf,
   Condition,
+  ConflictChanges,
   Connection,
   DeclarativeBase,
   DdlOptions,
@@ -50,6 +51,7 @@ import type {
   Loaded,
   LockOptions,
   ManyToMany,
+  NamingStrategy,
   Operand,
   OrderOptions,
   Picked,
@@ -451,5 +453,9 @@ test('an upsert is as strict as the constructor', () => {
   rows.onConflict('id').doUpdate({ plays: 'x' })
   // @ts-expect-error no such column
   rows.onConflict('id').doUpdate(['titel'])
+  expectTypeOf<readonly ['plays']>().toExtend<ConflictChanges<typeof Song>>()
+  expectTypeOf<readonly ['titel']>().not.toExtend<ConflictChanges<typeof Song>>()
+  expectTypeOf<'snake_case'>().toExtend<NamingStrategy>()
+  expectTypeOf<'camelCase'>().not.toExtend<NamingStrategy>()
   expectTypeOf(select(Song).populateExisting()).toEqualTypeOf(select(Song))
 })
