@@ -199,8 +199,8 @@ describe.each(NAMED_SCENARIOS)('%s', (_name, scenario) => {
     const lies: string[] = []
     let runs = 0
     for (let fired = true; fired;) {
-      // Connects, if the last run ended the connection.
-      await sessions.withSession((session) => session.execute('select'))
+      // Connects, if the last run ended the connection. Nobody may have noticed that yet: a read is safe to run again.
+      await sessions.withSession((session) => session.execute('select'), { retry: { attempts: 3 } })
       const run = nextRun++
       const ending = dieAt(proxy, observer, place, ++runs)
       const told = scenario.work(sessions, (name) => [

@@ -13,7 +13,7 @@ export function useEngines(): (options: EngineOptions) => Engine {
   afterEach(async () => {
     await Promise.all(engines.splice(0).map((engine) => engine.dispose({ timeoutMillis: 1000 })))
   })
-  const watch = guardLeaks({ deadlineMillis: 10_000 })
+  const watch = guardLeaks()
   return (options) => {
     const engine = watch(createEngine(options))
     engines.push(engine)

@@ -28,7 +28,7 @@ const HANDLES = [
  * const watch = guardLeaks()
  * const engine = watch(createEngine({ url }))
  */
-export function guardLeaks({ deadlineMillis = 5000 } = {}): <Engine extends Watched>(
+export function guardLeaks({ deadlineMillis = 20_000 } = {}): <Engine extends Watched>(
   engine: Engine,
 ) => Engine {
   const watched = new Set<Watched>()

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 
 /** Options of {@link waitUntil}. */
 export interface WaitOptions {
-  /** Give up after this long. Default 5000. */
+  /** Give up after this long. Default 20000: a machine under load may stall for seconds, and a success never waits. */
   readonly deadlineMillis?: number
   /** What the test was waiting for, for the error; a function is called when the deadline has passed. */
   readonly message?: string | (() => string)
@@ -14,7 +14,7 @@ export interface WaitOptions {
  */
 export async function waitUntil<Value>(
   condition: () => Value | Promise<Value>,
-  { deadlineMillis = 5000, message = 'the condition' }: WaitOptions = {},
+  { deadlineMillis = 20_000, message = 'the condition' }: WaitOptions = {},
 ): Promise<NonNullable<Value>> {
   const deadline = performance.now() + deadlineMillis
   for (;;) {

@@ -437,7 +437,8 @@ describe('a server that has fallen silent', () => {
     await silent.opened
     controller.abort()
     await errorOf(outcome)
-    expect(performance.now() - started).toBeLessThan(8000)
+    // The statement would run for a minute, the cancel is waited for for three seconds.
+    expect(performance.now() - started).toBeLessThan(20_000)
     expect(sessions.bind.stats().borrowed).toBe(0)
     proxy.pass()
     expect(await sessions.withSession((session) => session.scalar('select 1'))).toBe(1)

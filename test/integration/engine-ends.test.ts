@@ -65,9 +65,11 @@ test('dispose waits for a pool that was replaced and still had connections out',
 
 test('dispose closes the connection of listen, also while its reader is busy elsewhere', async () => {
   const engine = fixture.engine(named('ends-listening'))
-  const listening = engine.listen('news')
+  let connected = false
+  const listening = engine.listen('news', { onConnect: () => (connected = true) })
   const first = listening.next()
-  await waitUntil(async () => (await backends('ends-listening')) === 1)
+  // What is notified before LISTEN is in force is not heard.
+  await waitUntil(() => connected)
   await fixture.db.query(`select pg_notify('news', 'first')`)
   expect((await first).value).toMatchObject({ payload: 'first' })
   await engine.dispose()
