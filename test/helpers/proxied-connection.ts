@@ -1,12 +1,18 @@
 /** One client behind the proxy; see `proxy.ts`. */
 import { type Socket, connect } from 'node:net'
-import { type WireMessage, WireParser } from './wire.js'
+import { errorResponse, type WireMessage, WireParser } from './wire.js'
 
 /** Who sends a message. */
 export type Sender = 'client' | 'server'
 
-/** How the client sees the end: RST, or an orderly FIN. The server always gets FIN, so that it reads all it was sent. */
-export type CutStyle = 'reset' | 'end'
+/**
+ * How the client sees the end: RST, an orderly FIN, or a pooler's FATAL and then FIN, as PgBouncer sends when it has lost
+ * the server. The server always gets FIN, so that it reads all it was sent.
+ */
+export type CutStyle = 'reset' | 'end' | 'fatal'
+
+/** What PgBouncer says when its connection to the server breaks. */
+const POOLERS_FATAL = errorResponse({ S: 'FATAL', V: 'FATAL', C: '08P01', M: 'server conn crashed?' })
 
 /** What the network does at present; one object for all connections of a proxy. */
 export interface Network {
@@ -117,6 +123,7 @@ export class ProxiedConnection {
   cut(style: CutStyle): Promise<void> {
     this.#cut = true
     if (style === 'reset') this.#resetClient()
+    else if (style === 'fatal') this.#client.end(POOLERS_FATAL)
     else this.#client.end()
     this.#upstream.end()
     return this.closed
@@ -176,10 +183,11 @@ export class ProxiedConnection {
     }
     const style = cut?.style
     if (style === 'hold') this.#backlog = [{ from, messages: messages.slice(passed) }]
-    this.#cut = style === 'reset' || style === 'end'
+    const cuts = style !== undefined && style !== 'hold'
+    this.#cut = cuts
     // An empty write calls back, too.
     target.write(Buffer.concat(messages.slice(0, passed).map(({ bytes }) => bytes)), () => {
-      if (style === 'reset' || style === 'end') void this.cut(style)
+      if (cuts) void this.cut(style)
     })
   }
 

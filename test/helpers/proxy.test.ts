@@ -132,3 +132,28 @@ test('a held connection goes on exactly where it was stopped', async () => {
   held.resume()
   expect((await eight).rows).toEqual([{ eight: 8 }])
 })
+
+test("a connection ends with a pooler's FATAL, though the server has committed", async () => {
+  const place = {
+    from: 'server',
+    when: 'before',
+    message: ({ text }: { text: string }) => text === 'COMMIT',
+  } as const
+  await client.query('BEGIN')
+  await client.query('INSERT INTO t VALUES (1)')
+  const cut = proxy.cutAt({ ...place, style: 'fatal' })
+  await expect(client.query('COMMIT')).rejects.toMatchObject({
+    severity: 'FATAL',
+    code: '08P01',
+    message: 'server conn crashed?',
+  })
+  await cut
+  expect(await db.query('SELECT * FROM t')).toHaveLength(1)
+})
+
+test('a rule that was not met can be forgotten', async () => {
+  void proxy.cutAt({ from: 'client', when: 'before', message: 2 })
+  await client.query('SELECT 1')
+  proxy.disarm()
+  expect((await client.query('SELECT 2 AS two')).rows).toEqual([{ two: 2 }])
+})

@@ -32,6 +32,8 @@ export interface CutRule extends Place {
   readonly style?: CutStyle
 }
 
+type NewConnectionStyle = 'reset' | 'end'
+
 interface Armed {
   readonly place: Place
   readonly style: CutStyle | 'hold'
@@ -52,7 +54,7 @@ export class Proxy implements Disposable {
   #port = 0
   #connections: ProxiedConnection[] = []
   readonly #network: Network = { delayMillis: 0, held: new Set() }
-  #newConnections: 'pass' | CutStyle = 'pass'
+  #newConnections: 'pass' | NewConnectionStyle = 'pass'
   #armed: Armed | undefined
 
   /** Use {@link startProxy}. */
@@ -115,7 +117,7 @@ export class Proxy implements Disposable {
   }
 
   /** New connections are accepted and cut at once, until `pass()`. */
-  cutNew(style: CutStyle = 'reset'): void {
+  cutNew(style: NewConnectionStyle = 'reset'): void {
     this.#newConnections = style
   }
 
@@ -156,6 +158,11 @@ export class Proxy implements Disposable {
    */
   holdAt(place: Place): Promise<ProxiedConnection> {
     return this.#arm(place, 'hold')
+  }
+
+  /** Forgets the rule of `cutAt` or `holdAt` if it was not met; its promise then stays as it is. */
+  disarm(): void {
+    this.#armed = undefined
   }
 
   /** Drops everything and stops listening. Idempotent. */

@@ -148,6 +148,17 @@ function errorField(bytes: Buffer, wanted: string): string {
   return ''
 }
 
+/** An ErrorResponse with these fields, by their letters. */
+export function errorResponse(fields: Readonly<Record<string, string>>): Buffer {
+  const text = Object.entries(fields)
+    .map(([letter, value]) => `${letter}${value}\0`)
+    .join('')
+  const body = Buffer.from(`${text}\0`)
+  const head = Buffer.from('E\0\0\0\0')
+  head.writeInt32BE(body.length + 4, 1)
+  return Buffer.concat([head, body])
+}
+
 /** A zero-terminated string and the position behind it. */
 export function cString(bytes: Buffer, start: number): { readonly text: string; readonly end: number } {
   const zero = bytes.indexOf(0, start)
