@@ -156,7 +156,6 @@ export class Flusher {
     const { pending, doomed, journal } = members
     this.#hooked.clear()
     const relations = RelationChanges.of(this.#related())
-    relations.check()
     relations.apply()
     const plan = planFlush({
       inserted: [...pending],

@@ -186,14 +186,20 @@ export class InstanceState {
     const kind = `${snapshot === undefined ? 'a new' : 'a stored'} ${meta.name}`
     const parts = meta.table.primaryKey.map((column) => {
       const value = snapshot === undefined ? this.value(column) : column.restore(snapshot[column.index])
-      const isPlain =
-        typeof value === 'string'
-          ? column.definition.type.ddl === 'uuid'
-          : typeof value === 'number' || typeof value === 'bigint'
-      return isPlain ? `${column.property} ${String(value)}` : undefined
+      const shown = shownValue(column, value)
+      return shown === undefined ? undefined : `${column.property} ${shown}`
     })
     return parts.includes(undefined) ? kind : `${kind}, ${parts.join(', ')}`
   }
+}
+
+/** A value for messages; undefined if it could say something about a person. */
+export function shownValue({ definition }: TableColumn, value: unknown): string | undefined {
+  const isPlain =
+    typeof value === 'string'
+      ? definition.type.ddl === 'uuid'
+      : typeof value === 'number' || typeof value === 'bigint'
+  return isPlain ? String(value) : undefined
 }
 
 /**

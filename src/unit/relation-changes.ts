@@ -4,21 +4,15 @@
  * Where two relations say something about the same foreign key, being taken out of a collection counts least, being put
  * into one more, and what the object itself says most.
  */
-import { InvalidValueError, MappingError } from '../errors.js'
+import { InvalidValueError } from '../errors.js'
 import type { Relation, RelationLink } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
-import type { InstanceState } from './instance-state.js'
+import { shownValue, type InstanceState } from './instance-state.js'
 import { deletedByDatabase } from './cascade.js'
+import { KeyAssignments, type KeyAssignment } from './key-assignments.js'
+import { followMovedKeys, type KeptRelation } from './moved-keys.js'
 import { differenceOf, heldRelations, remember, rememberedBy } from './relation-values.js'
 import { storedValue } from './written-rows.js'
-
-/** A foreign key that must lead to an object, or to none. */
-interface KeyAssignment {
-  readonly holder: InstanceState
-  readonly columns: readonly TableColumn[]
-  readonly target: InstanceState | undefined
-  readonly targetColumns: readonly TableColumn[]
-}
 
 /** Rows of one table in between, by their encoded values. */
 export interface LinkChanges {
@@ -36,8 +30,7 @@ interface Pair {
 }
 
 export class RelationChanges {
-  /** By holder and columns. */
-  readonly #keys = new Map<InstanceState, Map<string, KeyAssignment>>()
+  readonly #keys = new KeyAssignments()
   readonly #linked: Pair[] = []
   readonly #unlinked: Pair[] = []
   /** What has to be remembered once the changes are on their way. */
@@ -47,6 +40,7 @@ export class RelationChanges {
   static of(states: Iterable<InstanceState>): RelationChanges {
     const changes = new RelationChanges()
     const own: (() => void)[] = []
+    const kept: KeptRelation[] = []
     for (const state of states) {
       if (state.meta.relationNames.length === 0) continue
       if (state.doomed) {
@@ -55,6 +49,8 @@ export class RelationChanges {
       }
       for (const relation of heldRelations(state)) {
         const difference = differenceOf(state, relation)
+        // Of a collection that has changed, the members that it keeps are led as before.
+        if (difference === undefined || relation.many) kept.push({ state, relation })
         if (difference === undefined) continue
         changes.#touched.push({ state, relation })
         const { added, removed } = difference
@@ -68,6 +64,7 @@ export class RelationChanges {
       }
     }
     for (const assign of own) assign()
+    followMovedKeys(kept, changes.#keys)
     return changes
   }
 
@@ -80,11 +77,7 @@ export class RelationChanges {
         needed.set(state, (needed.get(state) ?? new Set()).add(column))
       }
     }
-    for (const assignments of this.#keys.values()) {
-      for (const { target, targetColumns } of assignments.values()) {
-        if (target !== undefined) need(target, targetColumns)
-      }
-    }
+    for (const [target, columns] of this.#keys.sources()) need(target, columns)
     for (const { relation, owner, member } of this.#linked) {
       need(owner, relation.ownColumns)
       need(member, relation.targetColumns)
@@ -94,18 +87,18 @@ export class RelationChanges {
 
   /** Objects whose foreign keys are to be set. */
   get holders(): { has(state: InstanceState): boolean } {
-    return this.#keys
+    return this.#keys.holders
   }
 
-  /** Sets the foreign keys. @throws MappingError for one that takes no NULL, where an object was taken out of a collection. */
+  /**
+   * Sets the foreign keys; nothing is set if one of them is refused.
+   *
+   * @throws InvalidValueError if relations contradict each other, or a foreign key could not be told from that of another row;
+   *   MappingError if an object that must belong to something would belong to nothing.
+   */
   apply(): void {
-    for (const assignments of this.#keys.values()) {
-      for (const { holder, columns, target, targetColumns } of assignments.values()) {
-        for (const [index, column] of columns.entries()) {
-          const value = target === undefined ? null : target.value(targetColumns[index] as TableColumn)
-          holder.instance[column.property] = value
-        }
-      }
+    for (const [holder, values] of this.#keys.resolve()) {
+      for (const [column, value] of values) holder.instance[column.property] = value
     }
   }
 
@@ -147,15 +140,15 @@ export class RelationChanges {
     for (const relation of heldRelations(owner)) {
       const { kind, targetColumns } = relation
       if (kind === 'belongsTo' || kind === 'manyToMany' || deletedByDatabase(owner, relation)) continue
-      if (targetColumns.every(({ definition }) => definition.nullable)) {
-        this.#assignMembers(owner, relation, [], rememberedBy(owner, relation))
+      if (targetColumns.some(({ definition }) => definition.nullable)) {
+        this.#removeMembers(owner, relation, rememberedBy(owner, relation), 'by deletion')
       }
     }
   }
 
   #assignOwn(holder: InstanceState, relation: Relation, target: InstanceState | undefined): void {
     const { ownColumns: columns, targetColumns } = relation
-    this.#assign({ holder, columns, target, targetColumns })
+    this.#keys.add({ holder, columns, target, targetColumns, said: 'itself', of: holder.meta, relation })
   }
 
   #assignMembers(
@@ -164,55 +157,39 @@ export class RelationChanges {
     added: readonly InstanceState[],
     removed: readonly InstanceState[],
   ): void {
+    this.#removeMembers(owner, relation, removed, 'by owner')
+    for (const holder of added) this.#keys.add(assignmentOf(holder, owner, relation, 'by owner', owner))
+  }
+
+  #removeMembers(
+    owner: InstanceState,
+    relation: Relation,
+    removed: readonly InstanceState[],
+    said: KeyAssignment['said'],
+  ): void {
     const { ownColumns, targetColumns: columns } = relation
     for (const holder of removed) {
-      if (!hasRow(holder) || holder.doomed || this.#keys.get(holder)?.has(idOf(columns)) === true) continue
+      const assignment = assignmentOf(holder, undefined, relation, said, owner)
+      if (!hasRow(holder) || holder.doomed || this.#keys.hasAlike(assignment)) continue
       const refers =
         refersTo(holder, columns, owner, ownColumns) ||
         // The key of the owner may have changed since.
         refersTo(holder, columns, owner, ownColumns, storedValue)
-      if (!refers) continue
-      this.#assign({ holder, columns, target: undefined, targetColumns: ownColumns })
-    }
-    for (const holder of added) this.#assign({ holder, columns, target: owner, targetColumns: ownColumns })
-  }
-
-  #assign(assignment: KeyAssignment): void {
-    const { holder, columns } = assignment
-    const assignments = this.#keys.get(holder) ?? new Map<string, KeyAssignment>()
-    this.#keys.set(holder, assignments.set(idOf(columns), assignment))
-  }
-
-  /**
-   * @throws MappingError if an object that must belong to something would belong to nothing; InvalidValueError if a foreign key
-   * could not be told from that of another row.
-   */
-  check(): void {
-    for (const assignments of this.#keys.values()) {
-      for (const assignment of assignments.values()) {
-        checkExact(assignment)
-        const { holder, columns, target } = assignment
-        const required = columns.find(({ definition }) => !definition.nullable)
-        if (target !== undefined || required === undefined || holder.doomed) continue
-        throw new MappingError(
-          `A ${holder.meta.name} would belong to nothing, but ${required} takes no NULL: give it another owner, or ` +
-            'delete it with session.delete()',
-        )
-      }
+      if (refers) this.#keys.add(assignment)
     }
   }
 }
 
-/** Whether a foreign key will hold all of the key that it takes over: objects have dates, PostgreSQL microseconds. */
-function checkExact({ holder, columns, target, targetColumns }: KeyAssignment): void {
-  for (const [index, column] of columns.entries()) {
-    const from = targetColumns[index] as TableColumn
-    const value = target?.value(from)
-    if (!(value instanceof Date) || holder.text(column, value) === target?.text(from)) continue
-    throw new InvalidValueError(
-      `${column} cannot follow ${from}: a Date does not hold the microseconds by which their values differ`,
-    )
-  }
+/** What the relation of an owner says about a member. */
+function assignmentOf(
+  holder: InstanceState,
+  target: InstanceState | undefined,
+  relation: Relation,
+  said: KeyAssignment['said'],
+  owner: InstanceState,
+): KeyAssignment {
+  const { ownColumns: targetColumns, targetColumns: columns } = relation
+  return { holder, columns, target, targetColumns, said, of: owner.meta, relation }
 }
 
 /** Whether a foreign key leads to an object now. @param textOf What the key of the object is. */
@@ -233,29 +210,43 @@ function hasRow(state: InstanceState): boolean {
   return state.status === 'persistent'
 }
 
-function idOf(columns: readonly TableColumn[]): string {
-  return columns.map(({ index }) => index).join()
-}
-
-/** The columns of a row in between, in the order of the table, so that both sides write the same. */
+/** The columns of a row in between, in the order of the table, so that both sides write the same. The two keys may share some. */
 function linkColumns({ own, other }: RelationLink): readonly TableColumn[] {
-  return [...own, ...other].sort((a, b) => a.index - b.index)
+  return [...new Set([...own, ...other])].sort((a, b) => a.index - b.index)
 }
 
+/** @throws InvalidValueError if both sides share a column of the link, and have different values of it. */
 function linkValues(
   { relation, link, owner, member }: Pair,
   columns: readonly TableColumn[],
   textOf: TextOf,
 ): EncodedText[] {
   return columns.map((column) => {
-    const own = link.own.indexOf(column)
-    const text =
-      own === -1
-        ? textOf(member, relation.targetColumns[link.other.indexOf(column)] as TableColumn)
-        : textOf(owner, relation.ownColumns[own] as TableColumn)
+    const texts: (EncodedText | undefined)[] = []
+    const [own, other] = [link.own.indexOf(column), link.other.indexOf(column)]
+    if (own !== -1) texts.push(textOf(owner, relation.ownColumns[own] as TableColumn))
+    if (other !== -1) texts.push(textOf(member, relation.targetColumns[other] as TableColumn))
+    const [text, another = text] = texts
+    if (text !== another) throw cannotLink(owner, relation, member, column, [text, another])
     // It says what is wrong where there is none.
     return text ?? column.encode(text)
   })
+}
+
+function cannotLink(
+  owner: InstanceState,
+  relation: Relation,
+  member: InstanceState,
+  column: TableColumn,
+  texts: readonly (EncodedText | undefined)[],
+): InvalidValueError {
+  const values = texts.map((text) =>
+    text === null || text === undefined ? undefined : shownValue(column, column.decode(text)),
+  )
+  const shown = values.includes(undefined) ? '' : `: ${values.join(' and ')}`
+  return new InvalidValueError(
+    `${owner.meta.name}.${relation.name} cannot link ${owner} with ${member}: they need different values of ${column}${shown}`,
+  )
 }
 
 /** Which text of a column counts. */
