@@ -8,26 +8,20 @@
  * 2. A statement with a Sync of its own settles at its ReadyForQuery, because its implicit commit can still fail then
  *    (deferred constraints).
  */
-import type { Batch, BatchStatement, StatementResult, TypeParsers } from './driver.js'
+import {
+  CLOSE_COMPLETE,
+  READY_FOR_QUERY,
+  ProtocolError,
+  STATUS_TRANSACTION,
+  unexpected,
+} from './backend-messages.js'
+import { BatchStep, type OpenPortal } from './batch-step.js'
+import type { Batch, BatchStatement, TypeParsers } from './driver.js'
 import { StatementSkipped } from './driver.js'
-import { readFields, type RowReader } from './row-reader.js'
 import { PreparedStatement, type StatementCache } from './statement-cache.js'
 import type { EncodedValue } from './values.js'
 import type { WireConnection, WireReader } from './wire-connection.js'
 import type { WireWriter } from './wire-writer.js'
-
-const PARSE_COMPLETE = 0x31
-const BIND_COMPLETE = 0x32
-const CLOSE_COMPLETE = 0x33
-const ROW_DESCRIPTION = 0x54
-const NO_DATA = 0x6e
-const DATA_ROW = 0x44
-const COMMAND_COMPLETE = 0x43
-const EMPTY_QUERY = 0x49
-const PORTAL_SUSPENDED = 0x73
-const READY_FOR_QUERY = 0x5a
-const COPY_IN = 0x47
-const COPY_OUT = 0x48
 
 /** What a batch needs from its connection. */
 export interface BatchContext {
@@ -35,35 +29,25 @@ export interface BatchContext {
   readonly writer: WireWriter
   readonly cache: StatementCache
   readonly types: TypeParsers
-  /** Statement behind each named portal, for the rows that are fetched from it later. */
-  readonly portals: Map<string, PreparedStatement>
+  /** The named portals that are open, for the rows that are fetched from them later. */
+  readonly portals: Map<string, OpenPortal>
 }
 
 /** Ends the transaction before a batch. `COMMIT AND CHAIN` also begins the next one as that one began. */
 export type EndAhead = 'COMMIT' | 'COMMIT AND CHAIN' | 'ROLLBACK'
-
-/** A statement and what is known of its answer so far. */
-interface Step {
-  readonly statement: BatchStatement
-  readonly prepared: PreparedStatement | undefined
-  reader: RowReader | undefined
-  readonly rows: unknown[]
-  /** A row could not be decoded; the other rows are passed over. */
-  failure: Error | undefined
-  /** The answer, held back until ReadyForQuery (see 2). */
-  result: StatementResult | undefined
-  /** The server refused it; only its ReadyForQuery is to come. */
-  refused: boolean
-}
 
 export class BatchRun implements WireReader {
   readonly #batch: Batch
   readonly #context: BatchContext
   readonly #ahead: EndAhead | undefined
   readonly #separate: boolean
-  readonly #steps: Step[] = []
+  readonly #steps: BatchStep[] = []
   #parsedHere: Set<PreparedStatement> | undefined
   #current = 0
+  /** The server refused something, and passes over what follows until the next ReadyForQuery. */
+  #failed = false
+  /** Something in it began or ended a transaction since the last ReadyForQuery. */
+  #control = false
   /** CloseComplete messages that answer for forgotten statements, not for a step. */
   #closesExpected = 0
   #readiesExpected = 1
@@ -127,56 +111,31 @@ export class BatchRun implements WireReader {
 
   // WireReader ----------------------------------------------------------------------------------------------------
 
-  receive(type: number, buffer: Buffer, start: number, end: number): boolean {
+  receive(type: number, buffer: Buffer, start: number, end: number): void {
     if (type === READY_FOR_QUERY) {
+      this.#checkReady(buffer[start] as number)
       this.#ready()
-      return true
+      return
     }
-    const step = this.#steps[this.#current]
-    if (step === undefined) return false
-    switch (type) {
-      case DATA_ROW:
-        this.#row(step, buffer, start)
-        return true
-      case BIND_COMPLETE:
-        return true
-      case COMMAND_COMPLETE:
-        this.#complete(step, buffer.toString('latin1', start, end - 1), false)
-        return true
-      case PARSE_COMPLETE:
-        if (step.prepared !== undefined) this.#context.cache.confirm(step.prepared)
-        return true
-      case ROW_DESCRIPTION:
-        if (step.prepared !== undefined) step.prepared.fields = readFields(buffer, start)
-        return true
-      case NO_DATA:
-        if (step.prepared !== undefined) step.prepared.fields = null
-        return true
-      case PORTAL_SUSPENDED:
-        this.#complete(step, '', true)
-        return true
-      case EMPTY_QUERY:
-        this.#complete(step, '', false)
-        return true
-      case CLOSE_COMPLETE:
-        if (this.#closesExpected > 0) this.#closesExpected--
-        else this.#complete(step, '', false)
-        return true
-      case COPY_IN:
-      case COPY_OUT:
-        // The server now speaks COPY, which a batch cannot: only a new connection gets out of it.
-        this.#context.wire.stream.destroy(
-          new Error('COPY was run as a plain statement; the connection was closed'),
-        )
-        return true
-      default:
-        return false
+    const step = this.#failed ? undefined : this.#steps[this.#current]
+    if (step === undefined) throw unexpected(type, 'where the server has answered everything')
+    if (this.#closesExpected > 0) {
+      if (type !== CLOSE_COMPLETE) throw unexpected(type, 'before the answer to Close')
+      this.#closesExpected--
+      return
     }
+    const { prepared } = step
+    const wasParsed = step.isParsed
+    step.receive(type, buffer, start, end)
+    if (!wasParsed && prepared !== undefined) this.#context.cache.confirm(prepared)
+    if (step.isOver) this.#over(step)
   }
 
   receiveError(error: Error): void {
     if (endsSession(error)) this.lastError = error
-    const step = this.#steps[this.#current]
+    const step = this.#failed ? undefined : this.#steps[this.#current]
+    this.#failed = true
+    this.#closesExpected = 0
     if (step === undefined) return
     // Alone, the step is advanced by its own ReadyForQuery; otherwise nothing more of it will come.
     if (this.#separate) step.refused = true
@@ -207,70 +166,89 @@ export class BatchRun implements WireReader {
 
   // Writing -------------------------------------------------------------------------------------------------------
 
-  #write(statement: BatchStatement): Step {
-    const { writer, portals } = this.#context
-    const portal = statement.portal ?? ''
+  #write(statement: BatchStatement): BatchStep {
+    const { writer, portals, types } = this.#context
+    const name = statement.portal ?? ''
     if (statement.closePortal === true) {
-      writer.closePortal(portal)
-      portals.delete(portal)
-      return stepFor(statement, undefined)
+      writer.closePortal(name)
+      portals.delete(name)
+      return new BatchStep({ statement, stage: 'closed' }, types)
     }
-    const continued = portal !== '' && statement.text === ''
-    const prepared = continued ? portals.get(portal) : this.#prepare(statement)
-    if (prepared !== undefined && !continued) {
-      writer.bind(portal, prepared.name, statement.values ?? NO_VALUES)
-      if (prepared.fields === undefined) writer.describePortal(portal)
-      if (portal !== '') portals.set(portal, prepared)
+    if (name !== '' && statement.text === '') {
+      const portal = portals.get(name)
+      this.#execute(statement)
+      return new BatchStep({ statement, stage: 'rows', portal }, types)
     }
-    writer.execute(portal, statement.maxRows ?? 0)
-    if (statement.flushAfter === true) writer.flush()
-    return stepFor(statement, prepared)
+    const { prepared, parses } = this.#prepare(statement)
+    const portal: OpenPortal | undefined = name === '' ? undefined : { shape: undefined }
+    if (portal !== undefined) portals.set(name, portal)
+    writer.bind(name, prepared.name, statement.values ?? NO_VALUES)
+    // Each time, as another cursor, another plan or another backend behind a pooler gives rows of another shape.
+    const describes = prepared.shape !== null
+    if (describes) writer.describePortal(name)
+    this.#execute(statement)
+    return new BatchStep(
+      { statement, stage: parses ? 'parsed' : 'bound', prepared, describes, portal },
+      types,
+    )
   }
 
-  #prepare(statement: BatchStatement): PreparedStatement {
+  #execute(statement: BatchStatement): void {
+    const { writer } = this.#context
+    writer.execute(statement.portal ?? '', statement.maxRows ?? 0)
+    if (statement.flushAfter === true) writer.flush()
+  }
+
+  #prepare(statement: BatchStatement): { readonly prepared: PreparedStatement; readonly parses: boolean } {
     const { cache, writer } = this.#context
     let prepared = cache.take(statement.text, statement.prepare ?? true)
-    if (prepared.parsed) return prepared
+    if (prepared.parsed) return { prepared, parses: false }
     if (this.#parsedHere?.has(prepared) === true) {
       // Under one Sync it is skipped together with the statement that parses it; alone it must not depend on it.
-      if (!this.#separate) return prepared
+      if (!this.#separate) return { prepared, parses: false }
       prepared = new PreparedStatement('', statement.text)
     } else if (prepared.name !== '') {
       this.#parsedHere ??= new Set()
       this.#parsedHere.add(prepared)
     }
     writer.parse(prepared.name, statement.text)
-    return prepared
+    return { prepared, parses: true }
   }
 
   // Reading -------------------------------------------------------------------------------------------------------
 
-  #row(step: Step, buffer: Buffer, start: number): void {
-    if (step.failure !== undefined) return
-    try {
-      const { statement, prepared } = step
-      step.reader ??= prepared?.reader(statement.rowMode ?? 'object', statement.types ?? this.#context.types)
-      if (step.reader !== undefined) step.rows.push(step.reader(buffer, start))
-    } catch (error) {
-      step.failure = error instanceof Error ? error : new Error(String(error))
-    }
+  #over(step: BatchStep): void {
+    if (step.isControl) this.#control = true
+    const command = step.result?.command
+    if (command === 'DEALLOCATE ALL' || command === 'DISCARD ALL') this.#context.cache.clear()
+    // Alone, a statement settles at its ReadyForQuery (see 2).
+    if (this.#separate) return
+    this.#current++
+    step.settle()
   }
 
-  #complete(step: Step, tag: string, suspended: boolean): void {
-    if (tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL') this.#context.cache.clear()
-    const result = resultOf(tag, step.prepared?.fields ?? NO_FIELDS, step.rows, suspended)
-    if (this.#separate) {
-      step.result = result
-      return
+  /**
+   * A ReadyForQuery may come when everything under its Sync is answered or was refused, and its status has to follow from that.
+   * @throws ProtocolError
+   */
+  #checkReady(status: number): void {
+    const answered = this.#separate
+      ? this.#steps[this.#current]?.isOver === true
+      : this.#current === this.#steps.length
+    if (!this.#failed && (!answered || this.#closesExpected > 0)) {
+      throw unexpected(READY_FOR_QUERY, 'before the answer to a statement')
     }
-    this.#current++
-    settle(step, result)
+    const { previousStatus } = this.#context.wire
+    if (this.#control || mayFollow(previousStatus, status, this.#failed)) return
+    throw new ProtocolError('The server reports a state of its transaction that nothing can have led to')
   }
 
   #ready(): void {
+    this.#failed = false
+    this.#control = false
     if (this.#separate) {
       const step = this.#steps[this.#current++]
-      if (step?.refused === false && step.result !== undefined) settle(step, step.result)
+      if (step?.refused === false) step.settle()
     }
     if (--this.#readiesExpected > 0) return
     if (this.refusedAhead === undefined) this.#settleRest(undefined)
@@ -306,20 +284,6 @@ const ENDS = {
   ROLLBACK: endWith('ROLLBACK'),
 }
 const NO_VALUES: readonly EncodedValue[] = []
-const NO_FIELDS: StatementResult['fields'] = []
-
-function stepFor(statement: BatchStatement, prepared: PreparedStatement | undefined): Step {
-  return {
-    statement,
-    prepared,
-    reader: undefined,
-    rows: [],
-    failure: undefined,
-    result: undefined,
-    refused: false,
-  }
-}
-
 /** An end that nobody waits for. */
 function endWith(text: EndAhead): BatchStatement {
   return { text, onResult: ignore, onError: ignore }
@@ -339,23 +303,11 @@ function ignore(): void {
   // See where it is used.
 }
 
-function settle(step: Step, result: StatementResult): void {
-  if (step.failure !== undefined) step.statement.onError(step.failure)
-  else step.statement.onResult(result)
-}
-
-function resultOf(
-  tag: string,
-  fields: StatementResult['fields'],
-  rows: readonly unknown[],
-  suspended: boolean,
-): StatementResult {
-  const space = tag.indexOf(' ')
-  if (space === -1) return { command: tag, rowCount: null, fields, rows, suspended }
-  // `INSERT 0 5`, `SELECT 5`, but also `CREATE TABLE`, which has no count.
-  const count = Number(tag.slice(tag.lastIndexOf(' ') + 1))
-  if (Number.isNaN(count)) return { command: tag, rowCount: null, fields, rows, suspended }
-  return { command: tag.slice(0, space), rowCount: count, fields, rows, suspended }
+/** Whether the state of a transaction can be what it is, where nothing began or ended one. */
+function mayFollow(previous: number, status: number, isFailed: boolean): boolean {
+  // A refused COMMIT has ended it, anything else that was refused has only spoiled it.
+  if (isFailed && previous === STATUS_TRANSACTION) return status !== STATUS_TRANSACTION
+  return status === previous
 }
 
 /** The server ends the session with it. */

@@ -4,6 +4,7 @@
  */
 import { type ServerErrorFields, isServerError } from '../database-errors.js'
 import { ConnectError } from '../errors.js'
+import { ProtocolError } from './backend-messages.js'
 import { type SocketPhase, TlsRefusedError } from './socket.js'
 import { TlsFileError } from './tls.js'
 
@@ -15,8 +16,8 @@ export class NoPasswordError extends Error {
   override readonly name = 'NoPasswordError'
 }
 
-/** The server authenticated without channel binding, which was required. */
-export class ChannelBindingError extends Error {
+/** The server authenticates without channel binding, which is required. */
+export class ChannelBindingError extends ProtocolError {
   override readonly name = 'ChannelBindingError'
 }
 
@@ -131,6 +132,13 @@ function judgeRest(error: Error, phase: ConnectPhase): Verdict {
   }
   if (error instanceof TlsFileError || error instanceof ChannelBindingError) {
     return { fatal: true, text: error.message }
+  }
+  if (error instanceof ProtocolError) {
+    return {
+      fatal: !error.mayPass,
+      text: error.message,
+      remedy: 'Is it a PostgreSQL server that listens there?',
+    }
   }
   // The rest: certificates, TLS versions, and what node-postgres finds wrong with the authentication.
   const { code } = error as { code?: unknown }

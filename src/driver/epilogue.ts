@@ -1,13 +1,17 @@
 /**
  * The end of a transaction that goes by itself, under a Sync of its own. node-postgres never hears of it.
  */
+import {
+  COMMAND_COMPLETE,
+  READY_FOR_QUERY,
+  STATUS_IDLE,
+  checkBody,
+  malformed,
+  unexpected,
+} from './backend-messages.js'
 import { endsSession, type BatchContext } from './batch-run.js'
 import type { EndCommand } from './driver.js'
 import type { WireReader } from './wire-connection.js'
-
-const READY_FOR_QUERY = 0x5a
-const COMMAND_COMPLETE = 0x43
-const STATUS_IDLE = 0x49
 
 /**
  * Told whether the connection is free of the transaction, and what PostgreSQL has done (`COMMIT`, or `ROLLBACK` in its place)
@@ -37,15 +41,16 @@ export class Epilogue implements WireReader {
     wire.addReader(this)
   }
 
-  receive(type: number, buffer: Buffer, start: number, end: number): boolean {
-    if (type === COMMAND_COMPLETE) {
+  receive(type: number, buffer: Buffer, start: number, end: number): void {
+    const isAnswered = this.#tag !== '' || this.#refusal !== undefined
+    if (type === COMMAND_COMPLETE && !isAnswered) {
+      checkBody(type, buffer, start, end)
       this.#tag = buffer.toString('latin1', start, end - 1)
-      return true
-    }
-    if (type !== READY_FOR_QUERY) return false
-    this.#context.wire.removeReader(this)
-    this.#onEnd(buffer[start] === STATUS_IDLE, this.#tag, this.#refusal)
-    return true
+      if (this.#tag !== 'COMMIT' && this.#tag !== 'ROLLBACK') throw malformed(type)
+    } else if (type === READY_FOR_QUERY && isAnswered) {
+      this.#context.wire.removeReader(this)
+      this.#onEnd(buffer[start] === STATUS_IDLE, this.#tag, this.#refusal)
+    } else throw unexpected(type, 'in the answer to the end of a transaction')
   }
 
   receiveError(error: Error): void {

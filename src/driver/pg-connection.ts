@@ -4,6 +4,7 @@ import type { Client } from 'pg'
 import { IllegalStateError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
 import { setDeadline } from '../internal/deadline.js'
+import { STATUS_FAILED, STATUS_IDLE, STATUS_TRANSACTION } from './backend-messages.js'
 import { BatchRun, type BatchContext } from './batch-run.js'
 import type {
   Batch,
@@ -18,6 +19,7 @@ import type {
   TypeParsers,
 } from './driver.js'
 import { Endings, warnOfConclusion } from './endings.js'
+import { PlainExchange } from './plain-exchange.js'
 import { SentValues } from './sent-values.js'
 import { StatementCache } from './statement-cache.js'
 import type { WireConnection } from './wire-connection.js'
@@ -37,10 +39,6 @@ export interface PgConnectionParts {
   readonly hideParameters: boolean
   readonly cancel: (timeoutMillis: number) => Promise<void>
 }
-
-const STATUS_IDLE = 0x49
-const STATUS_TRANSACTION = 0x54
-const STATUS_FAILED = 0x45
 
 /** Everything a session can leave behind but its prepared statements, which the next user wants. */
 const SESSION_RESET = [
@@ -108,6 +106,8 @@ export class PgConnection implements DriverConnection {
     this.#wire.onReady = () => this.#endPlain(undefined)
     this.#wire.onPlainError = (error) => {
       this.#plainError ??= error
+      // A slow reader of COPY may have stopped it.
+      this.#wire.stream.resume()
     }
   }
 
@@ -180,7 +180,7 @@ export class PgConnection implements DriverConnection {
 
   script(text: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#startPlain((error) => {
+      this.#startPlain('script', (error) => {
         if (error === undefined) resolve()
         else reject(error)
       })
@@ -190,7 +190,7 @@ export class PgConnection implements DriverConnection {
   }
 
   lend(submittable: object, onEnd: (error: Error | undefined) => void): void {
-    this.#startPlain(onEnd)
+    this.#startPlain('copy', onEnd)
     this.#sent?.startCopy()
     this.#client.query(submittable as never)
   }
@@ -252,18 +252,21 @@ export class PgConnection implements DriverConnection {
     if (this.busy) throw new IllegalStateError(`Connection ${this.id} is busy with another batch`)
   }
 
-  #startPlain(onEnd: (error: Error | undefined) => void): void {
+  #startPlain(kind: 'script' | 'copy', onEnd: (error: Error | undefined) => void): void {
     this.#requireFree()
     if (this.#lost !== undefined) throw this.#lost
     this.#endings.send()
+    this.#wire.startPlain(new PlainExchange(kind))
     this.#onPlainEnd = onEnd
     this.#plainError = undefined
   }
 
   #endPlain(error: Error | undefined): void {
     const onEnd = this.#onPlainEnd
+    if (onEnd === undefined) return
     this.#onPlainEnd = undefined
-    onEnd?.(this.#plainError ?? error)
+    this.#wire.stream.resume()
+    onEnd(this.#plainError ?? error)
   }
 
   #endRun(run: BatchRun, batch: Batch): void {

@@ -15,11 +15,12 @@ import { AbortedError } from '../errors.js'
 import { type Clock, systemClock } from '../internal/clock.js'
 import { setDeadline } from '../internal/deadline.js'
 import { cancelBackend } from './cancel.js'
-import { ChannelBindingError, type ConnectPhase, NoPasswordError, connectFailure } from './connect-failure.js'
+import { type ConnectPhase, NoPasswordError, connectFailure } from './connect-failure.js'
 import { type ConnectOptions, type ConnectTarget, resolveConnectOptions } from './connect-options.js'
 import type { Driver, DriverConnection, NoticeListener, ServerNotice, TypeParsers } from './driver.js'
 import { PgConnection } from './pg-connection.js'
 import { openSocket, orAborted } from './socket.js'
+import { StartupGuard } from './startup-guard.js'
 import type { TlsSettings } from './tls.js'
 import { WireConnection } from './wire-connection.js'
 
@@ -134,7 +135,11 @@ class NodePostgresDriver implements Driver {
 
   async #authenticate(socket: Socket, { password, tlsOptions, signal }: Attempt): Promise<DriverConnection> {
     const { user, database, host, port, channelBinding, startup } = this.#target
-    const wire = new WireConnection({ stream: alreadyOpen(socket) })
+    const encrypted = socket instanceof TLSSocket
+    const wire = new WireConnection({
+      stream: alreadyOpen(socket),
+      startup: new StartupGuard({ channelBinding, encrypted }),
+    })
     // Before the connection has its number: login triggers, a collation of another version.
     const notices: ServerNotice[] = []
     wire.onNotice = (notice) => notices.push(notice)
@@ -148,7 +153,7 @@ class NodePostgresDriver implements Driver {
       // The socket is encrypted already, or is not to be; without these two PGSSLMODE and the like would have a say.
       ssl: false,
       sslnegotiation: 'postgres' as const,
-      enableChannelBinding: channelBinding !== 'disable' && socket instanceof TLSSocket,
+      enableChannelBinding: channelBinding !== 'disable' && encrypted,
       connection: wire,
     }
     const client = new pg.Client(config) as Client
@@ -157,13 +162,11 @@ class NodePostgresDriver implements Driver {
       early ??= error
     })
     Object.assign(client, { getStartupConf: () => ({ ...startup }) })
-    const checks = channelBinding === 'require' ? bindingRefused(wire) : new Promise<never>(() => undefined)
-    await orAborted(Promise.race([client.connect(), checks]), signal)
+    await orAborted(client.connect(), signal)
     // It came in the same packet as the end of the authentication.
     if (early !== undefined) throw early
     const address = addressOf(socket)
     const { processID: processId, secretKey } = client
-    const encrypted = socket instanceof TLSSocket
     const target = this.#target
     this.#connections += 1
     const connection = new PgConnection({
@@ -194,27 +197,6 @@ function alreadyOpen(socket: Socket): Socket {
     return socket
   }
   return Object.assign(socket, { connect })
-}
-
-/** Rejects when the server lets the client in, or wants the password, without channel binding. */
-function bindingRefused(wire: WireConnection): Promise<never> {
-  return new Promise((_, reject) => {
-    let bound = false
-    const refuse = (): void => {
-      reject(new ChannelBindingError('channel_binding=require, and the server does not do it'))
-      // At once: the client would go on and send the password.
-      wire.stream.destroy()
-    }
-    wire.once('authenticationCleartextPassword', refuse)
-    wire.once('authenticationMD5Password', refuse)
-    wire.once('authenticationSASL', ({ mechanisms }: { mechanisms: readonly string[] }) => {
-      bound = mechanisms.includes('SCRAM-SHA-256-PLUS')
-      if (!bound) refuse()
-    })
-    wire.once('authenticationOk', () => {
-      if (!bound) refuse()
-    })
-  })
 }
 
 /** As libpq's `prefer`: TLS did not come about, or the server has rules against it. */

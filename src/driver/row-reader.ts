@@ -1,31 +1,90 @@
 /**
  * Decodes rows straight from the socket's buffer. A reader is built once for each shape of a result (closures, no code
- * generation) and kept with its prepared statement.
+ * generation) and kept as long as the server describes the same shape.
+ *
+ * Every row is checked against its shape: the number of its columns, the bounds of each, and its exact end. What does not fit
+ * never becomes a value.
  */
+import { DATA_ROW, ProtocolError, ROW_DESCRIPTION, malformed, textEnd } from './backend-messages.js'
 import type { FieldDescription, RawTypes, RowMode, TypeParser, TypeParsers } from './driver.js'
 import { readInstant, readInt32, readInteger, readText } from './value-readers.js'
 
-/** Decodes the DataRow whose body starts at `offset`. Throws what a type parser throws. */
-export type RowReader = (buffer: Buffer, offset: number) => unknown
+/**
+ * Decodes the DataRow whose body lies between `start` and `end`.
+ *
+ * Throws a ProtocolError if the row does not fit, and what a type parser throws.
+ */
+export type RowReader = (buffer: Buffer, start: number, end: number) => unknown
 
-/** Reads the body of a RowDescription. */
-export function readFields(buffer: Buffer, start: number): FieldDescription[] {
+/** What the server says that the rows of one statement look like. */
+export class RowShape {
+  readonly fields: readonly FieldDescription[]
+  /** The body of the RowDescription, to know it again. */
+  readonly #description: Buffer
+  #reader: RowReader | undefined
+  #mode: RowMode | undefined
+  #types: TypeParsers | undefined
+
+  /** @throws ProtocolError if the RowDescription whose body lies between `start` and `end` is malformed. */
+  constructor(buffer: Buffer, start: number, end: number) {
+    this.fields = readFields(buffer, start, end)
+    this.#description = Buffer.from(buffer.subarray(start, end))
+  }
+
+  /** Whether the RowDescription says the same. */
+  isDescribedBy(buffer: Buffer, start: number, end: number): boolean {
+    return this.#description.compare(buffer, start, end) === 0
+  }
+
+  /** The reader for its rows; kept, since one statement is nearly always read in one way. */
+  reader(mode: RowMode, types: TypeParsers | RawTypes): RowReader {
+    if (this.#reader === undefined || this.#mode !== mode || this.#types !== types) {
+      this.#reader = createRowReader(this.fields, mode, types)
+      this.#mode = mode
+      this.#types = types
+    }
+    return this.#reader
+  }
+}
+
+const COUNT_BYTES = 2
+/** Of a column behind its name: table 4, column 2, type 4, size 2, modifier 4, format 2. */
+const FIELD_BYTES = 18
+const FORMAT_AT = 16
+const TEXT = 0
+
+/**
+ * Reads the body of a RowDescription.
+ * @param formats Which columns may have; rows of a binary cursor come as they are in a script.
+ * @throws ProtocolError
+ */
+export function readFields(
+  buffer: Buffer,
+  start: number,
+  end: number,
+  formats: 'text' | 'any' = 'text',
+): FieldDescription[] {
+  if (end - start < COUNT_BYTES) throw malformed(ROW_DESCRIPTION)
   const count = buffer.readUInt16BE(start)
-  const fields = new Array<FieldDescription>(count)
-  let offset = start + 2
+  const fields: FieldDescription[] = []
+  let offset = start + COUNT_BYTES
   for (let index = 0; index < count; index++) {
-    const nameEnd = buffer.indexOf(0, offset)
+    const nameEnd = textEnd(buffer, offset, end)
+    if (nameEnd === -1 || nameEnd + 1 + FIELD_BYTES > end) throw malformed(ROW_DESCRIPTION)
     const name = buffer.toString('utf8', offset, nameEnd)
     offset = nameEnd + 1
-    fields[index] = {
+    if (formats === 'text' && buffer.readUInt16BE(offset + FORMAT_AT) !== TEXT) {
+      throw new ProtocolError('The server sends values in binary form, which it was not asked for')
+    }
+    fields.push({
       name,
       tableID: buffer.readUInt32BE(offset),
       columnID: buffer.readUInt16BE(offset + 4),
       dataTypeID: buffer.readUInt32BE(offset + 6),
-    }
-    // table 4, column 2, type 4, size 2, modifier 4, format 2
-    offset += 18
+    })
+    offset += FIELD_BYTES
   }
+  if (offset !== end) throw malformed(ROW_DESCRIPTION)
   return fields
 }
 
@@ -43,6 +102,8 @@ const NONE: ReadonlySet<number> = new Set()
 const INT2 = 21
 const INT4 = 23
 const TIMESTAMPTZ = 1184
+const LENGTH_BYTES = 4
+const NULL = -1
 
 function arrayReader(
   fields: readonly FieldDescription[],
@@ -56,23 +117,28 @@ function arrayReader(
       parsers[index] === Number && !instants.has(index) && (dataTypeID === INT2 || dataTypeID === INT4),
   )
   const areInstants = fields.map(({ dataTypeID }, index) => dataTypeID === TIMESTAMPTZ && instants.has(index))
-  return (buffer, start) => {
+  return (buffer, start, rowEnd) => {
+    checkCount(count, buffer, start, rowEnd)
     const row = new Array<unknown>(count)
-    let offset = start + 2
+    let offset = start + COUNT_BYTES
     for (let index = 0; index < count; index++) {
       const length = readInt32(buffer, offset)
-      offset += 4
+      offset += LENGTH_BYTES
       if (length < 0) {
+        if (length !== NULL) throw malformed(DATA_ROW)
         row[index] = null
         continue
       }
       const end = offset + length
+      // Before the value is read: what lies behind the row belongs to somebody else.
+      if (end > rowEnd) throw malformed(DATA_ROW)
       const parser = parsers[index] as TypeParser
       if (areIntegers[index] === true) row[index] = readInteger(buffer, offset, end)
       else if (areInstants[index] === true) row[index] = instantOrText(buffer, offset, end, parser)
       else row[index] = parser(readText(buffer, offset, end))
       offset = end
     }
+    if (offset !== rowEnd) throw malformed(DATA_ROW)
     return row
   }
 }
@@ -90,28 +156,54 @@ function objectReader(fields: readonly FieldDescription[], parsers: readonly Typ
       configurable: true,
     })
   }
-  return (buffer, start) => {
+  return (buffer, start, rowEnd) => {
+    checkCount(count, buffer, start, rowEnd)
     // A copy of one template gives all rows one hidden class.
     const row = { ...template }
-    let offset = start + 2
+    let offset = start + COUNT_BYTES
     for (let index = 0; index < count; index++) {
       const length = readInt32(buffer, offset)
-      offset += 4
+      offset += LENGTH_BYTES
       const name = names[index] as string
       if (length < 0) {
+        if (length !== NULL) throw malformed(DATA_ROW)
         // As in node-postgres, of two columns with one name the later one wins, also when it is null.
         row[name] = null
         continue
       }
       const end = offset + length
+      if (end > rowEnd) throw malformed(DATA_ROW)
       row[name] = (parsers[index] as TypeParser)(readText(buffer, offset, end))
       offset = end
     }
+    if (offset !== rowEnd) throw malformed(DATA_ROW)
     return row
   }
+}
+
+function checkCount(count: number, buffer: Buffer, start: number, end: number): void {
+  if (end - start < COUNT_BYTES) throw malformed(DATA_ROW)
+  const found = ((buffer[start] as number) << 8) | (buffer[start + 1] as number)
+  if (found === count) return
+  throw new ProtocolError(`The server sent a row of ${found} columns, where it had described ${count}`)
 }
 
 function instantOrText(buffer: Buffer, start: number, end: number, parser: TypeParser): unknown {
   const time = readInstant(buffer, start, end)
   return Number.isNaN(time) ? parser(readText(buffer, start, end)) : new Date(time)
+}
+
+/**
+ * Checks the body of a DataRow that nobody reads.
+ * @throws ProtocolError
+ */
+export function checkRow(count: number, buffer: Buffer, start: number, end: number): void {
+  checkCount(count, buffer, start, end)
+  let offset = start + COUNT_BYTES
+  for (let index = 0; index < count && offset <= end; index++) {
+    const length = readInt32(buffer, offset)
+    if (length < NULL) throw malformed(DATA_ROW)
+    offset += LENGTH_BYTES + Math.max(length, 0)
+  }
+  if (offset !== end) throw malformed(DATA_ROW)
 }

@@ -8,8 +8,7 @@
  */
 import { createHash } from 'node:crypto'
 
-import type { FieldDescription, RowMode, TypeParsers } from './driver.js'
-import { createRowReader, type RowReader } from './row-reader.js'
+import type { RowShape } from './row-reader.js'
 
 /** One statement with a name, or (name '') one that is parsed for a single use. */
 export class PreparedStatement {
@@ -19,25 +18,12 @@ export class PreparedStatement {
   parsed = false
   /** Grows with each use of any statement of the connection. */
   lastUse = 0
-  /** Shape of its rows; null if it returns none; undefined until the server described it. */
-  fields: readonly FieldDescription[] | null | undefined = undefined
-  #reader: RowReader | undefined
-  #readerMode: RowMode | undefined
-  #readerTypes: TypeParsers | undefined
+  /** Shape of its rows at the last time; null if it never returns rows, and need not be described again. */
+  shape: RowShape | null | undefined = undefined
 
   constructor(name: string, text: string) {
     this.name = name
     this.text = text
-  }
-
-  /** The reader for its rows; kept, since one statement is nearly always read in one way. */
-  reader(mode: RowMode, types: TypeParsers): RowReader {
-    if (this.#reader === undefined || this.#readerMode !== mode || this.#readerTypes !== types) {
-      this.#reader = createRowReader(this.fields ?? [], mode, types)
-      this.#readerMode = mode
-      this.#readerTypes = types
-    }
-    return this.#reader
   }
 }
 

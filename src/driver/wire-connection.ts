@@ -1,11 +1,28 @@
 /**
- * node-postgres's connection, with a shortcut: while one of our batches is under way, the messages that answer it are
- * read straight from the socket's buffer. Everything else (start-up, authentication, errors, notices, COPY, plain
- * queries) goes through node-postgres's own parser, untouched and in order.
+ * node-postgres's connection, behind a reader that trusts nothing.
+ *
+ * 1. Every message is framed and checked here, and has to have a place where it comes: in the answer to a batch, in that to a plain
+ *    exchange (script, COPY), while connecting, or (notices, notifications, parameters) anywhere. One that has none ends the connection
+ *    with a `ProtocolError`.
+ * 2. The messages that answer a batch are read straight from the socket's buffer. Everything else (start-up, authentication, errors,
+ *    notices, COPY, plain queries) goes through node-postgres's own parser, one whole message at a time.
+ * 3. Whatever is thrown while a message is read ends the connection, not the process.
  */
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import pg from 'pg'
+import {
+  ERROR_RESPONSE,
+  HEADER_BYTES,
+  NOTICE_RESPONSE,
+  NOTIFICATION,
+  PARAMETER_STATUS,
+  ProtocolError,
+  READY_FOR_QUERY,
+  checkBody,
+  checkHeader,
+  unexpected,
+} from './backend-messages.js'
 
 import type { ServerErrorFields } from '../database-errors.js'
 import type { ServerTexts } from '../internal/hidden-values.js'
@@ -13,18 +30,40 @@ import type { ServerNotice } from './driver.js'
 
 /** Whoever reads the answers to a batch. */
 export interface WireReader {
-  /** Takes a message whose body lies between `start` and `end`; false = not mine, give it to node-postgres. */
-  receive(type: number, buffer: Buffer, start: number, end: number): boolean
+  /**
+   * Takes a message whose body lies between `start` and `end`. Errors and what may come anywhere do not get here.
+   * @throws ProtocolError if it has no place in the answer.
+   */
+  receive(type: number, buffer: Buffer, start: number, end: number): void
   /** An ErrorResponse, parsed by node-postgres. */
   receiveError(error: Error): void
   /** A NoticeResponse that came before the next answer to the batch. */
   receiveNotice?(notice: ServerNotice): void
 }
 
+/** Decides what may come while node-postgres is at work. */
+export interface WireGuard {
+  /**
+   * Whether node-postgres gets the message whose body lies between `start` and `end`.
+   * @throws ProtocolError if it has no place there.
+   */
+  admits(type: number, buffer: Buffer, start: number, end: number): boolean
+}
+
+/** Decides it until the server is ready, and is told what node-postgres answers meanwhile. */
+export interface StartupWatch extends WireGuard {
+  /** The first SASL message is being sent. */
+  chose(mechanism: string): void
+  /** The client's proof is being sent. */
+  answered(): void
+}
+
 /** The part of node-postgres's `Connection` that is used here; its published types leave most of it out. */
 interface PgConnectionBase extends EventEmitter {
   stream: Socket
   attachListeners(stream: EventEmitter): void
+  sendSASLInitialResponseMessage(mechanism: string, response: string): void
+  sendSCRAMClientFinalMessage(response: string): void
 }
 
 /** Settings of node-postgres's `Connection`. */
@@ -34,19 +73,24 @@ export interface WireConnectionConfig {
   readonly keepAlive?: boolean | undefined
   readonly keepAliveInitialDelayMillis?: number | undefined
   readonly stream?: Socket | undefined
+  /** Watches over the start-up; default: the connection is one that is ready. */
+  readonly startup?: StartupWatch | undefined
 }
 
 const Base = pg.Connection as unknown as new (config: WireConnectionConfig) => PgConnectionBase
 
-const HEADER_BYTES = 5
-const READY_FOR_QUERY = 0x5a
 const EMPTY: Buffer = Buffer.alloc(0)
 
 export class WireConnection extends Base {
   /** Who reads the answers, in the order of what was sent. */
   readonly #readers: WireReader[] = []
+  /** Watches over the start-up, or a plain exchange. */
+  #guard: WireGuard | undefined
+  #startup: StartupWatch | undefined
   /** Status byte of the last ReadyForQuery. */
   status = 0
+  /** That of the one before. */
+  previousStatus = 0
   /** Called after each ReadyForQuery that no reader took, when node-postgres has seen it too. */
   onReady: (() => void) | undefined
   /** Called for each ErrorResponse that no reader took, before node-postgres hears of it. */
@@ -67,6 +111,8 @@ export class WireConnection extends Base {
 
   constructor(config: WireConnectionConfig) {
     super(config)
+    this.#startup = config.startup
+    this.#guard = config.startup
     this.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) => {
       this.parameters.set(message.parameterName, message.parameterValue)
     })
@@ -87,6 +133,11 @@ export class WireConnection extends Base {
     if (at !== -1) this.#readers.splice(at, 1)
   }
 
+  /** What comes until the next ReadyForQuery, behind the answers to what was sent before, is node-postgres's, if the guard admits it. */
+  startPlain(guard: WireGuard): void {
+    this.#guard = guard
+  }
+
   /** The connection is lost: whatever still arrives, or stands in the same buffer, answers nobody. */
   discard(): void {
     this.#discarding = true
@@ -99,19 +150,34 @@ export class WireConnection extends Base {
     stream.on('end', () => relay.emit('end'))
   }
 
+  override sendSASLInitialResponseMessage(mechanism: string, response: string): void {
+    this.#startup?.chose(mechanism)
+    super.sendSASLInitialResponseMessage(mechanism, response)
+  }
+
+  override sendSCRAMClientFinalMessage(response: string): void {
+    this.#startup?.answered()
+    super.sendSCRAMClientFinalMessage(response)
+  }
+
   // node-postgres's parser reports through here; an error that answers our batch is not the client's business.
   override emit(event: string | symbol, ...args: unknown[]): boolean {
+    if (event === 'error') this.#discarding = true
     if (event === 'errorMessage' || event === 'notice') this.conceal?.(args[0] as ServerTexts)
+    if (event !== 'errorMessage') return super.emit(event, ...args)
     const [reader] = this.#readers
-    if (event === 'errorMessage' && reader !== undefined) {
+    if (reader !== undefined) {
       reader.receiveError(args[0] as Error)
       return true
     }
-    if (event === 'errorMessage') this.onPlainError?.(args[0] as Error)
+    this.onPlainError?.(args[0] as Error)
+    // The server closes the connection then.
+    if (this.#startup !== undefined) this.#discarding = true
     return super.emit(event, ...args)
   }
 
   #take(chunk: Buffer, relay: EventEmitter): void {
+    if (this.#discarding) return
     let buffer = chunk
     if (this.#chunkBytes > 0) {
       this.#chunks.push(chunk)
@@ -121,11 +187,25 @@ export class WireConnection extends Base {
       this.#chunks = []
       this.#chunkBytes = 0
     }
-    const rest = this.#readMessages(buffer, relay)
-    if (rest.length > 0) {
-      this.#chunks.push(rest)
-      this.#chunkBytes = rest.length
+    try {
+      const rest = this.#readMessages(buffer, relay)
+      if (rest.length > 0) {
+        this.#chunks.push(rest)
+        this.#chunkBytes = rest.length
+      }
+    } catch (error) {
+      this.#break(error)
     }
+  }
+
+  /** Nothing that comes from now on can be understood. */
+  #break(cause: unknown): void {
+    this.#discarding = true
+    const isKnown = cause instanceof ProtocolError
+    const error = isKnown ? cause : new ProtocolError('A message of the server could not be read', { cause })
+    // Whoever listens ends what is under way, and drops the socket.
+    super.emit('error', error)
+    this.stream.destroy()
   }
 
   /** Hands out every whole message; returns what is left. */
@@ -133,7 +213,9 @@ export class WireConnection extends Base {
     let offset = 0
     while (offset + HEADER_BYTES <= buffer.length && !this.#discarding) {
       const type = buffer[offset] as number
-      const end = offset + 1 + buffer.readUInt32BE(offset + 1)
+      const length = buffer.readUInt32BE(offset + 1)
+      checkHeader(type, length, this.#startup !== undefined)
+      const end = offset + 1 + length
       if (end > buffer.length) break
       this.#readMessage(type, buffer, offset, end, relay)
       offset = end
@@ -146,10 +228,35 @@ export class WireConnection extends Base {
 
   #readMessage(type: number, buffer: Buffer, offset: number, end: number, relay: EventEmitter): void {
     const start = offset + HEADER_BYTES
-    if (type === READY_FOR_QUERY) this.status = buffer[start] as number
-    if (this.#readers[0]?.receive(type, buffer, start, end) === true) return
+    if (type === READY_FOR_QUERY) {
+      checkBody(type, buffer, start, end)
+      this.previousStatus = this.status
+      this.status = buffer[start] as number
+    }
+    const [reader] = this.#readers
+    if (!isAnywhere(type)) {
+      if (reader !== undefined) {
+        reader.receive(type, buffer, start, end)
+        return
+      }
+      if (!this.#admits(type, buffer, start, end)) return
+    } else if (type === ERROR_RESPONSE && reader === undefined) this.#guard?.admits(type, buffer, start, end)
+    checkBody(type, buffer, start, end)
     relay.emit('data', buffer.subarray(offset, end))
-    if (type === READY_FOR_QUERY) this.onReady?.()
+    if (type === READY_FOR_QUERY) this.#ready()
+  }
+
+  /** Whether node-postgres gets a message that answers no batch. */
+  #admits(type: number, buffer: Buffer, start: number, end: number): boolean {
+    if (this.#guard === undefined) throw unexpected(type, 'where nothing was asked')
+    checkBody(type, buffer, start, end)
+    return this.#guard.admits(type, buffer, start, end)
+  }
+
+  #ready(): void {
+    this.#guard = undefined
+    this.#startup = undefined
+    this.onReady?.()
   }
 }
 
@@ -159,4 +266,11 @@ type NoticeFields = ServerErrorFields & { readonly message?: string; readonly wh
 function noticeFrom(fields: NoticeFields): ServerNotice {
   const { severity = '', message = '', code: sqlState = '', detail, hint, where, routine } = fields
   return { severity, message, sqlState, detail, hint, where, routine }
+}
+
+/** It may come at any time. Whose an error is decides who has asked. */
+function isAnywhere(type: number): boolean {
+  return (
+    type === NOTICE_RESPONSE || type === PARAMETER_STATUS || type === NOTIFICATION || type === ERROR_RESPONSE
+  )
 }

@@ -1,6 +1,7 @@
-/** COPY as Node streams, through `pg-copy-streams` (an optional peer). */
+/** COPY as Node streams; into the database through `pg-copy-streams` (an optional peer). */
 import { Readable, type Writable } from 'node:stream'
 
+import { CopyOut } from '../driver/copy-out.js'
 import type { DriverConnection } from '../driver/driver.js'
 import { AbortedError, InvalidOptionError, InvalidStatementError } from '../errors.js'
 import type { StatementRunner } from './statement-runner.js'
@@ -12,10 +13,9 @@ interface Refusable {
 
 type CopyStream = (Readable | Writable) & Refusable
 
-/** The two functions of `pg-copy-streams` that are used. */
+/** The function of `pg-copy-streams` that is used. */
 interface CopyStreams {
   from(text: string): Writable & Refusable
-  to(text: string): Readable & Refusable
 }
 
 async function loadCopyStreams(): Promise<CopyStreams> {
@@ -25,7 +25,7 @@ async function loadCopyStreams(): Promise<CopyStreams> {
   } catch (cause) {
     throw new InvalidOptionError(
       'copy',
-      'COPY needs the package pg-copy-streams: npm install pg-copy-streams',
+      'copyFrom() needs the package pg-copy-streams: npm install pg-copy-streams',
       { cause },
     )
   }
@@ -44,8 +44,7 @@ export async function copyFrom(runner: StatementRunner, text: string): Promise<W
  */
 export async function copyTo(runner: StatementRunner, text: string): Promise<Readable> {
   requireCopy(text, /\bto\s+stdout\b/i, 'COPY ... TO STDOUT')
-  const { to } = await loadCopyStreams()
-  return start(runner, text, to(text))
+  return await start(runner, text, new CopyOut(text))
 }
 
 function requireCopy(text: unknown, form: RegExp, wanted: string): void {

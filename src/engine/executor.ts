@@ -144,7 +144,7 @@ export abstract class Executor {
   /**
    * Starts `COPY ... TO STDOUT` and gives the stream to read from. Later statements wait until it has ended. Whoever leaves
    * it before its end (`break`, `destroy()`) cancels it on the server: unless that had finished, the transaction has then
-   * failed with an AbortedError. Needs the package `pg-copy-streams`.
+   * failed with an AbortedError.
    */
   copyTo(statement: string): Promise<Readable> {
     return copyTo(this.#parts.runner, statement)

@@ -299,7 +299,7 @@ describe('channel binding', () => {
   test('that is required fails where there is no TLS, and where no password is asked for', async () => {
     const unencrypted = await failureOf({ url: plain.url, connectArgs: { channel_binding: 'require' } })
     expect(unencrypted).toMatchObject({ fatal: true })
-    expect(unencrypted.message).toContain('channel_binding=require, and the server does not do it')
+    expect(unencrypted.message).toContain('channel_binding=require, and the connection is not encrypted')
 
     const { socketDirectory: host, port, user } = server
     const trusted = await failureOf({

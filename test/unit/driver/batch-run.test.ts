@@ -1,18 +1,6 @@
-import { EventEmitter } from 'node:events'
-import pg from 'pg'
 import { describe, expect, test } from 'vitest'
-import { BatchRun } from '../../../src/driver/batch-run.js'
-import {
-  type Batch,
-  type BatchStatement,
-  StatementSkipped,
-  type StatementResult,
-  type TypeParsers,
-} from '../../../src/driver/driver.js'
-import { StatementCache } from '../../../src/driver/statement-cache.js'
-import { WireConnection } from '../../../src/driver/wire-connection.js'
-import { WireWriter } from '../../../src/driver/wire-writer.js'
-import { type WireMessage, WireParser } from '../../helpers/wire.js'
+import { StatementSkipped, type TypeParsers } from '../../../src/driver/driver.js'
+import { Harness } from './batch-harness.js'
 import {
   bindComplete,
   closeComplete,
@@ -20,83 +8,12 @@ import {
   dataRow,
   emptyQuery,
   errorResponse,
-  int32,
   noData,
   parseComplete,
   portalSuspended,
   readyForQuery,
   rowDescription,
 } from './backend-messages.js'
-
-/** What became of one statement. */
-type Outcome = StatementResult | Error | undefined
-
-/** One connection, whose other end is the test. */
-class Harness {
-  readonly outcomes: Outcome[] = []
-  ended = 0
-  destroyed: Error | undefined
-  readonly #socket: EventEmitter & { write(bytes: Buffer): boolean; destroy(error?: Error): void }
-  readonly #wire: WireConnection
-  readonly #parser = new WireParser()
-  readonly #written: Buffer[] = []
-  readonly #cache: StatementCache
-  readonly #writer = new WireWriter()
-  readonly #portals = new Map<string, never>()
-
-  constructor(statementCacheSize = 100) {
-    this.#cache = new StatementCache(statementCacheSize)
-    this.#socket = Object.assign(new EventEmitter(), {
-      write: (bytes: Buffer) => this.#written.push(bytes) > 0,
-      destroy: (error?: Error) => {
-        this.destroyed = error
-      },
-    })
-    this.#wire = new WireConnection({ stream: this.#socket as never })
-    this.#wire.attachListeners(this.#socket)
-    this.#parser.fromClient(Buffer.concat([int32(8), int32(196_608)]))
-  }
-
-  /** Submits a batch. */
-  run(texts: readonly (string | Partial<BatchStatement>)[], sync: Batch['sync'] = 'shared'): BatchRun {
-    this.outcomes.length = 0
-    const statements = texts.map((given, index): BatchStatement => ({
-      ...(typeof given === 'string' ? { text: given } : { text: '', ...given }),
-      onResult: (result) => this.#settle(index, result),
-      onError: (error) => this.#settle(index, error),
-    }))
-    const context = {
-      wire: this.#wire,
-      writer: this.#writer,
-      cache: this.#cache,
-      types: pg.types as TypeParsers,
-      portals: this.#portals as never,
-    }
-    const batch: Batch = { statements, sync, onEnd: () => undefined }
-    const run = new BatchRun(batch, context, () => this.ended++)
-    run.submit()
-    return run
-  }
-
-  /** Names of the messages written since the last call; how many writes they took comes first. */
-  sent(): [writes: number, ...names: string[]] {
-    const written = this.#written.splice(0)
-    return [written.length, ...this.messages(written).map(({ name }) => name)]
-  }
-
-  messages(written: readonly Buffer[] = this.#written.splice(0)): WireMessage[] {
-    return this.#parser.fromClient(Buffer.concat(written))
-  }
-
-  answer(...messages: readonly Buffer[]): void {
-    this.#socket.emit('data', Buffer.concat(messages))
-  }
-
-  #settle(index: number, outcome: StatementResult | Error): void {
-    if (this.outcomes[index] !== undefined) throw new Error(`Statement ${index} settled twice`)
-    this.outcomes[index] = outcome
-  }
-}
 
 const ONE_ROW = [bindComplete, rowDescription(['x'], 23), dataRow(['7']), commandComplete('SELECT 1')]
 
@@ -131,7 +48,7 @@ describe('a batch under one Sync', () => {
   })
 
   test('the first failure skips the rest', () => {
-    const harness = new Harness()
+    const harness = new Harness().begin()
     harness.run(['select 7 as x', 'not sql', 'select 2'])
     harness.answer(parseComplete, ...ONE_ROW, errorResponse('42601', 'syntax error'))
     expect(harness.outcomes[1]).toMatchObject({ code: '42601' })
@@ -199,15 +116,46 @@ describe('a batch with a Sync for each statement', () => {
 })
 
 describe('prepared statements', () => {
-  test('are parsed once and described once', () => {
+  test('are parsed once; rows are described each time', () => {
     const harness = new Harness()
     harness.run(['select 7 as x'])
     expect(harness.sent()).toEqual([1, 'Parse', 'Bind', 'Describe', 'Execute', 'Sync'])
     harness.answer(parseComplete, ...ONE_ROW, readyForQuery())
     harness.run(['select 7 as x'])
-    expect(harness.sent()).toEqual([1, 'Bind', 'Execute', 'Sync'])
-    harness.answer(bindComplete, dataRow(['8']), commandComplete('SELECT 1'), readyForQuery())
+    expect(harness.sent()).toEqual([1, 'Bind', 'Describe', 'Execute', 'Sync'])
+    harness.answer(
+      bindComplete,
+      rowDescription(['x'], 23),
+      dataRow(['8']),
+      commandComplete('SELECT 1'),
+      readyForQuery(),
+    )
     expect(harness.outcomes).toMatchObject([{ rows: [{ x: 8 }] }])
+    // Another backend behind a pooler, after a migration.
+    harness.run(['select 7 as x'])
+    harness.answer(
+      bindComplete,
+      rowDescription(['y'], 25),
+      dataRow(['9']),
+      commandComplete('SELECT 1'),
+      readyForQuery(),
+    )
+    expect(harness.outcomes).toMatchObject([{ rows: [{ y: '9' }] }])
+  })
+
+  test.each([
+    ['insert into t values (1)', 'INSERT 0 1', false],
+    ['  COMMIT', 'COMMIT', false],
+    ['call p()', 'CALL', true],
+    ['execute p', 'INSERT 0 1', true],
+    ['/* select */ set x = 1', 'SET', true],
+  ])('%j, which returned no rows, is described again: %s', (text, tag, again) => {
+    const harness = new Harness()
+    harness.run([text])
+    harness.answer(parseComplete, bindComplete, noData, commandComplete(tag), readyForQuery())
+    harness.sent()
+    harness.run([text])
+    expect(harness.sent().includes('Describe')).toBe(again)
   })
 
   test('one text twice in a batch is parsed once', () => {
@@ -272,7 +220,7 @@ describe('prepared statements', () => {
 
 describe('portals', () => {
   test('give a page, then the next, then the end, and are closed', () => {
-    const harness = new Harness()
+    const harness = new Harness().begin()
     harness.run([{ text: 'select x', portal: 'p', maxRows: 1 }])
     harness.answer(
       parseComplete,
@@ -347,6 +295,6 @@ describe('answers of their own kind', () => {
     const harness = new Harness()
     harness.run(['copy t from stdin'])
     harness.answer(parseComplete, bindComplete, noData, Buffer.from([0x47, 0, 0, 0, 7, 0, 0, 0]))
-    expect(harness.destroyed?.message).toContain('COPY')
+    expect(harness.broken?.message).toContain('COPY')
   })
 })

@@ -1,8 +1,11 @@
+import { constants } from 'node:buffer'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import type { RawTypes, RowMode, TypeParsers } from '../../../src/driver/driver.js'
-import { createRowReader, readFields } from '../../../src/driver/row-reader.js'
-import { dataRow, rowDescription } from './backend-messages.js'
+import { type RowReader, RowShape, createRowReader, readFields } from '../../../src/driver/row-reader.js'
+import { InvalidValueError } from '../../../src/errors.js'
+import { ProtocolError } from '../../../src/driver/backend-messages.js'
+import { dataRow, int16, int32, message, rowDescription } from './backend-messages.js'
 
 const HEADER_BYTES = 5
 
@@ -16,12 +19,19 @@ function read(
     types = pg.types,
   }: { mode?: RowMode; oid?: number; types?: TypeParsers | RawTypes } = {},
 ): unknown {
-  const fields = readFields(rowDescription(names, oid), HEADER_BYTES)
-  return createRowReader(fields, mode, types)(dataRow(values), HEADER_BYTES)
+  return readRow(createRowReader(fieldsOf(rowDescription(names, oid)), mode, types), dataRow(values))
+}
+
+function fieldsOf(description: Buffer): ReturnType<typeof readFields> {
+  return readFields(description, HEADER_BYTES, description.length)
+}
+
+function readRow(reader: RowReader, row: Buffer): unknown {
+  return reader(row, HEADER_BYTES, row.length)
 }
 
 test('a row description tells name, type and origin of each column', () => {
-  expect(readFields(rowDescription(['id', 'größe', ''], 20), HEADER_BYTES)).toEqual([
+  expect(fieldsOf(rowDescription(['id', 'größe', ''], 20))).toEqual([
     { name: 'id', dataTypeID: 20, tableID: 4711, columnID: 1 },
     { name: 'größe', dataTypeID: 20, tableID: 4711, columnID: 2 },
     { name: '', dataTypeID: 20, tableID: 4711, columnID: 3 },
@@ -29,7 +39,7 @@ test('a row description tells name, type and origin of each column', () => {
 })
 
 test('OIDs above 2^31 are not negative', () => {
-  expect(readFields(rowDescription(['x'], -2), HEADER_BYTES)[0]?.dataTypeID).toBe(2 ** 32 - 2)
+  expect(fieldsOf(rowDescription(['x'], -2))[0]?.dataTypeID).toBe(2 ** 32 - 2)
 })
 
 describe('object rows', () => {
@@ -54,10 +64,10 @@ describe('object rows', () => {
   })
 
   test('do not share what one of them holds', () => {
-    const fields = readFields(rowDescription(['x', 'y']), HEADER_BYTES)
+    const fields = fieldsOf(rowDescription(['x', 'y']))
     const reader = createRowReader(fields, 'object', pg.types)
-    const first = reader(dataRow(['1', '2']), HEADER_BYTES)
-    const second = reader(dataRow(['3', null]), HEADER_BYTES)
+    const first = readRow(reader, dataRow(['1', '2']))
+    const second = readRow(reader, dataRow(['3', null]))
     expect([first, second]).toEqual([
       { x: '1', y: '2' },
       { x: '3', y: null },
@@ -166,10 +176,10 @@ test('parsers are asked for once for each shape, and may be others', () => {
       return (text) => `<${text}>`
     },
   }
-  const fields = readFields(rowDescription(['x', 'y'], 1700), HEADER_BYTES)
+  const fields = fieldsOf(rowDescription(['x', 'y'], 1700))
   const reader = createRowReader(fields, 'object', types)
-  reader(dataRow(['1', '2']), HEADER_BYTES)
-  expect(reader(dataRow(['3', null]), HEADER_BYTES)).toEqual({ x: '<3>', y: null })
+  readRow(reader, dataRow(['1', '2']))
+  expect(readRow(reader, dataRow(['3', null]))).toEqual({ x: '<3>', y: null })
   expect(asked).toEqual([1700, 1700])
 })
 
@@ -180,4 +190,91 @@ test('what a parser throws comes through', () => {
     },
   }
   expect(() => read(['x'], ['1'], { types })).toThrow('no such value')
+})
+
+test('a shape is known again by what describes it, and makes its reader once for each mode and set of parsers', () => {
+  const [same, other] = [rowDescription(['x'], 23), rowDescription(['x'], 20)]
+  const shape = new RowShape(same, HEADER_BYTES, same.length)
+  expect(shape.isDescribedBy(Buffer.from(same), HEADER_BYTES, same.length)).toBe(true)
+  expect(shape.isDescribedBy(other, HEADER_BYTES, other.length)).toBe(false)
+  expect(shape.isDescribedBy(same, HEADER_BYTES, same.length - 1)).toBe(false)
+  const first = shape.reader('object', pg.types)
+  expect(shape.reader('object', pg.types)).toBe(first)
+  expect(shape.reader('array', pg.types)).not.toBe(first)
+  const others = { getTypeParser: () => (text: string) => text }
+  expect(shape.reader('array', others)).not.toBe(shape.reader('array', pg.types))
+})
+
+describe('what does not fit its shape never becomes a value', () => {
+  const text = (value: string): Buffer => Buffer.concat([int32(value.length), Buffer.from(value)])
+  const SHAPE = rowDescription(['balance', 'owner'], 25)
+
+  test.each([
+    ['an empty message', message('D')],
+    ['half a count', message('D', 0)],
+    ['no columns', message('D', int16(0))],
+    ['a column too few', message('D', int16(1), text('7'))],
+    ['a column too many', message('D', int16(3), text('7'), text('me'), int32(-1))],
+    ['a length that is cut off', message('D', int16(2), text('7'), Buffer.from([0, 0]))],
+    ['no length for the last column', message('D', int16(2), text('7'))],
+    ['a length beyond the message', message('D', int16(2), text('7'), int32(30), Buffer.from('me'))],
+    ['a length beyond the message, in the first column', message('D', int16(2), int32(9), Buffer.from('7'))],
+    ['the greatest length', message('D', int16(2), text('7'), int32(2 ** 31 - 1), Buffer.from('me'))],
+    ['a negative length', message('D', int16(2), text('7'), int32(-2))],
+    ['bytes behind the last column', message('D', int16(2), text('7'), text('me'), Buffer.from('!'))],
+    [
+      'bytes behind a last column that is NULL',
+      message('D', int16(2), text('7'), int32(-1), Buffer.from('!')),
+    ],
+  ])('%s', (_, row) => {
+    // The answers to other statements stand behind it in the same buffer.
+    const buffer = Buffer.concat([row, dataRow(['another', 'secret'])])
+    const parsed: string[] = []
+    const types: TypeParsers = { getTypeParser: () => (value) => parsed.push(value) }
+    for (const mode of ['object', 'array'] as const) {
+      const reader = createRowReader(fieldsOf(SHAPE), mode, types)
+      expect(() => reader(buffer, HEADER_BYTES, row.length)).toThrow(ProtocolError)
+      expect(() => reader(row, HEADER_BYTES, row.length)).toThrow(ProtocolError)
+    }
+    expect(parsed.filter((value) => value !== '7' && value !== 'me')).toEqual([])
+  })
+
+  test.each(['', '-', '12.50', '1e3', ' 7', '7 ', '+7', 'NaN', '--7', 'x'])('the integer %j', (value) => {
+    const types: TypeParsers = { getTypeParser: () => Number }
+    expect(() => read(['x'], [value], { mode: 'array', oid: 23, types })).toThrow(ProtocolError)
+  })
+
+  test('a value that is longer than any string fails by its name', () => {
+    // Never read: its pages are not even there.
+    const length = constants.MAX_STRING_LENGTH + 1
+    const row = Buffer.alloc(HEADER_BYTES + 2 + 4 + length)
+    row.writeUInt16BE(1, HEADER_BYTES)
+    row.writeInt32BE(length, HEADER_BYTES + 2)
+    const reader = createRowReader(fieldsOf(rowDescription(['x'])), 'object', pg.types)
+    expect(() => readRow(reader, row)).toThrow(InvalidValueError)
+  })
+})
+
+describe('a row description that is malformed is refused', () => {
+  const whole = rowDescription(['id', 'name'], 25)
+
+  test('cut at every place', () => {
+    for (let end = HEADER_BYTES; end < whole.length; end++) {
+      expect(() => readFields(whole, HEADER_BYTES, end)).toThrow(ProtocolError)
+      expect(() => readFields(whole.subarray(0, end), HEADER_BYTES, end)).toThrow(ProtocolError)
+    }
+  })
+
+  test('with more columns than it has, with bytes behind them, with a value in binary form', () => {
+    const more = Buffer.from(whole)
+    more.writeUInt16BE(9, HEADER_BYTES)
+    const behind = Buffer.concat([whole, Buffer.from([0])])
+    const binary = Buffer.from(whole)
+    binary.writeUInt16BE(1, whole.length - 2)
+    for (const description of [more, behind, binary]) {
+      expect(() => fieldsOf(description)).toThrow(ProtocolError)
+    }
+    // A script may read a binary cursor.
+    expect(readFields(binary, HEADER_BYTES, binary.length, 'any')).toHaveLength(2)
+  })
 })

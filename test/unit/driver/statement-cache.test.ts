@@ -1,4 +1,3 @@
-import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { type PreparedStatement, StatementCache } from '../../../src/driver/statement-cache.js'
 
@@ -90,14 +89,4 @@ describe('a forgotten statement', () => {
     expect(cache.takeClosable()).toEqual([])
     expect(cache.take('select 1', true)).toBe(current)
   })
-})
-
-test('the reader of a statement is made once for each mode and set of parsers', () => {
-  const statement = prepare(new StatementCache(10), 'select 1')
-  statement.fields = [{ name: 'x', dataTypeID: 23, tableID: 0, columnID: 0 }]
-  const first = statement.reader('object', pg.types)
-  expect(statement.reader('object', pg.types)).toBe(first)
-  expect(statement.reader('array', pg.types)).not.toBe(first)
-  const others = { getTypeParser: () => (text: string) => text }
-  expect(statement.reader('array', others)).not.toBe(statement.reader('array', pg.types))
 })

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import pg from 'pg'
 import { beforeEach, describe, expect, test } from 'vitest'
+import { ProtocolError } from '../../../src/driver/backend-messages.js'
 import { createRowReader, readFields, type RowReader } from '../../../src/driver/row-reader.js'
 import { WireConnection, type WireReader } from '../../../src/driver/wire-connection.js'
 import {
@@ -8,6 +9,7 @@ import {
   commandComplete,
   dataRow,
   errorResponse,
+  int32,
   message,
   parseComplete,
   readyForQuery,
@@ -16,12 +18,16 @@ import {
 
 let socket: EventEmitter
 let wire: WireConnection
+/** What ended the connection. */
+let broken: Error[]
 /** What node-postgres was told, by event. */
 let told: string[]
 
 beforeEach(() => {
-  socket = new EventEmitter()
+  socket = Object.assign(new EventEmitter(), { destroy: () => undefined })
   wire = new WireConnection({ stream: socket as never })
+  broken = []
+  wire.on('error', (error) => broken.push(error))
   wire.attachListeners(socket)
   told = []
   for (const event of [
@@ -48,12 +54,11 @@ class Recorder implements WireReader {
   readonly errors: Error[] = []
   #reader: RowReader | undefined
 
-  receive(type: number, buffer: Buffer, start: number, end: number): boolean {
+  receive(type: number, buffer: Buffer, start: number, end: number): void {
     const letter = String.fromCharCode(type)
-    if (letter === 'T') this.#reader = createRowReader(readFields(buffer, start), 'object', pg.types)
-    if (letter === 'D') this.seen.push(this.#reader?.(buffer, start))
+    if (letter === 'T') this.#reader = createRowReader(readFields(buffer, start, end), 'object', pg.types)
+    if (letter === 'D') this.seen.push(this.#reader?.(buffer, start, end))
     else this.seen.push(`${letter}${end - start}`)
-    return !'ZNE'.includes(letter)
   }
 
   receiveError(error: Error): void {
@@ -90,8 +95,7 @@ describe('the answer to a batch', () => {
       'Z1',
     ])
     expect(wire.status).toBe('T'.charCodeAt(0))
-    // The reader passed on ReadyForQuery, and nothing else.
-    expect(told).toEqual(['readyForQuery'])
+    expect(told).toEqual([])
   })
 
   test('cut at every place', () => {
@@ -119,12 +123,13 @@ describe('the answer to a batch', () => {
 })
 
 describe('messages that are not the batch’s', () => {
-  test('without a reader all go to node-postgres, in order', () => {
+  test('those of a plain exchange go to node-postgres, in order', () => {
+    wire.startPlain({ admits: () => true })
     receive(Buffer.concat([message('N', 'Shello', 0), commandComplete('SELECT 1'), readyForQuery()]), 3)
     expect(told).toEqual(['notice', 'commandComplete', 'readyForQuery'])
   })
 
-  test('what the reader does not want goes to node-postgres in between', () => {
+  test('what may come anywhere goes to node-postgres in between', () => {
     wire.addReader(new Recorder())
     receive(Buffer.concat([bindComplete, message('N', 'Shello', 0), commandComplete('SELECT 1')]), 2)
     expect(told).toEqual(['notice'])
@@ -155,6 +160,7 @@ describe('messages that are not the batch’s', () => {
 describe('readiness', () => {
   test('is told after node-postgres knows it', () => {
     wire.onReady = () => told.push('onReady')
+    wire.startPlain({ admits: () => true })
     receive(readyForQuery(), 1)
     expect(told).toEqual(['readyForQuery', 'onReady'])
   })
@@ -162,15 +168,13 @@ describe('readiness', () => {
   test('at the end of a batch is not told: what the batch’s end has started is still to come', () => {
     wire.onReady = () => told.push('onReady')
     const reader: WireReader = {
-      receive: () => {
-        wire.removeReader(reader)
-        return true
-      },
+      receive: () => wire.removeReader(reader),
       receiveError: () => undefined,
     }
     wire.addReader(reader)
     receive(readyForQuery(), 6)
     expect(told).toEqual([])
+    wire.startPlain({ admits: () => true })
     receive(readyForQuery(), 6)
     expect(told).toEqual(['readyForQuery', 'onReady'])
   })
@@ -184,4 +188,70 @@ test('readers take turns in the order in which they came', () => {
   wire.removeReader(first)
   receive(parseComplete, 5)
   expect([first.seen, second.seen]).toEqual([['20'], ['10']])
+})
+
+describe('what has no place ends the connection, and nothing behind it is read', () => {
+  test.each([
+    ['a stray ReadyForQuery', readyForQuery()],
+    ['a row', dataRow(['1'])],
+    ['the end of a command', commandComplete('SELECT 1')],
+    ['a request for authentication', message('R', int32(0))],
+    ['a message of an unknown type', message('y')],
+    ['a length below that of the length itself', Buffer.from([0x43, 0, 0, 0, 3])],
+    ['a length of nothing', Buffer.from([0x4e, 0, 0, 0, 0])],
+    ['an absurd length', Buffer.from([0x43, 0xff, 0xff, 0xff, 0xff])],
+    ['a notice without its end', message('N', Buffer.from('SNOTICE\0Mx'))],
+    ['a notification without its texts', message('A', int32(1), Buffer.from('c'))],
+    ['an empty notification', message('A')],
+    ['a parameter with one text only', message('S', 'name')],
+    ['a parameter with three', message('S', 'name', 'value', 'more')],
+  ])('%s, where nothing was asked', (_, bytes) => {
+    receive(Buffer.concat([bytes, message('N', 'Shello', 0)]), 1000)
+    receive(message('N', 'Shello', 0), 1000)
+    expect(broken).toHaveLength(1)
+    expect(broken[0]).toBeInstanceOf(ProtocolError)
+    expect(told).toEqual([])
+  })
+
+  test.each([
+    ['an error without its end', message('E', Buffer.from('SERROR\0Mx'))],
+    ['an error without its SQLSTATE', message('E', 'SERROR', 'Mx', 0)],
+    ['an error with bytes behind its end', message('E', 'SERROR', 'C42601', 'Mx', 0, 0)],
+    [
+      'an error of a thousand fields',
+      message('E', 'SERROR', 'C42601', 'Mx', ...Array<string>(1000).fill('Dx'), 0),
+    ],
+    ['a status that is none', message('Z', Buffer.from('X'))],
+    ['an empty status', message('Z')],
+    ['a request for authentication', message('R', int32(99))],
+  ])('%s, in the answer to a batch', (_, bytes) => {
+    const reader = new Recorder()
+    reader.receive = () => {
+      throw new ProtocolError('not mine')
+    }
+    wire.addReader(reader)
+    receive(bytes, 1000)
+    expect(broken).toHaveLength(1)
+    expect(broken[0]).toBeInstanceOf(ProtocolError)
+    expect(reader.errors).toEqual([])
+  })
+
+  test('a message that is too long is refused by its header: what comes of it is not collected', () => {
+    const reader = new Recorder()
+    wire.addReader(reader)
+    receive(Buffer.from([0x45, 0x20, 0x30, 0, 0]), 5)
+    expect(broken[0]?.message).toMatch(/'E' that is too long/)
+  })
+
+  test('whatever is thrown while a message is read', () => {
+    const reader = new Recorder()
+    const thrown = new TypeError('undefined is not a function')
+    reader.receive = () => {
+      throw thrown
+    }
+    wire.addReader(reader)
+    receive(bindComplete, 5)
+    expect(broken[0]).toBeInstanceOf(ProtocolError)
+    expect(broken[0]?.cause).toBe(thrown)
+  })
 })

@@ -1,0 +1,223 @@
+/**
+ * One statement of a batch, and what is known of its answer so far.
+ *
+ * The server answers each of its messages in order, and a step accepts nothing but the answer to the next one:
+ *
+ *   Parse      Bind       Describe              Execute
+ *   parsed ──▶ bound ───▶ described ──────────▶ rows ──▶ over
+ *   '1'        '2'        'T' or 'n'            'D' ..., then 'C', 's' or 'I'
+ *
+ *   Close: closed ──▶ over ('3')
+ *
+ * A step whose statement needs no Parse or no Describe leaves that place out.
+ */
+import {
+  BIND_COMPLETE,
+  CLOSE_COMPLETE,
+  COMMAND_COMPLETE,
+  COPY_BOTH,
+  COPY_IN,
+  COPY_OUT,
+  DATA_ROW,
+  EMPTY_QUERY,
+  NO_DATA,
+  PARSE_COMPLETE,
+  PORTAL_SUSPENDED,
+  ProtocolError,
+  ROW_DESCRIPTION,
+  checkBody,
+  malformed,
+  unexpected,
+} from './backend-messages.js'
+import type { BatchStatement, StatementResult, TypeParsers } from './driver.js'
+import { RowShape, type RowReader } from './row-reader.js'
+import type { PreparedStatement } from './statement-cache.js'
+
+/** Which answer a step waits for. */
+export type StepStage = 'parsed' | 'bound' | 'described' | 'rows' | 'closed' | 'over'
+
+/** A portal that stays open when its step is over. */
+export interface OpenPortal {
+  /** Of its rows; undefined until the server has described them, null if it returns none. */
+  shape: RowShape | null | undefined
+}
+
+/** What was written for a step. */
+export interface StepParts {
+  readonly statement: BatchStatement
+  readonly stage: StepStage
+  readonly prepared?: PreparedStatement | undefined
+  /** Describe was written. */
+  readonly describes?: boolean | undefined
+  /** The named portal that it opens or goes on with. */
+  readonly portal?: OpenPortal | undefined
+}
+
+/** Tags of the statements that begin or end a transaction. */
+const CONTROL_TAGS = new Set(['BEGIN', 'START TRANSACTION', 'COMMIT', 'ROLLBACK', 'PREPARE TRANSACTION'])
+const END_TEXTS = new Set(['COMMIT', 'COMMIT AND CHAIN', 'ROLLBACK'])
+/** Described once: the same text never returns rows. Of others (`CALL`, `EXECUTE`) that depends on what they name. */
+const ROWLESS =
+  /^\s*(?:begin|start|commit|end|abort|rollback|savepoint|release|set|insert|update|delete|merge)\b/i
+
+export class BatchStep {
+  readonly statement: BatchStatement
+  readonly prepared: PreparedStatement | undefined
+  readonly #types: TypeParsers
+  readonly #describes: boolean
+  readonly #portal: OpenPortal | undefined
+  #stage: StepStage
+  #shape: RowShape | null = null
+  #reader: RowReader | undefined
+  readonly #rows: unknown[] = []
+  #received = 0
+  /** A row could not be decoded; the other rows are passed over. */
+  #failure: Error | undefined
+  /** The answer, complete once the step is over; undefined if the server refused the statement. */
+  result: StatementResult | undefined
+  /** The server refused it; only its ReadyForQuery is to come. */
+  refused = false
+  /** It began or ended a transaction. */
+  isControl = false
+
+  constructor({ statement, stage, prepared, describes, portal }: StepParts, types: TypeParsers) {
+    this.statement = statement
+    this.prepared = prepared
+    this.#types = statement.types ?? types
+    this.#describes = describes === true
+    this.#portal = portal
+    this.#stage = stage
+  }
+
+  get isOver(): boolean {
+    return this.#stage === 'over'
+  }
+
+  get isParsed(): boolean {
+    return this.#stage !== 'parsed'
+  }
+
+  /**
+   * Takes the next message of its answer.
+   * @throws ProtocolError if that is no answer to what was sent.
+   */
+  receive(type: number, buffer: Buffer, start: number, end: number): void {
+    switch (this.#stage) {
+      case 'rows':
+        if (type === DATA_ROW) this.#row(buffer, start, end)
+        else this.#complete(type, buffer, start, end)
+        return
+      case 'bound':
+        if (type !== BIND_COMPLETE) break
+        this.#stage = this.#describes ? 'described' : 'rows'
+        return
+      case 'described':
+        if (type !== ROW_DESCRIPTION && type !== NO_DATA) break
+        this.#describe(type === ROW_DESCRIPTION ? this.#shapeOf(buffer, start, end) : null)
+        return
+      case 'parsed':
+        if (type !== PARSE_COMPLETE) break
+        this.#stage = 'bound'
+        return
+      case 'closed':
+        if (type !== CLOSE_COMPLETE) break
+        this.#end('', false)
+        return
+      case 'over':
+    }
+    throw this.#unexpected(type)
+  }
+
+  /** Tells whoever waits for it. */
+  settle(): void {
+    if (this.#failure !== undefined) this.statement.onError(this.#failure)
+    else if (this.result !== undefined) this.statement.onResult(this.result)
+  }
+
+  #shapeOf(buffer: Buffer, start: number, end: number): RowShape {
+    const known = this.prepared?.shape
+    if (known?.isDescribedBy(buffer, start, end) === true) return known
+    return new RowShape(buffer, start, end)
+  }
+
+  #describe(shape: RowShape | null): void {
+    this.#stage = 'rows'
+    this.#shape = shape
+    if (this.#portal !== undefined) this.#portal.shape = shape
+    const { prepared } = this
+    if (prepared !== undefined) {
+      prepared.shape = shape === null && !ROWLESS.test(prepared.text) ? undefined : shape
+    }
+  }
+
+  #row(buffer: Buffer, start: number, end: number): void {
+    this.#received++
+    if (this.#failure !== undefined) return
+    try {
+      this.#reader ??= this.#readerOf()
+      this.#rows.push(this.#reader(buffer, start, end))
+    } catch (error) {
+      if (error instanceof ProtocolError) throw error
+      this.#failure = error instanceof Error ? error : new Error(String(error))
+    }
+  }
+
+  #readerOf(): RowReader {
+    const shape = this.#portal?.shape ?? this.#shape
+    if (shape === null) throw this.#unexpected(DATA_ROW)
+    return shape.reader(this.statement.rowMode ?? 'object', this.#types)
+  }
+
+  #complete(type: number, buffer: Buffer, start: number, end: number): void {
+    const { maxRows = 0 } = this.statement
+    if (type === COMMAND_COMPLETE) {
+      checkBody(type, buffer, start, end)
+      this.#end(buffer.toString('latin1', start, end - 1), false)
+    } else if (type === PORTAL_SUSPENDED && maxRows > 0 && this.#received === maxRows) this.#end('', true)
+    else if (type === EMPTY_QUERY && this.#received === 0) this.#end('', false)
+    else throw this.#unexpected(type)
+  }
+
+  #end(tag: string, suspended: boolean): void {
+    const { statement } = this
+    if (END_TEXTS.has(statement.text) && tag !== 'COMMIT' && tag !== 'ROLLBACK') {
+      throw malformed(COMMAND_COMPLETE)
+    }
+    this.#stage = 'over'
+    this.isControl = CONTROL_TAGS.has(tag)
+    const shape = this.#portal?.shape ?? this.#shape
+    const result = resultOf(tag, shape?.fields ?? NO_FIELDS, this.#rows, suspended)
+    // Before PostgreSQL 13 a portal's last part of RETURNING tells the rows of all parts.
+    const isWhole = this.#portal === undefined || result.command === 'SELECT'
+    if (shape && isWhole && result.rowCount !== null && result.rowCount !== this.#received) {
+      throw new ProtocolError(
+        `The server sent ${this.#received} rows of a result, and said that it has ${result.rowCount}`,
+      )
+    }
+    this.result = result
+  }
+
+  #unexpected(type: number): ProtocolError {
+    if (type === COPY_IN || type === COPY_OUT || type === COPY_BOTH) {
+      // The server now speaks COPY, which a batch cannot: only a new connection gets out of it.
+      return new ProtocolError('COPY was run as a plain statement; the connection was closed')
+    }
+    return unexpected(type, 'in the answer to a statement')
+  }
+}
+
+const NO_FIELDS: StatementResult['fields'] = []
+
+function resultOf(
+  tag: string,
+  fields: StatementResult['fields'],
+  rows: readonly unknown[],
+  suspended: boolean,
+): StatementResult {
+  const space = tag.indexOf(' ')
+  if (space === -1) return { command: tag, rowCount: null, fields, rows, suspended }
+  // `INSERT 0 5`, `SELECT 5`, but also `CREATE TABLE`, which has no count.
+  const count = Number(tag.slice(tag.lastIndexOf(' ') + 1))
+  if (Number.isNaN(count)) return { command: tag, rowCount: null, fields, rows, suspended }
+  return { command: tag.slice(0, space), rowCount: count, fields, rows, suspended }
+}

@@ -1,0 +1,71 @@
+/**
+ * `COPY ... TO STDOUT` as a stream, whose rows come through the connection's own reader.
+ *
+ * That of `pg-copy-streams` takes the socket and parses it by itself, and a length below four keeps it busy for ever.
+ */
+import { Readable } from 'node:stream'
+
+/** What is used of node-postgres's `Connection`. */
+interface CopyConnection {
+  readonly stream: { pause(): unknown; resume(): unknown }
+  query(text: string): void
+}
+
+/**
+ * Speaks pg's Submittable interface. What reads the stream slowly holds the server back; whoever hands it to a connection makes sure
+ * that the socket is read again when the exchange has ended.
+ */
+export class CopyOut extends Readable {
+  readonly text: string
+  /** Rows that the server has copied; 0 until it has finished. */
+  rowCount = 0
+  #connection: CopyConnection | undefined
+  /** What came in this tick: one chunk for the reader, not one for each row. */
+  #rows: Buffer[] = []
+
+  constructor(text: string) {
+    super()
+    this.text = text
+  }
+
+  override _read(): void {
+    this.#connection?.stream.resume()
+  }
+
+  submit(connection: CopyConnection): void {
+    this.#connection = connection
+    connection.query(this.text)
+  }
+
+  handleCopyData({ chunk }: { readonly chunk: Buffer }): void {
+    this.#rows.push(chunk)
+    if (this.#rows.length === 1) process.nextTick(flush, this)
+  }
+
+  handleCommandComplete({ text }: { readonly text: string }): void {
+    this.rowCount = Number(/^COPY (\d+)$/.exec(text)?.[1] ?? 0)
+  }
+
+  handleReadyForQuery(): void {
+    this.flush()
+    this.#connection = undefined
+    this.push(null)
+  }
+
+  handleError(error: Error): void {
+    this.#connection = undefined
+    this.destroy(error)
+  }
+
+  /** Hands over what has come. */
+  flush(): void {
+    const rows = this.#rows
+    if (rows.length === 0) return
+    this.#rows = []
+    if (!this.push(rows.length === 1 ? rows[0] : Buffer.concat(rows))) this.#connection?.stream.pause()
+  }
+}
+
+function flush(stream: CopyOut): void {
+  stream.flush()
+}
