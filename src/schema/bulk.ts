@@ -42,11 +42,13 @@ export function deleteFrom<E extends AnyEntity>(entity: E): BulkDelete<E> {
 
 interface BulkState {
   readonly conditions: readonly Condition[]
+  /** `where` was called: not every row is meant, even if it was given nothing. */
+  readonly filtered: boolean
   /** Undefined: nothing is returned. */
   readonly returning: Reading | undefined
 }
 
-const NOTHING: BulkState = { conditions: [], returning: undefined }
+const NOTHING: BulkState = { conditions: [], filtered: false, returning: undefined }
 
 /** An UPDATE. It never changes: every method gives a new one. */
 export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implements EntityStatement<
@@ -82,7 +84,10 @@ export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implem
     return new BulkUpdate(this.#meta, changes, this.#state)
   }
 
-  /** Only rows that meet all conditions, and those given before. Without any: every row. */
+  /**
+   * Only rows that meet all conditions, and those given before. Leave `where` out if every row is meant: a list of conditions
+   * that is empty is refused when the statement runs.
+   */
   where(...conditions: readonly Condition[]): BulkUpdate<E, Item, Scalar> {
     return new BulkUpdate(this.#meta, this.#changes, withConditions(this.#meta, this.#state, conditions))
   }
@@ -100,7 +105,7 @@ export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implem
     )
   }
 
-  /** @throws InvalidStatementError if nothing was set, or all conditions are an `and()` of nothing. */
+  /** @throws InvalidStatementError if nothing was set, or `where` was given no condition, or only an `and()` of nothing. */
   toEntityQuery(): EntityQuery {
     const { table } = this.#meta
     if (this.#changes.size === 0) throw new InvalidStatementError(`The update of ${table.key} sets nothing`)
@@ -134,7 +139,10 @@ export class BulkDelete<E extends AnyEntity, Item = never, Scalar = Item> implem
     this.#state = state
   }
 
-  /** Only rows that meet all conditions, and those given before. Without any: every row. */
+  /**
+   * Only rows that meet all conditions, and those given before. Leave `where` out if every row is meant: a list of conditions
+   * that is empty is refused when the statement runs.
+   */
   where(...conditions: readonly Condition[]): BulkDelete<E, Item, Scalar> {
     return new BulkDelete(this.#meta, withConditions(this.#meta, this.#state, conditions))
   }
@@ -148,7 +156,7 @@ export class BulkDelete<E extends AnyEntity, Item = never, Scalar = Item> implem
     return new BulkDelete<E, unknown>(this.#meta, withReturning(this.#meta, this.#state, names))
   }
 
-  /** @throws InvalidStatementError if all conditions are an `and()` of nothing. */
+  /** @throws InvalidStatementError if `where` was given no condition, or only an `and()` of nothing. */
   toEntityQuery(): EntityQuery {
     return bulkQuery(this.#meta, text(`delete from ${this.#meta.table.sql}`), this.#state, 'deleted')
   }
@@ -177,7 +185,7 @@ function withConditions(
 ): BulkState {
   for (const condition of conditions) and(condition)
   requireOneTableOfName(table, conditions)
-  return { ...state, conditions: [...state.conditions, ...conditions] }
+  return { ...state, conditions: [...state.conditions, ...conditions], filtered: true }
 }
 
 /** The state of a statement that gives its rows, or some of their columns. @throws MappingError */
@@ -198,14 +206,15 @@ export function withReturning<State extends { readonly returning: Reading | unde
 function bulkQuery(
   meta: EntityMeta,
   start: SqlFragment<unknown>,
-  { conditions, returning }: BulkState,
+  { conditions, filtered, returning }: BulkState,
   rowsAre: EntityQuery['rowsAre'],
 ): EntityQuery {
   const { table } = meta
   const parts = [start]
-  if (conditions.length > 0 && conditions.every(matchesAll)) {
+  if (filtered && conditions.every(matchesAll)) {
+    const what = conditions.length === 0 ? 'a where() of nothing' : 'an and() of nothing'
     throw new InvalidStatementError(
-      `The condition of a bulk statement on ${table.key} is an and() of nothing: leave where() out if every row is meant`,
+      `The condition of a bulk statement on ${table.key} is ${what}: leave where() out if every row is meant`,
     )
   }
   if (conditions.length > 0) parts.push(text(' where '), and(...conditions))

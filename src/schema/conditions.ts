@@ -114,12 +114,21 @@ export function matchesAll(condition: Condition): boolean {
 
 /** At least one of them. Without any: false. */
 export function or(...conditions: readonly Condition[]): Condition {
-  return conditions.length === 0 ? new SqlFragment(['false'], []) : combine(conditions, ' or ')
+  if (conditions.length === 0) return new None()
+  const combined = combine(conditions, ' or ')
+  return conditions.some(matchesAll) ? new Everything() : combined
+}
+
+/** What `or()` makes of no conditions. */
+class None extends SqlFragment<unknown> {
+  constructor() {
+    super(['false'], [])
+  }
 }
 
 /** The opposite. */
 export function not(condition: Condition): Condition {
-  return new SqlFragment(['not (', ')'], [checked(condition)])
+  return condition instanceof None ? new Everything() : new SqlFragment(['not (', ')'], [checked(condition)])
 }
 
 /** Where NULL goes in an order. Default: as if it were larger than everything. */

@@ -21,6 +21,7 @@ import {
   MappingError,
   ne,
   numeric,
+  not,
   or,
   select,
   serial,
@@ -152,11 +153,60 @@ test.each([
   )
 })
 
+test.each([
+  ['delete', () => deleteFrom(Account).where(), 'accounts'],
+  [
+    'delete with returning',
+    () =>
+      deleteFrom(Account)
+        .where(...[])
+        .returning('id'),
+    'accounts',
+  ],
+  [
+    'update',
+    () =>
+      update(Account)
+        .where(...[])
+        .set({ owner: 'x' }),
+    'accounts',
+  ],
+  ['update, twice', () => update(Account).set({ owner: 'x' }).where().where(), 'accounts'],
+])('an empty list of conditions does not match every row: %s', (_what, statement, table) => {
+  const error = failure(() => statement().toEntityQuery())
+  expect(error).toBeInstanceOf(InvalidStatementError)
+  expect(error.message).toBe(
+    `The condition of a bulk statement on ${table} is a where() of nothing: leave where() out if every row is meant`,
+  )
+})
+
+test.each([
+  ['one of two lists was empty', () => or(and(), eq(Account.c.id, 1))],
+  ['both were', () => or(and(...[]), and(...[]))],
+  ['none of an empty list', () => not(or(...[]))],
+  ['none of them, nested', () => and(not(or()))],
+])('a condition that matches every row because of an empty list is refused: %s', (_what, condition) => {
+  expect(() => deleteFrom(Account).where(condition()).toEntityQuery()).toThrow(InvalidStatementError)
+  expect(() => update(Account).set({ owner: 'x' }).where(condition()).toEntityQuery()).toThrow(
+    InvalidStatementError,
+  )
+  expect(select(Account).where(condition()).toEntityQuery().text).toContain(' where true')
+})
+
+test('no condition at all is refused at once', () => {
+  for (const given of [undefined, null, {}, true, 'id = 1']) {
+    expect(() => deleteFrom(Account).where(given as never)).toThrow(InvalidStatementError)
+    expect(() => update(Account).where(given as never)).toThrow(InvalidStatementError)
+    expect(() => select(Account).where(given as never)).toThrow(InvalidStatementError)
+  }
+})
+
 test('an empty condition beside another one, in a query, or said on purpose, is fine', () => {
   const statements = [
     deleteFrom(Account).where(and(), eq(Account.c.id, 1)),
     deleteFrom(Account).where(sql`true`),
     deleteFrom(Account).where(or()),
+    deleteFrom(Account).where().where(eq(Account.c.id, 1)),
     deleteFrom(Account),
     select(Account).where(and()),
   ]
@@ -164,6 +214,7 @@ test('an empty condition beside another one, in a query, or said on purpose, is 
     'from "accounts" where (true) and ("accounts"."id" = $1)',
     'from "accounts" where true',
     'from "accounts" where false',
+    'from "accounts" where "accounts"."id" = $1',
     'from "accounts"',
     'from "accounts" where true',
   ])
