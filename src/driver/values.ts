@@ -1,7 +1,10 @@
-/** Turns JavaScript values into parameters, by node-postgres's own rules. */
+/** Turns JavaScript values into parameters, by node-postgres's own rules; what it would send as nonsense is refused. */
+import { types } from 'node:util'
 import utils from 'pg/lib/utils.js'
 
 import { InvalidStatementError, type LifeguardErrorOptions } from '../errors.js'
+import { jsonTextOf, NoDocument } from '../internal/json.js'
+import { noValue } from '../internal/no-value.js'
 import { isArrayParameter, type ArrayParameter } from './array-parameter.js'
 
 /** A parameter as it goes over the wire: text, bytes, an array that writes itself, or NULL. */
@@ -13,14 +16,21 @@ const HALF_CHARACTER = 'it holds half a character (a lone surrogate)'
 // Bind counts its parameters in 16 bits.
 const MOST_PARAMETERS = 65_535
 
+/** PostgreSQL's arrays have no more dimensions. */
+const MOST_DIMENSIONS = 6
+
+/** Objects that give another object that gives another one... */
+const MOST_FORMS = 16
+
 /**
- * Encodes the parameters of one statement: Dates with the local offset, arrays as array literals, Buffers and
- * typed arrays as bytes, objects as JSON, `toPostgres()` honoured, undefined as NULL.
+ * Encodes the parameters of one statement: Dates with the local offset, arrays as array literals, Buffers, typed arrays and
+ * ArrayBuffers as bytes, objects as JSON, `toPostgres()` and `toJSON()` honoured, undefined as NULL.
  *
  * Encoding happens when the statement is given, not when it is sent: later changes to the values do not reach it, and
  * a value that cannot be encoded never reaches the connection.
  *
- * @throws InvalidStatementError if there are more than 65,535 values or one of them cannot be encoded.
+ * @throws InvalidStatementError if there are more than 65,535 values or one of them is no data (a Set, a Map, an iterator, a
+ *   function, ...) or holds what is none, also inside of arrays and objects.
  * @see https://node-postgres.com/features/queries#type-casting
  */
 export function encodeValues(values: readonly unknown[]): EncodedValue[] {
@@ -42,14 +52,16 @@ export function encodeValues(values: readonly unknown[]): EncodedValue[] {
 
 function encodeValue(value: unknown, index: number): EncodedValue {
   if (value === null || value === undefined) return null
+  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')
+    return String(value)
   if (isArrayParameter(value)) return value
-  const refusal = refusalOf(value)
-  if (refusal !== undefined) throw unsendable(index, refusal)
   try {
-    const prepared = utils.prepareValue(value) as EncodedValue
+    const prepared = utils.prepareValue(dataOf(value, 0)) as EncodedValue
     // It may be sent a while later, and buffers are often used again.
     return Buffer.isBuffer(prepared) ? Buffer.from(prepared) : prepared
   } catch (cause) {
+    if (cause instanceof NoDocument) throw unsendable(index, `it holds ${cause.message}`)
+    if (cause instanceof NoData) throw unsendable(index, cause.message)
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw unsendable(index, reason, { cause })
   }
@@ -59,10 +71,66 @@ function unsendable(index: number, reason: string, options?: LifeguardErrorOptio
   return new InvalidStatementError(`Parameter $${index + 1} cannot be sent: ${reason}`, options)
 }
 
-/** What node-postgres would send as nonsense: the source of a function, an empty object, a date of NaNs. */
-function refusalOf(value: unknown): string | undefined {
-  if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value} is no value`
-  if (value instanceof Promise) return 'it is a promise (an await is missing)'
-  if (value instanceof Date && Number.isNaN(value.getTime())) return 'it is an invalid Date'
-  return undefined
+/** Why a value cannot be sent; the message is the reason. */
+class NoData extends Error {}
+
+/**
+ * The same value of what node-postgres knows: primitives, dates, bytes, and arrays of them. Objects are texts then.
+ * @param forms How many objects have said by now that they are another one.
+ */
+function dataOf(value: unknown, forms: number): unknown {
+  if (typeof value === 'function' || typeof value === 'symbol')
+    throw new NoData(`a ${typeof value} is no value`)
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value
+  if (Array.isArray(value)) return elementsOf(value, 1)
+  if (types.isAnyArrayBuffer(value)) return Buffer.from(value)
+  if (types.isBoxedPrimitive(value)) return dataOf(value.valueOf(), forms)
+  if (types.isDate(value)) {
+    if (Number.isNaN(value.getTime())) throw new NoData('it is an invalid Date')
+    return value
+  }
+  if (forms > MOST_FORMS) throw new NoData('its toPostgres() gives one object after the other')
+  const { toPostgres, toJSON } = value as { toPostgres?: unknown; toJSON?: unknown }
+  if (typeof toPostgres === 'function') return dataOf(toPostgres.call(value, utils.prepareValue), forms + 1)
+  if (typeof toJSON === 'function') return textOfForm(toJSON.call(value, ''))
+  const reason = noValue(value)
+  if (reason !== undefined) throw new NoData(`it is ${reason}`)
+  return jsonTextOf(value)
+}
+
+/**
+ * What an object says itself that it is in JSON. If that is a text (of a Temporal, a URL, a decimal number), it is sent as it is:
+ * in the quotes of JSON no other type would take it, or store them.
+ */
+function textOfForm(form: unknown): unknown {
+  if (form === null || form === undefined) throw new NoData('its toJSON() gives nothing')
+  return typeof form === 'string' ? form : jsonTextOf(form)
+}
+
+/** The array itself if node-postgres knows all of it. */
+function elementsOf(array: readonly unknown[], dimensions: number): readonly unknown[] {
+  if (dimensions > MOST_DIMENSIONS) {
+    throw new NoData(`it is an array of more than ${MOST_DIMENSIONS} dimensions, or one that holds itself`)
+  }
+  let copy: unknown[] | undefined
+  for (let index = 0; index < array.length; index++) {
+    const item = array[index]
+    if (typeof item === 'string' || typeof item === 'number') continue
+    const data = elementOf(item, index, dimensions)
+    if (data === item) continue
+    copy ??= [...array]
+    copy[index] = data
+  }
+  return copy ?? array
+}
+
+function elementOf(item: unknown, index: number, dimensions: number): unknown {
+  if (Array.isArray(item)) return elementsOf(item, dimensions + 1)
+  try {
+    return dataOf(item, 0)
+  } catch (error) {
+    if (!(error instanceof NoData) && !(error instanceof NoDocument)) throw error
+    const reason = error instanceof NoData ? error.message : `it holds ${error.message}`
+    throw new NoData(`of element [${index}] of the array, ${reason}`)
+  }
 }

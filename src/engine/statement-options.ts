@@ -1,5 +1,6 @@
 /** What may be said about one statement, beside its text and its values. */
 import { InvalidStatementError } from '../errors.js'
+import { noValue } from '../internal/no-value.js'
 import { checkMillis, checkSignal } from '../internal/validate.js'
 import { kindOf } from '../sql.js'
 
@@ -24,7 +25,9 @@ export const STATEMENT_OPTION_NAMES: readonly string[] = [
 export function statementOptions(given: unknown, names: readonly string[]): StatementOptions {
   if (given === undefined) return NO_OPTIONS
   const isKnown = (name: string): boolean => names.includes(name)
-  if (typeof given === 'object' && given !== null && Object.keys(given).every(isKnown)) {
+  // A Set of values has no keys, and would pass for options of which none is given.
+  const isBag = typeof given === 'object' && given !== null && noValue(given) === undefined
+  if (isBag && !Array.isArray(given) && Object.keys(given).every(isKnown)) {
     const { signal, timeoutMillis } = given as StatementOptions
     if (signal !== undefined) checkSignal('signal', signal)
     if (timeoutMillis !== undefined) checkMillis('timeoutMillis', timeoutMillis, { min: 0 })

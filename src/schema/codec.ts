@@ -5,6 +5,7 @@
  * What has no time zone is text (`date`, `time`, `timestamp`, `interval`); only `timestamptz`, an instant, is a `Date`.
  * What a JavaScript number cannot hold exactly is no number: `bigint` is a BigInt, `numeric` a string.
  */
+import { DEEPEST_RECURSION, jsonTextOf, NoDocument } from '../internal/json.js'
 import { jsonNull } from './json-null.js'
 import { isTextOf } from './json-text.js'
 
@@ -165,26 +166,31 @@ function decodeJson(text: string): unknown {
 }
 
 function encodeJson(value: unknown): string {
-  const text = JSON.stringify(value) as string | undefined
-  if (text === undefined) throw new RefusedValue(`takes what JSON can express, not ${kindOf(value)}`)
-  return text
+  try {
+    return jsonTextOf(value)
+  } catch (error) {
+    if (error instanceof NoDocument)
+      throw new RefusedValue(`takes what JSON can express, not ${error.message}`)
+    throw error
+  }
 }
 
 /** Whether a document would be stored as it is. To compare is faster than to parse and to write: these are for doubt. */
 function holdsJson(text: string, value: unknown): boolean {
   if (isTextOf(text, value)) return true
   const stored: unknown = JSON.parse(text)
-  return isSameDocument(value, stored) || encodeJson(value) === encodeJson(stored)
+  return isSameDocument(value, stored, 0) || encodeJson(value) === encodeJson(stored)
 }
 
-/** @param stored What `JSON.parse` gave. */
-function isSameDocument(value: unknown, stored: unknown): boolean {
+/** False also in doubt. @param stored What `JSON.parse` gave. */
+function isSameDocument(value: unknown, stored: unknown, depth: number): boolean {
   if (value === stored) return true
+  if (depth > DEEPEST_RECURSION) return false
   if (typeof value !== 'object' || typeof stored !== 'object' || value === null || stored === null)
     return false
   if (Array.isArray(value) || Array.isArray(stored)) {
     if (!Array.isArray(value) || !Array.isArray(stored) || value.length !== stored.length) return false
-    return value.every((item, index) => isSameDocument(item, stored[index]))
+    return value.every((item, index) => isSameDocument(item, stored[index], depth + 1))
   }
   // Not a Map, nor anything with a form of its own.
   if (Object.getPrototypeOf(value) !== Object.prototype || 'toJSON' in value) return false
@@ -193,7 +199,11 @@ function isSameDocument(value: unknown, stored: unknown): boolean {
   return names.every(
     (name) =>
       Object.hasOwn(stored, name) &&
-      isSameDocument((value as Record<string, unknown>)[name], (stored as Record<string, unknown>)[name]),
+      isSameDocument(
+        (value as Record<string, unknown>)[name],
+        (stored as Record<string, unknown>)[name],
+        depth + 1,
+      ),
   )
 }
 

@@ -1,11 +1,13 @@
 /** Recognises a JSON document in its text: in a third of the time that parsing takes, and without making objects. */
 
+import { DEEPEST_RECURSION } from '../internal/json.js'
+
 /**
  * Whether a text is a document as `JSON.stringify` writes it, with or without the blanks that PostgreSQL puts after commas
- * and colons. False also in doubt: for escapes, other forms of numbers, objects with a form of their own.
+ * and colons. False also in doubt: for escapes, other forms of numbers, objects with a form of their own, deep documents.
  */
 export function isTextOf(text: string, document: unknown): boolean {
-  return endOf(document, text, 0) === text.length
+  return endOf(document, text, 0, 0) === text.length
 }
 
 const DIFFERENT = -1
@@ -17,8 +19,8 @@ const COMMA = 0x2c
 const COLON = 0x3a
 
 /** Where the text of a value ends that begins at `start`. */
-function endOf(value: unknown, text: string, start: number): number {
-  if (start === DIFFERENT) return DIFFERENT
+function endOf(value: unknown, text: string, start: number, depth: number): number {
+  if (start === DIFFERENT || depth > DEEPEST_RECURSION) return DIFFERENT
   switch (typeof value) {
     case 'string':
       return endOfString(value, text, start)
@@ -27,8 +29,8 @@ function endOf(value: unknown, text: string, start: number): number {
       return endOfWord(String(value), text, start)
     case 'object':
       if (value === null) return endOfWord('null', text, start)
-      if (Array.isArray(value)) return endOfArray(value, text, start)
-      return endOfObject(value as Record<string, unknown>, text, start)
+      if (Array.isArray(value)) return endOfArray(value, text, start, depth + 1)
+      return endOfObject(value as Record<string, unknown>, text, start, depth + 1)
     default:
       return DIFFERENT
   }
@@ -49,18 +51,18 @@ function endOfString(value: string, text: string, start: number): number {
   return text.charCodeAt(at) === QUOTE ? at + 1 : DIFFERENT
 }
 
-function endOfArray(items: readonly unknown[], text: string, start: number): number {
+function endOfArray(items: readonly unknown[], text: string, start: number, depth: number): number {
   if (text[start] !== '[') return DIFFERENT
   let at = start + 1
   for (let index = 0; index < items.length; index++) {
     if (index > 0) at = afterMark(COMMA, text, at)
-    at = endOf(items[index], text, at)
+    at = endOf(items[index], text, at, depth)
     if (at === DIFFERENT) return DIFFERENT
   }
   return text[at] === ']' ? at + 1 : DIFFERENT
 }
 
-function endOfObject(object: Record<string, unknown>, text: string, start: number): number {
+function endOfObject(object: Record<string, unknown>, text: string, start: number, depth: number): number {
   // Not a Map, nor anything that says itself what it is in JSON.
   if (Object.getPrototypeOf(object) !== Object.prototype || 'toJSON' in object) return DIFFERENT
   if (text[start] !== '{') return DIFFERENT
@@ -70,7 +72,7 @@ function endOfObject(object: Record<string, unknown>, text: string, start: numbe
     if (!isFirst) at = afterMark(COMMA, text, at)
     isFirst = false
     at = afterMark(COLON, text, endOfString(name, text, at))
-    at = endOf(object[name], text, at)
+    at = endOf(object[name], text, at, depth)
     if (at === DIFFERENT) return DIFFERENT
   }
   return text[at] === '}' ? at + 1 : DIFFERENT
