@@ -103,7 +103,7 @@ function dataOf(value: unknown, forms: number): unknown {
  * in the quotes of JSON no other type would take it, or store them.
  */
 function textOfForm(form: unknown): unknown {
-  if (form === null || form === undefined) throw new NoData('its toJSON() gives nothing')
+  if (form === undefined) throw new NoData('its toJSON() gives nothing')
   return typeof form === 'string' ? form : jsonTextOf(form)
 }
 

@@ -2,6 +2,7 @@ import utils from 'pg/lib/utils.js'
 import { expect, test } from 'vitest'
 import { encodeValues } from '../../../src/driver/values.js'
 import { InvalidStatementError } from '../../../src/errors.js'
+import { jsonNull } from '../../../src/schema/json-null.js'
 import { sql } from '../../../src/sql.js'
 
 test.each([
@@ -55,6 +56,7 @@ test.each([
   ['a URL', new URL('https://example.org/a'), 'https://example.org/a'],
   ['an instant', { toJSON: () => '2026-11-29T12:00:00Z' }, '2026-11-29T12:00:00Z'],
   ['a number', { toJSON: () => 7 }, '7'],
+  ["JSON's null", jsonNull, 'null'],
   ['a document', { toJSON: () => ({ a: [1] }) }, '{"a":[1]}'],
   ['what was wrapped', Object('x') as unknown, 'x'],
   ['a wrapped number', Object(1.5) as unknown, '1.5'],
