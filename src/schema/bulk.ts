@@ -21,23 +21,30 @@ import type { Table } from './table.js'
 /**
  * Starts an UPDATE of all rows that meet a condition. `onUpdate` columns are set and the version counter is incremented; hooks are not
  * run, and instances that a session holds keep their values until they are refreshed.
- * @throws MappingError if it is no entity.
+ * @throws MappingError if it is no entity, or a view.
  * @example
  * await session.execute(update(Song).set({ plays: sql`${Song.c.plays} + 1` }).where(eq(Song.c.albumId, id)))
  */
 export function update<E extends AnyEntity>(entity: E): BulkUpdate<E> {
-  return new BulkUpdate(metaOf(entity), new Map<TableColumn, unknown>(), NOTHING)
+  return new BulkUpdate(writable(entity), new Map<TableColumn, unknown>(), NOTHING)
 }
 
 /**
  * Starts a DELETE of all rows that meet a condition. (`delete` is a word of JavaScript.) Cascades are those of the
  * database.
- * @throws MappingError if it is no entity.
+ * @throws MappingError if it is no entity, or a view.
  * @example
  * const gone = await session.execute(deleteFrom(Song).where(lt(Song.c.plays, 1)).returning('id'))
  */
 export function deleteFrom<E extends AnyEntity>(entity: E): BulkDelete<E> {
-  return new BulkDelete(metaOf(entity), NOTHING)
+  return new BulkDelete(writable(entity), NOTHING)
+}
+
+/** What is known of an entity that a statement writes. @throws MappingError if it is none, or a view. */
+export function writable(entity: AnyEntity): EntityMeta {
+  const meta = metaOf(entity)
+  meta.table.requireWritable()
+  return meta
 }
 
 interface BulkState {

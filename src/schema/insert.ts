@@ -2,10 +2,10 @@
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { sql, SqlFragment } from '../sql.js'
-import { assignment, automaticChange, returningSql, withReturning } from './bulk.js'
+import { assignment, automaticChange, returningSql, withReturning, writable } from './bulk.js'
 import { ColumnRef } from './column-ref.js'
 import { and, type Condition } from './conditions.js'
-import { metaOf, type EntityMeta } from './entity-meta.js'
+import type { EntityMeta } from './entity-meta.js'
 import { columnList, concat, entityQuery, text, type EntityQuery } from './entity-statement.js'
 import type { EntityStatement, Reading } from './entity-statement.js'
 import type {
@@ -24,14 +24,14 @@ import type { TableColumn } from './table-column.js'
 /**
  * Starts an INSERT of rows, in the order in which they are given. Defaults are applied as by the constructor; hooks are not
  * run. For objects with relations use `session.add`.
- * @throws MappingError if it is no entity.
+ * @throws MappingError if it is no entity, or a view.
  * @example
  * const stored = await session.scalars(
  *   insert(Tag).values([{ name: 'pop' }, { name: 'rock' }]).onConflict('name').doUpdate().returning(),
  * )
  */
 export function insert<E extends AnyEntity>(entity: E): InsertStart<E> {
-  return new InsertStart(metaOf(entity))
+  return new InsertStart(writable(entity))
 }
 
 /** An INSERT that has no rows yet. */

@@ -1,6 +1,6 @@
 /** All entities of one base: their tables, how these depend on each other, and the statements that create and drop them. */
 import { MappingError } from '../errors.js'
-import { createScript, dropScript } from './ddl.js'
+import { createScript, dropScript, type DdlSource } from './ddl.js'
 import { guardedCreateScript, guardedDropScript } from './guarded-ddl.js'
 import { orderByDependency } from './dependency-order.js'
 import { EntityMeta } from './entity-meta.js'
@@ -78,7 +78,7 @@ export class Metadata implements Surroundings {
   }
 
   /**
-   * Creates the schemas, enum types and tables, with their indexes, in one round trip, all or nothing. What exists is left
+   * Creates the schemas, enum types and tables (not views), with their indexes, in one round trip, all or nothing. What exists is left
    * as it is, also where it differs: for changes use a migration tool. Any number of processes may do this at once.
    *
    * @throws MappingError for wrong references; DatabaseError.
@@ -86,7 +86,9 @@ export class Metadata implements Surroundings {
    * await engine.begin((connection) => Base.metadata.createAll(connection))
    */
   async createAll(connection: ScriptRunner, { checkFirst = true }: DdlOptions = {}): Promise<void> {
-    await connection.executeScript(checkFirst ? guardedCreateScript(this) : createScript(this))
+    await connection.executeScript(
+      checkFirst ? guardedCreateScript(this.#created) : createScript(this.#created),
+    )
   }
 
   /**
@@ -96,12 +98,30 @@ export class Metadata implements Surroundings {
    * @throws DatabaseError
    */
   async dropAll(connection: ScriptRunner, { checkFirst = true }: DdlOptions = {}): Promise<void> {
-    await connection.executeScript(checkFirst ? guardedDropScript(this) : dropScript(this))
+    await connection.executeScript(checkFirst ? guardedDropScript(this.#created) : dropScript(this.#created))
   }
 
   /** The statements of `createAll` as text, to read or to start a migration from. */
   ddl(): string {
-    return createScript(this)
+    return createScript(this.#created)
+  }
+
+  /** What is created and dropped: tables, not views. @throws MappingError for a foreign key on a view. */
+  get #created(): DdlSource {
+    const isTable = ({ isView }: Table): boolean => !isView
+    for (const table of this.#tables.filter(isTable)) {
+      const key = this.foreignKeys(table).find(({ target }) => target.isView)
+      if (key === undefined) continue
+      throw new MappingError(
+        `${table.key} has a foreign key on the view ${key.target.key}, which PostgreSQL does not know: leave references() out. ` +
+          'Relations to the primary key of the view need none',
+      )
+    }
+    return {
+      tables: this.#tables.filter(isTable),
+      tableGroups: this.tableGroups.map((group) => group.filter(isTable)),
+      foreignKeys: (table) => this.foreignKeys(table),
+    }
   }
 
   #resolve(): Resolved {

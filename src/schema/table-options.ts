@@ -6,6 +6,12 @@ import type { ReferenceRules } from './column.js'
 export interface EntityOptions<Name extends string> {
   /** Schema of the database. Default: that of the base, or the first of the search path. */
   readonly schema?: string | undefined
+  /**
+   * True: the entity is a view or a materialized view, and read-only. `createAll` and `dropAll` leave it alone; `add`, `delete`,
+   * changed objects and statements that write are refused with a MappingError. Its key tells its rows apart, so it has to be
+   * unique. Default false.
+   */
+  readonly view?: boolean | undefined
   /** Sets of columns of which no two rows may agree in all. */
   readonly unique?: readonly (readonly Name[])[] | undefined
   readonly indexes?: readonly IndexOptions<Name>[] | undefined

@@ -39,6 +39,8 @@ export class Table {
   /** The counter of optimistic locking. */
   readonly version: TableColumn | undefined
   readonly options: EntityOptions<string>
+  /** It cannot be written, and is not created by us. */
+  readonly isView: boolean
   readonly #byProperty: ReadonlyMap<string, TableColumn>
   readonly #byName: ReadonlyMap<string, TableColumn>
   readonly #shapes = new Map<string, StatementShape>()
@@ -56,6 +58,7 @@ export class Table {
     this.sql = [...(this.schema === undefined ? [] : [this.schema]), name].map(quoteIdentifier).join('.')
     this.qualifier = quoteIdentifier(name)
     this.options = options
+    this.isView = options.view === true
     const naming = namingProperties(options)
     this.columns = Object.entries(columns).map(([property, column], index) =>
       readColumn(this.key, property, named(column, property, nameOf), index, naming),
@@ -84,6 +87,15 @@ export class Table {
   /** Whether a property is a column. */
   has(property: string): boolean {
     return this.#byProperty.has(property)
+  }
+
+  /** @throws MappingError if it is a view. */
+  requireWritable(): void {
+    if (!this.isView) return
+    throw new MappingError(
+      `${this.key} is declared as a view, which is read-only: write to the tables behind it. For an object that was changed call ` +
+        'session.refresh() or session.expunge()',
+    )
   }
 
   /** The column of that name in the database. */

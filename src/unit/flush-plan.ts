@@ -75,6 +75,8 @@ export function planFlush(work: FlushWork): FlushPlan {
     const change = state.doomed ? undefined : changeOf(state)
     if (change !== undefined) changes.push(change)
   }
+  for (const { table } of [...insertions, ...changes]) table.requireWritable()
+  for (const { link } of work.links) link.table.requireWritable()
   const handed = handedOn(changes, work.followed)
   // Those that hand on their keys are written before those that get them.
   for (const change of changes) if (handed.has(change.state)) change.key = keyAfter(change.state, handed)

@@ -63,6 +63,7 @@ export class Members implements Attachment {
         this.#attach(state)
       }
       this.#requireOwn(state)
+      state.meta.table.requireWritable()
       state.doomed = true
       this.doomed.add(state)
       this.journal.doomed(state)
@@ -199,7 +200,10 @@ export class Members implements Attachment {
 
   #requireAttachable(state: InstanceState): void {
     const { meta, status, identity, snapshot } = state
-    if (status === 'transient') return
+    if (status === 'transient') {
+      meta.table.requireWritable()
+      return
+    }
     if (status === 'pending' || status === 'persistent') {
       this.#requireOwn(state)
     } else if (status === 'deleted') {
