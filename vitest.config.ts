@@ -8,9 +8,7 @@ export default defineConfig({
   },
   test: {
     maxWorkers: 2,
-    // Machines of CI are shared and stall for longer than a deadline allows; a test that needed its second chance is
-    // shown as such. On your own machine there is none.
-    retry: process.env['CI'] === undefined ? 0 : 2,
+    // No retries: a test that fails now and then is wrong, or what it tests is.
     // Garbage-collected leases and sessions are part of the contract, so tests must be able to collect.
     execArgv: ['--expose-gc'],
     setupFiles: ['test/helpers/worker-setup.ts'],

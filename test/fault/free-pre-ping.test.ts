@@ -215,9 +215,9 @@ describe.each(WORK)('%s', (_name, work) => {
 })
 
 test('a slow statement is not mistaken for a dead connection: BEGIN is answered before it runs', async () => {
-  const { sessions } = await idleConnection({ prePingTimeoutMillis: 100 })
+  const { sessions } = await idleConnection({ prePingTimeoutMillis: 1500 })
   const pid = await sessions.withSession(async (session) => {
-    await session.execute('select pg_sleep(0.3)')
+    await session.execute('select pg_sleep(2)')
     return session.scalar<number>('select pg_backend_pid()')
   })
   expect(pid).toEqual(expect.any(Number))

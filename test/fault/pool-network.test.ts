@@ -51,7 +51,7 @@ describe('idle connections', () => {
 
   test('whose packets vanish cost one pre-ping, not one each, and no call fails', async () => {
     using proxy = await startProxy(serverUrl())
-    const pool = await idle(proxy, 5, { prePingSkipMillis: 0, prePingTimeoutMillis: 200 })
+    const pool = await idle(proxy, 5, { prePingSkipMillis: 0, prePingTimeoutMillis: 1500 })
     for (const connection of proxy.connections) connection.hold()
     for (let call = 0; call < 5; call++) expect(await select(pool)).toBe(1)
     // Five in a row; the first one's failure is enough to distrust the others.
@@ -79,7 +79,7 @@ describe('idle connections', () => {
 
   test('are found out by the keep-alive probe before anybody needs them', async () => {
     using proxy = await startProxy(serverUrl())
-    const pool = await idle(proxy, 3, { keepAliveMillis: 50, prePingTimeoutMillis: 100, minIdle: 3 })
+    const pool = await idle(proxy, 3, { keepAliveMillis: 50, prePingTimeoutMillis: 1500, minIdle: 3 })
     for (const connection of proxy.connections) connection.hold()
     await waitUntil(() => pool.stats().idle === 3 && proxy.connections.length === 6)
     expect(pool.stats().closed.probe).toBeGreaterThan(0)
@@ -204,15 +204,20 @@ describe('a network through which nothing gets', () => {
 
   test('is not waited for by the COMMIT of a transaction that may be stored: its outcome is unknown', async () => {
     using proxy = await startProxy(serverUrl())
-    const pool = await idle(proxy, 1)
-    const work = sessionsOf(pool).withSession(
-      async (session) => {
-        await session.execute('select 1')
-        proxy.blackHole()
-      },
-      { signal: AbortSignal.timeout(200) },
+    const pool = await idle(proxy, 1, { statementCacheSize: 0 })
+    const controller = new AbortController()
+    const held = proxy.holdAt({ from: 'client', when: 'before', message: ({ text }) => text === 'COMMIT' })
+    const work = failureOf(
+      sessionsOf(pool).withSession(
+        async (session) => {
+          await session.execute('select 1')
+        },
+        { signal: controller.signal },
+      ),
     )
-    const error = await failureOf(work)
+    await held
+    controller.abort()
+    const error = await work
     expect(error).toMatchObject({ code: 'COMMIT_OUTCOME_UNKNOWN' })
     expect(error.message).toContain('look whether its work was stored before you retry')
   })

@@ -15,7 +15,7 @@ import { waitUntil } from '../helpers/wait-until.js'
 const DEFAULT_RUNS = 1_000
 const DEFAULT_MILLIS = 6_000
 const LONGEST_MILLIS = 3_600_000
-const HANG_MILLIS = 15_000
+const HANG_MILLIS = 60_000
 
 /** One block of one transaction. */
 interface Block {
