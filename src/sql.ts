@@ -272,7 +272,7 @@ export function refusalOf(text: string): string | undefined {
 }
 
 /** Where the first word is: behind white space, comments (which nest in PostgreSQL) and empty statements. */
-function startOf(text: string): number {
+export function startOf(text: string): number {
   let at = 0
   for (let depth = 0; at < text.length;) {
     if (text.startsWith('/*', at)) {

@@ -12,12 +12,14 @@ import {
   CLOSE_COMPLETE,
   READY_FOR_QUERY,
   ProtocolError,
+  STATUS_IDLE,
   STATUS_TRANSACTION,
   unexpected,
 } from './backend-messages.js'
 import { BatchStep, type OpenPortal } from './batch-step.js'
 import type { Batch, BatchStatement, TypeParsers } from './driver.js'
 import { StatementSkipped } from './driver.js'
+import type { SchemaView } from './schema-view.js'
 import { PreparedStatement, type StatementCache } from './statement-cache.js'
 import type { EncodedValue } from './values.js'
 import type { WireConnection, WireReader } from './wire-connection.js'
@@ -28,6 +30,8 @@ export interface BatchContext {
   readonly wire: WireConnection
   readonly writer: WireWriter
   readonly cache: StatementCache
+  /** Told whatever may change what the names in statements mean. */
+  readonly view: SchemaView
   readonly types: TypeParsers
   /** The named portals that are open, for the rows that are fetched from them later. */
   readonly portals: Map<string, OpenPortal>
@@ -133,6 +137,7 @@ export class BatchRun implements WireReader {
 
   receiveError(error: Error): void {
     if (endsSession(error)) this.lastError = error
+    this.#context.view.refused()
     const step = this.#failed ? undefined : this.#steps[this.#current]
     this.#failed = true
     this.#closesExpected = 0
@@ -167,7 +172,7 @@ export class BatchRun implements WireReader {
   // Writing -------------------------------------------------------------------------------------------------------
 
   #write(statement: BatchStatement): BatchStep {
-    const { writer, portals, types } = this.#context
+    const { writer, portals, types, view } = this.#context
     const name = statement.portal ?? ''
     if (statement.closePortal === true) {
       writer.closePortal(name)
@@ -187,6 +192,7 @@ export class BatchRun implements WireReader {
     const describes = prepared.shape !== null
     if (describes) writer.describePortal(name)
     this.#execute(statement)
+    view.written(prepared.effect, statement.values ?? NO_VALUES, this.#separate)
     return new BatchStep(
       { statement, stage: parses ? 'parsed' : 'bound', prepared, describes, portal },
       types,
@@ -219,8 +225,10 @@ export class BatchRun implements WireReader {
 
   #over(step: BatchStep): void {
     if (step.isControl) this.#control = true
-    const command = step.result?.command
-    if (command === 'DEALLOCATE ALL' || command === 'DISCARD ALL') this.#context.cache.clear()
+    const { cache, view } = this.#context
+    const command = step.result?.command ?? ''
+    if (command === 'DEALLOCATE ALL' || command === 'DISCARD ALL') cache.clear()
+    view.completed(command, step.returnsRows, step.prepared?.effect)
     // Alone, a statement settles at its ReadyForQuery (see 2).
     if (this.#separate) return
     this.#current++
@@ -251,6 +259,7 @@ export class BatchRun implements WireReader {
       if (step?.refused === false) step.settle()
     }
     if (--this.#readiesExpected > 0) return
+    this.#context.view.ready(this.#context.wire.status === STATUS_IDLE)
     if (this.refusedAhead === undefined) this.#settleRest(undefined)
     this.#context.wire.removeReader(this)
     this.#end()

@@ -97,6 +97,11 @@ export class BatchStep {
     return this.#stage !== 'parsed'
   }
 
+  /** The statement has columns. */
+  get returnsRows(): boolean {
+    return (this.#portal?.shape ?? this.#shape) !== null
+  }
+
   /**
    * Takes the next message of its answer.
    * @throws ProtocolError if that is no answer to what was sent.

@@ -11,6 +11,7 @@ import {
 } from './backend-messages.js'
 import { endsSession, type BatchContext } from './batch-run.js'
 import type { EndCommand } from './driver.js'
+import { effectOf } from './schema-effects.js'
 import type { WireReader } from './wire-connection.js'
 
 /**
@@ -35,8 +36,9 @@ export class Epilogue implements WireReader {
 
   /** Writes it; whoever calls this sends what was written. */
   write(command: EndCommand): void {
-    const { wire, writer, portals } = this.#context
+    const { wire, writer, view, portals } = this.#context
     writer.query(command)
+    view.written(effectOf(command), [], false)
     if (portals.size > 0) portals.clear()
     wire.addReader(this)
   }

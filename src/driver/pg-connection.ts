@@ -21,7 +21,9 @@ import type {
 import { Endings, warnOfConclusion } from './endings.js'
 import { PlainExchange } from './plain-exchange.js'
 import { SentValues } from './sent-values.js'
+import { SchemaView } from './schema-view.js'
 import { StatementCache } from './statement-cache.js'
+import type { StatementPolicy } from './statement-policy.js'
 import type { WireConnection } from './wire-connection.js'
 import { WireWriter } from './wire-writer.js'
 
@@ -32,11 +34,11 @@ export interface PgConnectionParts {
   readonly wire: WireConnection
   readonly clock: Clock
   readonly types: TypeParsers
-  /** Most prepared statements kept on the server; 0 = none. */
-  readonly statementCacheSize: number
   readonly onNotice: NoticeListener | undefined
   /** True: what the server says is freed from the values that were sent, before anybody sees it. */
   readonly hideParameters: boolean
+  /** Which statements are kept on the server. */
+  readonly statements: StatementPolicy
   readonly cancel: (timeoutMillis: number) => Promise<void>
 }
 
@@ -83,10 +85,13 @@ export class PgConnection implements DriverConnection {
     this.#cancel = parts.cancel
     this.#onNotice = parts.onNotice
     this.#sent = parts.hideParameters ? new SentValues() : undefined
+    const view = new SchemaView(parts.statements.generation, parts.wire.parameters)
+    const cache = new StatementCache(parts.statements, view)
     this.#context = {
       wire: parts.wire,
       writer: new WireWriter(),
-      cache: new StatementCache(parts.statementCacheSize),
+      cache,
+      view,
       types: parts.types,
       portals: new Map(),
     }
@@ -108,6 +113,7 @@ export class PgConnection implements DriverConnection {
       this.#plainError ??= error
       // A slow reader of COPY may have stopped it.
       this.#wire.stream.resume()
+      view.refused()
     }
   }
 
@@ -184,6 +190,7 @@ export class PgConnection implements DriverConnection {
         if (error === undefined) resolve()
         else reject(error)
       })
+      this.#context.view.scripted(text)
       // The callback comes with the first error, before the server is ready again: too early.
       this.#client.query(text, () => undefined)
     })
@@ -256,7 +263,12 @@ export class PgConnection implements DriverConnection {
     this.#requireFree()
     if (this.#lost !== undefined) throw this.#lost
     this.#endings.send()
-    this.#wire.startPlain(new PlainExchange(kind))
+    const { cache, view } = this.#context
+    const onTag = (tag: string, returnsRows: boolean): void => {
+      if (tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL') cache.clear()
+      view.completed(tag, returnsRows)
+    }
+    this.#wire.startPlain(new PlainExchange(kind, onTag))
     this.#onPlainEnd = onEnd
     this.#plainError = undefined
   }
@@ -266,6 +278,7 @@ export class PgConnection implements DriverConnection {
     if (onEnd === undefined) return
     this.#onPlainEnd = undefined
     this.#wire.stream.resume()
+    this.#context.view.ready(this.#wire.status === STATUS_IDLE)
     onEnd(this.#plainError ?? error)
   }
 
@@ -326,6 +339,7 @@ export class PgConnection implements DriverConnection {
 
   /** Marks the connection lost and settles whatever is under way. */
   #fail(error: Error): void {
+    if (this.#lost === undefined) this.#context.view.lost()
     this.#lost ??= error
     this.#wire.discard()
     const run = this.#run

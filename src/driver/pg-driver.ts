@@ -19,8 +19,15 @@ import { type ConnectPhase, NoPasswordError, connectFailure } from './connect-fa
 import { type ConnectOptions, type ConnectTarget, resolveConnectOptions } from './connect-options.js'
 import type { Driver, DriverConnection, NoticeListener, ServerNotice, TypeParsers } from './driver.js'
 import { PgConnection } from './pg-connection.js'
+import { schemaGeneration } from './schema-generation.js'
 import { openSocket, orAborted } from './socket.js'
 import { StartupGuard } from './startup-guard.js'
+import {
+  DEFAULT_STATEMENT_CACHE_MAX_AGE_MILLIS,
+  DEFAULT_STATEMENT_CACHE_MAX_BYTES,
+  DEFAULT_STATEMENT_CACHE_SIZE,
+  StatementPolicy,
+} from './statement-policy.js'
 import type { TlsSettings } from './tls.js'
 import { WireConnection } from './wire-connection.js'
 
@@ -28,8 +35,12 @@ import { WireConnection } from './wire-connection.js'
 export interface PgDriverOptions extends ConnectOptions {
   /** How results are parsed. Default: as `pg.types` says at that moment. */
   readonly types?: TypeParsers | undefined
-  /** Most prepared statements kept per connection; 0 = none. */
-  readonly statementCacheSize: number
+  /** Most prepared statements kept per connection; 0 = none. Default {@link DEFAULT_STATEMENT_CACHE_SIZE}. */
+  readonly statementCacheSize?: number | undefined
+  /** Most characters of text in them. Default {@link DEFAULT_STATEMENT_CACHE_MAX_BYTES}. */
+  readonly statementCacheMaxBytes?: number | undefined
+  /** Greatest age of one; -1 = no limit. Default {@link DEFAULT_STATEMENT_CACHE_MAX_AGE_MILLIS}. */
+  readonly statementCacheMaxAgeMillis?: number | undefined
   readonly clock?: Clock | undefined
   /** Keep values that were sent out of errors and notices. Default false. */
   readonly hideParameters?: boolean | undefined
@@ -61,7 +72,7 @@ class NodePostgresDriver implements Driver {
   readonly target: string
   readonly #target: ConnectTarget
   readonly #types: TypeParsers
-  readonly #statementCacheSize: number
+  readonly #statements: StatementPolicy
   readonly #clock: Clock
   readonly #onNotice: NoticeListener | undefined
   readonly #hideParameters: boolean
@@ -71,10 +82,16 @@ class NodePostgresDriver implements Driver {
     this.#target = resolveConnectOptions(options)
     this.target = this.#target.name
     this.#types = options.types ?? pg.types
-    this.#statementCacheSize = options.statementCacheSize
     this.#clock = options.clock ?? systemClock
     this.#onNotice = options.onNotice
     this.#hideParameters = options.hideParameters ?? false
+    this.#statements = new StatementPolicy({
+      size: options.statementCacheSize ?? DEFAULT_STATEMENT_CACHE_SIZE,
+      maxBytes: options.statementCacheMaxBytes ?? DEFAULT_STATEMENT_CACHE_MAX_BYTES,
+      maxAgeMillis: options.statementCacheMaxAgeMillis ?? DEFAULT_STATEMENT_CACHE_MAX_AGE_MILLIS,
+      clock: this.#clock,
+      generation: schemaGeneration(),
+    })
   }
 
   async connect({ timeoutMillis, signal }: Parameters<Driver['connect']>[0]): Promise<DriverConnection> {
@@ -175,9 +192,9 @@ class NodePostgresDriver implements Driver {
       wire,
       clock: this.#clock,
       types: this.#types,
-      statementCacheSize: this.#statementCacheSize,
       onNotice: this.#onNotice,
       hideParameters: this.#hideParameters,
+      statements: this.#statements,
       cancel: (timeoutMillis) =>
         cancelBackend(
           { target, address, encrypted, tlsOptions, processId, secretKey },

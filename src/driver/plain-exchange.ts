@@ -27,17 +27,26 @@ import type { WireGuard } from './wire-connection.js'
 
 type State = 'command' | 'rows' | 'copying in' | 'copying out' | 'copied' | 'refused'
 
+/** Told the tag of a command that has run, and whether it returned rows. */
+type TagListener = (tag: string, returnsRows: boolean) => void
+
 export class PlainExchange implements WireGuard {
   readonly #kind: 'script' | 'copy'
+  readonly #onTag: TagListener | undefined
   #state: State = 'command'
   #columns = 0
   #isAnswered = false
 
-  constructor(kind: 'script' | 'copy') {
+  /** @param onTag Told the command tags of a script. */
+  constructor(kind: 'script' | 'copy', onTag?: TagListener) {
     this.#kind = kind
+    this.#onTag = onTag
   }
 
   admits(type: number, buffer: Buffer, start: number, end: number): boolean {
+    if (type === COMMAND_COMPLETE) {
+      this.#onTag?.(buffer.toString('latin1', start, end - 1), this.#state === 'rows')
+    }
     switch (this.#state) {
       case 'command':
         return this.#command(type, buffer, start, end)

@@ -5,51 +5,67 @@
  * 2. A name that the server has parsed is never given to another statement of the connection.
  * 3. Nor does another connection give it to another text: behind a pooler that lends one backend to both but keeps no
  *    prepared statements, a name may be missing or taken, and that fails, but it is never somebody else's statement.
+ * 4. A statement is used again only while names mean what they meant when it was parsed, and until its greatest age.
  */
 import { createHash } from 'node:crypto'
 
 import type { RowShape } from './row-reader.js'
+import { effectOf, type StatementEffect } from './schema-effects.js'
+import type { SchemaView } from './schema-view.js'
+import type { StatementPolicy } from './statement-policy.js'
 
 /** One statement with a name, or (name '') one that is parsed for a single use. */
 export class PreparedStatement {
   readonly name: string
   readonly text: string
+  /** What it does to the meaning of others. */
+  readonly effect: StatementEffect
   /** ParseComplete came. */
   parsed = false
   /** Grows with each use of any statement of the connection. */
   lastUse = 0
+  /** When it was sent to be parsed, on the policy's clock. */
+  preparedAt = 0
+  /** The schema and the view in which it was parsed. */
+  generation = 0
+  view = ''
   /** Shape of its rows at the last time; null if it never returns rows, and need not be described again. */
   shape: RowShape | null | undefined = undefined
 
   constructor(name: string, text: string) {
     this.name = name
     this.text = text
+    this.effect = effectOf(text)
   }
 }
 
 export class StatementCache {
-  readonly #capacity: number
+  readonly #policy: StatementPolicy
+  readonly #view: SchemaView
   readonly #statements = new Map<string, PreparedStatement>()
   #uses = 0
+  #bytes = 0
   #toClose: string[] = []
   #names = 0
 
-  /** @param capacity Most statements kept; 0 = none, every statement is parsed for each use. */
-  constructor(capacity: number) {
-    this.#capacity = capacity
+  /** @param view What names mean on its connection. */
+  constructor(policy: StatementPolicy, view: SchemaView) {
+    this.#policy = policy
+    this.#view = view
   }
 
   /** The statement for this text, new ones included. `prepare` false: one without a name. */
   take(text: string, prepare: boolean): PreparedStatement {
-    if (!prepare || this.#capacity === 0) return new PreparedStatement('', text)
+    if (!prepare || !this.#policy.names) return new PreparedStatement('', text)
     const known = this.#statements.get(text)
-    const statement = known ?? new PreparedStatement(nameFor(++this.#names, text), text)
-    // Not by moving it to the end of the map, which makes a new table every few times.
-    statement.lastUse = ++this.#uses
-    if (known !== undefined) return known
-    this.#statements.set(text, statement)
-    if (this.#statements.size > this.#capacity) this.#evictOldest()
-    return statement
+    if (known !== undefined && this.#isCurrent(known)) {
+      // Not by moving it to the end of the map, which makes a new table every few times.
+      known.lastUse = ++this.#uses
+      return known
+    }
+    if (known !== undefined) this.forget(known)
+    else if (!this.#policy.admits(text)) return new PreparedStatement('', text)
+    return this.#add(text)
   }
 
   /** ParseComplete came for the statement. */
@@ -65,12 +81,14 @@ export class StatementCache {
   forget(statement: PreparedStatement): void {
     if (this.#statements.get(statement.text) !== statement) return
     this.#statements.delete(statement.text)
+    this.#bytes -= statement.text.length
     if (statement.parsed) this.#toClose.push(statement.name)
   }
 
   /** The server has forgotten every statement of the connection. */
   clear(): void {
     this.#statements.clear()
+    this.#bytes = 0
     this.#toClose = []
   }
 
@@ -80,6 +98,26 @@ export class StatementCache {
     const names = this.#toClose
     this.#toClose = []
     return names
+  }
+
+  #add(text: string): PreparedStatement {
+    const statement = new PreparedStatement(nameFor(++this.#names, text), text)
+    statement.lastUse = ++this.#uses
+    statement.preparedAt = this.#policy.now()
+    statement.generation = this.#view.generation
+    statement.view = this.#view.key
+    this.#statements.set(text, statement)
+    this.#bytes += text.length
+    const { size, maxBytes } = this.#policy.limits
+    while (this.#statements.size > size || this.#bytes > maxBytes) this.#evictOldest()
+    return statement
+  }
+
+  /** It means what it meant when it was parsed, as far as that can be known. */
+  #isCurrent({ effect, generation, view, preparedAt }: PreparedStatement): boolean {
+    if (effect.schemaFree) return true
+    if (generation !== this.#view.generation || view !== this.#view.key) return false
+    return !this.#policy.isTooOld(preparedAt)
   }
 
   #evictOldest(): void {

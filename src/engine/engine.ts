@@ -1,6 +1,7 @@
 /** The engine: one database, one pool, and everything that starts from it. */
 import { setMaxListeners } from 'node:events'
 import { createPgDriver } from '../driver/pg-driver.js'
+import { schemaGeneration } from '../driver/schema-generation.js'
 import type { Driver } from '../driver/driver.js'
 import { ambientFlow, runAmbient } from '../internal/ambient.js'
 import { LifeguardError } from '../errors.js'
@@ -101,6 +102,8 @@ export class Engine implements AsyncDisposable {
         statementCacheSize: options.statementCacheSize,
         hideParameters: options.hideParameters,
         onNotice: tellNotices(() => this.name, this.#events),
+        statementCacheMaxBytes: options.statementCacheMaxBytes,
+        statementCacheMaxAgeMillis: options.statementCacheMaxAgeMillis,
       })
     this.name = options.name ?? this.#driver.target
     this.#echo = options.echo
@@ -209,8 +212,12 @@ export class Engine implements AsyncDisposable {
     this.#pool.resume()
   }
 
-  /** Replaces every connection: idle ones now, borrowed ones when they come back. */
+  /**
+   * Replaces every connection: idle ones now, borrowed ones when they come back. Borrowed ones prepare each statement anew
+   * from now on. Call it after a migration that another process has made.
+   */
   refresh(): void {
+    schemaGeneration().current++
     this.#pool.refresh()
   }
 

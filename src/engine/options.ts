@@ -5,6 +5,7 @@ import { InvalidOptionError } from '../errors.js'
 import {
   checkBoolean,
   checkInteger,
+  checkMillis,
   checkObject,
   checkString,
   refuseUnknownKeys,
@@ -35,10 +36,21 @@ export interface EngineOptions extends ConnectOptions, PoolOptions, TransactionO
   /** Keep parameter values out of echo and errors, also those that PostgreSQL quotes. Default false. */
   readonly hideParameters?: boolean | undefined
   /**
-   * Prepared statements kept per connection, least recently used first out. Default 256; 0 = none, for poolers that
-   * cannot keep them (PgBouncer before 1.21, or with `max_prepared_statements = 0`).
+   * Most prepared statements kept per connection, least recently used first out. Default 256; 0 = none, for poolers that
+   * cannot keep them (see docs/poolers.md). A text is kept from its second use on.
    */
   readonly statementCacheSize?: number | undefined
+  /**
+   * Most characters of statement text kept prepared per connection, at least 0. Default 1048576. A text longer than a 64th
+   * of it is never kept, because PostgreSQL needs some 25 times its length in memory.
+   */
+  readonly statementCacheMaxBytes?: number | undefined
+  /**
+   * Greatest age of a prepared statement; then it is prepared anew, in the batch of its next use. It bounds for how long
+   * a migration made by another process goes unnoticed (see docs/prepared-statements.md). Default 60000; at least 1;
+   * -1 = no limit.
+   */
+  readonly statementCacheMaxAgeMillis?: number | undefined
   /** How results are parsed: an object like `pg.types`. Default: `pg.types`. */
   readonly types?: TypeParsers | undefined
 }
@@ -48,15 +60,15 @@ export interface ResolvedEngineOptions {
   readonly name: string | undefined
   readonly echo: Echo
   readonly hideParameters: boolean
-  readonly statementCacheSize: number
+  readonly statementCacheSize: number | undefined
+  readonly statementCacheMaxBytes: number | undefined
+  readonly statementCacheMaxAgeMillis: number | undefined
   readonly types: TypeParsers | undefined
   readonly connect: ConnectOptions
   readonly pool: ResolvedPoolOptions
   /** Options of every transaction, unless a factory, session or block gives others. */
   readonly transaction: TransactionOptions
 }
-
-const DEFAULT_STATEMENT_CACHE_SIZE = 256
 
 const CONNECT_OPTION_NAMES = [
   'url',
@@ -82,7 +94,18 @@ const NAMES_ELSEWHERE = {
   pool_recycle: 'poolRecycleMillis',
 } as const
 
-const OWN_OPTION_NAMES = ['name', 'echo', 'hideParameters', 'statementCacheSize', 'types'] as const
+const OWN_OPTION_NAMES = [
+  'name',
+  'echo',
+  'hideParameters',
+  'statementCacheSize',
+  'statementCacheMaxBytes',
+  'statementCacheMaxAgeMillis',
+  'types',
+] as const
+
+const AT_LEAST_0 = { min: 0 } as const
+const GREATEST_AGE = { min: 1, also: [-1] } as const
 
 /** @throws InvalidOptionError naming the option, and the nearest known one for an unknown key. */
 export function resolveEngineOptions(input: EngineOptions): ResolvedEngineOptions {
@@ -106,17 +129,33 @@ export function resolveEngineOptions(input: EngineOptions): ResolvedEngineOption
     name: input.name === undefined ? undefined : checkString('name', input.name),
     echo: checkEcho(input.echo ?? false),
     hideParameters: checkBoolean('hideParameters', input.hideParameters ?? false),
-    statementCacheSize: checkInteger(
-      'statementCacheSize',
-      input.statementCacheSize ?? DEFAULT_STATEMENT_CACHE_SIZE,
-      {
-        min: 0,
-      },
-    ),
+    ...checkStatementCache(input),
     types: checkTypes(input.types),
     connect,
     pool: resolvePoolOptions({ ...fromUrl, ...pick(input, POOL_OPTION_NAMES) }),
     transaction,
+  }
+}
+
+function checkStatementCache({
+  statementCacheSize: size,
+  statementCacheMaxBytes: maxBytes,
+  statementCacheMaxAgeMillis: maxAgeMillis,
+}: EngineOptions): Pick<
+  ResolvedEngineOptions,
+  'statementCacheSize' | 'statementCacheMaxBytes' | 'statementCacheMaxAgeMillis'
+> {
+  return {
+    statementCacheSize:
+      size === undefined ? undefined : checkInteger<never>('statementCacheSize', size, AT_LEAST_0),
+    statementCacheMaxBytes:
+      maxBytes === undefined
+        ? undefined
+        : checkInteger<never>('statementCacheMaxBytes', maxBytes, AT_LEAST_0),
+    statementCacheMaxAgeMillis:
+      maxAgeMillis === undefined
+        ? undefined
+        : checkMillis('statementCacheMaxAgeMillis', maxAgeMillis, GREATEST_AGE),
   }
 }
 

@@ -3,11 +3,13 @@ import { EventEmitter } from 'node:events'
 import pg from 'pg'
 import { BatchRun } from '../../../src/driver/batch-run.js'
 import type { Batch, BatchStatement, StatementResult, TypeParsers } from '../../../src/driver/driver.js'
+import { SchemaView } from '../../../src/driver/schema-view.js'
 import { StatementCache } from '../../../src/driver/statement-cache.js'
 import { WireConnection } from '../../../src/driver/wire-connection.js'
 import { WireWriter } from '../../../src/driver/wire-writer.js'
 import { type WireMessage, WireParser } from '../../helpers/wire.js'
 import { int32 } from './backend-messages.js'
+import { statementPolicy } from './statement-policy-support.js'
 
 /** What became of one statement. */
 export type Outcome = StatementResult | Error | undefined
@@ -22,12 +24,15 @@ export class Harness {
   readonly #parser = new WireParser()
   readonly #written: Buffer[] = []
   readonly #cache: StatementCache
+  readonly #view: SchemaView
   readonly #writer = new WireWriter()
   readonly #portals = new Map<string, never>()
   #run: BatchRun | undefined
 
   constructor(statementCacheSize = 100) {
-    this.#cache = new StatementCache(statementCacheSize)
+    const policy = statementPolicy({ size: statementCacheSize })
+    this.#view = new SchemaView(policy.generation, new Map())
+    this.#cache = new StatementCache(policy, this.#view)
     this.#socket = Object.assign(new EventEmitter(), {
       write: (bytes: Buffer) => this.#written.push(bytes) > 0,
       destroy: () => undefined,
@@ -54,6 +59,7 @@ export class Harness {
       wire: this.#wire,
       writer: this.#writer,
       cache: this.#cache,
+      view: this.#view,
       types: pg.types as TypeParsers,
       portals: this.#portals as never,
     }

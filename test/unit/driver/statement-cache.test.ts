@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'vitest'
+import { effectOf } from '../../../src/driver/schema-effects.js'
+import { SchemaView } from '../../../src/driver/schema-view.js'
 import { type PreparedStatement, StatementCache } from '../../../src/driver/statement-cache.js'
+import type { StatementPolicyOptions } from '../../../src/driver/statement-policy.js'
+import { statementPolicy } from './statement-policy-support.js'
+
+function cacheOf(options: Partial<StatementPolicyOptions> = {}): StatementCache {
+  const policy = statementPolicy(options)
+  return new StatementCache(policy, new SchemaView(policy.generation, new Map()))
+}
 
 /** Takes a statement as a batch does whose ParseComplete has come. */
 function prepare(cache: StatementCache, text: string): PreparedStatement {
@@ -9,7 +18,7 @@ function prepare(cache: StatementCache, text: string): PreparedStatement {
 }
 
 test('one text is one statement, with a name of its own', () => {
-  const cache = new StatementCache(10)
+  const cache = cacheOf({ size: 10 })
   const first = prepare(cache, 'select 1')
   expect(cache.take('select 1', true)).toBe(first)
   const second = prepare(cache, 'select 2')
@@ -17,7 +26,7 @@ test('one text is one statement, with a name of its own', () => {
 })
 
 test('a statement counts as prepared when ParseComplete has come, and not before', () => {
-  const cache = new StatementCache(10)
+  const cache = cacheOf({ size: 10 })
   const statement = cache.take('select 1', true)
   expect(statement.parsed).toBe(false)
   cache.confirm(statement)
@@ -28,7 +37,7 @@ test.each([
   ['a capacity of 0', 0, true],
   ['prepare: false', 10, false],
 ])('%s: no names, nothing kept, nothing to close', (_what, capacity, wanted) => {
-  const cache = new StatementCache(capacity)
+  const cache = cacheOf({ size: capacity })
   const first = cache.take('select 1', wanted)
   expect(first.name).toBe('')
   cache.confirm(first)
@@ -38,7 +47,7 @@ test.each([
 
 describe('a full cache', () => {
   test('drops what was used least recently, and tells the server once', () => {
-    const cache = new StatementCache(2)
+    const cache = cacheOf({ size: 2 })
     const one = prepare(cache, 'one')
     const two = prepare(cache, 'two')
     prepare(cache, 'one')
@@ -49,13 +58,13 @@ describe('a full cache', () => {
   })
 
   test('never gives a used name to another statement', () => {
-    const cache = new StatementCache(1)
+    const cache = cacheOf({ size: 1 })
     const names = Array.from({ length: 50 }, (_, index) => prepare(cache, `select ${index % 3}`).name)
     expect(new Set(names).size).toBe(names.length)
   })
 
   test('closes a statement that was pushed out before its ParseComplete came', () => {
-    const cache = new StatementCache(1)
+    const cache = cacheOf({ size: 1 })
     const early = cache.take('early', true)
     cache.take('late', true)
     expect(cache.takeClosable()).toEqual([])
@@ -66,7 +75,7 @@ describe('a full cache', () => {
 
 describe('a forgotten statement', () => {
   test('is prepared anew under another name, and closed if the server knows it', () => {
-    const cache = new StatementCache(10)
+    const cache = cacheOf({ size: 10 })
     const stale = prepare(cache, 'select 1')
     cache.forget(stale)
     expect(cache.takeClosable()).toEqual([stale.name])
@@ -74,13 +83,13 @@ describe('a forgotten statement', () => {
   })
 
   test('that the server never parsed is not closed', () => {
-    const cache = new StatementCache(10)
+    const cache = cacheOf({ size: 10 })
     cache.forget(cache.take('not sql', true))
     expect(cache.takeClosable()).toEqual([])
   })
 
   test('is not the one that has taken its place meanwhile', () => {
-    const cache = new StatementCache(10)
+    const cache = cacheOf({ size: 10 })
     const old = prepare(cache, 'select 1')
     cache.forget(old)
     const current = prepare(cache, 'select 1')
@@ -88,5 +97,95 @@ describe('a forgotten statement', () => {
     cache.forget(old)
     expect(cache.takeClosable()).toEqual([])
     expect(cache.take('select 1', true)).toBe(current)
+  })
+})
+
+describe('a statement is prepared anew', () => {
+  /** A cache, and what it depends on. */
+  function parts(options: Partial<StatementPolicyOptions> = {}) {
+    const time = { now: 0 }
+    const clock = { now: () => time.now, setTimer: () => ({ cancel: () => undefined }) }
+    const policy = statementPolicy({ clock, ...options })
+    const view = new SchemaView(policy.generation, new Map())
+    return { time, policy, view, cache: new StatementCache(policy, view) }
+  }
+  const TEXT = 'insert into t values ($1)'
+
+  test('when the schema has changed, while what has no names in it stays', () => {
+    const { cache, policy } = parts()
+    const [statement, begin] = [prepare(cache, TEXT), prepare(cache, 'BEGIN')]
+    policy.generation.current++
+    const anew = prepare(cache, TEXT)
+    expect(anew.name).not.toBe(statement.name)
+    expect(cache.takeClosable()).toEqual([statement.name])
+    expect(cache.take(TEXT, true)).toBe(anew)
+    expect(cache.take('BEGIN', true)).toBe(begin)
+  })
+
+  test('when names mean something else on its connection', () => {
+    const { cache, view } = parts()
+    const statement = prepare(cache, TEXT)
+    view.written(effectOf('set search_path to a'), [], true)
+    expect(prepare(cache, TEXT)).not.toBe(statement)
+  })
+
+  test('when it is not parsed yet and DDL stands between its two uses in one batch', () => {
+    const { cache, view } = parts()
+    const first = cache.take(TEXT, true)
+    view.written(effectOf('alter table t add b int'), [], false)
+    const second = cache.take(TEXT, true)
+    expect(second).not.toBe(first)
+    cache.confirm(first)
+    cache.confirm(second)
+    expect(cache.takeClosable()).toEqual([first.name])
+  })
+
+  test('when it is as old as it may be', () => {
+    const { cache, time } = parts({ maxAgeMillis: 1_000 })
+    const statement = prepare(cache, TEXT)
+    time.now = 999
+    expect(cache.take(TEXT, true)).toBe(statement)
+    time.now = 1_000
+    expect(prepare(cache, TEXT)).not.toBe(statement)
+  })
+
+  test('never for its age, if there is no limit', () => {
+    const { cache, time } = parts({ maxAgeMillis: -1 })
+    const statement = prepare(cache, TEXT)
+    time.now = Number.MAX_SAFE_INTEGER
+    expect(cache.take(TEXT, true)).toBe(statement)
+  })
+})
+
+describe('what is named', () => {
+  test('a text from its second use on, whichever connection it was used on', () => {
+    const policy = statementPolicy({ namedFromUse: undefined })
+    const caches = [1, 2].map(() => new StatementCache(policy, new SchemaView(policy.generation, new Map())))
+    const names = [0, 1, 0].map((index) => (caches[index] as StatementCache).take('select 1', true).name)
+    expect(names.map((name) => name !== '')).toEqual([false, true, true])
+  })
+
+  test('texts that are used once are forgotten in time', () => {
+    const policy = statementPolicy({ namedFromUse: undefined })
+    policy.admits('select 1')
+    for (let index = 0; index < 2_000; index++) policy.admits(`select ${index} as other`)
+    expect(policy.admits('select 1')).toBe(false)
+    expect(policy.admits('select 1')).toBe(true)
+  })
+
+  test('no text that is longer than a 64th of the bound', () => {
+    const cache = cacheOf({ maxBytes: 640 })
+    expect(cache.take('x'.repeat(10), true).name).not.toBe('')
+    expect(cache.take('x'.repeat(11), true).name).toBe('')
+  })
+
+  test('no more text than the bound, least recently used first out', () => {
+    const cache = cacheOf({ maxBytes: 640 })
+    const texts = Array.from({ length: 65 }, (_, index) => String(index).padStart(10))
+    const names = texts.map((text) => prepare(cache, text).name)
+    expect(cache.takeClosable()).toEqual([names[0]])
+    cache.clear()
+    for (const text of texts.slice(0, 64)) prepare(cache, text)
+    expect(cache.takeClosable()).toEqual([])
   })
 })

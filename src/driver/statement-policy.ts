@@ -1,0 +1,84 @@
+/**
+ * Which statements of one engine get a server-side name, and for how long they keep it. Shared by all its connections.
+ *
+ * 1. A text is named from its second use on, whichever connection it is used on: a text that is built anew for each
+ *    call would push out those that are used again.
+ * 2. A long text is never named: PostgreSQL keeps about 25 times its length for it.
+ */
+import type { Clock } from '../internal/clock.js'
+import type { SchemaGeneration } from './schema-generation.js'
+
+/** The bounds of each connection's prepared statements. */
+export interface StatementLimits {
+  /** Most statements; 0 = none is named. */
+  readonly size: number
+  /** Most characters of text in all of them; one of more than a 64th of it is not named. */
+  readonly maxBytes: number
+  /** Greatest age; -1 = no limit. */
+  readonly maxAgeMillis: number
+}
+
+export interface StatementPolicyOptions extends StatementLimits {
+  readonly clock: Clock
+  readonly generation: SchemaGeneration
+  /** The use from which on a text is named. Default 2. */
+  readonly namedFromUse?: 1 | 2 | undefined
+}
+
+export const DEFAULT_STATEMENT_CACHE_SIZE = 256
+export const DEFAULT_STATEMENT_CACHE_MAX_BYTES = 1_048_576
+export const DEFAULT_STATEMENT_CACHE_MAX_AGE_MILLIS = 60_000
+const DEFAULT_NAMED_FROM_USE = 2
+const LARGEST_SHARE = 64
+// Texts that were used once are noted twice as many at most.
+const MOST_NOTED = 1_000
+
+export class StatementPolicy {
+  readonly limits: StatementLimits
+  readonly generation: SchemaGeneration
+  readonly #clock: Clock
+  readonly #namesAtOnce: boolean
+  /** Texts that were used; when the newer set is full it becomes the older one, which is dropped. */
+  #newer = new Set<string>()
+  #older = new Set<string>()
+
+  constructor({
+    clock,
+    generation,
+    namedFromUse = DEFAULT_NAMED_FROM_USE,
+    ...limits
+  }: StatementPolicyOptions) {
+    this.limits = limits
+    this.generation = generation
+    this.#clock = clock
+    this.#namesAtOnce = namedFromUse === 1
+  }
+
+  /** False: no statement is named. */
+  get names(): boolean {
+    return this.limits.size > 0
+  }
+
+  now(): number {
+    return this.#clock.now()
+  }
+
+  /** Whether a text that is used now, and has no name, gets one. Notes its use. */
+  admits(text: string): boolean {
+    if (!this.names || text.length > this.limits.maxBytes / LARGEST_SHARE) return false
+    if (this.#namesAtOnce || this.#newer.has(text)) return true
+    const isKnown = this.#older.has(text)
+    if (this.#newer.size >= MOST_NOTED) {
+      this.#older = this.#newer
+      this.#newer = new Set()
+    }
+    this.#newer.add(text)
+    return isKnown
+  }
+
+  /** Whether a statement that was prepared at that time is too old. */
+  isTooOld(preparedAt: number): boolean {
+    const { maxAgeMillis } = this.limits
+    return maxAgeMillis !== -1 && this.#clock.now() - preparedAt >= maxAgeMillis
+  }
+}
