@@ -7,6 +7,8 @@
  * 1. Statements under one Sync settle as soon as their answer is complete; the first failure skips the rest.
  * 2. A statement with a Sync of its own settles at its ReadyForQuery, because its implicit commit can still fail then
  *    (deferred constraints).
+ * 3. A refusal is told when ReadyForQuery follows it, as the protocol demands, or the connection ends. Anything else behind it shows
+ *    that it answered something else.
  */
 import {
   CLOSE_COMPLETE,
@@ -136,15 +138,26 @@ export class BatchRun implements WireReader {
   }
 
   receiveError(error: Error): void {
-    if (endsSession(error)) this.lastError = error
+    const isLast = endsSession(error)
+    if (isLast) this.lastError = error
     this.#context.view.refused()
     const step = this.#failed ? undefined : this.#steps[this.#current]
     this.#failed = true
     this.#closesExpected = 0
     if (step === undefined) return
+    step.refusal = error
+    // Nothing comes behind it.
+    if (isLast) this.confirmRefusal()
+  }
+
+  /** Tells a refusal; until then, what comes behind it may show that it was none (see 3). */
+  confirmRefusal(): void {
+    const step = this.#steps[this.#current]
+    const error = step?.refusal
+    if (step === undefined || error === undefined || step.isSettled) return
+    step.isSettled = true
     // Alone, the step is advanced by its own ReadyForQuery; otherwise nothing more of it will come.
-    if (this.#separate) step.refused = true
-    else this.#current++
+    if (!this.#separate) this.#current++
     const isAhead = this.#ahead !== undefined && step === this.#steps[0]
     if (isAhead) this.refusedAhead = error
     const { prepared, statement } = step
@@ -254,9 +267,10 @@ export class BatchRun implements WireReader {
   #ready(): void {
     this.#failed = false
     this.#control = false
+    this.confirmRefusal()
     if (this.#separate) {
       const step = this.#steps[this.#current++]
-      if (step?.refused === false) step.settle()
+      if (step?.isSettled === false) step.settle()
     }
     if (--this.#readiesExpected > 0) return
     this.#context.view.ready(this.#context.wire.status === STATUS_IDLE)
@@ -272,7 +286,7 @@ export class BatchRun implements WireReader {
         ? this.#batch.statements
         : this.#steps
             .slice(this.#current)
-            .filter(({ refused }) => !refused)
+            .filter(({ isSettled }) => !isSettled)
             .map(({ statement }) => statement)
     this.#current = this.#steps.length
     for (const statement of statements) {

@@ -75,8 +75,10 @@ export class BatchStep {
   #failure: Error | undefined
   /** The answer, complete once the step is over; undefined if the server refused the statement. */
   result: StatementResult | undefined
-  /** The server refused it; only its ReadyForQuery is to come. */
-  refused = false
+  /** With what the server refused it; only ReadyForQuery is to come. */
+  refusal: Error | undefined
+  /** Whoever waits for it was told. */
+  isSettled = false
   /** It began or ended a transaction. */
   isControl = false
 
@@ -135,6 +137,7 @@ export class BatchStep {
 
   /** Tells whoever waits for it. */
   settle(): void {
+    this.isSettled = true
     if (this.#failure !== undefined) this.statement.onError(this.#failure)
     else if (this.result !== undefined) this.statement.onResult(this.result)
   }

@@ -4,7 +4,7 @@ import type { Client } from 'pg'
 import { IllegalStateError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
 import { setDeadline } from '../internal/deadline.js'
-import { STATUS_FAILED, STATUS_IDLE, STATUS_TRANSACTION } from './backend-messages.js'
+import { ProtocolError, STATUS_FAILED, STATUS_IDLE, STATUS_TRANSACTION } from './backend-messages.js'
 import { BatchRun, type BatchContext } from './batch-run.js'
 import type {
   Batch,
@@ -332,7 +332,8 @@ export class PgConnection implements DriverConnection {
   /** The connection died by itself. */
   #lose(error: Error): void {
     const first = this.#lost === undefined
-    this.#fail(this.#run?.lastError ?? this.#endings.lastError ?? error)
+    const lastWords = this.#run?.lastError ?? this.#endings.lastError
+    this.#fail(error instanceof ProtocolError ? error : (lastWords ?? error))
     this.#wire.stream.destroy()
     if (first && !this.#closing) this.onLost?.(this.#lost ?? error)
   }
@@ -340,6 +341,10 @@ export class PgConnection implements DriverConnection {
   /** Marks the connection lost and settles whatever is under way. */
   #fail(error: Error): void {
     if (this.#lost === undefined) this.#context.view.lost()
+    const isGarbled = error instanceof ProtocolError
+    // They answered what they seem to, where nothing but the end of the connection came behind them.
+    if (!isGarbled) this.#run?.confirmRefusal()
+    else this.#plainError = undefined
     this.#lost ??= error
     this.#wire.discard()
     const run = this.#run

@@ -201,6 +201,37 @@ describe('what the protocol allows is taken', () => {
   })
 })
 
+describe('a refusal', () => {
+  test.each(['shared', 'separate'] as const)('is told when ReadyForQuery confirms it (%s)', (sync) => {
+    const harness = new Harness()
+    harness.run(['select 1'], sync)
+    harness.answer(failure)
+    expect(harness.outcomes).toEqual([])
+    harness.answer(readyForQuery())
+    expect(harness.outcomes).toMatchObject([{ code: '22012' }])
+  })
+
+  test.each(['shared', 'separate'] as const)('that something else follows is none (%s)', (sync) => {
+    const harness = new Harness()
+    harness.run(['select 7 as x'], sync)
+    harness.answer(failure, ...WHOLE, readyForQuery())
+    expect(harness.outcomes).toEqual([harness.broken])
+    expect(harness.broken).toBeInstanceOf(ProtocolError)
+  })
+
+  test.each(['shared', 'separate'] as const)(
+    'with which the server ends the session is told at once (%s)',
+    (sync) => {
+      const harness = new Harness()
+      const run = harness.run(['select 1', 'select 2'], sync)
+      harness.answer(errorResponse('57P01', 'terminating connection', 'FATAL'))
+      expect(harness.outcomes).toMatchObject([{ code: '57P01' }])
+      run.fail(new Error('gone'))
+      expect(harness.outcomes).toMatchObject([{ code: '57P01' }, { message: 'gone' }])
+    },
+  )
+})
+
 test('rows of one portal keep their shape, whatever else the same text returns meanwhile', () => {
   const harness = new Harness().begin()
   harness.run([{ ...PAGE, maxRows: 1 }])
