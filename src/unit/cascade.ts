@@ -18,6 +18,19 @@ export function addedWith(state: InstanceState): readonly InstanceState[] {
   })
 }
 
+/**
+ * The detached objects that come with one that is added again: what its relations hold, and what was taken out of them since,
+ * as its rows have to be told.
+ */
+export function returningWith(state: InstanceState): readonly InstanceState[] {
+  if (state.status !== 'detached') return []
+  return heldRelations(state).flatMap((relation) => {
+    if (!relation.cascades.has('add')) return []
+    const all = [...heldBy(state, relation), ...(differenceOf(state, relation)?.removed ?? [])]
+    return all.filter(({ status, snapshot }) => status === 'detached' && snapshot !== undefined)
+  })
+}
+
 /** Whatever hangs on an object and is to be deleted with it, as far as it is loaded. */
 export function* deletedWith(state: InstanceState): Generator<InstanceState, void, undefined> {
   for (const relation of heldRelations(state)) {

@@ -128,19 +128,23 @@ export class FlushEffects {
 
   /** Its key has changed. @returns the object whose place it takes. */
   #moved(state: InstanceState): InstanceState | undefined {
+    const identity = state.meta.identityOfStored(state.snapshot as Snapshot)
+    if (identity === state.identity) return undefined
+    this.#journal.departed(state, false)
     this.#identities.leave(state)
-    state.identity = state.meta.identityOfStored(state.snapshot as Snapshot)
+    state.identity = identity
     return this.#identities.add(state)
   }
 
   /** Its row must have been deleted by some other statement. If it is still there, the flush fails and is undone. */
   #displaced(state: InstanceState): void {
-    this.#journal.displaced(state)
+    this.#journal.departed(state, true)
     state.become('detached', undefined)
   }
 
   #deleted(state: InstanceState): void {
     this.#journal.deleted(state)
+    this.#journal.departed(state, false)
     state.revision = this.#identities.revision
     this.#identities.leave(state)
     state.become('deleted', this.#attachment)
@@ -165,7 +169,8 @@ export class FlushEffects {
     }
     if (state.identity !== undefined) return
     state.identity = meta.identityOfStored(snapshot)
-    if (state.attachment === this.#attachment) this.#identities.add(state)
+    const displaced = state.attachment === this.#attachment ? this.#identities.add(state) : undefined
+    if (displaced !== undefined) this.#displaced(displaced)
   }
 }
 

@@ -123,6 +123,18 @@ export class Flusher {
     this.#hooked.clear()
   }
 
+  /** Whether the next flush will write the row of an object: for its own changes, or those of what is related to it. */
+  willWrite(state: InstanceState): boolean {
+    try {
+      return (
+        state.doomed || state.changes.length > 0 || RelationChanges.of(this.#related()).holders.has(state)
+      )
+    } catch {
+      // The flush will say why.
+      return true
+    }
+  }
+
   /** Runs cascades and hooks. Undefined if everything is known that the statements need. */
   #prepare(): Promise<void> | undefined {
     const members = this.#members
@@ -288,6 +300,7 @@ export class Flusher {
         throw new StaleDataError(`The row of a ${meta.name} that was changed after it had expired is gone`)
       }
       this.#loader.fill(state, row, 'keep')
+      this.#members.journal.loads(this.#members.identities.revision)?.loaded.add(state)
     }
   }
 

@@ -2,10 +2,12 @@
  * What the session did to its instances in the transaction, so that a rollback can undo it: one frame for the
  * transaction, and one for each savepoint.
  */
-import type { Snapshot } from '../schema/entity-meta.js'
+import type { Identity, Snapshot } from '../schema/entity-meta.js'
 import type { TableColumn } from '../schema/table-column.js'
+import { Given } from './given.js'
 import type { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
+import { unload } from './relation-values.js'
 
 /** Columns that PostgreSQL, or the flush in its name, filled in for new objects. */
 interface Filled {
@@ -13,21 +15,35 @@ interface Filled {
   readonly columns: readonly TableColumn[]
 }
 
+/** An object that has lost its place in the identity map: its row was deleted, has got another key, or was not found. */
+interface Departure {
+  readonly state: InstanceState
+  readonly identity: Identity | undefined
+  /** The session follows it no more: not for its deletion, but because its row was not found, or another object has its key. */
+  readonly isLetGo: boolean
+}
+
 interface Frame {
   /** The revision of the identity map at which it began. */
   readonly since: number
-  /** Objects that were added, flushed or not. */
+  /** New objects that were added, flushed or not. */
   readonly added: Set<InstanceState>
+  /** Detached objects that were added, as they were then. */
+  readonly attached: Map<InstanceState, Given>
   readonly inserted: Set<InstanceState>
   readonly filled: Filled[]
   /** Objects whose row was changed, with what was stored before. */
   readonly updated: Map<InstanceState, Snapshot>
   /** Objects whose row was deleted. */
   readonly deleted: Set<InstanceState>
-  /** Objects that the session follows no more, as another one has their key. */
-  readonly displaced: Set<InstanceState>
+  /** In the order in which it happened. */
+  readonly departures: Departure[]
   /** Objects that `delete` was called for. */
   readonly doomed: Set<InstanceState>
+  /** Objects that were loaded or renewed; only in savepoints, as the end of a transaction tells of all of them. */
+  readonly loaded: Set<InstanceState>
+  /** Relations that were loaded; likewise. */
+  readonly relations: Map<InstanceState, Set<string>>
 }
 
 /** What a transaction did whose COMMIT is on its way. */
@@ -65,6 +81,13 @@ export class Journal {
     this.#top.added.add(state)
   }
 
+  /** A detached object is about to be added. */
+  attached(state: InstanceState): void {
+    // One that has lost its place returns to it.
+    const hasLeft = this.#frames.some(({ departures }) => departures.some((one) => one.state === state))
+    if (!hasLeft) this.#top.attached.set(state, new Given(state))
+  }
+
   doomed(state: InstanceState): void {
     this.#top.doomed.add(state)
   }
@@ -93,8 +116,21 @@ export class Journal {
     this.#top.deleted.add(state)
   }
 
-  displaced(state: InstanceState): void {
-    this.#top.displaced.add(state)
+  /** An object loses its place in the identity map. @param isLetGo The session follows it no more. */
+  departed(state: InstanceState, isLetGo: boolean): void {
+    this.#top.departures.push({ state, identity: state.identity, isLetGo })
+  }
+
+  /**
+   * Where to note what a query has loaded or renewed that was queued at a revision: its rows are undone with the savepoint.
+   * Undefined if it was queued outside of every savepoint.
+   */
+  loads(revision: number): Pick<Frame, 'loaded' | 'relations'> | undefined {
+    for (let index = this.#frames.length - 1; index > 0; index--) {
+      const frame = this.#frames[index] as Frame
+      if (frame.since <= revision) return frame
+    }
+    return undefined
   }
 
   /** A savepoint begins. */
@@ -114,13 +150,18 @@ export class Journal {
       const inner = this.#frames.pop() as Frame
       const outer = this.#top
       for (const state of inner.added) outer.added.add(state)
+      for (const [state, given] of inner.attached)
+        if (!outer.attached.has(state)) outer.attached.set(state, given)
       for (const state of inner.inserted) outer.inserted.add(state)
       outer.filled.push(...inner.filled)
       for (const [state, before] of inner.updated)
         if (!outer.updated.has(state)) outer.updated.set(state, before)
       for (const state of inner.deleted) outer.deleted.add(state)
-      for (const state of inner.displaced) outer.displaced.add(state)
+      outer.departures.push(...inner.departures)
       for (const state of inner.doomed) outer.doomed.add(state)
+      if (this.depth === 0) continue
+      for (const state of inner.loaded) outer.loaded.add(state)
+      for (const [state, names] of inner.relations) for (const name of names) noteRelation(outer, state, name)
     }
   }
 
@@ -160,62 +201,95 @@ export class Journal {
   }
 }
 
+/** A relation of an object was loaded. */
+export function noteRelation(
+  { relations }: Pick<Frame, 'relations'>,
+  state: InstanceState,
+  name: string,
+): void {
+  const names = relations.get(state)
+  if (names === undefined) relations.set(state, new Set([name]))
+  else names.add(name)
+}
+
 /**
- * New objects become transient again, without what PostgreSQL had filled in. Deleted ones come back. What was expunged stays
- * away, and belongs to another session by now, perhaps.
+ * New objects become transient again, without what PostgreSQL had filled in. Detached ones that were added are what they were
+ * then. Deleted ones come back, and whatever else has lost its place returns to it. What was expunged stays away, and belongs
+ * to another session by now, perhaps.
  */
 function undo(frames: readonly Frame[], identities: IdentityMap, attachment: Attachment): Set<InstanceState> {
   const unknown = new Set<InstanceState>()
+  for (const frame of [...frames].reverse()) undoFrame(frame, identities, attachment, unknown)
+  return unknown
+}
+
+/** @param unknown Gets the objects that exist, but whose values are not known any more. */
+function undoFrame(
+  frame: Frame,
+  identities: IdentityMap,
+  attachment: Attachment,
+  unknown: Set<InstanceState>,
+): void {
   const isOwn = (state: InstanceState): boolean => state.attachment === attachment
   const isElsewhere = (state: InstanceState): boolean => state.attachment !== undefined && !isOwn(state)
-  for (const frame of [...frames].reverse()) {
-    for (const state of frame.added) {
-      if (state.status === 'pending' && isOwn(state)) state.become('transient', undefined)
-    }
-    for (const { states, columns } of frame.filled) {
-      for (const state of states) {
-        if (isElsewhere(state) || Object.isFrozen(state.instance)) continue
-        for (const { property } of columns) state.instance[property] = undefined
-      }
-    }
-    for (const state of frame.inserted) {
-      identities.remove(state)
-      if (!isElsewhere(state)) undoInsert(state)
-      unknown.delete(state)
-    }
-    for (const [state, before] of frame.updated) {
-      if (frame.inserted.has(state) || isElsewhere(state)) continue
-      identities.remove(state)
-      state.snapshot = before
-      state.identity = state.meta.identityOfStored(before)
-      if (isOwn(state)) unknown.add(state)
-    }
-    for (const state of frame.deleted) if (!frame.inserted.has(state) && isOwn(state)) unknown.add(state)
-    for (const state of unknown) {
-      state.become('persistent', attachment)
-      identities.add(state)
-    }
-    for (const state of frame.displaced) {
-      // Two new objects with one key: neither has a row.
-      if (isElsewhere(state) || state.snapshot === undefined) continue
-      state.become('persistent', attachment)
-      identities.add(state)
-    }
-    for (const state of frame.doomed) state.doomed = false
+  for (const state of frame.added) {
+    if (state.status === 'pending' && isOwn(state)) state.become('transient', undefined)
   }
-  return unknown
+  for (const { states, columns } of frame.filled) {
+    for (const state of states) {
+      if (isElsewhere(state) || Object.isFrozen(state.instance)) continue
+      for (const { property } of columns) state.instance[property] = undefined
+    }
+  }
+  for (const state of frame.inserted) {
+    identities.remove(state)
+    if (!isElsewhere(state)) undoInsert(state)
+    unknown.delete(state)
+  }
+  for (const [state, before] of frame.updated) {
+    if (frame.inserted.has(state) || isElsewhere(state)) continue
+    state.snapshot = before
+    if (isOwn(state)) unknown.add(state)
+  }
+  // Backwards, so that a place is at the end its that had it first.
+  for (const { state, identity, isLetGo } of [...frame.departures].reverse()) {
+    // Without a snapshot it has no row: two new objects had one key.
+    if (frame.inserted.has(state) || isElsewhere(state) || state.snapshot === undefined) continue
+    identities.remove(state)
+    state.identity = identity
+    if (!isLetGo && !isOwn(state)) continue
+    state.become('persistent', attachment)
+    unknown.add(state)
+    const other = identities.add(state)
+    // Its row was of the transaction that is undone.
+    if (other !== undefined) other.become('detached', undefined)
+  }
+  for (const state of frame.loaded) if (isOwn(state) && identities.has(state)) unknown.add(state)
+  for (const [state, names] of frame.relations) {
+    if (isOwn(state)) for (const name of names) unload(state, name)
+  }
+  for (const state of frame.doomed) state.doomed = false
+  for (const [state, given] of frame.attached) {
+    if (isElsewhere(state)) continue
+    identities.remove(state)
+    given.restore()
+    unknown.delete(state)
+  }
 }
 
 function newFrame(since = 0): Frame {
   return {
     since,
     added: new Set(),
+    attached: new Map(),
     inserted: new Set(),
     filled: [],
     updated: new Map(),
     deleted: new Set(),
-    displaced: new Set(),
+    departures: [],
     doomed: new Set(),
+    loaded: new Set(),
+    relations: new Map(),
   }
 }
 

@@ -3,6 +3,8 @@ import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
 import type { RawValue, TableColumn } from '../schema/table-column.js'
 import type { IdentityMap } from './identity-map.js'
 import { InstanceState, type Attachment, type InstanceStatus } from './instance-state.js'
+import type { Journal } from './journal.js'
+import { unload } from './relation-values.js'
 
 /**
  * What a row means for an instance that the session holds already.
@@ -16,16 +18,27 @@ export type LoadMode = 'keep' | 'renew' | 'overwrite'
 
 export class Loader {
   readonly #identities: IdentityMap
+  readonly #journal: Journal
   readonly #attachment: Attachment
+  /** Whether an object has changes that were not flushed, also such as only its relations tell. */
+  readonly #willBeWritten: (state: InstanceState) => boolean
 
-  constructor(identities: IdentityMap, attachment: Attachment) {
+  constructor(
+    identities: IdentityMap,
+    journal: Journal,
+    attachment: Attachment,
+    willBeWritten: (state: InstanceState) => boolean,
+  ) {
     this.#identities = identities
+    this.#journal = journal
     this.#attachment = attachment
+    this.#willBeWritten = willBeWritten
   }
 
   /**
    * The instances of rows, in their order. The rows become snapshots. What was flushed since they were read is newer: it
-   * keeps its values, and stays deleted. What was read in a transaction that was rolled back since has expired.
+   * keeps its values, and stays deleted. What was read in a transaction that was rolled back since has expired; what is read
+   * in a savepoint expires with it.
    * @param rows All columns of the table, in their order.
    * @param revision That of the identity map when the query was queued.
    */
@@ -38,6 +51,7 @@ export class Loader {
     const identities = this.#identities.of(meta)
     const isOvertaken = this.#identities.revision > revision
     const isRolledBack = this.#identities.isRolledBack(revision)
+    const loads = this.#journal.loads(revision)
     return rows.map((row) => {
       const identity = meta.identityOfRow(row)
       let known = identities.get(identity)
@@ -47,12 +61,16 @@ export class Loader {
       }
       if (known !== undefined) {
         if (isRolledBack) return known
-        if (mode !== 'keep' || known.expired !== undefined) this.fill(known, row, mode)
+        if (mode !== 'keep' || known.expired !== undefined) {
+          this.fill(known, row, mode)
+          loads?.loaded.add(known)
+        }
         return known
       }
       const state = newState(meta, row, 'persistent', this.#attachment)
       state.identity = identity
       identities.set(identity, state)
+      loads?.loaded.add(state)
       if (isRolledBack) expire(state)
       return state
     })
@@ -67,10 +85,18 @@ export class Loader {
     })
   }
 
-  /** Takes over a row. What was set since a column expired is kept, and counts as changed, except to `overwrite`. */
+  /**
+   * Takes over a row. What was set since a column expired is kept, and counts as changed, except to `overwrite`. To `renew`, a
+   * version stays that changes were made on which are not flushed: these must not go over what the row has become meanwhile.
+   */
   fill(state: InstanceState, row: RawRow, mode: LoadMode): void {
     const { instance, meta, snapshot, expired } = state
     const changed = mode === 'renew' ? new Set(state.changes) : undefined
+    const { version } = meta.table
+    if (changed !== undefined && version !== undefined && this.#isOvertaken(state, version, row)) {
+      changed.add(version)
+      row[version.index] = snapshot?.[version.index] as RawValue
+    }
     state.snapshot = meta.table.columns.map((column, index) => {
       // What keeps its value keeps what it is compared with, too: it would count as changed otherwise, and be written.
       if (mode === 'keep' && expired !== 'all' && expired?.has(column) !== true) return snapshot?.[index]
@@ -84,6 +110,14 @@ export class Loader {
     })
     state.expired = undefined
     if (mode === 'overwrite') forgetRelations(state)
+  }
+
+  /** Whether a row has another version than the one that changes were made on. */
+  #isOvertaken(state: InstanceState, version: TableColumn, row: RawRow): boolean {
+    const known = state.snapshot?.[version.index]
+    if (known === undefined || version.decode(row[version.index] ?? null) === known) return false
+    // Before it expired, nothing can have been changed that is still to be written.
+    return !state.meta.isExpired(state.instance, version) && this.#willBeWritten(state)
   }
 }
 
@@ -102,8 +136,7 @@ function newState(
 
 /** Takes back what relations were loaded: reading one explains itself again. */
 function forgetRelations(state: InstanceState): void {
-  const { instance, meta } = state
-  for (const name of meta.relationNames) if (Object.hasOwn(instance, name)) delete instance[name]
+  for (const name of state.meta.relationNames) unload(state, name)
   state.relations = undefined
 }
 

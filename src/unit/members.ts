@@ -1,11 +1,11 @@
 /** The instances of a session, by what is to happen to them: who comes in, who leaves, what the end of a transaction does. */
 import { IllegalStateError } from '../errors.js'
-import { addedWith, deletedWith } from './cascade.js'
+import { addedWith, deletedWith, returningWith } from './cascade.js'
 import { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import { Journal, type Sealed } from './journal.js'
 import { expire } from './loader.js'
-import { differenceOf, heldRelations } from './relation-values.js'
+import { differenceOf, hasChanged, heldRelations } from './relation-values.js'
 
 export class Members implements Attachment {
   closed = false
@@ -31,7 +31,12 @@ export class Members implements Attachment {
       // What hangs on objects that were here before came with them, or comes with the flush: graphs are gone through once.
       const isOld = state !== root && this.#follows(state)
       this.#requireAttachable(state)
-      if (!isOld) for (const member of addedWith(state)) met.add(member)
+      if (isOld) continue
+      for (const member of addedWith(state)) met.add(member)
+      for (const member of returningWith(state)) {
+        // The session may have the same row already: then only changes would be lost.
+        if (!this.#holdsRowOf(member) || hasChanged(member)) met.add(member)
+      }
     }
     for (const state of met) this.#attach(state)
   }
@@ -79,6 +84,12 @@ export class Members implements Attachment {
     state.doomed = false
     this.identities.remove(state)
     state.become(state.status === 'pending' ? 'transient' : 'detached', undefined)
+  }
+
+  /** The row of an object was not found: the session follows it no more. */
+  gone(state: InstanceState): void {
+    this.journal.departed(state, true)
+    this.expunge(state)
   }
 
   /** @throws IllegalStateError unless the object has a row and this session follows it. */
@@ -177,6 +188,11 @@ export class Members implements Attachment {
     return unknown
   }
 
+  /** Whether the session has an object for the same row. */
+  #holdsRowOf({ meta, identity }: InstanceState): boolean {
+    return identity !== undefined && this.identities.of(meta).has(identity)
+  }
+
   #follows(state: InstanceState): boolean {
     return state.attachment === this && state.status !== 'deleted'
   }
@@ -189,6 +205,7 @@ export class Members implements Attachment {
         state.become('pending', this)
         return
       case 'detached':
+        this.journal.attached(state)
         state.become('persistent', this)
         this.identities.add(state)
         return
@@ -219,7 +236,7 @@ export class Members implements Attachment {
       throw new IllegalStateError(
         `This ${meta.name} is being stored by the session that has let go of it: await that flush before you add it here`,
       )
-    } else if (this.identities.of(meta).has(identity)) {
+    } else if (this.#holdsRowOf(state)) {
       throw new IllegalStateError(
         `The session holds another ${meta.name} with the same key: use merge() to take over the values of this one`,
       )

@@ -5,6 +5,7 @@ import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText } from '../schema/table-column.js'
 import type { IdentityMap } from './identity-map.js'
 import type { InstanceState } from './instance-state.js'
+import { noteRelation, type Journal } from './journal.js'
 import type { Loader } from './loader.js'
 import { heldBy, know } from './relation-values.js'
 
@@ -20,11 +21,13 @@ export type Fetch = (statement: LoadStatement) => Promise<Fetched>
 
 export class RelationLoader {
   readonly #identities: IdentityMap
+  readonly #journal: Journal
   readonly #loader: Loader
   readonly #fetch: Fetch
 
-  constructor(identities: IdentityMap, loader: Loader, fetch: Fetch) {
+  constructor(identities: IdentityMap, journal: Journal, loader: Loader, fetch: Fetch) {
     this.#identities = identities
+    this.#journal = journal
     this.#loader = loader
     this.#fetch = fetch
   }
@@ -64,7 +67,7 @@ export class RelationLoader {
       const key = relation.ownColumns.map((column) => owner.text(column) ?? null)
       const present = this.#alreadyHere(relation, key)
       if (present !== undefined) {
-        arrive(owner, relation, present === null ? [] : [present])
+        this.#arrive(owner, relation, present === null ? [] : [present], this.#identities.revision)
         continue
       }
       const id = JSON.stringify(key)
@@ -95,7 +98,7 @@ export class RelationLoader {
       members.push(related[index] as InstanceState)
     }
     for (const [id, entry] of wanted) {
-      for (const owner of entry.owners) arrive(owner, relation, found.get(id) ?? [])
+      for (const owner of entry.owners) this.#arrive(owner, relation, found.get(id) ?? [], revision)
     }
   }
 
@@ -112,12 +115,20 @@ export class RelationLoader {
     const present = this.#identities.of(target).get(identity)
     return present?.expired === undefined ? present : undefined
   }
-}
 
-function arrive(owner: InstanceState, relation: Relation, members: readonly InstanceState[]): void {
-  const { instance } = owner
-  const { name, many } = relation
-  const objects = members.map((member) => member.instance)
-  know(owner, relation, objects)
-  if (!Object.hasOwn(instance, name)) instance[name] = many ? [...objects] : (objects[0] ?? null)
+  /** @param revision That of the identity map when it was asked for. */
+  #arrive(
+    owner: InstanceState,
+    relation: Relation,
+    members: readonly InstanceState[],
+    revision: number,
+  ): void {
+    const { instance } = owner
+    const { name, many } = relation
+    const objects = members.map((member) => member.instance)
+    know(owner, relation, objects)
+    const loads = this.#journal.loads(revision)
+    if (loads !== undefined) noteRelation(loads, owner, name)
+    if (!Object.hasOwn(instance, name)) instance[name] = many ? [...objects] : (objects[0] ?? null)
+  }
 }

@@ -115,6 +115,12 @@ export function remember(state: InstanceState, { name }: Relation): void {
   state.relations.set(name, Array.isArray(held) ? [...(held as object[])] : held)
 }
 
+/** What a relation holds is not known any more: reading it explains itself again. */
+export function unload({ instance, relations }: InstanceState, name: string): void {
+  relations?.delete(name)
+  if (Object.hasOwn(instance, name) && !Object.isFrozen(instance)) delete instance[name]
+}
+
 function isSame(held: unknown, remembered: unknown): boolean {
   if (!Array.isArray(held) || !Array.isArray(remembered)) return held === remembered
   return held.length === remembered.length && held.every((object, index) => object === remembered[index])

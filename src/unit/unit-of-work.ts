@@ -47,9 +47,11 @@ export class UnitOfWork {
   constructor(send: Send, autoflush: () => Flush | undefined, requireRunning: () => void) {
     this.#send = send
     this.#autoflush = autoflush
-    const { identities } = this.#members
-    this.#loader = new Loader(identities, this.#members)
-    this.#relations = new RelationLoader(identities, this.#loader, (statement) => this.#fetch(statement))
+    const { identities, journal } = this.#members
+    this.#loader = new Loader(identities, journal, this.#members, (state) => this.#flusher.willWrite(state))
+    this.#relations = new RelationLoader(identities, journal, this.#loader, (statement) =>
+      this.#fetch(statement),
+    )
     this.#flusher = new Flusher(this.#members, this.#loader, this.#relations, send, requireRunning)
   }
 
@@ -173,7 +175,7 @@ export class UnitOfWork {
       if (state === undefined) {
         // One that has come since then has a row, which this query came too early for.
         const isGone = known?.life === life && known !== undefined && this.#members.identities.has(known)
-        if (isGone) this.#members.expunge(known)
+        if (isGone) this.#members.gone(known)
         return null
       }
     }

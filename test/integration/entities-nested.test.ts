@@ -169,16 +169,6 @@ describe('a savepoint', () => {
     expect(await titles()).toEqual(['time 2', 'two', 'again'])
   })
 
-  test('leaves what was only loaded inside as it is', async () => {
-    const { session } = await stored()
-    await session.close()
-    await using other = fixture.factory()()
-    const savepoint = await other.beginNested()
-    const loaded = await other.getOne(Song, 1)
-    await savepoint.rollback()
-    expect(loaded.title).toBe('one')
-  })
-
   test('that is rolled back takes relations back as they were', async () => {
     const { session } = await stored()
     await using _ = session

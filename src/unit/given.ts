@@ -1,0 +1,94 @@
+/**
+ * What a detached object was when it was added to a session: a rollback makes it that again, so that what was changed outside
+ * of the session is not lost with the first attempt to store it.
+ */
+import type { Identity, Snapshot } from '../schema/entity-meta.js'
+import type { TableColumn } from '../schema/table-column.js'
+import type { InstanceState, RememberedRelation } from './instance-state.js'
+
+interface GivenValue {
+  readonly column: TableColumn
+  readonly value: unknown
+  /** What the value was, if it can change in place and can be written. */
+  readonly snapshot: unknown
+}
+
+export class Given {
+  readonly #state: InstanceState
+  readonly #identity: Identity | undefined
+  readonly #snapshot: Snapshot | undefined
+  readonly #expired: InstanceState['expired']
+  readonly #expiredColumns: readonly TableColumn[]
+  readonly #values: readonly GivenValue[]
+  readonly #remembered: ReadonlyMap<string, RememberedRelation> | undefined
+  /** What relations held, with a copy of the arrays. */
+  readonly #held: ReadonlyMap<string, readonly [unknown, readonly unknown[] | undefined]>
+
+  constructor(state: InstanceState) {
+    const { instance, meta, identity, snapshot, expired, expiredColumns, relations } = state
+    this.#state = state
+    this.#identity = identity
+    this.#snapshot = snapshot && [...snapshot]
+    this.#expired = expired
+    this.#expiredColumns = expiredColumns
+    this.#values = meta.table.columns
+      .filter((column) => !expiredColumns.includes(column))
+      .map((column) => givenValue(column, instance[column.property]))
+    this.#remembered = relations && new Map(relations)
+    const held = meta.relationNames.filter((name) => Object.hasOwn(instance, name))
+    this.#held = new Map(
+      held.map((name) => {
+        const value = instance[name]
+        return [name, [value, Array.isArray(value) ? [...(value as unknown[])] : undefined]]
+      }),
+    )
+  }
+
+  /** The object is as it was, and no session follows it. */
+  restore(): void {
+    const state = this.#state
+    const { instance, meta } = state
+    state.become('detached', undefined)
+    state.identity = this.#identity
+    state.snapshot = this.#snapshot
+    state.expired = this.#expired
+    state.relations = this.#remembered && new Map(this.#remembered)
+    state.doomed = false
+    // One that was frozen has not changed.
+    if (Object.isFrozen(instance)) return
+    for (const given of this.#values) {
+      const value = restored(given)
+      if (meta.isExpired(instance, given.column) || instance[given.column.property] !== value) {
+        meta.set(instance, given.column, value)
+      }
+    }
+    meta.expire(instance, this.#expiredColumns)
+    for (const name of meta.relationNames) {
+      const held = this.#held.get(name)
+      if (held === undefined) {
+        if (Object.hasOwn(instance, name)) delete instance[name]
+        continue
+      }
+      const [value, members] = held
+      if (members !== undefined && !Object.isFrozen(value)) {
+        ;(value as unknown[]).splice(0, Infinity, ...members)
+      }
+      instance[name] = value
+    }
+  }
+}
+
+function givenValue(column: TableColumn, value: unknown): GivenValue {
+  if (!column.mutable || typeof value !== 'object') return { column, value, snapshot: undefined }
+  try {
+    return { column, value, snapshot: column.snapshot(value) }
+  } catch {
+    // It cannot be written: the flush will say why.
+    return { column, value, snapshot: undefined }
+  }
+}
+
+function restored({ column, value, snapshot }: GivenValue): unknown {
+  if (snapshot === undefined || snapshot === null || !column.hasChanged(value, snapshot)) return value
+  return column.restore(snapshot)
+}

@@ -1,0 +1,110 @@
+/** A change is written on the version that it was made on, whatever the session reads before it is flushed. */
+import { describe, expect, test } from 'vitest'
+import {
+  belongsTo,
+  declarativeBase,
+  eq,
+  hasMany,
+  integer,
+  select,
+  StaleDataError,
+  text,
+  update,
+  version,
+  type Session,
+} from '../../src/index.js'
+import { useEntities } from './entities-support.js'
+import { errorOf } from './session-support.js'
+
+const Base = declarativeBase()
+class Book extends Base.entity('books', { id: integer().primaryKey(), title: text() }) {
+  static readonly relations = { pages: hasMany(() => Page, 'bookId') }
+}
+class Page extends Base.entity('pages', {
+  id: integer().primaryKey(),
+  body: text().notNull(),
+  note: text(),
+  bookId: integer('book_id').references('books.id'),
+  version: version(),
+}) {
+  static readonly relations = { book: belongsTo(() => Book, 'bookId') }
+}
+
+const fixture = useEntities(Base)
+
+async function opened() {
+  await fixture.db.query("insert into books values (1, 'one'), (2, 'two')")
+  await fixture.db.query("insert into pages values (1, 'x', null, 1, 1)")
+  const session = fixture.factory({}, { autoflush: false })()
+  const page = await session.getOne(Page, 1)
+  await session.commit()
+  return { session, page }
+}
+
+const theirs = () => fixture.db.query("update pages set body = 'theirs', version = version + 1")
+const row = async () => (await fixture.db.query('select body, note, version, book_id from pages'))[0]
+
+const READS: Record<string, (session: Session) => Promise<unknown>> = {
+  'get(forUpdate)': (session) => session.get(Page, 1, { forUpdate: true }),
+  'select().forUpdate()': (session) => session.scalars(select(Page).forUpdate()),
+  'update().returning()': (session) => session.execute(update(Page).set({ id: 1 }).returning()),
+}
+
+const CHANGES: Record<string, (session: Session, page: Page) => unknown> = {
+  'a column': (_, page) => (page.body = 'mine'),
+  'another column than theirs': (_, page) => (page.note = 'mine'),
+  'its deletion': (session, page) => session.delete(page),
+  'a relation': async (session, page) => ((page as { book?: Book }).book = await session.getOne(Book, 2)),
+  'the collection that it is taken out of': async (session) => {
+    ;(await session.getOne(Book, 1, { load: ['pages'] })).pages.pop()
+  },
+  'the collection that it is put into': async (session, page) => {
+    ;(await session.getOne(Book, 2, { load: ['pages'] })).pages.push(page as never)
+  },
+}
+
+describe('what somebody else has stored meanwhile is not lost', () => {
+  test.each(
+    Object.keys(READS).flatMap((read) => Object.keys(CHANGES).map((change) => [change, read] as const)),
+  )('to %s, when the row is read again by %s', async (change, read) => {
+    const { session, page } = await opened()
+    await using _ = session
+    await CHANGES[change]?.(session, page)
+    await theirs()
+    await READS[read]?.(session)
+    expect(page.version).toBe(1)
+    expect(await errorOf(session.commit())).toBeInstanceOf(StaleDataError)
+    await session.rollback()
+    expect(await row()).toEqual({ body: 'theirs', note: null, version: 2, book_id: 1 })
+  })
+
+  test.each(Object.keys(READS))('and is the ground for changes that come after %s', async (read) => {
+    const { session, page } = await opened()
+    await using _ = session
+    await theirs()
+    await READS[read]?.(session)
+    expect(page.body).toBe('theirs')
+    page.note = 'mine'
+    await session.flush()
+    await READS[read]?.(session)
+    page.note = 'mine again'
+    await session.commit()
+    expect(await row()).toMatchObject({ body: 'theirs', note: 'mine again' })
+  })
+
+  test('while what was not changed is renewed, and a change of the other side of a relation is none of the row', async () => {
+    const { session, page } = await opened()
+    await using _ = session
+    page.note = 'mine'
+    await theirs()
+    await session.get(Page, 1, { forUpdate: true })
+    expect(page).toMatchObject({ body: 'theirs', note: 'mine', version: 1 })
+    page.note = null
+    await session.get(Page, 1, { forUpdate: true })
+    expect(page).toMatchObject({ body: 'theirs', note: null, version: 2 })
+    page.note = 'again'
+    await session.commit()
+    expect(await row()).toEqual({ body: 'theirs', note: 'again', version: 3, book_id: 1 })
+    expect(await session.scalars(select(Page).where(eq(Page.c.note, 'again')))).toEqual([page])
+  })
+})
