@@ -59,7 +59,7 @@ const CHANGES: Record<string, (session: Session, page: Page) => unknown> = {
     ;(await session.getOne(Book, 1, { load: ['pages'] })).pages.pop()
   },
   'the collection that it is put into': async (session, page) => {
-    ;(await session.getOne(Book, 2, { load: ['pages'] })).pages.push(page as never)
+    ;(await session.getOne(Book, 2, { load: ['pages'] })).pages.push(page)
   },
 }
 
