@@ -24,6 +24,7 @@ interface Resolved {
   readonly foreignKeys: ReadonlyMap<Table, readonly ForeignKey[]>
   readonly followers: ReadonlyMap<Table, readonly ForeignKey[]>
   readonly groups: readonly (readonly Table[])[]
+  readonly writeGroups: readonly (readonly Table[])[]
 }
 
 /**
@@ -65,6 +66,14 @@ export class Metadata implements Surroundings {
    */
   get tableGroups(): readonly (readonly Table[])[] {
     return this.#resolve().groups
+  }
+
+  /**
+   * As {@link tableGroups}, in an order that does not depend on that of declaration: two processes that import their modules in
+   * different orders write tables in the same order.
+   */
+  get writeGroups(): readonly (readonly Table[])[] {
+    return this.#resolve().writeGroups
   }
 
   /** What is known of an entity class at run time. */
@@ -129,17 +138,23 @@ export class Metadata implements Surroundings {
       const foreignKeys = new Map(
         this.#tables.map((table) => [table, resolveForeignKeys(table, this.#tables)]),
       )
-      const groups = orderByDependency(this.#tables, (table) =>
-        (foreignKeys.get(table) ?? []).map(({ target }) => target),
-      )
+      const targetsOf = (table: Table): Table[] => (foreignKeys.get(table) ?? []).map(({ target }) => target)
+      const groups = orderByDependency(this.#tables, targetsOf)
+      const writeGroups = orderByDependency(this.#tables.toSorted(byKey), (table) =>
+        targetsOf(table).sort(byKey),
+      ).map((group) => group.sort(byKey))
       const cascading = [...foreignKeys.values()]
         .flat()
         .filter(({ rules: { onUpdate } }) => onUpdate === 'cascade' || onUpdate === 'set null')
       const followers = new Map(
         this.#tables.map((table) => [table, cascading.filter(({ target }) => target === table)]),
       )
-      this.#resolved = { foreignKeys, followers, groups }
+      this.#resolved = { foreignKeys, followers, groups, writeGroups }
     }
     return this.#resolved
   }
+}
+
+function byKey({ key: a }: Table, { key: b }: Table): number {
+  return a < b ? -1 : a > b ? 1 : 0
 }

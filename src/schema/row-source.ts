@@ -17,16 +17,17 @@ export interface RowSource {
 }
 
 /**
- * Rows as one array for each column; the parameters are those of {@link rowValues}, the first of the statement.
+ * Rows as one array for each column; the parameters are those of {@link rowValues}.
  * @param beside The table that stands in the same FROM, quoted.
+ * @param after How many parameters of the statement come before them.
  */
-export function rowSource(columns: readonly TableColumn[], beside?: string): RowSource {
+export function rowSource(columns: readonly TableColumn[], beside?: string, after = 0): RowSource {
   const rows = beside === ROWS ? '"#rows#"' : ROWS
   const ordinal = `${rows}."#"`
   if (columns.length === 0)
-    return { sql: `generate_series(1, $1::integer) as ${rows} ("#")`, columns: [], ordinal }
+    return { sql: `generate_series(1, $${after + 1}::integer) as ${rows} ("#")`, columns: [], ordinal }
   const parameters = columns.map(({ definition: { type } }, index) =>
-    type.travelsAsText === true ? `$${index + 1}::text[]` : `$${index + 1}::${type.cast}[]`,
+    type.travelsAsText === true ? `$${after + index + 1}::text[]` : `$${after + index + 1}::${type.cast}[]`,
   )
   const names = columns.map((_, index) => `"#${index}"`)
   return {
@@ -66,13 +67,16 @@ function arrayOf({ element, codec }: ColumnType, texts: readonly EncodedText[]):
     : literal()
 }
 
-/** A condition that columns equal those of any row; the parameters are those of {@link rowValues}. */
-export function matchesAny(columns: readonly TableColumn[], qualifier: string): string {
+/**
+ * A condition that columns equal those of any row; the parameters are those of {@link rowValues}.
+ * @param after How many parameters of the statement come before them.
+ */
+export function matchesAny(columns: readonly TableColumn[], qualifier: string, after = 0): string {
   const [only, ...others] = columns
   if (only !== undefined && others.length === 0 && only.definition.type.travelsAsText !== true) {
-    return `${qualifier}.${only.sql} = any($1::${only.definition.type.cast}[])`
+    return `${qualifier}.${only.sql} = any($${after + 1}::${only.definition.type.cast}[])`
   }
-  const source = rowSource(columns)
+  const source = rowSource(columns, undefined, after)
   const own = columns.map(({ sql }) => `${qualifier}.${sql}`).join(', ')
   return `(${own}) in (select ${source.columns.join(', ')} from ${source.sql})`
 }

@@ -10,6 +10,7 @@ import type { ExecutorParts } from '../engine/executor.js'
 import type { ScopeHooks } from '../engine/savepoint-scopes.js'
 import { AbortedError, IllegalStateError, LifeguardError } from '../errors.js'
 import { ambientOf, runAmbient } from '../internal/ambient.js'
+import { addHint } from '../internal/error-hint.js'
 import { behind, type StatementsAhead } from '../internal/statements-ahead.js'
 import type { EntityQuery } from '../schema/entity-statement.js'
 import type { Sealed } from '../unit/journal.js'
@@ -296,10 +297,7 @@ const HINT = ' (while changes were flushed before a query: autoflush)'
 
 /** Tells whoever sees the error of a query that it is not the query's. */
 function withHint(error: unknown): unknown {
-  if (!(error instanceof LifeguardError) || error.message.endsWith(HINT)) return error
-  const { message, stack } = error
-  error.message = message + HINT
-  if (stack !== undefined) error.stack = stack.replace(message, () => error.message)
+  if (error instanceof LifeguardError) addHint(error, HINT)
   return error
 }
 

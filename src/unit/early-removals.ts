@@ -5,6 +5,7 @@
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { Table } from '../schema/table.js'
 import type { References } from './references.js'
+import { changedValue, uniqueKeysOf } from './unique-moves.js'
 import { storedValue, tupleOf, type Change, type Insertion, type Removal } from './written-rows.js'
 
 /** What goes early. */
@@ -46,13 +47,7 @@ export function earlyRemovals(
     }
   }
   for (const insertion of insertions) take(insertion, ({ index }) => insertion.values[index])
-  for (const change of changes) {
-    const { state, columns, values } = change
-    take(change, (column) => {
-      const at = columns.indexOf(column)
-      return at === -1 ? storedValue(state, column) : values[at]
-    })
-  }
+  for (const change of changes) take(change, (column) => changedValue(change, column))
   takeAlongReferring(early, references)
   return { removals: early, takers }
 }
@@ -61,20 +56,6 @@ export function earlyRemovals(
 function takeAlongReferring(early: Set<Removal>, references: References<Removal>): void {
   // A set gives what is added to it while it is read.
   for (const removal of early) for (const referring of references.to(removal)) early.add(referring)
-}
-
-function uniqueKeysOf(table: Table): (readonly TableColumn[])[] {
-  const named = [
-    ...(table.options.unique ?? []),
-    ...(table.options.indexes ?? []).flatMap(({ unique, columns }) =>
-      unique === true && columns.every((column) => typeof column === 'string') ? [columns as string[]] : [],
-    ),
-  ]
-  return [
-    table.primaryKey,
-    ...table.columns.filter(({ definition }) => definition.unique === true).map((column) => [column]),
-    ...named.map((names) => names.map((name) => table.column(name))),
-  ]
 }
 
 function nameOf(table: Table, index: number, tuple: string): string {

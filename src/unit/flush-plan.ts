@@ -1,31 +1,28 @@
 /**
  * The statements of a flush, in an order that foreign keys and unique keys allow, as few as possible:
  *
- * 1. rows that leave tables in between;
+ * 1. rows that leave link tables;
  * 2. deletes that free a unique key which a new or changed row takes, when changed rows have let go of what is deleted;
- * 3. table by table, those first that others refer to: changes, new rows in the order of `add`, changes that refer to these;
- * 4. rows for tables in between;
+ * 3. table by table, those first that others refer to: changes, new rows in the order of `add`, changes that refer to these; where
+ *    unique values move from row to row, in the order that write-order.ts finds;
+ * 4. rows for link tables;
  * 5. all other deletes, in the opposite order of tables.
  *
- * Changes and deletes go by primary key, so that two sessions that write the same rows do not deadlock.
+ * Stored rows are locked in an order that all flushes keep: see row-locks.ts.
  */
 import { ENTITY } from '../schema/entity-types.js'
 import type { TableColumn } from '../schema/table-column.js'
 import type { Table } from '../schema/table.js'
-import {
-  deleteMatching,
-  deleteRows,
-  insertRows,
-  linkRows,
-  updateRows,
-  type WriteStatement,
-} from '../schema/write-statements.js'
 import { earlyRemovals, type EarlyRemovals } from './early-removals.js'
+import { deleteStep, insertStep, linkStep, raised, unlinkStep, updates, type Step } from './flush-steps.js'
 import type { InstanceState } from './instance-state.js'
 import { handedOn, keyAfter, type HandedOn } from './key-cascade.js'
-import { References } from './references.js'
+import { References, type Reference } from './references.js'
 import type { LinkChanges } from './relation-changes.js'
-import { groupBy, orderRows } from './row-order.js'
+import { orderRows } from './row-order.js'
+import { withLocks } from './row-locks.js'
+import { changedValue, insertedValue, UniqueMoves } from './unique-moves.js'
+import { isNew, orderNewRows, orderWrites, runsOf, type WrittenRow } from './write-order.js'
 import {
   changeOf,
   foreignKeysOf,
@@ -37,13 +34,6 @@ import {
   type Insertion,
   type Removal,
 } from './written-rows.js'
-
-/** One statement, and the objects behind its rows. */
-export interface Step {
-  readonly statement: WriteStatement
-  readonly kind: 'insert' | 'update' | 'delete' | 'link'
-  readonly states: readonly InstanceState[]
-}
 
 /** What a flush writes. */
 export interface FlushPlan {
@@ -82,12 +72,11 @@ export function planFlush(work: FlushWork): FlushPlan {
   for (const change of changes) if (handed.has(change.state)) change.key = keyAfter(change.state, handed)
   const removals = work.deleted.map(removalOf)
   const planner = new Planner(insertions, changes, removals, work.links, handed)
-  const steps = [...planner.steps()]
+  const steps = withLocks([...planner.steps()])
   const completed = [...insertions.filter(({ postponed }) => postponed.size > 0), ...planner.released.keys()]
   return { steps, insertions, changes, removals, completed, handed }
 }
 
-const NO_STEPS: readonly Step[] = []
 const NO_CHANGES: ReadonlySet<Change> = new Set()
 
 class Planner {
@@ -98,6 +87,9 @@ class Planner {
   readonly #handed: HandedOn
   readonly #newRows: References<Insertion>
   readonly #oldRows: References<Removal>
+  readonly #moves: UniqueMoves
+  /** What is left of changes that are released. */
+  readonly #rests = new Map<Change, Change>()
   /** Changes whose rows let go of others first, and are written when these are gone. */
   readonly released: Map<Change, Change> = new Map()
 
@@ -114,12 +106,13 @@ class Planner {
     this.#links = links
     this.#handed = handed
     this.#newRows = new References(insertions, insertedValue)
+    this.#moves = new UniqueMoves(changes)
     this.#oldRows = new References(removals, ({ state }, column) => storedValue(state, column))
   }
 
   *steps(): Generator<Step, void, undefined> {
     for (const { link, columns, removed } of this.#links) {
-      if (removed.length > 0) yield linkStep(deleteMatching(link.table, columns, removed))
+      if (removed.length > 0) yield unlinkStep(link.table, columns, removed)
     }
     const early = earlyRemovals(this.#removals, this.#insertions, this.#changes, this.#oldRows)
     const changes = early.removals.size === 0 ? this.#changes : yield* this.#free(early)
@@ -129,7 +122,7 @@ class Planner {
       yield* this.#writes(group, this.#insertions.filter(isIn), changes.filter(isIn))
     }
     for (const { link, columns, added } of this.#links) {
-      if (added.length > 0) yield linkStep(linkTo(link.table, columns, added))
+      if (added.length > 0) yield linkStep(link.table, columns, added)
     }
     if (this.#removals.length === early.removals.size) return
     const late = this.#removals.filter((removal) => !early.removals.has(removal))
@@ -146,9 +139,12 @@ class Planner {
     yield* this.#deletes([...early.removals])
     return this.#changes
       .filter((change) => !releasing.has(change))
-      .map((change) =>
-        this.released.has(change) ? { ...change, version: raised(change.version, 1) } : change,
-      )
+      .map((change) => {
+        if (!this.released.has(change)) return change
+        const rest = { ...change, version: raised(change.version, 1) }
+        this.#rests.set(change, rest)
+        return rest
+      })
   }
 
   /** New and changed rows of tables that refer to each other, or of one table. */
@@ -157,25 +153,84 @@ class Planner {
     insertions: readonly Insertion[],
     changes: readonly Change[],
   ): Generator<Step, void, undefined> {
+    if (!this.#moves.none) {
+      const rows = [...changes, ...insertions]
+      const waits = rows.some((row) => this.#moves.before(row).length > 0)
+      if (waits) {
+        yield* this.#waiting(group, rows)
+        yield* updates(insertions.filter(({ postponed }) => postponed.size > 0).map(completion))
+        return
+      }
+    }
     const entangled = insertions.some(
       ({ state }, index) =>
         (index === 0 || insertions[index - 1]?.table !== state.meta.table) &&
         foreignKeysOf(state).some(({ target }) => group.includes(target)),
     )
     // A changed row may lead to a new one only once that is there.
-    const isLate = (change: Change): boolean => this.#newRows.of(change, changedValue).length > 0
+    const isLate = (change: Change): boolean => this.#newIn(group, change).length > 0
     const late = insertions.length === 0 ? NO_CHANGES : new Set(changes.filter(isLate))
     yield* updates(late.size === 0 ? changes : changes.filter((change) => !late.has(change)))
-    const statements = entangled
-      ? orderRows(insertions, {
-          shapeOf: ({ shape }) => shape,
-          dependenciesOf: (row) => this.#checkedAtOnce(row),
-          cut: (circle) => this.#postpone(circle),
-        })
-      : groupBy(insertions, ({ shape }) => shape)
-    for (const rows of statements) yield insertStep(rows)
+    const ordered = entangled
+      ? orderNewRows(
+          insertions,
+          (row) => this.#checkedAtOnce(row),
+          (circle) => this.#postpone(circle),
+        )
+      : insertions
+    for (const run of runsOf(ordered)) yield insertStep(run)
     yield* updates(insertions.filter(({ postponed }) => postponed.size > 0).map(completion))
     yield* updates([...late])
+  }
+
+  /** The same where some rows take unique values that others let go of. */
+  *#waiting(group: readonly Table[], rows: readonly WrittenRow[]): Generator<Step, void, undefined> {
+    /** Changes that are written in two steps. */
+    const halves = new Map<WrittenRow, Halves>()
+    const isFirst = new Set<WrittenRow>()
+    const { levels, circular } = orderWrites(rows, {
+      before: (row) => {
+        const freeing = this.#moves.before(row).map((change) => {
+          const rest = this.#rests.get(change) ?? change
+          return halves.get(rest)?.first ?? rest
+        })
+        if (isNew(row) || isFirst.has(row)) return freeing.filter((change) => change !== row)
+        const half = halves.get(row)
+        const earlier = freeing.filter((change) => change.state !== row.state)
+        return [
+          ...earlier,
+          ...(half === undefined ? [] : [half.first]),
+          ...this.#newIn(group, row).map(targetOf),
+        ]
+      },
+      notAfter: (row) => (isNew(row) ? this.#checkedAtOnce(row) : []),
+      cut: (circle) => {
+        const newRows = [...circle].filter(isNew)
+        if (newRows.length === circle.size) {
+          if (runsOf(newRows).length > 1) this.#postpone(new Set(newRows))
+          return []
+        }
+        return [...circle].flatMap((change) => {
+          if (isNew(change)) return []
+          const half = halve(change, this.#newIn(group, change))
+          if (half === undefined) return []
+          this.released.set(change, half.first)
+          halves.set(change, half)
+          isFirst.add(half.first)
+          return [half.first]
+        })
+      },
+    })
+    for (const level of levels) {
+      const changes = level.flatMap((row) => (isNew(row) ? [] : [halves.get(row)?.second ?? row]))
+      yield* updates(changes, circular)
+      for (const run of runsOf(level.filter(isNew))) yield insertStep(run)
+    }
+  }
+
+  /** The foreign keys by which a changed row leads to new rows of the same tables. */
+  #newIn(group: readonly Table[], change: Change): readonly Reference<Insertion>[] {
+    return this.#newRows.of(change, changedValue).filter(({ target }) => group.includes(target.table))
   }
 
   /** The new rows that have to be there before a new row. */
@@ -209,7 +264,11 @@ class Planner {
         )
         .flatMap(({ key, target }) => (removals.has(target) ? key.columns : []))
       if (columns.length === 0) continue
-      if (!takers.has(change) && this.#newRows.of(change, changedValue).length === 0) yield change
+      const waits =
+        takers.has(change) ||
+        this.#newRows.of(change, changedValue).length > 0 ||
+        this.#moves.before(change).length > 0
+      if (!waits) yield change
       else this.#letGo(change, columns.filter(isNullable))
     }
   }
@@ -257,78 +316,41 @@ function tableGroups(rows: readonly (Insertion | Change | Removal)[]): (readonly
   if (used.size < 2) return used.size === 0 ? [] : [[...used]]
   const metadata = new Set(rows.map(({ state }) => state.meta.entity[ENTITY].metadata))
   return [...metadata]
-    .flatMap(({ tableGroups: groups }) => groups)
+    .flatMap(({ writeGroups }) => writeGroups)
     .map((group) => group.filter((table) => used.has(table)))
     .filter((group) => group.length > 0)
 }
 
-function insertStep(rows: readonly Insertion[]): Step {
-  const [first] = rows as readonly [Insertion]
-  const columns = first.table.columns.filter(({ index }) => first.values[index] !== undefined)
-  const places = columns.map(({ index }) => index)
-  return {
-    kind: 'insert',
-    statement: insertRows(first.table, columns, rows.map(storedFirst), places),
-    states: rows.map(({ state }) => state),
+/** A change that is written in two steps. */
+interface Halves {
+  /** Foreign keys that lead to new rows are NULL at first. */
+  readonly first: Change
+  readonly second: Change
+}
+
+/** Undefined if it leads to no new row, or must lead to one at once. */
+function halve(change: Change, toNew: readonly Reference<Insertion>[]): Halves | undefined {
+  const leading = new Set(toNew.flatMap(({ key }) => key.columns))
+  const columns = change.columns.filter((column) => leading.has(column))
+  if (columns.length === 0 || !columns.every(isNullable)) return undefined
+  const first: Change = {
+    ...change,
+    values: change.values.map((value, index) =>
+      leading.has(change.columns[index] as TableColumn) ? null : value,
+    ),
   }
-}
-
-/** The values that a new row is inserted with, by index of the column. */
-function storedFirst({ table, values, postponed }: Insertion): readonly (string | null | undefined)[] {
-  if (postponed.size === 0) return values
-  return table.columns.map((column) => (postponed.has(column) ? null : values[column.index]))
-}
-
-function updates(changes: readonly Change[]): readonly Step[] {
-  if (changes.length === 0) return NO_STEPS
-  return alike(changes).map((rows) => {
-    const [first] = rows as [Change]
-    const sorted = byKey(rows)
-    const statement = updateRows(first.table, first.columns, sorted)
-    return { kind: 'update', statement, states: sorted.map(({ state }) => state) }
-  })
-}
-
-/** Changes of the same columns travel together. @param changes At least one. */
-function alike(changes: readonly Change[]): (readonly Change[])[] {
-  const [first, ...others] = changes as readonly [Change, ...Change[]]
-  // Most flushes change one thing.
-  const isLikeFirst = ({ table, columns }: Change): boolean =>
-    table === first.table &&
-    columns.length === first.columns.length &&
-    columns.every((column, index) => column === first.columns[index])
-  if (others.every(isLikeFirst)) return [changes]
-  return groupBy(changes, ({ table, columns }) => `${table.key} ${columns.map(({ index }) => index).join()}`)
-}
-
-function deleteStep(rows: readonly Removal[]): Step {
-  const [first] = rows as readonly [Removal]
-  const sorted = byKey(rows)
-  const keyed = sorted.map(({ state, key, postponed }) => ({
-    key,
-    version: raised(versionOf(state), postponed.size > 0 ? 1 : 0),
-  }))
-  return {
-    kind: 'delete',
-    statement: deleteRows(first.table, keyed),
-    states: sorted.map(({ state }) => state),
+  const second: Change = {
+    ...change,
+    columns,
+    values: columns.map((column) => changedValue(change, column) ?? null),
+    key: change.table.primaryKey.map((column) => changedValue(first, column) ?? null),
+    version: raised(change.version, 1),
   }
+  return { first, second }
 }
 
-function linkStep(statement: WriteStatement): Step {
-  return { kind: 'link', statement, states: [] }
-}
-
-/** Rows for a table in between, with the defaults of its other columns. */
-function linkTo(table: Table, columns: readonly TableColumn[], rows: LinkChanges['added']): WriteStatement {
-  const others = table.columns.filter(
-    (column) => column.definition.default !== undefined && !columns.includes(column),
-  )
-  const complete = rows.map((row) => [
-    ...row,
-    ...others.map((column) => column.encodeStored(column.definition.default?.())),
-  ])
-  return linkRows(table, [...columns, ...others], complete)
+function targetOf({ target }: Reference<Insertion>): Insertion {
+  return target
 }
 
 /** What was stored as NULL first. */
@@ -344,31 +366,6 @@ function released({ state, table, key, postponed }: Removal): Change {
   return { state, table, columns, values: columns.map(() => null), key, version: versionOf(state) }
 }
 
-function insertedValue({ values }: Insertion, { index }: TableColumn): string | null | undefined {
-  return values[index]
-}
-
-/** Only what has changed: the rest leads where it led before. */
-function changedValue({ columns, values, state }: Change, column: TableColumn): string | null | undefined {
-  const at = columns.indexOf(column)
-  return at === -1 ? storedValue(state, column) : values[at]
-}
-
 function isNullable({ definition }: TableColumn): boolean {
   return definition.nullable
-}
-
-function raised(version: string | null | undefined, by: number): string | null | undefined {
-  return by === 0 || version === null || version === undefined ? version : String(Number(version) + by)
-}
-
-function byKey<Row extends { readonly key: readonly (string | null)[] }>(rows: readonly Row[]): Row[] {
-  if (rows.length < 2) return [...rows]
-  const named = rows.map((row) => ({ row, name: nameOf(row.key) }))
-  return named.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)).map(({ row }) => row)
-}
-
-function nameOf(key: readonly (string | null)[]): string {
-  const [only] = key
-  return key.length === 1 && typeof only === 'string' ? only : JSON.stringify(key)
 }

@@ -10,7 +10,8 @@ import type { EncodedText, StatementValue, TableColumn } from '../schema/table-c
 import { allocateKeys } from '../schema/write-statements.js'
 import { linksOf, unknownAssigned, unknownToDelete } from './cascade.js'
 import { FlushEffects } from './flush-effects.js'
-import { planFlush, type FlushPlan, type Step } from './flush-plan.js'
+import { planFlush, type FlushPlan } from './flush-plan.js'
+import type { Step } from './flush-steps.js'
 import type { InstanceState } from './instance-state.js'
 import type { Loader } from './loader.js'
 import type { Members } from './members.js'
@@ -18,6 +19,8 @@ import { refersTo, RelationChanges } from './relation-changes.js'
 import type { RelationLoader } from './relation-loader.js'
 import { hasChanged, heldBy, heldRelations } from './relation-values.js'
 import { groupBy } from './row-order.js'
+import { explainSwap } from './swapped-values.js'
+import { withoutKeys } from './new-keys.js'
 import { foreignKeysOf, type Change } from './written-rows.js'
 
 /** A statement of the unit of work; its rows are arrays of what PostgreSQL gives. */
@@ -203,7 +206,14 @@ export class Flusher {
 
   async #take(step: Step): Promise<void> {
     const sent = this.#effects.sent(step)
-    this.#effects.answered(step, sent, await this.#send(sendable(step.statement)))
+    let answer: StatementResult
+    try {
+      answer = await this.#send(sendable(step.statement))
+    } catch (error) {
+      if (step.circular === true) explainSwap(error)
+      throw error
+    }
+    this.#effects.answered(step, sent, answer)
   }
 
   /** Reads rows. */
@@ -309,7 +319,7 @@ export class Flusher {
    * under way, of objects whose foreign keys are to be set as well.
    */
   *#makeKeys({ needed, holders }: RelationChanges): Generator<Promise<void>, void, undefined> {
-    yield* this.#allocate(new Map([...needed].filter(([{ status }]) => status === 'pending')))
+    yield* this.#allocate(withoutKeys(needed, this.#members.pending))
     for (const [arrival, states] of this.#members.arriving) {
       if (states.some((state) => needed.has(state) || holders.has(state))) yield arrival
     }

@@ -89,23 +89,32 @@ export function useEntities(base: DeclarativeBase = Music): Fixture {
   return fixture
 }
 
-/** The statements that write while `work` runs, by their first words. */
-export async function statementsOf(work: () => Promise<unknown>): Promise<string[]> {
-  const statements: string[] = []
+/** The texts of the statements that are sent while `work` runs. */
+export async function textsOf(work: () => Promise<unknown>): Promise<string[]> {
+  const texts: string[] = []
   const channel = tracingChannel<unknown, { text: string }>('lifeguard:statement')
   const none = () => undefined
-  const start = ({ text: statement }: { text: string }): void => {
-    const [match] = /(insert into|update|delete from) "\w+"/.exec(statement) ?? []
-    if (match !== undefined) statements.push(match)
+  const subscriber = {
+    start: ({ text: statement }: { text: string }) => void texts.push(statement),
+    end: none,
+    error: none,
+    asyncStart: none,
+    asyncEnd: none,
   }
-  const subscriber = { start, end: none, error: none, asyncStart: none, asyncEnd: none }
   channel.subscribe(subscriber)
   try {
     await work()
   } finally {
     channel.unsubscribe(subscriber)
   }
-  return statements
+  return texts
+}
+
+/** The statements that write while `work` runs, by their first words. */
+export async function statementsOf(work: () => Promise<unknown>): Promise<string[]> {
+  return (await textsOf(work)).flatMap(
+    (statement) => /(insert into|update|delete from) "\w+"/.exec(statement)?.[0] ?? [],
+  )
 }
 
 /** What the unit of work takes an object for. */

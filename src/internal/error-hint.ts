@@ -1,0 +1,7 @@
+/** Adds to the message of an error, in its stack, too. */
+export function addHint(error: Error, hint: string): void {
+  const { message, stack } = error
+  if (message.endsWith(hint)) return
+  error.message = message + hint
+  if (stack !== undefined) error.stack = stack.replace(message, () => error.message)
+}
