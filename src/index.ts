@@ -101,6 +101,7 @@ export type {
 } from './schema/entity-types.js'
 export { Metadata } from './schema/metadata.js'
 export type { DdlOptions, ScriptRunner } from './schema/metadata.js'
+export type { FilterOptions, Filters } from './schema/filters.js'
 export type { NamingStrategy } from './schema/naming.js'
 export type { EntityOptions, ForeignKeyOptions, IndexOptions } from './schema/table-options.js'
 export { belongsTo, hasMany, hasOne, manyToMany } from './schema/relations.js'

@@ -6,6 +6,7 @@ import { ColumnRef } from './column-ref.js'
 import type { Columns } from './column.js'
 import type { EntityMeta } from './entity-meta.js'
 import { ENTITY, type AnyEntity, type EntityClass } from './entity-types.js'
+import { checkFilters, type FilterOptions } from './filters.js'
 import { FilledInNotes, GIVEN, noteOf } from './filled-in.js'
 import { Metadata } from './metadata.js'
 import { namingFunction, type NamingStrategy } from './naming.js'
@@ -45,7 +46,7 @@ export interface DeclarativeBase {
   entity<C extends Columns>(
     table: string,
     columns: C,
-    options?: EntityOptions<keyof C & string>,
+    options?: EntityOptions<keyof C & string> & FilterOptions<C>,
   ): EntityClass<C>
 }
 
@@ -67,10 +68,11 @@ export function declarativeBase(options: DeclarativeBaseOptions = {}): Declarati
     entity<C extends Columns>(
       name: string,
       columns: C,
-      options: EntityOptions<keyof C & string> = {},
+      options: EntityOptions<keyof C & string> & FilterOptions<C> = {},
     ): EntityClass<C> {
       const table = new Table(name, columns, { schema, ...options }, nameOf)
-      metadata.add(table)
+      const filters = checkFilters(table.key, options.filters)
+      metadata.add(table, Object.keys(filters))
       const notes = new FilledInNotes()
       const entity = class {
         constructor(values: Record<string, unknown> = {}) {
@@ -81,7 +83,7 @@ export function declarativeBase(options: DeclarativeBaseOptions = {}): Declarati
       Object.defineProperties(entity, {
         name: { value: name, configurable: true },
         c: { value: Object.freeze(Object.fromEntries(references)) },
-        [ENTITY]: { value: Object.freeze({ columns, table, metadata }) },
+        [ENTITY]: { value: Object.freeze({ columns, table, metadata, filters }) },
       })
       return entity as unknown as EntityClass<C>
     },

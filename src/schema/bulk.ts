@@ -13,6 +13,7 @@ import {
   type EntityStatement,
   type Reading,
 } from './entity-statement.js'
+import { checkWithout, filtersOf, NO_FILTERS_OFF, type WithoutFilters } from './filters.js'
 import type { AnyEntity, ColumnName, ColumnsOf, InstanceOf, Update } from './entity-types.js'
 import type { Picked } from './select.js'
 import type { TableColumn } from './table-column.js'
@@ -53,9 +54,11 @@ interface BulkState {
   readonly filtered: boolean
   /** Undefined: nothing is returned. */
   readonly returning: Reading | undefined
+  /** The filters that it does without. */
+  readonly without: WithoutFilters
 }
 
-const NOTHING: BulkState = { conditions: [], filtered: false, returning: undefined }
+const NOTHING: BulkState = { conditions: [], filtered: false, returning: undefined, without: NO_FILTERS_OFF }
 
 /** An UPDATE. It never changes: every method gives a new one. */
 export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implements EntityStatement<
@@ -97,6 +100,12 @@ export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implem
    */
   where(...conditions: readonly Condition[]): BulkUpdate<E, Item, Scalar> {
     return new BulkUpdate(this.#meta, this.#changes, withConditions(this.#meta, this.#state, conditions))
+  }
+
+  /** Turns off filters of the entity. @param names Default: all. @throws MappingError for a name that no entity has. */
+  withoutFilters(...names: readonly string[]): BulkUpdate<E, Item, Scalar> {
+    const without = checkWithout(this.#meta, names)
+    return new BulkUpdate(this.#meta, this.#changes, { ...this.#state, without })
   }
 
   /** Gives the changed rows: entities, or plain objects with the named columns. */
@@ -152,6 +161,11 @@ export class BulkDelete<E extends AnyEntity, Item = never, Scalar = Item> implem
    */
   where(...conditions: readonly Condition[]): BulkDelete<E, Item, Scalar> {
     return new BulkDelete(this.#meta, withConditions(this.#meta, this.#state, conditions))
+  }
+
+  /** Turns off filters of the entity. @param names Default: all. @throws MappingError for a name that no entity has. */
+  withoutFilters(...names: readonly string[]): BulkDelete<E, Item, Scalar> {
+    return new BulkDelete(this.#meta, { ...this.#state, without: checkWithout(this.#meta, names) })
   }
 
   /** Gives the deleted rows: entities, or plain objects with the named columns. */
@@ -213,7 +227,7 @@ export function withReturning<State extends { readonly returning: Reading | unde
 function bulkQuery(
   meta: EntityMeta,
   start: SqlFragment<unknown>,
-  { conditions, filtered, returning }: BulkState,
+  { conditions, filtered, returning, without }: BulkState,
   rowsAre: EntityQuery['rowsAre'],
 ): EntityQuery {
   const { table } = meta
@@ -224,7 +238,8 @@ function bulkQuery(
       `The condition of a bulk statement on ${table.key} is ${what}: leave where() out if every row is meant`,
     )
   }
-  if (conditions.length > 0) parts.push(text(' where '), and(...conditions))
+  const all = [...conditions, ...filtersOf(meta, without)]
+  if (all.length > 0) parts.push(text(' where '), and(...all))
   parts.push(text(returningSql(table, returning)))
   return entityQuery(meta, concat(...parts), returning ?? { kind: 'none' }, { rowsAre })
 }

@@ -2,6 +2,7 @@
 import type { RawTypes, TypeParsers } from '../driver/driver.js'
 import { SqlFragment } from '../sql.js'
 import type { EntityMeta } from './entity-meta.js'
+import { NO_FILTERS_OFF, type WithoutFilters } from './filters.js'
 import { RAW_TEXT } from './raw-values.js'
 import type { RawValue, TableColumn } from './table-column.js'
 
@@ -35,6 +36,8 @@ export interface EntityQuery {
   readonly reading: Reading
   /** Paths of relations to load with the entities. */
   readonly load: readonly string[]
+  /** Filters that are off for these relations, too. */
+  readonly without: WithoutFilters
   /**
    * What the rows are to instances that are here already. `read`: no news. `fresh`: locked or changed by this statement, so
    * what was read before may be out of date. `wanted`: they replace what the instances hold. `deleted`: they are gone.
@@ -83,12 +86,12 @@ export function entityQuery(
   meta: EntityMeta,
   statement: SqlFragment<unknown>,
   reading: Reading,
-  rest: Partial<Pick<EntityQuery, 'load' | 'rowsAre' | 'prepare'>> = {},
+  rest: Partial<Pick<EntityQuery, 'load' | 'without' | 'rowsAre' | 'prepare'>> = {},
 ): EntityQuery {
   const { text, values } = statement
-  const { load = [], rowsAre = 'read', prepare = true } = rest
+  const { load = [], without = NO_FILTERS_OFF, rowsAre = 'read', prepare = true } = rest
   const types = reading.kind === 'entity' ? meta.rawValues : RAW_TEXT
-  return { text, values, rowMode: 'array', types, prepare, meta, reading, load, rowsAre }
+  return { text, values, rowMode: 'array', types, prepare, meta, reading, load, without, rowsAre }
 }
 
 /** Columns in SQL, qualified by the table's name where one is given. */

@@ -50,6 +50,8 @@ export interface EntityDeclaration<C extends Columns = Columns> {
   readonly columns: C
   readonly table: Table
   readonly metadata: Metadata
+  /** Conditions that hold for every query of it, by name. */
+  readonly filters: Readonly<Record<string, (columns: never) => SqlFragment<unknown>>>
 }
 
 /** Any entity class. */

@@ -1,7 +1,10 @@
 /** Statements that load rows by their keys and by their relations; for `get`, `refresh` and the loading of relations. */
+import { encodeValues, type EncodedValue } from '../driver/values.js'
 import { definitionSql } from './definition-sql.js'
-import { columnList } from './entity-statement.js'
+import { and, type Condition } from './conditions.js'
+import { columnList, concat, text } from './entity-statement.js'
 import { metaOf } from './entity-meta.js'
+import { fragmentOf } from './numbered-text.js'
 import type { Relation } from './relation-resolution.js'
 import { matchesAny, rowValues } from './row-source.js'
 import type { EncodedText, StatementValue } from './table-column.js'
@@ -10,7 +13,7 @@ import type { Table } from './table.js'
 /** A statement that loads rows. */
 export interface LoadStatement {
   readonly text: string
-  readonly values: readonly StatementValue[]
+  readonly values: readonly EncodedValue[]
 }
 
 /**
@@ -18,10 +21,32 @@ export interface LoadStatement {
  *
  * @param key Encoded, in the order of the key.
  * @param lock What stands at the end, such as ` for update`.
+ * @param conditions What else the row must meet.
  */
-export function selectByKey(table: Table, key: readonly EncodedText[], lock = ''): LoadStatement {
-  const where = table.primaryKey.map(({ sql }, index) => `${sql} = $${index + 1}`).join(' and ')
-  return { text: `select ${table.columnList} from ${table.sql} where ${where}${lock}`, values: key }
+export function selectByKey(
+  table: Table,
+  key: readonly EncodedText[],
+  lock = '',
+  conditions: readonly Condition[] = [],
+): LoadStatement {
+  const where = table.primaryKey
+    .map(({ sql }, index) => `${table.qualifier}.${sql} = $${index + 1}`)
+    .join(' and ')
+  const start = `select ${table.columnList} from ${table.sql} where ${where}`
+  return withConditions(start, key, conditions, lock)
+}
+
+/** A statement whose WHERE goes on with conditions, and then with `end`. */
+function withConditions(
+  start: string,
+  values: readonly StatementValue[],
+  conditions: readonly Condition[],
+  end: string,
+): LoadStatement {
+  if (conditions.length === 0) return { text: start + end, values }
+  const whole = concat(fragmentOf(start, values), text(' and '), and(...conditions), text(end))
+  // Conditions that were written with the sql tag hold values as they were given.
+  return { text: whole.text, values: encodeValues(whole.values) }
 }
 
 /** The rows with any of the keys, in no particular order. One text whatever the number of keys. */
@@ -51,10 +76,12 @@ export interface RelatedStatement extends LoadStatement {
  * number of owners.
  *
  * @param owners The values of `relation.ownColumns` of each owner, encoded; no NULL among them.
+ * @param conditions What else the rows of the target must meet.
  */
 export function selectRelated(
   relation: Relation,
   owners: readonly (readonly EncodedText[])[],
+  conditions: readonly Condition[] = [],
 ): RelatedStatement {
   const { table } = metaOf(relation.target)
   // A table may be called like the alias.
@@ -71,17 +98,14 @@ export function selectRelated(
       ? table.sql
       : `${link.table.sql} as ${alias} join ${table.sql} on ${joined?.join(' and ')}`
   const where = matchesAny(ownerColumns, qualifier)
-  const start =
-    `select ${columnList(ownerColumns, qualifier)}, ${table.columnList} ` +
-    `from ${from} where ${where} order by `
+  const start = `select ${columnList(ownerColumns, qualifier)}, ${table.columnList} from ${from} where ${where}`
   const { orderBy } = relation
   const order =
     orderBy === undefined
       ? columnList(table.primaryKey, table.qualifier)
       : definitionSql(`The order of ${relation.name}`, orderBy())
   return {
-    text: start + order,
-    values: rowValues(ownerColumns, owners),
+    ...withConditions(start, rowValues(ownerColumns, owners), conditions, ` order by ${order}`),
     ownerColumns: ownerColumns.length,
   }
 }

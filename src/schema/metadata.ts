@@ -33,6 +33,7 @@ interface Resolved {
  */
 export class Metadata implements Surroundings {
   readonly #tables: Table[] = []
+  readonly #filterNames = new Set<string>()
   readonly #entities = new WeakMap<AnyEntity, EntityMeta>()
   #resolved: Resolved | undefined
 
@@ -41,12 +42,22 @@ export class Metadata implements Surroundings {
     return this.#tables
   }
 
-  /** Takes in a table; called by `Base.entity`. @throws MappingError if its name is taken. */
-  add(table: Table): void {
+  /** The names of the filters of all entities. */
+  get filterNames(): ReadonlySet<string> {
+    return this.#filterNames
+  }
+
+  /**
+   * Takes in a table; called by `Base.entity`.
+   * @param filterNames The filters of its entity.
+   * @throws MappingError if its name is taken.
+   */
+  add(table: Table, filterNames: readonly string[] = []): void {
     if (this.#tables.some(({ key }) => key === table.key)) {
       throw new MappingError(`Two entities of this base are called ${table.key}`)
     }
     this.#tables.push(table)
+    for (const name of filterNames) this.#filterNames.add(name)
     this.#resolved = undefined
   }
 

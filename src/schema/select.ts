@@ -17,6 +17,7 @@ import {
   type ValueStatement,
 } from './entity-statement.js'
 import type { AnyEntity, ColumnName, ColumnsOf, InstanceOf } from './entity-types.js'
+import { checkWithout, filtersOf, NO_FILTERS_OFF, type WithoutFilters } from './filters.js'
 import { fragmentOf } from './numbered-text.js'
 import type { Loaded, RelationPath } from './relations.js'
 import type { TableColumn } from './table-column.js'
@@ -55,6 +56,7 @@ export function select<E extends AnyEntity>(entity: E): Select<E> {
     columns: undefined,
     load: [],
     overwrites: false,
+    without: NO_FILTERS_OFF,
   })
 }
 
@@ -72,6 +74,7 @@ interface SelectState {
   readonly load: readonly string[]
   /** See `populateExisting`. */
   readonly overwrites: boolean
+  readonly without: WithoutFilters
 }
 
 /** A SELECT. It never changes: every method gives a new one. */
@@ -160,6 +163,17 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   /**
+   * Turns off filters of entities, for this query and for the relations that it loads.
+   * @param names Default: all filters.
+   * @throws MappingError for a name that no entity has.
+   * @example
+   * const everything = await session.scalars(select(Song).withoutFilters('live'))
+   */
+  withoutFilters(...names: readonly string[]): Select<E, Item, Scalar> {
+    return this.#with({ without: checkWithout(this.#meta, names) })
+  }
+
+  /**
    * Has the rows replace what objects of the session hold already: their values, changes that were not flushed included (with
    * `autoflush` these were flushed before the query), and their relations. Without it an object keeps the values that it has.
    * @example
@@ -218,9 +232,10 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   #query(statement: SqlFragment<unknown>, reading: Reading): EntityQuery {
-    const { load, lock, source, overwrites } = this.#state
+    const { load, lock, source, overwrites, without } = this.#state
     return entityQuery(this.#meta, statement, reading, {
       load,
+      without,
       rowsAre: overwrites ? 'wanted' : lock === '' ? 'read' : 'fresh',
       prepare: source?.prepare ?? true,
     })
@@ -247,7 +262,8 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
 
   #fromWhere(): SqlFragment<unknown> {
     const { table } = this.#meta
-    const { source, conditions } = this.#state
+    const { source, conditions: given, without } = this.#state
+    const conditions = [...given, ...filtersOf(this.#meta, without)]
     const from = text(` from ${source === undefined ? table.sql : table.qualifier}`)
     return conditions.length === 0 ? from : concat(from, text(' where '), and(...conditions))
   }

@@ -15,6 +15,8 @@ export interface GetOptions<Path extends string = string> {
   readonly forUpdate?: boolean | undefined
   /** True: read the row again, over changes that were not flushed. Default false. */
   readonly populateExisting?: boolean | undefined
+  /** Filters of entities to turn off, for the object and for its relations; true: all. Default: none. */
+  readonly withoutFilters?: true | readonly string[] | undefined
 }
 
 /** Options of `session.refresh`. */
@@ -25,6 +27,8 @@ export interface RefreshOptions<T extends object = object> {
   readonly load?: readonly string[] | undefined
   /** True: lock the row until the transaction ends. Default false. */
   readonly forUpdate?: boolean | undefined
+  /** Filters of entities to turn off for these relations; true: all. The row itself is read without filters. */
+  readonly withoutFilters?: true | readonly string[] | undefined
 }
 
 /** The part of a `Session` that is about entities. */
@@ -115,7 +119,7 @@ export abstract class EntitySession extends Executor {
     return this.#attend(async () => {
       this.#entities.requireOpen()
       checkObject('refresh', options)
-      refuseUnknownKeys('refresh', options, ['columns', 'load', 'forUpdate'])
+      refuseUnknownKeys('refresh', options, ['columns', 'load', 'forUpdate', 'withoutFilters'])
       await this.#entities.unit.refresh(instance, options)
     })
   }
@@ -214,7 +218,7 @@ export abstract class EntitySession extends Executor {
   #get(entity: AnyEntity, key: unknown, options: GetOptions): Promise<object | null> {
     this.#entities.requireOpen()
     checkObject('get', options)
-    refuseUnknownKeys('get', options, ['load', 'forUpdate', 'populateExisting'])
+    refuseUnknownKeys('get', options, ['load', 'forUpdate', 'populateExisting', 'withoutFilters'])
     return this.#entities.unit.get(metaOf(entity), key, options)
   }
 

@@ -1,12 +1,14 @@
 /** The flush: from changed objects to statements that are under way. */
 import type { StatementResult, TypeParsers } from '../driver/driver.js'
+import type { EncodedValue } from '../driver/values.js'
 import { AbortedError, IllegalStateError, StaleDataError } from '../errors.js'
 import { flushChannel } from '../internal/channels.js'
 import type { RawRow } from '../schema/entity-meta.js'
+import { NO_FILTERS_OFF } from '../schema/filters.js'
 import { RAW_INTEGERS } from '../schema/raw-values.js'
 import { selectByKeys } from '../schema/key-statements.js'
 import type { Relation } from '../schema/relation-resolution.js'
-import type { EncodedText, StatementValue, TableColumn } from '../schema/table-column.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { allocateKeys } from '../schema/write-statements.js'
 import { linksOf, unknownAssigned, unknownToDelete } from './cascade.js'
 import { FlushEffects } from './flush-effects.js'
@@ -26,7 +28,7 @@ import { foreignKeysOf, type Change } from './written-rows.js'
 /** A statement of the unit of work; its rows are arrays of what PostgreSQL gives. */
 export interface UnitStatement {
   readonly text: string
-  readonly values: readonly StatementValue[]
+  readonly values: readonly EncodedValue[]
   readonly rowMode: 'array'
   readonly types: TypeParsers
   /** Called when it takes its place in the queue. */
@@ -219,7 +221,7 @@ export class Flusher {
   /** Reads rows. */
   async #fetch(statement: {
     readonly text: string
-    readonly values: readonly StatementValue[]
+    readonly values: readonly EncodedValue[]
   }): Promise<RawRow[]> {
     const { identities } = this.#members
     let { revision } = identities
@@ -277,9 +279,14 @@ export class Flusher {
       }
     }
     for (const [relation, owners] of unknown) {
-      yield this.#relations.recall(owners, relation).then(() => {
-        for (const owner of owners) if (owner.doomed) this.#members.delete(owner)
+      const doomed = owners.filter((owner) => owner.doomed)
+      const others = owners.filter((owner) => !owner.doomed)
+      // What is deleted with its owner is deleted whether filters hide it or not.
+      yield this.#relations.recall(doomed, relation, 'all').then(() => {
+        for (const owner of doomed) this.#members.delete(owner)
       })
+      // What was assigned replaces what filters let a query see.
+      yield this.#relations.recall(others, relation, NO_FILTERS_OFF)
     }
   }
 
@@ -366,7 +373,7 @@ function sendable({
   values,
 }: {
   readonly text: string
-  readonly values: readonly StatementValue[]
+  readonly values: readonly EncodedValue[]
 }): UnitStatement {
   return { text, values, rowMode: 'array', types: RAW_INTEGERS }
 }

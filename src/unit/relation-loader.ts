@@ -1,5 +1,6 @@
 /** Loads relations: one statement for each, whatever the number of objects; those of one level travel together. */
 import { metaOf, type RawRow } from '../schema/entity-meta.js'
+import { filtersOf, type WithoutFilters } from '../schema/filters.js'
 import { selectRelated, type LoadStatement } from '../schema/key-statements.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText } from '../schema/table-column.js'
@@ -35,8 +36,13 @@ export class RelationLoader {
   /**
    * Loads what the paths name. What is loaded or assigned already stays as it is.
    * @param owners Of one entity.
+   * @param without The filters that the related entities do without.
    */
-  async load(owners: readonly InstanceState[], paths: readonly string[]): Promise<void> {
+  async load(
+    owners: readonly InstanceState[],
+    paths: readonly string[],
+    without: WithoutFilters,
+  ): Promise<void> {
     const [first] = owners
     if (first === undefined) return
     const branches = new Map<string, string[]>()
@@ -52,16 +58,25 @@ export class RelationLoader {
         await this.recall(
           owners.filter(({ instance }) => !Object.hasOwn(instance, name)),
           relation,
+          without,
         )
         if (deeper.length === 0) return
         const related = new Set(owners.flatMap((owner) => heldBy(owner, relation)))
-        await this.load([...related], deeper)
+        await this.load([...related], deeper, without)
       }),
     )
   }
 
-  /** Makes known what a relation holds in the database. What was assigned to it stays there. @param owners Of one entity. */
-  async recall(owners: readonly InstanceState[], relation: Relation): Promise<void> {
+  /**
+   * Makes known what a relation holds in the database. What was assigned to it stays there.
+   * @param owners Of one entity.
+   * @param without The filters that the related entity does without.
+   */
+  async recall(
+    owners: readonly InstanceState[],
+    relation: Relation,
+    without: WithoutFilters,
+  ): Promise<void> {
     const wanted = new Map<string, { readonly key: EncodedText[]; readonly owners: InstanceState[] }>()
     for (const owner of owners) {
       const key = relation.ownColumns.map((column) => owner.text(column) ?? null)
@@ -79,6 +94,7 @@ export class RelationLoader {
     const statement = selectRelated(
       relation,
       [...wanted.values()].map(({ key }) => key),
+      filtersOf(metaOf(relation.target), without),
     )
     const { rows, revision } = await this.#fetch(statement)
     // What it tells never was.

@@ -2,11 +2,13 @@
  * The unit of work of one session: which instances it follows, and how their changes become rows. It knows no
  * connection: it hands statements to whoever owns it.
  */
-import { NoResultError, StaleDataError } from '../errors.js'
+import { InvalidOptionError, NoResultError, StaleDataError } from '../errors.js'
 import { behind } from '../internal/statements-ahead.js'
 import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
 import type { EntityQuery } from '../schema/entity-statement.js'
 import { RAW_INTEGERS } from '../schema/raw-values.js'
+import { kindOf } from '../schema/codec.js'
+import { checkWithout, filtersOf, NO_FILTERS_OFF, type WithoutFilters } from '../schema/filters.js'
 import { selectByKey, type LoadStatement } from '../schema/key-statements.js'
 import { isFilledIn } from '../schema/filled-in.js'
 import { checkPath } from '../schema/select.js'
@@ -24,12 +26,16 @@ import { hasChanged, heldBy, heldRelations } from './relation-values.js'
 export interface ReadOptions {
   readonly forUpdate?: boolean | undefined
   readonly load?: readonly string[] | undefined
+  /** Filters that are off; true: all. */
+  readonly withoutFilters?: true | readonly string[] | undefined
 }
 
 interface KeyReading {
   readonly mode: LoadMode
   readonly forUpdate: boolean
   readonly flush: Flush | undefined
+  /** The filters that the row need not meet. */
+  readonly without: WithoutFilters
 }
 
 export class UnitOfWork {
@@ -132,13 +138,13 @@ export class UnitOfWork {
 
   /** The instances of the rows of a query, with the relations that it names. */
   async #read(query: EntityQuery, rows: readonly RawRow[], revision: number): Promise<object[]> {
-    const { meta, load, rowsAre } = query
+    const { meta, load, rowsAre, without } = query
     if (this.#members.arriving.size > 0) await earlierAnswers()
     const states =
       rowsAre === 'deleted'
         ? this.#loader.deleted(meta, rows)
         : this.#loader.states(meta, rows, revision, LOAD_MODES[rowsAre])
-    if (load.length > 0) await this.#relations.load([...new Set(states)], load)
+    if (load.length > 0) await this.#relations.load([...new Set(states)], load, without)
     return instancesOf(states)
   }
 
@@ -150,9 +156,11 @@ export class UnitOfWork {
       forUpdate = false,
       populateExisting = false,
       load = [],
+      withoutFilters,
     }: ReadOptions & { readonly populateExisting?: boolean | undefined },
   ): Promise<object | null> {
     for (const path of load) checkPath(meta, path)
+    const without = withoutOf(meta, withoutFilters)
     const values = meta.keyValues(key)
     const identity = meta.identityOf(values)
     const identities = this.#members.identities.of(meta)
@@ -171,7 +179,7 @@ export class UnitOfWork {
       const mode = populateExisting ? 'overwrite' : forUpdate ? 'renew' : 'keep'
       const known = state
       const life = known?.life
-      state = await this.#readByKey(meta, encoded, { mode, forUpdate, flush })
+      state = await this.#readByKey(meta, encoded, { mode, forUpdate, flush, without })
       if (state === undefined) {
         // One that has come since then has a row, which this query came too early for.
         const isGone = known?.life === life && known !== undefined && this.#members.identities.has(known)
@@ -179,7 +187,7 @@ export class UnitOfWork {
         return null
       }
     }
-    if (load.length > 0) await this.#relations.load([state], load)
+    if (load.length > 0) await this.#relations.load([state], load, without)
     return state.instance
   }
 
@@ -190,11 +198,13 @@ export class UnitOfWork {
       columns: names,
       forUpdate = false,
       load = [],
+      withoutFilters,
     }: ReadOptions & { readonly columns?: readonly string[] | undefined },
   ): Promise<void> {
     const state = this.#persistent(instance, 'refresh()')
     const { meta } = state
     for (const path of load) checkPath(meta, path)
+    const without = withoutOf(meta, withoutFilters)
     for (const [arrival, states] of this.#members.arriving) if (states.includes(state)) await arrival
     // What it waits for may have been undone.
     this.#persistent(instance, 'refresh()')
@@ -202,10 +212,10 @@ export class UnitOfWork {
     const flush = this.#autoflush()
     if (flush?.sent !== undefined) await flush.sent
     this.#persistent(instance, 'refresh()')
-    const read = await this.#readByKey(meta, state.key, { mode: 'keep', forUpdate, flush })
+    const read = await this.#readByKey(meta, state.key, { mode: 'keep', forUpdate, flush, without: 'all' })
     if (read === undefined)
       throw new NoResultError(`The row of this ${meta.name} is gone, so it cannot be refreshed`)
-    if (load.length > 0) await this.#relations.load([state], load)
+    if (load.length > 0) await this.#relations.load([state], load, without)
   }
 
   /** Takes over the values of an object that this session does not follow. */
@@ -274,9 +284,10 @@ export class UnitOfWork {
   async #readByKey(
     meta: EntityMeta,
     key: readonly EncodedText[],
-    { mode, forUpdate, flush }: KeyReading,
+    { mode, forUpdate, flush, without }: KeyReading,
   ): Promise<InstanceState | undefined> {
-    const statement = selectByKey(meta.table, key, forUpdate ? ' for update' : '')
+    const lock = forUpdate ? ' for update' : ''
+    const statement = selectByKey(meta.table, key, lock, filtersOf(meta, without))
     const { rows, revision } = await behind(flush, () => this.#fetch(statement))
     return this.#loader.states(meta, rows, revision, mode)[0]
   }
@@ -320,7 +331,7 @@ export class UnitOfWork {
       const members: object[] = []
       for (const member of heldBy(given, relation)) members.push((await this.#merge(member, merged)).instance)
       // What it held before has to be known, to find what was taken out.
-      if (hasRow) await this.#relations.load([target], [relation.name])
+      if (hasRow) await this.#relations.load([target], [relation.name], NO_FILTERS_OFF)
       target.instance[relation.name] = relation.many ? members : (members[0] ?? null)
     }
     if (!hasRow) this.#members.add(target)
@@ -344,6 +355,16 @@ export class UnitOfWork {
     if (isKeyed) this.#made.of(meta).set(meta.identityOf(key), target)
     return { target, isMade: true }
   }
+}
+
+function withoutOf(meta: EntityMeta, names: ReadOptions['withoutFilters']): WithoutFilters {
+  if (names === undefined) return NO_FILTERS_OFF
+  if (names === true) return 'all'
+  if (Array.isArray(names)) return names.length === 0 ? NO_FILTERS_OFF : checkWithout(meta, names)
+  throw new InvalidOptionError(
+    'withoutFilters',
+    `withoutFilters takes the names of filters in an array, or true for all, not ${kindOf(names)}`,
+  )
 }
 
 const LOAD_MODES = { read: 'keep', fresh: 'renew', wanted: 'overwrite' } as const

@@ -1,0 +1,94 @@
+/**
+ * Conditions that hold for every query of an entity: the tenant, rows that are not deleted. They are declared once, on unless a
+ * query turns them off by name, and no replacement for row-level security: SQL of the user knows nothing of them.
+ */
+import { InvalidStatementError, MappingError } from '../errors.js'
+import { didYouMean } from '../internal/nearest-name.js'
+import { SqlFragment } from '../sql.js'
+import { kindOf } from './codec.js'
+import type { Columns } from './column.js'
+import type { Condition } from './conditions.js'
+import type { EntityMeta } from './entity-meta.js'
+import { ENTITY, type AnyEntity, type ColumnRefs } from './entity-types.js'
+
+/**
+ * Filters of an entity by name. Each is called for each statement, so it may look at what holds now, such as the tenant of the
+ * request in an AsyncLocalStorage. To let a statement see everything return `` sql`true` ``.
+ */
+export type Filters<C extends Columns> = Readonly<Record<string, (columns: ColumnRefs<C>) => Condition>>
+
+/** The part of the options of an entity that needs to know its columns. */
+export interface FilterOptions<C extends Columns> {
+  /**
+   * Conditions that hold for every query of the entity unless it turns them off by name (`withoutFilters`): `select`, `get`, what
+   * relations load, `update`, `deleteFrom`, counts. Not for `refresh`, nor for SQL of yours.
+   * @example
+   * filters: { live: (c) => isNull(c.deletedAt), tenant: (c) => eq(c.tenantId, currentTenant()) }
+   */
+  readonly filters?: Filters<C> | undefined
+}
+
+/** The filters that a statement does without: these names, or `all`. */
+export type WithoutFilters = readonly string[] | 'all'
+
+export const NO_FILTERS_OFF: WithoutFilters = []
+
+/** Checks filters as they were declared. @throws MappingError */
+export function checkFilters(entity: string, filters: unknown): Filters<Columns> {
+  if (filters === undefined) return {}
+  if (typeof filters !== 'object' || filters === null || Array.isArray(filters)) {
+    throw new MappingError(
+      `The filters of ${entity} are an object of functions by name, not ${kindOf(filters)}`,
+    )
+  }
+  for (const [name, filter] of Object.entries(filters)) {
+    if (typeof filter === 'function') continue
+    throw new MappingError(
+      `The filter '${name}' of ${entity} is a function that gives a condition, ` +
+        `such as (c) => isNull(c.deletedAt), not ${kindOf(filter)}`,
+    )
+  }
+  return filters as Filters<Columns>
+}
+
+/**
+ * The conditions of an entity's filters as they are now.
+ * @throws InvalidStatementError if a filter gives no condition; what a filter throws.
+ */
+export function filtersOf({ entity, table }: EntityMeta, without: WithoutFilters): Condition[] {
+  const filters = entity[ENTITY].filters as Filters<Columns>
+  if (without === 'all') return NONE
+  const conditions: Condition[] = []
+  for (const name in filters) {
+    if (without.includes(name)) continue
+    const { c } = entity as AnyEntity & { readonly c: ColumnRefs<Columns> }
+    const condition: unknown = filters[name]?.(c)
+    if (!(condition instanceof SqlFragment)) {
+      throw new InvalidStatementError(
+        `The filter '${name}' of ${table.key} gave ${kindOf(condition)} instead of a condition. ` +
+          'To let a statement see every row, let it give sql`true`',
+      )
+    }
+    conditions.push(condition)
+  }
+  return conditions
+}
+
+const NONE: Condition[] = []
+
+/**
+ * What `withoutFilters(...names)` turns off.
+ * @param names None: all.
+ * @throws MappingError for a name that no entity of the base has.
+ */
+export function checkWithout({ entity, table }: EntityMeta, names: readonly string[]): WithoutFilters {
+  if (names.length === 0) return 'all'
+  const known = entity[ENTITY].metadata.filterNames
+  for (const name of names) {
+    if (known.has(name)) continue
+    throw new MappingError(
+      `No entity of the base of ${table.key} has a filter '${name}'${didYouMean(name, known)}`,
+    )
+  }
+  return names
+}

@@ -1,0 +1,214 @@
+/** Filters of entities: conditions that hold for every query, until a query turns them off. */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { beforeEach, describe, expect, test } from 'vitest'
+import {
+  asc,
+  belongsTo,
+  declarativeBase,
+  deleteFrom,
+  eq,
+  hasMany,
+  integer,
+  InvalidOptionError,
+  InvalidStatementError,
+  isNull,
+  manyToMany,
+  MappingError,
+  select,
+  serial,
+  sql,
+  text,
+  timestamptz,
+  update,
+} from '../../src/index.js'
+import { useEntities } from './entities-support.js'
+import { errorOf } from './session-support.js'
+
+const tenant = new AsyncLocalStorage<number>()
+const Base = declarativeBase({ naming: 'snake_case' })
+class Room extends Base.entity('filter_rooms', { id: serial().primaryKey(), name: text().notNull() }) {
+  static readonly relations = {
+    chairs: hasMany(() => Chair, 'roomId', { cascade: ['add', 'delete'] }),
+    tags: manyToMany(() => Tag, 'filter_links'),
+  }
+}
+class Chair extends Base.entity(
+  'filter_chairs',
+  {
+    id: serial().primaryKey(),
+    name: text().notNull(),
+    tenantId: integer().notNull().default(1),
+    deletedAt: timestamptz(),
+    roomId: integer().references('filter_rooms.id'),
+  },
+  {
+    filters: {
+      live: (c) => isNull(c.deletedAt),
+      tenant: (c) => sql`${c.tenantId} = ${tenant.getStore() ?? 1}`,
+    },
+  },
+) {
+  static readonly relations = { room: belongsTo(() => Room, 'roomId') }
+}
+class Tag extends Base.entity(
+  'filter_tags',
+  { id: serial().primaryKey(), hidden: integer().notNull().default(0) },
+  { filters: { shown: (c) => eq(c.hidden, 0) } },
+) {}
+Base.entity('filter_links', {
+  roomId: integer().primaryKey().references('filter_rooms.id'),
+  tagId: integer().primaryKey().references('filter_tags.id'),
+})
+
+const fixture = useEntities(Base)
+const all = select(Chair).orderBy(asc(Chair.c.id))
+const names = (chairs: readonly { name: string }[]): string[] => chairs.map(({ name }) => name)
+
+beforeEach(async () => {
+  await fixture.db.query("insert into filter_rooms (name) values ('hall')")
+  await fixture.db.query(
+    "insert into filter_chairs (name, tenant_id, deleted_at, room_id) values ('a', 1, null, 1), ('gone', 1, now(), 1), ('other', 2, null, 1), ('b', 1, null, null)",
+  )
+  await fixture.db.query('insert into filter_tags (hidden) values (0), (1)')
+  await fixture.db.query('insert into filter_links values (1, 1), (1, 2)')
+})
+
+describe('a filter', () => {
+  test('holds for select, columns, counts, exists, and statements of the user that give entities', async () => {
+    await using session = fixture.factory()()
+    expect(names(await session.scalars(all))).toEqual(['a', 'b'])
+    expect(await session.scalars(all.columns('name'))).toEqual(['a', 'b'])
+    expect(await session.scalar(select(Chair).count())).toBe(2)
+    expect(await session.scalar(select(Chair).where(eq(Chair.c.name, 'gone')).exists())).toBe(false)
+    const withGone = select(Room).where(select(Chair).where(eq(Chair.c.name, 'gone')).exists())
+    expect(await session.scalars(withGone)).toEqual([])
+    expect(names(await session.scalars(all.from(sql`select * from filter_chairs where id < 4`)))).toEqual([
+      'a',
+    ])
+    expect(names(await session.scalars(all.limit(1).offset(1)))).toEqual(['b'])
+    const streamed: string[] = []
+    for await (const chair of session.stream(all)) streamed.push(chair.name)
+    expect(streamed).toEqual(['a', 'b'])
+  })
+
+  test('is asked for each statement anew', async () => {
+    const { withSession } = fixture.factory()
+    const read = (): Promise<Chair[]> => withSession((session) => session.scalars(all))
+    expect(names(await tenant.run(2, read))).toEqual(['other'])
+    expect(names(await read())).toEqual(['a', 'b'])
+  })
+
+  test('holds for get, unless the object is held; not for refresh', async () => {
+    await using session = fixture.factory()()
+    expect(await session.get(Chair, 2)).toBeNull()
+    expect(await session.get(Chair, 2, { forUpdate: true })).toBeNull()
+    const gone = await session.getOne(Chair, 2, { withoutFilters: ['live'] })
+    expect(gone.name).toBe('gone')
+    expect(await session.get(Chair, 2)).toBe(gone)
+    await session.refresh(gone)
+    expect(gone.name).toBe('gone')
+    expect(await session.get(Chair, 3, { withoutFilters: true })).toMatchObject({ name: 'other' })
+  })
+
+  test('holds for what relations load', async () => {
+    const { withSession } = fixture.factory()
+    await withSession(async (session) => {
+      const room = await session.getOne(Room, 1, { load: ['chairs', 'tags'] })
+      expect(names(room.chairs)).toEqual(['a'])
+      expect(room.tags.map(({ id }) => id)).toEqual([1])
+    })
+    await withSession(async (session) => {
+      const [room] = await session.scalars(
+        select(Room).withoutFilters('live', 'shown').load('chairs', 'tags'),
+      )
+      expect(room && names(room.chairs)).toEqual(['a', 'gone'])
+      expect(room?.tags.map(({ id }) => id)).toEqual([1, 2])
+      await session.refresh(room as Room, { load: ['chairs'], withoutFilters: true })
+      expect(room && names(room.chairs)).toEqual(['a', 'gone', 'other'])
+    })
+  })
+
+  test('holds for bulk statements', async () => {
+    const { withSession } = fixture.factory()
+    const renamed = await withSession((session) => session.execute(update(Chair).set({ name: 'x' })))
+    expect(renamed.rowCount).toBe(2)
+    const deleted = await withSession((session) =>
+      session.scalars(deleteFrom(Chair).withoutFilters('live').returning('id')),
+    )
+    expect(deleted.sort()).toEqual([1, 2, 4])
+    const everywhere = await withSession((session) =>
+      session.execute(update(Chair).set({ name: 'y' }).withoutFilters()),
+    )
+    expect(everywhere.rowCount).toBe(1)
+  })
+
+  test('does not let go of rows that it hides', async () => {
+    const { withSession } = fixture.factory()
+    await withSession(async (session) => {
+      const room = await session.getOne(Room, 1, { load: ['chairs'] })
+      room.chairs.pop()
+    })
+    await withSession(async (session) => {
+      const room = await session.getOne(Room, 1)
+      session.add(Object.assign(room, { chairs: [await session.getOne(Chair, 4)] }))
+    })
+    const rooms = 'select name, room_id from filter_chairs order by id'
+    expect((await fixture.db.query(rooms)).map((row) => Object.values(row))).toEqual([
+      ['a', null],
+      ['gone', 1],
+      ['other', 1],
+      ['b', 1],
+    ])
+  })
+
+  test('does not keep rows from being deleted with their owner', async () => {
+    const { withSession } = fixture.factory()
+    await withSession(async (session) => {
+      const [room] = await session.scalars(select(Room).withoutFilters().load('tags'))
+      ;(room as Room & { tags: object[] }).tags.length = 0
+      session.delete(room as Room)
+    })
+    expect(await fixture.db.query('select name from filter_chairs')).toMatchObject([{ name: 'b' }])
+  })
+})
+
+describe('mistakes', () => {
+  test('names that no entity has', async () => {
+    expect(() => select(Chair).withoutFilters('liv')).toThrow(/filter 'liv'.*live/)
+    expect(() => update(Chair).withoutFilters('liv')).toThrow(MappingError)
+    expect(() => deleteFrom(Chair).withoutFilters('liv')).toThrow(MappingError)
+    await using session = fixture.factory()()
+    expect(await errorOf(session.get(Chair, 1, { withoutFilters: ['liv'] }))).toBeInstanceOf(MappingError)
+    expect(await errorOf(session.get(Chair, 1, { withoutFilters: 'live' as never }))).toBeInstanceOf(
+      InvalidOptionError,
+    )
+  })
+
+  test('filters that are none, or give none', async () => {
+    const entity = (filters: unknown): unknown =>
+      declarativeBase().entity('t', { id: integer().primaryKey() }, { filters } as never)
+    expect(() => entity([])).toThrow(MappingError)
+    expect(() => entity({ live: true })).toThrow(/filter 'live'/)
+    const Careless = declarativeBase().entity(
+      'filter_rooms',
+      { id: integer().primaryKey() },
+      { filters: { open: () => undefined as never } },
+    )
+    const Throwing = declarativeBase().entity(
+      'filter_rooms',
+      { id: integer().primaryKey() },
+      {
+        filters: {
+          open: () => {
+            throw new RangeError('no tenant')
+          },
+        },
+      },
+    )
+    await using session = fixture.factory()()
+    expect(await errorOf(session.execute(select(Careless)))).toBeInstanceOf(InvalidStatementError)
+    expect(await errorOf(session.get(Careless, 1))).toBeInstanceOf(InvalidStatementError)
+    expect(await errorOf(session.execute(select(Throwing)))).toBeInstanceOf(RangeError)
+    expect(await session.scalar('select 1')).toBe(1)
+  })
+})
