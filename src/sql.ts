@@ -62,21 +62,33 @@ export class SqlFragment<Row = Record<string, unknown>> {
   declare readonly $row?: Row
   readonly #strings: readonly string[]
   readonly #values: readonly unknown[]
+  readonly #depends: boolean
   #compiled: { readonly text: string; readonly values: readonly unknown[] } | undefined
 
   constructor(strings: readonly string[], values: readonly unknown[]) {
     this.#strings = strings
     this.#values = values
+    this.#depends = values.some((value) => isFragment(value) && value.dependsOnTime)
   }
 
   /** SQL text with `$n` placeholders. */
   get text(): string {
-    return this.#compile().text
+    return this.assemble().text
   }
 
   /** The values behind the placeholders. */
   get values(): readonly unknown[] {
-    return this.#compile().values
+    return this.assemble().values
+  }
+
+  /** True if its text or values may be others when it is asked again: nothing of it is kept then. @internal */
+  get dependsOnTime(): boolean {
+    return this.#depends
+  }
+
+  /** What stands for it now. @internal */
+  protected get current(): SqlFragment<unknown> {
+    return this
   }
 
   /** The fragments that it was put together from. @internal */
@@ -84,15 +96,16 @@ export class SqlFragment<Row = Record<string, unknown>> {
     return this.#values.filter(isFragment)
   }
 
-  /** Once, as its text and its values are asked for one after the other. */
-  #compile(): { readonly text: string; readonly values: readonly unknown[] } {
-    if (this.#compiled === undefined) {
-      const parts: string[] = []
-      const values: unknown[] = []
-      this.#append(parts, values)
-      this.#compiled = { text: parts.join(''), values }
-    }
-    return this.#compiled
+  /** Its text and the values that belong to it. @internal */
+  assemble(): { readonly text: string; readonly values: readonly unknown[] } {
+    if (this.#compiled !== undefined) return this.#compiled
+    const parts: string[] = []
+    const values: unknown[] = []
+    this.current.#append(parts, values)
+    const compiled = { text: parts.join(''), values }
+    // Mostly its text and its values are asked for one after the other.
+    if (!this.dependsOnTime) this.#compiled = compiled
+    return compiled
   }
 
   #append(parts: string[], values: unknown[]): void {
@@ -101,7 +114,7 @@ export class SqlFragment<Row = Record<string, unknown>> {
       if (index >= this.#values.length) continue
       const value = this.#values[index]
       if (isFragment(value)) {
-        value.#append(parts, values)
+        value.current.#append(parts, values)
         continue
       }
       if (value === undefined) {
@@ -191,8 +204,7 @@ interface LooseConfig {
 function readObject(statement: unknown): LooseConfig {
   if (typeof statement !== 'object' || statement === null) throw notAStatement(statement)
   if (isFragment(statement)) {
-    const { text, values } = statement
-    return { text, values }
+    return statement.assemble()
   }
   const shape = statement as {
     toSQL?: unknown

@@ -88,7 +88,7 @@ export function entityQuery(
   reading: Reading,
   rest: Partial<Pick<EntityQuery, 'load' | 'without' | 'rowsAre' | 'prepare'>> = {},
 ): EntityQuery {
-  const { text, values } = statement
+  const { text, values } = statement.assemble()
   const { load = [], without = NO_FILTERS_OFF, rowsAre = 'read', prepare = true } = rest
   const types = reading.kind === 'entity' ? meta.rawValues : RAW_TEXT
   return { text, values, rowMode: 'array', types, prepare, meta, reading, load, without, rowsAre }

@@ -201,7 +201,8 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   /** The number of rows instead of the rows. */
   count(): ValueStatement<number> {
     const { limit, offset, distinct } = this.#state
-    const statement =
+    // Made for each run: filters say what holds then.
+    const statement = (): SqlFragment<unknown> =>
       limit === undefined && offset === undefined && !distinct
         ? concat(this.#clause(), text('select count(*)'), this.#fromWhere())
         : concat(
@@ -212,7 +213,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
           )
     return {
       givesOne: true,
-      toEntityQuery: () => this.#query(statement, { kind: 'scalar', decode: Number }),
+      toEntityQuery: () => this.#query(statement(), { kind: 'scalar', decode: Number }),
     }
   }
 
@@ -222,7 +223,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
    * select(Album).where(select(Song).where(eq(Song.c.albumId, Album.c.id)).exists())
    */
   exists(): Exists {
-    return new Exists(this.#meta, this.#clause(), this.#body('1'))
+    return new Exists(this.#meta, () => concat(text('exists ('), this.#clause(), this.#body('1'), text(')')))
   }
 
   toEntityQuery(): EntityQuery {
@@ -275,10 +276,21 @@ export class Exists extends SqlFragment<unknown> implements ValueStatement<boole
   declare readonly $item?: boolean
   declare readonly $scalar?: boolean
   readonly #meta: EntityMeta
+  readonly #make: () => SqlFragment<unknown>
 
-  constructor(meta: EntityMeta, clause: SqlFragment<unknown>, body: SqlFragment<unknown>) {
-    super(['exists (', '', ')'], [clause, body])
+  /** @param make Called for each statement that it is part of: filters say what holds then. */
+  constructor(meta: EntityMeta, make: () => SqlFragment<unknown>) {
+    super([''], [])
     this.#meta = meta
+    this.#make = make
+  }
+
+  override get dependsOnTime(): boolean {
+    return true
+  }
+
+  protected override get current(): SqlFragment<unknown> {
+    return this.#make()
   }
 
   toEntityQuery(): EntityQuery {

@@ -96,6 +96,21 @@ describe('a filter', () => {
     const read = (): Promise<Chair[]> => withSession((session) => session.scalars(all))
     expect(names(await tenant.run(2, read))).toEqual(['other'])
     expect(names(await read())).toEqual(['a', 'b'])
+    // Also in what was put together once, and is kept.
+    const count = select(Chair).count()
+    const anyOther = select(Chair).where(eq(Chair.c.name, 'other')).exists()
+    const rooms = select(Room).where(anyOther)
+    const written = sql<{ found: boolean }>`select ${anyOther} as found`
+    const seen = (): Promise<unknown> =>
+      withSession(async (session) => [
+        await session.scalar(count),
+        await session.scalar(anyOther),
+        (await session.scalars(rooms)).length,
+        await session.scalar(written),
+      ])
+    expect(await seen()).toEqual([2, false, 0, false])
+    expect(await tenant.run(2, seen)).toEqual([1, true, 1, true])
+    expect(await seen()).toEqual([2, false, 0, false])
   })
 
   test('holds for get, unless the object is held; not for refresh', async () => {

@@ -42,6 +42,8 @@ import type {
   EntityHooks,
   EntityOptions,
   EntitySession,
+  FilterOptions,
+  Filters,
   Exists,
   GetOptions,
   HasMany,
@@ -458,4 +460,19 @@ test('an upsert is as strict as the constructor', () => {
   expectTypeOf<'snake_case'>().toExtend<NamingStrategy>()
   expectTypeOf<'camelCase'>().not.toExtend<NamingStrategy>()
   expectTypeOf(select(Song).populateExisting()).toEqualTypeOf(select(Song))
+})
+
+test('filters know the columns of their entity', () => {
+  Base.entity(
+    'x',
+    { id: serial().primaryKey(), name: text() },
+    { filters: { named: (c) => eq(c.name, 'x') } },
+  )
+  // @ts-expect-error no such column
+  Base.entity('y', { id: serial().primaryKey() }, { filters: { named: (c) => eq(c.nam, 'x') } })
+  // @ts-expect-error no condition
+  Base.entity('z', { id: serial().primaryKey() }, { filters: { named: () => true } })
+  type Own = ColumnsOf<typeof Tag>
+  expectTypeOf<FilterOptions<Own>['filters']>().toEqualTypeOf<Filters<Own> | undefined>()
+  expectTypeOf(select(Tag).withoutFilters('named')).toEqualTypeOf(select(Tag))
 })
