@@ -72,11 +72,7 @@ export class RelationLoader {
    * @param owners Of one entity.
    * @param without The filters that the related entity does without.
    */
-  async recall(
-    owners: readonly InstanceState[],
-    relation: Relation,
-    without: WithoutFilters,
-  ): Promise<void> {
+  async recall(owners: readonly InstanceState[], relation: Relation, without: WithoutFilters): Promise<void> {
     const wanted = new Map<string, { readonly key: EncodedText[]; readonly owners: InstanceState[] }>()
     for (const owner of owners) {
       const key = relation.ownColumns.map((column) => owner.text(column) ?? null)
