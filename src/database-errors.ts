@@ -7,6 +7,7 @@
  *    has taken them out before (`hidden-values.ts`).
  */
 import { LifeguardError } from './errors.js'
+import { markStalePlan, stalePlanOf } from './internal/stale-plan.js'
 import { hideQuoted } from './internal/hidden-values.js'
 
 /** The fields of an ErrorResponse as node-postgres parses them. Every one is text. */
@@ -167,6 +168,8 @@ export function databaseErrorFrom(
   const hidden = context.hideParameters === true
   const message = hidden && sqlState.startsWith('22') ? hideQuoted(error.message) : error.message
   const made = new Class(message, error, context, hidden ? undefined : error)
+  const stale = stalePlanOf(error)
+  if (stale !== undefined) markStalePlan(made, stale)
   Error.captureStackTrace(made, databaseErrorFrom)
   return made
 }
@@ -234,6 +237,7 @@ export function isDisconnect(error: unknown): boolean {
 
 /**
  * True if running the whole transaction once more is safe and may help: serialization failure, deadlock, stale data, a
+ * prepared statement that did not fit the schema any more (see docs/prepared-statements.md), a
  * connection lost before COMMIT was sent, a connect that failed for a reason that passes. Looks through `cause`. Never
  * true when something may have been stored already ({@link CommitOutcomeUnknownError}, {@link HookError}).
  *
@@ -252,6 +256,7 @@ export function isRetryable(error: unknown): boolean {
       // What else is ours says no by itself; only an aborted transaction is as good as its cause.
       return at.code === 'TRANSACTION_ABORTED' ? undefined : false
     }
+    if (stalePlanOf(at)?.certain === true) return true
     const state = sqlStateOf(at)
     if (state === undefined) return undefined
     if (state === '40001' || state === '40P01') return true

@@ -21,8 +21,11 @@ import {
 import { BatchStep, type OpenPortal } from './batch-step.js'
 import type { Batch, BatchStatement, TypeParsers } from './driver.js'
 import { StatementSkipped } from './driver.js'
+import { markStalePlan } from '../internal/stale-plan.js'
 import type { SchemaView } from './schema-view.js'
 import { PreparedStatement, type StatementCache } from './statement-cache.js'
+import { isTaken, stalenessOf, type Suspect } from './stale-plan.js'
+import type { StatementPolicy } from './statement-policy.js'
 import type { EncodedValue } from './values.js'
 import type { WireConnection, WireReader } from './wire-connection.js'
 import type { WireWriter } from './wire-writer.js'
@@ -32,6 +35,7 @@ export interface BatchContext {
   readonly wire: WireConnection
   readonly writer: WireWriter
   readonly cache: StatementCache
+  readonly policy: StatementPolicy
   /** Told whatever may change what the names in statements mean. */
   readonly view: SchemaView
   readonly types: TypeParsers
@@ -42,6 +46,12 @@ export interface BatchContext {
 /** Ends the transaction before a batch. `COMMIT AND CHAIN` also begins the next one as that one began. */
 export type EndAhead = 'COMMIT' | 'COMMIT AND CHAIN' | 'ROLLBACK'
 
+/** Where a batch begins. */
+export interface BatchStart {
+  readonly ahead?: EndAhead | undefined
+  readonly isIdle?: boolean | undefined
+}
+
 export class BatchRun implements WireReader {
   readonly #batch: Batch
   readonly #context: BatchContext
@@ -50,6 +60,10 @@ export class BatchRun implements WireReader {
   readonly #steps: BatchStep[] = []
   #parsedHere: Set<PreparedStatement> | undefined
   #current = 0
+  /** No transaction was open before it. */
+  readonly #startsIdle: boolean
+  /** On the policy's clock. */
+  #sentAt = 0
   /** The server refused something, and passes over what follows until the next ReadyForQuery. */
   #failed = false
   /** Something in it began or ended a transaction since the last ReadyForQuery. */
@@ -57,8 +71,13 @@ export class BatchRun implements WireReader {
   /** CloseComplete messages that answer for forgotten statements, not for a step. */
   #closesExpected = 0
   #readiesExpected = 1
-  /** Statements whose plan was stale and that may run once more, because nothing but them is undone. */
-  readonly stale: BatchStatement[] = []
+  /**
+   * The statement that was refused for its stale plan, where nothing else is undone if it runs once more: alone (`separate`),
+   * or with all of its batch.
+   */
+  repeated: BatchStatement | undefined
+  /** A statement that may have been refused for its stale plan, and cannot be sent once more. */
+  suspect: Suspect | undefined
   /** Why what went ahead was refused: the server ran nothing of the batch, which has to be submitted again. */
   refusedAhead: Error | undefined
   /** The server's last words, if it ended the session in good order (FATAL). */
@@ -66,10 +85,12 @@ export class BatchRun implements WireReader {
   #onEnd: (() => void) | undefined
 
   /**
-   * @param ahead Ends the transaction before the batch, under the Sync of the batch; `COMMIT AND CHAIN` stands for the first
+   * @param start.ahead Ends the transaction before the batch, under the Sync of the batch; `COMMIT AND CHAIN` stands for the first
    *   statement of the batch as well.
+   * @param start.isIdle No transaction is open when it begins.
    */
-  constructor(batch: Batch, context: BatchContext, onEnd: () => void, ahead?: EndAhead) {
+  constructor(batch: Batch, context: BatchContext, onEnd: () => void, { ahead, isIdle }: BatchStart = {}) {
+    this.#startsIdle = isIdle === true
     this.#batch = batch
     this.#context = context
     this.#ahead = ahead
@@ -87,7 +108,8 @@ export class BatchRun implements WireReader {
       this.#steps.length = 0
       throw error
     }
-    const { wire } = this.#context
+    const { wire, policy } = this.#context
+    this.#sentAt = policy.now()
     wire.addReader(this)
     wire.stream.write(bytes)
   }
@@ -147,32 +169,53 @@ export class BatchRun implements WireReader {
     if (step === undefined) return
     step.refusal = error
     // Nothing comes behind it.
-    if (isLast) this.confirmRefusal()
+    if (isLast) this.confirmRefusal('ended')
   }
 
   /** Tells a refusal; until then, what comes behind it may show that it was none (see 3). */
-  confirmRefusal(): void {
+  confirmRefusal(connection: 'ready' | 'ended'): void {
     const step = this.#steps[this.#current]
     const error = step?.refusal
     if (step === undefined || error === undefined || step.isSettled) return
+    const isAhead = this.#ahead !== undefined && step === this.#steps[0]
+    if (isAhead) this.refusedAhead = error
+    if (this.#noteStale(step, error, !isAhead && connection === 'ready')) return
     step.isSettled = true
     // Alone, the step is advanced by its own ReadyForQuery; otherwise nothing more of it will come.
     if (!this.#separate) this.#current++
-    const isAhead = this.#ahead !== undefined && step === this.#steps[0]
-    if (isAhead) this.refusedAhead = error
-    const { prepared, statement } = step
-    if (prepared !== undefined && prepared.name !== '') {
-      const stale = prepared.parsed && isStalePlan(error)
-      // Who forgot one has forgotten all: a pooler that changed the backend, or DEALLOCATE ALL in a function.
-      if (stale && isUnknownStatement(error)) this.#context.cache.clear()
-      else if (stale || !prepared.parsed) this.#context.cache.forget(prepared)
-      if (stale && this.#separate) {
-        this.stale.push(statement)
-        return
-      }
-    }
     // The whole batch is submitted again.
-    if (!isAhead) statement.onError(error)
+    if (!isAhead) step.statement.onError(error)
+  }
+
+  /** Forgets a plan that may be stale. @returns whether the statement is run once more, so that nobody need know. */
+  #noteStale(step: BatchStep, error: Error, mayRepeat: boolean): boolean {
+    const { cache, view, policy } = this.#context
+    const { prepared, statement } = step
+    if (prepared === undefined || prepared.name === '' || step.isBound) return false
+    // A name can be taken only where a pooler lends one backend to several connections.
+    const staleness = step.kept || isTaken(error) ? stalenessOf(error) : undefined
+    // Who forgot one has forgotten all: a pooler that changed the backend, or DEALLOCATE ALL in a function.
+    if (staleness === 'missing') {
+      cache.clear()
+      policy.missing(error)
+    } else if (staleness === 'stale') view.outdated()
+    if (staleness !== undefined || !prepared.parsed) cache.forget(prepared)
+    if (staleness === undefined || !mayRepeat) return false
+    if (this.#mayRepeat(step)) {
+      this.repeated = statement
+      return true
+    }
+    const stale = { certain: staleness !== 'suspect' }
+    markStalePlan(error, stale)
+    if (!stale.certain && view.isLasting) this.suspect = { statement, stale }
+    return false
+  }
+
+  /** Only what is undone or was never run is run once more, and nothing overtakes it. */
+  #mayRepeat({ statement }: BatchStep): boolean {
+    if (this.#separate && statement !== this.#batch.statements[this.#batch.statements.length - 1])
+      return false
+    return this.#startsIdle && this.#batch.mayRepeat?.(statement) === true
   }
 
   /** Fails everything that has not settled: the connection is lost. */
@@ -198,16 +241,18 @@ export class BatchRun implements WireReader {
       return new BatchStep({ statement, stage: 'rows', portal }, types)
     }
     const { prepared, parses } = this.#prepare(statement)
+    const kept = prepared.parsed
     const portal: OpenPortal | undefined = name === '' ? undefined : { shape: undefined }
     if (portal !== undefined) portals.set(name, portal)
     writer.bind(name, prepared.name, statement.values ?? NO_VALUES)
     // Each time, as another cursor, another plan or another backend behind a pooler gives rows of another shape.
-    const describes = prepared.shape !== null
+    const describes = prepared.shape !== null && statement.onlyBind !== true
     if (describes) writer.describePortal(name)
-    this.#execute(statement)
+    if (statement.onlyBind === true) writer.closePortal(name)
+    else this.#execute(statement)
     view.written(prepared.effect, statement.values ?? NO_VALUES, this.#separate)
     return new BatchStep(
-      { statement, stage: parses ? 'parsed' : 'bound', prepared, describes, portal },
+      { statement, stage: parses ? 'parsed' : 'bound', prepared, kept, describes, portal },
       types,
     )
   }
@@ -238,10 +283,13 @@ export class BatchRun implements WireReader {
 
   #over(step: BatchStep): void {
     if (step.isControl) this.#control = true
-    const { cache, view } = this.#context
+    const { cache, policy, view } = this.#context
     const command = step.result?.command ?? ''
     if (command === 'DEALLOCATE ALL' || command === 'DISCARD ALL') cache.clear()
     view.completed(command, step.returnsRows, step.prepared?.effect)
+    if (step.kept && step.prepared !== undefined && step.statement.values !== undefined) {
+      cache.ran(step.prepared, policy.now() - this.#sentAt)
+    }
     // Alone, a statement settles at its ReadyForQuery (see 2).
     if (this.#separate) return
     this.#current++
@@ -267,14 +315,14 @@ export class BatchRun implements WireReader {
   #ready(): void {
     this.#failed = false
     this.#control = false
-    this.confirmRefusal()
+    this.confirmRefusal('ready')
     if (this.#separate) {
       const step = this.#steps[this.#current++]
       if (step?.isSettled === false) step.settle()
     }
     if (--this.#readiesExpected > 0) return
     this.#context.view.ready(this.#context.wire.status === STATUS_IDLE)
-    if (this.refusedAhead === undefined) this.#settleRest(undefined)
+    if (this.refusedAhead === undefined && this.repeated === undefined) this.#settleRest(undefined)
     this.#context.wire.removeReader(this)
     this.#end()
   }
@@ -304,7 +352,8 @@ export class BatchRun implements WireReader {
 const ENDS = {
   COMMIT: endWith('COMMIT'),
   'COMMIT AND CHAIN': endWith('COMMIT AND CHAIN'),
-  ROLLBACK: endWith('ROLLBACK'),
+  // Behind a refusal, which may be that of a name.
+  ROLLBACK: { ...endWith('ROLLBACK'), prepare: false },
 }
 const NO_VALUES: readonly EncodedValue[] = []
 /** An end that nobody waits for. */
@@ -337,14 +386,4 @@ function mayFollow(previous: number, status: number, isFailed: boolean): boolean
 export function endsSession(error: Error): boolean {
   const { severity } = error as { severity?: string }
   return severity === 'FATAL' || severity === 'PANIC'
-}
-
-/** The server no longer knows the statement, or its result type changed under it (ALTER TABLE, search_path). */
-function isStalePlan(error: Error): boolean {
-  const { code, routine } = error as { code?: string; routine?: string }
-  return isUnknownStatement(error) || (code === '0A000' && routine === 'RevalidateCachedQuery')
-}
-
-function isUnknownStatement(error: Error): boolean {
-  return (error as { code?: string }).code === '26000'
 }

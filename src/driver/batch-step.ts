@@ -47,6 +47,8 @@ export interface StepParts {
   readonly statement: BatchStatement
   readonly stage: StepStage
   readonly prepared?: PreparedStatement | undefined
+  /** It runs in a plan that was made before this batch. */
+  readonly kept?: boolean | undefined
   /** Describe was written. */
   readonly describes?: boolean | undefined
   /** The named portal that it opens or goes on with. */
@@ -64,6 +66,7 @@ export class BatchStep {
   readonly statement: BatchStatement
   readonly prepared: PreparedStatement | undefined
   readonly #types: TypeParsers
+  readonly kept: boolean
   readonly #describes: boolean
   readonly #portal: OpenPortal | undefined
   #stage: StepStage
@@ -82,10 +85,11 @@ export class BatchStep {
   /** It began or ended a transaction. */
   isControl = false
 
-  constructor({ statement, stage, prepared, describes, portal }: StepParts, types: TypeParsers) {
+  constructor({ statement, stage, prepared, kept, describes, portal }: StepParts, types: TypeParsers) {
     this.statement = statement
     this.prepared = prepared
     this.#types = statement.types ?? types
+    this.kept = kept === true
     this.#describes = describes === true
     this.#portal = portal
     this.#stage = stage
@@ -97,6 +101,11 @@ export class BatchStep {
 
   get isParsed(): boolean {
     return this.#stage !== 'parsed'
+  }
+
+  /** The server has its values, and a plan. */
+  get isBound(): boolean {
+    return this.#stage !== 'parsed' && this.#stage !== 'bound'
   }
 
   /** The statement has columns. */
@@ -116,7 +125,8 @@ export class BatchStep {
         return
       case 'bound':
         if (type !== BIND_COMPLETE) break
-        this.#stage = this.#describes ? 'described' : 'rows'
+        if (this.statement.onlyBind === true) this.#stage = 'closed'
+        else this.#stage = this.#describes ? 'described' : 'rows'
         return
       case 'described':
         if (type !== ROW_DESCRIPTION && type !== NO_DATA) break

@@ -66,6 +66,8 @@ export interface BatchStatement {
   readonly portal?: string | undefined
   /** Stop after so many rows; the portal keeps the rest. 0 or absent: all rows. */
   readonly maxRows?: number | undefined
+  /** True: parse it and bind its values without running it, to see whether the server takes both. */
+  readonly onlyBind?: boolean | undefined
   /** True: close `portal` instead of running anything. */
   readonly closePortal?: boolean | undefined
   /** Ask the server to send its answer to this statement before it goes on with the next one. */
@@ -87,6 +89,11 @@ export interface Batch {
    * `separate`: a Sync after each statement, so each stands alone (autocommit).
    */
   readonly sync: 'shared' | 'separate'
+  /**
+   * Whether the batch may be sent once more after `refused`, which was refused for its stale plan. Asked only where nothing
+   * of a transaction is undone by that but the batch itself (`separate`: but the statement). Default: never.
+   */
+  readonly mayRepeat?: ((refused: BatchStatement) => boolean) | undefined
   /** Called once, after every statement has settled and the connection is ready for the next batch or lost. */
   onEnd(): void
 }

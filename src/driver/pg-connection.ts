@@ -22,6 +22,7 @@ import { Endings, warnOfConclusion } from './endings.js'
 import { PlainExchange } from './plain-exchange.js'
 import { SentValues } from './sent-values.js'
 import { SchemaView } from './schema-view.js'
+import { withProbe, type Suspect } from './stale-plan.js'
 import { StatementCache } from './statement-cache.js'
 import type { StatementPolicy } from './statement-policy.js'
 import type { WireConnection } from './wire-connection.js'
@@ -39,6 +40,8 @@ export interface PgConnectionParts {
   readonly hideParameters: boolean
   /** Which statements are kept on the server. */
   readonly statements: StatementPolicy
+  /** How long the socket took to connect: at least one round trip. */
+  readonly roundTripMillis: number
   readonly cancel: (timeoutMillis: number) => Promise<void>
 }
 
@@ -69,6 +72,7 @@ export class PgConnection implements DriverConnection {
   readonly #cancel: (timeoutMillis: number) => Promise<void>
   #run: BatchRun | undefined
   readonly #endings: Endings
+  #suspect: Suspect | undefined
   /** Called when a plain exchange (script, COPY) has ended. */
   #onPlainEnd: ((error: Error | undefined) => void) | undefined
   /** With what the server refused it. */
@@ -86,11 +90,12 @@ export class PgConnection implements DriverConnection {
     this.#onNotice = parts.onNotice
     this.#sent = parts.hideParameters ? new SentValues() : undefined
     const view = new SchemaView(parts.statements.generation, parts.wire.parameters)
-    const cache = new StatementCache(parts.statements, view)
+    const cache = new StatementCache(parts.statements, view, parts.roundTripMillis)
     this.#context = {
       wire: parts.wire,
       writer: new WireWriter(),
       cache,
+      policy: parts.statements,
       view,
       types: parts.types,
       portals: new Map(),
@@ -161,11 +166,13 @@ export class PgConnection implements DriverConnection {
     return this.#wire.parameters.get(name)
   }
 
-  submit(batch: Batch): void {
+  submit(given: Batch): void {
     this.#requireFree()
+    const batch = this.#withProbe(given)
     this.#sent?.add(batch, this.transactionStatus === 'idle' && !this.#endings.open)
+    const isIdle = this.transactionStatus === 'idle'
     const ahead = this.#lost === undefined ? this.#endings.before(batch) : undefined
-    const run = new BatchRun(batch, this.#context, () => this.#endRun(run, batch), ahead)
+    const run = new BatchRun(batch, this.#context, () => this.#endRun(run, batch), { ahead, isIdle })
     this.#run = run
     if (this.#lost !== undefined) {
       run.fail(this.#lost)
@@ -255,6 +262,15 @@ export class PgConnection implements DriverConnection {
     this.#wire.stream.unref()
   }
 
+  /** Finds out, with the ROLLBACK behind a failure, whether a stale plan was to blame for it. */
+  #withProbe(batch: Batch): Batch {
+    const suspect = this.#suspect
+    const { view } = this.#context
+    this.#suspect = undefined
+    if (suspect === undefined) return batch
+    return withProbe(batch, suspect, () => view.outdated())
+  }
+
   #requireFree(): void {
     if (this.busy) throw new IllegalStateError(`Connection ${this.id} is busy with another batch`)
   }
@@ -293,13 +309,23 @@ export class PgConnection implements DriverConnection {
       this.submit(batch)
       return
     }
-    if (run.stale.length === 0) {
-      batch.onEnd()
+    this.#suspect = run.suspect
+    if (run.repeated === undefined || this.#lost !== undefined) batch.onEnd()
+    else this.#repeat(batch, run.repeated)
+  }
+
+  /** Runs once more what was refused for its stale plan. Parsed for this one use: a second failure is the statement's own. */
+  #repeat(batch: Batch, refused: BatchStatement): void {
+    const onEnd = (): void => batch.onEnd()
+    // If it runs now, its plan was stale: so may be those of other connections.
+    const onSuccess = (): void => this.#context.view.outdated()
+    if (batch.sync === 'separate') {
+      this.submit({ statements: [unprepared(refused, onSuccess)], sync: 'separate', onEnd })
       return
     }
-    // A stale plan is prepared anew by the same statement; a second failure is the statement's own.
-    const again: Batch = { statements: run.stale.map(unprepared), sync: 'separate', onEnd: batch.onEnd }
-    this.submit(again)
+    const statements = batch.statements.map((each) => unprepared(each, each === refused ? onSuccess : ignore))
+    if (this.#wire.status !== STATUS_IDLE) this.#endings.conclude('ROLLBACK', { timeoutMillis: null })
+    this.submit({ statements, sync: 'shared', onEnd })
   }
 
   /** Our own statements, with a deadline; whoever misses it is not to be trusted any more. */
@@ -343,7 +369,7 @@ export class PgConnection implements DriverConnection {
     if (this.#lost === undefined) this.#context.view.lost()
     const isGarbled = error instanceof ProtocolError
     // They answered what they seem to, where nothing but the end of the connection came behind them.
-    if (!isGarbled) this.#run?.confirmRefusal()
+    if (!isGarbled) this.#run?.confirmRefusal('ended')
     else this.#plainError = undefined
     this.#lost ??= error
     this.#wire.discard()
@@ -355,12 +381,19 @@ export class PgConnection implements DriverConnection {
   }
 }
 
-function unprepared(statement: BatchStatement): BatchStatement {
+function unprepared(statement: BatchStatement, onSuccess: () => void): BatchStatement {
   return {
     ...statement,
     prepare: false,
     // Methods of a class are no properties of its instances.
-    onResult: (result) => statement.onResult(result),
+    onResult: (result) => {
+      onSuccess()
+      statement.onResult(result)
+    },
     onError: (error) => statement.onError(error),
   }
+}
+
+function ignore(): void {
+  // See where it is used.
 }

@@ -87,6 +87,7 @@ class NodePostgresDriver implements Driver {
     this.#hideParameters = options.hideParameters ?? false
     this.#statements = new StatementPolicy({
       size: options.statementCacheSize ?? DEFAULT_STATEMENT_CACHE_SIZE,
+      isChosen: options.statementCacheSize !== undefined,
       maxBytes: options.statementCacheMaxBytes ?? DEFAULT_STATEMENT_CACHE_MAX_BYTES,
       maxAgeMillis: options.statementCacheMaxAgeMillis ?? DEFAULT_STATEMENT_CACHE_MAX_AGE_MILLIS,
       clock: this.#clock,
@@ -140,17 +141,23 @@ class NodePostgresDriver implements Driver {
 
   async #attempt(attempt: Attempt, tls: TlsSettings['use']): Promise<DriverConnection> {
     const { tlsOptions, signal, onPhase } = attempt
+    const startedAt = this.#clock.now()
     const socket = await openSocket({ target: this.#target, tls, tlsOptions, signal, onPhase })
+    const roundTripMillis = this.#clock.now() - startedAt
     onPhase('authentication')
     try {
-      return await this.#authenticate(socket, attempt)
+      return await this.#authenticate(socket, attempt, roundTripMillis)
     } catch (error) {
       socket.destroy()
       throw error
     }
   }
 
-  async #authenticate(socket: Socket, { password, tlsOptions, signal }: Attempt): Promise<DriverConnection> {
+  async #authenticate(
+    socket: Socket,
+    { password, tlsOptions, signal }: Attempt,
+    roundTripMillis: number,
+  ): Promise<DriverConnection> {
     const { user, database, host, port, channelBinding, startup } = this.#target
     const encrypted = socket instanceof TLSSocket
     const wire = new WireConnection({
@@ -186,6 +193,7 @@ class NodePostgresDriver implements Driver {
     const { processID: processId, secretKey } = client
     const target = this.#target
     this.#connections += 1
+    this.#statements.connected(processId)
     const connection = new PgConnection({
       id: this.#connections,
       client,
@@ -195,6 +203,7 @@ class NodePostgresDriver implements Driver {
       onNotice: this.#onNotice,
       hideParameters: this.#hideParameters,
       statements: this.#statements,
+      roundTripMillis,
       cancel: (timeoutMillis) =>
         cancelBackend(
           { target, address, encrypted, tlsOptions, processId, secretKey },

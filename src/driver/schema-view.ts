@@ -64,6 +64,11 @@ export class SchemaView {
     return this.#key
   }
 
+  /** Names mean the same when the transaction has ended, whichever way. */
+  get isLasting(): boolean {
+    return this.#names === this.#session && !this.#touched && !this.#changed && !this.#changedOwn
+  }
+
   /** A statement was written. `alone`: it is a transaction of its own. */
   written(effect: StatementEffect, values: readonly EncodedValue[], alone: boolean): void {
     switch (effect.kind) {
@@ -104,6 +109,11 @@ export class SchemaView {
     if (tag === 'ROLLBACK') this.#failed = true
     if (effect?.kind === 'temporary' || effect?.kind === 'schema') this.#note(effect.kind)
     else if (tagChangesSchema(tag, returnsRows)) this.#note('schema')
+  }
+
+  /** A plan did not fit the schema: somebody has changed it. */
+  outdated(): void {
+    this.#generation.current++
   }
 
   /** The server has refused a statement. */

@@ -47,9 +47,15 @@ export class StatementCache {
   #bytes = 0
   #toClose: string[] = []
   #names = 0
+  /** What an answer takes at least: the network is in all of them. */
+  #fastestMillis: number
 
-  /** @param view What names mean on its connection. */
-  constructor(policy: StatementPolicy, view: SchemaView) {
+  /**
+   * @param view What names mean on its connection.
+   * @param roundTripMillis What an answer takes at least, as far as that is known.
+   */
+  constructor(policy: StatementPolicy, view: SchemaView, roundTripMillis = 0) {
+    this.#fastestMillis = roundTripMillis
     this.#policy = policy
     this.#view = view
   }
@@ -75,6 +81,15 @@ export class StatementCache {
     if (statement.name !== '' && this.#statements.get(statement.text) !== statement) {
       this.#toClose.push(statement.name)
     }
+  }
+
+  /**
+   * A statement that was prepared before has run with values, and its answer came so long after its batch was sent. A slow one
+   * is prepared anew at its next use, and so planned for its values: PostgreSQL may have come to a plan that knows none.
+   */
+  ran(statement: PreparedStatement, tookMillis: number): void {
+    if (tookMillis < this.#fastestMillis) this.#fastestMillis = tookMillis
+    if (tookMillis - this.#fastestMillis >= SLOW_MILLIS) this.forget(statement)
   }
 
   /** Drops a statement that the server refused or whose plan is stale. */
@@ -135,4 +150,6 @@ function nameFor(number: number, text: string): string {
 }
 
 const DIGEST_LENGTH = 16
+// Planning rarely takes a hundredth of it.
+const SLOW_MILLIS = 20
 const NONE: readonly string[] = []

@@ -6,6 +6,7 @@
  * 2. A long text is never named: PostgreSQL keeps about 25 times its length for it.
  */
 import type { Clock } from '../internal/clock.js'
+import { isTaken } from './stale-plan.js'
 import type { SchemaGeneration } from './schema-generation.js'
 
 /** The bounds of each connection's prepared statements. */
@@ -21,6 +22,8 @@ export interface StatementLimits {
 export interface StatementPolicyOptions extends StatementLimits {
   readonly clock: Clock
   readonly generation: SchemaGeneration
+  /** The caller has chosen the size, and so knows what stands in between. Default true. */
+  readonly isChosen?: boolean | undefined
   /** The use from which on a text is named. Default 2. */
   readonly namedFromUse?: 1 | 2 | undefined
 }
@@ -30,6 +33,8 @@ export const DEFAULT_STATEMENT_CACHE_MAX_BYTES = 1_048_576
 export const DEFAULT_STATEMENT_CACHE_MAX_AGE_MILLIS = 60_000
 const DEFAULT_NAMED_FROM_USE = 2
 const LARGEST_SHARE = 64
+// Of Linux, which no other system exceeds by default. Poolers make up a random number of 32 bits.
+const LARGEST_PROCESS_ID = 4_194_304
 // Texts that were used once are noted twice as many at most.
 const MOST_NOTED = 1_000
 
@@ -38,6 +43,10 @@ export class StatementPolicy {
   readonly generation: SchemaGeneration
   readonly #clock: Clock
   readonly #namesAtOnce: boolean
+  readonly #isChosen: boolean
+  /** A pooler stands in between that may keep no prepared statements. */
+  #isPooled = false
+  #missing = 0
   /** Texts that were used; when the newer set is full it becomes the older one, which is dropped. */
   #newer = new Set<string>()
   #older = new Set<string>()
@@ -46,17 +55,41 @@ export class StatementPolicy {
     clock,
     generation,
     namedFromUse = DEFAULT_NAMED_FROM_USE,
+    isChosen = true,
     ...limits
   }: StatementPolicyOptions) {
     this.limits = limits
     this.generation = generation
     this.#clock = clock
     this.#namesAtOnce = namedFromUse === 1
+    this.#isChosen = isChosen
   }
 
   /** False: no statement is named. */
   get names(): boolean {
-    return this.limits.size > 0
+    return this.limits.size > 0 && !this.#isPooled
+  }
+
+  /** A connection is ready. A process that the server cannot have is a pooler's: it may keep no prepared statements. */
+  connected(processId: number): void {
+    const isBackend = processId > 0 && processId <= LARGEST_PROCESS_ID
+    if (!isBackend && !this.#isChosen) this.#isPooled = true
+  }
+
+  /**
+   * A backend does not know a statement that its connection has prepared, or knows another one of that name. Once, that may
+   * be a DEALLOCATE that nothing here has seen; a name that is taken, or a second time, is a pooler.
+   */
+  missing(error: Error): void {
+    if (!this.names) return
+    this.#missing++
+    if (!isTaken(error) && this.#missing < 2) return
+    this.#isPooled = true
+    process.emitWarning(
+      `A pooler that keeps no prepared statements stands between this process and PostgreSQL (${error.message}). From now on ` +
+        'this engine prepares none. Set statementCacheSize: 0, or let the pooler keep them (see docs/poolers.md)',
+      { type: 'LifeguardWarning', code: 'LIFEGUARD_POOLER' },
+    )
   }
 
   now(): number {

@@ -9,7 +9,7 @@ import { captureOrigin, type Origin } from '../pool/origin.js'
 import type { AcquireOptions, Lease } from '../pool/pool.js'
 import { Cancellation } from './cancellation.js'
 import type { ConversationHost } from './conversation-setup.js'
-import type { Flight } from './flight.js'
+import { mayRepeat, mayRepeatAlone, type Flight } from './flight.js'
 import type { Reads } from './reads.js'
 
 /** Whoever sends. */
@@ -93,7 +93,12 @@ export class Courier {
     const { connection } = this
     if (connection === undefined) return
     this.#start(flight)
-    connection.submit({ statements: flight.operations, sync, onEnd: () => this.#land(flight) })
+    connection.submit({
+      statements: flight.operations,
+      sync,
+      mayRepeat: (refused) => (sync === 'shared' ? mayRepeat(flight, refused) : mayRepeatAlone(flight, refused)),
+      onEnd: () => this.#land(flight),
+    })
     this.#limit(flight, connection)
   }
 

@@ -80,6 +80,18 @@ export function isUnbegun({ beginning, answered, operations }: Flight): boolean 
   return beginning > 0 && !answered && !operations.some(({ calledOff }) => calledOff)
 }
 
+/** Whether it may be sent once more, prepared anew, when `refused` was refused: what was answered before only prepares it. */
+export function mayRepeat({ operations }: Flight, refused: unknown): boolean {
+  const at = operations.findIndex((operation) => operation === refused)
+  if (at === -1 || operations.some(({ calledOff }) => calledOff !== undefined)) return false
+  return operations.slice(0, at).every(({ kind }) => kind === 'step')
+}
+
+/** Whether a statement that stands alone may be sent once more. */
+export function mayRepeatAlone({ operations }: Flight, refused: unknown): boolean {
+  return operations.some((operation) => operation === refused && operation.calledOff === undefined)
+}
+
 /** COMMIT is on its way in it, and nothing says that it was not run. */
 export function hasOpenCommit(flight: Flight | undefined): boolean {
   return flight?.refused === false && flight.operations.some(({ kind }) => kind === 'commit')

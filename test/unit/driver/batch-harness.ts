@@ -5,6 +5,7 @@ import { BatchRun } from '../../../src/driver/batch-run.js'
 import type { Batch, BatchStatement, StatementResult, TypeParsers } from '../../../src/driver/driver.js'
 import { SchemaView } from '../../../src/driver/schema-view.js'
 import { StatementCache } from '../../../src/driver/statement-cache.js'
+import type { StatementPolicy } from '../../../src/driver/statement-policy.js'
 import { WireConnection } from '../../../src/driver/wire-connection.js'
 import { WireWriter } from '../../../src/driver/wire-writer.js'
 import { type WireMessage, WireParser } from '../../helpers/wire.js'
@@ -17,6 +18,10 @@ export type Outcome = StatementResult | Error | undefined
 export class Harness {
   readonly outcomes: Outcome[] = []
   ended = 0
+  /** The time. */
+  now = 0
+  /** What the batches say when they are asked. */
+  mayRepeat = true
   /** What ended the connection. */
   broken: Error | undefined
   readonly #socket: EventEmitter & { write(bytes: Buffer): boolean; destroy(): void }
@@ -25,12 +30,15 @@ export class Harness {
   readonly #written: Buffer[] = []
   readonly #cache: StatementCache
   readonly #view: SchemaView
+  readonly #policy: StatementPolicy
   readonly #writer = new WireWriter()
   readonly #portals = new Map<string, never>()
   #run: BatchRun | undefined
 
   constructor(statementCacheSize = 100) {
-    const policy = statementPolicy({ size: statementCacheSize })
+    const clock = { now: () => this.now, setTimer: () => ({ cancel: () => undefined }) }
+    const policy = statementPolicy({ size: statementCacheSize, clock })
+    this.#policy = policy
     this.#view = new SchemaView(policy.generation, new Map())
     this.#cache = new StatementCache(policy, this.#view)
     this.#socket = Object.assign(new EventEmitter(), {
@@ -60,11 +68,13 @@ export class Harness {
       writer: this.#writer,
       cache: this.#cache,
       view: this.#view,
+      policy: this.#policy,
       types: pg.types as TypeParsers,
       portals: this.#portals as never,
     }
-    const batch: Batch = { statements, sync, onEnd: () => undefined }
-    const run = new BatchRun(batch, context, () => this.ended++)
+    const batch: Batch = { statements, sync, mayRepeat: () => this.mayRepeat, onEnd: () => undefined }
+    const isIdle = this.#wire.status === 'I'.charCodeAt(0)
+    const run = new BatchRun(batch, context, () => this.ended++, { isIdle })
     this.#run = run
     run.submit()
     return run

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { StatementSkipped, type TypeParsers } from '../../../src/driver/driver.js'
+import { StatementSkipped, type BatchStatement, type TypeParsers } from '../../../src/driver/driver.js'
 import { Harness } from './batch-harness.js'
 import {
   bindComplete,
@@ -106,11 +106,11 @@ describe('a batch with a Sync for each statement', () => {
     harness.answer(parseComplete, ...ONE_ROW, readyForQuery())
     const again = harness.run(['select 7 as x'], 'separate')
     harness.answer(errorResponse('26000', 'prepared statement does not exist'), readyForQuery())
-    expect(again.stale.map(({ text }) => text)).toEqual(['select 7 as x'])
+    expect(again.repeated?.text).toBe('select 7 as x')
     expect(harness.outcomes).toEqual([])
     const other = harness.run(['select 8 as x'], 'separate')
     harness.answer(errorResponse('26000', 'of somebody else'), readyForQuery())
-    expect(other.stale).toEqual([])
+    expect(other.repeated).toBeUndefined()
     expect(harness.outcomes).toMatchObject([{ code: '26000' }])
   })
 })
@@ -297,4 +297,87 @@ describe('answers of their own kind', () => {
     harness.answer(parseComplete, bindComplete, noData, Buffer.from([0x47, 0, 0, 0, 7, 0, 0, 0]))
     expect(harness.broken?.message).toContain('COPY')
   })
+})
+
+describe('a plan that may be stale', () => {
+  const text = 'insert into t values ($1)'
+  function warm(): Harness {
+    const harness = new Harness()
+    harness.run([{ text, values: ['1'] }])
+    harness.answer(parseComplete, bindComplete, noData, commandComplete('INSERT 0 1'), readyForQuery())
+    harness.sent()
+    return harness
+  }
+  const REFUSAL = errorResponse('22003', 'value out of range for type integer')
+
+  test('is run again with its batch, if nothing but BEGIN was answered and its owner agrees', () => {
+    const harness = warm()
+    const run = harness.run(['BEGIN', { text, values: ['2'] }, 'COMMIT'])
+    harness.answer(parseComplete, bindComplete, noData, commandComplete('BEGIN'), REFUSAL, readyForQuery('E'))
+    expect(run.repeated?.text).toBe(text)
+    expect(harness.outcomes.slice(1)).toEqual([])
+  })
+
+  test('fails with its batch when the connection is lost before that', () => {
+    const harness = warm()
+    const run = harness.run(['BEGIN', { text, values: ['2'] }, 'COMMIT'])
+    harness.answer(parseComplete, bindComplete, noData, commandComplete('BEGIN'), REFUSAL)
+    run.fail(new Error('lost'))
+    expect(harness.outcomes.slice(1)).toMatchObject([{ message: 'lost' }, { message: 'lost' }])
+  })
+
+  test.each([
+    ['its owner does not agree', (harness: Harness) => (harness.mayRepeat = false)],
+    ['a transaction was open before', (harness: Harness) => harness.begin()],
+  ])('is told, and forgotten, if %s', (_why, prevent) => {
+    const harness = warm()
+    prevent(harness)
+    const run = harness.run([{ text, values: ['2'] }])
+    harness.answer(REFUSAL, readyForQuery(_why.startsWith('a') ? 'E' : 'I'))
+    expect(run.repeated).toBeUndefined()
+    expect(run.suspect).toMatchObject({ statement: { text }, stale: { certain: false } })
+    expect(harness.outcomes).toMatchObject([{ code: '22003' }])
+  })
+
+  test.each([
+    ['57014', 'canceling statement due to user request'],
+    ['25P02', 'current transaction is aborted'],
+    ['40001', 'could not serialize access'],
+    ['55P03', 'lock not available'],
+  ])('%s is no sign of one', (code, message) => {
+    const harness = warm()
+    const run = harness.run([{ text, values: ['2'] }])
+    harness.answer(errorResponse(code, message), readyForQuery())
+    expect([run.repeated, run.suspect]).toEqual([undefined, undefined])
+    expect(harness.outcomes).toMatchObject([{ code }])
+  })
+
+  test('is not to blame for what is refused when it runs', () => {
+    const harness = warm()
+    const run = harness.run([{ text, values: ['2'] }])
+    harness.answer(bindComplete, errorResponse('22012', 'division by zero'), readyForQuery())
+    expect([run.repeated, run.suspect]).toEqual([undefined, undefined])
+    expect(harness.outcomes).toMatchObject([{ code: '22012' }])
+  })
+})
+
+test('a prepared statement that takes long is prepared anew for its values; one without values is not', () => {
+  const harness = new Harness()
+  const run = (statement: Partial<BatchStatement>, takes: number): string[] => {
+    harness.run([{ text: 'select $1::int as x', ...statement }])
+    const sent = harness.sent().slice(1) as string[]
+    harness.now += takes
+    const ahead = { Close: closeComplete, Parse: parseComplete }
+    const parts = Object.entries(ahead).flatMap(([name, answer]) => (sent.includes(name) ? [answer] : []))
+    harness.answer(...parts, ...ONE_ROW, readyForQuery())
+    return sent
+  }
+  const values = ['1']
+  run({ values }, 0)
+  expect(run({ values }, 50)).not.toContain('Parse')
+  expect(run({ values }, 0)).toEqual(['Close', 'Parse', 'Bind', 'Describe', 'Execute', 'Sync'])
+  expect(run({ values }, 0)).not.toContain('Parse')
+  run({ text: 'select 7 as x' }, 0)
+  run({ text: 'select 7 as x' }, 50)
+  expect(run({ text: 'select 7 as x' }, 0)).not.toContain('Parse')
 })

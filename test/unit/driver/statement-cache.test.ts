@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { effectOf } from '../../../src/driver/schema-effects.js'
 import { SchemaView } from '../../../src/driver/schema-view.js'
 import { type PreparedStatement, StatementCache } from '../../../src/driver/statement-cache.js'
@@ -157,6 +157,22 @@ describe('a statement is prepared anew', () => {
   })
 })
 
+describe('a statement that has run', () => {
+  test.each([
+    ['fast stays', 0, [1, 19], false],
+    ['20 ms longer than a round trip is prepared anew, for a plan of its values', 1, [30], true],
+    ['slowly because the network is slow stays', 150, [160, 155, 169], false],
+    ['20 ms longer than the fastest answer is prepared anew', 150, [5, 40], true],
+  ])('%s', (_what, roundTripMillis, times, anew) => {
+    const policy = statementPolicy()
+    const cache = new StatementCache(policy, new SchemaView(policy.generation, new Map()), roundTripMillis)
+    const statement = prepare(cache, 'select $1::int')
+    for (const time of times) cache.ran(statement, time)
+    expect(cache.takeClosable()).toEqual(anew ? [statement.name] : [])
+    expect(cache.take('select $1::int', true) === statement).toBe(!anew)
+  })
+})
+
 describe('what is named', () => {
   test('a text from its second use on, whichever connection it was used on', () => {
     const policy = statementPolicy({ namedFromUse: undefined })
@@ -187,5 +203,51 @@ describe('what is named', () => {
     cache.clear()
     for (const text of texts.slice(0, 64)) prepare(cache, text)
     expect(cache.takeClosable()).toEqual([])
+  })
+})
+
+describe('a pooler that keeps no prepared statements', () => {
+  function emitted(work: () => void): unknown[] {
+    const emit = vi.spyOn(process, 'emitWarning').mockReturnValue()
+    try {
+      work()
+      return emit.mock.calls.map(([, options]) => options)
+    } finally {
+      emit.mockRestore()
+    }
+  }
+  const refusal = (code: string): Error => Object.assign(new Error('refused'), { code })
+  const WARNING = { type: 'LifeguardWarning', code: 'LIFEGUARD_POOLER' }
+
+  test.each([
+    ['a name that is taken', ['42P05'], false],
+    ['a name that is missing once', ['26000'], true],
+    ['a name that is missing twice', ['26000', '26000'], false],
+  ])('%s', (_what, codes, names) => {
+    const policy = statementPolicy()
+    const warnings = emitted(() => {
+      for (const code of codes) policy.missing(refusal(code))
+    })
+    expect(policy.names).toBe(names)
+    expect(warnings).toEqual(names ? [] : [WARNING])
+  })
+
+  test('is warned of once', () => {
+    const policy = statementPolicy()
+    const warnings = emitted(() => {
+      for (let time = 0; time < 3; time++) policy.missing(refusal('42P05'))
+    })
+    expect(warnings).toEqual([WARNING])
+  })
+
+  test.each([
+    ['of a backend', 4_194_304, false, true],
+    ['that no backend has', 1_804_289_383, false, false],
+    ['below zero', -5, false, false],
+    ['that no backend has, where the caller has chosen', 1_804_289_383, true, true],
+  ])('process id %s', (_what, processId, isChosen, names) => {
+    const policy = statementPolicy({ isChosen })
+    policy.connected(processId)
+    expect(policy.names).toBe(names)
   })
 })

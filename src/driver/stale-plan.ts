@@ -1,0 +1,65 @@
+/**
+ * What it means that the server refused a statement that was prepared earlier, before it ran any of it (at Bind), and how
+ * that is found out where the error alone does not tell.
+ */
+import type { StalePlan } from '../internal/stale-plan.js'
+import type { Batch, BatchStatement, StatementResult } from './driver.js'
+
+/**
+ * - `missing`: this backend does not know the statement, or has another one of that name.
+ * - `stale`: its plan does not fit the schema any more.
+ * - `suspect`: its plan may not fit, or the values are wrong: only a statement that is prepared anew can tell.
+ */
+export type Staleness = 'missing' | 'stale' | 'suspect'
+
+/** Undefined: the refusal has nothing to do with the plan (a lock, a cancel, a transaction that has failed). */
+export function stalenessOf(error: Error): Staleness | undefined {
+  const { code = '' } = error as { code?: string }
+  if (code === '26000' || isTaken(error)) return 'missing'
+  // "cached plan must not change result type", "cache lookup failed for type 4711".
+  if (code === '0A000' || code === 'XX000') return 'stale'
+  // "value out of range for type integer", "column is of type ... but expression is of type ...".
+  return code.startsWith('22') || code.startsWith('42') ? 'suspect' : undefined
+}
+
+/** 42P05: another statement has the name. */
+export function isTaken(error: Error): boolean {
+  return (error as { code?: string }).code === '42P05'
+}
+
+/** A statement that was refused in a transaction which had done something already. */
+export interface Suspect {
+  readonly statement: BatchStatement
+  readonly stale: StalePlan
+}
+
+/**
+ * Adds to the ROLLBACK that is all of a batch a Parse and a Bind of the suspect, without running it. If the server takes
+ * both now, the old plan was to blame. ROLLBACK is told when that is known.
+ */
+export function withProbe(batch: Batch, { statement, stale }: Suspect, onStale: () => void): Batch {
+  const [rollback] = batch.statements
+  if (batch.statements.length !== 1 || rollback?.text !== 'ROLLBACK') return batch
+  let held: StatementResult | undefined
+  const release = (): void => {
+    if (held !== undefined) rollback.onResult(held)
+  }
+  const first: BatchStatement = {
+    text: rollback.text,
+    onResult: (result) => void (held = result),
+    onError: (error) => rollback.onError(error),
+  }
+  const probe: BatchStatement = {
+    text: statement.text,
+    values: statement.values,
+    prepare: false,
+    onlyBind: true,
+    onResult: () => {
+      stale.certain = true
+      onStale()
+      release()
+    },
+    onError: release,
+  }
+  return { ...batch, statements: [first, probe], onEnd: () => batch.onEnd() }
+}
