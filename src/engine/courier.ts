@@ -96,7 +96,8 @@ export class Courier {
     connection.submit({
       statements: flight.operations,
       sync,
-      mayRepeat: (refused) => (sync === 'shared' ? mayRepeat(flight, refused) : mayRepeatAlone(flight, refused)),
+      mayRepeat: (refused) =>
+        sync === 'shared' ? mayRepeat(flight, refused) : mayRepeatAlone(flight, refused),
       onEnd: () => this.#land(flight),
     })
     this.#limit(flight, connection)
