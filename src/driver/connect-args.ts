@@ -36,7 +36,7 @@ export interface ConnectArgs {
 }
 
 /** What `ssl` replaces. */
-export const TLS_ARGS: readonly (keyof TlsInput)[] = [
+export const TLS_ARGS: readonly Exclude<keyof TlsInput, 'minVersion' | 'maxVersion'>[] = [
   'sslmode',
   'sslrootcert',
   'sslcert',

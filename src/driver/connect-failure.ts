@@ -79,13 +79,27 @@ const WAITING_FOR: Readonly<Record<ConnectPhase, string>> = {
   authentication: 'authenticating',
 }
 
-/** `target` is `user@host:port/database`. */
-export function connectFailure(error: unknown, target: string, phase: ConnectPhase): ConnectError {
-  const { fatal, text, remedy } = judge(error, phase)
+/**
+ * @param target `user@host:port/database`.
+ * @param isUnsaid Nobody has said where to connect, and no connection to the default has come about: it is no use to try again.
+ */
+export function connectFailure(
+  error: unknown,
+  target: string,
+  phase: ConnectPhase,
+  isUnsaid = false,
+): ConnectError {
+  const verdict = judge(error, phase)
+  const { text } = verdict
+  const fatal = verdict.fatal || isUnsaid
+  const remedy = isUnsaid ? NOTHING_SAID : verdict.remedy
   const message = `Cannot connect to ${target}: ${text}.${remedy === undefined ? '' : ` ${remedy}`}`
   const sqlState = isServerError(error) ? error.code : undefined
   return new ConnectError(message, { fatal, sqlState }, { cause: error })
 }
+
+const NOTHING_SAID =
+  'No url was given (is DATABASE_URL set?), no host, and no variable (PGHOST, PGUSER, ...): these are the defaults.'
 
 function judge(error: unknown, phase: ConnectPhase): Verdict {
   if (!(error instanceof Error))

@@ -5,13 +5,21 @@
  * 2. The description can be printed: passwords and keys are behind functions.
  * 3. Everything that can be wrong without asking the server is refused here, by the name the caller gave it.
  */
+import { isIP } from 'node:net'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 
 import { InvalidOptionError } from '../errors.js'
 import { checkInteger, checkOneOf, checkString } from '../internal/validate.js'
 import { type ConnectArgs, TLS_ARGS, checkArgs, refuseZeroByte } from './connect-args.js'
-import { type SettingName, parseConnectionUrl } from './connection-url.js'
+import { parseConnectionUrl } from './connection-url.js'
+import {
+  type SettingName,
+  type Settings,
+  VARIABLES,
+  refuseUnsupported,
+  serverSettingsOf,
+} from './libpq-parameters.js'
 import { type Setting, type TlsSettings, resolveTls, tlsFromOptions } from './tls.js'
 
 /** A password, or a function that is asked for it before each new connection. */
@@ -45,6 +53,8 @@ export interface ConnectTarget {
   readonly port: number
   readonly user: string
   readonly database: string
+  /** Where to go instead of looking the host up (`hostaddr`); certificates are for the host. */
+  readonly address: string | undefined
   /** The socket itself, if `host` is a folder. */
   readonly socketPath: string | undefined
   /** The password for the next connection; undefined if none is known. Rejects with what the user's function throws. */
@@ -58,28 +68,13 @@ export interface ConnectTarget {
   readonly keepAliveInitialDelayMillis: number
   /** What `connect_timeout` or PGCONNECT_TIMEOUT says, for where no option says otherwise. */
   readonly connectTimeoutMillis: number | undefined
+  /** Nothing was said about the server, nor about the user: all of it is default. */
+  readonly isDefault: boolean
 }
 
-type Settings = Partial<Record<SettingName, Setting>>
 type Environment = Readonly<Record<string, string | undefined>>
 
-const ENVIRONMENT: Readonly<Record<string, SettingName>> = {
-  PGHOST: 'host',
-  PGPORT: 'port',
-  PGUSER: 'user',
-  PGPASSWORD: 'password',
-  PGDATABASE: 'dbname',
-  PGSSLMODE: 'sslmode',
-  PGSSLROOTCERT: 'sslrootcert',
-  PGSSLCERT: 'sslcert',
-  PGSSLKEY: 'sslkey',
-  PGSSLNEGOTIATION: 'sslnegotiation',
-  PGCHANNELBINDING: 'channel_binding',
-  PGAPPNAME: 'application_name',
-  PGOPTIONS: 'options',
-  PGCONNECT_TIMEOUT: 'connect_timeout',
-}
-
+const WHERE = ['host', 'hostaddr', 'port', 'user', 'password', 'dbname'] as const
 const PORTS = { min: 1, max: 65_535 }
 const CHANNEL_BINDINGS = ['disable', 'prefer', 'require'] as const
 const DEFAULT_KEEP_ALIVE_DELAY_MILLIS = 60_000
@@ -96,11 +91,14 @@ export function resolveConnectOptions(
     ...fromUrl(options.url),
     ...fromOptions(options, args),
   }
-  const host = hostOf(settings.host)
+  refuseUnsupported(settings, settings.password !== undefined || options.password !== undefined)
+  const address = addressOf(settings.hostaddr)
+  const host = settings.host === undefined && address !== undefined ? address : hostOf(settings.host)
   const port = portOf(settings.port)
   const user = settings.user?.value ?? systemUser()
   const database = settings.dbname?.value ?? user
-  const socketPath = host.startsWith('/') ? join(host, `.s.PGSQL.${port}`) : undefined
+  const socketPath =
+    host.startsWith('/') && address === undefined ? join(host, `.s.PGSQL.${port}`) : undefined
   const tls = tlsFrom(settings, args)
   return Object.freeze({
     name: `${user}@${host.includes(':') ? `[${host}]` : host}:${port}/${database}`,
@@ -108,20 +106,23 @@ export function resolveConnectOptions(
     port,
     user,
     database,
+    address,
     socketPath,
     password: passwordFrom(options.password, settings.password),
     startup: startupParameters(user, database, settings, args),
     tls: socketPath === undefined ? tls : tlsFromOptions(false),
     channelBinding: channelBindingOf(settings.channel_binding),
-    keepAlive: args.keepAlive ?? true,
-    keepAliveInitialDelayMillis: args.keepAliveInitialDelayMillis ?? DEFAULT_KEEP_ALIVE_DELAY_MILLIS,
+    keepAlive: args.keepAlive ?? settings.keepalives?.value !== '0',
+    keepAliveInitialDelayMillis:
+      args.keepAliveInitialDelayMillis ?? keepAliveDelayOf(settings.keepalives_idle),
     connectTimeoutMillis: timeoutOf(settings.connect_timeout),
+    isDefault: options.password === undefined && !WHERE.some((part) => settings[part] !== undefined),
   })
 }
 
 function fromEnvironment(environment: Environment): Settings {
   const settings: Settings = {}
-  for (const [variable, name] of Object.entries(ENVIRONMENT)) {
+  for (const [variable, name] of VARIABLES) {
     const value = environment[variable]
     // libpq: empty means not set.
     if (value !== undefined && value !== '') settings[name] = setting(value, variable)
@@ -166,10 +167,12 @@ function setting(value: string, origin: string): Setting {
 function startupParameters(
   user: string,
   database: string,
-  { options, application_name: applicationName }: Settings,
+  settings: Settings,
   { serverSettings }: ConnectArgs,
 ): ConnectTarget['startup'] {
-  const startup: Record<string, string> = { user, database }
+  const { options, application_name: given, fallback_application_name: fallback } = settings
+  const startup: Record<string, string> = { user, database, ...serverSettingsOf(settings) }
+  const applicationName = given ?? fallback
   if (options !== undefined) startup['options'] = options.value
   if (applicationName !== undefined) startup['application_name'] = applicationName.value
   return Object.freeze(Object.assign(startup, serverSettings))
@@ -183,6 +186,13 @@ function hostOf(host: Setting | undefined): string {
   return host.value
 }
 
+function addressOf(address: Setting | undefined): string | undefined {
+  if (address === undefined) return undefined
+  if (isIP(address.value) !== 0) return address.value
+  const problem = address.value.includes(',') ? 'names several addresses; give one' : 'must be an IP address'
+  throw new InvalidOptionError(address.origin, `${address.origin} ${problem}`)
+}
+
 function portOf(port: Setting | undefined): number {
   return port === undefined ? 5432 : checkInteger(port.origin, Number(port.value), PORTS)
 }
@@ -194,6 +204,12 @@ function timeoutOf(timeout: Setting | undefined): number | undefined {
   return seconds > 0 ? seconds * 1000 : LONGEST_TIMER_MILLIS
 }
 
+function keepAliveDelayOf(idle: Setting | undefined): number {
+  if (idle === undefined) return DEFAULT_KEEP_ALIVE_DELAY_MILLIS
+  // libpq: zero is what the operating system does, and so it is here.
+  return checkInteger(idle.origin, Number(idle.value), { min: 0, max: LONGEST_TIMER_MILLIS / 1000 }) * 1000
+}
+
 function channelBindingOf(binding: Setting | undefined): ConnectTarget['channelBinding'] {
   if (binding === undefined) return 'disable'
   return checkOneOf(binding.origin, binding.value, CHANNEL_BINDINGS)
@@ -202,7 +218,8 @@ function channelBindingOf(binding: Setting | undefined): ConnectTarget['channelB
 function tlsFrom(settings: Settings, { ssl }: ConnectArgs): TlsSettings {
   if (ssl !== undefined) return tlsFromOptions(ssl)
   const { sslmode, sslrootcert, sslcert, sslkey, sslnegotiation } = settings
-  return resolveTls({ sslmode, sslrootcert, sslcert, sslkey, sslnegotiation })
+  const { ssl_min_protocol_version: minVersion, ssl_max_protocol_version: maxVersion } = settings
+  return resolveTls({ sslmode, sslrootcert, sslcert, sslkey, sslnegotiation, minVersion, maxVersion })
 }
 
 function passwordFrom(given: Password | undefined, found: Setting | undefined): ConnectTarget['password'] {

@@ -8,43 +8,10 @@
  */
 import { InvalidOptionError } from '../errors.js'
 import { nearestName } from '../internal/nearest-name.js'
+import { type SettingName, URL_PARAMETERS } from './libpq-parameters.js'
 
 /** What a url can say. Values are text as they stand in the url, decoded. */
 export type UrlSettings = Partial<Record<SettingName, string>>
-
-/** Names of the settings, as libpq writes them. */
-export type SettingName =
-  | 'host'
-  | 'port'
-  | 'user'
-  | 'password'
-  | 'dbname'
-  | 'sslmode'
-  | 'sslrootcert'
-  | 'sslcert'
-  | 'sslkey'
-  | 'sslnegotiation'
-  | 'channel_binding'
-  | 'application_name'
-  | 'options'
-  | 'connect_timeout'
-
-const PARAMETERS: readonly SettingName[] = [
-  'host',
-  'port',
-  'user',
-  'password',
-  'dbname',
-  'sslmode',
-  'sslrootcert',
-  'sslcert',
-  'sslkey',
-  'sslnegotiation',
-  'channel_binding',
-  'application_name',
-  'options',
-  'connect_timeout',
-]
 
 // authority / path ? query; the authority may be empty. libpq knows no fragment.
 const SHAPE = /^postgres(?:ql)?:\/\/([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s
@@ -54,9 +21,13 @@ const UNREADABLE =
   "has an unreadable host or port; '/', '?', '@' and '%' in a user name or password must be percent-encoded"
 
 /** @throws InvalidOptionError (option `url`) that says which part is wrong. */
-export function parseConnectionUrl(url: string): UrlSettings {
+export function parseConnectionUrl(given: string): UrlSettings {
+  // From a file or a shell: a line feed at its end would become part of the last value.
+  const url = given.trim()
   const [, authority = '', path, query] = SHAPE.exec(url) ?? refuse(explainScheme(url))
   if (authority.includes(',')) refuse('names several hosts; give one')
+  if (/\s/.test(authority))
+    refuse("has white space in its user, password, host or port; in a name or password write '%20'")
   // Else the rest of a password with a '/' in it would pass for the name of the database.
   if (path?.includes('@') === true) refuse(UNREADABLE)
   const [, user, password, host, port] =
@@ -86,10 +57,10 @@ function setParameter(settings: UrlSettings, pair: string): void {
   }
   // node-postgres's switch for what is always so here.
   if (name === 'uselibpqcompat') return
-  const known = PARAMETERS.find((parameter) => parameter === name)
+  const known = URL_PARAMETERS.find((parameter) => parameter === name)
   if (known === undefined) {
     if (!/^\w+$/.test(name)) refuse(UNREADABLE)
-    const nearest = nearestName(name, PARAMETERS)
+    const nearest = nearestName(name, URL_PARAMETERS)
     const remedy =
       nearest === undefined
         ? 'Settings of the server belong into connectArgs.serverSettings'

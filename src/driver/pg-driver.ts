@@ -112,7 +112,9 @@ class NodePostgresDriver implements Driver {
         phase = next
       })
     } catch (error) {
-      throw error instanceof AbortedError ? error : connectFailure(error, this.target, phase)
+      throw error instanceof AbortedError
+        ? error
+        : connectFailure(error, this.target, phase, this.#target.isDefault && this.#connections === 0)
     } finally {
       timer.cancel()
       signal?.removeEventListener('abort', onAbort)

@@ -48,7 +48,7 @@ export async function openSocket(request: SocketRequest): Promise<Socket> {
   } = target
   signal.throwIfAborted()
   onPhase?.('socket')
-  const where = path === undefined ? (address ?? { host, port }) : { path }
+  const where = path === undefined ? (address ?? { host: target.address ?? host, port }) : { path }
   const socket = netConnect({ ...where, noDelay: true, keepAlive, keepAliveInitialDelay })
   ignoreErrors(socket)
   try {

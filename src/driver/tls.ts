@@ -34,6 +34,10 @@ export interface TlsInput {
   readonly sslcert: Setting | undefined
   readonly sslkey: Setting | undefined
   readonly sslnegotiation: Setting | undefined
+  /** `ssl_min_protocol_version`. */
+  readonly minVersion?: Setting | undefined
+  /** `ssl_max_protocol_version`. */
+  readonly maxVersion?: Setting | undefined
 }
 
 /** A certificate or key file that cannot be read. */
@@ -59,12 +63,13 @@ export function resolveTls(input: TlsInput): TlsSettings {
       'sslcert and sslkey belong together: one of them is missing',
     )
   }
+  const versions = versionsOf(input)
   const authority = sslrootcert?.value === 'system' ? undefined : sslrootcert
   return Object.freeze({
     use,
     negotiation,
     load: async () => {
-      const options: ConnectionOptions = verification(mode, authority !== undefined)
+      const options: ConnectionOptions = { ...verification(mode, authority !== undefined), ...versions }
       if (authority !== undefined) options.ca = await pem(authority)
       if (sslcert !== undefined) options.cert = await pem(sslcert)
       if (sslkey !== undefined) options.key = await pem(sslkey)
@@ -130,6 +135,34 @@ function sslNegotiation(
     )
   }
   return value
+}
+
+const VERSIONS = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] as const
+
+function versionsOf({
+  minVersion,
+  maxVersion,
+}: TlsInput): Pick<ConnectionOptions, 'minVersion' | 'maxVersion'> {
+  const versions: { minVersion?: SecureVersion; maxVersion?: SecureVersion } = {}
+  if (minVersion !== undefined) versions.minVersion = versionOf(minVersion)
+  if (maxVersion !== undefined) versions.maxVersion = versionOf(maxVersion)
+  if (
+    versions.minVersion !== undefined &&
+    versions.maxVersion !== undefined &&
+    VERSIONS.indexOf(versions.minVersion) > VERSIONS.indexOf(versions.maxVersion)
+  ) {
+    const origin = minVersion?.origin ?? ''
+    throw new InvalidOptionError(origin, `${origin} is above ssl_max_protocol_version`)
+  }
+  return versions
+}
+
+type SecureVersion = (typeof VERSIONS)[number]
+
+function versionOf({ value, origin }: Setting): SecureVersion {
+  const version = VERSIONS.find((known) => known.toLowerCase() === value.toLowerCase())
+  if (version !== undefined) return version
+  throw new InvalidOptionError(origin, `${origin} must be one of ${VERSIONS.join(', ')}`)
 }
 
 function verification(mode: SslMode, hasAuthority: boolean): ConnectionOptions {

@@ -44,8 +44,8 @@ export interface PoolTimeoutDetails {
 export class PoolTimeoutError extends LifeguardError {
   readonly phase: AcquirePhase
   readonly waitedMillis: number
-  /** The pool at that moment. */
-  readonly stats: PoolStats
+  /** The pool at that moment. Not enumerable: the message has what matters of it. */
+  declare readonly stats: PoolStats
   /** The longest holders first, at most five. */
   readonly holders: readonly Holder[]
   /** How much too late the timer fired: the event loop was blocked that long. 0 if it was not. */
@@ -55,7 +55,8 @@ export class PoolTimeoutError extends LifeguardError {
     super('POOL_TIMEOUT', message, options)
     this.phase = details.phase
     this.waitedMillis = details.waitedMillis
-    this.stats = details.stats
+    // Its histograms would be a hundred lines of each print.
+    Object.defineProperty(this, 'stats', { value: details.stats })
     this.holders = details.holders
     this.eventLoopDelayMillis = details.eventLoopDelayMillis
   }
@@ -63,11 +64,12 @@ export class PoolTimeoutError extends LifeguardError {
 
 /** `maxWaiting` acquires wait already. Safe to retry later; better shed the load. */
 export class PoolQueueFullError extends LifeguardError {
-  readonly stats: PoolStats
+  /** The pool at that moment. Not enumerable. */
+  declare readonly stats: PoolStats
 
   constructor(message: string, stats: PoolStats, options?: LifeguardErrorOptions) {
     super('POOL_QUEUE_FULL', message, options)
-    this.stats = stats
+    Object.defineProperty(this, 'stats', { value: stats })
   }
 }
 
@@ -86,4 +88,10 @@ export function closedAtDeadline(replaced: boolean): EngineDisposedError | Conne
   return replaced
     ? new ConnectionLostError('recreate() closed the connection at its deadline')
     : new EngineDisposedError('dispose() closed the connection at its deadline')
+}
+
+/** A pool that has never connected says why at once: often it never will. */
+export function warnOfFirstFailure(pool: string, error: Error): void {
+  const message = `Pool '${pool}' has no connection yet, and tries again: ${error.message}`
+  process.emitWarning(message, { type: 'LifeguardWarning', code: 'LIFEGUARD_CONNECT' })
 }

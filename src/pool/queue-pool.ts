@@ -21,6 +21,7 @@ import {
   poolDisposed,
   PoolQueueFullError,
   type AcquirePhase,
+  warnOfFirstFailure,
 } from './errors.js'
 import type { PoolEvents } from './events.js'
 import { deadlineOf, Gate, Waiter } from './gate.js'
@@ -324,14 +325,19 @@ export class QueuePool implements Pool {
     const { options, statistics } = this.#shared
     if (this.#disposal !== undefined) return this.#freed()
     statistics.counters.connectFailed += 1
+    const isFirst = statistics.counters.connected === 0 && statistics.counters.connectFailed === 1
+    const isHeard = this.events.has('connectFailed')
     this.events.emit('connectFailed', { error, fatal })
+    let told = 0
     if (!this.#gate.suspended) {
       const hopeless = fatal || options.connectRetry === 'fail'
-      this.#gate.rejectIf(
+      told = this.#gate.rejectIf(
         (waiter) => hopeless || waiter.impatient,
         () => error,
       )
     }
+    // Callers that wait learn of it at their deadline only.
+    if (isFirst && !isHeard && told === 0) warnOfFirstFailure(this.name, error)
     // No refill here: what fails in the background waits for the housekeeper.
     this.#pump()
   }

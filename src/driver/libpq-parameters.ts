@@ -1,0 +1,201 @@
+/**
+ * Every connection parameter and variable of libpq (PostgreSQL 18). Each is applied, or accepted where its value means what is
+ * done anyway, or refused by its name: none is passed over in silence.
+ *
+ * @see https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+ * @see https://www.postgresql.org/docs/current/libpq-envars.html
+ */
+import { InvalidOptionError } from '../errors.js'
+import type { Setting } from './tls.js'
+
+/** Parameters that are applied, as libpq writes them, with their variables. */
+const APPLIED = {
+  host: 'PGHOST',
+  hostaddr: 'PGHOSTADDR',
+  port: 'PGPORT',
+  user: 'PGUSER',
+  password: 'PGPASSWORD',
+  dbname: 'PGDATABASE',
+  sslmode: 'PGSSLMODE',
+  sslrootcert: 'PGSSLROOTCERT',
+  sslcert: 'PGSSLCERT',
+  sslkey: 'PGSSLKEY',
+  sslnegotiation: 'PGSSLNEGOTIATION',
+  ssl_min_protocol_version: 'PGSSLMINPROTOCOLVERSION',
+  ssl_max_protocol_version: 'PGSSLMAXPROTOCOLVERSION',
+  channel_binding: 'PGCHANNELBINDING',
+  application_name: 'PGAPPNAME',
+  fallback_application_name: undefined,
+  options: 'PGOPTIONS',
+  connect_timeout: 'PGCONNECT_TIMEOUT',
+  keepalives: undefined,
+  keepalives_idle: undefined,
+} as const
+
+/** Variables that libpq sends as settings of the server. */
+const SERVER_SETTINGS = { datestyle: 'PGDATESTYLE', timezone: 'PGTZ', geqo: 'PGGEQO' } as const
+
+/** What is not done here. */
+interface Unsupported {
+  readonly variable?: string
+  /** Values that mean what is done anyway. */
+  readonly accepts?: RegExp
+  readonly remedy: string
+}
+
+const OFF = /^(?:0|off|false|no)$/i
+const DEFAULT_OF_SYSTEM = /^0$/
+const NO_KERBEROS = 'GSSAPI is not supported: use a password or a client certificate'
+const NO_OAUTH = 'OAuth is not supported: give a function as the option password'
+const ONE_SERVER = 'an engine has one server: name the one that is meant'
+const NO_SERVICE = 'service files are not read: give a url, or PGHOST, PGUSER, ...'
+const BY_SYSTEM = 'the operating system decides about it: leave it out'
+
+type UnsupportedName =
+  | 'service'
+  | 'servicefile'
+  | 'passfile'
+  | 'target_session_attrs'
+  | 'load_balance_hosts'
+  | 'require_auth'
+  | 'requirepeer'
+  | 'requiressl'
+  | 'sslcompression'
+  | 'sslcertmode'
+  | 'sslcrl'
+  | 'sslcrldir'
+  | 'sslpassword'
+  | 'sslsni'
+  | 'sslkeylogfile'
+  | 'min_protocol_version'
+  | 'max_protocol_version'
+  | 'gssencmode'
+  | 'gssdelegation'
+  | 'gsslib'
+  | 'krbsrvname'
+  | 'oauth_issuer'
+  | 'oauth_client_id'
+  | 'oauth_client_secret'
+  | 'oauth_scope'
+  | 'scram_client_key'
+  | 'scram_server_key'
+  | 'replication'
+  | 'client_encoding'
+  | 'keepalives_interval'
+  | 'keepalives_count'
+  | 'tcp_user_timeout'
+
+const UNSUPPORTED: Readonly<Record<UnsupportedName, Unsupported>> = {
+  service: { variable: 'PGSERVICE', remedy: NO_SERVICE },
+  // Without a service it names a file that nothing is read from.
+  servicefile: { accepts: /^/, remedy: NO_SERVICE },
+  passfile: {
+    variable: 'PGPASSFILE',
+    remedy: 'password files are not read: give a password, or a function that reads it',
+  },
+  target_session_attrs: { variable: 'PGTARGETSESSIONATTRS', accepts: /^any$/, remedy: ONE_SERVER },
+  load_balance_hosts: { variable: 'PGLOADBALANCEHOSTS', accepts: /^disable$/, remedy: ONE_SERVER },
+  require_auth: {
+    variable: 'PGREQUIREAUTH',
+    remedy:
+      'it is not checked how the server authenticates; channel_binding=require with sslmode=verify-full protects the password',
+  },
+  requirepeer: { variable: 'PGREQUIREPEER', remedy: 'the owner of a socket is not checked' },
+  requiressl: {
+    variable: 'PGREQUIRESSL',
+    accepts: DEFAULT_OF_SYSTEM,
+    remedy: 'write sslmode=require (PGSSLMODE)',
+  },
+  sslcompression: {
+    variable: 'PGSSLCOMPRESSION',
+    accepts: DEFAULT_OF_SYSTEM,
+    remedy: 'TLS does not compress',
+  },
+  sslcertmode: {
+    variable: 'PGSSLCERTMODE',
+    accepts: /^allow$/,
+    remedy: 'a certificate is sent if sslcert is given and the server asks for it',
+  },
+  sslcrl: { variable: 'PGSSLCRL', remedy: 'give the list as connectArgs.ssl.crl' },
+  sslcrldir: { variable: 'PGSSLCRLDIR', remedy: 'give the lists as connectArgs.ssl.crl' },
+  sslpassword: { remedy: 'give it as connectArgs.ssl.passphrase' },
+  sslsni: { variable: 'PGSSLSNI', accepts: /^1$/, remedy: 'the name of the host is always sent' },
+  sslkeylogfile: { remedy: 'use node --tls-keylog=FILE' },
+  min_protocol_version: {
+    variable: 'PGMINPROTOCOLVERSION',
+    accepts: /^3\.0$/,
+    remedy: 'version 3.0 of the protocol is spoken',
+  },
+  max_protocol_version: {
+    variable: 'PGMAXPROTOCOLVERSION',
+    accepts: /^(?:3\.\d|latest)$/,
+    remedy: 'version 3.0 of the protocol is spoken',
+  },
+  gssencmode: { variable: 'PGGSSENCMODE', accepts: /^(?:disable|prefer)$/, remedy: NO_KERBEROS },
+  gssdelegation: { variable: 'PGGSSDELEGATION', accepts: DEFAULT_OF_SYSTEM, remedy: NO_KERBEROS },
+  gsslib: { variable: 'PGGSSLIB', remedy: NO_KERBEROS },
+  krbsrvname: { variable: 'PGKRBSRVNAME', accepts: /^postgres$/, remedy: NO_KERBEROS },
+  oauth_issuer: { remedy: NO_OAUTH },
+  oauth_client_id: { remedy: NO_OAUTH },
+  oauth_client_secret: { remedy: NO_OAUTH },
+  oauth_scope: { remedy: NO_OAUTH },
+  scram_client_key: { remedy: 'give the password' },
+  scram_server_key: { remedy: 'give the password' },
+  replication: { accepts: OFF, remedy: 'replication needs a client of its own' },
+  client_encoding: {
+    variable: 'PGCLIENTENCODING',
+    accepts: /^(?:utf-?8|unicode)$/i,
+    remedy: 'texts are always sent and read as UTF8',
+  },
+  keepalives_interval: { accepts: DEFAULT_OF_SYSTEM, remedy: BY_SYSTEM },
+  keepalives_count: { accepts: DEFAULT_OF_SYSTEM, remedy: BY_SYSTEM },
+  tcp_user_timeout: { accepts: DEFAULT_OF_SYSTEM, remedy: BY_SYSTEM },
+}
+
+/** Names of the settings, as libpq writes them. */
+export type SettingName = keyof typeof APPLIED | keyof typeof SERVER_SETTINGS | UnsupportedName
+
+/** What the environment, the url and the options say. */
+export type Settings = Partial<Record<SettingName, Setting>>
+
+/** What a url may have as parameters. */
+export const URL_PARAMETERS: readonly SettingName[] = [
+  ...(Object.keys(APPLIED) as (keyof typeof APPLIED)[]),
+  ...(Object.keys(UNSUPPORTED) as UnsupportedName[]),
+]
+
+const unsupported = Object.entries<Unsupported>(UNSUPPORTED) as [UnsupportedName, Unsupported][]
+
+type Variable = readonly [variable: string, name: SettingName]
+
+/** The variables that count, and what they set. */
+export const VARIABLES: readonly Variable[] = [
+  ...Object.entries({ ...APPLIED, ...SERVER_SETTINGS }),
+  ...unsupported.map(([name, { variable }]) => [name, variable] as const),
+].flatMap(([name, variable]) => (variable === undefined ? [] : [[variable, name as SettingName] as const]))
+
+/** @throws InvalidOptionError for the first setting that would be passed over. */
+export function refuseUnsupported(settings: Settings, hasPassword: boolean): void {
+  for (const [name, { accepts, remedy }] of unsupported) {
+    const setting = settings[name]
+    if (setting === undefined || accepts?.test(setting.value) === true) continue
+    // As with libpq, the file counts only where no password is given.
+    if (name === 'passfile' && hasPassword) continue
+    throw new InvalidOptionError(setting.origin, `${setting.origin} is not supported: ${remedy}`)
+  }
+}
+
+/** The settings of the server that variables stand for. @throws InvalidOptionError for dates that could not be read. */
+export function serverSettingsOf(settings: Settings): Readonly<Record<string, string>> {
+  const { datestyle, timezone, geqo } = settings
+  if (datestyle !== undefined && !/^iso\b/i.test(datestyle.value)) {
+    const message = `${datestyle.origin} must begin with ISO: dates are read in that form`
+    throw new InvalidOptionError(datestyle.origin, message)
+  }
+  const given = { datestyle, timezone, geqo }
+  return Object.fromEntries(
+    Object.entries(given).flatMap(([name, setting]) =>
+      setting === undefined ? [] : [[name, setting.value]],
+    ),
+  )
+}
