@@ -87,7 +87,7 @@ export class Connection extends Executor implements AsyncDisposable {
   /** Gives the connection back, after everything that was given before; rolls back an open transaction. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return
-    this.#closed = true
+    this.#closed = this.#conversation.closed = true
     try {
       this.#runner.letGo()
       if (!this.#conversation.quiet) await this.#runner.end('rollback')
@@ -98,7 +98,7 @@ export class Connection extends Executor implements AsyncDisposable {
 
   /** Closes this connection and drops its socket, because something is wrong with it. Its transaction is undone. */
   async invalidate(reason: unknown = new Error('invalidate() was called')): Promise<void> {
-    this.#closed = true
+    this.#closed = this.#conversation.closed = true
     this.#conversation.invalidate(reason instanceof Error ? reason : new Error(String(reason)))
     return Promise.resolve()
   }

@@ -48,6 +48,8 @@ import { TransactionTrace } from './transaction-trace.js'
 
 export class Conversation implements OperationOwner, Sender {
   readonly state: TransactionState = new TransactionState()
+  /** Its session or connection takes no more statements: code that was part of its blocks need not be told apart. */
+  closed = false
   readonly #host: ConversationHost
   readonly #setup: ConversationSetup
   readonly #owner: ConversationOwner

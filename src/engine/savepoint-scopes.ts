@@ -84,6 +84,11 @@ export class SavepointScopes {
     this.#reports = reports
   }
 
+  /** No savepoint can be made any more. */
+  get closed(): boolean {
+    return this.#conversation.closed
+  }
+
   /** True while a savepoint is open. */
   get active(): boolean {
     return this.#stack.length > 0

@@ -5,11 +5,18 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 
+/** What is forgotten once it is `closed`: nothing can be asked of it any more. A block that has only returned is not. */
+export interface Closable {
+  readonly closed?: boolean
+}
+
 /** A link of the chain: `value` belongs to `owner`, the blocks around it follow. */
 interface Link {
   readonly owner: object
   readonly value: object
-  readonly outer: Link | undefined
+  outer: Link | undefined
+  /** The same object for all links of one flow of control; holds nothing. */
+  readonly flow: object
 }
 
 const KEY = Symbol.for('lifeguard.ambient')
@@ -31,16 +38,34 @@ export interface Ambient {
  */
 export function runAmbient<Value>(owner: object, value: object, work: () => Value, inner?: Ambient): Value {
   const store = storage()
-  let link: Link = { owner, value, outer: store.getStore() }
-  if (inner !== undefined) link = { owner: inner.owner, value: inner.value, outer: link }
+  const outer = stillOpen(store.getStore(), owner)
+  const flow = outer?.flow ?? {}
+  let link: Link = { owner, value, outer, flow }
+  if (inner !== undefined) link = { owner: inner.owner, value: inner.value, outer: link, flow }
   return store.run(link, work)
 }
 
-/** The outermost block around the current call: the same object for whatever one flow of control does; undefined outside. */
+/**
+ * The chain without what is closed. A block that a timer of an ended block starts is inside of that block, as far as Node knows,
+ * and so on for ever: each would keep all before it alive.
+ * @param owner Whose next link comes in front: one of its own that follows directly cannot be found any more.
+ */
+function stillOpen(start: Link | undefined, owner: object): Link | undefined {
+  let first = start
+  while (first !== undefined && (first.owner === owner || isClosed(first))) first = first.outer
+  for (let link = first; link !== undefined; link = link.outer) {
+    while (link.outer !== undefined && isClosed(link.outer)) link.outer = link.outer.outer
+  }
+  return first
+}
+
+function isClosed({ owner, value }: { readonly owner: Closable; readonly value: Closable }): boolean {
+  return owner.closed === true || value.closed === true
+}
+
+/** The same object for whatever one flow of control does; undefined outside of every block. */
 export function ambientFlow(): object | undefined {
-  let flow = storage().getStore()
-  while (flow?.outer !== undefined) flow = flow.outer
-  return flow
+  return storage().getStore()?.flow
 }
 
 /** The innermost value that belongs to `owner`, if the current call is inside a block of it. */

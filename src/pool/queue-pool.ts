@@ -325,19 +325,13 @@ export class QueuePool implements Pool {
     const { options, statistics } = this.#shared
     if (this.#disposal !== undefined) return this.#freed()
     statistics.counters.connectFailed += 1
-    const isFirst = statistics.counters.connected === 0 && statistics.counters.connectFailed === 1
-    const isHeard = this.events.has('connectFailed')
+    const { connected, connectFailed } = statistics.counters
+    const isUnheard = connected === 0 && connectFailed === 1 && !this.events.has('connectFailed')
     this.events.emit('connectFailed', { error, fatal })
-    let told = 0
-    if (!this.#gate.suspended) {
-      const hopeless = fatal || options.connectRetry === 'fail'
-      told = this.#gate.rejectIf(
-        (waiter) => hopeless || waiter.impatient,
-        () => error,
-      )
-    }
-    // Callers that wait learn of it at their deadline only.
-    if (isFirst && !isHeard && told === 0) warnOfFirstFailure(this.name, error)
+    const fails = (waiter: Waiter): boolean => fatal || options.connectRetry === 'fail' || waiter.impatient
+    const told = this.#gate.suspended ? 0 : this.#gate.rejectIf(fails, () => error)
+    // Callers that wait would learn of it at their deadline only.
+    if (isUnheard && told === 0) warnOfFirstFailure(this.name, error)
     // No refill here: what fails in the background waits for the housekeeper.
     this.#pump()
   }

@@ -31,7 +31,7 @@ export interface EntityHost {
 interface QuietBlock {
   /** It is one of the hooks of a flush: what they ask for is part of it. */
   readonly isHook: boolean
-  over: boolean
+  closed: boolean
 }
 
 // Hooks may change what was flushed, and so make another flush necessary.
@@ -122,18 +122,18 @@ export class SessionEntities implements ConversationOwner {
     work: () => Value | Promise<Value>,
     isHook: boolean = this.#quietBlock?.isHook ?? false,
   ): Promise<Value> {
-    const block: QuietBlock = { isHook, over: false }
+    const block: QuietBlock = { isHook, closed: false }
     try {
       return await runAmbient(this, block, work)
     } finally {
-      block.over = true
+      block.closed = true
     }
   }
 
   /** The one that the current call is part of. */
   get #quietBlock(): QuietBlock | undefined {
     const block = ambientOf(this) as QuietBlock | undefined
-    return block?.over === true ? undefined : block
+    return block?.closed === true ? undefined : block
   }
 
   /**

@@ -306,6 +306,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     // A hook that the end waits for must not wait for the end.
     if (this.#closed !== undefined) return this.#hooks.ending ? undefined : this.#closing
     this.#closed = 'close() was called'
+    this.#conversation.closed = true
     this.#unwatch?.()
     this.#entities.rollbacks++
     this.#runner.letGo()

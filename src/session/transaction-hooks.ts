@@ -6,7 +6,7 @@ import { HookSet, warnOfHook, type SessionEvent, type SessionHook } from './sess
 
 /** A commit waits for its hooks. */
 interface Waiting {
-  over: boolean
+  closed: boolean
 }
 
 export class TransactionHooks<S extends object> {
@@ -28,7 +28,7 @@ export class TransactionHooks<S extends object> {
   /** The current call is made by a `beforeCommit` hook, which a commit waits for. */
   get holdUpCommit(): boolean {
     const waiting = ambientOf(this) as Waiting | undefined
-    return waiting?.over === false
+    return waiting?.closed === false
   }
 
   add(event: SessionEvent, hook: SessionHook<S>): Unsubscribe {
@@ -69,11 +69,11 @@ export class TransactionHooks<S extends object> {
   beforeCommit(): Promise<void> | undefined {
     const hooks = this.#of('beforeCommit')
     if (hooks.length === 0) return undefined
-    const waiting: Waiting = { over: false }
+    const waiting: Waiting = { closed: false }
     const run = async (): Promise<void> => {
       for (const hook of hooks) await hook(this.#session)
     }
-    return runAmbient(this, waiting, run).finally(() => (waiting.over = true))
+    return runAmbient(this, waiting, run).finally(() => (waiting.closed = true))
   }
 
   /** Runs what was to run at the end of a transaction, and forgets it. @throws HookError after a commit. */

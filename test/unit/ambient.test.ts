@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { ambientFlow, ambientOf, runAmbient } from '../../src/internal/ambient.js'
+import { waitUntil } from '../helpers/wait-until.js'
 
 test('within the call, and whatever it starts, the value of the owner is known', async () => {
   const [owner, value] = [{}, {}]
@@ -59,4 +60,48 @@ test('a flow of control is the same object for all that it does, and another for
     ),
   )
   expect(flows[0]).not.toBe(flows[1])
+})
+
+test('a block that is started by what a closed one has left is another flow, and does not keep that one alive', async () => {
+  const collected = new FinalizationRegistry<number>((run) => seen.add(run))
+  const seen = new Set<number>()
+  let runs = 0
+  const flows = new Set<unknown>()
+  await new Promise<void>((resolve) => {
+    const run = (): void => {
+      const [owner, value] = [{ closed: false }, { closed: false, rows: new Array<number>(1_000).fill(0) }]
+      runAmbient(owner, value, () => {
+        flows.add(ambientFlow())
+        collected.register(value, ++runs)
+        if (runs === 50) resolve()
+        else setTimeout(run, 0)
+      })
+      if (runs % 2 === 0) owner.closed = true
+      else value.closed = true
+    }
+    run()
+  })
+  expect(flows.size).toBe(50)
+  await waitUntil(() => {
+    gc?.()
+    return seen.size >= 45
+  })
+})
+
+test('an open block around the closed ones is found, and gives the flow', () => {
+  const [outer, middle, owner] = [{}, { closed: false }, {}]
+  runAmbient(outer, { name: 'outer' }, () => {
+    const flow = ambientFlow()
+    runAmbient(middle, {}, () =>
+      runAmbient(owner, {}, () => {
+        middle.closed = true
+        runAmbient({}, {}, () => {
+          expect(ambientOf(outer)).toEqual({ name: 'outer' })
+          expect(ambientOf(middle)).toBeUndefined()
+          expect(ambientOf(owner)).toBeDefined()
+          expect(ambientFlow()).toBe(flow)
+        })
+      }),
+    )
+  })
 })
