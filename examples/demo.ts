@@ -71,12 +71,11 @@ const small = createEngine({
   name: 'small',
   poolSize: 1,
   maxOverflow: 0,
-  poolTimeoutMillis: 100,
   connectArgs: { serverSettings },
 })
 await createSessionFactory({ bind: small }).withSession(async (session) => {
   await session.execute('select count(*) from accounts')
-  await small.connect().catch((error: unknown) => {
+  await small.connect({ poolTimeoutMillis: 100 }).catch((error: unknown) => {
     if (!(error instanceof PoolTimeoutError)) throw error
     say(error.message)
   })
