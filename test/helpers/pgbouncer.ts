@@ -81,7 +81,8 @@ export async function startPgBouncer(url: string, options: PgBouncerOptions = {}
     url: own.href,
     log,
     [Symbol.asyncDispose]: async () => {
-      child.kill('SIGTERM')
+      // From 1.23 on, SIGTERM waits until every client has left.
+      child.kill('SIGQUIT')
       await untilExit(child)
       await sandbox.dispose()
     },
