@@ -187,14 +187,14 @@ export class BatchRun implements WireReader {
     if (!isAhead) step.statement.onError(error)
   }
 
-  /** Forgets a plan that may be stale. @returns whether the statement is run once more, so that nobody need know. */
+  /** Forgets a plan that may be stale. @returns true: the statement is run once more, and the refusal is not told. */
   #noteStale(step: BatchStep, error: Error, mayRepeat: boolean): boolean {
     const { cache, view, policy } = this.#context
     const { prepared, statement } = step
     if (prepared === undefined || prepared.name === '' || step.isBound) return false
     // A name can be taken only where a pooler lends one backend to several connections.
     const staleness = step.kept || isTaken(error) ? stalenessOf(error) : undefined
-    // Who forgot one has forgotten all: a pooler that changed the backend, or DEALLOCATE ALL in a function.
+    // A backend that has forgotten one has forgotten all: a pooler that changed the backend, or DEALLOCATE ALL in a function.
     if (staleness === 'missing') {
       cache.clear()
       policy.missing(error)

@@ -111,7 +111,7 @@ export class SchemaView {
     else if (tagChangesSchema(tag, returnsRows)) this.#note('schema')
   }
 
-  /** A plan did not fit the schema: somebody has changed it. */
+  /** A plan did not fit the schema: another process has changed it. */
   outdated(): void {
     this.#generation.current++
   }
