@@ -101,6 +101,7 @@ export type {
 } from './schema/entity-types.js'
 export { Metadata } from './schema/metadata.js'
 export type { DdlOptions, ScriptRunner } from './schema/metadata.js'
+export type { LoadOptions } from './schema/relation-part.js'
 export type { FilterOptions, Filters } from './schema/filters.js'
 export type { NamingStrategy } from './schema/naming.js'
 export type { EntityOptions, ForeignKeyOptions, IndexOptions } from './schema/table-options.js'
@@ -108,10 +109,12 @@ export { belongsTo, hasMany, hasOne, manyToMany } from './schema/relations.js'
 export type {
   BelongsTo,
   Cascade,
+  CollectionName,
   CollectionOptions,
   HasMany,
   HasOne,
   Loaded,
+  LoadedPart,
   ManyToMany,
   ManyToManyOptions,
   RelationName,

@@ -4,6 +4,7 @@ import { SqlFragment } from '../sql.js'
 import type { EntityMeta } from './entity-meta.js'
 import { NO_FILTERS_OFF, type WithoutFilters } from './filters.js'
 import { RAW_TEXT } from './raw-values.js'
+import type { RelationPart } from './relation-resolution.js'
 import type { RawValue, TableColumn } from './table-column.js'
 
 /**
@@ -34,8 +35,8 @@ export interface EntityQuery {
   readonly prepare: boolean
   readonly meta: EntityMeta
   readonly reading: Reading
-  /** Paths of relations to load with the entities. */
-  readonly load: readonly string[]
+  /** Paths of relations to load with the entities, and relations of which a part is to be loaded. */
+  readonly load: readonly (string | RelationPart)[]
   /** Filters that are off for these relations, too. */
   readonly without: WithoutFilters
   /**

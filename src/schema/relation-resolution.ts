@@ -34,6 +34,16 @@ export interface RelationLink {
   readonly other: readonly TableColumn[]
 }
 
+/** A relation of which a query loads a part. */
+export interface RelationPart {
+  readonly relation: Relation
+  readonly conditions: readonly SqlFragment<unknown>[]
+  /** Undefined: that of the relation. */
+  readonly order: readonly SqlFragment<unknown>[] | undefined
+  /** For each owner. */
+  readonly limit: number | undefined
+}
+
 /** What is known of the other tables. */
 export interface Surroundings {
   readonly tables: readonly Table[]

@@ -128,6 +128,18 @@ export type RelationsOf<E extends AnyEntity> = E extends { readonly relations: i
 /** The names of the relations of an entity class. */
 export type RelationName<E extends AnyEntity> = keyof RelationsOf<E> & string
 
+/** The names of those that lead to many objects. */
+export type CollectionName<E extends AnyEntity> = {
+  [Name in RelationName<E>]: RelationsOf<E>[Name] extends { readonly kind: 'hasMany' | 'manyToMany' }
+    ? Name
+    : never
+}[RelationName<E>]
+
+/** An instance with a part of a relation to many, as the query chose it. */
+export type LoadedPart<E extends AnyEntity, Name extends RelationName<E>> = {
+  readonly [Property in Name]: readonly InstanceOf<TargetOf<RelationsOf<E>[Property]>>[]
+}
+
 /** The entity class that a relation leads to. */
 type TargetOf<Relation> = Relation extends { readonly target: () => infer Target extends AnyEntity }
   ? Target

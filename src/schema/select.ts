@@ -19,7 +19,9 @@ import {
 import type { AnyEntity, ColumnName, ColumnsOf, InstanceOf } from './entity-types.js'
 import { checkWithout, filtersOf, NO_FILTERS_OFF, type WithoutFilters } from './filters.js'
 import { fragmentOf } from './numbered-text.js'
-import type { Loaded, RelationPath } from './relations.js'
+import { relationPart, type LoadOptions } from './relation-part.js'
+import type { RelationPart } from './relation-resolution.js'
+import type { CollectionName, Loaded, LoadedPart, RelationPath } from './relations.js'
 import type { TableColumn } from './table-column.js'
 
 /** What to do about rows that somebody else has locked. Default: wait for them. */
@@ -71,7 +73,7 @@ interface SelectState {
   readonly lock: string
   /** Undefined: entities. */
   readonly columns: readonly TableColumn[] | undefined
-  readonly load: readonly string[]
+  readonly load: readonly (string | RelationPart)[]
   /** See `populateExisting`. */
   readonly overwrites: boolean
   readonly without: WithoutFilters
@@ -156,8 +158,27 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
    */
   load<const Path extends string>(
     ...paths: readonly (Path & RelationPath<E, Path>)[]
-  ): Select<E, Item & Loaded<E, Path>> {
+  ): Select<E, Item & Loaded<E, Path>>
+  /**
+   * Loads a part of a relation to many: those that meet conditions, in an order, at most so many for each object. The property is
+   * a frozen array, and not what the relation holds: to change the relation load it as a whole.
+   * @throws MappingError if there is no such relation to many; InvalidOptionError; InvalidStatementError. When it runs:
+   *   IllegalStateError if an object holds the relation with changes that were not flushed.
+   * @example
+   * const albums = await session.scalars(select(Album).load('songs', { orderBy: desc(Song.c.plays), limit: 3 }))
+   */
+  load<const Name extends CollectionName<E>>(
+    name: Name,
+    options: LoadOptions,
+  ): Select<E, Item & LoadedPart<E, Name>>
+  load(...given: readonly unknown[]): Select<E, unknown> {
     if (this.#state.columns !== undefined) throw relationsNeedEntities()
+    const [name, options] = given
+    if (given.length === 2 && typeof options !== 'string') {
+      const part = relationPart(this.#meta, name as string, options as LoadOptions)
+      return this.#with({ load: [...this.#state.load, part] })
+    }
+    const paths = given as readonly string[]
     for (const path of paths) checkPath(this.#meta, path)
     return this.#with({ load: [...this.#state.load, ...paths] })
   }

@@ -7,6 +7,7 @@ import { kindOf } from '../schema/codec.js'
 import { metaOf, type EntityMeta, type Identity, type Snapshot } from '../schema/entity-meta.js'
 import { ENTITY, type AnyEntity } from '../schema/entity-types.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import { hasWhole } from './partial-collections.js'
 
 /**
  * As in SQLAlchemy:
@@ -176,7 +177,7 @@ export class InstanceState {
   /** Whether any relation was loaded or assigned. */
   get holdsRelation(): boolean {
     const { instance, meta } = this
-    for (const name of meta.relationNames) if (Object.hasOwn(instance, name)) return true
+    for (const name of meta.relationNames) if (hasWhole(instance, name)) return true
     return false
   }
 

@@ -1,14 +1,17 @@
 /** Loads relations: one statement for each, whatever the number of objects; those of one level travel together. */
+import { IllegalStateError } from '../errors.js'
 import { metaOf, type RawRow } from '../schema/entity-meta.js'
 import { filtersOf, type WithoutFilters } from '../schema/filters.js'
 import { selectRelated, type LoadStatement } from '../schema/key-statements.js'
-import type { Relation } from '../schema/relation-resolution.js'
+import { selectPart } from '../schema/relation-part.js'
+import type { Relation, RelationPart } from '../schema/relation-resolution.js'
 import type { EncodedText } from '../schema/table-column.js'
 import type { IdentityMap } from './identity-map.js'
 import type { InstanceState } from './instance-state.js'
 import { noteRelation, type Journal } from './journal.js'
 import type { Loader } from './loader.js'
-import { heldBy, know } from './relation-values.js'
+import { hasWhole, partialCollection } from './partial-collections.js'
+import { differenceOf, heldBy, know, unload } from './relation-values.js'
 
 /** Rows that were read. */
 export interface Fetched {
@@ -40,23 +43,29 @@ export class RelationLoader {
    */
   async load(
     owners: readonly InstanceState[],
-    paths: readonly string[],
+    paths: readonly (string | RelationPart)[],
     without: WithoutFilters,
   ): Promise<void> {
     const [first] = owners
     if (first === undefined) return
     const branches = new Map<string, string[]>()
+    const parts: RelationPart[] = []
     for (const path of paths) {
+      if (typeof path !== 'string') {
+        parts.push(path)
+        continue
+      }
       const [name = '', ...rest] = path.split('.')
       const deeper = branches.get(name) ?? []
       branches.set(name, deeper)
       if (rest.length > 0) deeper.push(rest.join('.'))
     }
-    await Promise.all(
-      [...branches].map(async ([name, deeper]) => {
+    await Promise.all([
+      ...parts.map((part) => this.#loadPart(owners, part, without)),
+      ...[...branches].map(async ([name, deeper]) => {
         const relation = first.meta.relations.get(name) as Relation
         await this.recall(
-          owners.filter(({ instance }) => !Object.hasOwn(instance, name)),
+          owners.filter(({ instance }) => !hasWhole(instance, name)),
           relation,
           without,
         )
@@ -64,7 +73,45 @@ export class RelationLoader {
         const related = new Set(owners.flatMap((owner) => heldBy(owner, relation)))
         await this.load([...related], deeper, without)
       }),
-    )
+    ])
+  }
+
+  /** Puts a part of a relation into its property. What the relation holds is not known by that. */
+  async #loadPart(
+    owners: readonly InstanceState[],
+    part: RelationPart,
+    without: WithoutFilters,
+  ): Promise<void> {
+    const { name, ownColumns, target } = part.relation
+    for (const owner of owners) requireUnchanged(owner, part.relation)
+    const keys = owners.map((owner) => ownColumns.map((column) => owner.text(column) ?? null))
+    const isKeyed = keys.map((key) => !key.includes(null))
+    const asked = owners.filter((_, index) => isKeyed[index])
+    const parts = new Map<InstanceState, object[]>(owners.map((owner) => [owner, []]))
+    if (asked.length > 0) {
+      const statement = selectPart(
+        part,
+        keys.filter((_, index) => isKeyed[index]),
+        filtersOf(metaOf(target), without),
+      )
+      const { rows, revision } = await this.#fetch(statement)
+      if (this.#identities.isRolledBack(revision)) return
+      const related = this.#loader.states(
+        metaOf(target),
+        rows.map((row) => row.slice(1)),
+        revision,
+      )
+      for (const [index, row] of rows.entries()) {
+        const owner = asked[Number(row[0]) - 1] as InstanceState
+        parts.get(owner)?.push((related[index] as InstanceState).instance)
+      }
+    }
+    for (const [owner, objects] of parts) {
+      requireUnchanged(owner, part.relation)
+      owner.relations?.delete(name)
+      unload(owner, name)
+      owner.instance[name] = partialCollection(objects)
+    }
   }
 
   /**
@@ -141,6 +188,17 @@ export class RelationLoader {
     know(owner, relation, objects)
     const loads = this.#journal.loads(revision)
     if (loads !== undefined) noteRelation(loads, owner, name)
-    if (!Object.hasOwn(instance, name)) instance[name] = many ? [...objects] : (objects[0] ?? null)
+    if (!hasWhole(instance, name)) instance[name] = many ? [...objects] : (objects[0] ?? null)
   }
+}
+
+/** A part takes the place of what was loaded; what was changed there would be lost. @throws IllegalStateError */
+function requireUnchanged(owner: InstanceState, relation: Relation): void {
+  const { instance, meta } = owner
+  const { name } = relation
+  if (!hasWhole(instance, name) || differenceOf(owner, relation) === undefined) return
+  throw new IllegalStateError(
+    `A part of ${meta.name}.${name} was to be loaded, but the object has changes of ${name} that were not flushed: ` +
+      'call flush() first, or query the related entity itself',
+  )
 }

@@ -2,6 +2,7 @@
 import { InvalidValueError, MappingError } from '../errors.js'
 import { metaOf } from '../schema/entity-meta.js'
 import type { Relation } from '../schema/relation-resolution.js'
+import { hasWhole } from './partial-collections.js'
 import { kindOfStranger, knownState, stateIfInstance, type InstanceState } from './instance-state.js'
 
 /** How a relation differs from what was remembered. */
@@ -14,7 +15,7 @@ export interface RelationDifference {
 export function heldRelations({ instance, meta }: InstanceState): readonly Relation[] {
   let held: Relation[] = NONE
   for (const name of meta.relationNames) {
-    if (!Object.hasOwn(instance, name)) continue
+    if (!hasWhole(instance, name)) continue
     if (held === NONE) held = []
     held.push(meta.relations.get(name) as Relation)
   }

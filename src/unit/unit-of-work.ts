@@ -19,6 +19,7 @@ import { IdentityMap } from './identity-map.js'
 import { knownState, stateOf, type InstanceState } from './instance-state.js'
 import { expire, Loader, type LoadMode } from './loader.js'
 import { Members } from './members.js'
+import { hasWhole } from './partial-collections.js'
 import { RelationLoader, type Fetched } from './relation-loader.js'
 import { hasChanged, heldBy, heldRelations } from './relation-values.js'
 
@@ -384,7 +385,7 @@ function earlierAnswers(): Promise<void> {
 
 /** Whether the first relation of a path was loaded or assigned: it needs no query then. */
 function isHeldBy({ instance }: InstanceState): (path: string) => boolean {
-  return (path) => Object.hasOwn(instance, path.split('.', 1)[0] as string)
+  return (path) => hasWhole(instance, path.split('.', 1)[0] as string)
 }
 
 function keyOf({ table }: EntityMeta, values: readonly unknown[]): unknown {

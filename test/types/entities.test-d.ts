@@ -27,6 +27,7 @@ import type {
   BelongsTo,
   BuildValues,
   Cascade,
+  CollectionName,
   CollectionOptions,
   Column,
   ColumnName,
@@ -51,6 +52,8 @@ import type {
   Insert,
   InstanceOf,
   Loaded,
+  LoadedPart,
+  LoadOptions,
   LockOptions,
   ManyToMany,
   NamingStrategy,
@@ -475,4 +478,16 @@ test('filters know the columns of their entity', () => {
   type Own = ColumnsOf<typeof Tag>
   expectTypeOf<FilterOptions<Own>['filters']>().toEqualTypeOf<Filters<Own> | undefined>()
   expectTypeOf(select(Tag).withoutFilters('named')).toEqualTypeOf(select(Tag))
+})
+
+test('a part of a relation is a readonly array, of relations to many only', () => {
+  const part = session.scalars(select(Album).load('songs', { limit: 1 }))
+  expectTypeOf(part).resolves.items.toEqualTypeOf<Album & LoadedPart<typeof Album, 'songs'>>()
+  expectTypeOf<LoadedPart<typeof Album, 'songs'>['songs']>().toEqualTypeOf<readonly Song[]>()
+  expectTypeOf<CollectionName<typeof Song>>().toEqualTypeOf<'tags'>()
+  expectTypeOf<LoadOptions['limit']>().toEqualTypeOf<number | undefined>()
+  // @ts-expect-error it leads to one object
+  select(Song).load('album', { limit: 1 })
+  // @ts-expect-error no such option
+  select(Album).load('songs', { limits: 1 })
 })

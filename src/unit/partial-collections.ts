@@ -1,0 +1,20 @@
+/**
+ * Related objects that a query chose (`load('songs', { where, limit })`): a plain array that cannot be changed. The unit of work
+ * does not take it for what the relation holds, so nothing is let go of because it is not in there.
+ */
+
+const PARTIAL: unique symbol = Symbol.for('lifeguard.partial') as never
+
+/** The array for the property of a relation of which only a part was loaded. */
+export function partialCollection(objects: readonly object[]): readonly object[] {
+  const part = [...objects]
+  Object.defineProperty(part, PARTIAL, { value: true })
+  return Object.freeze(part)
+}
+
+/** Whether an object has a relation: it was loaded as a whole, or assigned. */
+export function hasWhole(instance: object, name: string): boolean {
+  if (!Object.hasOwn(instance, name)) return false
+  const held: unknown = (instance as Record<string, unknown>)[name]
+  return !Array.isArray(held) || !(PARTIAL in held)
+}

@@ -1,0 +1,134 @@
+/** A part of a relation, chosen by the query that loads it. */
+import { beforeEach, describe, expect, test } from 'vitest'
+import {
+  asc,
+  desc,
+  eq,
+  gt,
+  IllegalStateError,
+  InvalidOptionError,
+  InvalidStatementError,
+  MappingError,
+  select,
+  sql,
+} from '../../src/index.js'
+import { Album, Artist, Song, Tag, useEntities } from './entities-support.js'
+import { errorOf } from './session-support.js'
+
+const fixture = useEntities()
+const albums = select(Album).orderBy(asc(Album.c.id))
+const titles = (songs: readonly { title: string }[]): string[] => songs.map(({ title }) => title)
+
+beforeEach(async () => {
+  await fixture.db.query("insert into artists (name) values ('Joni')")
+  await fixture.db.query(
+    "insert into albums (name, artist_id) values ('Blue', 1), ('Hejira', 1), ('Empty', 1)",
+  )
+  await fixture.db.query(
+    "insert into songs (title, plays, album_id) values ('Carey', 10, 1), ('River', 30, 1), ('All I Want', 20, 1), ('Coyote', 5, 2), ('Amelia', 50, 2)",
+  )
+  await fixture.db.query("insert into tags values ('folk'), ('jazz'), ('live')")
+  await fixture.db.query("insert into song_tags values (1, 'folk'), (1, 'live'), (2, 'folk'), (4, 'jazz')")
+})
+
+describe('a part', () => {
+  test('has the objects that meet the conditions, in order, so many for each owner', async () => {
+    await using session = fixture.factory()()
+    const best = albums.load('songs', { orderBy: desc(Song.c.plays), limit: 2 })
+    expect((await session.scalars(best)).map(({ songs }) => titles(songs))).toEqual([
+      ['River', 'All I Want'],
+      ['Amelia', 'Coyote'],
+      [],
+    ])
+    const often = albums.load('songs', { where: [gt(Song.c.plays, 5), sql`${Song.c.title} <> ${'River'}`] })
+    expect((await session.scalars(often)).map(({ songs }) => titles(songs))).toEqual([
+      ['All I Want', 'Carey'],
+      ['Amelia'],
+      [],
+    ])
+    const none = albums.load('songs', { limit: 0 })
+    expect((await session.scalars(none)).every(({ songs }) => songs.length === 0)).toBe(true)
+  })
+
+  test('is one statement more, also through a link table, beside whole relations', async () => {
+    await using session = fixture.factory()()
+    const songs = await session.scalars(
+      select(Song)
+        .orderBy(asc(Song.c.id))
+        .limit(2)
+        .load('tags', { where: eq(Tag.c.name, 'folk') })
+        .load('album'),
+    )
+    expect(songs.map(({ tags, album }) => [tags.map(({ name }) => name), album?.name])).toEqual([
+      [['folk'], 'Blue'],
+      [['folk'], 'Blue'],
+    ])
+    const result = await session.execute(albums.load('songs', { limit: 1 }))
+    expect(result.all()[1]?.songs[0]).toBe(await session.get(Song, 5))
+  })
+
+  test('is not what the relation holds: nothing is let go of, and it can be loaded as a whole', async () => {
+    const { withSession } = fixture.factory()
+    await withSession(async (session) => {
+      const [blue] = await session.scalars(albums.load('songs', { limit: 1 }))
+      expect(Object.isFrozen(blue?.songs)).toBe(true)
+      expect(session.isModified(blue as Album)).toBe(false)
+      ;(blue as Album).name = 'Blue!'
+      await session.flush()
+      const whole = await session.getOne(Album, 1, { load: ['songs'] })
+      expect(whole).toBe(blue)
+      expect(whole.songs).toHaveLength(3)
+      whole.songs.pop()
+    })
+    expect(await fixture.db.query('select count(*)::int as n from songs where album_id = 1')).toEqual([
+      { n: 2 },
+    ])
+  })
+
+  test('is not what is deleted with its owner, or merged', async () => {
+    const { withSession } = fixture.factory()
+    const artist = await withSession(async (session) => {
+      const [joni] = await session.scalars(select(Artist).load('albums', { limit: 1 }))
+      return joni as Artist
+    })
+    await withSession(async (session) => void (await session.merge(artist)))
+    expect(await fixture.db.query('select count(*)::int as n from albums')).toEqual([{ n: 3 }])
+    await fixture.db.query('update songs set album_id = null')
+    await withSession(async (session) => {
+      const [joni] = await session.scalars(select(Artist).load('albums', { limit: 1 }))
+      session.delete(joni as Artist)
+    })
+    expect(await fixture.db.query('select * from albums')).toEqual([])
+  })
+
+  test('takes the place of a relation that was loaded, not of one with changes', async () => {
+    await using session = fixture.factory({}, { autoflush: false })()
+    const blue = await session.getOne(Album, 1, { load: ['songs'] })
+    await session.scalars(albums.load('songs', { limit: 1 }))
+    expect(blue.songs).toHaveLength(1)
+    await session.refresh(blue, { load: ['songs'] })
+    blue.songs.pop()
+    expect(await errorOf(session.scalars(albums.load('songs', { limit: 1 })))).toBeInstanceOf(
+      IllegalStateError,
+    )
+    expect(blue.songs).toHaveLength(2)
+  })
+})
+
+test('mistakes are told where they are made', () => {
+  const load = (name: string, options: unknown): unknown =>
+    select(Album).load(name as never, options as never)
+  expect(() => load('song', { limit: 1 })).toThrow(/no relation 'song'.*songs/)
+  expect(() => load('artist', { limit: 1 })).toThrow(MappingError)
+  expect(() => load('songs', { limits: 1 })).toThrow(/limit/)
+  expect(() => load('songs', { limit: -1 })).toThrow(InvalidOptionError)
+  expect(() => load('songs', null)).toThrow(InvalidOptionError)
+  expect(() => load('songs', { where: 'x' })).toThrow(InvalidStatementError)
+  expect(() => load('songs', { where: [undefined] })).toThrow(InvalidStatementError)
+  expect(() => load('songs', { orderBy: 'plays' })).toThrow(InvalidStatementError)
+  expect(() =>
+    select(Album)
+      .columns('name')
+      .load('songs' as never, { limit: 1 } as never),
+  ).toThrow(MappingError)
+})
