@@ -257,8 +257,10 @@ export class StatementRunner {
       const readScalar = (item: unknown): unknown => scalarOf(query.reading, item)
       return read(new Result<never, never>({ ...result, rows, scalarOf: readScalar } as never))
     } catch (error) {
-      this.#calls?.forgive(call, error)
-      throw error
+      // Relations were loaded meanwhile: its stack shall lead to the caller's line.
+      const explained = this.explain(error)
+      this.#calls?.forgive(call, explained)
+      throw explained
     } finally {
       this.#calls?.delete(call)
     }

@@ -1,14 +1,18 @@
 /** `build(Entity, { ... })`: a new object together with what it is related to. */
 import { metaOf } from './entity-meta.js'
-import type { AnyEntity, Insert } from './entity-types.js'
+import type { AnyEntity, ColumnName, ColumnsOf, Insert } from './entity-types.js'
 import type { BelongsTo, RelationName, RelationsOf, WithRelations } from './relations.js'
 
-/** The columns that a `belongsTo` relation fills in. */
-type RelationKey<E extends AnyEntity> = {
-  [Name in RelationName<E>]: RelationsOf<E>[Name] extends BelongsTo<AnyEntity, infer Key> ? Key : never
-}[RelationName<E>]
+/** The columns that a relation fills in: a `belongsTo` of this entity, or the `hasMany` or `hasOne` of another one. */
+type RelationKey<E extends AnyEntity> =
+  | {
+      [Name in RelationName<E>]: RelationsOf<E>[Name] extends BelongsTo<AnyEntity, infer Key> ? Key : never
+    }[RelationName<E>]
+  | {
+      [Name in ColumnName<E>]: 'reference' extends ColumnsOf<E>[Name]['$flags'] ? Name : never
+    }[ColumnName<E>]
 
-/** What {@link build} takes: as the constructor, and relations; the keys behind these may be left out. */
+/** What {@link build} takes: as the constructor, and relations; foreign keys may be left out, as these set them. */
 export type BuildValues<E extends AnyEntity> = Omit<Insert<E>, RelationKey<E>> &
   Partial<Pick<Insert<E>, RelationKey<E> & keyof Insert<E>>> &
   Partial<Pick<WithRelations<E>, RelationName<E> & keyof WithRelations<E>>>

@@ -6,8 +6,8 @@ import { arrayCodec } from './array-codec.js'
 import type { Codec } from './codec.js'
 import { refusalOfElement, type Refusal } from './refusals.js'
 
-/** What the types need to know of a column beyond its value: part of the key, filled in when absent, computed. */
-export type ColumnFlag = 'key' | 'default' | 'generated'
+/** What the types need to know of a column beyond its value: part of the key, filled in when absent, computed, a foreign key. */
+export type ColumnFlag = 'key' | 'default' | 'generated' | 'reference'
 
 /** A type of PostgreSQL and the codec of its values. */
 export interface ColumnType {
@@ -169,7 +169,7 @@ export class Column<Value, Flags extends ColumnFlag = never> {
    * @example
    * albumId: uuid('album_id').references('albums.id', { onDelete: 'cascade' })
    */
-  references(target: string, rules: ReferenceRules = {}): Column<Value, Flags> {
+  references(target: string, rules: ReferenceRules = {}): Column<Value, Flags | 'reference'> {
     return this.#with({ references: { target, rules } })
   }
 

@@ -3,6 +3,7 @@
  * array of PostgreSQL's texts in the order of the table's columns; what is remembered is that array, partly decoded.
  */
 import { ExpiredAttributeError, MappingError, RelationNotLoadedError } from '../errors.js'
+import { didYouMean } from '../internal/nearest-name.js'
 import type { RawTypes } from '../driver/driver.js'
 import { readHooks, type EntityHooks } from './entity-hooks.js'
 import { ENTITY, type AnyEntity, type InstanceOf } from './entity-types.js'
@@ -201,7 +202,7 @@ export class EntityMeta<T extends object = object> {
 
   /**
    * The values of a key as `get` takes it: a value, or an object by property where the key is composite.
-   * @throws MappingError if a part is missing.
+   * @throws MappingError if a part is missing, or is none.
    */
   keyValues(key: unknown): unknown[] {
     const { primaryKey } = this.table
@@ -209,6 +210,13 @@ export class EntityMeta<T extends object = object> {
     if (typeof key !== 'object' || key === null) {
       throw new MappingError(
         `The key of ${this.table.key} is an object with ${primaryKey.map(({ property }) => property).join(' and ')}`,
+      )
+    }
+    for (const [name, value] of Object.entries(key)) {
+      if (value === undefined || primaryKey.some(({ property }) => property === name)) continue
+      const properties = primaryKey.map(({ property }) => property)
+      throw new MappingError(
+        `The key of ${this.table.key} has no '${name}', only ${properties.join(' and ')}${didYouMean(name, properties)}`,
       )
     }
     return primaryKey.map(({ property }) => {

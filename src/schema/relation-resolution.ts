@@ -1,9 +1,18 @@
 /** What the relations of a class mean: which columns of which tables must be equal. */
 import { MappingError } from '../errors.js'
+import { didYouMean } from '../internal/nearest-name.js'
 import type { SqlFragment } from '../sql.js'
 import { ENTITY, type AnyEntity } from './entity-types.js'
 import type { ForeignKey } from './foreign-key.js'
-import type { AnyRelation, BelongsTo, Cascade, HasMany, HasOne, ManyToMany } from './relations.js'
+import type {
+  AnyRelation,
+  BelongsTo,
+  Cascade,
+  HasMany,
+  HasOne,
+  ManyToMany,
+  RelationOptions,
+} from './relations.js'
 import type { TableColumn } from './table-column.js'
 import type { Table } from './table.js'
 
@@ -82,7 +91,7 @@ function resolve(owner: Table, name: string, relation: AnyRelation, surroundings
     many: relation.kind === 'hasMany' || relation.kind === 'manyToMany',
     target: entity,
     link: undefined,
-    cascades: new Set(relation.options.cascade ?? (['add'] as const)),
+    cascades: cascadesOf(owner, name, relation.options),
     orderBy: 'orderBy' in relation.options ? relation.options.orderBy : undefined,
   }
   if (!surroundings.tables.includes(table)) {
@@ -101,6 +110,23 @@ function resolve(owner: Table, name: string, relation: AnyRelation, surroundings
     case 'manyToMany':
       return { ...common, ...linked(owner, name, relation, table, surroundings) }
   }
+}
+
+// In the order in which a message lists them.
+const CASCADES: readonly Cascade[] = ['add', 'delete']
+
+function cascadesOf(
+  owner: Table,
+  name: string,
+  { cascade = ['add'] }: RelationOptions,
+): ReadonlySet<Cascade> {
+  const words: unknown = cascade
+  const unknown = Array.isArray(words) ? words.find((word) => !CASCADES.includes(word as Cascade)) : words
+  if (Array.isArray(words) && unknown === undefined && !words.includes(undefined)) return new Set(cascade)
+  const hint = typeof unknown === 'string' ? didYouMean(unknown, CASCADES) : ''
+  throw new MappingError(
+    `The relation ${owner.key}.${name} has the cascade ${String(unknown)}; it takes a list of '${CASCADES.join("' and '")}'${hint}`,
+  )
 }
 
 interface Ends {

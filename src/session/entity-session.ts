@@ -52,7 +52,7 @@ export abstract class EntitySession extends Executor {
   add(instance: object): void {
     this.#entities.requireOpen()
     this.#entities.requireTurn('add')
-    this.#entities.unit.add(instance)
+    this.#now(() => this.#entities.unit.add(instance))
   }
 
   /** As `add`, for each. @throws as `add`; MappingError unless it is given several. */
@@ -69,7 +69,7 @@ export abstract class EntitySession extends Executor {
   delete(instance: object): void {
     this.#entities.requireOpen()
     this.#entities.requireTurn('delete')
-    this.#entities.unit.delete(instance)
+    this.#now(() => this.#entities.unit.delete(instance))
   }
 
   /**
@@ -172,12 +172,7 @@ export abstract class EntitySession extends Executor {
   flush(): Promise<void> {
     return this.#attend(async () => {
       this.#entities.requireOpen()
-      try {
-        await this.#entities.flush()?.done
-      } catch (error) {
-        // Its stack shall lead to the line that flushes.
-        throw this.#entities.parts.runner.explain(error)
-      }
+      await this.#entities.flush()?.done
     })
   }
 
@@ -210,7 +205,7 @@ export abstract class EntitySession extends Executor {
     return this.#entities.unit.isModified(instance)
   }
 
-  /** Whether the session follows an object. */
+  /** Whether the session follows an object; not one whose deletion was flushed. */
   contains(instance: object): boolean {
     return this.#entities.unit.has(instance)
   }
@@ -222,8 +217,24 @@ export abstract class EntitySession extends Executor {
     return this.#entities.unit.get(metaOf(entity), key, options)
   }
 
+  /** The stack of an error leads to the line that calls, also where the call had to wait. */
   #attend<Value>(work: () => Promise<Value>): Promise<Value> {
-    return this.#entities.parts.runner.attend('query', work)
+    const { runner } = this.#entities.parts
+    return runner.attend('query', async () => {
+      try {
+        return await work()
+      } catch (error) {
+        throw runner.explain(error)
+      }
+    })
+  }
+
+  #now(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      throw this.#entities.parts.runner.explain(error)
+    }
   }
 }
 

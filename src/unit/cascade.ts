@@ -12,10 +12,18 @@ import { storedValue } from './written-rows.js'
 /** Whatever hangs on an object and is to be added with it, as far as it is new in its relation. */
 export function addedWith(state: InstanceState): readonly InstanceState[] {
   return heldRelations(state).flatMap((relation) => {
+    // What it holds is checked in any case.
     const added = differenceOf(state, relation)?.added ?? []
-    if (!relation.cascades.has('add')) for (const member of added) requireAttached(state, relation, member)
     return relation.cascades.has('add') ? added : []
   })
+}
+
+/** @throws IllegalStateError if a relation that adds nothing holds what was not added. Asked when all had their turn to be added. */
+export function requireAllAttached(state: InstanceState): void {
+  for (const relation of heldRelations(state)) {
+    if (relation.cascades.has('add')) continue
+    for (const member of differenceOf(state, relation)?.added ?? []) requireAttached(state, relation, member)
+  }
 }
 
 /**

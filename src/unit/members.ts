@@ -1,6 +1,6 @@
 /** The instances of a session, by what is to happen to them: who comes in, who leaves, what the end of a transaction does. */
 import { IllegalStateError } from '../errors.js'
-import { addedWith, deletedWith, returningWith } from './cascade.js'
+import { addedWith, deletedWith, requireAllAttached, returningWith } from './cascade.js'
 import { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import { Journal, type Sealed } from './journal.js'
@@ -46,6 +46,10 @@ export class Members implements Attachment {
     for (const state of [...this.pending, ...this.identities.related()]) {
       if (state.doomed || !state.holdsRelation) continue
       for (const member of addedWith(state)) if (!this.#follows(member)) this.add(member)
+    }
+    // The other end may have been added after this one.
+    for (const state of [...this.pending, ...this.identities.related()]) {
+      if (!state.doomed && state.holdsRelation) requireAllAttached(state)
     }
   }
 

@@ -36,7 +36,8 @@ export function heldBy(state: InstanceState, relation: Relation): InstanceState[
   if (many && !Array.isArray(held))
     throw new MappingError(`${state.meta.name}.${name} takes an array of objects`)
   const objects: readonly unknown[] = many ? (held as unknown[]) : held === null ? [] : [held]
-  return objects.map((object) => {
+  // Not map, which passes over what was never set: an array that was made longer holds undefined.
+  return Array.from(objects, (object) => {
     if (object === undefined) throw isUndefined(state, relation)
     const member = stateIfInstance(object)
     if (member?.meta.table === metaOf(target).table) return member

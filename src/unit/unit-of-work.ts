@@ -105,7 +105,8 @@ export class UnitOfWork {
   }
 
   has(instance: object): boolean {
-    return knownState(instance)?.attachment === this.#members
+    const state = knownState(instance)
+    return state?.attachment === this.#members && state.status !== 'deleted'
   }
 
   // Flush -------------------------------------------------------------------------------------------------------------

@@ -127,14 +127,16 @@ describe('modifiers', () => {
     expectTypeOf(integer().default(0)).toEqualTypeOf<Column<number | null, 'default'>>()
     expectTypeOf(timestamptz().serverDefault(sql`now()`)).toEqualTypeOf<Column<Date | null, 'default'>>()
     expectTypeOf(integer().generated(sql`1`)).toEqualTypeOf<Column<number | null, 'generated'>>()
-    expectTypeOf<ColumnFlag>().toEqualTypeOf<'key' | 'default' | 'generated'>()
+    expectTypeOf<ColumnFlag>().toEqualTypeOf<'key' | 'default' | 'generated' | 'reference'>()
     expectTypeOf(
       text()
         .unique()
         .index()
         .check(sql`true`),
     ).toEqualTypeOf<Column<string | null>>()
-    expectTypeOf(uuid().references('a.id', { onDelete: 'set null' })).toEqualTypeOf<Column<string | null>>()
+    expectTypeOf(uuid().references('a.id', { onDelete: 'set null' })).toEqualTypeOf<
+      Column<string | null, 'reference'>
+    >()
     expectTypeOf<'set default'>().toExtend<ReferenceAction>()
     // @ts-expect-error SQL is written with the tag
     timestamptz().serverDefault('now()')

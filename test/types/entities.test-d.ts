@@ -171,6 +171,23 @@ describe('the shapes of an entity', () => {
     build(Song, { title: 'x', album: new Tag({ name: 'x' }) })
   })
 
+  test('build leaves out the foreign keys that the relations of others set', () => {
+    class Crate extends Base.entity('crates', { id: serial().primaryKey() }) {
+      static readonly relations = { labels: hasMany(() => Label, 'crateId') }
+    }
+    class Label extends Base.entity('labels', {
+      id: serial().primaryKey(),
+      text: text().notNull(),
+      crateId: integer('crate_id').notNull().references('crates.id'),
+    }) {}
+    build(Crate, { labels: [build(Label, { text: 'x' })] })
+    build(Label, { text: 'x', crateId: 1 })
+    // @ts-expect-error the text is missing
+    build(Label, {})
+    // @ts-expect-error no relation is behind a constructor
+    void new Label({ text: 'x' })
+  })
+
   test('its relations are known by name and path', () => {
     expectTypeOf<RelationName<typeof Song>>().toEqualTypeOf<'album' | 'tags'>()
     expectTypeOf<RelationPath<typeof Song, 'album.songs'>>().toEqualTypeOf<'album.songs'>()

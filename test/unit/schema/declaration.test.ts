@@ -195,7 +195,7 @@ describe('a relation', () => {
     expect(error).toMatchObject({ code: 'INVALID_MAPPING', message: expect.stringContaining(message) })
   })
   test('by instants is refused where their microseconds are not kept, with what to declare', () => {
-    const follow = (key: Column<Date | null>, referring: Column<Date | null>) => {
+    const follow = (key: Column<Date | null>, referring: Column<Date | null, 'reference'>) => {
       const base = declarativeBase()
       class Target extends base.entity('targets', { id: serial().primaryKey(), at: key }) {}
       class Holder extends base.entity('holders', { id: serial().primaryKey(), at: referring }) {
