@@ -65,7 +65,7 @@ const rows: [name: string, text: string, proven: number, unproven: number, block
   ['awaits one statement, then returns', '2', 2, 2, one],
   [
     'awaits one statement, read-only',
-    '1 until its value',
+    '1 before the value is returned',
     1,
     1,
     (withSession) =>
@@ -73,7 +73,7 @@ const rows: [name: string, text: string, proven: number, unproven: number, block
   ],
   [
     'returns the promise of its only statement',
-    '1; 2 on a connection that has to prove that it lives',
+    '1; 2 on a connection that needs a liveness check',
     1,
     2,
     (withSession) => withSession((session) => session.execute('select 1')),
@@ -118,10 +118,10 @@ const rows: [name: string, text: string, proven: number, unproven: number, block
         settings: { 'app.tenant': '7' },
       }),
   ],
-  ['the proof that an idle connection lives', '0 more, because BEGIN is the proof', 2, 2, one],
+  ['the liveness check of an idle connection', '0 more, because BEGIN is the check', 2, 2, one],
   [
     'one statement in autocommit mode',
-    '1, and 1 more for the proof',
+    '1, and 1 more for the liveness check',
     1,
     2,
     (withSession) =>
@@ -189,7 +189,7 @@ const entityRows: [name: string, text: string, trips: number, block: typeof one]
   ],
   [
     'loads songs and changes nothing',
-    '2; 1 until its value where it is read-only',
+    '2; 1 before the value is returned where it is read-only',
     2,
     (withSession) => withSession(async (session) => (await session.scalars(someSongs)).length),
   ],
