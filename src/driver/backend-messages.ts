@@ -59,6 +59,10 @@ const LONGEST_REST = MEBIBYTE
 /** What a server says before it knows its client. libpq takes less. */
 const LONGEST_AT_STARTUP = 64 * KIBIBYTE
 
+/** The length of a DataRow as its header says it: its own four bytes, and the number of columns. */
+export const SHORTEST_ROW: number = LENGTH_BYTES + 2
+export const GREATEST_ROW: number = LENGTH_BYTES + LONGEST_ROW
+
 const LONGEST: ReadonlyMap<number, number> = new Map([
   [AUTHENTICATION, LONGEST_AT_STARTUP],
   [BACKEND_KEY_DATA, 8],

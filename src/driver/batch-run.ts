@@ -159,6 +159,11 @@ export class BatchRun implements WireReader {
     if (step.isOver) this.#over(step)
   }
 
+  receiveRows(buffer: Buffer, start: number): number {
+    if (this.#failed || this.#closesExpected > 0) return start
+    return this.#steps[this.#current]?.receiveRows(buffer, start) ?? start
+  }
+
   receiveError(error: Error): void {
     const isLast = endsSession(error)
     if (isLast) this.lastError = error

@@ -11,6 +11,7 @@
  *
  * A step whose statement needs no Parse or no Describe leaves that place out.
  */
+import { InvalidValueError } from '../errors.js'
 import {
   BIND_COMPLETE,
   CLOSE_COMPLETE,
@@ -20,11 +21,14 @@ import {
   COPY_OUT,
   DATA_ROW,
   EMPTY_QUERY,
+  GREATEST_ROW,
+  HEADER_BYTES,
   NO_DATA,
   PARSE_COMPLETE,
   PORTAL_SUSPENDED,
   ProtocolError,
   ROW_DESCRIPTION,
+  SHORTEST_ROW,
   checkBody,
   malformed,
   unexpected,
@@ -32,6 +36,7 @@ import {
 import type { BatchStatement, StatementResult, TypeParsers } from './driver.js'
 import { RowShape, type RowReader } from './row-reader.js'
 import type { PreparedStatement } from './statement-cache.js'
+import { readInt32 } from './value-readers.js'
 
 /** Which answer a step waits for. */
 export type StepStage = 'parsed' | 'bound' | 'described' | 'rows' | 'closed' | 'over'
@@ -120,8 +125,7 @@ export class BatchStep {
   receive(type: number, buffer: Buffer, start: number, end: number): void {
     switch (this.#stage) {
       case 'rows':
-        if (type === DATA_ROW) this.#row(buffer, start, end)
-        else this.#complete(type, buffer, start, end)
+        this.#complete(type, buffer, start, end)
         return
       case 'bound':
         if (type !== BIND_COMPLETE) break
@@ -145,6 +149,37 @@ export class BatchStep {
     throw this.#unexpected(type)
   }
 
+  /**
+   * Takes the rows that stand one behind the other from `start` on, as far as they are whole: a loop of its own, since results have
+   * many. Returns where they end; what it does not take, `receive` judges.
+   * @throws ProtocolError if a row does not fit.
+   */
+  receiveRows(buffer: Buffer, start: number): number {
+    if (this.#stage !== 'rows') return start
+    const read = (this.#reader ??= this.#readerOf())
+    const rows = this.#rows
+    const last = buffer.length - HEADER_BYTES
+    let taken = 0
+    let at = start
+    while (at <= last && buffer[at] === DATA_ROW) {
+      const length = readInt32(buffer, at + 1)
+      const end = at + 1 + length
+      if (length < SHORTEST_ROW || length > GREATEST_ROW || end > buffer.length) break
+      if (this.#failure === undefined) {
+        try {
+          rows.push(read(buffer, at + HEADER_BYTES, end))
+        } catch (error) {
+          if (error instanceof ProtocolError) throw error
+          this.#failure = unreadable(error)
+        }
+      }
+      taken++
+      at = end
+    }
+    this.#received += taken
+    return at
+  }
+
   /** Tells whoever waits for it. */
   settle(): void {
     this.isSettled = true
@@ -165,18 +200,6 @@ export class BatchStep {
     const { prepared } = this
     if (prepared !== undefined) {
       prepared.shape = shape === null && !ROWLESS.test(prepared.text) ? undefined : shape
-    }
-  }
-
-  #row(buffer: Buffer, start: number, end: number): void {
-    this.#received++
-    if (this.#failure !== undefined) return
-    try {
-      this.#reader ??= this.#readerOf()
-      this.#rows.push(this.#reader(buffer, start, end))
-    } catch (error) {
-      if (error instanceof ProtocolError) throw error
-      this.#failure = error instanceof Error ? error : new Error(String(error))
     }
   }
 
@@ -222,6 +245,14 @@ export class BatchStep {
     }
     return unexpected(type, 'in the answer to a statement')
   }
+}
+
+/** Why a row cannot be read: what a type parser throws, or a value that is longer than any string. */
+function unreadable(cause: unknown): Error {
+  if ((cause as { code?: unknown }).code !== 'ERR_STRING_TOO_LONG') {
+    return cause instanceof Error ? cause : new Error(String(cause))
+  }
+  return new InvalidValueError('A value of the result is longer than any string of this runtime', { cause })
 }
 
 const NO_FIELDS: StatementResult['fields'] = []

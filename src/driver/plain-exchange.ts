@@ -35,6 +35,8 @@ export class PlainExchange implements WireGuard {
   readonly #onTag: TagListener | undefined
   #state: State = 'command'
   #columns = 0
+  /** Messages with data that came of a COPY. */
+  #copied = 0
   #isAnswered = false
 
   /** @param onTag Told the command tags of a script. */
@@ -56,12 +58,17 @@ export class PlainExchange implements WireGuard {
         checkRow(this.#columns, buffer, start, end)
         return false
       case 'copying out':
-        if (type === COPY_DATA) return this.#kind === 'copy'
+        if (type === COPY_DATA) {
+          this.#copied++
+          return this.#kind === 'copy'
+        }
         if (type !== COPY_DONE) return this.#refused(type)
         this.#state = 'copied'
         return true
-      case 'copying in':
       case 'copied':
+        if (type === COMMAND_COMPLETE) this.#checkCopied(buffer.toString('latin1', start, end - 1))
+        return this.#done(type)
+      case 'copying in':
         return this.#done(type)
       case 'refused':
         if (type === READY_FOR_QUERY || type === ERROR_RESPONSE) return true
@@ -82,6 +89,7 @@ export class PlainExchange implements WireGuard {
         return true
       case COPY_OUT:
         this.#state = 'copying out'
+        this.#copied = 0
         return true
       case ROW_DESCRIPTION:
         if (this.#kind === 'copy') throw notCopy()
@@ -90,6 +98,13 @@ export class PlainExchange implements WireGuard {
         return false
     }
     return this.#refused(type)
+  }
+
+  /** Each row is a message of its own; a header is one more. */
+  #checkCopied(tag: string): void {
+    const rows = Number(/^COPY (\d+)$/.exec(tag)?.[1] ?? 0)
+    if (this.#copied >= rows) return
+    throw new ProtocolError(`The server sent ${this.#copied} rows of a COPY, and said that it has ${rows}`)
   }
 
   /** The command is done, or refused. */

@@ -102,6 +102,10 @@ const NONE: ReadonlySet<number> = new Set()
 const INT2 = 21
 const INT4 = 23
 const TIMESTAMPTZ = 1184
+/** How a value is read. */
+const PARSED = 0
+const INTEGER = 1
+const INSTANT = 2
 const LENGTH_BYTES = 4
 const NULL = -1
 
@@ -111,12 +115,11 @@ function arrayReader(
   instants: ReadonlySet<number>,
 ): RowReader {
   const count = parsers.length
-  // The digits make the number: no need of a text in between.
-  const areIntegers = fields.map(
-    ({ dataTypeID }, index) =>
-      parsers[index] === Number && !instants.has(index) && (dataTypeID === INT2 || dataTypeID === INT4),
-  )
-  const areInstants = fields.map(({ dataTypeID }, index) => dataTypeID === TIMESTAMPTZ && instants.has(index))
+  const kinds = fields.map(({ dataTypeID }, index) => {
+    if (instants.has(index)) return dataTypeID === TIMESTAMPTZ ? INSTANT : PARSED
+    // The digits make the number: no need of a text in between.
+    return parsers[index] === Number && (dataTypeID === INT2 || dataTypeID === INT4) ? INTEGER : PARSED
+  })
   return (buffer, start, rowEnd) => {
     checkCount(count, buffer, start, rowEnd)
     const row = new Array<unknown>(count)
@@ -132,10 +135,10 @@ function arrayReader(
       const end = offset + length
       // Before the value is read: what lies behind the row belongs to somebody else.
       if (end > rowEnd) throw malformed(DATA_ROW)
-      const parser = parsers[index] as TypeParser
-      if (areIntegers[index] === true) row[index] = readInteger(buffer, offset, end)
-      else if (areInstants[index] === true) row[index] = instantOrText(buffer, offset, end, parser)
-      else row[index] = parser(readText(buffer, offset, end))
+      const kind = kinds[index]
+      if (kind === INTEGER) row[index] = readInteger(buffer, offset, end)
+      else if (kind === PARSED) row[index] = (parsers[index] as TypeParser)(readText(buffer, offset, end))
+      else row[index] = instantOrText(buffer, offset, end, parsers[index] as TypeParser)
       offset = end
     }
     if (offset !== rowEnd) throw malformed(DATA_ROW)

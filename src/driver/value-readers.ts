@@ -1,18 +1,13 @@
 /** Reads values from the bytes of a row, without what `Buffer` would do for each. */
-import { InvalidValueError } from '../errors.js'
 import { daysUntil } from '../internal/calendar.js'
 import { DATA_ROW, malformed } from './backend-messages.js'
 
 // Below this length a string made from char codes beats the call into the runtime.
 const SHORT_TEXT_BYTES = 12
-// Below this length every text fits into a string.
-const LONG_TEXT_BYTES = 2 ** 28
 const ASCII = 0x7f
 
 export function readText(buffer: Buffer, start: number, end: number): string {
-  if (end - start > SHORT_TEXT_BYTES) {
-    return end - start < LONG_TEXT_BYTES ? buffer.toString('utf8', start, end) : readLong(buffer, start, end)
-  }
+  if (end - start > SHORT_TEXT_BYTES) return buffer.toString('utf8', start, end)
   let text = ''
   let at = start
   // Eight or four at a time, since each step makes a string.
@@ -47,16 +42,6 @@ export function readText(buffer: Buffer, start: number, end: number): string {
   return text
 }
 
-/** @throws InvalidValueError if JavaScript has no string that long. */
-function readLong(buffer: Buffer, start: number, end: number): string {
-  try {
-    return buffer.toString('utf8', start, end)
-  } catch (cause) {
-    const message = `A value of the result has ${end - start} bytes, more than a string of this runtime can hold`
-    throw new InvalidValueError(message, { cause })
-  }
-}
-
 const MINUS = 0x2d
 const ZERO = 0x30
 
@@ -65,14 +50,14 @@ export function readInteger(buffer: Buffer, start: number, end: number): number 
   const isNegative = buffer[start] === MINUS
   const first = isNegative ? start + 1 : start
   let digits = 0
-  // Negative as soon as one of the bytes is no digit.
-  let check = first < end ? 0 : -1
+  // Above 15 as soon as one of the bytes is no digit.
+  let check = first < end ? 0 : 16
   for (let at = first; at < end; at++) {
-    const digit = (buffer[at] as number) - ZERO
-    check |= digit | (9 - digit)
+    const digit = (buffer[at] as number) ^ ZERO
+    check |= digit + 6
     digits = digits * 10 + digit
   }
-  if (check < 0) throw malformed(DATA_ROW)
+  if (check > 15) throw malformed(DATA_ROW)
   return isNegative ? -digits : digits
 }
 

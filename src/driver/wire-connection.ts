@@ -12,6 +12,7 @@ import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import pg from 'pg'
 import {
+  DATA_ROW,
   ERROR_RESPONSE,
   HEADER_BYTES,
   NOTICE_RESPONSE,
@@ -35,6 +36,12 @@ export interface WireReader {
    * @throws ProtocolError if it has no place in the answer.
    */
   receive(type: number, buffer: Buffer, start: number, end: number): void
+  /**
+   * Takes the DataRows from `start` on that are whole and have a place there; returns where they end. Those that it does not take come
+   * through `receive`.
+   * @throws ProtocolError if a row does not fit.
+   */
+  receiveRows?(buffer: Buffer, start: number): number
   /** An ErrorResponse, parsed by node-postgres. */
   receiveError(error: Error): void
   /** A NoticeResponse that came before the next answer to the batch. */
@@ -213,6 +220,13 @@ export class WireConnection extends Base {
     let offset = 0
     while (offset + HEADER_BYTES <= buffer.length && !this.#discarding) {
       const type = buffer[offset] as number
+      if (type === DATA_ROW) {
+        const end = this.#readers[0]?.receiveRows?.(buffer, offset) ?? offset
+        if (end > offset) {
+          offset = end
+          continue
+        }
+      }
       const length = buffer.readUInt32BE(offset + 1)
       checkHeader(type, length, this.#startup !== undefined)
       const end = offset + 1 + length

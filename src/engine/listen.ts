@@ -134,9 +134,11 @@ async function subscribe(
       await connection.script(statement).finally(() => deadline.cancel())
       return connection
     } catch (error) {
+      const lost = connection?.lost
       connection?.destroy()
       if (stop.aborted) return undefined
-      if (error instanceof ConnectError ? error.fatal : !isDisconnect(error)) throw error
+      const isLost = lost !== undefined || isDisconnect(error)
+      if (error instanceof ConnectError ? error.fatal : !isLost) throw error
       await pause(clock, pauseMillis * (0.5 + Math.random() / 2), stop)
       pauseMillis = Math.min(pauseMillis * 2, LONGEST_PAUSE_MILLIS)
     } finally {

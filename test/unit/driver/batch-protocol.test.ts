@@ -1,7 +1,12 @@
+import { constants } from 'node:buffer'
+import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { ProtocolError } from '../../../src/driver/backend-messages.js'
+import { BatchStep } from '../../../src/driver/batch-step.js'
 import type { Batch, BatchStatement } from '../../../src/driver/driver.js'
 import { StatementSkipped } from '../../../src/driver/driver.js'
+import { RowShape } from '../../../src/driver/row-reader.js'
+import { InvalidValueError } from '../../../src/errors.js'
 import {
   bindComplete,
   closeComplete,
@@ -248,4 +253,27 @@ test('rows of one portal keep their shape, whatever else the same text returns m
   harness.answer(ROW, portalSuspended, readyForQuery('T'))
   expect(harness.broken).toBeUndefined()
   expect(harness.outcomes).toMatchObject([{ rows: [{ x: 7 }] }])
+})
+
+test('a value that is longer than any string fails its statement by name', () => {
+  // Most of it is never read: its pages are not even there.
+  const length = constants.MAX_STRING_LENGTH + 1
+  const row = Buffer.alloc(5 + 2 + 4 + length)
+  row[0] = 0x44
+  row.writeInt32BE(row.length - 1, 1)
+  row.writeUInt16BE(1, 5)
+  row.writeInt32BE(length, 7)
+  const description = rowDescription(['x'])
+  const shape = new RowShape(description, 5, description.length)
+  let failure: unknown
+  const statement: BatchStatement = {
+    text: '',
+    onResult: () => undefined,
+    onError: (error) => (failure = error),
+  }
+  const step = new BatchStep({ statement, stage: 'rows', portal: { shape } }, pg.types)
+  expect(step.receiveRows(row, 0)).toBe(row.length)
+  step.receive(0x43, DONE, 5, DONE.length)
+  step.settle()
+  expect(failure).toBeInstanceOf(InvalidValueError)
 })

@@ -56,6 +56,8 @@ test('of a COPY it gets everything', () => {
   expect(admitted('copy', [copyOut, copyData, copyData, copyDone, done, readyForQuery()])).toEqual([
     ...['H', 'd', 'd', 'c', 'C', 'Z'],
   ])
+  // With a header.
+  expect(admitted('copy', [copyOut, copyData, copyData, copyDone, done, readyForQuery()])).toHaveLength(6)
   expect(admitted('copy', [copyOut, copyData, failure, readyForQuery('E')])).toEqual(['H', 'd', 'E', 'Z'])
   expect(admitted('copy', [failure, readyForQuery('E')])).toEqual(['E', 'Z'])
 })
@@ -83,6 +85,7 @@ describe('what has no place ends the connection', () => {
     ['data the wrong way', 'copy', [copyIn, copyData]],
     ['an end of data before data', 'copy', [copyDone]],
     ['a command that is done in the middle of data', 'copy', [copyOut, copyData, commandComplete('COPY 1')]],
+    ['a row of a COPY too few', 'copy', [copyOut, copyData, copyDone, commandComplete('COPY 2')]],
     ['data behind its end', 'copy', [copyOut, copyDone, copyData]],
     ['a COPY in both directions', 'copy', [message('W', 0, int16(0))]],
     ['rows where a COPY was wanted', 'copy', rows],

@@ -1,9 +1,7 @@
-import { constants } from 'node:buffer'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import type { RawTypes, RowMode, TypeParsers } from '../../../src/driver/driver.js'
 import { type RowReader, RowShape, createRowReader, readFields } from '../../../src/driver/row-reader.js'
-import { InvalidValueError } from '../../../src/errors.js'
 import { ProtocolError } from '../../../src/driver/backend-messages.js'
 import { dataRow, int16, int32, message, rowDescription } from './backend-messages.js'
 
@@ -242,16 +240,6 @@ describe('what does not fit its shape never becomes a value', () => {
   test.each(['', '-', '12.50', '1e3', ' 7', '7 ', '+7', 'NaN', '--7', 'x'])('the integer %j', (value) => {
     const types: TypeParsers = { getTypeParser: () => Number }
     expect(() => read(['x'], [value], { mode: 'array', oid: 23, types })).toThrow(ProtocolError)
-  })
-
-  test('a value that is longer than any string fails by its name', () => {
-    // Never read: its pages are not even there.
-    const length = constants.MAX_STRING_LENGTH + 1
-    const row = Buffer.alloc(HEADER_BYTES + 2 + 4 + length)
-    row.writeUInt16BE(1, HEADER_BYTES)
-    row.writeInt32BE(length, HEADER_BYTES + 2)
-    const reader = createRowReader(fieldsOf(rowDescription(['x'])), 'object', pg.types)
-    expect(() => readRow(reader, row)).toThrow(InvalidValueError)
   })
 })
 
