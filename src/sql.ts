@@ -147,15 +147,34 @@ export interface SqlTag {
  * const found = await session.execute(sql<{ id: string }>`select id from songs where title = ${title}`)
  */
 export const sql: SqlTag = Object.assign(
-  <Row>(strings: TemplateStringsArray, ...values: unknown[]): SqlFragment<Row> =>
-    new SqlFragment<Row>(strings, values),
+  <Row>(strings: TemplateStringsArray, ...values: unknown[]): SqlFragment<Row> => {
+    if (!Array.isArray(strings) || !strings.every(isString)) {
+      throw new InvalidStatementError(
+        'sql is a tag: write sql`select 1`, or sql.raw(text) for text as it stands',
+      )
+    }
+    return new SqlFragment<Row>(strings, values)
+  },
   {
     identifier: (...parts: string[]): SqlFragment =>
       new SqlFragment([parts.map(quoteIdentifier).join('.')], []),
-    raw: (text: string): SqlFragment => new SqlFragment([text], []),
+    raw(text: string): SqlFragment {
+      if (!isString(text)) throw new InvalidStatementError(`sql.raw takes text, not ${kindOf(text)}`)
+      return new SqlFragment([text], [])
+    },
     join(items: readonly unknown[], separator: SqlFragment = new SqlFragment([', '], [])): SqlFragment {
+      if (!Array.isArray(items)) {
+        throw new InvalidStatementError(
+          `sql.join takes an array of values or fragments, not ${kindOf(items)}`,
+        )
+      }
+      if (!isFragment(separator)) {
+        throw new InvalidStatementError(
+          `The separator of sql.join is made with the sql tag, not ${kindOf(separator)}`,
+        )
+      }
       if (items.length === 0) throw new InvalidStatementError('sql.join was given an empty list')
-      const values = items.flatMap((item, index) => (index === 0 ? [item] : [separator, item]))
+      const values = items.flatMap((item: unknown, index) => (index === 0 ? [item] : [separator, item]))
       return new SqlFragment([...values.map(() => ''), ''], values)
     },
   },
@@ -164,7 +183,9 @@ export const sql: SqlTag = Object.assign(
 /** Quotes an identifier for SQL text. @throws InvalidStatementError if it is empty or holds a NUL character. */
 export function quoteIdentifier(name: string): string {
   if (typeof name !== 'string' || name === '' || name.includes('\0')) {
-    throw new InvalidStatementError(`Not an identifier: ${JSON.stringify(name)}`)
+    throw new InvalidStatementError(
+      `Not an identifier: ${isString(name) ? JSON.stringify(name) : kindOf(name)}`,
+    )
   }
   return `"${name.replaceAll('"', '""')}"`
 }
@@ -230,6 +251,10 @@ function readObject(statement: unknown): LooseConfig {
     )
   }
   return statement
+}
+
+function isString(value: unknown): value is string {
+  return typeof value === 'string'
 }
 
 function isFragment(value: unknown): value is SqlFragment {

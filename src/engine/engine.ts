@@ -4,7 +4,7 @@ import { createPgDriver } from '../driver/pg-driver.js'
 import { schemaGeneration } from '../driver/schema-generation.js'
 import type { Driver } from '../driver/driver.js'
 import { ambientFlow, runAmbient } from '../internal/ambient.js'
-import { LifeguardError } from '../errors.js'
+import { InvalidOptionError, LifeguardError } from '../errors.js'
 import { systemClock, type Clock } from '../internal/clock.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
 import {
@@ -195,6 +195,9 @@ export class Engine implements AsyncDisposable {
     event: Name,
     listener: (payload: EngineEvents[Name]) => unknown,
   ): Unsubscribe {
+    if (typeof event !== 'string')
+      throw new InvalidOptionError('event', 'on takes the name of an event, and a listener')
+    checkFunction('on', listener)
     return this.#events.on(event, listener)
   }
 

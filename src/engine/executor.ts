@@ -1,9 +1,11 @@
 /** What a connection and a session have in common: they run statements. */
 import type { Readable, Writable } from 'node:stream'
 
+import { InvalidStatementError } from '../errors.js'
 import type { Result } from '../result/result.js'
 import { ResultStream } from '../result/result-stream.js'
 import type { EntityStatement, ValueStatement } from '../schema/entity-statement.js'
+import { kindOf } from '../sql.js'
 import type {
   CompiledQueryLike,
   DrizzleCommandLike,
@@ -126,9 +128,10 @@ export abstract class Executor {
    */
   executeScript(text: string): Promise<void> {
     const { runner } = this.#parts
-    return runner.attend('query', () =>
-      runner.exclusive(text, { run: (connection) => connection.script(text) }),
-    )
+    return runner.attend('query', async () => {
+      requireScript(text)
+      await runner.exclusive(text, { run: (connection) => connection.script(text) })
+    })
   }
 
   /**
@@ -178,4 +181,11 @@ export abstract class Executor {
   get inTransaction(): boolean {
     return this.#parts.conversation.state.inTransaction
   }
+}
+
+/** @throws InvalidStatementError before a connection is taken: the server would not be sent what is no text. */
+function requireScript(text: unknown): void {
+  if (typeof text !== 'string') throw new InvalidStatementError(`A script is a string, not ${kindOf(text)}`)
+  if (text.includes('\0'))
+    throw new InvalidStatementError('The text of a script must not hold a NUL character')
 }

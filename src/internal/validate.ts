@@ -25,7 +25,7 @@ export function checkObject(option: string, input: unknown): asserts input is ob
 
 /**
  * @param elsewhere Names that others have for what is known here under another name.
- * @throws InvalidOptionError for the first key of `input` that is not known, with the nearest known one.
+ * @throws InvalidOptionError if `input` is no object, and for the first key of `input` that is not known, with the nearest known one.
  */
 export function refuseUnknownKeys(
   where: string,
@@ -33,6 +33,7 @@ export function refuseUnknownKeys(
   known: readonly string[],
   elsewhere: Readonly<Record<string, string>> = {},
 ): void {
+  checkObject(`the options of ${where}`, input)
   for (const key of Object.keys(input)) {
     if (known.includes(key)) continue
     const hint = Object.hasOwn(elsewhere, key) ? `; here it is ${elsewhere[key]}` : didYouMean(key, known)

@@ -1,6 +1,6 @@
 /** `update(Entity)` and `deleteFrom(Entity)`: many rows at once, without loading them. */
 import { InvalidStatementError, MappingError } from '../errors.js'
-import { sql, SqlFragment } from '../sql.js'
+import { kindOf, sql, SqlFragment } from '../sql.js'
 import { requireOneTableOfName } from './column-ref.js'
 import { and, matchesAll, type Condition } from './conditions.js'
 import { metaOf, type EntityMeta } from './entity-meta.js'
@@ -82,6 +82,9 @@ export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implem
    * @throws MappingError for a property that is no column or is computed; InvalidValueError.
    */
   set(values: Update<E>): BulkUpdate<E, Item, Scalar> {
+    if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+      throw new InvalidStatementError(`set takes an object of values, not ${kindOf(values)}`)
+    }
     const changes = new Map(this.#changes)
     for (const [property, value] of Object.entries<unknown>(values)) {
       if (value === undefined) continue

@@ -29,7 +29,8 @@ export class ColumnRef<Value> extends SqlFragment<unknown> {
  * @throws InvalidStatementError
  */
 export function requireOneTableOfName(table: Table, conditions: readonly SqlFragment<unknown>[]): void {
-  for (const condition of conditions) {
+  const asked = [...conditions]
+  for (let condition = asked.pop(); condition !== undefined; condition = asked.pop()) {
     // A query inside has been asked by itself.
     if ('toEntityQuery' in condition) continue
     if (
@@ -42,6 +43,6 @@ export function requireOneTableOfName(table: Table, conditions: readonly SqlFrag
           'write it with sql and aliases',
       )
     }
-    requireOneTableOfName(table, condition.parts)
+    asked.push(...condition.parts)
   }
 }

@@ -1,5 +1,6 @@
 /** The column types of PostgreSQL. Each takes the name of the column in the database; default: the property's name. */
 import { MappingError } from '../errors.js'
+import { checkFunction, checkObject, checkString } from '../internal/validate.js'
 import { quoteIdentifier } from '../sql.js'
 import {
   bigintElement,
@@ -253,6 +254,16 @@ export function enumType<const Value extends string>(
   values: readonly Value[],
   options: { readonly schema?: string | undefined } = {},
 ): (name?: string) => Column<Value | null> {
+  if (
+    typeof name !== 'string' ||
+    !Array.isArray(values) ||
+    !values.every((value) => typeof value === 'string')
+  ) {
+    throw new MappingError(
+      "enumType takes a name and an array of strings: enumType('mood', ['happy', 'sad'])",
+    )
+  }
+  checkObject('the options of enumType', options)
   if (values.length === 0) throw new MappingError(`The enum ${name} has no values`)
   if (new Set(values).size < values.length) throw new MappingError(`The enum ${name} has a value twice`)
   const { schema } = options
@@ -280,7 +291,11 @@ export function enumType<const Value extends string>(
 export function customType<Value>(
   options: CustomTypeOptions<Value>,
 ): (name?: string) => Column<Value | null> {
+  checkObject('customType', options)
   const { type, castType = type } = options
+  checkString('customType.type', type)
+  checkFunction('customType.decode', options.decode)
+  checkFunction('customType.encode', options.encode)
   const codec: Codec<Value> = {
     mutable: true,
     decode: (text) => options.decode(text),
@@ -318,7 +333,9 @@ function nameAndOptions<Options extends object>(
   first: string | Options | undefined,
   second: Options | undefined,
 ): [string | undefined, Partial<Options>] {
-  return typeof first === 'object' ? [undefined, first] : [first, second ?? {}]
+  const options = typeof first === 'object' ? first : (second ?? {})
+  checkObject('the options of a column', options)
+  return [typeof first === 'object' ? undefined : first, options]
 }
 
 function secondsOf(

@@ -1,5 +1,6 @@
 /** Conditions on columns. Each is a fragment of SQL whose values are parameters, converted by the column's own rules. */
 import { InvalidStatementError } from '../errors.js'
+import { checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
 import { SqlFragment } from '../sql.js'
 import { arrayLiteral } from './array-codec.js'
 import { kindOf } from './codec.js'
@@ -64,10 +65,13 @@ export function inArray<Value>(
   values: readonly NonNullable<NoInfer<Value>>[],
 ): Condition {
   const { type } = declared(column).definition
+  if (!Array.isArray(values)) {
+    throw new InvalidStatementError(`inArray takes a list of values (an array), not ${kindOf(values)}`)
+  }
   if (type.isArray === true) {
     throw new InvalidStatementError(`${column.column} holds arrays: compare it with eq, or write SQL`)
   }
-  const literal = arrayLiteral(values.map((value) => required(column, value)))
+  const literal = arrayLiteral(values.map((value: unknown) => required(column, value)))
   return new SqlFragment(['', ' = any(', `::${type.cast}[])`], [column, literal])
 }
 
@@ -199,6 +203,9 @@ function checked(condition: unknown): Condition {
   throw new InvalidStatementError('A condition is made by eq, gt, and, ... or with the sql tag')
 }
 
-function nullsSql({ nulls }: OrderOptions): string {
+function nullsSql(options: OrderOptions): string {
+  refuseUnknownKeys('an order', options, ['nulls'])
+  const { nulls } = options
+  if (nulls !== undefined) checkOneOf('nulls', nulls, ['first', 'last'])
   return nulls === undefined ? '' : nulls === 'first' ? ' nulls first' : ' nulls last'
 }

@@ -1,5 +1,6 @@
 /** All entities of one base: their tables, how these depend on each other, and the statements that create and drop them. */
-import { MappingError } from '../errors.js'
+import { InvalidOptionError, MappingError } from '../errors.js'
+import { checkBoolean, refuseUnknownKeys } from '../internal/validate.js'
 import { createScript, dropScript, type DdlSource } from './ddl.js'
 import { guardedCreateScript, guardedDropScript } from './guarded-ddl.js'
 import { orderByDependency } from './dependency-order.js'
@@ -105,7 +106,8 @@ export class Metadata implements Surroundings {
    * @example
    * await engine.begin((connection) => Base.metadata.createAll(connection))
    */
-  async createAll(connection: ScriptRunner, { checkFirst = true }: DdlOptions = {}): Promise<void> {
+  async createAll(connection: ScriptRunner, options: DdlOptions = {}): Promise<void> {
+    const { checkFirst = true } = checked('createAll', connection, options)
     await connection.executeScript(
       checkFirst ? guardedCreateScript(this.#created) : createScript(this.#created),
     )
@@ -117,7 +119,8 @@ export class Metadata implements Surroundings {
    *
    * @throws DatabaseError
    */
-  async dropAll(connection: ScriptRunner, { checkFirst = true }: DdlOptions = {}): Promise<void> {
+  async dropAll(connection: ScriptRunner, options: DdlOptions = {}): Promise<void> {
+    const { checkFirst = true } = checked('dropAll', connection, options)
     await connection.executeScript(checkFirst ? guardedDropScript(this.#created) : dropScript(this.#created))
   }
 
@@ -168,4 +171,15 @@ export class Metadata implements Surroundings {
 
 function byKey({ key: a }: Table, { key: b }: Table): number {
   return a < b ? -1 : a > b ? 1 : 0
+}
+
+/** @throws InvalidOptionError */
+function checked(method: 'createAll' | 'dropAll', connection: unknown, options: DdlOptions): DdlOptions {
+  if (typeof (connection as Partial<ScriptRunner> | null | undefined)?.executeScript !== 'function') {
+    const example = `engine.begin((connection) => Base.metadata.${method}(connection))`
+    throw new InvalidOptionError('connection', `${method} takes a connection or a session: ${example}`)
+  }
+  refuseUnknownKeys(method, options, ['checkFirst'])
+  if (options.checkFirst !== undefined) checkBoolean('checkFirst', options.checkFirst)
+  return options
 }

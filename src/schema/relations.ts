@@ -1,6 +1,7 @@
 /** Relations between entities, declared in the class body: `static readonly relations = { album: belongsTo(...) }`. */
+import { MappingError } from '../errors.js'
 import type { SqlFragment } from '../sql.js'
-import type { AnyEntity, ColumnName, ColumnsOf, InstanceOf } from './entity-types.js'
+import { ENTITY, type AnyEntity, type ColumnName, type ColumnsOf, type InstanceOf } from './entity-types.js'
 
 /** What happens to related objects together with their owner. */
 export type Cascade = 'add' | 'delete'
@@ -77,7 +78,7 @@ export function belongsTo<E extends AnyEntity, const Key extends string>(
   key: Key | readonly Key[],
   options: RelationOptions = {},
 ): BelongsTo<E, Key> {
-  return { kind: 'belongsTo', target, keys: listOf(key), options }
+  return { kind: 'belongsTo', target: thunkOf('belongsTo', target), keys: listOf(key), options }
 }
 
 /**
@@ -90,7 +91,7 @@ export function hasMany<E extends AnyEntity>(
   key: ColumnName<E> | readonly ColumnName<E>[],
   options: CollectionOptions = {},
 ): HasMany<E> {
-  return { kind: 'hasMany', target, keys: listOf(key), options }
+  return { kind: 'hasMany', target: thunkOf('hasMany', target), keys: listOf(key), options }
 }
 
 /** As {@link hasMany}, where at most one object holds the key. */
@@ -99,7 +100,7 @@ export function hasOne<E extends AnyEntity>(
   key: ColumnName<E> | readonly ColumnName<E>[],
   options: RelationOptions = {},
 ): HasOne<E> {
-  return { kind: 'hasOne', target, keys: listOf(key), options }
+  return { kind: 'hasOne', target: thunkOf('hasOne', target), keys: listOf(key), options }
 }
 
 /**
@@ -113,7 +114,7 @@ export function manyToMany<E extends AnyEntity>(
   through: string,
   options: ManyToManyOptions = {},
 ): ManyToMany<E> {
-  return { kind: 'manyToMany', target, through, options }
+  return { kind: 'manyToMany', target: thunkOf('manyToMany', target), through, options }
 }
 
 function listOf<Name extends string>(names: Name | readonly Name[]): readonly Name[] {
@@ -180,4 +181,11 @@ type NullIfNullable<E extends AnyEntity, Key extends string> = null extends Colu
 /** Instances whose relations may have been assigned: `const song: WithRelations<typeof Song> = new Song({ ... })`. */
 export type WithRelations<E extends AnyEntity> = InstanceOf<E> & {
   [Name in RelationName<E>]?: Related<E, Name, never>
+}
+
+/** @throws MappingError for the entity itself, which may not be there yet where modules import each other. */
+function thunkOf<Target extends () => AnyEntity>(kind: AnyRelation['kind'], target: Target): Target {
+  if (typeof target === 'function' && !(ENTITY in target)) return target
+  const name = typeof target === 'function' ? (target as { readonly name: string }).name : 'Song'
+  throw new MappingError(`${kind} takes a function that returns the entity: ${kind}(() => ${name}, ...)`)
 }

@@ -1,8 +1,8 @@
 /** `select(Entity)`: what it takes to load entities, and no more; joins and reports belong to SQL or a query builder. */
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
-import { checkInteger } from '../internal/validate.js'
-import { compileStatement, sql, SqlFragment, type Statement } from '../sql.js'
+import { checkInteger, refuseUnknownKeys } from '../internal/validate.js'
+import { compileStatement, kindOf, sql, SqlFragment, type Statement } from '../sql.js'
 import { requireOneTableOfName } from './column-ref.js'
 import { and, orderOf, type Condition } from './conditions.js'
 import { metaOf, type EntityMeta } from './entity-meta.js'
@@ -129,7 +129,9 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
    * Locks the rows until the transaction ends.
    * @throws InvalidStatementError with both options, or after `from`.
    */
-  forUpdate({ skipLocked = false, noWait = false }: LockOptions = {}): Select<E, Item, Scalar> {
+  forUpdate(options: LockOptions = {}): Select<E, Item, Scalar> {
+    refuseUnknownKeys('forUpdate', options, ['skipLocked', 'noWait'])
+    const { skipLocked = false, noWait = false } = options
     if (skipLocked && noWait)
       throw new InvalidStatementError('forUpdate takes skipLocked or noWait, not both')
     if (this.#state.source !== undefined) throw noLockOnSource()
@@ -321,6 +323,9 @@ export class Exists extends SqlFragment<unknown> implements ValueStatement<boole
 
 /** @throws MappingError if there is no such relation. */
 export function checkPath(meta: EntityMeta, path: string): void {
+  if (typeof path !== 'string') {
+    throw new MappingError(`A relation of ${meta.table.key} is named by a text, not ${kindOf(path)}`)
+  }
   let at = meta
   for (const name of path.split('.')) {
     const relation = at.relations.get(name)

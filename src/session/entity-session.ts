@@ -1,6 +1,6 @@
 /** What a session does with entities: SQLAlchemy's verbs. */
 import { Executor } from '../engine/executor.js'
-import { MappingError, NoResultError } from '../errors.js'
+import { InvalidOptionError, MappingError, NoResultError } from '../errors.js'
 import { checkFunction, checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { metaOf } from '../schema/entity-meta.js'
 import type { AnyEntity, KeyOf } from '../schema/entity-types.js'
@@ -207,12 +207,12 @@ export abstract class EntitySession extends Executor {
 
   /** Whether the session follows an object; not one whose deletion was flushed. */
   contains(instance: object): boolean {
-    return this.#entities.unit.has(instance)
+    const given: unknown = instance
+    return typeof given === 'object' && given !== null && this.#entities.unit.has(given)
   }
 
   #get(entity: AnyEntity, key: unknown, options: GetOptions): Promise<object | null> {
     this.#entities.requireOpen()
-    checkObject('get', options)
     refuseUnknownKeys('get', options, ['load', 'forUpdate', 'populateExisting', 'withoutFilters'])
     return this.#entities.unit.get(metaOf(entity), key, options)
   }
@@ -236,6 +236,13 @@ export abstract class EntitySession extends Executor {
       throw this.#entities.parts.runner.explain(error)
     }
   }
+}
+
+/** A text would be taken letter by letter. @throws InvalidOptionError */
+function requireList(load: unknown): void {
+  if (load === undefined || Array.isArray(load)) return
+  const name = typeof load === 'string' && /^[\w.]+$/.test(load) ? load : 'songs'
+  throw new InvalidOptionError('load', `load must be an array of relations: ['${name}']`)
 }
 
 function isIterable(value: unknown): boolean {
