@@ -108,13 +108,22 @@ export class SqlFragment<Row = Record<string, unknown>> {
     return compiled
   }
 
+  /** On a stack of its own: fragments may be nested in any depth. */
   #append(parts: string[], values: unknown[]): void {
-    for (const [index, part] of this.#strings.entries()) {
+    const open: { readonly fragment: SqlFragment<unknown>; at: number }[] = [{ fragment: this, at: 0 }]
+    for (let level = open.at(-1); level !== undefined; level = open.at(-1)) {
+      const { fragment } = level
+      const index = level.at++
+      const part = fragment.#strings[index]
+      if (part === undefined) {
+        open.pop()
+        continue
+      }
       parts.push(part)
-      if (index >= this.#values.length) continue
-      const value = this.#values[index]
+      if (index >= fragment.#values.length) continue
+      const value = fragment.#values[index]
       if (isFragment(value)) {
-        value.current.#append(parts, values)
+        open.push({ fragment: value.current, at: 0 })
         continue
       }
       if (value === undefined) {

@@ -82,6 +82,8 @@ const NONE: Condition[] = []
  * @throws MappingError for a name that no entity of the base has.
  */
 export function checkWithout({ entity, table }: EntityMeta, names: readonly string[]): WithoutFilters {
+  if (!names.every((name) => typeof name === 'string'))
+    throw new MappingError(`The filters of ${table.key} are named by texts: withoutFilters('live')`)
   if (names.length === 0) return 'all'
   const known = entity[ENTITY].metadata.filterNames
   for (const name of names) {

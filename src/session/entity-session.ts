@@ -120,6 +120,7 @@ export abstract class EntitySession extends Executor {
       this.#entities.requireOpen()
       checkObject('refresh', options)
       refuseUnknownKeys('refresh', options, ['columns', 'load', 'forUpdate', 'withoutFilters'])
+      requireList(options.load)
       await this.#entities.unit.refresh(instance, options)
     })
   }
@@ -214,6 +215,7 @@ export abstract class EntitySession extends Executor {
   #get(entity: AnyEntity, key: unknown, options: GetOptions): Promise<object | null> {
     this.#entities.requireOpen()
     refuseUnknownKeys('get', options, ['load', 'forUpdate', 'populateExisting', 'withoutFilters'])
+    requireList(options.load)
     return this.#entities.unit.get(metaOf(entity), key, options)
   }
 

@@ -1,5 +1,6 @@
 /** What users hang on the moments of a session's transaction. */
 import type { Unsubscribe } from '../internal/emitter.js'
+import { checkFunction } from '../internal/validate.js'
 
 /**
  * The moments, in order.
@@ -29,6 +30,7 @@ export class HookSet<S> {
   readonly #hooks = new Map<SessionEvent, Set<SessionHook<S>>>()
 
   add(event: SessionEvent, hook: SessionHook<S>): Unsubscribe {
+    checkFunction(`the hook ${String(event)}`, hook)
     const hooks = this.#hooks.get(event) ?? new Set()
     this.#hooks.set(event, hooks.add(hook))
     return () => void hooks.delete(hook)
