@@ -6,8 +6,8 @@ import { columnList, concat, text } from './entity-statement.js'
 import { metaOf } from './entity-meta.js'
 import { fragmentOf } from './numbered-text.js'
 import type { Relation } from './relation-resolution.js'
-import { matchesAny, rowValues } from './row-source.js'
-import type { EncodedText, StatementValue } from './table-column.js'
+import { matchesAny, rowSource, rowValues } from './row-source.js'
+import type { EncodedText, StatementValue, TableColumn } from './table-column.js'
 import type { Table } from './table.js'
 
 /** A statement that loads rows. */
@@ -66,9 +66,11 @@ export function selectByKeys(
 export interface RelatedStatement extends LoadStatement {
   /**
    * How many values stand in front of the columns of the target in each row: the values of `relation.ownColumns` of the
-   * owner that it belongs to.
+   * owner that it belongs to, or only its ordinal.
    */
   readonly ownerColumns: number
+  /** The owner of a row is named by its place among the owners, from 1. */
+  readonly byOrdinal: boolean
 }
 
 /**
@@ -97,8 +99,13 @@ export function selectRelated(
     link === undefined
       ? table.sql
       : `${link.table.sql} as ${alias} join ${table.sql} on ${joined?.join(' and ')}`
-  const where = matchesAny(ownerColumns, qualifier)
-  const start = `select ${columnList(ownerColumns, qualifier)}, ${table.columnList} from ${from} where ${where}`
+  // Where equal keys may be written differently, only PostgreSQL can tell which owner a row belongs to.
+  const byOrdinal = !owners.every((key) =>
+    key.every((text, index) => ownerColumns[index]?.isOnlySpelling(text)),
+  )
+  const start = byOrdinal
+    ? besideOwners(ownerColumns, qualifier, table, from)
+    : `select ${columnList(ownerColumns, qualifier)}, ${table.columnList} from ${from} where ${matchesAny(ownerColumns, qualifier)}`
   const { orderBy } = relation
   const order =
     orderBy === undefined
@@ -106,6 +113,18 @@ export function selectRelated(
       : definitionSql(`The order of ${relation.name}`, orderBy())
   return {
     ...withConditions(start, rowValues(ownerColumns, owners), conditions, ` order by ${order}`),
-    ownerColumns: ownerColumns.length,
+    ownerColumns: byOrdinal ? 1 : ownerColumns.length,
+    byOrdinal,
   }
+}
+
+function besideOwners(
+  columns: readonly TableColumn[],
+  qualifier: string,
+  table: Table,
+  from: string,
+): string {
+  const source = rowSource(columns, table.qualifier)
+  const matches = columns.map(({ sql }, index) => `${qualifier}.${sql} = ${source.columns[index]}`)
+  return `select ${source.ordinal}, ${table.columnList} from ${from} cross join ${source.sql} where ${matches.join(' and ')}`
 }

@@ -4,15 +4,7 @@ import { didYouMean } from '../internal/nearest-name.js'
 import type { SqlFragment } from '../sql.js'
 import { ENTITY, type AnyEntity } from './entity-types.js'
 import type { ForeignKey } from './foreign-key.js'
-import type {
-  AnyRelation,
-  BelongsTo,
-  Cascade,
-  HasMany,
-  HasOne,
-  ManyToMany,
-  RelationOptions,
-} from './relations.js'
+import type { AnyRelation, BelongsTo, Cascade, HasMany, HasOne, ManyToMany } from './relations.js'
 import type { TableColumn } from './table-column.js'
 import type { Table } from './table.js'
 
@@ -91,7 +83,7 @@ function resolve(owner: Table, name: string, relation: AnyRelation, surroundings
     many: relation.kind === 'hasMany' || relation.kind === 'manyToMany',
     target: entity,
     link: undefined,
-    cascades: cascadesOf(owner, name, relation.options),
+    cascades: cascadesOf(owner, name, relation),
     orderBy: 'orderBy' in relation.options ? relation.options.orderBy : undefined,
   }
   if (!surroundings.tables.includes(table)) {
@@ -113,19 +105,37 @@ function resolve(owner: Table, name: string, relation: AnyRelation, surroundings
 }
 
 // In the order in which a message lists them.
-const CASCADES: readonly Cascade[] = ['add', 'delete']
+const CASCADES: readonly Cascade[] = ['add', 'delete', 'delete-orphan']
 
 function cascadesOf(
   owner: Table,
   name: string,
-  { cascade = ['add'] }: RelationOptions,
+  { kind, options: { cascade = ['add'] } }: AnyRelation,
 ): ReadonlySet<Cascade> {
   const words: unknown = cascade
   const unknown = Array.isArray(words) ? words.find((word) => !CASCADES.includes(word as Cascade)) : words
-  if (Array.isArray(words) && unknown === undefined && !words.includes(undefined)) return new Set(cascade)
+  if (Array.isArray(words) && unknown === undefined && !words.includes(undefined)) {
+    const cascades = new Set(cascade)
+    checkOrphans(`${owner.key}.${name}`, kind, cascades)
+    return cascades
+  }
   const hint = typeof unknown === 'string' ? didYouMean(unknown, CASCADES) : ''
+  const known = `'${CASCADES.slice(0, -1).join("', '")}' and '${CASCADES.at(-1)}'`
   throw new MappingError(
-    `The relation ${owner.key}.${name} has the cascade ${String(unknown)}; it takes a list of '${CASCADES.join("' and '")}'${hint}`,
+    `The relation ${owner.key}.${name} has the cascade ${String(unknown)}; it takes a list of ${known}${hint}`,
+  )
+}
+
+function checkOrphans(relation: string, kind: AnyRelation['kind'], cascades: ReadonlySet<Cascade>): void {
+  if (!cascades.has('delete-orphan')) return
+  if (kind !== 'hasMany' && kind !== 'hasOne') {
+    throw new MappingError(
+      `The relation ${relation} cannot delete orphans: 'delete-orphan' is for hasMany and hasOne, whose objects belong to one owner`,
+    )
+  }
+  if (cascades.has('delete')) return
+  throw new MappingError(
+    `The relation ${relation} deletes orphans, so it must delete with the owner, too: cascade: ['add', 'delete', 'delete-orphan']`,
   )
 }
 

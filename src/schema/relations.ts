@@ -4,12 +4,14 @@ import type { SqlFragment } from '../sql.js'
 import { ENTITY, type AnyEntity, type ColumnName, type ColumnsOf, type InstanceOf } from './entity-types.js'
 
 /** What happens to related objects together with their owner. */
-export type Cascade = 'add' | 'delete'
+export type Cascade = 'add' | 'delete' | 'delete-orphan'
 
 /** Options of every relation. */
 export interface RelationOptions {
   /**
-   * `add`: adding the owner to a session adds what it is related to. `delete`: deleting the owner deletes it.
+   * `add`: adding the owner to a session adds what it is related to. `delete`: deleting the owner deletes what belongs to it at
+   * the flush. `delete-orphan` (`hasMany` and `hasOne`, together with `delete`): what is taken out of the relation, and given
+   * to no other owner, is deleted.
    * Default: `['add']`.
    */
   readonly cascade?: readonly Cascade[] | undefined

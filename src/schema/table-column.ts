@@ -2,8 +2,18 @@
 import type { ArrayParameter } from '../driver/array-parameter.js'
 import { InvalidValueError } from '../errors.js'
 import { quoteIdentifier } from '../sql.js'
-import { floatCodec, integerCodec, RefusedValue, type Brief, type Codec } from './codec.js'
+import {
+  bigintCodec,
+  booleanCodec,
+  floatCodec,
+  integerCodec,
+  RefusedValue,
+  uuidCodec,
+  type Brief,
+  type Codec,
+} from './codec.js'
 import type { ColumnDefinition } from './column.js'
+import { timestampCodec } from './timestamp-codec.js'
 
 /** A value as PostgreSQL's text; null is NULL. */
 export type EncodedText = string | null
@@ -13,6 +23,8 @@ export type StatementValue = EncodedText | ArrayParameter
 
 /** A value as PostgreSQL gives it: a text; rows that become instances may have integers as numbers, and instants as dates. */
 export type RawValue = EncodedText | number | Date
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 export class TableColumn {
   /** Name of the property of an instance. */
@@ -137,6 +149,18 @@ export class TableColumn {
    */
   snapshot(value: unknown): unknown {
     return this.mutable && value !== undefined ? this.snapshotOf(value, this.encode(value)) : value
+  }
+
+  /**
+   * Whether PostgreSQL takes no other text for equal to this one, which may name a row. Not certain of text (collations, citext),
+   * nor of what it writes in a form of its own.
+   */
+  isOnlySpelling(text: EncodedText): boolean {
+    const codec = this.#codec
+    if (codec === uuidCodec) return text !== null && UUID.test(text)
+    return (
+      codec === integerCodec || codec === bigintCodec || codec === booleanCodec || codec === timestampCodec
+    )
   }
 
   /** The value that a snapshot remembers. Objects are made anew. */

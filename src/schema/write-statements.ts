@@ -253,7 +253,7 @@ export function deleteMatching(
  * Makes a change that fails unless it changes as many rows as its last parameter says.
  * @param parameters How many parameters the change itself has.
  */
-function allFound(
+export function allFound(
   table: Table,
   what: string,
   change: string,
@@ -326,15 +326,15 @@ function exact(integer: string | number): number | bigint {
   return typeof integer === 'number' || integer.length <= 15 ? Number(integer) : BigInt(integer)
 }
 
-function keyAndVersion({ primaryKey, version }: Table): readonly TableColumn[] {
+export function keyAndVersion({ primaryKey, version }: Table): readonly TableColumn[] {
   return version === undefined ? primaryKey : [...primaryKey, version]
 }
 
-function keyAndVersionOf(table: Table, { key, version = null }: KeyedRow): readonly EncodedText[] {
+export function keyAndVersionOf(table: Table, { key, version = null }: KeyedRow): readonly EncodedText[] {
   return table.version === undefined ? key : [...key, version]
 }
 
-function withValues(
+export function withValues(
   { text, returning, order }: StatementShape,
   values: readonly StatementValue[],
 ): WriteStatement {

@@ -6,7 +6,7 @@ import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText } from '../schema/table-column.js'
 import type { InstanceState } from './instance-state.js'
 import type { LinkChanges } from './relation-changes.js'
-import { differenceOf, heldBy, heldRelations, isKnown, rememberedBy } from './relation-values.js'
+import { differenceOf, heldBy, heldRelations, isKnown } from './relation-values.js'
 import { storedValue } from './written-rows.js'
 
 /** Whatever hangs on an object and is to be added with it, as far as it is new in its relation. */
@@ -39,11 +39,22 @@ export function returningWith(state: InstanceState): readonly InstanceState[] {
   })
 }
 
-/** Whatever hangs on an object and is to be deleted with it, as far as it is loaded. */
-export function* deletedWith(state: InstanceState): Generator<InstanceState, void, undefined> {
+/** Notes which new objects an object holds in relations that delete orphans: they are orphans when these hold them no more. */
+export function noteBrought(state: InstanceState, brought: Map<InstanceState, Set<Relation>>): void {
+  for (const relation of heldRelations(state)) {
+    if (!relation.cascades.has('delete-orphan')) continue
+    for (const member of heldBy(state, relation)) {
+      if (member.status !== 'pending') continue
+      brought.set(member, (brought.get(member) ?? new Set<Relation>()).add(relation))
+    }
+  }
+}
+
+/** The new objects that hang on an object which is deleted: they are taken back at once, and added again with another owner. */
+export function* newWith(state: InstanceState): Generator<InstanceState, void, undefined> {
   for (const relation of heldRelations(state)) {
     if (!relation.cascades.has('delete')) continue
-    yield* new Set([...rememberedBy(state, relation), ...heldBy(state, relation)])
+    for (const member of heldBy(state, relation)) if (member.status === 'pending') yield member
   }
 }
 
@@ -60,6 +71,21 @@ export function* unknownAssigned(state: InstanceState): Generator<Relation, void
   for (const relation of heldRelations(state)) {
     if (relation.kind !== 'belongsTo' && !isKnown(state, relation)) yield relation
   }
+}
+
+/**
+ * Whether other rows are deleted or let go because an object is: then it must be certain that its own row goes, which others may
+ * have given to another owner meanwhile.
+ */
+export function hasDependents(state: InstanceState): boolean {
+  if (state.meta.relationNames.length === 0) return false
+  for (const relation of state.meta.relations.values()) {
+    if (relation.kind === 'belongsTo') continue
+    if (isKnown(state, relation)) return true
+    const goes = relation.link !== undefined || relation.cascades.has('delete')
+    if (goes && !deletedByDatabase(state, relation)) return true
+  }
+  return false
 }
 
 /** The rows in between that have to go with their owners; those that PostgreSQL deletes excepted. */

@@ -10,6 +10,7 @@ import type { Change, Insertion } from './written-rows.js'
 import type { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import type { Journal } from './journal.js'
+import { expire } from './loader.js'
 
 /** The objects of a step when its statement was sent. */
 interface Sent {
@@ -60,8 +61,9 @@ export class FlushEffects {
 
   /** PostgreSQL has run the statement of a step. */
   answered({ kind, statement, states }: Step, sent: Sent, result: StatementResult): void {
-    if (kind === 'delete' && result.command === 'DELETE') warnOfMissing(states, result.rowCount ?? 0)
-    const { returning } = statement
+    const { returning, order } = statement
+    if (kind === 'delete' && order === 'ordinal') this.#stay(states, result.rows as RawRow[])
+    else if (kind === 'delete' && result.command === 'DELETE') warnOfMissing(states, result.rowCount ?? 0)
     if (returning.length === 0) return
     // It may have been undone in the meantime, and even be stored again; or have been let go, but its row has a key all the same.
     const isCurrent = ({ status, life }: InstanceState, index: number): boolean =>
@@ -150,6 +152,19 @@ export class FlushEffects {
     this.#identities.leave(state)
     state.become('deleted', this.#attachment)
     state.doomed = false
+  }
+
+  /** Rows that were to go with others, and belong to these no more, are still there; what they hold is not known. */
+  #stay(states: readonly InstanceState[], deleted: readonly RawRow[]): void {
+    if (deleted.length === states.length) return
+    const gone = new Set(deleted.map(([ordinal]) => states[Number(ordinal) - 1]))
+    for (const state of states) {
+      if (gone.has(state) || state.status !== 'deleted' || state.attachment !== this.#attachment) continue
+      this.#journal.stayed(state)
+      state.become('persistent', this.#attachment)
+      this.#identities.add(state)
+      expire(state)
+    }
   }
 
   /** Takes over what PostgreSQL has filled in; what was set in the meantime stays, and counts as changed unless it was flushed. */

@@ -17,6 +17,7 @@ import { earlyRemovals, type EarlyRemovals } from './early-removals.js'
 import { deleteStep, insertStep, linkStep, raised, unlinkStep, updates, type Step } from './flush-steps.js'
 import type { InstanceState } from './instance-state.js'
 import { handedOn, keyAfter, type HandedOn } from './key-cascade.js'
+import type { Guard } from './ownership.js'
 import { References, type Reference } from './references.js'
 import type { LinkChanges } from './relation-changes.js'
 import { orderRows } from './row-order.js'
@@ -53,6 +54,8 @@ export interface FlushWork {
   /** Objects that may have changed. */
   readonly followed: readonly InstanceState[]
   readonly deleted: readonly InstanceState[]
+  /** What some of the deleted rows must still hold. */
+  readonly guards: ReadonlyMap<InstanceState, Guard>
   readonly links: readonly LinkChanges[]
 }
 
@@ -70,11 +73,18 @@ export function planFlush(work: FlushWork): FlushPlan {
   const handed = handedOn(changes, work.followed)
   // Those that hand on their keys are written before those that get them.
   for (const change of changes) if (handed.has(change.state)) change.key = keyAfter(change.state, handed)
-  const removals = work.deleted.map(removalOf)
+  const removals = work.deleted.map((state) => removalOf(state, guardAfter(state, work.guards, handed)))
   const planner = new Planner(insertions, changes, removals, work.links, handed)
   const steps = withLocks([...planner.steps()])
   const completed = [...insertions.filter(({ postponed }) => postponed.size > 0), ...planner.released.keys()]
   return { steps, insertions, changes, removals, completed, handed }
+}
+
+/** What a row must still hold when others have handed on their keys. */
+function guardAfter(state: InstanceState, guards: FlushWork['guards'], handed: HandedOn): Guard | undefined {
+  const [guard, values] = [guards.get(state), handed.get(state)]
+  if (guard === undefined || values === undefined) return guard
+  return new Map([...guard].map(([column, text]) => [column, values.get(column) ?? text]))
 }
 
 const NO_CHANGES: ReadonlySet<Change> = new Set()

@@ -9,6 +9,7 @@ import {
   updateRows,
   type WriteStatement,
 } from '../schema/write-statements.js'
+import { deleteGuarded } from '../schema/guarded-delete.js'
 import type { MatchedRows } from '../schema/lock-statements.js'
 import type { InstanceState } from './instance-state.js'
 import type { LinkChanges } from './relation-changes.js'
@@ -89,14 +90,19 @@ function alike(changes: readonly Change[]): (readonly Change[])[] {
 
 export function deleteStep(rows: readonly Removal[]): Step {
   const [{ table }] = rows as readonly [Removal]
-  const keyed = rows.map(({ state, key, postponed }) => ({
+  // What was let go of first, to break a circle, holds it no more.
+  const isGuarded = (column: TableColumn): boolean =>
+    rows.some(({ guard, postponed }) => guard?.has(column) === true && !postponed.has(column))
+  const guarded = table.columns.filter(isGuarded)
+  const keyed = rows.map(({ state, key, postponed, guard }) => ({
     key,
     version: raised(versionOf(state), postponed.size > 0 ? 1 : 0),
+    guard: guarded.map((column) => (postponed.has(column) ? null : (guard?.get(column) ?? null))),
   }))
   const states = rows.map(({ state }) => state)
   return {
     kind: 'delete',
-    statement: deleteRows(table, keyed),
+    statement: guarded.length === 0 ? deleteRows(table, keyed) : deleteGuarded(table, guarded, keyed),
     states,
     touched: { table, ...storedRows(states), changed: undefined },
   }

@@ -10,13 +10,14 @@ import { selectByKeys } from '../schema/key-statements.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { allocateKeys } from '../schema/write-statements.js'
-import { linksOf, unknownAssigned, unknownToDelete } from './cascade.js'
+import { hasDependents, linksOf, unknownAssigned, unknownToDelete } from './cascade.js'
 import { FlushEffects } from './flush-effects.js'
 import { planFlush, type FlushPlan } from './flush-plan.js'
 import type { Step } from './flush-steps.js'
 import type { InstanceState } from './instance-state.js'
 import type { Loader } from './loader.js'
 import type { Members } from './members.js'
+import { settleDeletions } from './ownership.js'
 import { refersTo, RelationChanges } from './relation-changes.js'
 import type { RelationLoader } from './relation-loader.js'
 import { hasChanged, heldBy, heldRelations } from './relation-values.js'
@@ -59,6 +60,8 @@ export class Flusher {
   readonly #requireRunning: () => void
   /** Objects whose hooks have run for the flush that is being prepared. */
   readonly #hooked = new Set<InstanceState>()
+  /** Objects whose rows were read again for the flush that is being prepared, because others are deleted with them. */
+  readonly #verified = new Set<InstanceState>()
   /** Something has to be loaded before it can go on. */
   #preparing: Promise<void> | undefined = undefined
   /** Counts the transactions that were rolled back. */
@@ -109,7 +112,7 @@ export class Flusher {
     const failed = (): void => {
       if (this.#transaction !== transaction) return
       this.#preparing = undefined
-      this.#hooked.clear()
+      this.#startOver()
     }
     try {
       this.#preparing = this.#prepare()
@@ -125,19 +128,26 @@ export class Flusher {
   interrupt(): void {
     this.#transaction++
     this.#preparing = undefined
-    this.#hooked.clear()
+    this.#startOver()
   }
 
   /** Whether the next flush will write the row of an object: for its own changes, or those of what is related to it. */
   willWrite(state: InstanceState): boolean {
     try {
       return (
-        state.doomed || state.changes.length > 0 || RelationChanges.of(this.#related()).holders.has(state)
+        state.doomed ||
+        state.changes.length > 0 ||
+        RelationChanges.of(this.#members.related()).holders.has(state)
       )
     } catch {
       // The flush will say why.
       return true
     }
+  }
+
+  #startOver(): void {
+    this.#hooked.clear()
+    this.#verified.clear()
   }
 
   /** Runs cascades and hooks. Undefined if everything is known that the statements need. */
@@ -150,6 +160,7 @@ export class Flusher {
         )
       }
       members.addRelated()
+      settleDeletions(members)
       const hooks = this.#hooksToRun()
       // They may read anything.
       const loads = [...this.#fillExpired(hooks.keys())]
@@ -160,9 +171,9 @@ export class Flusher {
         this.#hooked.add(state)
       }
     }
-    const loads = [...this.#awaitChanged(), ...this.#recallUnknown()]
+    const loads = [...this.#awaitChanged(), ...this.#recallUnknown(), ...this.#verifyDeletions()]
     if (loads.length === 0) {
-      const relations = RelationChanges.of(this.#related())
+      const relations = RelationChanges.of(this.#members.related())
       loads.push(...this.#fillExpired(this.#changed(relations)), ...this.#makeKeys(relations))
     }
     return loads.length === 0 ? undefined : Promise.all(loads).then(ignore)
@@ -171,13 +182,14 @@ export class Flusher {
   #write(): Flush | undefined {
     const members = this.#members
     const { pending, doomed, journal } = members
-    this.#hooked.clear()
-    const relations = RelationChanges.of(this.#related())
+    this.#startOver()
+    const relations = RelationChanges.of(this.#members.related())
     relations.apply()
     const plan = planFlush({
       inserted: [...pending],
       followed: members.identities.states(),
       deleted: [...doomed],
+      guards: members.guards,
       links: [...linksOf(doomed), ...relations.links()],
     })
     if (plan.steps.length === 0) {
@@ -233,14 +245,6 @@ export class Flusher {
     return rows as RawRow[]
   }
 
-  /** What may have changed relations. */
-  #related(): InstanceState[] {
-    return [
-      ...[...this.#members.pending].filter((state) => state.holdsRelation),
-      ...this.#members.identities.related(),
-    ]
-  }
-
   /** The hooks that have not run for this flush yet. */
   #hooksToRun(): Map<InstanceState, (instance: object) => void> {
     const hooks = new Map<InstanceState, (instance: object) => void>()
@@ -253,7 +257,7 @@ export class Flusher {
       const { beforeUpdate, beforeDelete } = state.meta.hooks
       if (state.doomed) want(state, beforeDelete)
       else if (beforeUpdate !== undefined) {
-        relations ??= RelationChanges.of(this.#related())
+        relations ??= RelationChanges.of(this.#members.related())
         if (state.changes.length > 0 || relations.holders.has(state)) want(state, beforeUpdate)
       }
     }
@@ -279,14 +283,31 @@ export class Flusher {
       }
     }
     for (const [relation, owners] of unknown) {
-      const doomed = owners.filter((owner) => owner.doomed)
-      const others = owners.filter((owner) => !owner.doomed)
-      // What is deleted with its owner is deleted whether filters hide it or not.
-      yield this.#relations.recall(doomed, relation, 'all').then(() => {
-        for (const owner of doomed) this.#members.delete(owner)
-      })
+      const going = owners.filter(({ doomed }) => doomed)
+      const assigned = owners.filter(({ doomed }) => !doomed)
       // What was assigned replaces what filters let a query see.
-      yield this.#relations.recall(others, relation, NO_FILTERS_OFF)
+      if (assigned.length > 0) yield this.#relations.recall(assigned, relation, NO_FILTERS_OFF)
+      // What the rows say now counts, not what was read of them earlier, nor whether filters hide them.
+      if (going.length > 0) yield this.#relations.recall(going, relation, 'all', 'renew')
+    }
+  }
+
+  /** Reads the rows again that go with an owner, and locks them, where others go because of them. */
+  *#verifyDeletions(): Generator<Promise<void>, void, undefined> {
+    const { guards } = this.#members
+    const unsure = [...guards.keys()].filter((state) => !this.#verified.has(state) && hasDependents(state))
+    for (const alike of groupBy(unsure, ({ meta }) => meta.table.key)) yield this.#verify(alike)
+  }
+
+  async #verify(states: readonly InstanceState[]): Promise<void> {
+    const [{ meta }] = states as [InstanceState]
+    const keys = states.map(({ key }) => key)
+    const { identities } = this.#members
+    const rows = await this.#fetch(selectByKeys(meta.table, keys, ' for update'))
+    const found = new Set(this.#loader.states(meta, rows, identities.revision, 'renew'))
+    for (const state of states) {
+      this.#verified.add(state)
+      if (!found.has(state) && identities.has(state)) this.#members.gone(state)
     }
   }
 

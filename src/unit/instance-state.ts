@@ -36,10 +36,19 @@ interface History {
   revision: number
   life: number
   doomed: boolean
+  /** Of foreign keys: what they are equal to although it is written differently. */
+  spellings: Map<TableColumn, readonly [EncodedText, EncodedText]> | undefined
 }
 
 function newHistory(): History {
-  return { relations: undefined, expired: undefined, revision: 0, life: 0, doomed: false }
+  return {
+    relations: undefined,
+    expired: undefined,
+    revision: 0,
+    life: 0,
+    doomed: false,
+    spellings: undefined,
+  }
 }
 
 export class InstanceState {
@@ -122,6 +131,19 @@ export class InstanceState {
 
   set doomed(doomed: boolean) {
     if (doomed !== this.doomed) (this.#history ??= newHistory()).doomed = doomed
+  }
+
+  /** PostgreSQL takes a value of a foreign key for equal to a key that is written differently. */
+  noteSpelling(column: TableColumn, own: EncodedText, other: EncodedText): void {
+    const history = (this.#history ??= newHistory())
+    ;(history.spellings ??= new Map()).set(column, [own, other])
+  }
+
+  /** Whether a value of a foreign key is equal to a key, as far as is known. */
+  isSameKey(column: TableColumn, own: EncodedText, other: EncodedText | undefined): boolean {
+    if (own === other) return true
+    const known = this.#history?.spellings?.get(column)
+    return known !== undefined && known[0] === own && known[1] === other
   }
 
   /** The stored key, encoded. Only for what has a row. */

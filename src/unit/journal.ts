@@ -116,6 +116,12 @@ export class Journal {
     this.#top.deleted.add(state)
   }
 
+  /** The row of an object is there although it was to be deleted. */
+  stayed(state: InstanceState): void {
+    for (const { frames } of this.#sealed) for (const frame of frames) frame.deleted.delete(state)
+    for (const frame of this.#frames) frame.deleted.delete(state)
+  }
+
   /** An object loses its place in the identity map. @param isLetGo The session follows it no more. */
   departed(state: InstanceState, isLetGo: boolean): void {
     this.#top.departures.push({ state, identity: state.identity, isLetGo })

@@ -53,6 +53,27 @@ export class KeyAssignments {
     return this.#byHolder.get(assignment.holder)?.has(idOf(assignment)) === true
   }
 
+  /** What is said about the columns of a holder. */
+  find(
+    holder: InstanceState,
+    columns: readonly TableColumn[],
+    targetColumns: readonly TableColumn[],
+  ): KeyAssignment | undefined {
+    return this.#byHolder.get(holder)?.get(idOf({ columns, targetColumns }))
+  }
+
+  /** The objects that are led to a target by some columns. */
+  *ledTo(
+    target: InstanceState,
+    columns: readonly TableColumn[],
+    targetColumns: readonly TableColumn[],
+  ): Generator<InstanceState, void, undefined> {
+    const id = idOf({ columns, targetColumns })
+    for (const [holder, assignments] of this.#byHolder) {
+      if (assignments.get(id)?.target === target) yield holder
+    }
+  }
+
   /** Whether a column gets its value from another object. */
   isAssigned(state: InstanceState, column: TableColumn): boolean {
     for (const { target, columns } of this.#byHolder.get(state)?.values() ?? []) {

@@ -1,10 +1,12 @@
 /** The instances of a session, by what is to happen to them: who comes in, who leaves, what the end of a transaction does. */
 import { IllegalStateError } from '../errors.js'
-import { addedWith, deletedWith, requireAllAttached, returningWith } from './cascade.js'
+import type { Relation } from '../schema/relation-resolution.js'
+import { addedWith, newWith, noteBrought, requireAllAttached, returningWith } from './cascade.js'
 import { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import { Journal, type Sealed } from './journal.js'
 import { expire } from './loader.js'
+import type { Condemned, Guard } from './ownership.js'
 import { differenceOf, hasChanged, heldRelations } from './relation-values.js'
 
 export class Members implements Attachment {
@@ -15,37 +17,29 @@ export class Members implements Attachment {
   readonly pending: Set<InstanceState> = new Set()
   /** Objects whose rows are being inserted, and whose keys are not known yet: until the promise has settled. */
   readonly arriving: Map<Promise<void>, readonly InstanceState[]> = new Map()
-  /** Objects to delete. */
+  /** Objects to delete: those that `delete` was called for, and what goes with them as far as it was settled. */
   readonly doomed: Set<InstanceState> = new Set()
+  /** Those that `delete` was called for. */
+  readonly roots: Set<InstanceState> = new Set()
+  /** What `add` has kept since. */
+  readonly spared: Set<InstanceState> = new Set()
+  /** What the rows of others must still hold to be deleted. */
+  readonly guards: Map<InstanceState, Guard> = new Map()
+  /** New objects that relations with `delete-orphan` have brought. */
+  readonly brought: Map<InstanceState, Set<Relation>> = new Map()
 
   /** Adds an object, and what its relations add with it; all of it or nothing. */
   add(root: InstanceState): void {
-    if (!root.holdsRelation) {
-      this.#requireAttachable(root)
-      this.#attach(root)
-      return
-    }
-    const met = new Set([root])
-    // A set gives what is added to it while it is read.
-    for (const state of met) {
-      // What hangs on objects that were here before came with them, or comes with the flush: graphs are gone through once.
-      const isOld = state !== root && this.#follows(state)
-      this.#requireAttachable(state)
-      if (isOld) continue
-      for (const member of addedWith(state)) met.add(member)
-      for (const member of returningWith(state)) {
-        // The session may have the same row already: then only changes would be lost.
-        if (!this.#holdsRowOf(member) || hasChanged(member)) met.add(member)
-      }
-    }
-    for (const state of met) this.#attach(state)
+    if (this.roots.size > 0) this.spared.add(root)
+    this.#addWith(root)
   }
 
   /** Adds what was put into relations since. */
   addRelated(): void {
-    for (const state of [...this.pending, ...this.identities.related()]) {
+    for (const state of this.related()) {
       if (state.doomed || !state.holdsRelation) continue
-      for (const member of addedWith(state)) if (!this.#follows(member)) this.add(member)
+      for (const member of addedWith(state)) if (!this.#follows(member)) this.#addWith(member)
+      noteBrought(state, this.brought)
     }
     // The other end may have been added after this one.
     for (const state of [...this.pending, ...this.identities.related()]) {
@@ -53,30 +47,43 @@ export class Members implements Attachment {
     }
   }
 
-  /** Deletes an object with the next flush, and what its relations delete with it. */
+  /** Whatever may have changed relations, new objects first. */
+  related(): InstanceState[] {
+    const related: InstanceState[] = []
+    for (const state of this.pending) if (state.holdsRelation) related.push(state)
+    related.push(...this.identities.related())
+    return related
+  }
+
+  /** Deletes an object with the next flush; what its relations delete with it is settled then. */
   delete(root: InstanceState): void {
-    const met = new Set([root])
-    for (const state of met) {
-      if (state !== root && state.status === 'pending') {
-        this.expunge(state)
-        continue
-      }
-      if (state.status === 'deleted' || (state !== root && (state.doomed || !hasRow(state)))) continue
-      if (state.status === 'transient' || state.status === 'pending') {
-        throw new IllegalStateError(
-          `This ${state.meta.name} has no row that could be deleted; if it was added, take it back with expunge()`,
-        )
-      }
-      if (state.status === 'detached') {
-        this.#requireAttachable(state)
-        this.#attach(state)
-      }
-      this.#requireOwn(state)
-      state.meta.table.requireWritable()
-      state.doomed = true
-      this.doomed.add(state)
-      this.journal.doomed(state)
-      for (const member of deletedWith(state)) met.add(member)
+    if (root.status === 'deleted') return
+    if (root.status === 'transient' || root.status === 'pending') {
+      throw new IllegalStateError(
+        `This ${root.meta.name} has no row that could be deleted; if it was added, take it back with expunge()`,
+      )
+    }
+    this.#condemn(root)
+    this.roots.add(root)
+    this.spared.delete(root)
+    const taken = new Set([root])
+    for (const state of taken) {
+      for (const member of newWith(state)) taken.add(member)
+      if (state !== root && state.attachment === this) this.expunge(state)
+    }
+  }
+
+  /** Deletes these with the next flush, and nothing else. */
+  settle(condemned: Condemned): void {
+    for (const state of this.doomed) {
+      if (condemned.has(state)) continue
+      state.doomed = false
+      this.doomed.delete(state)
+    }
+    this.guards.clear()
+    for (const [state, guard] of condemned) {
+      if (!state.doomed) this.#condemn(state)
+      if (guard !== undefined) this.guards.set(state, guard)
     }
   }
 
@@ -84,8 +91,7 @@ export class Members implements Attachment {
   expunge(state: InstanceState): void {
     this.#requireOwn(state)
     this.pending.delete(state)
-    this.doomed.delete(state)
-    state.doomed = false
+    this.#pardon(state)
     this.identities.remove(state)
     state.become(state.status === 'pending' ? 'transient' : 'detached', undefined)
   }
@@ -114,7 +120,7 @@ export class Members implements Attachment {
       done.then(arrived, arrived)
     }
     this.pending.clear()
-    this.doomed.clear()
+    this.#forgetDeletions()
   }
 
   /** Whatever has a row, or will have it when a flush that is under way has been answered. */
@@ -177,7 +183,7 @@ export class Members implements Attachment {
     this.closed = true
     for (const state of this.doomed) state.doomed = false
     this.pending.clear()
-    this.doomed.clear()
+    this.#forgetDeletions()
     this.identities.clear()
   }
 
@@ -188,8 +194,54 @@ export class Members implements Attachment {
   /** Something was undone. */
   #tidied(unknown: Set<InstanceState>): Set<InstanceState> {
     for (const state of this.pending) if (state.status !== 'pending') this.pending.delete(state)
-    for (const state of this.doomed) if (!state.doomed) this.doomed.delete(state)
+    for (const state of this.doomed) if (!state.doomed) this.#pardon(state)
     return unknown
+  }
+
+  #addWith(root: InstanceState): void {
+    if (!root.holdsRelation) {
+      this.#requireAttachable(root)
+      this.#attach(root)
+      return
+    }
+    const met = new Set([root])
+    // A set gives what is added to it while it is read.
+    for (const state of met) {
+      // What hangs on objects that were here before came with them, or comes with the flush: graphs are gone through once.
+      const isOld = state !== root && this.#follows(state)
+      this.#requireAttachable(state)
+      if (isOld) continue
+      for (const member of addedWith(state)) met.add(member)
+      for (const member of returningWith(state)) {
+        // The session may have the same row already: then only changes would be lost.
+        if (!this.#holdsRowOf(member) || hasChanged(member)) met.add(member)
+      }
+    }
+    for (const state of met) this.#attach(state)
+    for (const state of met) noteBrought(state, this.brought)
+  }
+
+  #condemn(state: InstanceState): void {
+    if (state.status === 'detached') {
+      this.#requireAttachable(state)
+      this.#attach(state)
+    }
+    this.#requireOwn(state)
+    state.meta.table.requireWritable()
+    state.doomed = true
+    this.doomed.add(state)
+    this.journal.doomed(state)
+  }
+
+  #pardon(state: InstanceState): void {
+    state.doomed = false
+    this.doomed.delete(state)
+    this.roots.delete(state)
+    this.guards.delete(state)
+  }
+
+  #forgetDeletions(): void {
+    for (const all of [this.doomed, this.roots, this.spared, this.guards, this.brought]) all.clear()
   }
 
   /** Whether the session has an object for the same row. */
@@ -214,8 +266,7 @@ export class Members implements Attachment {
         this.identities.add(state)
         return
       default:
-        state.doomed = false
-        this.doomed.delete(state)
+        this.#pardon(state)
     }
   }
 
@@ -255,11 +306,6 @@ export class Members implements Attachment {
         : `This ${state.meta.name} belongs to another session: expunge() it there, close that session, or merge() it here`,
     )
   }
-}
-
-/** False for what is not stored yet, and for what a transaction that was committed has deleted. */
-function hasRow({ status, snapshot }: InstanceState): boolean {
-  return status !== 'transient' && snapshot !== undefined
 }
 
 /** Its values are not known any more. One that was frozen keeps them: it is there to be read, and is never written. */

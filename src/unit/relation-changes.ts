@@ -30,20 +30,32 @@ interface Pair {
 }
 
 export class RelationChanges {
+  readonly #deletions: boolean
   readonly #keys = new KeyAssignments()
   readonly #linked: Pair[] = []
   readonly #unlinked: Pair[] = []
   /** What has to be remembered once the changes are on their way. */
   readonly #touched: { readonly state: InstanceState; readonly relation: Relation }[] = []
 
-  /** Looks for changes. @param states What the session follows, also what is to be deleted. */
-  static of(states: Iterable<InstanceState>): RelationChanges {
-    const changes = new RelationChanges()
+  private constructor(deletions: boolean) {
+    this.#deletions = deletions
+  }
+
+  /**
+   * Looks for changes.
+   * @param states What the session follows, also what is to be deleted.
+   * @param options `deletions: false`: as if nothing were deleted.
+   */
+  static of(
+    states: Iterable<InstanceState>,
+    { deletions = true }: { readonly deletions?: boolean } = {},
+  ): RelationChanges {
+    const changes = new RelationChanges(deletions)
     const own: (() => void)[] = []
     const kept: KeptRelation[] = []
     for (const state of states) {
       if (state.meta.relationNames.length === 0) continue
-      if (state.doomed) {
+      if (deletions && state.doomed) {
         changes.#letGo(state)
         continue
       }
@@ -83,6 +95,23 @@ export class RelationChanges {
       need(member, relation.targetColumns)
     }
     return needed
+  }
+
+  /** The object that a member is given to by a relation or its other side; null: to none; undefined: nothing is said. */
+  ownerOf(member: InstanceState, { targetColumns, ownColumns }: Relation): InstanceState | null | undefined {
+    const assignment = this.#keys.find(member, targetColumns, ownColumns)
+    return assignment && (assignment.target ?? null)
+  }
+
+  /** The same for the relation of the member itself. */
+  targetOf(holder: InstanceState, { ownColumns, targetColumns }: Relation): InstanceState | null | undefined {
+    const assignment = this.#keys.find(holder, ownColumns, targetColumns)
+    return assignment && (assignment.target ?? null)
+  }
+
+  /** What is given to an owner by a relation or its other side. */
+  ledTo(owner: InstanceState, { targetColumns, ownColumns }: Relation): Iterable<InstanceState> {
+    return this.#keys.ledTo(owner, targetColumns, ownColumns)
   }
 
   /** Objects whose foreign keys are to be set. */
@@ -170,7 +199,7 @@ export class RelationChanges {
     const { ownColumns, targetColumns: columns } = relation
     for (const holder of removed) {
       const assignment = assignmentOf(holder, undefined, relation, said, owner)
-      if (!hasRow(holder) || holder.doomed || this.#keys.hasAlike(assignment)) continue
+      if (!hasRow(holder) || (this.#deletions && holder.doomed) || this.#keys.hasAlike(assignment)) continue
       const refers =
         refersTo(holder, columns, owner, ownColumns) ||
         // The key of the owner may have changed since.
@@ -202,7 +231,8 @@ export function refersTo(
 ): boolean {
   return columns.every((column, index) => {
     const own = holder.text(column)
-    return own !== null && own !== undefined && own === textOf(target, targetColumns[index] as TableColumn)
+    if (own === null || own === undefined) return false
+    return holder.isSameKey(column, own, textOf(target, targetColumns[index] as TableColumn))
   })
 }
 

@@ -5,11 +5,11 @@ import { filtersOf, type WithoutFilters } from '../schema/filters.js'
 import { selectRelated, type LoadStatement } from '../schema/key-statements.js'
 import { selectPart } from '../schema/relation-part.js'
 import type { Relation, RelationPart } from '../schema/relation-resolution.js'
-import type { EncodedText } from '../schema/table-column.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { IdentityMap } from './identity-map.js'
 import type { InstanceState } from './instance-state.js'
 import { noteRelation, type Journal } from './journal.js'
-import type { Loader } from './loader.js'
+import type { Loader, LoadMode } from './loader.js'
 import { hasWhole, partialCollection } from './partial-collections.js'
 import { differenceOf, heldBy, know, unload } from './relation-values.js'
 
@@ -22,6 +22,12 @@ export interface Fetched {
 
 /** Runs a statement that reads. */
 export type Fetch = (statement: LoadStatement) => Promise<Fetched>
+
+/** Owners of one key. */
+interface Wanted {
+  readonly key: EncodedText[]
+  readonly owners: InstanceState[]
+}
 
 export class RelationLoader {
   readonly #identities: IdentityMap
@@ -118,9 +124,15 @@ export class RelationLoader {
    * Makes known what a relation holds in the database. What was assigned to it stays there.
    * @param owners Of one entity.
    * @param without The filters that the related entity does without.
+   * @param mode What the rows mean for objects that are here already.
    */
-  async recall(owners: readonly InstanceState[], relation: Relation, without: WithoutFilters): Promise<void> {
-    const wanted = new Map<string, { readonly key: EncodedText[]; readonly owners: InstanceState[] }>()
+  async recall(
+    owners: readonly InstanceState[],
+    relation: Relation,
+    without: WithoutFilters,
+    mode: LoadMode = 'keep',
+  ): Promise<void> {
+    const wanted = new Map<string, Wanted>()
     for (const owner of owners) {
       const key = relation.ownColumns.map((column) => owner.text(column) ?? null)
       const present = this.#alreadyHere(relation, key)
@@ -147,16 +159,22 @@ export class RelationLoader {
       metaOf(relation.target),
       rows.map((row) => row.slice(count)),
       revision,
+      mode,
     )
     const found = new Map<string, InstanceState[]>()
     const keyColumns = relation.link?.own ?? relation.targetColumns
+    const ids = [...wanted.keys()]
     for (const [index, row] of rows.entries()) {
-      const id = JSON.stringify(keyColumns.map((column, at) => column.canonicalOf(row[at] ?? null)))
+      const id = statement.byOrdinal
+        ? (ids[Number(row[0]) - 1] as string)
+        : JSON.stringify(keyColumns.map((column, at) => column.canonicalOf(row[at] ?? null)))
       const members = found.get(id) ?? []
       found.set(id, members)
       members.push(related[index] as InstanceState)
     }
     for (const [id, entry] of wanted) {
+      if (statement.byOrdinal)
+        for (const member of found.get(id) ?? []) noteSpellings(relation, entry, member)
       for (const owner of entry.owners) this.#arrive(owner, relation, found.get(id) ?? [], revision)
     }
   }
@@ -201,4 +219,20 @@ function requireUnchanged(owner: InstanceState, relation: Relation): void {
     `A part of ${meta.name}.${name} was to be loaded, but the object has changes of ${name} that were not flushed: ` +
       'call flush() first, or query the related entity itself',
   )
+}
+
+/** PostgreSQL takes a foreign key for equal to a key that is written differently. */
+function noteSpellings(
+  { kind, ownColumns, targetColumns }: Relation,
+  { key, owners }: Wanted,
+  member: InstanceState,
+): void {
+  if (kind === 'manyToMany') return
+  for (const [index, target] of targetColumns.entries()) {
+    const [own, other] = [key[index] ?? null, member.text(target) ?? null]
+    if (own === null || other === null || own === other) continue
+    if (kind === 'belongsTo')
+      for (const owner of owners) owner.noteSpelling(ownColumns[index] as TableColumn, own, other)
+    else member.noteSpelling(target, other, own)
+  }
 }

@@ -2,7 +2,7 @@
  * The unit of work of one session: which instances it follows, and how their changes become rows. It knows no
  * connection: it hands statements to whoever owns it.
  */
-import { InvalidOptionError, NoResultError, StaleDataError } from '../errors.js'
+import { IllegalStateError, InvalidOptionError, NoResultError, StaleDataError } from '../errors.js'
 import { behind } from '../internal/statements-ahead.js'
 import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
 import type { EntityQuery } from '../schema/entity-statement.js'
@@ -20,6 +20,7 @@ import { knownState, stateOf, type InstanceState } from './instance-state.js'
 import { expire, Loader, type LoadMode } from './loader.js'
 import { Members } from './members.js'
 import { hasWhole } from './partial-collections.js'
+import { settleDeletions } from './ownership.js'
 import { RelationLoader, type Fetched } from './relation-loader.js'
 import { hasChanged, heldBy, heldRelations } from './relation-values.js'
 
@@ -87,14 +88,17 @@ export class UnitOfWork {
   }
 
   get new(): object[] {
+    this.#settle()
     return [...this.#members.pending].map(({ instance }) => instance)
   }
 
   get deleted(): object[] {
+    this.#settle()
     return [...this.#members.doomed].map(({ instance }) => instance)
   }
 
   get dirty(): object[] {
+    this.#settle()
     return [...this.#dirtyStates()].map(({ instance }) => instance)
   }
 
@@ -217,6 +221,12 @@ export class UnitOfWork {
     const read = await this.#readByKey(meta, state.key, { mode: 'keep', forUpdate, flush, without: 'all' })
     if (read === undefined)
       throw new NoResultError(`The row of this ${meta.name} is gone, so it cannot be refreshed`)
+    if (read !== state) {
+      throw new IllegalStateError(
+        `The row of this ${meta.name} has its key in another form than the object was given, so that the session has another ` +
+          'object for it: give new objects keys as PostgreSQL writes them',
+      )
+    }
     if (load.length > 0) await this.#relations.load([state], load, without)
   }
 
@@ -271,6 +281,15 @@ export class UnitOfWork {
   /** Lets go of everything. */
   close(): void {
     this.#members.close()
+  }
+
+  /** Brings up to date what is deleted because of others. */
+  #settle(): void {
+    try {
+      settleDeletions(this.#members)
+    } catch {
+      // The flush will say why.
+    }
   }
 
   *#dirtyStates(): Generator<InstanceState, void, undefined> {

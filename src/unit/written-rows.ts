@@ -41,6 +41,8 @@ export interface Removal {
   key: readonly EncodedText[]
   /** Foreign keys that have to become NULL first. */
   postponed: ReadonlySet<TableColumn>
+  /** What the row must still hold, or it stays: it goes because of another one, to which it may belong no more. */
+  readonly guard: ReadonlyMap<TableColumn, EncodedText> | undefined
 }
 
 const NONE: ReadonlySet<TableColumn> = new Set()
@@ -125,8 +127,8 @@ function encodeOf(state: InstanceState, column: TableColumn, value: unknown): En
   }
 }
 
-export function removalOf(state: InstanceState): Removal {
-  return { state, table: state.meta.table, key: state.key, postponed: NONE }
+export function removalOf(state: InstanceState, guard?: Removal['guard']): Removal {
+  return { state, table: state.meta.table, key: state.key, postponed: NONE, guard }
 }
 
 /** The version that was loaded; where the table has one. */

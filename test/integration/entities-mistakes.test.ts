@@ -96,7 +96,11 @@ describe('what a relation without the add cascade holds', () => {
 
 describe('declarations', () => {
   test.each<[string, unknown, RegExp]>([
-    ['a word that is none', ['add', 'remove'], /the cascade remove; it takes a list of 'add' and 'delete'/],
+    [
+      'a word that is none',
+      ['add', 'remove'],
+      /the cascade remove; it takes a list of 'add', 'delete' and 'delete-orphan'/,
+    ],
     ['a word with a mistake', ['ad'], /did you mean 'add'/],
     ['a word alone', 'delete', /takes a list/],
     ['undefined in the list', [undefined], /the cascade undefined/],

@@ -66,6 +66,8 @@ export class Run {
   #session: Session
   readonly #instances = new Map<Thing, Instance>()
   readonly #things = new Map<Instance, Thing>()
+  /** Objects of an earlier session that this one was given and has not committed yet. */
+  readonly #takenAlong = new Set<Instance>()
   #depth = 0
 
   constructor(sessions: SessionFactory, observer: Observer) {
@@ -438,6 +440,7 @@ export class Run {
   async #commit(): Promise<void> {
     const model = this.#model
     await this.#session.commit()
+    this.#takenAlong.clear()
     for (const thing of model.things()) {
       const instance = this.#instances.get(thing)
       // With expireOnCommit nobody knows its key yet.
@@ -471,6 +474,8 @@ export class Run {
 
   async #rollback(): Promise<void> {
     await this.#session.rollback()
+    // What was added by this transaction is detached again, as it was given.
+    for (const instance of this.#takenAlong) this.#session.add(instance)
     this.#restored(this.#model.committed)
   }
 
@@ -482,9 +487,12 @@ export class Run {
     model.restore(model.committed)
     model.transient.clear()
     this.#session = this.#sessions()
+    this.#takenAlong.clear()
     for (const [thing, instance] of [...this.#instances]) {
-      if (takesAlong && model.world.has(thing)) this.#session.add(instance)
-      else this.#instances.delete(thing)
+      if (takesAlong && model.world.has(thing)) {
+        this.#session.add(instance)
+        this.#takenAlong.add(instance)
+      } else this.#instances.delete(thing)
     }
     this.#compare()
   }

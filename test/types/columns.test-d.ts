@@ -162,7 +162,9 @@ describe('entities', () => {
 
   test('have options', () => {
     expectTypeOf(hasOne(() => Plain, 'id')).toEqualTypeOf<HasOne<typeof Plain>>()
-    expectTypeOf<RelationOptions['cascade']>().toEqualTypeOf<readonly ('add' | 'delete')[] | undefined>()
+    expectTypeOf<RelationOptions['cascade']>().toEqualTypeOf<
+      readonly ('add' | 'delete' | 'delete-orphan')[] | undefined
+    >()
     expectTypeOf<ManyToManyOptions['own']>().toEqualTypeOf<readonly string[] | undefined>()
     expectTypeOf<ForeignKeyOptions<'a' | 'b'>['columns']>().toEqualTypeOf<readonly ('a' | 'b')[]>()
     // @ts-expect-error no such cascade

@@ -1,0 +1,242 @@
+/**
+ * Whom an object belongs to now, changes included that were not flushed: that decides what is deleted with an owner, and what
+ * is an orphan (`delete-orphan`).
+ *
+ * It is decided anew before each flush, so that an object that was given away, or back, is not deleted with an earlier owner.
+ */
+import type { Relation } from '../schema/relation-resolution.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import { metaOf } from '../schema/entity-meta.js'
+import { deletedByDatabase } from './cascade.js'
+import type { InstanceState } from './instance-state.js'
+import type { Members } from './members.js'
+import { hasWhole } from './partial-collections.js'
+import { refersTo, RelationChanges } from './relation-changes.js'
+import { differenceOf, heldBy, heldRelations, isKnown, rememberedBy } from './relation-values.js'
+import { storedValue, tupleOf } from './written-rows.js'
+
+/** What a row must still hold to be deleted: otherwise another session has given it away. */
+export type Guard = ReadonlyMap<TableColumn, EncodedText>
+
+/** What is deleted because of others, with its guard; undefined: whatever its row holds. */
+export type Condemned = ReadonlyMap<InstanceState, Guard | undefined>
+
+/** Whether a relation deletes what is taken out of it. */
+export function deletesOrphans({ cascades }: Relation): boolean {
+  return cascades.has('delete-orphan')
+}
+
+/** Decides what the next flush deletes. @throws MappingError, InvalidValueError for what no relation can hold. */
+export function settleDeletions(members: Members): void {
+  const related = members.related()
+  const cascading = [...members.roots].some(cascadesDelete)
+  const owners = related.filter((state) => state.meta.relationNames.length > 0 && hasOrphanRelation(state))
+  const isSettled = members.doomed.size === members.roots.size && members.brought.size === 0
+  if (!cascading && owners.length === 0 && isSettled) return
+  new Settlement(members, related).apply()
+}
+
+function cascadesDelete({ meta }: InstanceState): boolean {
+  if (meta.relationNames.length === 0) return false
+  for (const { cascades } of meta.relations.values()) if (cascades.has('delete')) return true
+  return false
+}
+
+/** Whether the object has relations that delete orphans, or is in one. */
+function hasOrphanRelation(state: InstanceState): boolean {
+  for (const relation of state.meta.relations.values()) {
+    if (deletesOrphans(relation) || oppositeOf(state, relation) !== undefined) return true
+  }
+  return false
+}
+
+/** The relation of the target of a `belongsTo` that deletes orphans by the same foreign key. */
+function oppositeOf({ meta }: InstanceState, { kind, target, ownColumns }: Relation): Relation | undefined {
+  if (kind !== 'belongsTo') return undefined
+  for (const relation of metaOf(target).relations.values()) {
+    if (!deletesOrphans(relation) || metaOf(relation.target).table !== meta.table) continue
+    const { targetColumns } = relation
+    if (targetColumns.length === ownColumns.length && targetColumns.every((one) => ownColumns.includes(one)))
+      return relation
+  }
+  return undefined
+}
+
+class Settlement {
+  readonly #members: Members
+  readonly #related: readonly InstanceState[]
+  /** What relations say, also those of what is deleted. */
+  readonly #changes: RelationChanges
+  readonly #condemned = new Map<InstanceState, Guard | undefined>()
+  readonly #byKey = new Map<Relation, ReadonlyMap<string, readonly InstanceState[]>>()
+
+  constructor(members: Members, related: readonly InstanceState[]) {
+    this.#members = members
+    this.#related = related
+    this.#changes = RelationChanges.of(related, { deletions: false })
+  }
+
+  apply(): void {
+    const { roots } = this.#members
+    for (const root of roots) this.#condemned.set(root, undefined)
+    for (const state of this.#related) this.#condemnOrphans(state)
+    const expunged = new Set<InstanceState>()
+    // A map gives what is added to it while it is read.
+    for (const state of this.#condemned.keys()) {
+      for (const relation of state.meta.relations.values()) {
+        if (!relation.cascades.has('delete')) continue
+        for (const member of this.#belongingTo(state, relation)) {
+          if (member.status === 'pending') expunged.add(member)
+          else this.#condemn(member, relation)
+        }
+      }
+    }
+    this.#members.settle(this.#condemned)
+    for (const state of expunged) if (state.status === 'pending') this.#members.expunge(state)
+    this.#expungeOrphans()
+  }
+
+  #condemn(member: InstanceState, relation: Relation): void {
+    const { status, snapshot } = member
+    if (status === 'transient' || status === 'deleted' || snapshot === undefined) return
+    if (this.#condemned.has(member) || this.#members.spared.has(member)) return
+    const isHeldByKey = relation.kind === 'hasMany' || relation.kind === 'hasOne'
+    this.#condemned.set(member, isHeldByKey ? guardOf(member, relation) : undefined)
+  }
+
+  /** What was taken out of a relation that deletes orphans, or has let go of its owner itself, and belongs to nothing now. */
+  #condemnOrphans(state: InstanceState): void {
+    for (const relation of heldRelations(state)) {
+      if (deletesOrphans(relation) && isKnown(state, relation)) {
+        for (const member of differenceOf(state, relation)?.removed ?? []) {
+          if (member.status === 'persistent' && this.#belongsToNothing(member, relation)) {
+            this.#condemn(member, relation)
+          }
+        }
+      }
+      const opposite = oppositeOf(state, relation)
+      if (opposite === undefined || state.status !== 'persistent') continue
+      const hadOwner = relation.ownColumns.every((column) => storedValue(state, column) !== null)
+      if (hadOwner && this.#changes.ownerOf(state, opposite) === null) this.#condemn(state, opposite)
+    }
+  }
+
+  #belongsToNothing(member: InstanceState, relation: Relation): boolean {
+    const owner = this.#changes.ownerOf(member, relation)
+    if (owner !== undefined) return owner === null
+    return relation.targetColumns.some((column) => isNothing(member.value(column)))
+  }
+
+  /** New objects that were taken out again of a relation that deletes orphans, before they had a row. */
+  #expungeOrphans(): void {
+    const { brought } = this.#members
+    for (let isDone = brought.size === 0; !isDone;) {
+      isDone = true
+      const held = new Map<Relation, Set<InstanceState>>()
+      for (const owner of this.#members.related()) {
+        for (const relation of owner.doomed ? [] : heldRelations(owner)) {
+          if (!deletesOrphans(relation)) continue
+          const all = held.get(relation) ?? new Set()
+          held.set(relation, all)
+          for (const member of heldBy(owner, relation)) all.add(member)
+        }
+      }
+      for (const [state, relations] of brought) {
+        const isHeld = (relation: Relation): boolean => {
+          const owner = this.#changes.ownerOf(state, relation)
+          return held.get(relation)?.has(state) === true || owner?.attachment === this.#members
+        }
+        const isOrphan = ![...relations].every(isHeld)
+        if (!isOrphan) continue
+        brought.delete(state)
+        if (state.status !== 'pending' || state.attachment !== this.#members) continue
+        this.#members.expunge(state)
+        isDone = false
+      }
+    }
+  }
+
+  /** What belongs to an object by a relation. */
+  *#belongingTo(owner: InstanceState, relation: Relation): Generator<InstanceState, void, undefined> {
+    const holds = hasWhole(owner.instance, relation.name)
+    const held = holds ? heldBy(owner, relation) : rememberedBy(owner, relation)
+    switch (relation.kind) {
+      case 'manyToMany':
+        yield* held
+        return
+      case 'belongsTo': {
+        const { ownColumns, targetColumns } = relation
+        const assigned = this.#changes.targetOf(owner, relation)
+        if (assigned !== undefined) {
+          if (assigned !== null) yield assigned
+          return
+        }
+        for (const target of held) if (refersTo(owner, ownColumns, target, targetColumns)) yield target
+        return
+      }
+      default: {
+        const candidates = new Set([...rememberedBy(owner, relation), ...held])
+        for (const member of this.#changes.ledTo(owner, relation)) candidates.add(member)
+        if (isKnown(owner, relation) || !deletedByDatabase(owner, relation)) {
+          for (const member of this.#referringTo(owner, relation)) candidates.add(member)
+        }
+        for (const member of candidates) if (this.#belongsTo(member, owner, relation)) yield member
+      }
+    }
+  }
+
+  #belongsTo(member: InstanceState, owner: InstanceState, relation: Relation): boolean {
+    const { targetColumns, ownColumns } = relation
+    const assigned = this.#changes.ownerOf(member, relation)
+    if (assigned === owner) return true
+    if (assigned === null) {
+      // What was only taken out cannot be without an owner, and goes with the one that it had.
+      const isRequired = targetColumns.every(({ definition }) => !definition.nullable)
+      return isRequired && rememberedBy(owner, relation).includes(member)
+    }
+    if (assigned !== undefined) return false
+    return (
+      refersTo(member, targetColumns, owner, ownColumns) ||
+      // The key of the owner may have changed since.
+      refersTo(member, targetColumns, owner, ownColumns, storedValue)
+    )
+  }
+
+  /** Objects with a row whose foreign key has the value of the owner's key, in whichever way they were loaded. */
+  #referringTo(owner: InstanceState, relation: Relation): readonly InstanceState[] {
+    let byKey = this.#byKey.get(relation)
+    if (byKey === undefined) {
+      const found = new Map<string, InstanceState[]>()
+      for (const state of this.#members.identities.of(metaOf(relation.target)).values()) {
+        const tuple = tupleOf(relation.targetColumns.map((column) => textOf(state, column)))
+        if (tuple === undefined) continue
+        const alike = found.get(tuple)
+        if (alike === undefined) found.set(tuple, [state])
+        else alike.push(state)
+      }
+      byKey = found
+      this.#byKey.set(relation, byKey)
+    }
+    const tuple = tupleOf(relation.ownColumns.map((column) => textOf(owner, column)))
+    return (tuple === undefined ? undefined : byKey.get(tuple)) ?? NONE
+  }
+}
+
+const NONE: readonly InstanceState[] = []
+
+/** Undefined for what cannot be written: the flush will say why. */
+function textOf(state: InstanceState, column: TableColumn): EncodedText | undefined {
+  try {
+    return state.text(column)
+  } catch {
+    return undefined
+  }
+}
+
+function guardOf(member: InstanceState, { targetColumns }: Relation): Guard {
+  return new Map(targetColumns.map((column) => [column, storedValue(member, column)]))
+}
+
+function isNothing(value: unknown): boolean {
+  return value === null || value === undefined
+}

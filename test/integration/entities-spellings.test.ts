@@ -1,0 +1,129 @@
+/** Keys that are equal for PostgreSQL and written differently: a relation finds what is there. */
+import { describe, expect, test } from 'vitest'
+import {
+  belongsTo,
+  build,
+  char,
+  customType,
+  declarativeBase,
+  doublePrecision,
+  hasMany,
+  hasOne,
+  integer,
+  interval,
+  manyToMany,
+  numeric,
+  text,
+  type Column,
+} from '../../src/index.js'
+import { useEntities } from './entities-support.js'
+import { errorOf } from './session-support.js'
+
+/** Compared without regard to case, as citext is. */
+const caseless = customType<string>({
+  type: 'text collate spelling_caseless',
+  castType: 'text',
+  decode: String,
+  encode: String,
+})
+
+/** A type of keys, and one that refers to it; a key, and the same written differently. */
+const CASES: Readonly<Record<string, readonly [Column<unknown>, Column<unknown>, string, string]>> = {
+  'a collation': [caseless(), caseless(), 'abc', 'ABC'],
+  'the scale of numeric': [numeric(), numeric(), '1.00', '1'],
+  interval: [interval(), interval(), '1 day', '24:00:00'],
+  'minus zero': [doublePrecision(), doublePrecision(), '0', '-0'],
+  'the padding of char': [char({ length: 5 }), char({ length: 8 }), 'ab', 'ab'],
+}
+
+const kinds = Object.entries(CASES).map(([name, [key, reference, one, other]], at) => {
+  const Base = declarativeBase()
+  class Owner extends Base.entity(`owners_${at}`, { id: key.primaryKey(), label: text() }) {
+    static readonly relations = {
+      members: hasMany(() => Member, 'ownerId', { cascade: ['add', 'delete'] }),
+      only: hasOne(() => Member, 'ownerId'),
+      tagged: manyToMany(() => Member, `links_${at}`),
+    }
+  }
+  class Member extends Base.entity(`members_${at}`, {
+    id: integer().primaryKey(),
+    ownerId: reference.references(`owners_${at}.id`),
+  }) {
+    static readonly relations = { owner: belongsTo(() => Owner, 'ownerId') }
+  }
+  Base.entity(`links_${at}`, {
+    ownerId: reference.primaryKey().references(`owners_${at}.id`),
+    memberId: integer().primaryKey().references(`members_${at}.id`),
+  })
+  return { name, at, key, Base, Owner, Member, one, other }
+})
+
+const Nothing = declarativeBase()
+Nothing.entity('nothing', { id: integer().primaryKey() })
+const fixture = useEntities(Nothing)
+
+describe.each(kinds)('keys that differ by $name', ({ at, key, Base, Owner, Member, one, other }) => {
+  const prepared = async () => {
+    const { db } = fixture
+    await db.query(
+      "create collation if not exists spelling_caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+    )
+    await db.query(`drop table if exists links_${at}, members_${at}, owners_${at}`)
+    await db.query(Base.metadata.ddl())
+    await db.query(`insert into owners_${at} values ('${one}')`)
+    await db.query(`insert into members_${at} values (1, '${other}'), (2, null), (3, '${one}')`)
+    await db.query(`insert into links_${at} values ('${other}', 2)`)
+    return fixture.factory()
+  }
+  const ids = (members: readonly { readonly id: number }[]): number[] => members.map(({ id }) => id).sort()
+
+  test('lead from either side to what is there', async () => {
+    await using session = (await prepared())()
+    const members = await Promise.all([1, 2, 3].map((id) => session.getOne(Member, id, { load: ['owner'] })))
+    const [owner] = members.map((member) => member.owner)
+    expect(owner).toBeInstanceOf(Owner)
+    expect(members.map((member) => member.owner)).toEqual([owner, null, owner])
+    const again = await session.get(
+      Owner,
+      key.definition.type.ddl === 'double precision' ? Number(other) : other,
+      { load: ['members', 'tagged'] },
+    )
+    expect(again).toBe(owner)
+    expect([ids(again?.members ?? []), ids(again?.tagged ?? [])]).toEqual([[1, 3], [2]])
+    expect(session.dirty).toEqual([])
+  })
+
+  test('are let go of, moved and deleted with their owner', async () => {
+    const factory = await prepared()
+    await factory.withSession(async (session) => {
+      const member = await session.getOne(Member, 1, { load: ['owner.members'] })
+      const owner = member.owner as unknown as { members: { id: number }[] }
+      owner.members.splice(
+        owner.members.findIndex(({ id }) => id === 1),
+        1,
+      )
+    })
+    expect(
+      await fixture.db.query(`select id from members_${at} where "ownerId" is null order by id`),
+    ).toEqual([{ id: 1 }, { id: 2 }])
+    await fixture.db.query(
+      `update members_${at} set "ownerId" = '${other}' where id = 1; delete from links_${at}`,
+    )
+    await factory.withSession(async (session) => {
+      session.delete((await session.getOne(Member, 1, { load: ['owner.members'] })).owner as object)
+    })
+    expect(await fixture.db.query(`select id from members_${at}`)).toEqual([{ id: 2 }])
+  })
+})
+
+test('a new object whose key PostgreSQL writes differently is not refreshed as if it were another', async () => {
+  const kind = kinds[1] as (typeof kinds)[number]
+  await fixture.db.query(
+    `drop table if exists links_1, members_1, owners_1; create table owners_1 (id numeric(10, 2) primary key, label text)`,
+  )
+  await using session = fixture.factory()()
+  const owner = build(kind.Owner, { id: '1' })
+  session.add(owner)
+  await session.flush()
+  expect((await errorOf(session.refresh(owner))).message).toContain('has its key in another form')
+})
