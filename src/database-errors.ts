@@ -23,6 +23,9 @@ export interface ServerErrorFields {
   readonly column?: string | undefined
   readonly dataType?: string | undefined
   readonly constraint?: string | undefined
+  /** Where in PostgreSQL's source it was said. Poolers and proxies have no such place. */
+  readonly file?: string | undefined
+  readonly line?: string | undefined
   readonly routine?: string | undefined
 }
 
@@ -32,6 +35,8 @@ export interface DatabaseErrorContext {
   readonly statement?: string | undefined
   /** True: keep values out of the error, also those that PostgreSQL quotes. Default false. */
   readonly hideParameters?: boolean | undefined
+  /** True: the session is not a read-only one. Default false. */
+  readonly sessionMayWrite?: boolean | undefined
 }
 
 /**
@@ -120,8 +125,20 @@ export class QueryCanceledError extends DatabaseError {}
  * with `lc_messages` other than English it is a plain {@link QueryCanceledError}.
  */
 export class StatementTimeoutError extends QueryCanceledError {}
-/** 25006: a write on a read-only transaction or a standby. After a failover: on what was the primary. */
-export class ReadOnlyError extends DatabaseError {}
+/**
+ * 25006: a write in a read-only transaction, or on a standby (after a failover: on what was the primary). Nothing was stored.
+ * Where the session may write the server is the wrong one: the pool replaces its connections, and a retry may reach the primary.
+ */
+export class ReadOnlyError extends DatabaseError {
+  /** The session that was refused may write; false for one with `readOnly: true`, which no retry helps. */
+  readonly sessionMayWrite: boolean
+
+  /** Use {@link databaseErrorFrom}. */
+  constructor(message: string, fields: ServerErrorFields, context: DatabaseErrorContext, cause?: unknown) {
+    super(message, fields, context, cause)
+    this.sessionMayWrite = context.sessionMayWrite === true
+  }
+}
 
 /** 42601: the statement is not SQL; `position` says where. */
 export class SqlSyntaxError extends DatabaseError {}
@@ -188,6 +205,12 @@ export function isServerError(
   return typeof code === 'string' && code.length === 5 && typeof severity === 'string'
 }
 
+/** True if PostgreSQL itself says it: its messages name their place in its source, those of poolers and proxies do not. */
+export function isFromBackend(error: Error): boolean {
+  const { file, line, routine } = error as ServerErrorFields
+  return file !== undefined && line !== undefined && routine !== undefined
+}
+
 /** SQLSTATEs after which the session is gone, whatever its language calls FATAL. */
 const DISCONNECT_STATES = new Set(['25P03', '25P04', '57P01', '57P02', '57P03', '57P05'])
 const TIMEOUT_STATES = new Set(['25P03', '25P04', '57P05'])
@@ -221,7 +244,10 @@ const DISCONNECT_MESSAGES = [/^Connection terminated/, /is not queryable$/, /^Qu
 export function isDisconnect(error: unknown): boolean {
   return decide(error, (at) => {
     if (at instanceof LifeguardError) {
-      if (at.code === 'CONNECTION_LOST' || at.code === 'COMMIT_OUTCOME_UNKNOWN') return true
+      if (at.code === 'CONNECTION_LOST') return true
+      // Where only the wait for a standby was cut short, the connection lives.
+      if (at.code === 'COMMIT_OUTCOME_UNKNOWN')
+        return (at.cause as Error | undefined)?.name !== 'StandbyWaitEnded'
       if (at.code === 'CONNECT_FAILED' || at.code === 'ABORTED') return false
     }
     const state = sqlStateOf(at)
@@ -238,7 +264,8 @@ export function isDisconnect(error: unknown): boolean {
 /**
  * True if running the whole transaction once more is safe and may help: serialization failure, deadlock, stale data, a
  * prepared statement that did not fit the schema any more (see docs/prepared-statements.md), a
- * connection lost before COMMIT was sent, a connect that failed for a reason that passes. Looks through `cause`. Never
+ * connection lost before COMMIT was sent, a connect that failed for a reason that passes, a write that a standby refused
+ * (25006) to a session that may write. Looks through `cause`. Never
  * true when something may have been stored already ({@link CommitOutcomeUnknownError}, {@link HookError}).
  *
  * @example
@@ -260,7 +287,8 @@ export function isRetryable(error: unknown): boolean {
     const state = sqlStateOf(at)
     if (state === undefined) return undefined
     if (state === '40001' || state === '40P01') return true
-    return state !== '25006' && isDisconnect(at)
+    if (state === '25006') return at instanceof ReadOnlyError && at.sessionMayWrite
+    return isDisconnect(at)
   })
 }
 

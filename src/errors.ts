@@ -148,7 +148,7 @@ export class StaleDataError extends LifeguardError {
 
 /**
  * The engine was disposed (or is being disposed): no new work is accepted, and what still ran at the deadline of `dispose()`
- * was ended. Nothing of its transaction was stored. Never safe to retry on this engine.
+ * was ended. Nothing of its transaction was stored: where it may have been, this is the `cause` of a CommitOutcomeUnknownError. Never safe to retry on this engine.
  */
 export class EngineDisposedError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
@@ -213,8 +213,8 @@ export class TransactionAbortedError extends LifeguardError {
 }
 
 /**
- * The connection was lost after COMMIT was sent and before its answer came: the transaction may be stored or not.
- * Look before you retry.
+ * COMMIT was sent, or a statement that commits by itself, and PostgreSQL has neither confirmed nor refused it (or a failover may
+ * lose what it has confirmed): it may be stored or not. `cause` says why. Look before you retry.
  */
 export class CommitOutcomeUnknownError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
@@ -265,7 +265,7 @@ export class MultipleResultsError extends LifeguardError {
 }
 
 /**
- * An `AbortSignal` or a deadline of the caller ended the operation; `cause` is the signal's reason. `name` is
+ * An `AbortSignal` or a deadline of the caller ended the operation, of which nothing was stored; `cause` is the signal's reason. `name` is
  * `'AbortError'`, as in the rest of Node.
  */
 export class AbortedError extends LifeguardError {

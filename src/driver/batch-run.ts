@@ -10,6 +10,7 @@
  * 3. A refusal is told when ReadyForQuery follows it, as the protocol demands, or the connection ends. Anything else behind it shows
  *    that it answered something else.
  */
+import { isFromBackend } from '../database-errors.js'
 import {
   CLOSE_COMPLETE,
   READY_FOR_QUERY,
@@ -19,8 +20,8 @@ import {
   unexpected,
 } from './backend-messages.js'
 import { BatchStep, type OpenPortal } from './batch-step.js'
-import type { Batch, BatchStatement, TypeParsers } from './driver.js'
-import { StatementSkipped } from './driver.js'
+import type { Batch, BatchStatement, ServerNotice, TypeParsers } from './driver.js'
+import { StandbyWaitEnded, StatementNotRun, StatementSkipped } from './driver.js'
 import { markStalePlan } from '../internal/stale-plan.js'
 import type { SchemaView } from './schema-view.js'
 import { PreparedStatement, type StatementCache } from './statement-cache.js'
@@ -71,6 +72,8 @@ export class BatchRun implements WireReader {
   /** CloseComplete messages that answer for forgotten statements, not for a step. */
   #closesExpected = 0
   #readiesExpected = 1
+  /** It was handed to the socket. */
+  #sent = false
   /**
    * The statement that was refused for its stale plan, where nothing else is undone if it runs once more: alone (`separate`),
    * or with all of its batch.
@@ -111,6 +114,7 @@ export class BatchRun implements WireReader {
     const { wire, policy } = this.#context
     this.#sentAt = policy.now()
     wire.addReader(this)
+    this.#sent = true
     wire.stream.write(bytes)
   }
 
@@ -223,10 +227,27 @@ export class BatchRun implements WireReader {
     return this.#startsIdle && this.#batch.mayRepeat?.(statement) === true
   }
 
+  receiveNotice(notice: ServerNotice): void {
+    const step = this.#steps[this.#current]
+    if (step !== undefined) step.standbyWaitEnded ??= StandbyWaitEnded.from(notice)
+  }
+
+  /** The server may be running a COMMIT: a cancel that is sent now could hit that. */
+  get mayBeCommitting(): boolean {
+    const at = this.#steps.findIndex(({ statement }, index) => index >= this.#current && statement.commits)
+    if (at === -1) return false
+    // The answer of the step before it would be here.
+    return at === this.#current || this.#steps[at - 1]?.statement.flushAfter !== true
+  }
+
   /** Fails everything that has not settled: the connection is lost. */
   fail(error: Error): void {
     this.#context.wire.removeReader(this)
-    this.#settleRest(error)
+    // PostgreSQL answers in order: what it said last answers the statement that it was at, and it runs nothing behind that.
+    const { lastError } = this
+    const isEnded = lastError !== undefined && isFromBackend(lastError) && !(error instanceof ProtocolError)
+    const isTold = error instanceof StatementNotRun || (this.#sent && !isEnded)
+    this.#settleRest(isTold ? error : new StatementNotRun(error))
     this.#end()
   }
 

@@ -33,7 +33,8 @@ import {
   malformed,
   unexpected,
 } from './backend-messages.js'
-import type { BatchStatement, StatementResult, TypeParsers } from './driver.js'
+import type { BatchStatement, StandbyWaitEnded, StatementResult, TypeParsers } from './driver.js'
+import { RowsUnreadable } from './driver.js'
 import { RowShape, type RowReader } from './row-reader.js'
 import type { PreparedStatement } from './statement-cache.js'
 import { readInt32 } from './value-readers.js'
@@ -89,6 +90,8 @@ export class BatchStep {
   isSettled = false
   /** It began or ended a transaction. */
   isControl = false
+  /** Committed, but the wait for a standby was cut short. */
+  standbyWaitEnded: StandbyWaitEnded | undefined
 
   constructor({ statement, stage, prepared, kept, describes, portal }: StepParts, types: TypeParsers) {
     this.statement = statement
@@ -183,7 +186,8 @@ export class BatchStep {
   /** Tells whoever waits for it. */
   settle(): void {
     this.isSettled = true
-    if (this.#failure !== undefined) this.statement.onError(this.#failure)
+    if (this.standbyWaitEnded !== undefined) this.statement.onError(this.standbyWaitEnded)
+    else if (this.#failure !== undefined) this.statement.onError(new RowsUnreadable(this.#failure))
     else if (this.result !== undefined) this.statement.onResult(this.result)
   }
 

@@ -72,11 +72,13 @@ export interface BatchStatement {
   readonly closePortal?: boolean | undefined
   /** Ask the server to send its answer to this statement before it goes on with the next one. */
   readonly flushAfter?: boolean | undefined
+  /** True for a COMMIT that may store something: no cancel is sent while it may be running. */
+  readonly commits?: boolean | undefined
   /** Exactly one of the two is called, once. Must not throw. */
   onResult(result: StatementResult): void
   /**
-   * The server's own error, a conversion error of a value, the loss of the connection, or `StatementSkipped` when an
-   * earlier statement of the same batch failed.
+   * The server's own error, the loss of the connection, or one of the classes below: `StatementSkipped`,
+   * `StatementNotRun`, `RowsUnreadable`, `StandbyWaitEnded`.
    */
   onError(error: Error): void
 }
@@ -116,9 +118,47 @@ export interface ServerNotice {
 /** Told each notice of each connection of a driver. Must not throw. */
 export type NoticeListener = (notice: ServerNotice, connectionId: number) => void
 
-/** Why `onError` was called for a statement that the server never ran. */
+/** Why `onError` was called for a statement that the server never ran, because an earlier one of its batch had failed. */
 export class StatementSkipped extends Error {
   override readonly name = 'StatementSkipped'
+}
+
+/**
+ * The server has not run the statement: it was never written to the socket, or PostgreSQL itself ended the session while it
+ * was at something that came before. `cause` is the reason.
+ */
+export class StatementNotRun extends Error {
+  override readonly name = 'StatementNotRun'
+  override readonly cause: Error
+
+  constructor(cause: Error) {
+    super(`Not run: ${cause.message}`)
+    this.cause = cause
+  }
+}
+
+/** The server has run the statement, but its rows cannot be converted; `cause` is the error of the type parser. */
+export class RowsUnreadable extends Error {
+  override readonly name = 'RowsUnreadable'
+  override readonly cause: Error
+
+  constructor(cause: Error) {
+    super(cause.message)
+    this.cause = cause
+  }
+}
+
+/**
+ * PostgreSQL has committed, but stopped waiting for a synchronous standby (a cancel, an administrator): a failover may lose
+ * what was committed. PostgreSQL itself says so in a warning, and then reports success.
+ */
+export class StandbyWaitEnded extends Error {
+  override readonly name = 'StandbyWaitEnded'
+
+  /** The error if that is what the notice says; undefined for any other notice. */
+  static from({ routine, message }: ServerNotice): StandbyWaitEnded | undefined {
+    return routine === 'SyncRepWaitForLSN' ? new StandbyWaitEnded(message) : undefined
+  }
 }
 
 /** Ends a transaction. */
@@ -192,8 +232,8 @@ export interface DriverConnection {
    */
   reset(mode: ResetMode, timeoutMillis: number): Promise<void>
   /**
-   * Sends a CancelRequest for whatever the backend is doing, but not for a transaction that was concluded before. Resolves
-   * when the server took it, or after the timeout.
+   * Sends a CancelRequest for whatever the backend is doing, but not for a transaction that was concluded before, and none
+   * while a COMMIT may be running (`BatchStatement.commits`). Resolves when the server took it, or after the timeout.
    */
   cancel(timeoutMillis: number): Promise<void>
   /** Says goodbye and closes the socket; after the timeout destroys it. Never rejects, resolves when the socket is closed. */

@@ -11,6 +11,7 @@ import type { Clock, Timer } from '../internal/clock.js'
 import { setDeadline } from '../internal/deadline.js'
 import type { BatchContext, EndAhead } from './batch-run.js'
 import type { Batch, ConcludeOptions, EndCommand, EndWaiter } from './driver.js'
+import { StandbyWaitEnded } from './driver.js'
 import { Epilogue } from './epilogue.js'
 
 /** An end that was not answered yet. */
@@ -118,7 +119,7 @@ export class Endings {
       const error = refusal ?? (idle ? undefined : new Error('The transaction did not end'))
       if (!idle) this.#onBroken(error as Error)
       if (waiter !== undefined) tell(waiter, tag, error)
-      else if (idle && error !== undefined) warnOfConclusion(error)
+      else if (idle && error !== undefined && !(error instanceof StandbyWaitEnded)) warnOfConclusion(error)
       if (this.#sent.size === 0) this.#settled()
     })
     epilogue.write(command)

@@ -10,13 +10,14 @@ import {
   unexpected,
 } from './backend-messages.js'
 import { endsSession, type BatchContext } from './batch-run.js'
-import type { EndCommand } from './driver.js'
+import type { EndCommand, ServerNotice } from './driver.js'
+import { StandbyWaitEnded } from './driver.js'
 import { effectOf } from './schema-effects.js'
 import type { WireReader } from './wire-connection.js'
 
 /**
  * Told whether the connection is free of the transaction, and what PostgreSQL has done (`COMMIT`, or `ROLLBACK` in its place)
- * or refused.
+ * or refused; `StandbyWaitEnded` if it has committed and may lose that.
  */
 type OnEnd = (idle: boolean, tag: string, refusal: Error | undefined) => void
 
@@ -26,6 +27,7 @@ export class Epilogue implements WireReader {
   readonly #onEnd: OnEnd
   #tag = ''
   #refusal: Error | undefined
+  #waitEnded: StandbyWaitEnded | undefined
 
   /** @param onFatal Told what the server says when it ends the session. */
   constructor(context: BatchContext, onFatal: (error: Error) => void, onEnd: OnEnd) {
@@ -51,12 +53,16 @@ export class Epilogue implements WireReader {
       if (this.#tag !== 'COMMIT' && this.#tag !== 'ROLLBACK') throw malformed(type)
     } else if (type === READY_FOR_QUERY && isAnswered) {
       this.#context.wire.removeReader(this)
-      this.#onEnd(buffer[start] === STATUS_IDLE, this.#tag, this.#refusal)
+      this.#onEnd(buffer[start] === STATUS_IDLE, this.#tag, this.#refusal ?? this.#waitEnded)
     } else throw unexpected(type, 'in the answer to the end of a transaction')
   }
 
   receiveError(error: Error): void {
     if (endsSession(error)) this.#onFatal(error)
     this.#refusal ??= error
+  }
+
+  receiveNotice(notice: ServerNotice): void {
+    this.#waitEnded ??= StandbyWaitEnded.from(notice)
   }
 }

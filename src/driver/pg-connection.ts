@@ -1,6 +1,7 @@
 /** A ready connection to PostgreSQL: batches, scripts, pings, resets, and one end. */
 import type { Client } from 'pg'
 
+import { isFromBackend } from '../database-errors.js'
 import { IllegalStateError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
 import { setDeadline } from '../internal/deadline.js'
@@ -18,6 +19,7 @@ import type {
   TransactionStatus,
   TypeParsers,
 } from './driver.js'
+import { StandbyWaitEnded, StatementNotRun } from './driver.js'
 import { Endings, warnOfConclusion } from './endings.js'
 import { PlainExchange } from './plain-exchange.js'
 import { SentValues } from './sent-values.js'
@@ -77,6 +79,7 @@ export class PgConnection implements DriverConnection {
   #onPlainEnd: ((error: Error | undefined) => void) | undefined
   /** With what the server refused it. */
   #plainError: Error | undefined
+  #plainWaitEnded: StandbyWaitEnded | undefined
   #lost: Error | undefined
   #closing = false
 
@@ -112,7 +115,10 @@ export class PgConnection implements DriverConnection {
       })
     })
     this.#wire.conceal = this.#sent && ((texts) => this.#sent?.hide(texts))
-    this.#wire.onNotice = (notice) => this.tellNotice(notice)
+    this.#wire.onNotice = (notice) => {
+      if (this.#onPlainEnd !== undefined) this.#plainWaitEnded ??= StandbyWaitEnded.from(notice)
+      this.tellNotice(notice)
+    }
     this.#wire.onReady = () => this.#endPlain(undefined)
     this.#wire.onPlainError = (error) => {
       this.#plainError ??= error
@@ -224,7 +230,11 @@ export class PgConnection implements DriverConnection {
   }
 
   async cancel(timeoutMillis: number): Promise<void> {
+    const isCommitting = (): boolean => this.#run?.mayBeCommitting === true
+    // Asked now as well: what destroys the connection right behind this lets go of the batch.
+    if (isCommitting()) return
     await this.#endings.settled
+    if (isCommitting()) return
     await this.#cancel(timeoutMillis)
   }
 
@@ -277,7 +287,7 @@ export class PgConnection implements DriverConnection {
 
   #startPlain(kind: 'script' | 'copy', onEnd: (error: Error | undefined) => void): void {
     this.#requireFree()
-    if (this.#lost !== undefined) throw this.#lost
+    if (this.#lost !== undefined) throw new StatementNotRun(this.#lost)
     this.#endings.send()
     const { cache, view } = this.#context
     const onTag = (tag: string, returnsRows: boolean): void => {
@@ -287,15 +297,17 @@ export class PgConnection implements DriverConnection {
     this.#wire.startPlain(new PlainExchange(kind, onTag))
     this.#onPlainEnd = onEnd
     this.#plainError = undefined
+    this.#plainWaitEnded = undefined
   }
 
   #endPlain(error: Error | undefined): void {
     const onEnd = this.#onPlainEnd
     if (onEnd === undefined) return
     this.#onPlainEnd = undefined
-    this.#wire.stream.resume()
     this.#context.view.ready(this.#wire.status === STATUS_IDLE)
-    onEnd(this.#plainError ?? error)
+    onEnd(this.#plainError ?? error ?? this.#plainWaitEnded)
+    // A slow reader of COPY may have stopped it, with the last rows as well.
+    this.#wire.stream.resume()
   }
 
   #endRun(run: BatchRun, batch: Batch): void {
@@ -340,7 +352,7 @@ export class PgConnection implements DriverConnection {
         prepare: false,
         onResult: () => undefined,
         onError: (error) => {
-          failure ??= error
+          failure ??= error instanceof StatementNotRun ? error.cause : error
         },
       }))
       const onEnd = (): void => {
@@ -376,7 +388,9 @@ export class PgConnection implements DriverConnection {
     const run = this.#run
     this.#run = undefined
     this.#endings.fail(this.#lost)
-    run?.fail(this.#lost)
+    const { lastError } = this.#endings
+    const isBehindEnd = !isGarbled && lastError !== undefined && isFromBackend(lastError)
+    run?.fail(isBehindEnd ? new StatementNotRun(this.#lost) : this.#lost)
     this.#endPlain(this.#lost)
   }
 }

@@ -1,10 +1,11 @@
 /** A block of user code with a transaction around it: committed when it returns, rolled back when it throws. */
 import { UnawaitedStatementError, UnreadableResultError } from '../errors.js'
-import { abortedBy, onAbort, orAbort, requireNotAborted } from '../internal/abort.js'
+import { abortedBy, onAbort, requireNotAborted } from '../internal/abort.js'
 import { BlockContext } from './block-context.js'
 import type { Ambient } from '../internal/ambient.js'
 import type { Conversation } from './conversation.js'
 import type { StatementRunner } from './statement-runner.js'
+import { abortedTooLate } from './transaction-errors.js'
 
 /** Whose transaction it is. */
 export interface BlockOwner {
@@ -26,7 +27,8 @@ export interface BlockOwner {
 /**
  * Runs the block and ends its transaction.
  *
- * @param signal Abort rejects the block, cancels its statement on the server and rolls back.
+ * @param signal Abort rejects the block, cancels its statement on the server and rolls back. A COMMIT on its way is waited for,
+ *   as is a statement that commits by itself: what became of them decides.
  * @param commit False: roll back at the end, also when the block returns.
  * @throws what the block throws, first and foremost; UnawaitedStatementError; AbortedError; what COMMIT throws.
  */
@@ -45,10 +47,10 @@ export async function runBlock<Value>(
     // The block returned its only statement: nothing can follow, so COMMIT travels with it.
     const alone = runner.isOnlyCall(returned) && !runner.nesting && block.joined === 0
     if (commit && alone && owner.rides?.() !== false) return await ride(owner, block, returned)
-    const value = await (signal === undefined ? returned : orAbort(returned, signal))
+    const value = await (signal === undefined ? returned : untilAborted(conversation, returned, signal))
     // A commit or rollback that nobody has awaited belongs to the block, and decides what is left to do.
     const { ended } = runner
-    if (ended !== undefined) await (signal === undefined ? ended : orAbort(ended, signal))
+    if (ended !== undefined) await (signal === undefined ? ended : untilAborted(conversation, ended, signal))
     block.over = true
     requireAwaited(conversation, runner, block)
     if (!commit) await owner.rollback()
@@ -58,6 +60,7 @@ export async function runBlock<Value>(
     block.over = true
     try {
       runner.calls.silence()
+      if (!(error instanceof UnawaitedStatementError)) runner.giveUp(error)
       runner.letGo(error)
       await owner.rollback()
     } catch {
@@ -99,6 +102,46 @@ async function ride<Value>(
   }
   await committing
   return value
+}
+
+/**
+ * Waits for what the block has returned. After an abort that is for nothing longer than for what may be stored.
+ * @throws AbortedError, or CommitOutcomeUnknownError if something of it may be stored that the block has not told.
+ */
+async function untilAborted<Value>(
+  conversation: Conversation,
+  returned: Value | Promise<Value>,
+  signal: AbortSignal,
+): Promise<Value> {
+  const settling = Promise.resolve(returned).then(
+    (value) => () => value,
+    (error: unknown) => () => {
+      throw error
+    },
+  )
+  let unlisten: (() => void) | undefined
+  const aborted = new Promise<undefined>((resolve) => {
+    unlisten = onAbort(signal, () => resolve(undefined))
+    if (signal.aborted) resolve(undefined)
+  })
+  const settled = await Promise.race([settling, aborted])
+  unlisten?.()
+  if (settled !== undefined) return settled()
+  const isStored = await conversation.committing
+  if (isStored === undefined) throw abortedBy(signal)
+  // The block hears of it first, and may come to its end by that.
+  const reacted = await Promise.race([settling, turns(TURNS_TO_REACT)])
+  if (reacted !== undefined) return reacted()
+  throw isStored ? abortedTooLate(abortedBy(signal)) : abortedBy(signal)
+}
+
+/** Statements that are refused at once take a turn each. */
+const TURNS_TO_REACT = 16
+
+/** Lets everything happen that waits for nothing from outside. */
+async function turns(count: number): Promise<undefined> {
+  for (let turn = 0; turn < count; turn++) await new Promise<void>((resolve) => process.nextTick(resolve))
+  return undefined
 }
 
 function requireAwaited(conversation: Conversation, runner: StatementRunner, block: BlockContext): void {

@@ -22,8 +22,17 @@ import {
   type ConversationSetup,
 } from './conversation-setup.js'
 import { Courier, type Sender } from './courier.js'
-import { flightOf, hasOpenCommit, isUnbegun, lookReadOnly, takeFlight, type Flight } from './flight.js'
-import { answerLocally, refuseQueued } from './local-answers.js'
+import {
+  arePlainReads,
+  flightOf,
+  hasOpenCommit,
+  isUnbegun,
+  settlingOf,
+  takeFlight,
+  type Flight,
+} from './flight.js'
+import { callOff, cancelAll, giveUp } from './call-off.js'
+import { answerLocally, passOver, refuseQueued } from './local-answers.js'
 import {
   NOTHING,
   Operation,
@@ -39,12 +48,12 @@ import {
   answeredWithRollback,
   connectionLost,
   endsSession,
-  mayHaveCommitted,
   outcomeUnknown,
-  transactionAborted,
+  storedUnread,
 } from './transaction-errors.js'
 import { TransactionState } from './transaction-state.js'
 import { TransactionTrace } from './transaction-trace.js'
+import { judge, type Verdict } from './verdict.js'
 
 export class Conversation implements OperationOwner, Sender {
   readonly state: TransactionState = new TransactionState()
@@ -149,16 +158,7 @@ export class Conversation implements OperationOwner, Sender {
 
   /** Takes back what has not been sent, cancels on the server what has. The operation fails with `reason`. */
   callOff(operation: Operation, reason: Error): void {
-    if (operation.settled || operation.calledOff !== undefined) return
-    const at = this.#queue.indexOf(operation)
-    if (at !== -1) {
-      this.#queue.splice(at, 1)
-      operation.fail(reason)
-      return
-    }
-    operation.calledOff = reason
-    operation.work?.stop?.(reason)
-    this.#courier.cancel(reason)
+    callOff(this.#queue, this.#courier, operation, reason)
   }
 
   /** Ends the streams that nobody may ever end: they must not hold up the end of the transaction. */
@@ -167,15 +167,16 @@ export class Conversation implements OperationOwner, Sender {
       if (operation.work?.stop !== undefined) this.callOff(operation, reason)
   }
 
+  /** A block is over: takes back and cancels what it has left. @param mine Default: everything. */
+  giveUp(reason: Error, mine?: ReadonlySet<Operation>): void {
+    giveUp(this.#queue, this.#courier, this.standsAlone, reason, mine)
+  }
+
   /** Refuses everything from now on with `reason`, except a rollback; cancels what is under way. */
   abandon(reason: Error): void {
     if (this.#abandoned !== undefined) return
     this.#abandoned = reason
-    for (const operation of this.#courier.flight?.operations ?? []) {
-      operation.calledOff ??= reason
-      operation.work?.stop?.(reason)
-    }
-    this.#courier.cancel(reason)
+    cancelAll(this.#courier, this.#courier.flight?.operations ?? [], reason)
   }
 
   /** Drops the connection that it has now: what is under way and what is queued fails with `reason`. */
@@ -217,8 +218,6 @@ export class Conversation implements OperationOwner, Sender {
     return true
   }
 
-  // Answers -------------------------------------------------------------------------------------------------------
-
   answered(operation: Operation, result: StatementResult): void {
     const { flight } = this.#courier
     if (flight !== undefined) {
@@ -245,18 +244,20 @@ export class Conversation implements OperationOwner, Sender {
       flight.replay = true
       return
     }
-    if (error instanceof StatementSkipped) {
-      this.#skipped(operation, flight)
-      return
-    }
+    if (error instanceof StatementSkipped) return passOver(operation, flight, this.state.cause)
     const connection = flight?.parted ?? this.connection
-    observe(this.#host, operation, connection, error)
-    if (connection?.lost !== undefined || endsSession(error)) {
-      this.#lost(operation, error, flight)
-      return
-    }
-    this.#failed(operation, error)
-    if (flight !== undefined) flight.refused = true
+    const verdict = judge(operation, error, {
+      flight,
+      isLost: connection?.lost !== undefined,
+      alone: this.standsAlone,
+      stores: this.#mayHaveStored,
+    })
+    const { outcome, seen, reason } = verdict
+    observe(this.#host, operation, connection, reason)
+    // It has run nothing that came behind.
+    if (flight !== undefined && (seen === 'refusal' || seen === 'end')) flight.refused = true
+    if (verdict.ends || outcome === 'unknown') this.#lost(operation, verdict)
+    else this.#failed(operation, outcome === 'committed' ? storedUnread(reason) : reason)
   }
 
   /** The server refused the operation itself. */
@@ -264,30 +265,23 @@ export class Conversation implements OperationOwner, Sender {
     // 25006: the connection lives, but leads to a server that takes no writes.
     if (isDisconnect(error) && !this.#setup.readOnly) this.#courier.poison(error)
     const reason = operation.calledOff ?? error
-    if (!this.#standsAlone) this.state.fail(reason)
+    if (!this.standsAlone) this.state.fail(reason)
     operation.fail(reason)
   }
 
-  /** The server passed over the operation, because one before it in the same packet had failed. */
-  #skipped(operation: Operation, flight: Flight | undefined): void {
-    // What undoes was meant for exactly that failure, and whatever follows it for the state after it.
-    const follows = flight !== undefined && flight.undoing.length > 0 && operation.calledOff === undefined
-    if (undoes(operation) || follows) flight?.undoing.push(operation)
-    else operation.fail(operation.calledOff ?? transactionAborted(this.state.cause))
-  }
-
-  #lost(operation: Operation, error: Error, flight: Flight | undefined): void {
-    const alone = this.#standsAlone
-    const isUnknown = alone ? mayHaveCommitted(operation, error) : this.#mayHaveStored(flight)
-    this.state.lose(isUnknown ? outcomeUnknown(error, alone) : error)
-    this.#courier.poison(error)
+  /** The session has ended, or what it says leaves open whether the operation is stored. */
+  #lost(operation: Operation, { outcome, seen, reason }: Verdict): void {
+    const unknown =
+      outcome === 'unknown' ? outcomeUnknown(operation.calledOff ?? reason, this.standsAlone) : undefined
+    this.state.lose(unknown ?? reason)
+    if (seen !== 'success without standby') this.#courier.poison(reason)
     if (operation.kind === 'rollback') {
       // What was to be undone has gone with the connection.
       this.#over('rolled back')
       return operation.succeed(NOTHING)
     }
-    if (isUnknown) this.state.outcomeUnknown = true
-    operation.fail(isUnknown ? outcomeUnknown(error, alone) : (operation.calledOff ?? connectionLost(error)))
+    if (unknown !== undefined) this.state.outcomeUnknown = true
+    operation.fail(unknown ?? operation.calledOff ?? connectionLost(reason))
   }
 
   /** The transaction has ended. */
@@ -297,20 +291,33 @@ export class Conversation implements OperationOwner, Sender {
     this.#once = undefined
   }
 
-  /** Its COMMIT may have been run, and matters: the transaction is not one that only reads. */
-  #mayHaveStored(flight: Flight | undefined): boolean {
-    const onlyReads = this.#setup.readOnly && this.#reads.only && lookReadOnly(flight?.operations ?? [])
-    return hasOpenCommit(flight) && !onlyReads
+  /** By what was run and what is on its way, the transaction has more to store than a plain read can. */
+  get storing(): boolean {
+    return !this.#reads.plain || !arePlainReads(this.#courier.flight?.operations ?? [])
+  }
+
+  /** Its COMMIT matters: it is not one of plain reads in a read-only transaction. */
+  get #mayHaveStored(): boolean {
+    return !this.#setup.readOnly || this.storing
+  }
+
+  /** The session may write, so that a server which refuses that is the wrong one. */
+  get mayWrite(): boolean {
+    return !this.#setup.readOnly
+  }
+
+  get committing(): Promise<boolean> | undefined {
+    return settlingOf(this.#courier.flight)
   }
 
   /** Every statement is a transaction of its own. */
-  get #standsAlone(): boolean {
+  get standsAlone(): boolean {
     return this.autocommit && !this.state.inTransaction
   }
 
   #diedBeforeBegin(flight: Flight, error: Error): boolean {
     if (this.#replayed || this.#abandoned !== undefined || !isUnbegun(flight)) return false
-    if (this.#mayHaveStored(flight)) return false
+    if (hasOpenCommit(flight) && this.#mayHaveStored) return false
     const { connection } = this
     // Of a disposed engine there is no other connection.
     if (connection?.lost !== undefined) return !(connection.lost instanceof EngineDisposedError)
@@ -320,8 +327,6 @@ export class Conversation implements OperationOwner, Sender {
     return true
   }
 
-  // Sending -------------------------------------------------------------------------------------------------------
-
   /** Sends what can be sent. */
   advance(): void {
     while (this.#courier.free) {
@@ -330,7 +335,7 @@ export class Conversation implements OperationOwner, Sender {
         this.#rest()
         return
       }
-      if (answerLocally(next, this.state, this.#abandoned, this.#endedOnServer())) {
+      if (answerLocally(next, this, this.#abandoned, this.#endedOnServer())) {
         this.#queue.shift()
         if (undoes(next)) this.#deferred.length = 0
         if (next.succeeded && (next.kind === 'commit' || next.kind === 'rollback')) this.#over('rolled back')
@@ -378,13 +383,14 @@ export class Conversation implements OperationOwner, Sender {
     this.#deferred.length = 0
     const flight = takeFlight(this.#queue, begin, deferred, {
       proving,
-      alone: this.#standsAlone,
+      alone: this.standsAlone,
       readOnly: this.#setup.readOnly,
+      flushes: this.#setup.acquire.signal !== undefined,
     })
     if (flight.beginning > 0) this.#begins(connection, begin[0])
     // After nothing but reads COMMIT takes no time: who waits for the connection need not wait for its answer.
     if (this.#setup.releaseWhenIdle && this.#courier.part(flight, this.#reads)) return
-    this.#courier.send(flight, this.#standsAlone ? 'separate' : 'shared')
+    this.#courier.send(flight, this.standsAlone ? 'separate' : 'shared')
   }
 
   #begins(connection: DriverConnection, begin: Operation | undefined): void {
@@ -401,7 +407,7 @@ export class Conversation implements OperationOwner, Sender {
     const run = (connection: DriverConnection): Promise<unknown> =>
       work.run(connection, (reason) => this.callOff(operation, reason))
     // The work settles the operation with its own value; here only success or failure counts.
-    this.#courier.lend(flightOf([operation]), run, (error) => {
+    this.#courier.lend(flightOf([operation], this.standsAlone), run, (error) => {
       if (error === undefined) this.answered(operation, NOTHING)
       else this.refused(operation, error instanceof Error ? error : new Error(String(error)))
     })

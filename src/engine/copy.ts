@@ -2,20 +2,24 @@
 import { Readable, type Writable } from 'node:stream'
 
 import { CopyOut } from '../driver/copy-out.js'
-import type { DriverConnection } from '../driver/driver.js'
+import { StatementNotRun, type DriverConnection } from '../driver/driver.js'
 import { AbortedError, InvalidOptionError, InvalidStatementError } from '../errors.js'
+import type { ExclusiveWork } from './operation.js'
+import { isPlainRead } from './reads.js'
 import type { StatementRunner } from './statement-runner.js'
+import { abortedTooLate } from './transaction-errors.js'
 
-/** What node-postgres calls when the server refuses. */
-interface Refusable {
+/** What node-postgres calls when the server refuses, and when it is ready for the next command. */
+interface Answerable {
   handleError(error: unknown): void
+  handleReadyForQuery(): void
 }
 
-type CopyStream = (Readable | Writable) & Refusable
+type CopyStream = (Readable | Writable) & Answerable
 
 /** The function of `pg-copy-streams` that is used. */
 interface CopyStreams {
-  from(text: string): Writable & Refusable
+  from(text: string): Writable & Answerable
 }
 
 async function loadCopyStreams(): Promise<CopyStreams> {
@@ -52,22 +56,27 @@ function requireCopy(text: unknown, form: RegExp, wanted: string): void {
   throw new InvalidStatementError(`The statement must be \`${wanted}\``)
 }
 
-/** Resolves with the stream as soon as the connection is its own. */
+/**
+ * Resolves with the stream as soon as the connection is its own. It ends, or fails, when it is known what became of the COPY,
+ * and not before.
+ */
 function start<Stream extends CopyStream>(
   runner: StatementRunner,
   text: string,
   stream: Stream,
 ): Promise<Stream> {
   let over = false
+  /** Why its rows are passed over, though it may have stored something. */
+  let discarded: Error | undefined
   const refuse = stream.handleError.bind(stream)
-  stream.handleError = (error) => {
-    over = true
-    const explained = runner.explain(error, text)
+  stream.handleError = () => void (over = true)
+  const finish = holdEnd(stream)
+  const fail = (error: unknown): void => {
     // It waits for this answer.
-    if (stream.destroyed) return refuse(explained)
-    // pg-copy-streams would only emit the error: whoever turns to the stream later would wait for ever.
+    if (stream.destroyed) return refuse(error)
+    // pg-copy-streams would only emit the error: a caller that turns to the stream later would wait for ever.
     stream._destroy = (reason, done) => done(reason)
-    stream.destroy(explained as Error)
+    stream.destroy(error as Error)
   }
   // Whoever has the stream listens as well; if nobody does, the transaction still reports the error.
   stream.on('error', () => undefined)
@@ -75,11 +84,15 @@ function start<Stream extends CopyStream>(
     const run = (connection: DriverConnection, leave: (reason: Error) => void): Promise<void> =>
       new Promise((done, failed) => {
         // Called off while it waited for the connection: what was destroyed would not notice the end of its exchange.
-        if (stream.destroyed) throw new AbortedError('The COPY was left before it began')
+        if (stream.destroyed) {
+          throw new StatementNotRun(new AbortedError('The COPY was left before it began'))
+        }
         connection.lend(stream, (error) => {
           over = true
-          if (error === undefined) done()
-          else failed(error)
+          if (error !== undefined) return failed(error)
+          if (discarded === undefined) finish.now()
+          else fail(abortedTooLate(discarded))
+          done()
         })
         stream.once('close', () => {
           if (over || !(stream instanceof Readable) || stream.readableEnded) return
@@ -88,17 +101,55 @@ function start<Stream extends CopyStream>(
         })
         resolve(stream)
       })
-    runner
-      .exclusive(text, {
-        run,
-        stop: (reason) => stream.destroy(reason),
-        get left() {
-          return stream.destroyed
-        },
-      })
-      // The stream reports it itself, once it has been handed out.
-      .catch(reject)
+    const work: ExclusiveWork = {
+      run,
+      stop: (reason) => {
+        // Its answer decides; meanwhile the cancel is under way.
+        if (finish.begun) return
+        if (stream instanceof Readable && runner.standsAlone && !isPlainRead(innerQuery(text))) {
+          discarded = reason
+          drain(stream)
+        } else {
+          stream.destroy(reason)
+        }
+      },
+      get left() {
+        return stream.destroyed
+      },
+      get incomplete() {
+        return !(stream instanceof Readable) && !finish.begun
+      },
+    }
+    runner.exclusive(text, work).catch((error: unknown) => {
+      reject(error)
+      fail(error)
+    })
   })
+}
+
+/** The end of a stream, which is held back until it is known what became of the COPY. */
+interface HeldEnd {
+  /** Everything was written: the server may have been told that there is no more. */
+  readonly begun: boolean
+  now(): void
+}
+
+function holdEnd(stream: CopyStream): HeldEnd {
+  const held = { begun: false, now: stream.handleReadyForQuery.bind(stream) }
+  stream.handleReadyForQuery = () => undefined
+  if (stream instanceof Readable) return held
+  const final = stream._final.bind(stream)
+  stream._final = (done) => {
+    held.begun = true
+    final(done)
+  }
+  return held
+}
+
+/** `copy (select ...) to stdout`: what stands in the brackets; for a table, a query that reads it. */
+function innerQuery(text: string): string {
+  const query = /\bcopy\s*\((.*)\)\s*to\b/is.exec(text)?.[1]
+  return query ?? 'table'
 }
 
 /** The server does not notice a cancel while it waits for somebody to take what it sends. */

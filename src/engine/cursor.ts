@@ -5,7 +5,8 @@ import { compileStatement } from '../sql.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import type { Conversation } from './conversation.js'
 import { STATEMENT_OPTION_NAMES, type StatementOptions } from './statement-options.js'
-import { checked, encoded, type StatementRunner } from './statement-runner.js'
+import { checked, encoded } from './encoded-statement.js'
+import type { StatementRunner } from './statement-runner.js'
 
 /** Options of a streamed statement. */
 export interface StreamOptions extends StatementOptions {

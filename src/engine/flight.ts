@@ -1,11 +1,15 @@
 /** Operations that travel in one packet. */
 import type { DriverConnection } from '../driver/driver.js'
+import { CommitOutcomeUnknownError, UnreadableResultError } from '../errors.js'
 import type { Timer } from '../internal/clock.js'
 import type { Operation } from './operation.js'
+import { isPlainRead, mayEndTransaction } from './reads.js'
 
 /** A packet on its way. */
 export interface Flight {
   readonly operations: readonly Operation[]
+  /** Each of them is its own transaction. */
+  readonly alone: boolean
   /** How many of them, from the first, begin the transaction. */
   readonly beginning: number
   /** The server has answered the first of them. */
@@ -22,9 +26,10 @@ export interface Flight {
   parted: DriverConnection | undefined
 }
 
-export function flightOf(operations: readonly Operation[], beginning = 0): Flight {
+export function flightOf(operations: readonly Operation[], alone: boolean, beginning = 0): Flight {
   return {
     operations,
+    alone,
     beginning,
     answered: false,
     refused: false,
@@ -43,6 +48,8 @@ export interface FlightRules {
   readonly alone: boolean
   /** The transaction is read-only. */
   readonly readOnly: boolean
+  /** It may be aborted: has the server answer what goes before COMMIT before it commits (see 6). */
+  readonly flushes: boolean
 }
 
 /**
@@ -53,26 +60,30 @@ export interface FlightRules {
  * 3. What may be cancelled travels last and without other statements before it, so that a cancel cannot hit them.
  * 4. What takes the whole connection does not travel at all.
  * 5. Where every statement stands alone there is nothing to end: COMMIT and ROLLBACK stay behind, to be settled here.
+ * 6. Where an abort has to know whether COMMIT is running, which no cancel must hit, the server answers what goes before COMMIT
+ *    before it commits.
  */
 export function takeFlight(
   queue: Operation[],
   begin: readonly Operation[],
   deferred: readonly Operation[],
-  { proving, alone, readOnly }: FlightRules,
+  { proving, alone, readOnly, flushes }: FlightRules,
 ): Flight {
   const operations = [...begin, ...deferred]
   let taken = 0
   for (const next of queue) {
     const ends = next.kind === 'commit' || next.kind === 'rollback'
-    const waits = next.kind === 'commit' && proving && !(readOnly && lookReadOnly(operations))
+    const waits = next.kind === 'commit' && proving && !(readOnly && arePlainReads(operations))
     if (next.kind === 'exclusive' || waits || (ends && alone)) break
     if (next.cancellable && taken > 0) break
+    const before = operations[operations.length - 1]
+    if (flushes && next.kind === 'commit' && before !== undefined) before.flushAfter = true
     operations.push(next)
     taken++
     if (next.cancellable || ends) break
   }
   queue.splice(0, taken)
-  return flightOf(operations, begin.length)
+  return flightOf(operations, alone, begin.length)
 }
 
 /** It was to begin the transaction, and nothing says that it has. One that was called off is not run any more. */
@@ -97,10 +108,30 @@ export function hasOpenCommit(flight: Flight | undefined): boolean {
   return flight?.refused === false && flight.operations.some(({ kind }) => kind === 'commit')
 }
 
-const READING_TEXT = /^\s*(?:select|show|table|values|fetch|explain)\b/i
-
-/** None of the statements can store anything in a read-only transaction, nor make it another one. */
-export function lookReadOnly(operations: readonly Operation[]): boolean {
+/**
+ * By their texts, none of the statements can store anything, nor turn a read-only transaction into another one. NOTIFY and
+ * large objects, which PostgreSQL allows in a read-only transaction, are effects as well.
+ */
+export function arePlainReads(operations: readonly Operation[]): boolean {
   const statements = operations.filter(({ kind }) => kind === 'statement' || kind === 'exclusive')
-  return statements.every(({ kind, text }) => kind === 'statement' && READING_TEXT.test(text))
+  return statements.every(({ kind, text }) => kind === 'statement' && isPlainRead(text))
+}
+
+/**
+ * Settles when what is on its way and is stored by its own answer (COMMIT, whatever stands alone) has been answered or given up:
+ * true if some of it may be stored. Undefined if there is nothing of that kind.
+ */
+export function settlingOf(flight: Flight | undefined): Promise<boolean> | undefined {
+  const storing = flight?.operations.filter(
+    ({ kind, text, settled }) =>
+      kind === 'commit' || (!settled && (flight.alone || (kind === 'exclusive' && mayEndTransaction(text)))),
+  )
+  if (storing === undefined || storing.length === 0) return undefined
+  return Promise.allSettled(storing.map(({ promise }) => promise)).then((ends) => ends.some(mayBeStored))
+}
+
+function mayBeStored(end: PromiseSettledResult<unknown>): boolean {
+  if (end.status === 'fulfilled') return true
+  const { reason } = end as { reason: unknown }
+  return reason instanceof CommitOutcomeUnknownError || reason instanceof UnreadableResultError
 }

@@ -1,4 +1,5 @@
 /** Answers that need no server, because the state of the transaction gives them. */
+import type { Flight } from './flight.js'
 import { NOTHING, undoes, type Operation } from './operation.js'
 import { afterLoss, transactionAborted } from './transaction-errors.js'
 import type { TransactionState } from './transaction-state.js'
@@ -12,7 +13,7 @@ import type { TransactionState } from './transaction-state.js'
  */
 export function answerLocally(
   operation: Operation,
-  state: TransactionState,
+  { state, autocommit }: { readonly state: TransactionState; readonly autocommit: boolean },
   abandoned: Error | undefined,
   endedOnServer: boolean,
 ): boolean {
@@ -21,12 +22,14 @@ export function answerLocally(
     operation.succeed(NOTHING)
     return true
   }
-  if (abandoned !== undefined && !undoes(operation)) {
-    operation.fail(abandoned)
-    return true
-  }
   if (operation.kind === 'commit' && name === 'idle') {
     operation.succeed(NOTHING)
+    return true
+  }
+  if (abandoned !== undefined && !undoes(operation)) {
+    // It is missing in the transaction, which must not be committed without it.
+    if (!autocommit && operation.kind !== 'commit') state.fail(abandoned)
+    operation.fail(abandoned)
     return true
   }
   if (name === 'lost') {
@@ -40,10 +43,22 @@ export function answerLocally(
   return false
 }
 
-/** Fails what is queued, except what undoes. */
-export function refuseQueued(queue: Operation[], reason: unknown): void {
+/** The server passed over the operation, because one before it in the same packet had failed with `cause`. */
+export function passOver(operation: Operation, flight: Flight | undefined, cause: unknown): void {
+  // What undoes was meant for exactly that failure, and whatever follows it for the state after it.
+  const follows = flight !== undefined && flight.undoing.length > 0 && operation.calledOff === undefined
+  if (undoes(operation) || follows) flight?.undoing.push(operation)
+  else operation.fail(operation.calledOff ?? transactionAborted(cause))
+}
+
+/** Fails what is queued, except what undoes, or other exceptions. */
+export function refuseQueued(
+  queue: Operation[],
+  reason: unknown,
+  isSpared: (operation: Operation) => boolean = undoes,
+): void {
   for (const operation of queue.splice(0)) {
-    if (undoes(operation)) queue.push(operation)
+    if (isSpared(operation)) queue.push(operation)
     else operation.fail(reason)
   }
 }

@@ -39,10 +39,14 @@ export interface ExclusiveWork {
   stop?(reason: Error): void
   /** True: whoever wanted it has given it up, and does not wait for its end. */
   readonly left?: boolean
+  /** True: the server waits for more of it, and so cannot have finished it. */
+  readonly incomplete?: boolean
 }
 
 /** Whoever has to know how an operation ended before the one who asked for it does. */
 export interface OperationOwner {
+  /** A COMMIT on its way may store something. */
+  readonly storing: boolean
   answered(operation: Operation, result: StatementResult): void
   refused(operation: Operation, error: Error): void
 }
@@ -103,6 +107,10 @@ export class Operation implements BatchStatement {
       this.#reject = reject
     })
     return this.#promise
+  }
+
+  get commits(): boolean {
+    return this.kind === 'commit' && this.#owner.storing
   }
 
   get succeeded(): boolean {

@@ -13,6 +13,19 @@ const CHANGING_WORD =
 // What has read more often than that ends as if it had written.
 const MOST_TEXTS = 32
 
+/** By its text, the statement stores and locks nothing, unless a function of the user's own does. */
+export function isPlainRead(text: string): boolean {
+  return PLAIN_TEXT.test(text) && !CHANGING_WORD.test(text)
+}
+
+// Words that end a transaction; behind ROLLBACK the rest of a script commits by itself. `CASE ... END` is taken for one as well.
+const ENDING_WORD = /\b(?:commit|end|rollback|abort|prepare)\b/i
+
+/** True for the text of a script that may end the transaction in which it is run. */
+export function mayEndTransaction(script: string): boolean {
+  return ENDING_WORD.test(script)
+}
+
 export class Reads {
   #only = true
   readonly #texts: string[] = []
@@ -38,6 +51,6 @@ export class Reads {
   /** By their texts, too, the statements store and lock nothing, unless a function of somebody's own does. */
   get plain(): boolean {
     if (!this.#only || this.#texts.length > MOST_TEXTS) return false
-    return this.#texts.every((text) => PLAIN_TEXT.test(text) && !CHANGING_WORD.test(text))
+    return this.#texts.every(isPlainRead)
   }
 }

@@ -59,6 +59,8 @@ interface ScopeReports {
   explain(error: unknown): unknown
   /** The block is reported to have failed: so are the calls that it has not awaited. */
   reported(block: object): void
+  /** The block has thrown, and left these running. */
+  left(error: unknown, operations: ReadonlySet<Operation>): void
 }
 
 /** A savepoint that is ended by hand or by `await using`. */
@@ -163,6 +165,8 @@ export class SavepointScopes {
       return value
     } catch (error) {
       this.#reports.reported(scope)
+      const running = this.#pendingIn(scope)
+      if (running.size > 0 && !(error instanceof UnawaitedStatementError)) this.#reports.left(error, running)
       this.#rollBack(scope)
       throw error
     }
@@ -256,6 +260,12 @@ export class SavepointScopes {
     }
     this.#hooks.rolledBack?.(this.#stack.length)
     this.#wake()
+  }
+
+  /** What has not settled of the scope and of those that were left open inside it. */
+  #pendingIn(scope: Scope): Set<Operation> {
+    if (scope.ended) return new Set()
+    return new Set(this.#stack.slice(this.#stack.indexOf(scope)).flatMap(({ pending }) => [...pending]))
   }
 
   /** Ends the scope and whatever was left open inside it. */

@@ -1,7 +1,6 @@
 /** Runs statements on a conversation: from what the caller wrote to rows, or to an error that leads back to the caller. */
 import { databaseErrorFrom, isServerError, StatementTimeoutError } from '../database-errors.js'
 import type { StatementResult } from '../driver/driver.js'
-import { encodeValues } from '../driver/values.js'
 import { AbortedError, InvalidStatementError, LifeguardError } from '../errors.js'
 import { abortedBy, onAbort, orAbort, requireNotAborted } from '../internal/abort.js'
 import { statementChannel } from '../internal/channels.js'
@@ -9,13 +8,14 @@ import type { Timer } from '../internal/clock.js'
 import { ambientOf } from '../internal/ambient.js'
 import { behind } from '../internal/statements-ahead.js'
 import { Result } from '../result/result.js'
-import { compileStatement, refusalOf, type CompiledStatement } from '../sql.js'
+import { compileStatement } from '../sql.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import { entityQueryOf, readRow, scalarOf, type EntityQuery } from '../schema/entity-statement.js'
 import { needsTransaction } from './autocommit.js'
 import { requireRunningBlock } from './block-context.js'
 import type { ConversationHost, ConversationOwner } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
+import { checked, encoded, textOf } from './encoded-statement.js'
 import { OpenCalls, type CallKind, type OpenCall } from './open-calls.js'
 import type { ExclusiveWork, Operation, OperationStatement } from './operation.js'
 import { SavepointScopes, type TransactionEnd } from './savepoint-scopes.js'
@@ -48,6 +48,8 @@ export class StatementRunner {
   #latest: Call | undefined = undefined
   /** What became of PostgreSQL's errors, so that whatever follows from one names the same as its cause. */
   #explained: WeakMap<Error, LifeguardError> | undefined = undefined
+  /** What statements fail with that a block has left running. */
+  #givenUp: AbortedError | undefined = undefined
 
   constructor(conversation: Conversation, host: ConversationHost, owner: ConversationOwner) {
     this.#conversation = conversation
@@ -59,6 +61,7 @@ export class StatementRunner {
   get scopes(): SavepointScopes {
     this.#scopes ??= new SavepointScopes(this.#conversation, this.#owner.scopeHooks ?? {}, {
       explain: (error) => this.explain(error, ''),
+      left: (error, operations) => this.giveUp(error, operations),
       reported: (scope) => this.#calls?.silence(scope),
     })
     return this.#scopes
@@ -111,6 +114,11 @@ export class StatementRunner {
     return this.#conversation.pending.length === 1
   }
 
+  /** Every statement is its own transaction. */
+  get standsAlone(): boolean {
+    return this.#conversation.standsAlone
+  }
+
   /** True while a nested block is open or waits for its turn. */
   get nesting(): boolean {
     return this.#scopes?.busy === true
@@ -126,6 +134,19 @@ export class StatementRunner {
     this.#scopes?.abandon()
     if (this.#conversation.quiet) return
     this.#conversation.stopStreams(new AbortedError('The transaction of this stream has ended', { cause }))
+  }
+
+  /**
+   * The block has thrown: its statements that still run are cancelled on the server, those that were not sent are refused.
+   * @param operations Only these; default: all.
+   */
+  giveUp(cause: unknown, operations?: ReadonlySet<Operation>): void {
+    if (this.#conversation.quiet) return
+    this.#givenUp = new AbortedError(
+      'The block ended while this statement was still running, so it was cancelled (see cause)',
+      { cause },
+    )
+    this.#conversation.giveUp(this.#givenUp, operations)
   }
 
   /** @throws IllegalStateError inside a nested block, which must not end the transaction around it. */
@@ -241,7 +262,8 @@ export class StatementRunner {
       // caller alone waits for it.
       const explained = this.explain(error, compiled.text)
       // In a transaction the failure is not forgotten: commit reports it, awaited or not.
-      if (call.queued && !this.#conversation.autocommit) call.outer?.catch(ignore)
+      const isGivenUp = this.#givenUp !== undefined && isCausedBy(explained, this.#givenUp)
+      if (isGivenUp || (call.queued && !this.#conversation.autocommit)) call.outer?.catch(ignore)
       else this.#calls?.forgive(call, explained)
       this.#calls?.delete(call)
       throw explained
@@ -377,7 +399,11 @@ export class StatementRunner {
   }
 
   #databaseError(error: ServerError, statement: string | undefined): LifeguardError {
-    const failure = databaseErrorFrom(error, { statement, hideParameters: this.#host.hideParameters })
+    const failure = databaseErrorFrom(error, {
+      statement,
+      hideParameters: this.#host.hideParameters,
+      sessionMayWrite: this.#conversation.mayWrite,
+    })
     const explained = this.#owner.translate?.(failure) ?? failure
     this.#explained ??= new WeakMap()
     this.#explained.set(error, explained)
@@ -406,41 +432,13 @@ export class StatementRunner {
 
 type ServerError = Parameters<typeof databaseErrorFrom>[0]
 
-/** @throws InvalidStatementError for what may not run as a plain statement. */
-export function checked(compiled: CompiledStatement): CompiledStatement {
-  const refusal = refusalOf(compiled.text)
-  if (refusal !== undefined) throw new InvalidStatementError(refusal)
-  return compiled
-}
-
-/** What is sent for a statement. */
-export function encoded(
-  compiled: CompiledStatement | EntityQuery,
-  queued?: OperationStatement['queued'],
-): OperationStatement {
-  const { text, values, rowMode, prepare } = compiled
-  const types = 'types' in compiled ? compiled.types : undefined
-  return {
-    text,
-    values: values.length === 0 ? undefined : encodeValues(values),
-    rowMode,
-    prepare,
-    types,
-    queued,
-  }
-}
-
 function timedOut(statement: string, timeoutMillis: number): StatementTimeoutError {
   const message = `canceling statement due to statement timeout: it ran longer than timeoutMillis (${timeoutMillis} ms)`
   return new StatementTimeoutError(message, { code: '57014', severity: 'ERROR' }, { statement })
 }
 
-function textOf(statement: unknown): string {
-  try {
-    return (entityQueryOf(statement) ?? compileStatement(statement)).text
-  } catch {
-    return '(not a statement)'
-  }
+function isCausedBy(error: unknown, reason: Error): boolean {
+  return error === reason || (error instanceof Error && error.cause === reason)
 }
 
 function ignore(): void {

@@ -1,21 +1,17 @@
 /** What becomes of operations whose transaction or connection failed. */
-import { isDisconnect, isServerError } from '../database-errors.js'
+import { isDisconnect } from '../database-errors.js'
+import { StandbyWaitEnded } from '../driver/driver.js'
 import {
   CommitOutcomeUnknownError,
   ConnectionLostError,
   EngineDisposedError,
   TransactionAbortedError,
+  UnreadableResultError,
 } from '../errors.js'
-import type { Operation } from './operation.js'
 
 /** True if the server or the socket ended the session. 25006 does not: the connection lives, on a read-only server. */
 export function endsSession(error: Error): boolean {
   return isDisconnect(error) && (error as { code?: unknown }).code !== '25006'
-}
-
-/** For a statement that commits by itself: it may have done so. The server's last words say that it has not. */
-export function mayHaveCommitted({ calledOff }: Operation, error: Error): boolean {
-  return calledOff === undefined && !isServerError(error)
 }
 
 export function transactionAborted(cause: unknown): TransactionAbortedError {
@@ -53,12 +49,39 @@ export function afterLoss(
     : connectionLost(cause)
 }
 
+/**
+ * It was sent, may have been stored, and PostgreSQL has neither confirmed nor refused it.
+ * @param autocommit It is a statement that is its own transaction.
+ */
 export function outcomeUnknown(cause: unknown, autocommit: boolean): CommitOutcomeUnknownError {
-  const when = autocommit
-    ? 'while a statement ran that commits by itself (autocommit)'
-    : 'after COMMIT was sent and before its answer came'
+  const advice = 'look whether its work was stored before you retry'
+  if (cause instanceof StandbyWaitEnded) {
+    const what = autocommit ? 'The statement' : 'The transaction'
+    return new CommitOutcomeUnknownError(
+      `${what} was committed on this server, but the wait for its synchronous standby was cut short: a failover may lose it ` +
+        `(see cause): ${advice}`,
+      { cause },
+    )
+  }
+  const what = autocommit ? 'a statement that commits by itself (autocommit)' : 'COMMIT'
   return new CommitOutcomeUnknownError(
-    `The connection was lost ${when}: look whether its work was stored before you retry`,
+    `PostgreSQL did not answer ${what} before the connection was lost or given up (see cause): ${advice}`,
     { cause },
   )
+}
+
+/** The block was aborted, and learns only then that what was on its way may be stored. */
+export function abortedTooLate(cause: Error): CommitOutcomeUnknownError {
+  return new CommitOutcomeUnknownError(
+    'The block was aborted while COMMIT, or a statement that commits by itself, was on its way: it may be stored. Look before ' +
+      'you retry',
+    { cause },
+  )
+}
+
+/** In autocommit mode: the statement was stored, its rows are lost to the caller. */
+export function storedUnread(cause: unknown): UnreadableResultError {
+  return new UnreadableResultError('The statement was committed, but its result cannot be read (see cause)', {
+    cause,
+  })
 }

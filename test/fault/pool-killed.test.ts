@@ -169,7 +169,8 @@ describe('a failover', () => {
     expect(error).toBeInstanceOf(ReadOnlyError)
     expect(error).toMatchObject({ sqlState: '25006' })
     expect(isDisconnect(error)).toBe(true)
-    expect(isRetryable(error)).toBe(false)
+    // Nothing was stored, and a fresh connection leads to the new primary.
+    expect(isRetryable(error)).toBe(true)
     await Promise.all([write(), write(), write()])
     expect(pool.stats().generation).toBe(1)
     expect(await query(next.url, 'select at from written')).toEqual(
@@ -179,6 +180,36 @@ describe('a failover', () => {
     await query(server().url, 'select pg_reload_conf()')
   })
 
+  test('25006 where the session may write is run again by retry, on a fresh connection', async () => {
+    await using next = await startServer()
+    await query(server().url, 'create table retried (at text)')
+    await query(next.url, 'create table retried (at text)')
+    using proxy = await startProxy(server().url)
+    const pool = engine({ url: proxy.url, poolSize: 3, maxOverflow: 0 })
+    const { withSession } = createSessionFactory({ bind: pool })
+    for (const autocommit of [false, true]) {
+      proxy.redirect(server().url)
+      pool.refresh()
+      await select(pool)
+      await query(server().url, 'alter system set default_transaction_read_only = on')
+      await query(server().url, 'select pg_reload_conf()')
+      await waitUntil(async () => {
+        const [row] = await query<{ on: string }>(server().url, 'show default_transaction_read_only')
+        return Object.values(row ?? {})[0] === 'on'
+      })
+      proxy.redirect(next.url)
+      await withSession(
+        (session) => session.execute("insert into retried values (current_setting('port'))"),
+        { retry: { attempts: 2, backoff: () => 0 }, autocommit },
+      )
+      await query(server().url, 'alter system reset default_transaction_read_only')
+      await query(server().url, 'select pg_reload_conf()')
+    }
+    const at = String(next.port)
+    expect(await query(next.url, 'select at from retried')).toEqual([{ at }, { at }])
+    expect(await query(server().url, 'select at from retried')).toEqual([])
+  })
+
   test('25006 in a transaction that was to be read-only means nothing', async () => {
     const pool = engine({ url: server().url })
     const { withSession } = createSessionFactory({ bind: pool })
@@ -186,6 +217,7 @@ describe('a failover', () => {
       withSession((session) => session.execute('create table never ()'), { readOnly: true }),
     )
     expect(error).toBeInstanceOf(ReadOnlyError)
+    expect(isRetryable(error)).toBe(false)
     expect(pool.stats()).toMatchObject({ generation: 0, size: 1 })
   })
 

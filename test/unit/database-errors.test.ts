@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import { StandbyWaitEnded } from '../../src/driver/driver.js'
 import { describe, expect, test } from 'vitest'
 import {
   CheckViolationError,
@@ -232,6 +233,8 @@ describe('isDisconnect', () => {
     const lost = new ConnectionLostError('lost')
     expect(isDisconnect(lost)).toBe(true)
     expect(isDisconnect(new CommitOutcomeUnknownError('unknown'))).toBe(true)
+    const cause = new StandbyWaitEnded('canceling wait for synchronous replication')
+    expect(isDisconnect(new CommitOutcomeUnknownError('unknown', { cause }))).toBe(false)
     expect(isDisconnect(new TransactionAbortedError('aborted', { cause: lost }))).toBe(true)
     expect(isDisconnect(new Error('of the user', { cause: socketError('EPIPE') }))).toBe(true)
   })
@@ -263,6 +266,13 @@ describe('isRetryable', () => {
     const error = serverError(sqlState, 'failed', { severity })
     expect(isRetryable(databaseErrorFrom(error))).toBe(true)
     expect(isRetryable(error)).toBe(true)
+  })
+
+  test('is true for 25006 where the session may write', () => {
+    const refused = (sessionMayWrite: boolean) => databaseErrorFrom(serverError('25006'), { sessionMayWrite })
+    expect(isRetryable(refused(true))).toBe(true)
+    expect(isRetryable(new TransactionAbortedError('later', { cause: refused(true) }))).toBe(true)
+    expect(isRetryable(refused(false))).toBe(false)
   })
 
   test.each(['23505', '57014', '55P03', '25006', '42P01', '22P02'])('is false for %s', (sqlState) => {

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { ProtocolError } from '../../../src/driver/backend-messages.js'
 import { BatchStep } from '../../../src/driver/batch-step.js'
 import type { Batch, BatchStatement } from '../../../src/driver/driver.js'
-import { StatementSkipped } from '../../../src/driver/driver.js'
+import { RowsUnreadable, StatementSkipped } from '../../../src/driver/driver.js'
 import { RowShape } from '../../../src/driver/row-reader.js'
 import { InvalidValueError } from '../../../src/errors.js'
 import {
@@ -275,5 +275,6 @@ test('a value that is longer than any string fails its statement by name', () =>
   expect(step.receiveRows(row, 0)).toBe(row.length)
   step.receive(0x43, DONE, 5, DONE.length)
   step.settle()
-  expect(failure).toBeInstanceOf(InvalidValueError)
+  expect(failure).toBeInstanceOf(RowsUnreadable)
+  expect((failure as RowsUnreadable).cause).toBeInstanceOf(InvalidValueError)
 })

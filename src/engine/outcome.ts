@@ -1,0 +1,83 @@
+/**
+ * What became of something: the one place that decides it, for every way in which a statement or a COMMIT can end (its answer,
+ * an abort, a timeout, a FATAL, a lost socket, `dispose`, `invalidate`).
+ *
+ * | run? | may commit | what was seen of it                                           | outcome       |
+ * | ---- | ---------- | ------------------------------------------------------------- | ------------- |
+ * | no   |            |                                                               | `not run`     |
+ * | yes  |            | PostgreSQL committed, its wait for a standby was cut short    | `unknown`     |
+ * | yes  | yes        | success                                                       | `committed`   |
+ * | yes  | yes        | PostgreSQL's own refusal, or it passed over it                | `rolled back` |
+ * | yes  | yes        | anything else: no answer, FATAL, the words of a pooler        | `unknown`     |
+ * | yes  | no         | success                                                       | `open`        |
+ * | yes  | no         | anything else: the transaction ends without a COMMIT          | `rolled back` |
+ *
+ * What may commit: COMMIT, unless the transaction was read-only and its statements were plain reads; a statement, a script or
+ * a COPY that is its own transaction (autocommit); in a transaction, a script that may end it.
+ */
+import { isFromBackend, isServerError, type ServerErrorFields } from '../database-errors.js'
+import { RowsUnreadable, StandbyWaitEnded, StatementNotRun, StatementSkipped } from '../driver/driver.js'
+import { endsSession } from './transaction-errors.js'
+
+export type Outcome = 'not run' | 'open' | 'committed' | 'rolled back' | 'unknown'
+
+/** What was seen of it. */
+export type Seen =
+  | 'success'
+  | 'success without standby'
+  | 'refusal'
+  /** PostgreSQL itself has ended the session while it was at it. It has run nothing that came behind. */
+  | 'end'
+  | 'nothing'
+
+export interface Evidence {
+  /** False: the server has certainly not run it (`StatementNotRun`). */
+  readonly isRun: boolean
+  /** What it does may be stored without anything else being sent. */
+  readonly commits: boolean
+  readonly seen: Seen
+}
+
+/** See the table above. */
+export function outcomeOf({ isRun, commits, seen }: Evidence): Outcome {
+  if (!isRun) return 'not run'
+  if (seen === 'success without standby') return 'unknown'
+  if (seen === 'success') return commits ? 'committed' : 'open'
+  return commits && seen !== 'refusal' ? 'unknown' : 'rolled back'
+}
+
+/**
+ * What the error of a statement says about it.
+ *
+ * @param isLost The connection is lost, so that the error is the reason of that, and no answer.
+ */
+export function seenIn(error: Error, isLost: boolean): Seen {
+  if (error instanceof StatementSkipped) return 'refusal'
+  if (error instanceof StandbyWaitEnded) return 'success without standby'
+  if (isLost || error instanceof StatementNotRun) return 'nothing'
+  if (error instanceof RowsUnreadable) return 'success'
+  if (!isServerError(error)) return 'nothing'
+  if (isRefusal(error)) return 'refusal'
+  return endsSession(error) && isFromBackend(error) ? 'end' : 'nothing'
+}
+
+/** SQLSTATEs by which a server says itself that the statement may have been completed. */
+const IN_DOUBT = new Set(['08007', '40003'])
+
+/** Classes of SQLSTATEs in which poolers and proxies speak of their link to the server. */
+const LINK_CLASSES = new Set(['', '08', '57', '58', 'XX'])
+
+/**
+ * True if PostgreSQL itself says that it has not done what it was asked.
+ *
+ * - ERROR is a refusal, for PostgreSQL undoes the statement with it. A pooler may say ERROR as well, after the link to its
+ *   server broke: what lacks the place in PostgreSQL's source is none in the classes that speak of such links.
+ * - FATAL is none. An administrator, a crash or a shutdown can end a session right after its commit. The exception is 25P03
+ *   (idle in transaction): PostgreSQL says that only while it waits for a command, so it has not read the one on its way.
+ */
+export function isRefusal(error: Error & ServerErrorFields): boolean {
+  const { code = '' } = error
+  if (endsSession(error)) return isFromBackend(error) && code === '25P03'
+  if (IN_DOUBT.has(code)) return false
+  return isFromBackend(error) || !LINK_CLASSES.has(code.slice(0, 2))
+}

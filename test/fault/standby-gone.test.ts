@@ -1,0 +1,136 @@
+/**
+ * Synchronous replication whose standby is gone: COMMIT has been written and waits. Whatever ends that wait, a failover may lose
+ * the transaction, so the caller is never told that it is stored.
+ */
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { describe, expect, test } from 'vitest'
+import {
+  CommitOutcomeUnknownError,
+  createSessionFactory,
+  declarativeBase,
+  isRetryable,
+  text,
+  type Session,
+} from '../../src/index.js'
+import { query } from '../helpers/databases.js'
+import { startProxy } from '../helpers/proxy.js'
+import { waitUntil } from '../helpers/wait-until.js'
+import { failureOf, useEngines, useServer } from './support.js'
+
+const server = useServer({ settings: { synchronous_standby_names: 'nobody', synchronous_commit: 'on' } })
+const engine = useEngines()
+
+class Note extends declarativeBase().entity('standby_notes', { text: text().primaryKey() }) {}
+
+const ADMIN = (sql: string) => `set synchronous_commit = local; ${sql}`
+
+/** Backends that wait for the standby. */
+async function waiting(): Promise<number[]> {
+  const rows = await query<{ pid: number }>(
+    server().url,
+    "select pid from pg_stat_activity where wait_event = 'SyncRep'",
+  )
+  return rows.map(({ pid }) => pid)
+}
+
+let notes = 0
+
+/** Ways to commit one row. */
+const WAYS: Readonly<Record<string, { autocommit: boolean; run(session: Session, note: string): unknown }>> =
+  {
+    'a block that awaits its statement': {
+      autocommit: false,
+      run: async (session, note) => void (await insert(session, note)),
+    },
+    'a block that returns its statement': { autocommit: false, run: insert },
+    'commit() inside a block': {
+      autocommit: false,
+      run: async (session, note) => {
+        await insert(session, note)
+        await session.commit()
+      },
+    },
+    'a statement in autocommit mode': { autocommit: true, run: insert },
+    'DDL in autocommit mode': {
+      autocommit: true,
+      run: (session) => session.execute(`create table standby_ddl_${String(++notes)} ()`),
+    },
+    'a script in autocommit mode': {
+      autocommit: true,
+      run: (session, note) => session.executeScript(`insert into standby_notes values ('${note}')`),
+    },
+    'COPY in autocommit mode': {
+      autocommit: true,
+      run: async (session, note) =>
+        pipeline(Readable.from([`${note}\n`]), await session.copyFrom('copy standby_notes from stdin')),
+    },
+    'flush() in autocommit mode': {
+      autocommit: true,
+      run: (session, note) => {
+        session.add(new Note({ text: note }))
+        return session.flush()
+      },
+    },
+    'begin() in autocommit mode': {
+      autocommit: true,
+      run: (session, note) => session.begin(() => insert(session, note)),
+    },
+  }
+
+function insert(session: Session, note: string): Promise<unknown> {
+  return session.execute('insert into standby_notes values ($1)', [note])
+}
+
+const ENDS = ['signal', 'pg_cancel_backend', 'pg_terminate_backend', 'dispose'] as const
+
+describe.each(Object.entries(WAYS))('%s', (_name, { autocommit, run }) => {
+  test.each(ENDS)('that is ended by %s has an unknown outcome', async (end) => {
+    await query(server().url, ADMIN('create table if not exists standby_notes (text text primary key)'))
+    using proxy = await startProxy(server().url)
+    const pool = engine({ url: proxy.url, poolSize: 1, maxOverflow: 0 })
+    const { withSession } = createSessionFactory({ bind: pool, autocommit })
+    const controller = new AbortController()
+    const { signal } = controller
+    const options = end === 'signal' ? { signal } : {}
+    const retry = { attempts: 3, backoff: () => 0 }
+    let runs = 0
+    const block = async (session: Session): Promise<unknown> => {
+      runs++
+      return await run(session, `note ${String(++notes)}`)
+    }
+    // Returned as it is, where that is the way: COMMIT is sent with it.
+    const told = failureOf(
+      withSession(
+        run === insert ? (session) => (runs++, insert(session, `note ${String(++notes)}`)) : block,
+        {
+          ...options,
+          retry,
+        },
+      ),
+    )
+    const [pid] = await waitUntil(async () => {
+      const pids = await waiting()
+      return pids.length > 0 ? pids : undefined
+    })
+    if (end === 'signal') controller.abort()
+    else if (end === 'dispose') await pool.dispose({ timeoutMillis: 50 })
+    else await query(server().url, `select ${end}(${String(pid)})`)
+    const error = await told
+    expect(error).toBeInstanceOf(CommitOutcomeUnknownError)
+    expect(isRetryable(error)).toBe(false)
+    expect(runs).toBe(1)
+    const isCommit = !autocommit || _name.startsWith('begin') || _name.startsWith('flush')
+    if (isCommit && (end === 'signal' || end === 'dispose')) {
+      expect(proxy.connections.flatMap(({ messages }) => messages).map(({ name }) => name)).not.toContain(
+        'CancelRequest',
+      )
+      expect(await waiting()).toEqual([pid])
+    }
+    await query(
+      server().url,
+      "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'",
+    )
+    await waitUntil(async () => (await waiting()).length === 0)
+  })
+})
