@@ -177,7 +177,8 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
     if (this.#state.columns !== undefined) throw relationsNeedEntities()
     const [name, options] = given
     if (given.length === 2 && typeof options !== 'string') {
-      const part = relationPart(this.#meta, name as string, options as LoadOptions)
+      requireText(this.#meta, name)
+      const part = relationPart(this.#meta, name, options as LoadOptions)
       return this.#with({ load: [...this.#state.load, part] })
     }
     const paths = given as readonly string[]
@@ -323,9 +324,7 @@ export class Exists extends SqlFragment<unknown> implements ValueStatement<boole
 
 /** @throws MappingError if there is no such relation. */
 export function checkPath(meta: EntityMeta, path: string): void {
-  if (typeof path !== 'string') {
-    throw new MappingError(`A relation of ${meta.table.key} is named by a text, not ${kindOf(path)}`)
-  }
+  requireText(meta, path)
   let at = meta
   for (const name of path.split('.')) {
     const relation = at.relations.get(name)
@@ -335,6 +334,11 @@ export function checkPath(meta: EntityMeta, path: string): void {
       )
     at = metaOf(relation.target)
   }
+}
+
+function requireText({ table }: EntityMeta, name: unknown): asserts name is string {
+  if (typeof name === 'string') return
+  throw new MappingError(`A relation of ${table.key} is named by a text, not ${kindOf(name)}`)
 }
 
 function noLockOnSource(): InvalidStatementError {
