@@ -186,7 +186,7 @@ describe('merge', () => {
       await using session = fixture.factory()()
       expect(await session.merge(mended)).toMatchObject({ literal: { count: 1 } })
       expect((await errorOf(session.merge(broken))).message).toContain(
-        'drafts.literal holds a value that cannot',
+        'drafts.literal takes what JSON can express, not a bigint',
       )
     })
 

@@ -306,8 +306,9 @@ test('statements of a flush have one prepared name each, whatever the number of 
       for (const artist of artists) session.delete(artist)
       await session.flush()
     })
-  await write(2)
+  // A text gets its name at its second use.
+  for (const count of [2, 3]) await write(count)
   const before = await known()
-  for (const count of [3, 50, 700]) await write(count)
+  for (const count of [2, 50, 700]) await write(count)
   expect(await known()).toBe(before)
 })
