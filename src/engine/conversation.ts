@@ -42,7 +42,7 @@ import {
   type OperationOwner,
   type OperationStatement,
 } from './operation.js'
-import { Reads } from './reads.js'
+import { isPureRead, Reads } from './reads.js'
 import type { BeginPlan } from './transaction-options.js'
 import {
   answeredWithRollback,
@@ -296,9 +296,10 @@ export class Conversation implements OperationOwner, Sender {
     return !this.#reads.plain || !arePlainReads(this.#courier.flight?.operations ?? [])
   }
 
-  /** Its COMMIT matters: it is not one of plain reads in a read-only transaction. */
+  /** Its COMMIT matters: it is not one of plain reads in a read-only transaction, nor of reads that call no function. */
   get #mayHaveStored(): boolean {
-    return !this.#setup.readOnly || this.storing
+    if (this.#setup.readOnly) return this.storing
+    return !this.#reads.pure || !arePlainReads(this.#courier.flight?.operations ?? [], isPureRead)
   }
 
   /** The session may write, so that a server which refuses that is the wrong one. */

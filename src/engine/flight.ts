@@ -111,10 +111,12 @@ export function hasOpenCommit(flight: Flight | undefined): boolean {
 /**
  * By their texts, none of the statements can store anything, nor turn a read-only transaction into another one. NOTIFY and
  * large objects, which PostgreSQL allows in a read-only transaction, are effects as well.
+ *
+ * @param isRead `isPureRead` where the transaction is not read-only.
  */
-export function arePlainReads(operations: readonly Operation[]): boolean {
+export function arePlainReads(operations: readonly Operation[], isRead = isPlainRead): boolean {
   const statements = operations.filter(({ kind }) => kind === 'statement' || kind === 'exclusive')
-  return statements.every(({ kind, text }) => kind === 'statement' && isPlainRead(text))
+  return statements.every(({ kind, text }) => kind === 'statement' && isRead(text))
 }
 
 /**

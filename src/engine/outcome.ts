@@ -12,8 +12,9 @@
  * | yes  | no         | success                                                       | `open`        |
  * | yes  | no         | anything else: the transaction ends without a COMMIT          | `rolled back` |
  *
- * What may commit: COMMIT, unless the transaction was read-only and its statements were plain reads; a statement, a script or
- * a COPY that is its own transaction (autocommit); in a transaction, a script that may end it.
+ * What may commit: COMMIT, a statement, a script or a COPY that is its own transaction (autocommit), and in a transaction a
+ * script that may end it. Not what has nothing to store: plain reads in a read-only transaction, and elsewhere reads that call
+ * no function but some of PostgreSQL's own (`isPureRead`).
  */
 import { isFromBackend, isServerError, type ServerErrorFields } from '../database-errors.js'
 import { RowsUnreadable, StandbyWaitEnded, StatementNotRun, StatementSkipped } from '../driver/driver.js'

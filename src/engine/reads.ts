@@ -18,6 +18,28 @@ export function isPlainRead(text: string): boolean {
   return PLAIN_TEXT.test(text) && !CHANGING_WORD.test(text)
 }
 
+// What stands in front of a parenthesis calls a function, unless it is nothing, a word of SQL, or one of PostgreSQL's own
+// functions that are used most.
+const BEFORE_PARENTHESIS = /([^\s()=<>+\-*/,;|]*)\s*\(/g
+const WORDS =
+  'all and any array as between by case cast else exists except filter from having in intersect is join lateral'
+const MORE_WORDS =
+  'like limit not offset on or over row select some then union using values when where with within'
+const FUNCTIONS =
+  'avg coalesce concat count date_trunc extract greatest json_agg jsonb_agg least length lower max min now nullif'
+const HARMLESS = new Set(['', ...`${WORDS} ${MORE_WORDS} ${FUNCTIONS} sum upper`.split(' ')])
+// Could stand between a name and its parenthesis.
+const COMMENT = /--|\/\*/
+
+/**
+ * By its text, the statement stores nothing at all: it is a plain read that calls no function but a few of PostgreSQL's own.
+ * What the text does not show (a view, a policy or an operator with a function that writes) is taken for what it should be.
+ */
+export function isPureRead(text: string): boolean {
+  if (!isPlainRead(text) || COMMENT.test(text)) return false
+  return [...text.matchAll(BEFORE_PARENTHESIS)].every(([, name = '']) => HARMLESS.has(name.toLowerCase()))
+}
+
 // Words that end a transaction; behind ROLLBACK the rest of a script commits by itself. `CASE ... END` is taken for one as well.
 const ENDING_WORD = /\b(?:commit|end|rollback|abort|prepare)\b/i
 
@@ -48,9 +70,17 @@ export class Reads {
     return this.#only
   }
 
-  /** By their texts, too, the statements store and lock nothing, unless a function of somebody's own does. */
+  /** By their texts, too, the statements store and lock nothing, unless a function of the user's own does. */
   get plain(): boolean {
-    if (!this.#only || this.#texts.length > MOST_TEXTS) return false
-    return this.#texts.every(isPlainRead)
+    return this.#are(isPlainRead)
+  }
+
+  /** By their texts, the statements store nothing at all. */
+  get pure(): boolean {
+    return this.#are(isPureRead)
+  }
+
+  #are(such: (text: string) => boolean): boolean {
+    return this.#only && this.#texts.length <= MOST_TEXTS && this.#texts.every(such)
   }
 }

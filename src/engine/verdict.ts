@@ -43,8 +43,9 @@ export function judge(operation: Operation, error: Error, circumstances: Circums
 function commits(operation: Operation, seen: Seen, { flight, alone, stores }: Circumstances): boolean {
   const { kind, text, work } = operation
   if (work?.incomplete === true) return false
-  if (alone || (kind === 'exclusive' && mayEndTransaction(text))) return true
+  if (kind === 'exclusive' && (alone || mayEndTransaction(text))) return true
   if (!stores) return false
+  if (alone) return true
   // Where nothing was heard of it, COMMIT behind it may have been run as well.
   return seen === 'nothing' ? hasOpenCommit(flight) : kind === 'commit'
 }

@@ -217,6 +217,58 @@ test('a commit whose outcome is unknown is not retried', async () => {
   expect(await balances()).toEqual([101, 100])
 })
 
+/** A block of one statement, whose answers are cut off before COMMIT's (or its own, in autocommit) the first time. */
+async function cutOnce(text: string, autocommit: boolean): Promise<{ runs: number; outcome: unknown }> {
+  using proxy = await startProxy(fixture.db.url)
+  const sessions = fixture.factory({ url: proxy.url, poolSize: 1, maxOverflow: 0 }, { autocommit })
+  await sessions.withSession((session) => session.execute('select'))
+  const cut = proxy.cutAt({
+    from: 'server',
+    when: 'before',
+    message: ({ name, text: tag }) =>
+      name === 'CommandComplete' && tag === (autocommit ? 'SELECT 1' : 'COMMIT'),
+  })
+  let runs = 0
+  const work = sessions.withSession((session) => (runs++, session.scalar(text)), {
+    retry: { attempts: 2, backoff: AT_ONCE },
+  })
+  const outcome = await work.catch((error: unknown) => error)
+  await cut
+  return { runs, outcome }
+}
+
+test.each([
+  { text: 'select 7', autocommit: false },
+  { text: 'select sum(7) from accounts where id in (1)', autocommit: false },
+  { text: 'select 7', autocommit: true },
+])(
+  'a read that can have stored nothing is retried, whatever became of COMMIT: %o',
+  async ({ text, autocommit }) => {
+    const { runs, outcome } = await cutOnce(text, autocommit)
+    expect(Number(outcome)).toBe(7)
+    expect(runs).toBe(2)
+  },
+)
+
+test.each([
+  { text: 'select pg_backend_pid()', autocommit: false },
+  {
+    text: 'with one as (insert into accounts values (3, 0) returning id) select id from one',
+    autocommit: false,
+  },
+  { text: 'select balance from accounts where id = 1 for update', autocommit: false },
+  { text: 'select pg_backend_pid()', autocommit: true },
+])(
+  'a read that calls a function, or locks, may have stored something, and is not: %o',
+  async ({ text, autocommit }) => {
+    const { runs, outcome } = await cutOnce(text, autocommit)
+    expect(outcome).toBeInstanceOf(CommitOutcomeUnknownError)
+    expect(isRetryable(outcome)).toBe(false)
+    expect(runs).toBe(1)
+    await fixture.db.query('delete from accounts where id = 3')
+  },
+)
+
 test('a hook that fails after the commit is not retried', async () => {
   await reset()
   const { withSession } = fixture.factory()
