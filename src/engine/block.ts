@@ -128,11 +128,11 @@ async function untilAborted<Value>(
   unlisten?.()
   if (settled !== undefined) return settled()
   const isStored = await conversation.committing
-  if (isStored === undefined) throw abortedBy(signal)
-  // The block hears of it first, and may come to its end by that.
+  if (isStored === undefined && !conversation.state.hasStored) throw abortedBy(signal)
+  // The block hears of it first, also of what was answered a moment ago, and may come to its end by that.
   const reacted = await Promise.race([settling, turns(TURNS_TO_REACT)])
   if (reacted !== undefined) return reacted()
-  throw isStored ? abortedTooLate(abortedBy(signal)) : abortedBy(signal)
+  throw isStored === true ? abortedTooLate(abortedBy(signal)) : abortedBy(signal)
 }
 
 /** Statements that are refused at once take a turn each. */

@@ -42,7 +42,7 @@ import {
   type OperationOwner,
   type OperationStatement,
 } from './operation.js'
-import { isPureRead, Reads } from './reads.js'
+import { Reads } from './reads.js'
 import type { BeginPlan } from './transaction-options.js'
 import {
   answeredWithRollback,
@@ -53,7 +53,7 @@ import {
 } from './transaction-errors.js'
 import { TransactionState } from './transaction-state.js'
 import { TransactionTrace } from './transaction-trace.js'
-import { judge, type Verdict } from './verdict.js'
+import { judge, mayHaveStored, type Verdict } from './verdict.js'
 
 export class Conversation implements OperationOwner, Sender {
   readonly state: TransactionState = new TransactionState()
@@ -232,6 +232,7 @@ export class Conversation implements OperationOwner, Sender {
       operation.fail(error)
       return
     }
+    if (operation.kind === 'commit' || this.standsAlone) this.state.hasStored = true
     if (operation.kind === 'commit') this.#over('committed')
     if (operation.kind === 'rollback') this.#over('rolled back')
     if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.state.move('active')
@@ -296,10 +297,8 @@ export class Conversation implements OperationOwner, Sender {
     return !this.#reads.plain || !arePlainReads(this.#courier.flight?.operations ?? [])
   }
 
-  /** Its COMMIT matters: it is not one of plain reads in a read-only transaction, nor of reads that call no function. */
   get #mayHaveStored(): boolean {
-    if (this.#setup.readOnly) return this.storing
-    return !this.#reads.pure || !arePlainReads(this.#courier.flight?.operations ?? [], isPureRead)
+    return mayHaveStored(this.#reads, this.#courier.flight, this.#setup.readOnly)
   }
 
   /** The session may write, so that a server which refuses that is the wrong one. */

@@ -25,6 +25,8 @@ export class TransactionState {
   #cause: unknown
   /** While `lost`: COMMIT was on its way, so nobody knows whether the transaction was stored. */
   outcomeUnknown = false
+  /** PostgreSQL has confirmed something: a COMMIT, or a statement that stands alone. Stays true. */
+  hasStored = false
 
   get name(): TransactionStateName {
     return this.#name

@@ -1,9 +1,9 @@
 /** From the failure of an operation to what became of it: collects the evidence that `outcomeOf` decides by. */
 import { RowsUnreadable, StatementNotRun } from '../driver/driver.js'
-import { hasOpenCommit, type Flight } from './flight.js'
+import { arePlainReads, hasOpenCommit, type Flight } from './flight.js'
 import type { Operation } from './operation.js'
 import { outcomeOf, seenIn, type Outcome, type Seen } from './outcome.js'
-import { mayEndTransaction } from './reads.js'
+import { isPureRead, mayEndTransaction, type Reads } from './reads.js'
 import { endsSession } from './transaction-errors.js'
 
 /** What is known of the transaction when one of its operations fails. */
@@ -48,4 +48,14 @@ function commits(operation: Operation, seen: Seen, { flight, alone, stores }: Ci
   if (alone) return true
   // Where nothing was heard of it, COMMIT behind it may have been run as well.
   return seen === 'nothing' ? hasOpenCommit(flight) : kind === 'commit'
+}
+
+/**
+ * The COMMIT of a transaction matters. It does not after plain reads in a read-only transaction, nor after reads that call no
+ * function of the user's.
+ */
+export function mayHaveStored(reads: Reads, flight: Flight | undefined, readOnly: boolean): boolean {
+  const operations = flight?.operations ?? []
+  if (readOnly) return !reads.plain || !arePlainReads(operations)
+  return !reads.pure || !arePlainReads(operations, isPureRead)
 }
