@@ -21,9 +21,12 @@ export interface GetOptions<Path extends string = string> {
 
 /** Options of `session.refresh`. */
 export interface RefreshOptions<T extends object = object> {
-  /** Properties to read again. Default: all columns; relations are then forgotten. */
+  /** Columns to read again. Default: all; relations are then forgotten, except those in `load`. */
   readonly columns?: readonly (keyof T & string)[] | undefined
-  /** Relations to load. */
+  /**
+   * Relations to load, also such as the object holds: changes of these that were not flushed are lost (of a `belongsTo`, those
+   * of its foreign key, too). What related objects hold stays as it is. Paths may go on: `'songs.album'`.
+   */
   readonly load?: readonly string[] | undefined
   /** True: lock the row until the transaction ends. Default false. */
   readonly forUpdate?: boolean | undefined
@@ -113,7 +116,10 @@ export abstract class EntitySession extends Executor {
 
   /**
    * Reads the row of an object again, at once; its changes that were not flushed are lost.
-   * @throws NoResultError if the row is gone; IllegalStateError unless the object has a row and is in this session.
+   * @throws NoResultError if the row is gone; IllegalStateError unless the object has a row and is in this session;
+   *   MappingError for a name that does not exist.
+   * @example
+   * await session.refresh(album, { columns: ['name'], load: ['songs'] })
    */
   refresh<T extends object>(instance: T, options: RefreshOptions<T> = {}): Promise<void> {
     return this.#attend(async () => {
@@ -144,11 +150,11 @@ export abstract class EntitySession extends Executor {
   }
 
   /**
-   * Takes the values of an object away; reading one throws ExpiredAttributeError until it is refreshed, loaded again, or
-   * set. Changes that were not flushed are lost.
+   * Takes the values of an object away; reading one throws ExpiredAttributeError (a relation: RelationNotLoadedError) until
+   * it is refreshed, loaded again, or set. Changes that were not flushed are lost.
    *
-   * @param names Properties. Default: all columns, and the relations.
-   * @throws IllegalStateError unless the object has a row and is in this session.
+   * @param names Columns and relations. Default: all of them.
+   * @throws IllegalStateError unless the object has a row and is in this session; MappingError for a name that does not exist.
    */
   expire<T extends object>(instance: T, names?: readonly (keyof T & string)[]): void {
     this.#entities.requireOpen()

@@ -4,6 +4,7 @@ import type { RawValue, TableColumn } from '../schema/table-column.js'
 import type { IdentityMap } from './identity-map.js'
 import { InstanceState, type Attachment, type InstanceStatus } from './instance-state.js'
 import type { Journal } from './journal.js'
+import type { Named } from './property-names.js'
 import { unload } from './relation-values.js'
 
 /**
@@ -149,4 +150,10 @@ export function expire(state: InstanceState, columns?: readonly TableColumn[]): 
   } else if (state.expired !== 'all') {
     state.expired = new Set([...(state.expired ?? []), ...columns])
   }
+}
+
+/** As {@link expire}, of columns and relations by name. */
+export function expireNamed(state: InstanceState, { columns, relations }: Named): void {
+  if (columns.length > 0) expire(state, columns)
+  for (const name of relations) unload(state, name)
 }

@@ -17,10 +17,11 @@ import { Flusher, type Flush, type Send } from './flusher.js'
 import type { Sealed } from './journal.js'
 import { IdentityMap } from './identity-map.js'
 import { knownState, stateOf, type InstanceState } from './instance-state.js'
-import { expire, Loader, type LoadMode } from './loader.js'
+import { expire, expireNamed, Loader, type LoadMode } from './loader.js'
 import { Members } from './members.js'
 import { hasWhole } from './partial-collections.js'
 import { settleDeletions } from './ownership.js'
+import { namedProperties, propertiesToRefresh, requireNames } from './property-names.js'
 import { RelationLoader, type Fetched } from './relation-loader.js'
 import { hasChanged, heldBy, heldRelations } from './relation-values.js'
 
@@ -80,7 +81,8 @@ export class UnitOfWork {
   /** @param names Properties; default: all columns, and the relations. */
   expire(instance: object, names?: readonly string[]): void {
     const state = this.#persistent(instance, 'expire()')
-    expire(state, columnsOf(state.meta, names))
+    if (names === undefined) expire(state)
+    else expireNamed(state, namedProperties(state.meta, names))
   }
 
   expireAll(): void {
@@ -209,12 +211,15 @@ export class UnitOfWork {
   ): Promise<void> {
     const state = this.#persistent(instance, 'refresh()')
     const { meta } = state
+    requireNames('load', load)
     for (const path of load) checkPath(meta, path)
+    const named = names && propertiesToRefresh(meta, names, load)
     const without = withoutOf(meta, withoutFilters)
     for (const [arrival, states] of this.#members.arriving) if (states.includes(state)) await arrival
     // What it waits for may have been undone.
     this.#persistent(instance, 'refresh()')
-    expire(state, columnsOf(meta, names))
+    if (named === undefined) expire(state)
+    else expireNamed(state, named)
     const flush = this.#autoflush()
     if (flush?.sent !== undefined) await flush.sent
     this.#persistent(instance, 'refresh()')
@@ -411,11 +416,4 @@ function isHeldBy({ instance }: InstanceState): (path: string) => boolean {
 function keyOf({ table }: EntityMeta, values: readonly unknown[]): unknown {
   if (values.length === 1) return values[0]
   return Object.fromEntries(table.primaryKey.map(({ property }, index) => [property, values[index]]))
-}
-
-function columnsOf(
-  { table }: EntityMeta,
-  names: readonly string[] | undefined,
-): readonly TableColumn[] | undefined {
-  return names?.map((name) => table.column(name))
 }

@@ -346,6 +346,9 @@ describe('loading', () => {
     ).resolves.toEqualTypeOf<void>()
     expectTypeOf<RefreshOptions<Tag>['columns']>().toEqualTypeOf<readonly ('id' | 'name')[] | undefined>()
     session.expire(song, ['title'])
+    const album = {} as Loaded<typeof Album, 'songs'>
+    session.expire(album, ['songs'])
+    void session.refresh(album, { columns: ['name'], load: ['songs'] })
     // @ts-expect-error no such property
     void session.refresh(song, { columns: ['play'] })
     // @ts-expect-error no such property

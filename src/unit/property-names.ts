@@ -1,0 +1,62 @@
+/** Properties as `expire` and `refresh` take them: by name, columns and relations told apart. */
+import { InvalidOptionError, MappingError } from '../errors.js'
+import { didYouMean } from '../internal/nearest-name.js'
+import { kindOf } from '../schema/codec.js'
+import type { EntityMeta } from '../schema/entity-meta.js'
+import type { Relation } from '../schema/relation-resolution.js'
+import type { TableColumn } from '../schema/table-column.js'
+
+/** Some properties of an entity. */
+export interface Named {
+  readonly columns: readonly TableColumn[]
+  readonly relations: readonly string[]
+}
+
+/** What names mean that may be columns and relations. @throws MappingError for another name; InvalidOptionError. */
+export function namedProperties(meta: EntityMeta, names: readonly string[]): Named {
+  requireNames('names', names)
+  const { table, relationNames } = meta
+  for (const name of names) {
+    if (table.has(name) || meta.hasRelation(name)) continue
+    const known = [...table.columns.map(({ property }) => property), ...relationNames]
+    throw new MappingError(`${table.key} has no column or relation '${name}'${didYouMean(name, known)}`)
+  }
+  return {
+    columns: names.filter((name) => table.has(name)).map((name) => table.column(name)),
+    relations: names.filter((name) => meta.hasRelation(name)),
+  }
+}
+
+/**
+ * What `refresh` has to read again: some columns, and the relations that `load` names; of a `belongsTo` also its foreign key,
+ * which says what it leads to.
+ *
+ * @throws MappingError for a name that is no column; InvalidOptionError.
+ */
+export function propertiesToRefresh(
+  meta: EntityMeta,
+  names: readonly string[],
+  paths: readonly string[],
+): Named {
+  requireNames('columns', names)
+  for (const name of names) {
+    if (!meta.hasRelation(name)) continue
+    throw new MappingError(`${meta.name}.${name} is a relation: name it in 'load' instead of 'columns'`)
+  }
+  const columns = new Set(names.map((name) => meta.table.column(name)))
+  const relations = new Set(paths.map((path) => path.split('.', 1)[0] as string))
+  for (const name of relations) {
+    const { kind, ownColumns } = meta.relations.get(name) as Relation
+    if (kind === 'belongsTo') for (const column of ownColumns) columns.add(column)
+  }
+  return { columns: [...columns], relations: [...relations] }
+}
+
+/** @throws InvalidOptionError */
+export function requireNames(option: string, names: unknown): void {
+  if (Array.isArray(names) && names.every((name) => typeof name === 'string')) return
+  throw new InvalidOptionError(
+    option,
+    `${option} takes names of properties in an array, not ${kindOf(names)}`,
+  )
+}
