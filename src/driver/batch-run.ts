@@ -4,7 +4,9 @@
  * node-postgres's client never hears of it: to its bookkeeping the connection is idle meanwhile, which saves a tenth of
  * what a small transaction costs the process.
  *
- * 1. Statements under one Sync settle as soon as their answer is complete; the first failure skips the rest.
+ * 1. Statements under one Sync settle as soon as their answer is complete, the last one at ReadyForQuery, which comes with its answer:
+ *    as long as the batch is on its way, one statement has not settled, and an abort or a timeout ends the wait. The first failure
+ *    skips the rest.
  * 2. A statement with a Sync of its own settles at its ReadyForQuery, because its implicit commit can still fail then
  *    (deferred constraints).
  * 3. A refusal is told when ReadyForQuery follows it, as the protocol demands, or the connection ends. Anything else behind it shows
@@ -150,7 +152,9 @@ export class BatchRun implements WireReader {
       return
     }
     const step = this.#failed ? undefined : this.#steps[this.#current]
-    if (step === undefined) throw unexpected(type, 'where the server has answered everything')
+    if (step === undefined || step.isOver) {
+      throw unexpected(type, 'where the server has answered everything')
+    }
     if (this.#closesExpected > 0) {
       if (type !== CLOSE_COMPLETE) throw unexpected(type, 'before the answer to Close')
       this.#closesExpected--
@@ -175,17 +179,28 @@ export class BatchRun implements WireReader {
     const step = this.#failed ? undefined : this.#steps[this.#current]
     this.#failed = true
     this.#closesExpected = 0
-    if (step === undefined) return
+    // What is complete stands, but for the commit under a Sync of its own.
+    if (step === undefined || (step.isOver && !this.#separate)) return
     step.refusal = error
     // Nothing comes behind it.
-    if (isLast) this.confirmRefusal('ended')
+    if (isLast) this.confirm('ended')
   }
 
-  /** Tells a refusal; until then, what comes behind it may show that it was none (see 3). */
-  confirmRefusal(connection: 'ready' | 'ended'): void {
+  /**
+   * Tells a refusal; until then, what comes behind it may show that it was none (see 3). Tells the answer to the last statement, too;
+   * where the connection has ended, only what cannot fail any more (see 2).
+   */
+  confirm(connection: 'ready' | 'ended'): void {
     const step = this.#steps[this.#current]
-    const error = step?.refusal
-    if (step === undefined || error === undefined || step.isSettled) return
+    if (step === undefined || step.isSettled) return
+    if (step.refusal !== undefined) this.#refuse(step, step.refusal, connection)
+    else if (step.isOver && (connection === 'ready' || !this.#separate)) {
+      if (!this.#separate) this.#current++
+      step.settle()
+    }
+  }
+
+  #refuse(step: BatchStep, error: Error, connection: 'ready' | 'ended'): void {
     const isAhead = this.#ahead !== undefined && step === this.#steps[0]
     if (isAhead) this.refusedAhead = error
     if (this.#noteStale(step, error, !isAhead && connection === 'ready')) return
@@ -316,8 +331,8 @@ export class BatchRun implements WireReader {
     if (step.kept && step.prepared !== undefined && step.statement.values !== undefined) {
       cache.ran(step.prepared, policy.now() - this.#sentAt)
     }
-    // Alone, a statement settles at its ReadyForQuery (see 2).
-    if (this.#separate) return
+    // It settles at its ReadyForQuery (see 1 and 2).
+    if (this.#separate || this.#current === this.#steps.length - 1) return
     this.#current++
     step.settle()
   }
@@ -327,9 +342,8 @@ export class BatchRun implements WireReader {
    * @throws ProtocolError
    */
   #checkReady(status: number): void {
-    const answered = this.#separate
-      ? this.#steps[this.#current]?.isOver === true
-      : this.#current === this.#steps.length
+    const step = this.#steps[this.#current]
+    const answered = step === undefined ? this.#steps.length === 0 : step.isOver
     if (!this.#failed && (!answered || this.#closesExpected > 0)) {
       throw unexpected(READY_FOR_QUERY, 'before the answer to a statement')
     }
@@ -341,11 +355,8 @@ export class BatchRun implements WireReader {
   #ready(): void {
     this.#failed = false
     this.#control = false
-    this.confirmRefusal('ready')
-    if (this.#separate) {
-      const step = this.#steps[this.#current++]
-      if (step?.isSettled === false) step.settle()
-    }
+    this.confirm('ready')
+    if (this.#separate) this.#current++
     if (--this.#readiesExpected > 0) return
     this.#context.view.ready(this.#context.wire.status === STATUS_IDLE)
     if (this.refusedAhead === undefined && this.repeated === undefined) this.#settleRest(undefined)

@@ -381,7 +381,7 @@ export class PgConnection implements DriverConnection {
     if (this.#lost === undefined) this.#context.view.lost()
     const isGarbled = error instanceof ProtocolError
     // They answered what they seem to, where nothing but the end of the connection came behind them.
-    if (!isGarbled) this.#run?.confirmRefusal('ended')
+    if (!isGarbled) this.#run?.confirm('ended')
     else this.#plainError = undefined
     this.#lost ??= error
     this.#wire.discard()

@@ -57,7 +57,7 @@ async function runCase(seed: number): Promise<void> {
     if (ending !== undefined) {
       const { error, wrong, stored } = ending
       if (noticeable) faults.push(...wrong.map((what) => `told what is wrong: ${what}`))
-      if (error !== undefined && !isCoded(error) && !isOfStream(work, error))
+      if (error !== undefined && !isCoded(error))
         faults.push(`an error without a code: ${inspectError(error)}`)
       faults.push(...((await inTime('the recovery', recover(engine, 15_000), faults)) ?? []))
       await inTime('dispose()', engine.dispose({ timeoutMillis: 2_000 }), faults)
@@ -104,19 +104,13 @@ async function inTime<Value>(
   }
 }
 
-/** Codes of Lifeguard, and what a stream or a signal is expected to say. */
+/** Codes of Lifeguard, and what a signal is expected to say. */
 function isCoded(error: unknown): boolean {
   return (
     error instanceof LifeguardError ||
     (error as Error).name === 'AbortError' ||
     (error as Error).name === 'TimeoutError'
   )
-}
-
-/** A stream of COPY reports the error of its socket or its reader as it is; the session has the one with the code. */
-function isOfStream(work: string, error: unknown): boolean {
-  const { name, code } = error as Error & { code?: unknown }
-  return work.startsWith('COPY') && (name === 'ProtocolError' || code === 'ECONNRESET' || code === 'EPIPE')
 }
 
 function codeOf(error: unknown): string {

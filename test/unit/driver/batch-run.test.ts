@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { StatementSkipped, type BatchStatement, type TypeParsers } from '../../../src/driver/driver.js'
+import type { BatchRun } from '../../../src/driver/batch-run.js'
 import { Harness } from './batch-harness.js'
 import {
   bindComplete,
@@ -29,7 +30,7 @@ describe('a batch under one Sync', () => {
     ])
   })
 
-  test('settles each statement as its answer is complete, and ends when the server is ready', () => {
+  test('settles each statement as its answer is complete, the last one when the server is ready', () => {
     const harness = new Harness()
     harness.run(['select 7 as x', "insert into t values ('x')"])
     harness.answer(parseComplete, ...ONE_ROW)
@@ -41,9 +42,10 @@ describe('a batch under one Sync', () => {
     })
     expect(harness.outcomes[1]).toBeUndefined()
     harness.answer(parseComplete, bindComplete, noData, commandComplete('INSERT 0 5'))
-    expect(harness.outcomes[1]).toMatchObject({ command: 'INSERT', rowCount: 5, rows: [], fields: [] })
+    expect(harness.outcomes[1]).toBeUndefined()
     expect(harness.ended).toBe(0)
     harness.answer(readyForQuery())
+    expect(harness.outcomes[1]).toMatchObject({ command: 'INSERT', rowCount: 5, rows: [], fields: [] })
     expect(harness.ended).toBe(1)
   })
 
@@ -69,6 +71,40 @@ describe('a batch under one Sync', () => {
     expect(harness.outcomes[1]).toBe(lost)
     expect(harness.ended).toBe(1)
   })
+
+  describe('that is answered, while its ReadyForQuery is not there', () => {
+    function answered(): { readonly harness: Harness; readonly run: BatchRun } {
+      const harness = new Harness().begin()
+      const run = harness.run(["insert into t values ('x')", 'COMMIT'])
+      harness.answer(parseComplete, bindComplete, noData, commandComplete('INSERT 0 1'))
+      harness.answer(parseComplete, bindComplete, noData, commandComplete('COMMIT'))
+      expect(harness.outcomes[1]).toBeUndefined()
+      return { harness, run }
+    }
+
+    test('stands when the connection is lost', () => {
+      const { harness, run } = answered()
+      run.confirm('ended')
+      run.fail(new Error('gone'))
+      expect(harness.outcomes[1]).toMatchObject({ command: 'COMMIT' })
+      expect(harness.ended).toBe(1)
+    })
+
+    test.each(['ERROR', 'FATAL'])('stands when %s comes behind it', (severity) => {
+      const { harness, run } = answered()
+      harness.answer(errorResponse('57P01', 'terminating connection', severity))
+      run.confirm('ended')
+      run.fail(new Error('gone'))
+      expect(harness.outcomes[1]).toMatchObject({ command: 'COMMIT' })
+    })
+
+    test('is not believed when anything else comes behind it', () => {
+      const { harness } = answered()
+      harness.answer(commandComplete('COMMIT'))
+      expect(harness.outcomes[1]).toBe(harness.broken)
+      expect(harness.broken).toMatchObject({ name: 'ProtocolError' })
+    })
+  })
 })
 
 describe('a batch with a Sync for each statement', () => {
@@ -90,6 +126,16 @@ describe('a batch with a Sync for each statement', () => {
     harness.answer(parseComplete, ...ONE_ROW, readyForQuery())
     expect(harness.outcomes[1]).toMatchObject({ rows: [{ x: 7 }] })
     expect(harness.ended).toBe(1)
+  })
+
+  test('a statement whose ReadyForQuery does not come fails with the connection: its commit may have failed', () => {
+    const harness = new Harness()
+    const run = harness.run(["insert into t values ('x')"], 'separate')
+    harness.answer(parseComplete, bindComplete, noData, commandComplete('INSERT 0 1'))
+    const lost = new Error('gone')
+    run.confirm('ended')
+    run.fail(lost)
+    expect(harness.outcomes[0]).toBe(lost)
   })
 
   test('a failure is nobody else’s', () => {
