@@ -121,6 +121,7 @@ export class WireConnection extends Base {
     this.#startup = config.startup
     this.#guard = config.startup
     this.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) => {
+      requireUtf8(message.parameterName, message.parameterValue)
       this.parameters.set(message.parameterName, message.parameterValue)
     })
     this.on('notice', (fields: NoticeFields) => {
@@ -272,6 +273,14 @@ export class WireConnection extends Base {
     this.#startup = undefined
     this.onReady?.()
   }
+}
+
+/** @throws ProtocolError if the server speaks another encoding from now on: every text would be read and sent as what it is not. */
+function requireUtf8(name: string, value: string): void {
+  if (name !== 'client_encoding' || /^(?:utf-?8|unicode)$/i.test(value)) return
+  throw new ProtocolError(
+    `client_encoding has become ${JSON.stringify(value)}, which cannot be read: leave it at UTF8 (no SET client_encoding or SET NAMES)`,
+  )
 }
 
 /** A NoticeResponse as node-postgres parses it. */

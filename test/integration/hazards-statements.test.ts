@@ -310,3 +310,32 @@ describe('COPY as a plain statement', () => {
     expect(await stored()).toEqual([2])
   })
 })
+
+describe('another client_encoding, in which texts cannot be read', () => {
+  const TEXT = 'grün €'
+
+  test.each(['latin1', 'sql_ascii', 'win1252'])(
+    '%s ends the connection; the next one reads texts',
+    async (to) => {
+      await using session = await open()
+      const error = await errorOf(session.execute(`set client_encoding = '${to}'`))
+      expect(error).toMatchObject({ code: 'CONNECTION_LOST' })
+      expect((error.cause as Error).message).toContain('leave it at UTF8')
+      await session.rollback()
+      expect(await session.scalar('select $1::text', [TEXT])).toBe(TEXT)
+    },
+  )
+
+  test('ends the connection of a script, too', async () => {
+    await using session = await open()
+    const error = await errorOf(session.executeScript("select 1; set names 'latin1'"))
+    expect(error).toMatchObject({ code: 'CONNECTION_LOST' })
+    expect((error.cause as Error).message).toContain('LATIN1')
+  })
+
+  test.each(['utf8', 'UTF-8', 'unicode'])('%s is none', async (to) => {
+    await using session = await open()
+    await session.execute(`set client_encoding = '${to}'`)
+    expect(await session.scalar('select $1::text', [TEXT])).toBe(TEXT)
+  })
+})
