@@ -90,6 +90,7 @@ export type { EntityHooks } from './schema/entity-hooks.js'
 export type {
   AnyEntity,
   ColumnName,
+  DeferredName,
   ColumnRefs,
   ColumnsOf,
   EntityClass,

@@ -6,8 +6,8 @@ import { arrayCodec } from './array-codec.js'
 import type { Codec } from './codec.js'
 import { refusalOfElement, type Refusal } from './refusals.js'
 
-/** What the types need to know of a column beyond its value: part of the key, filled in when absent, computed, a foreign key. */
-export type ColumnFlag = 'key' | 'default' | 'generated' | 'reference'
+/** What the types need to know of a column beyond its value: part of the key, filled in when absent, computed, a foreign key, not loaded. */
+export type ColumnFlag = 'key' | 'default' | 'generated' | 'reference' | 'deferred'
 
 /** A type of PostgreSQL and the codec of its values. */
 export interface ColumnType {
@@ -64,6 +64,8 @@ export interface ColumnDefinition {
   readonly unique?: boolean
   readonly index?: boolean
   readonly version?: boolean
+  /** Not loaded unless it is asked for. */
+  readonly deferred?: boolean
   readonly default?: () => unknown
   readonly serverDefault?: SqlFragment<unknown>
   readonly generated?: SqlFragment<unknown>
@@ -171,6 +173,19 @@ export class Column<Value, Flags extends ColumnFlag = never> {
    */
   references(target: string, rules: ReferenceRules = {}): Column<Value, Flags | 'reference'> {
     return this.#with({ references: { target, rules } })
+  }
+
+  /**
+   * Not loaded with the object unless it is asked for, as it is large: `select(Song).undefer('body')`,
+   * `session.get(Song, id, { undefer: ['body'] })`, `session.refresh(song, { columns: ['body'] })`. Until then the object has
+   * no such property (a copy by spread or JSON goes without it), reading it throws ExpiredAttributeError, and what is set is
+   * written. New objects have it, and what `returning()` gives.
+   * @throws MappingError when the entity is declared, for a column that names rows (a key, `unique`, `references`) or a version.
+   * @example
+   * body: text().notNull().deferred()
+   */
+  deferred(): Column<Value, Flags | 'deferred'> {
+    return this.#with({ deferred: true })
   }
 
   /** A condition that every row must meet. It stands in the table's definition, so it must not hold parameters. */

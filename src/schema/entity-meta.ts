@@ -60,6 +60,7 @@ export class EntityMeta<T extends object = object> {
     this.#declared = (entity as { readonly relations?: Record<string, AnyRelation> }).relations ?? {}
     this.#relationNames = Object.keys(this.#declared)
     for (const name of this.#relationNames) this.#declareRelation(name)
+    for (const column of table.deferred) this.#declareDeferred(column)
     // Not Object.create: V8 lays out what a constructor makes in advance.
     const Instance = function () {}
     Instance.prototype = entity.prototype
@@ -95,12 +96,22 @@ export class EntityMeta<T extends object = object> {
   /**
    * Sets the properties of some columns from a row. The row becomes the snapshot of these columns: where a value cannot
    * change in place it is kept decoded, elsewhere as text or as the number that stands for it.
+   * @param lacking Columns that the row does not hold: the instance does not have them, and nothing is remembered.
    */
-  fill(instance: T, columns: readonly TableColumn[], row: RawRow): Snapshot {
+  fill(
+    instance: T,
+    columns: readonly TableColumn[],
+    row: RawRow,
+    lacking: readonly TableColumn[] = [],
+  ): Snapshot {
     const properties = instance as Properties
     const snapshot: Snapshot = row
     for (let index = 0; index < columns.length; index++) {
       const column = columns[index] as TableColumn
+      if (column.deferred && lacking.includes(column)) {
+        snapshot[index] = undefined
+        continue
+      }
       const raw = row[index] as RawValue
       const value = column.decode(raw)
       properties[column.property] = value
@@ -115,7 +126,10 @@ export class EntityMeta<T extends object = object> {
    */
   expire(instance: T, columns: readonly TableColumn[] = this.table.columns): void {
     this.#expired ??= this.table.columns.map(({ property }) => expiredDescriptor(this.name, property))
-    for (const { property, index } of columns) {
+    for (const column of columns) {
+      // What was never loaded cannot expire.
+      if (this.isMissing(instance, column)) continue
+      const { property, index } = column
       Object.defineProperty(instance, property, this.#expired[index] as PropertyDescriptor)
     }
   }
@@ -124,6 +138,21 @@ export class EntityMeta<T extends object = object> {
   isExpired(instance: T, { property, index }: TableColumn): boolean {
     if (this.#expired === undefined) return false
     return Object.getOwnPropertyDescriptor(instance, property)?.get === this.#expired[index]?.get
+  }
+
+  /** Whether an instance lacks a deferred column: it was neither loaded nor set. */
+  isMissing(instance: T, { deferred, property }: TableColumn): boolean {
+    return deferred && !Object.hasOwn(instance, property)
+  }
+
+  /** Takes a deferred column away: it is as if it had not been loaded. */
+  defer(instance: T, { property }: TableColumn): void {
+    delete (instance as Properties)[property]
+  }
+
+  /** The deferred columns that an instance has, expired or not. */
+  deferredOf(instance: T): readonly TableColumn[] {
+    return this.table.deferred.filter((column) => !this.isMissing(instance, column))
   }
 
   /** Sets the value of a column, expired or not. */
@@ -137,11 +166,21 @@ export class EntityMeta<T extends object = object> {
     let changed: TableColumn[] = NONE
     for (let index = 0; index < columns.length; index++) {
       const column = columns[index] as TableColumn
-      if (!column.hasChanged((instance as Properties)[column.property], snapshot[index])) continue
+      if (!this.hasChanged(instance, column, snapshot[index])) continue
       if (changed === NONE) changed = []
       changed.push(column)
     }
     return changed
+  }
+
+  /** Whether the value of a column differs from what was remembered. */
+  hasChanged(instance: T, column: TableColumn, stored: unknown): boolean {
+    if (column.deferred && stored === undefined) {
+      if (this.isMissing(instance, column)) return false
+      // It was set without having been loaded. Undefined cannot be written, unless PostgreSQL is about to fill it in.
+      return (instance as Properties)[column.property] !== undefined || !column.serverFilled
+    }
+    return column.hasChanged((instance as Properties)[column.property], stored)
   }
 
   /** The identity of an instance; undefined while its key is not complete. @throws InvalidValueError */
@@ -223,6 +262,23 @@ export class EntityMeta<T extends object = object> {
       const value = (key as Properties)[property]
       if (value === undefined) throw new MappingError(`The key of ${this.table.key} needs ${property}`)
       return value
+    })
+  }
+
+  /** A deferred column is an own property once it is loaded or set. Until then, reading it explains itself. */
+  #declareDeferred({ property }: TableColumn): void {
+    const { name: className } = this
+    Object.defineProperty(this.entity.prototype, property, {
+      configurable: true,
+      get(): never {
+        throw new ExpiredAttributeError(
+          `${className}.${property} is deferred: it is not loaded unless it is asked for. Load it with ` +
+            `\`await session.refresh(instance, { columns: ['${property}'] })\`, or with the object (undefer).`,
+        )
+      },
+      set(this: object, value: unknown) {
+        Object.defineProperty(this, property, plainProperty(value))
+      },
     })
   }
 

@@ -37,6 +37,8 @@ export interface EntityQuery {
   readonly reading: Reading
   /** Paths of relations to load with the entities, and relations of which a part is to be loaded. */
   readonly load: readonly (string | RelationPart)[]
+  /** Deferred columns that the rows of entities do not hold: they are NULL there. */
+  readonly lacking: readonly TableColumn[]
   /** Filters that are off for these relations, too. */
   readonly without: WithoutFilters
   /**
@@ -87,12 +89,12 @@ export function entityQuery(
   meta: EntityMeta,
   statement: SqlFragment<unknown>,
   reading: Reading,
-  rest: Partial<Pick<EntityQuery, 'load' | 'without' | 'rowsAre' | 'prepare'>> = {},
+  rest: Partial<Pick<EntityQuery, 'load' | 'lacking' | 'without' | 'rowsAre' | 'prepare'>> = {},
 ): EntityQuery {
   const { text, values } = statement.assemble()
-  const { load = [], without = NO_FILTERS_OFF, rowsAre = 'read', prepare = true } = rest
+  const { load = [], lacking = [], without = NO_FILTERS_OFF, rowsAre = 'read', prepare = true } = rest
   const types = reading.kind === 'entity' ? meta.rawValues : RAW_TEXT
-  return { text, values, rowMode: 'array', types, prepare, meta, reading, load, without, rowsAre }
+  return { text, values, rowMode: 'array', types, prepare, meta, reading, load, lacking, without, rowsAre }
 }
 
 /** Columns in SQL, qualified by the table's name where one is given. */

@@ -69,6 +69,11 @@ export type ColumnsOf<E extends AnyEntity> = E[typeof ENTITY]['columns']
 /** The names of the columns of an entity class, as properties. */
 export type ColumnName<E extends AnyEntity> = keyof ColumnsOf<E> & string
 
+/** The names of the columns that are declared as `deferred()`. */
+export type DeferredName<E extends AnyEntity> = {
+  [Name in ColumnName<E>]: 'deferred' extends ColumnsOf<E>[Name]['$flags'] ? Name : never
+}[ColumnName<E>]
+
 /** The columns of an instance, without what its class adds: `{ ...song }`. */
 export type Row<E extends AnyEntity> = StoredRow<ColumnsOf<E>>
 

@@ -22,17 +22,19 @@ export interface LoadStatement {
  * @param key Encoded, in the order of the key.
  * @param lock What stands at the end, such as ` for update`.
  * @param conditions What else the row must meet.
+ * @param lacking Deferred columns that are not read.
  */
 export function selectByKey(
   table: Table,
   key: readonly EncodedText[],
   lock = '',
   conditions: readonly Condition[] = [],
+  lacking: readonly TableColumn[] = table.deferred,
 ): LoadStatement {
   const where = table.primaryKey
     .map(({ sql }, index) => `${table.qualifier}.${sql} = $${index + 1}`)
     .join(' and ')
-  const start = `select ${table.columnList} from ${table.sql} where ${where}`
+  const start = `select ${table.selectList(lacking)} from ${table.sql} where ${where}`
   return withConditions(start, key, conditions, lock)
 }
 
@@ -57,7 +59,7 @@ export function selectByKeys(
 ): LoadStatement {
   const where = matchesAny(table.primaryKey, table.qualifier)
   return {
-    text: `select ${table.columnList} from ${table.sql} where ${where}${lock}`,
+    text: `select ${table.selectList()} from ${table.sql} where ${where}${lock}`,
     values: rowValues(table.primaryKey, keys),
   }
 }
@@ -105,7 +107,7 @@ export function selectRelated(
   )
   const start = byOrdinal
     ? besideOwners(ownerColumns, qualifier, table, from)
-    : `select ${columnList(ownerColumns, qualifier)}, ${table.columnList} from ${from} where ${matchesAny(ownerColumns, qualifier)}`
+    : `select ${columnList(ownerColumns, qualifier)}, ${table.selectList()} from ${from} where ${matchesAny(ownerColumns, qualifier)}`
   const { orderBy } = relation
   const order =
     orderBy === undefined
@@ -126,5 +128,5 @@ function besideOwners(
 ): string {
   const source = rowSource(columns, table.qualifier)
   const matches = columns.map(({ sql }, index) => `${qualifier}.${sql} = ${source.columns[index]}`)
-  return `select ${source.ordinal}, ${table.columnList} from ${from} cross join ${source.sql} where ${matches.join(' and ')}`
+  return `select ${source.ordinal}, ${table.selectList()} from ${from} cross join ${source.sql} where ${matches.join(' and ')}`
 }

@@ -86,7 +86,7 @@ export function selectPart(
   const by = order === undefined ? text(defaultOrder(relation)) : sql.join(order)
   const all = [...conditions, ...filters]
   const whole = concat(
-    fragmentOf(`select ${source.ordinal}, ${table.columnList} from ${source.sql}`, rowValues(keys, owners)),
+    fragmentOf(`select ${source.ordinal}, ${table.selectList()} from ${source.sql}`, rowValues(keys, owners)),
     text(
       ` cross join lateral (select ${columnList(table.columns, table.qualifier)}, row_number() over (order by `,
     ),

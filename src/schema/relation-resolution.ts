@@ -60,9 +60,14 @@ export function resolveRelation(
 ): Relation {
   const resolved = resolve(owner, name, relation, surroundings)
   const { ownColumns, targetColumns, link } = resolved
-  const inexact = [ownColumns, targetColumns, link?.own ?? [], link?.other ?? []]
-    .flat()
-    .find(({ isInstant }) => isInstant)
+  const followed = [ownColumns, targetColumns, link?.own ?? [], link?.other ?? []].flat()
+  const deferred = followed.find((column) => column.deferred)
+  if (deferred !== undefined) {
+    throw new MappingError(
+      `The relation ${owner.key}.${name} follows ${deferred}, which cannot be deferred then`,
+    )
+  }
+  const inexact = followed.find(({ isInstant }) => isInstant)
   if (inexact === undefined) return resolved
   throw new MappingError(
     `The relation ${owner.key}.${name} follows ${inexact}, whose microseconds are only kept where it is declared to name ` +

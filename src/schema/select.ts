@@ -16,7 +16,7 @@ import {
   type Reading,
   type ValueStatement,
 } from './entity-statement.js'
-import type { AnyEntity, ColumnName, ColumnsOf, InstanceOf } from './entity-types.js'
+import type { AnyEntity, ColumnName, ColumnsOf, DeferredName, InstanceOf } from './entity-types.js'
 import { checkWithout, filtersOf, NO_FILTERS_OFF, type WithoutFilters } from './filters.js'
 import { fragmentOf } from './numbered-text.js'
 import { relationPart, type LoadOptions } from './relation-part.js'
@@ -57,6 +57,7 @@ export function select<E extends AnyEntity>(entity: E): Select<E> {
     lock: '',
     columns: undefined,
     load: [],
+    undeferred: [],
     overwrites: false,
     without: NO_FILTERS_OFF,
   })
@@ -74,6 +75,8 @@ interface SelectState {
   /** Undefined: entities. */
   readonly columns: readonly TableColumn[] | undefined
   readonly load: readonly (string | RelationPart)[]
+  /** Deferred columns that are read all the same. */
+  readonly undeferred: readonly string[]
   /** See `populateExisting`. */
   readonly overwrites: boolean
   readonly without: WithoutFilters
@@ -187,6 +190,18 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   /**
+   * Loads deferred columns with the entities (not with those that relations load).
+   * @throws MappingError if there is no such column, or it is not deferred.
+   * @example
+   * const songs = await session.scalars(select(Song).where(eq(Song.c.albumId, id)).undefer('body'))
+   */
+  undefer(...names: readonly DeferredName<E>[]): Select<E, Item, Scalar> {
+    const undeferred = [...this.#state.undeferred, ...names]
+    this.#meta.table.lackingWithout(undeferred)
+    return this.#with({ undeferred })
+  }
+
+  /**
    * Turns off filters of entities, for this query and for the relations that it loads.
    * @param names Default: all filters.
    * @throws MappingError for a name that no entity has.
@@ -257,9 +272,10 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   #query(statement: SqlFragment<unknown>, reading: Reading): EntityQuery {
-    const { load, lock, source, overwrites, without } = this.#state
+    const { load, lock, source, overwrites, undeferred, without } = this.#state
     return entityQuery(this.#meta, statement, reading, {
       load,
+      lacking: this.#meta.table.lackingWithout(undeferred),
       without,
       rowsAre: overwrites ? 'wanted' : lock === '' ? 'read' : 'fresh',
       prepare: source?.prepare ?? true,
@@ -271,9 +287,10 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   #selected(): string {
-    const { columnList: all, qualifier } = this.#meta.table
-    const { columns } = this.#state
-    return columns === undefined ? all : columnList(columns, qualifier)
+    const { table } = this.#meta
+    const { columns, undeferred } = this.#state
+    if (columns !== undefined) return columnList(columns, table.qualifier)
+    return table.selectList(table.lackingWithout(undeferred))
   }
 
   #body(selected: string, order: readonly SqlFragment<unknown>[] = []): SqlFragment<unknown> {

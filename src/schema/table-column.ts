@@ -41,6 +41,8 @@ export class TableColumn {
   /** PostgreSQL computes it when an update leaves it out. */
   readonly serverUpdated: boolean
   readonly mutable: boolean
+  /** Not loaded unless it is asked for. */
+  readonly deferred: boolean
   /** Equal by `===` is not yet the same: what can change in place, and floats, where PostgreSQL keeps 0 and -0 apart. */
   readonly #comparesClosely: boolean
   readonly #codec: Codec<unknown>
@@ -66,6 +68,7 @@ export class TableColumn {
     this.serverFilled = type.serial === true || serverDefault !== undefined || generated !== undefined
     this.serverUpdated = generated !== undefined || typeof onUpdate === 'object'
     this.mutable = type.codec.mutable
+    this.deferred = definition.deferred === true
     this.#comparesClosely = type.codec.mutable || type.codec === floatCodec
     this.#codec = type.codec
     this.#brief = namesRows ? undefined : type.codec.brief

@@ -34,6 +34,8 @@ export class Table {
   readonly qualifier: string
   /** All columns in SQL, qualified. */
   readonly columnList: string
+  /** The columns that are not loaded unless they are asked for. */
+  readonly deferred: readonly TableColumn[]
   readonly columns: readonly TableColumn[]
   readonly primaryKey: readonly TableColumn[]
   /** The counter of optimistic locking. */
@@ -64,6 +66,7 @@ export class Table {
       readColumn(this.key, property, named(column, property, nameOf), index, naming),
     )
     this.columnList = this.columns.map(({ sql }) => `${this.qualifier}.${sql}`).join(', ')
+    this.deferred = this.columns.filter(({ deferred }) => deferred)
     this.primaryKey = this.columns.filter(({ definition }) => definition.primaryKey === true)
     if (this.primaryKey.length === 0) throw new MappingError(`The entity ${this.key} has no primary key`)
     const versions = this.columns.filter(({ definition }) => definition.version === true)
@@ -84,6 +87,30 @@ export class Table {
     if (found !== undefined) return found
     const hint = didYouMean(property, this.#byProperty.keys())
     throw new MappingError(`The entity ${this.key} has no column '${property}'${hint}`)
+  }
+
+  /**
+   * What a SELECT of whole rows reads: all columns in their order, with NULL in the places of those that the rows lack.
+   * @param lacking Default: all deferred columns.
+   */
+  selectList(lacking: readonly TableColumn[] = this.deferred): string {
+    if (lacking.length === 0) return this.columnList
+    return this.columns
+      .map((column) => (lacking.includes(column) ? 'null' : `${this.qualifier}.${column.sql}`))
+      .join(', ')
+  }
+
+  /**
+   * The deferred columns that rows lack which are read with some of them.
+   * @param undeferred Properties.
+   * @throws MappingError for one that is no deferred column.
+   */
+  lackingWithout(undeferred: readonly string[]): readonly TableColumn[] {
+    for (const name of undeferred) {
+      if (this.column(name).deferred) continue
+      throw new MappingError(`${this.key}.${name} is not deferred: it is loaded anyhow`)
+    }
+    return this.deferred.filter(({ property }) => !undeferred.includes(property))
   }
 
   /** Whether a property is a column. */
@@ -165,5 +192,10 @@ function readColumn(
   }
   const { primaryKey, unique, references } = definition
   const namesRows = primaryKey === true || unique === true || references !== undefined || naming.has(property)
+  if (definition.deferred === true && (namesRows || definition.version === true)) {
+    throw new MappingError(
+      `${label} names rows, refers to them or is their version, so it is needed with every object and cannot be deferred`,
+    )
+  }
   return new TableColumn(table, property, index, definition, namesRows)
 }

@@ -3,14 +3,16 @@ import { Executor } from '../engine/executor.js'
 import { InvalidOptionError, MappingError, NoResultError } from '../errors.js'
 import { checkFunction, checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { metaOf } from '../schema/entity-meta.js'
-import type { AnyEntity, KeyOf } from '../schema/entity-types.js'
+import type { AnyEntity, DeferredName, KeyOf } from '../schema/entity-types.js'
 import type { Loaded, RelationPath } from '../schema/relations.js'
 import type { SessionEntities } from './session-entities.js'
 
 /** Options of `session.get` and `session.getOne`. */
-export interface GetOptions<Path extends string = string> {
+export interface GetOptions<Path extends string = string, Deferred extends string = string> {
   /** Relations to load, as `select(...).load(...)` does. */
   readonly load?: readonly Path[] | undefined
+  /** Deferred columns to load. Default: none. */
+  readonly undefer?: readonly Deferred[] | undefined
   /** True: lock the row until the transaction ends, and read it again. Default false. */
   readonly forUpdate?: boolean | undefined
   /** True: read the row again, over changes that were not flushed. Default false. */
@@ -21,7 +23,7 @@ export interface GetOptions<Path extends string = string> {
 
 /** Options of `session.refresh`. */
 export interface RefreshOptions<T extends object = object> {
-  /** Columns to read again. Default: all; relations are then forgotten, except those in `load`. */
+  /** Columns to read again, deferred ones included. Default: all that the object has; relations are then forgotten, except those in `load`. */
   readonly columns?: readonly (keyof T & string)[] | undefined
   /**
    * Relations to load, also such as the object holds: changes of these that were not flushed are lost (of a `belongsTo`, those
@@ -96,7 +98,7 @@ export abstract class EntitySession extends Executor {
   get<E extends AnyEntity, const Path extends string = never>(
     entity: E,
     key: KeyOf<E>,
-    options: GetOptions<Path & RelationPath<E, Path>> = {},
+    options: GetOptions<Path & RelationPath<E, Path>, DeferredName<E>> = {},
   ): Promise<Loaded<E, Path> | null> {
     return this.#attend(() => this.#get(entity, key, options)) as Promise<Loaded<E, Path> | null>
   }
@@ -105,7 +107,7 @@ export abstract class EntitySession extends Executor {
   getOne<E extends AnyEntity, const Path extends string = never>(
     entity: E,
     key: KeyOf<E>,
-    options: GetOptions<Path & RelationPath<E, Path>> = {},
+    options: GetOptions<Path & RelationPath<E, Path>, DeferredName<E>> = {},
   ): Promise<Loaded<E, Path>> {
     return this.#attend(async () => {
       const found = await this.#get(entity, key, options)
@@ -220,7 +222,7 @@ export abstract class EntitySession extends Executor {
 
   #get(entity: AnyEntity, key: unknown, options: GetOptions): Promise<object | null> {
     this.#entities.requireOpen()
-    refuseUnknownKeys('get', options, ['load', 'forUpdate', 'populateExisting', 'withoutFilters'])
+    refuseUnknownKeys('get', options, ['load', 'undefer', 'forUpdate', 'populateExisting', 'withoutFilters'])
     requireList(options.load)
     return this.#entities.unit.get(metaOf(entity), key, options)
   }

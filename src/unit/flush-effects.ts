@@ -175,6 +175,8 @@ export class FlushEffects {
       const column = columns[index] as TableColumn
       // A later flush has written it.
       if (snapshot[column.index] !== sent[column.index]) continue
+      // What was not asked for stays deferred.
+      if (meta.isMissing(instance, column)) continue
       const raw = row[index] ?? null
       const value = column.decode(raw)
       const isExpired = meta.isExpired(instance, column)

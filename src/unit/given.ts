@@ -32,7 +32,7 @@ export class Given {
     this.#expired = expired
     this.#expiredColumns = expiredColumns
     this.#values = meta.table.columns
-      .filter((column) => !expiredColumns.includes(column))
+      .filter((column) => !expiredColumns.includes(column) && !meta.isMissing(instance, column))
       .map((column) => givenValue(column, instance[column.property]))
     this.#remembered = relations && new Map(relations)
     const held = meta.relationNames.filter((name) => Object.hasOwn(instance, name))
@@ -58,9 +58,18 @@ export class Given {
     if (Object.isFrozen(instance)) return
     for (const given of this.#values) {
       const value = restored(given)
-      if (meta.isExpired(instance, given.column) || instance[given.column.property] !== value) {
-        meta.set(instance, given.column, value)
+      const { column } = given
+      if (
+        meta.isExpired(instance, column) ||
+        meta.isMissing(instance, column) ||
+        instance[column.property] !== value
+      ) {
+        meta.set(instance, column, value)
       }
+    }
+    for (const column of meta.deferredOf(instance)) {
+      const isGiven = this.#values.some((given) => given.column === column)
+      if (!isGiven && !this.#expiredColumns.includes(column)) meta.defer(instance, column)
     }
     meta.expire(instance, this.#expiredColumns)
     for (const name of meta.relationNames) {

@@ -157,9 +157,10 @@ export class InstanceState {
     return column.mutable ? (stored as EncodedText) : column.encode(stored)
   }
 
-  /** The current value of a column, also if it has expired: then the one that was loaded last. */
+  /** The current value of a column, also if it has expired: then the one that was loaded last. Undefined if it was not loaded. */
   value(column: TableColumn): unknown {
     const { instance, meta, snapshot } = this
+    if (meta.isMissing(instance, column)) return undefined
     if (this.expired === undefined || !meta.isExpired(instance, column)) return instance[column.property]
     return column.restore(snapshot?.[column.index])
   }
@@ -189,10 +190,10 @@ export class InstanceState {
     if (snapshot === undefined) return []
     if (expired === undefined) return meta.changes(instance, snapshot)
     return meta.table.columns.filter((column) => {
-      if (meta.isExpired(instance, column)) return false
+      if (meta.isExpired(instance, column) || meta.isMissing(instance, column)) return false
       // It was set since; what is stored is not known.
       if (expired === 'all' || expired.has(column)) return true
-      return column.hasChanged(instance[column.property], snapshot[column.index])
+      return meta.hasChanged(instance, column, snapshot[column.index])
     })
   }
 

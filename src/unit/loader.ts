@@ -42,12 +42,14 @@ export class Loader {
    * in a savepoint expires with it.
    * @param rows All columns of the table, in their order.
    * @param revision That of the identity map when the query was queued.
+   * @param lacking The columns that the rows do not hold. Default: all that are deferred.
    */
   states(
     meta: EntityMeta,
     rows: readonly RawRow[],
     revision: number,
     mode: LoadMode = 'keep',
+    lacking: readonly TableColumn[] = meta.table.deferred,
   ): InstanceState[] {
     const identities = this.#identities.of(meta)
     const isOvertaken = this.#identities.revision > revision
@@ -58,17 +60,20 @@ export class Loader {
       let known = identities.get(identity)
       if (isOvertaken) {
         known ??= this.#identities.leftSince(revision, meta, identity)
-        if (known !== undefined && known.revision > revision) return known
+        if (known !== undefined && known.revision > revision) {
+          if (!isRolledBack) complete(known, row, lacking)
+          return known
+        }
       }
       if (known !== undefined) {
         if (isRolledBack) return known
-        if (mode !== 'keep' || known.expired !== undefined) {
-          this.fill(known, row, mode)
-          loads?.loaded.add(known)
-        }
+        const isCompleted = complete(known, row, lacking)
+        const isFilled = mode !== 'keep' || known.expired !== undefined
+        if (isFilled) this.fill(known, row, mode, lacking)
+        if (isFilled || isCompleted) loads?.loaded.add(known)
         return known
       }
-      const state = newState(meta, row, 'persistent', this.#attachment)
+      const state = newState(meta, row, 'persistent', this.#attachment, lacking)
       state.identity = identity
       identities.set(identity, state)
       loads?.loaded.add(state)
@@ -80,7 +85,7 @@ export class Loader {
   /** Instances of rows that are not there any more: nothing follows them. */
   deleted(meta: EntityMeta, rows: readonly RawRow[]): InstanceState[] {
     return rows.map((row) => {
-      const state = newState(meta, row, 'detached', undefined)
+      const state = newState(meta, row, 'detached', undefined, [])
       state.snapshot = undefined
       return state
     })
@@ -89,8 +94,14 @@ export class Loader {
   /**
    * Takes over a row. What was set since a column expired is kept, and counts as changed, except to `overwrite`. To `renew`, a
    * version stays that changes were made on which are not flushed: these must not go over what the row has become meanwhile.
+   * Columns that the row lacks keep their values to `keep`, and are deferred again where these have expired or may be out of date.
    */
-  fill(state: InstanceState, row: RawRow, mode: LoadMode): void {
+  fill(
+    state: InstanceState,
+    row: RawRow,
+    mode: LoadMode,
+    lacking: readonly TableColumn[] = state.meta.table.deferred,
+  ): void {
     const { instance, meta, snapshot, expired } = state
     const changed = mode === 'renew' ? new Set(state.changes) : undefined
     const { version } = meta.table
@@ -101,6 +112,13 @@ export class Loader {
     state.snapshot = meta.table.columns.map((column, index) => {
       // What keeps its value keeps what it is compared with, too: it would count as changed otherwise, and be written.
       if (mode === 'keep' && expired !== 'all' && expired?.has(column) !== true) return snapshot?.[index]
+      if (column.deferred && lacking.includes(column)) {
+        // What was set stays, and is written: what is stored is not known.
+        const stays =
+          changed === undefined ? mode === 'keep' && !meta.isExpired(instance, column) : changed.has(column)
+        if (!stays) meta.defer(instance, column)
+        return undefined
+      }
       const raw = row[index] as RawValue
       const value = column.decode(raw)
       const wanted =
@@ -122,15 +140,35 @@ export class Loader {
   }
 }
 
+/** Gives an object the deferred columns of a row that it does not have. @returns whether there are any. */
+function complete(state: InstanceState, row: RawRow, lacking: readonly TableColumn[]): boolean {
+  const { instance, meta } = state
+  const { deferred } = meta.table
+  if (deferred.length === lacking.length) return false
+  const added = deferred.filter((column) => meta.isMissing(instance, column) && !lacking.includes(column))
+  if (added.length === 0) return false
+  // Not in place: the one from before is kept for a rollback.
+  const snapshot = [...(state.snapshot ?? [])]
+  for (const column of added) {
+    const raw = row[column.index] as RawValue
+    const value = column.decode(raw)
+    meta.set(instance, column, value)
+    snapshot[column.index] = column.snapshotOf(value, raw)
+  }
+  state.snapshot = snapshot
+  return true
+}
+
 function newState(
   meta: EntityMeta,
   row: RawRow,
   status: InstanceStatus,
   attachment: Attachment | undefined,
+  lacking: readonly TableColumn[],
 ): InstanceState {
   const instance = meta.create()
   const state = new InstanceState(instance, meta, status, attachment)
-  state.snapshot = meta.fill(instance, meta.table.columns, row)
+  state.snapshot = meta.fill(instance, meta.table.columns, row, lacking)
   meta.hooks.afterLoad?.(instance)
   return state
 }
@@ -143,12 +181,15 @@ function forgetRelations(state: InstanceState): void {
 
 /** The values of an instance are not known any more: of some columns, or of all columns and relations. */
 export function expire(state: InstanceState, columns?: readonly TableColumn[]): void {
-  state.meta.expire(state.instance, columns)
-  if (columns === undefined) {
+  const { instance, meta } = state
+  // What was never loaded cannot expire.
+  const held = columns?.filter((column) => !meta.isMissing(instance, column))
+  meta.expire(instance, held)
+  if (held === undefined) {
     state.expired = 'all'
     forgetRelations(state)
-  } else if (state.expired !== 'all') {
-    state.expired = new Set([...(state.expired ?? []), ...columns])
+  } else if (held.length > 0 && state.expired !== 'all') {
+    state.expired = new Set([...(state.expired ?? []), ...held])
   }
 }
 

@@ -33,12 +33,20 @@ export interface ReadOptions {
   readonly withoutFilters?: true | readonly string[] | undefined
 }
 
+interface GetOptions extends ReadOptions {
+  readonly populateExisting?: boolean | undefined
+  /** Deferred columns to load. */
+  readonly undefer?: readonly string[] | undefined
+}
+
 interface KeyReading {
   readonly mode: LoadMode
   readonly forUpdate: boolean
   readonly flush: Flush | undefined
   /** The filters that the row need not meet. */
   readonly without: WithoutFilters
+  /** The columns that are not read. */
+  readonly lacking: readonly TableColumn[]
 }
 
 export class UnitOfWork {
@@ -146,12 +154,12 @@ export class UnitOfWork {
 
   /** The instances of the rows of a query, with the relations that it names. */
   async #read(query: EntityQuery, rows: readonly RawRow[], revision: number): Promise<object[]> {
-    const { meta, load, rowsAre, without } = query
+    const { meta, load, lacking, rowsAre, without } = query
     if (this.#members.arriving.size > 0) await earlierAnswers()
     const states =
       rowsAre === 'deleted'
         ? this.#loader.deleted(meta, rows)
-        : this.#loader.states(meta, rows, revision, LOAD_MODES[rowsAre])
+        : this.#loader.states(meta, rows, revision, LOAD_MODES[rowsAre], lacking)
     if (load.length > 0) await this.#relations.load([...new Set(states)], load, without)
     return instancesOf(states)
   }
@@ -160,19 +168,18 @@ export class UnitOfWork {
   async get(
     meta: EntityMeta,
     key: unknown,
-    {
-      forUpdate = false,
-      populateExisting = false,
-      load = [],
-      withoutFilters,
-    }: ReadOptions & { readonly populateExisting?: boolean | undefined },
+    { forUpdate = false, populateExisting = false, load = [], undefer = [], withoutFilters }: GetOptions,
   ): Promise<object | null> {
     for (const path of load) checkPath(meta, path)
     const without = withoutOf(meta, withoutFilters)
+    requireNames('undefer', undefer)
+    const lacking = meta.table.lackingWithout(undefer)
     const values = meta.keyValues(key)
     const identity = meta.identityOf(values)
     const identities = this.#members.identities.of(meta)
     const asItIs = !forUpdate && !populateExisting
+    const isWhole = ({ instance, expired }: InstanceState): boolean =>
+      expired === undefined && undefer.every((name) => !meta.isMissing(instance, meta.table.column(name)))
     let state = identities.get(identity)
     let flush: Flush | undefined
     if (!asItIs || state === undefined || !load.every(isHeldBy(state))) {
@@ -182,12 +189,13 @@ export class UnitOfWork {
       state = identities.get(identity)
       if (asItIs && state !== undefined) await flush?.done
     }
-    if (!asItIs || state === undefined || state.expired !== undefined) {
+    if (!asItIs || state === undefined || !isWhole(state)) {
       const encoded = meta.table.primaryKey.map((column, index) => column.encode(values[index]))
       const mode = populateExisting ? 'overwrite' : forUpdate ? 'renew' : 'keep'
       const known = state
       const life = known?.life
-      state = await this.#readByKey(meta, encoded, { mode, forUpdate, flush, without })
+      const reading = { mode, forUpdate, flush, without, lacking: stillLacking(state, lacking) } as const
+      state = await this.#readByKey(meta, encoded, reading)
       if (state === undefined) {
         // One that has come since then has a row, which this query came too early for.
         const isGone = known?.life === life && known !== undefined && this.#members.identities.has(known)
@@ -218,12 +226,18 @@ export class UnitOfWork {
     for (const [arrival, states] of this.#members.arriving) if (states.includes(state)) await arrival
     // What it waits for may have been undone.
     this.#persistent(instance, 'refresh()')
+    // It loads again what the object holds, and what is named.
+    const lacking = stillLacking(
+      state,
+      meta.table.deferred.filter((column) => named?.columns.includes(column) !== true),
+    )
     if (named === undefined) expire(state)
     else expireNamed(state, named)
     const flush = this.#autoflush()
     if (flush?.sent !== undefined) await flush.sent
     this.#persistent(instance, 'refresh()')
-    const read = await this.#readByKey(meta, state.key, { mode: 'keep', forUpdate, flush, without: 'all' })
+    const reading = { mode: 'keep', forUpdate, flush, without: 'all', lacking } as const
+    const read = await this.#readByKey(meta, state.key, reading)
     if (read === undefined)
       throw new NoResultError(`The row of this ${meta.name} is gone, so it cannot be refreshed`)
     if (read !== state) {
@@ -310,12 +324,12 @@ export class UnitOfWork {
   async #readByKey(
     meta: EntityMeta,
     key: readonly EncodedText[],
-    { mode, forUpdate, flush, without }: KeyReading,
+    { mode, forUpdate, flush, without, lacking }: KeyReading,
   ): Promise<InstanceState | undefined> {
     const lock = forUpdate ? ' for update' : ''
-    const statement = selectByKey(meta.table, key, lock, filtersOf(meta, without))
+    const statement = selectByKey(meta.table, key, lock, filtersOf(meta, without), lacking)
     const { rows, revision } = await behind(flush, () => this.#fetch(statement))
-    return this.#loader.states(meta, rows, revision, mode)[0]
+    return this.#loader.states(meta, rows, revision, mode, lacking)[0]
   }
 
   async #fetch({ text, values }: LoadStatement): Promise<Fetched> {
@@ -345,7 +359,8 @@ export class UnitOfWork {
       throw new StaleDataError(`The ${meta.name} to merge was changed by somebody else since it was loaded`)
     }
     for (const column of meta.table.columns) {
-      const value = meta.isExpired(instance, column) ? undefined : instance[column.property]
+      const isUnknown = meta.isExpired(instance, column) || meta.isMissing(instance, column)
+      const value = isUnknown ? undefined : instance[column.property]
       const counts = value !== undefined && column.definition.generated === undefined && isGiven(column)
       if (isMade || counts) {
         // A copy of what could be changed in place.
@@ -391,6 +406,15 @@ function withoutOf(meta: EntityMeta, names: ReadOptions['withoutFilters']): With
     'withoutFilters',
     `withoutFilters takes the names of filters in an array, or true for all, not ${kindOf(names)}`,
   )
+}
+
+/** The columns that need not be read: an object keeps the deferred columns that it has by reading them again. */
+function stillLacking(
+  state: InstanceState | undefined,
+  lacking: readonly TableColumn[],
+): readonly TableColumn[] {
+  if (state === undefined || lacking.length === 0) return lacking
+  return lacking.filter((column) => state.meta.isMissing(state.instance, column))
 }
 
 const LOAD_MODES = { read: 'keep', fresh: 'renew', wanted: 'overwrite' } as const

@@ -127,7 +127,8 @@ describe('modifiers', () => {
     expectTypeOf(integer().default(0)).toEqualTypeOf<Column<number | null, 'default'>>()
     expectTypeOf(timestamptz().serverDefault(sql`now()`)).toEqualTypeOf<Column<Date | null, 'default'>>()
     expectTypeOf(integer().generated(sql`1`)).toEqualTypeOf<Column<number | null, 'generated'>>()
-    expectTypeOf<ColumnFlag>().toEqualTypeOf<'key' | 'default' | 'generated' | 'reference'>()
+    expectTypeOf<ColumnFlag>().toEqualTypeOf<'key' | 'default' | 'generated' | 'reference' | 'deferred'>()
+    expectTypeOf(text().deferred().notNull()).toEqualTypeOf<Column<string, 'deferred'>>()
     expectTypeOf(
       text()
         .unique()

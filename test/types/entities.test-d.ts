@@ -51,6 +51,7 @@ import type {
   IndexOptions,
   Insert,
   InstanceOf,
+  DeferredName,
   Loaded,
   LoadedPart,
   LoadOptions,
@@ -336,6 +337,7 @@ describe('loading', () => {
     void session.get(Album, 'x', { load: ['songs.tag'] })
     const [loaded] = await session.scalars(select(Song).load('album'))
     expectTypeOf(loaded?.album).toEqualTypeOf<Album | null | undefined>()
+    expectTypeOf<GetOptions<'songs', 'body'>['undefer']>().toEqualTypeOf<readonly 'body'[] | undefined>()
     expectTypeOf<GetOptions<'songs'>['load']>().toEqualTypeOf<readonly 'songs'[] | undefined>()
   })
 
@@ -357,6 +359,29 @@ describe('loading', () => {
     void session.refresh(song, { populateExisting: true })
     // @ts-expect-error no object
     void session.refresh('x')
+  })
+})
+
+describe('deferred columns', () => {
+  class Page extends declarativeBase().entity('pages', {
+    id: integer().primaryKey(),
+    title: text(),
+    body: text().notNull().deferred(),
+  }) {}
+
+  test('are columns, and asked for by their names', () => {
+    expectTypeOf<DeferredName<typeof Page>>().toEqualTypeOf<'body'>()
+    expectTypeOf<DeferredName<typeof Song>>().toEqualTypeOf<never>()
+    expectTypeOf(new Page({ id: 1, body: 'x' }).body).toEqualTypeOf<string>()
+    expectTypeOf(session.get(Page, 1, { undefer: ['body'] })).resolves.toEqualTypeOf<Page | null>()
+    expectTypeOf(session.scalars(select(Page).undefer('body'))).resolves.toEqualTypeOf<Page[]>()
+    void session.refresh(new Page({ id: 1, body: 'x' }), { columns: ['body'] })
+    // @ts-expect-error not given
+    new Page({ id: 1 })
+    // @ts-expect-error not deferred
+    select(Page).undefer('title')
+    // @ts-expect-error not deferred
+    void session.get(Page, 1, { undefer: ['title'] })
   })
 })
 
