@@ -293,7 +293,7 @@ function tail(text: string): string {
 const WHITE_SPACE = /\s/
 const LINE_END = /[\r\n]/
 const TRANSACTION_CONTROL =
-  /^(?:begin|start\s+transaction|commit|end|rollback|abort|savepoint|release|prepare\s+transaction)\b/i
+  /^(?:begin|start\s+transaction|(?:commit|rollback)(?!\s+prepared\b)|end|abort|savepoint|release|prepare\s+transaction)\b/i
 const COPY_STREAM = /^copy\b[\s\S]*\b(?:from\s+stdin|to\s+stdout)\b/i
 // First letters of the words above, so that most statements are decided by one character.
 const SUSPECTS = new Set('bBsScCeErRaApP-/; \t\r\n\v\f')

@@ -211,13 +211,18 @@ export interface DriverConnection {
   /** Writes a batch. @throws IllegalStateError if one is under way. */
   submit(batch: Batch): void
   /**
-   * Ends the transaction and counts as idle at once: whoever has the connection may go on without waiting for the answer. A
-   * batch that is submitted in the same turn of the event loop takes the end along in its packet. If the transaction does
+   * Ends the transaction and counts as idle at once: whoever has the connection may go on without waiting for the answer. The
+   * next batch takes the end along in its packet; call `sendEnd` soon, in case that there is none. If the transaction does
    * not end, the connection is lost. @throws IllegalStateError if a batch is under way.
    */
   conclude(command: EndCommand, options: ConcludeOptions): void
-  /** Runs a script (simple protocol, any number of statements, no values). Rejects with the server's error. */
-  script(text: string): Promise<void>
+  /** Sends an end that no batch has taken along. */
+  sendEnd(): void
+  /**
+   * Runs a script (simple protocol, any number of statements, no values). Rejects with the server's error.
+   * @param onTag Told the command tag of each statement that was run.
+   */
+  script(text: string, onTag?: (tag: string) => void): Promise<void>
   /**
    * Hands the connection to an object that speaks pg's Submittable interface (`pg-copy-streams`).
    * `onEnd` is called when the server is ready again, with its error if it refused, or when the connection was lost.

@@ -1,8 +1,8 @@
 /**
  * The ends of transactions whose connection goes on without waiting for the answer: COMMIT after nothing but reads.
  *
- * 1. An end waits until the turn of the event loop is over for whoever begins next, and then goes by itself. Nothing that is
- *    sent later overtakes it.
+ * 1. An end is sent with the batch of the next holder of the connection, or by `send`, whichever comes first. No timer is
+ *    between the two. Nothing that is sent later overtakes it.
  * 2. One that nobody waits for travels under the Sync of the next batch: one answer for both. If it is refused, the server runs
  *    nothing of the batch, which has to be submitted again.
  * 3. One that somebody waits for is answered by itself, before the batch behind it is run; they are one write to the socket.
@@ -50,8 +50,6 @@ export class Endings {
 
   conclude(command: EndCommand, options: ConcludeOptions): void {
     this.#unsent = { command, ...options }
-    // Not at the end of this tick: whoever begins as soon as this transaction has ended has to get a connection first.
-    setImmediate(this.send)
   }
 
   /**
@@ -72,7 +70,7 @@ export class Endings {
   }
 
   /** Sends the end by itself. */
-  readonly send = (): void => {
+  send(): void {
     if (this.#unsent === undefined) return
     this.#write()
     const { wire, writer } = this.#context

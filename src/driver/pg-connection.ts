@@ -197,12 +197,17 @@ export class PgConnection implements DriverConnection {
     this.#endings.conclude(command, options)
   }
 
-  script(text: string): Promise<void> {
+  sendEnd(): void {
+    this.#endings.send()
+  }
+
+  script(text: string, onTag?: (tag: string) => void): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#startPlain('script', (error) => {
+      const onEnd = (error: Error | undefined): void => {
         if (error === undefined) resolve()
         else reject(error)
-      })
+      }
+      this.#startPlain('script', onEnd, onTag)
       this.#context.view.scripted(text)
       // The callback comes with the first error, before the server is ready again: too early.
       this.#client.query(text, () => undefined)
@@ -285,7 +290,11 @@ export class PgConnection implements DriverConnection {
     if (this.busy) throw new IllegalStateError(`Connection ${this.id} is busy with another batch`)
   }
 
-  #startPlain(kind: 'script' | 'copy', onEnd: (error: Error | undefined) => void): void {
+  #startPlain(
+    kind: 'script' | 'copy',
+    onEnd: (error: Error | undefined) => void,
+    onScriptTag?: (tag: string) => void,
+  ): void {
     this.#requireFree()
     if (this.#lost !== undefined) throw new StatementNotRun(this.#lost)
     this.#endings.send()
@@ -293,6 +302,7 @@ export class PgConnection implements DriverConnection {
     const onTag = (tag: string, returnsRows: boolean): void => {
       if (tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL') cache.clear()
       view.completed(tag, returnsRows)
+      onScriptTag?.(tag)
     }
     this.#wire.startPlain(new PlainExchange(kind, onTag))
     this.#onPlainEnd = onEnd

@@ -1,9 +1,10 @@
 /** A block of user code with a transaction around it: committed when it returns, rolled back when it throws. */
-import { UnawaitedStatementError, UnreadableResultError } from '../errors.js'
+import { IllegalStateError, UnawaitedStatementError, UnreadableResultError } from '../errors.js'
 import { abortedBy, onAbort, requireNotAborted } from '../internal/abort.js'
 import { BlockContext } from './block-context.js'
 import type { Ambient } from '../internal/ambient.js'
 import type { Conversation } from './conversation.js'
+import type { TransactionScope } from './savepoint-scopes.js'
 import type { StatementRunner } from './statement-runner.js'
 import { abortedTooLate } from './transaction-errors.js'
 
@@ -13,6 +14,8 @@ export interface BlockOwner {
   readonly runner: StatementRunner
   /** What else the block is part of. */
   readonly ambient?: Ambient | undefined
+  /** The transaction of `begin()`, if the block is one in a session or connection that goes on after it. */
+  readonly scope?: TransactionScope | undefined
   /** True if there was something to commit. */
   commit(): Promise<boolean>
   rollback(): Promise<unknown>
@@ -38,30 +41,31 @@ export async function runBlock<Value>(
   signal?: AbortSignal,
   commit = true,
 ): Promise<Value> {
-  const { conversation, runner } = owner
+  const { conversation, runner, scope } = owner
   requireNotAborted(signal)
   const block = new BlockContext(conversation)
   const unlisten = signal && onAbort(signal, () => conversation.abandon(abortedBy(signal)))
   try {
     const returned = block.run(work, owner.ambient)
     // The block returned its only statement: nothing can follow, so COMMIT travels with it.
-    const alone = runner.isOnlyCall(returned) && !runner.nesting && block.joined === 0
+    const alone = runner.isOnlyCall(returned) && !runner.isNesting(scope) && block.joined === 0
     if (commit && alone && owner.rides?.() !== false) return await ride(owner, block, returned)
     const value = await (signal === undefined ? returned : untilAborted(conversation, returned, signal))
     // A commit or rollback that nobody has awaited belongs to the block, and decides what is left to do.
-    const { ended } = runner
+    const ended = runner.ended(scope)
     if (ended !== undefined) await (signal === undefined ? ended : untilAborted(conversation, ended, signal))
     block.over = true
-    requireAwaited(conversation, runner, block)
+    if (scope?.ended === true) throw endedAround()
+    requireAwaited(owner, block)
     if (!commit) await owner.rollback()
     else if (owner.conclude?.() !== true) await owner.commit()
     return value
   } catch (error) {
     block.over = true
     try {
-      runner.calls.silence()
+      runner.calls.silence(scope)
       if (!(error instanceof UnawaitedStatementError)) runner.giveUp(error)
-      runner.letGo(error)
+      runner.letGo(error, scope)
       await owner.rollback()
     } catch {
       // The connection is gone, and the transaction with it; the first error is the one that tells why.
@@ -144,18 +148,36 @@ async function turns(count: number): Promise<undefined> {
   return undefined
 }
 
-function requireAwaited(conversation: Conversation, runner: StatementRunner, block: BlockContext): void {
-  if (conversation.quiet && !runner.nesting && block.joined === 0) return
-  const texts = conversation.pending.map(({ text }) => text)
-  if (texts.length === 0 && !runner.nesting && block.joined === 0) return
+function endedAround(): IllegalStateError {
+  return new IllegalStateError(
+    'The transaction of begin() was ended and rolled back while its block ran: close() was called, or the block around it ended',
+  )
+}
+
+/** `begin()` where a block has the whole session or connection, from its first moment on. */
+export function ownedByBlock(block: string): IllegalStateError {
+  return new IllegalStateError(
+    `begin() was called in a block of ${block}, which is a transaction itself: call beginNested() for a part that can be undone by itself`,
+  )
+}
+
+function requireAwaited({ conversation, runner, scope }: BlockOwner, block: BlockContext): void {
+  const isNesting = runner.isNesting(scope)
+  const streams = runner.streams.texts
+  if (conversation.quiet && !isNesting && block.joined === 0 && streams.length === 0) return
+  const pending = conversation.pending.map(({ text }) => text)
+  const texts = pending.length > 0 ? pending : streams
+  if (texts.length === 0 && !isNesting && block.joined === 0) return
   const what =
-    texts.length > 1
-      ? `${texts.length} of its statements were still running`
-      : texts.length === 1
+    pending.length > 1
+      ? `${pending.length} of its statements were still running`
+      : pending.length === 1
         ? 'a statement of it was still running'
-        : runner.nesting
-          ? 'a nested block of it was still running'
-          : 'a block that had joined it was still running'
+        : texts.length > 0
+          ? 'a stream of it was still being read (if its loop is awaited: leave it by break, return or close())'
+          : isNesting
+            ? 'a nested block of it was still running'
+            : 'a block that had joined it was still running'
   throw new UnawaitedStatementError(
     `The block returned while ${what}, so its transaction was rolled back (an await is missing)${texts.length === 0 ? '' : `: ${texts.join('; ')}`}`,
     texts,

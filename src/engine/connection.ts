@@ -2,10 +2,12 @@
 import { ConnectionClosedError, IllegalStateError } from '../errors.js'
 import { checkFunction } from '../internal/validate.js'
 import type { Lease } from '../pool/pool.js'
-import { runBlock } from './block.js'
+import { beginInTurn, runInside, runTransaction } from './begun-transaction.js'
+import { ownedByBlock, runBlock } from './block.js'
 import type { ConversationSetup, Converser } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
 import { Executor } from './executor.js'
+import type { TransactionScope } from './savepoint-scopes.js'
 import type { StatementRunner } from './statement-runner.js'
 
 /** What a {@link Connection} is made of. */
@@ -38,6 +40,8 @@ export class Connection extends Executor implements AsyncDisposable {
   readonly #conversation: Conversation
   readonly #runner: StatementRunner
   #closed = false
+  /** A block has it, whose transaction begins with its first statement. */
+  #owned = false
 
   /** Use `engine.connect()`. */
   constructor(parts: ConnectionParts) {
@@ -51,21 +55,26 @@ export class Connection extends Executor implements AsyncDisposable {
   /**
    * Begins a transaction explicitly. With a callback: committed when it returns, rolled back when it throws. Without:
    * ended by `commit()`, `rollback()`, or by `await using`, which rolls back what was not committed.
-   * @throws IllegalStateError if one is open already.
+   * @throws IllegalStateError inside of a transaction, which the COMMIT of another one would end: there it is `beginNested()`.
+   *   A block beside another one waits until that has ended.
    */
   begin(): Promise<Transaction>
   begin<Value>(work: () => Value | Promise<Value>): Promise<Value>
   async begin<Value>(work?: () => Value | Promise<Value>): Promise<Transaction | Value> {
     if (work !== undefined) checkFunction('begin', work)
     this.#requireOpen()
-    this.#conversation.beginOnce()
-    if (work !== undefined) return this.runOwned(work, undefined)
-    let ended = false
+    if (this.#owned) throw ownedByBlock('engine.begin()')
+    const runner = this.#runner
+    if (work !== undefined) {
+      return await runner.attend('block', () =>
+        runTransaction(runner, (scope) => this.#runBlock(work, { scope })),
+      )
+    }
+    const asked = await beginInTurn(runner, () => this.#conversation.beginOnce())
     const end = async (kind: 'commit' | 'rollback'): Promise<void> => {
-      if (ended && kind === 'rollback') return
-      if (ended) throw new IllegalStateError('The transaction has ended already')
-      await this.#runner.end(kind)
-      ended = true
+      if (asked.over && kind === 'rollback') return
+      if (asked.over) throw new IllegalStateError('Cannot commit the transaction: it has ended already')
+      await runner.end(kind)
     }
     return {
       commit: () => end('commit'),
@@ -113,18 +122,32 @@ export class Connection extends Executor implements AsyncDisposable {
   }
 
   /**
-   * Runs a block in a transaction of this connection.
+   * Runs the block that has this connection, in a transaction.
    * @internal
    */
   runOwned<Value>(work: () => Value | Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
+    this.#owned = true
+    return this.#runBlock(work, { signal })
+  }
+
+  /** @param scope The transaction of `begin()`; without it, the block has the whole connection. */
+  #runBlock<Value>(
+    work: () => Value | Promise<Value>,
+    { scope, signal }: { readonly scope?: TransactionScope; readonly signal?: AbortSignal | undefined },
+  ): Promise<Value> {
     const runner = this.#runner
-    const owner = {
-      conversation: this.#conversation,
-      runner,
-      commit: () => runner.end('commit'),
-      rollback: () => runner.end('rollback'),
-    }
-    return runBlock(owner, work, signal)
+    return runBlock(
+      {
+        conversation: this.#conversation,
+        runner,
+        scope,
+        ambient: scope && { owner: runner.scopes, value: scope },
+        commit: () => runInside(runner, scope, () => runner.end('commit')),
+        rollback: () => runInside(runner, scope, () => runner.end('rollback')),
+      },
+      work,
+      signal,
+    )
   }
 
   [Symbol.asyncDispose](): Promise<void> {

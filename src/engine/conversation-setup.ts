@@ -46,6 +46,8 @@ export interface ConversationOwner {
   requireOpen(): void
   /** A transaction begins. Must not throw. */
   began?(): void
+  /** Settles when the transaction of its own has ended that the owner has open (a flush in autocommit mode). Never rejects. */
+  readonly ownTransaction?: Promise<void> | undefined
   /** Comes before every statement of the user: autoflush. */
   beforeStatement?(): StatementsAhead | undefined
   /** Reads the rows of a query that gives entities. Without it, such queries are refused. */

@@ -12,8 +12,8 @@
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementSkipped } from '../driver/driver.js'
 import { isDisconnect } from '../database-errors.js'
-import { EngineDisposedError, IllegalStateError } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
+import { AskedTransactions, type AskedTransaction } from './asked-transactions.js'
 import { beginSteps } from './begin-plan.js'
 import {
   observe,
@@ -21,8 +21,9 @@ import {
   type ConversationOwner,
   type ConversationSetup,
 } from './conversation-setup.js'
-import { Courier, type Sender } from './courier.js'
+import { Courier, sendEndSoon, type Sender } from './courier.js'
 import {
+  answeredFirst,
   arePlainReads,
   flightOf,
   hasOpenCommit,
@@ -43,11 +44,13 @@ import {
   type OperationStatement,
 } from './operation.js'
 import { Reads } from './reads.js'
+import { RefusedBegin } from './refused-begin.js'
+import { endedByStatement } from './script.js'
 import type { BeginPlan } from './transaction-options.js'
 import {
   answeredWithRollback,
+  begunAlready,
   connectionLost,
-  endsSession,
   outcomeUnknown,
   storedUnread,
 } from './transaction-errors.js'
@@ -64,8 +67,9 @@ export class Conversation implements OperationOwner, Sender {
   readonly #owner: ConversationOwner
   readonly #courier: Courier
   readonly #trace = new TransactionTrace()
-  /** How the transaction begins that `beginOnce` asked for; until it has ended. */
-  #once: BeginPlan | undefined
+  /** Every statement stands alone, unless a transaction was asked for. */
+  readonly autocommitMode: boolean
+  readonly asked: AskedTransactions = new AskedTransactions()
   readonly #queue: Operation[] = []
   /** Steps that can wait for the next packet (RELEASE SAVEPOINT, closing a cursor). */
   readonly #deferred: Operation[] = []
@@ -73,16 +77,15 @@ export class Conversation implements OperationOwner, Sender {
   /** A packet was sent once more already (see 3). */
   #replayed = false
   #portals = 0
-  #transactions = 0
-  /** The statement that began the transaction. */
-  #begun: string | undefined
   readonly #reads = new Reads()
+  readonly #refusedBegin = new RefusedBegin()
   /** Why nothing is sent any more. */
   #abandoned: Error | undefined
 
   constructor(host: ConversationHost, setup: ConversationSetup, owner: ConversationOwner) {
     this.#host = host
     this.#setup = setup
+    this.autocommitMode = setup.autocommit
     this.#owner = owner
     this.#courier = new Courier(host, setup.acquire, this)
   }
@@ -94,7 +97,7 @@ export class Conversation implements OperationOwner, Sender {
 
   /** Number of the transaction that is open, or was last: what lives no longer than one knows whether it is over. */
   get transaction(): number {
-    return this.#transactions
+    return this.#trace.count
   }
 
   get autocommit(): boolean {
@@ -103,7 +106,7 @@ export class Conversation implements OperationOwner, Sender {
 
   /** How the next transaction begins; undefined if every statement stands alone. */
   get #plan(): BeginPlan | undefined {
-    return this.#once ?? (this.#setup.autocommit ? undefined : this.#setup.beginning.plan)
+    return this.asked.open || !this.autocommitMode ? this.#setup.beginning.plan : undefined
   }
 
   /** Statements of the user that have not settled. */
@@ -124,13 +127,12 @@ export class Conversation implements OperationOwner, Sender {
 
   /**
    * The next statement begins a transaction, also in autocommit mode; after COMMIT or ROLLBACK it is as it was.
-   * @throws IllegalStateError while a transaction is open.
+   * @param inBlock True: so does the next one after these, until the block is left.
+   * @throws IllegalStateError while a transaction is open, or has been asked for.
    */
-  beginOnce(): void {
-    if (this.state.inTransaction || this.#queue.length > 0) {
-      throw new IllegalStateError('A transaction is open already: its options cannot change')
-    }
-    this.#once = this.#setup.beginning.plan
+  beginOnce(inBlock = false): AskedTransaction {
+    if (this.state.inTransaction || this.#queue.length > 0) throw begunAlready()
+    return this.asked.begin(inBlock)
   }
 
   /** Queues an operation; it is sent when the current tick ends. */
@@ -207,23 +209,21 @@ export class Conversation implements OperationOwner, Sender {
     if (connection === undefined || connection.lost !== undefined || this.state.name !== 'active')
       return false
     if (!this.#courier.free || this.#queue.length > 0) return false
-    if (!this.#reads.only || !this.#setup.beginning.commitIsFormality(connection)) return false
+    if (!this.#reads.pure || !this.#setup.beginning.commitIsFormality(connection)) return false
     this.#deferred.length = 0
-    // What made it read-only nobody can have changed: PostgreSQL refuses that once a query has run.
-    const begun = this.#reads.plain ? this.#begun : undefined
+    // PostgreSQL refuses to change what made it read-only once a query has run.
+    const { begun } = this.#trace
     connection.conclude('COMMIT', { begun, timeoutMillis: this.#host.prePingTimeoutMillis })
     this.#host.observer?.concluded(connection)
     this.#over('committed')
     this.#rest()
+    sendEndSoon(connection)
     return true
   }
 
   answered(operation: Operation, result: StatementResult): void {
     const { flight } = this.#courier
-    if (flight !== undefined) {
-      flight.answered = true
-      flight.deadline?.cancel()
-    }
+    if (flight !== undefined) answeredFirst(flight)
     observe(this.#host, operation, flight?.parted ?? this.connection, result)
     this.#reads.note(operation, result)
     if (operation.kind === 'commit' && result.command !== 'COMMIT') {
@@ -245,7 +245,8 @@ export class Conversation implements OperationOwner, Sender {
       flight.replay = true
       return
     }
-    if (error instanceof StatementSkipped) return passOver(operation, flight, this.state.cause)
+    if (error instanceof StatementSkipped)
+      return passOver(operation, flight, this.state.cause, this.#refusedBegin)
     const connection = flight?.parted ?? this.connection
     const verdict = judge(operation, error, {
       flight,
@@ -268,6 +269,14 @@ export class Conversation implements OperationOwner, Sender {
     const reason = operation.calledOff ?? error
     if (!this.standsAlone) this.state.fail(reason)
     operation.fail(reason)
+    const { flight } = this.#courier
+    const isBegin = flight !== undefined && flight.operations.indexOf(operation) < flight.beginning
+    if (isBegin) this.#refusedBegin.note(error, operation.text)
+  }
+
+  /** Where the error comes from, if not from the statement that failed with it: BEGIN, or the settings behind it. */
+  originOf(error: unknown): string | undefined {
+    return this.#refusedBegin.textOf(error)
   }
 
   /** The session has ended, or what it says leaves open whether the operation is stored. */
@@ -289,7 +298,7 @@ export class Conversation implements OperationOwner, Sender {
   #over(outcome: 'committed' | 'rolled back'): void {
     this.#trace.ended(this.state.outcomeUnknown ? 'unknown' : outcome)
     if (this.state.name !== 'idle') this.state.move('idle')
-    this.#once = undefined
+    this.asked.ended()
   }
 
   /** By what was run and what is on its way, the transaction has more to store than a plain read can. */
@@ -298,7 +307,7 @@ export class Conversation implements OperationOwner, Sender {
   }
 
   get #mayHaveStored(): boolean {
-    return mayHaveStored(this.#reads, this.#courier.flight, this.#setup.readOnly)
+    return mayHaveStored(this.#reads, this.#courier.flight)
   }
 
   /** The session may write, so that a server which refuses that is the wrong one. */
@@ -318,13 +327,7 @@ export class Conversation implements OperationOwner, Sender {
   #diedBeforeBegin(flight: Flight, error: Error): boolean {
     if (this.#replayed || this.#abandoned !== undefined || !isUnbegun(flight)) return false
     if (hasOpenCommit(flight) && this.#mayHaveStored) return false
-    const { connection } = this
-    // Of a disposed engine there is no other connection.
-    if (connection?.lost !== undefined) return !(connection.lost instanceof EngineDisposedError)
-    if (!endsSession(error)) return false
-    // FATAL comes right before the end of the socket; be sure that it is the end.
-    process.nextTick(() => connection?.destroy(error))
-    return true
+    return this.#courier.isReplaceable(error)
   }
 
   /** Sends what can be sent. */
@@ -335,7 +338,7 @@ export class Conversation implements OperationOwner, Sender {
         this.#rest()
         return
       }
-      if (answerLocally(next, this, this.#abandoned, this.#endedOnServer())) {
+      if (answerLocally(next, this, this.#abandoned, this.#endedOnServer(), this.#refusedBegin)) {
         this.#queue.shift()
         if (undoes(next)) this.#deferred.length = 0
         if (next.succeeded && (next.kind === 'commit' || next.kind === 'rollback')) this.#over('rolled back')
@@ -381,6 +384,7 @@ export class Conversation implements OperationOwner, Sender {
     // What is undone takes with it whatever was put off inside.
     const deferred = undoes(this.#queue[0]) ? [] : [...this.#deferred]
     this.#deferred.length = 0
+    if (begin.length > 0) this.#reads.clear()
     const flight = takeFlight(this.#queue, begin, deferred, {
       proving,
       alone: this.standsAlone,
@@ -394,13 +398,10 @@ export class Conversation implements OperationOwner, Sender {
   }
 
   #begins(connection: DriverConnection, begin: Operation | undefined): void {
-    this.#begun = begin?.text
     this.state.move('active')
-    this.#reads.clear()
-    this.#trace.began(connection.id)
+    this.#trace.began(connection.id, begin?.text)
     this.#host.observer?.began(connection)
     this.#owner.began?.()
-    this.#transactions++
   }
 
   #lend(operation: Operation, work: ExclusiveWork): void {
@@ -429,9 +430,7 @@ export class Conversation implements OperationOwner, Sender {
       this.#courier.poison(lost)
       this.release()
     } else if (this.state.name === 'active' && this.connection?.transactionStatus === 'idle') {
-      this.state.fail(
-        new IllegalStateError('A statement ended the transaction behind the back of its session'),
-      )
+      this.state.fail(endedByStatement())
     }
     this.advance()
   }

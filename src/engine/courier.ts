@@ -3,13 +3,14 @@
  * a time, cancels, and gives the connection back. What the answers mean is the conversation's business.
  */
 import type { Batch, DriverConnection, EndWaiter } from '../driver/driver.js'
-import { ConnectionLostError } from '../errors.js'
+import { ConnectionLostError, EngineDisposedError } from '../errors.js'
 import { setDeadline } from '../internal/deadline.js'
 import { captureOrigin, type Origin } from '../pool/origin.js'
 import type { AcquireOptions, Lease } from '../pool/pool.js'
 import { Cancellation } from './cancellation.js'
 import type { ConversationHost } from './conversation-setup.js'
 import { mayRepeat, mayRepeatAlone, type Flight } from './flight.js'
+import { endsSession } from './transaction-errors.js'
 import type { Reads } from './reads.js'
 
 /** Whoever sends. */
@@ -131,6 +132,7 @@ export class Courier {
     lease.connection.conclude('COMMIT', { waiter, timeoutMillis: limitMillis })
     this.#lease = undefined
     lease.release(true)
+    sendEndSoon(lease.connection)
     return true
   }
 
@@ -161,6 +163,17 @@ export class Courier {
     if (flight === undefined || connection === undefined) return
     this.#cancellation ??= new Cancellation(this.#host.clock, this.#host.cancelTimeoutMillis)
     this.#cancellation.start(connection, reason, () => this.#sender.advance())
+  }
+
+  /** Whether the connection has ended with this error, and another one may be taken instead. */
+  isReplaceable(error: Error): boolean {
+    const { connection } = this
+    // Of a disposed engine there is no other connection.
+    if (connection?.lost !== undefined) return !(connection.lost instanceof EngineDisposedError)
+    if (!endsSession(error)) return false
+    // FATAL comes right before the end of the socket; be sure that it is the end.
+    process.nextTick(() => connection?.destroy(error))
+    return true
   }
 
   /** The connection must not serve anybody else; the first reason counts. */
@@ -231,4 +244,13 @@ export class Courier {
     this.#heardAt = this.#host.clock.now()
     this.#sender.landed(flight)
   }
+}
+
+/**
+ * Has the end of a transaction go now: with the packet of the next waiter, who got the connection a moment ago and sends in the
+ * microtask before this one, or else by itself. Not with a timer: fake timers of a test runner would keep it, and so would code
+ * that blocks the event loop, which can follow in the next microtask.
+ */
+export function sendEndSoon(connection: DriverConnection): void {
+  void Promise.resolve().then(() => connection.sendEnd())
 }

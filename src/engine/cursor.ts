@@ -43,17 +43,19 @@ export function openCursor<Row>(
   let state: 'new' | 'open' | 'read' | 'closed' = 'new'
   let transaction = 0
   const isAlive = (): boolean => conversation.state.inTransaction && conversation.transaction === transaction
+  const isBeingRead = (): boolean => state !== 'closed' && (transaction === 0 || isAlive())
   return {
     async next(): Promise<readonly Row[]> {
       if (state === 'read' || state === 'closed') return []
       if (state === 'open' && !isAlive()) {
         throw new IllegalStateError('The transaction of the stream has ended, and its cursor with it')
       }
-      if (conversation.autocommit && !conversation.state.inTransaction) {
+      if (runner.standsAlone) {
         throw new IllegalStateError(
           'stream() needs a transaction, which autocommit mode does not open: use begin()',
         )
       }
+      if (state === 'new') runner.streams.add({ text: compiled.text, isOpen: isBeingRead })
       const page =
         state === 'new'
           ? { ...compiled, portal, maxRows: batchSize }

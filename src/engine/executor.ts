@@ -18,6 +18,7 @@ import type { Conversation } from './conversation.js'
 import { copyFrom, copyTo } from './copy.js'
 import { openCursor, STREAM_OPTION_NAMES, type StreamOptions } from './cursor.js'
 import type { Savepoint } from './savepoint-scopes.js'
+import { runScript } from './script.js'
 import { statementOptions, type StatementOptions } from './statement-options.js'
 import type { StatementRunner } from './statement-runner.js'
 
@@ -124,13 +125,16 @@ export abstract class Executor {
 
   /**
    * Runs a script: several statements in one text, without values (the simple query protocol). For migrations and
-   * tests; inside the transaction, like any other statement.
+   * tests; inside the transaction, like any other statement. A script must not end that with a COMMIT or ROLLBACK of its own;
+   * in autocommit mode it may have transactions of its own, and has to end the last one.
+   * @throws as `execute`. IllegalStateError if the script ended the transaction around it, and in autocommit mode if it left one
+   *   open: the message says what is stored.
    */
   executeScript(text: string): Promise<void> {
     const { runner } = this.#parts
     return runner.attend('query', async () => {
       requireScript(text)
-      await runner.exclusive(text, { run: (connection) => connection.script(text) })
+      await runner.exclusive(text, { run: (connection) => runScript(connection, text) })
     })
   }
 

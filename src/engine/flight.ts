@@ -4,6 +4,7 @@ import { CommitOutcomeUnknownError, UnreadableResultError } from '../errors.js'
 import type { Timer } from '../internal/clock.js'
 import type { Operation } from './operation.js'
 import { isPlainRead, mayEndTransaction } from './reads.js'
+import { isPureRead } from './pure-reads.js'
 
 /** A packet on its way. */
 export interface Flight {
@@ -73,7 +74,7 @@ export function takeFlight(
   let taken = 0
   for (const next of queue) {
     const ends = next.kind === 'commit' || next.kind === 'rollback'
-    const waits = next.kind === 'commit' && proving && !(readOnly && arePlainReads(operations))
+    const waits = next.kind === 'commit' && proving && !(readOnly && arePlainReads(operations, isPureRead))
     if (next.kind === 'exclusive' || waits || (ends && alone)) break
     if (next.cancellable && taken > 0) break
     const before = operations[operations.length - 1]
@@ -84,6 +85,12 @@ export function takeFlight(
   }
   queue.splice(0, taken)
   return flightOf(operations, alone, begin.length)
+}
+
+/** The server has answered the first of it. */
+export function answeredFirst(flight: Flight): void {
+  flight.answered = true
+  flight.deadline?.cancel()
 }
 
 /** It was to begin the transaction, and nothing says that it has. One that was called off is not run any more. */
@@ -112,9 +119,12 @@ export function hasOpenCommit(flight: Flight | undefined): boolean {
  * By their texts, none of the statements can store anything, nor turn a read-only transaction into another one. NOTIFY and
  * large objects, which PostgreSQL allows in a read-only transaction, are effects as well.
  *
- * @param isRead `isPureRead` where the transaction is not read-only.
+ * @param isRead `isPureRead`: so that they send nothing, either, whatever the functions do that they call.
  */
-export function arePlainReads(operations: readonly Operation[], isRead = isPlainRead): boolean {
+export function arePlainReads(
+  operations: readonly Operation[],
+  isRead: (text: string) => boolean = isPlainRead,
+): boolean {
   const statements = operations.filter(({ kind }) => kind === 'statement' || kind === 'exclusive')
   return statements.every(({ kind, text }) => kind === 'statement' && isRead(text))
 }

@@ -87,7 +87,11 @@ export async function* listen(parts: ListenParts): AsyncGenerator<Notification, 
         connection.onLost = () => wake()
         parts.onConnect?.()
       }
-      yield* inbox.splice(0)
+      for (const message of inbox.splice(0)) {
+        yield message
+        // The end comes before the rest of a burst.
+        if (stop.aborted) return
+      }
       const { lost } = connection
       if (stop.aborted || lost !== undefined || inbox.length > 0) continue
       await new Promise<void>((resolve) => (wake = resolve))

@@ -1,7 +1,8 @@
 /** Answers that need no server, because the state of the transaction gives them. */
 import type { Flight } from './flight.js'
 import { NOTHING, undoes, type Operation } from './operation.js'
-import { afterLoss, transactionAborted } from './transaction-errors.js'
+import type { RefusedBegin } from './refused-begin.js'
+import { afterLoss } from './transaction-errors.js'
 import type { TransactionState } from './transaction-state.js'
 
 /**
@@ -9,6 +10,7 @@ import type { TransactionState } from './transaction-state.js'
  *
  * @param abandoned Why nothing is sent any more but what undoes.
  * @param endedOnServer The transaction has failed and is over on the server already.
+ * @param refusedBegin What begins the transaction, if that was refused.
  * @returns false if the operation has to be sent.
  */
 export function answerLocally(
@@ -16,6 +18,7 @@ export function answerLocally(
   { state, autocommit }: { readonly state: TransactionState; readonly autocommit: boolean },
   abandoned: Error | undefined,
   endedOnServer: boolean,
+  refusedBegin: RefusedBegin,
 ): boolean {
   const { name, cause } = state
   if (operation.kind === 'rollback' && (name === 'idle' || name === 'lost' || endedOnServer)) {
@@ -37,18 +40,24 @@ export function answerLocally(
     return true
   }
   if (name === 'failed' && !undoes(operation)) {
-    operation.fail(transactionAborted(cause))
+    operation.fail(refusedBegin.notRun(cause))
     return true
   }
   return false
 }
 
 /** The server passed over the operation, because one before it in the same packet had failed with `cause`. */
-export function passOver(operation: Operation, flight: Flight | undefined, cause: unknown): void {
+export function passOver(
+  operation: Operation,
+  flight: Flight | undefined,
+  cause: unknown,
+  refusedBegin: RefusedBegin,
+): void {
   // What undoes was meant for exactly that failure, and whatever follows it for the state after it.
   const follows = flight !== undefined && flight.undoing.length > 0 && operation.calledOff === undefined
   if (undoes(operation) || follows) flight?.undoing.push(operation)
-  else operation.fail(operation.calledOff ?? transactionAborted(cause))
+  // Steps are the conversation's own: they are told nothing.
+  else operation.fail(operation.calledOff ?? (operation.kind === 'step' ? cause : refusedBegin.notRun(cause)))
 }
 
 /** Fails what is queued, except what undoes, or other exceptions. */

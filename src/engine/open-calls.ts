@@ -26,6 +26,7 @@ export class OpenCalls {
   readonly #conversation: Conversation
   readonly #calls = new Set<OpenCall>()
   readonly #ends = new Set<OpenCall>()
+  readonly #blocks = new Set<OpenCall>()
 
   constructor(conversation: Conversation) {
     this.#conversation = conversation
@@ -48,14 +49,27 @@ export class OpenCalls {
     this.#calls.delete(call)
   }
 
-  /** True while a commit or rollback is under way. */
-  get ending(): boolean {
-    return this.#ends.size > 0
+  /**
+   * True while a commit or rollback is under way.
+   * @param scope Only one of this block.
+   */
+  isEnding(scope?: object): boolean {
+    return this.#endsOf(scope).length > 0
   }
 
-  /** Waits for every commit and rollback. @throws what they throw. */
-  async ended(): Promise<void> {
-    while (this.ending) await Promise.all([...this.#ends].map(async ({ outer }) => await outer))
+  /** True while a block is under way, or waits for its turn. @param scope Only one of this block. */
+  isInBlock(scope?: object): boolean {
+    for (const call of this.#blocks) if (scope === undefined || call.scope === scope) return true
+    return false
+  }
+
+  /** Waits for every commit and rollback (of this block). @throws what they throw. */
+  async ended(scope?: object): Promise<void> {
+    while (this.isEnding(scope)) await Promise.all(this.#endsOf(scope).map(async ({ outer }) => await outer))
+  }
+
+  #endsOf(scope: object | undefined): OpenCall[] {
+    return [...this.#ends].filter((call) => scope === undefined || call.scope === scope)
   }
 
   /** A call has failed: nobody needs to hear of it here if the transaction has, because COMMIT will say so. */
@@ -70,13 +84,13 @@ export class OpenCalls {
    * @param scope Only those of this nested block.
    */
   silence(scope?: object): void {
-    for (const call of [...this.#calls, ...this.#ends]) {
+    for (const call of [...this.#calls, ...this.#blocks, ...this.#ends]) {
       if (scope === undefined || call.scope === scope) call.outer?.catch(ignore)
     }
   }
 
   async #run<Value>(kind: CallKind, call: OpenCall, work: () => Promise<Value>): Promise<Value> {
-    const open = kind === 'end' ? this.#ends : this.#calls
+    const open = { query: this.#calls, block: this.#blocks, end: this.#ends }[kind]
     open.add(call)
     try {
       return await work()

@@ -127,6 +127,12 @@ export class Operation implements BatchStatement {
     return !this.settled && this.work?.left !== true
   }
 
+  /** It is cancelled on the server: what it answers does not matter any more. */
+  callOff(reason: Error): void {
+    this.calledOff ??= reason
+    this.work?.stop?.(reason)
+  }
+
   onResult(result: StatementResult): void {
     this.#owner.answered(this, result)
   }

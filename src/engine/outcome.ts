@@ -18,6 +18,7 @@
  */
 import { isFromBackend, isServerError, type ServerErrorFields } from '../database-errors.js'
 import { RowsUnreadable, StandbyWaitEnded, StatementNotRun, StatementSkipped } from '../driver/driver.js'
+import { EndedBehindError } from './script.js'
 import { endsSession } from './transaction-errors.js'
 
 export type Outcome = 'not run' | 'open' | 'committed' | 'rolled back' | 'unknown'
@@ -53,7 +54,8 @@ export function outcomeOf({ isRun, commits, seen }: Evidence): Outcome {
  * @param isLost The connection is lost, so that the error is the reason of that, and no answer.
  */
 export function seenIn(error: Error, isLost: boolean): Seen {
-  if (error instanceof StatementSkipped) return 'refusal'
+  // Our own refusal of what a script has done, which says itself what is stored.
+  if (error instanceof StatementSkipped || error instanceof EndedBehindError) return 'refusal'
   if (error instanceof StandbyWaitEnded) return 'success without standby'
   if (isLost || error instanceof StatementNotRun) return 'nothing'
   if (error instanceof RowsUnreadable) return 'success'

@@ -1,6 +1,7 @@
 /** Whether a transaction has only read, and how plainly: what its COMMIT can bring, and how long it can take, depends on it. */
 import type { StatementResult } from '../driver/driver.js'
 import type { Operation } from './operation.js'
+import { isPureRead } from './pure-reads.js'
 
 // A statement with one of these tags stores nothing in a read-only transaction, and changes nothing about it.
 const READING_COMMANDS = new Set(['SELECT', 'SHOW', 'FETCH', 'EXPLAIN', ''])
@@ -16,28 +17,6 @@ const MOST_TEXTS = 32
 /** By its text, the statement stores and locks nothing, unless a function of the user's own does. */
 export function isPlainRead(text: string): boolean {
   return PLAIN_TEXT.test(text) && !CHANGING_WORD.test(text)
-}
-
-// What stands in front of a parenthesis calls a function, unless it is nothing, a word of SQL, or one of PostgreSQL's own
-// functions that are used most.
-const BEFORE_PARENTHESIS = /([^\s()=<>+\-*/,;|]*)\s*\(/g
-const WORDS =
-  'all and any array as between by case cast else exists except filter from having in intersect is join lateral'
-const MORE_WORDS =
-  'like limit not offset on or over row select some then union using values when where with within'
-const FUNCTIONS =
-  'avg coalesce concat count date_trunc extract greatest json_agg jsonb_agg least length lower max min now nullif'
-const HARMLESS = new Set(['', ...`${WORDS} ${MORE_WORDS} ${FUNCTIONS} sum upper`.split(' ')])
-// Could stand between a name and its parenthesis.
-const COMMENT = /--|\/\*/
-
-/**
- * By its text, the statement stores nothing at all: it is a plain read that calls no function but a few of PostgreSQL's own.
- * What the text does not show (a view, a policy or an operator with a function that writes) is taken for what it should be.
- */
-export function isPureRead(text: string): boolean {
-  if (!isPlainRead(text) || COMMENT.test(text)) return false
-  return [...text.matchAll(BEFORE_PARENTHESIS)].every(([, name = '']) => HARMLESS.has(name.toLowerCase()))
 }
 
 // Words that end a transaction; behind ROLLBACK the rest of a script commits by itself. `CASE ... END` is taken for one as well.

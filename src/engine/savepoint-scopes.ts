@@ -6,27 +6,38 @@
  *    to wait for its turn gets it in the order in which it asked, COMMIT and ROLLBACK included.
  * 3. A statement belongs to the block whose code issued it, not to the block that happens to be open: one from outside waits
  *    until the block has ended, one from a block that has ended is refused.
+ * 4. The transaction of `begin()` is a block as well, always the outermost, from the moment when it is entered until its end
+ *    was answered. It has no SAVEPOINT, and COMMIT or ROLLBACK inside of it does not end it: its next statement begins anew.
  */
 import { IllegalStateError, TransactionAbortedError, UnawaitedStatementError } from '../errors.js'
 import { ambientOf, runAmbient } from '../internal/ambient.js'
 import { checkFunction } from '../internal/validate.js'
+import { needsTransaction } from './autocommit.js'
 import type { Conversation } from './conversation.js'
 import type { Operation } from './operation.js'
+import { begunAlready } from './transaction-errors.js'
 
-/** One savepoint. */
+/** One savepoint, or the transaction of `begin()` around them. */
 class Scope {
-  readonly name: string
-  /** Started by `run(fn)`: only code inside the callback belongs to it. */
+  /** Undefined for a transaction. */
+  readonly name: string | undefined
+  /** Started with a callback: only code inside of that belongs to it. */
   readonly isBlock: boolean
   /** The SAVEPOINT, once a statement needed it. */
   savepoint: Operation | undefined
   readonly pending: Set<Operation> = new Set()
   ended = false
 
-  constructor(name: string, isBlock: boolean) {
+  constructor(name: string | undefined, isBlock: boolean) {
     this.name = name
     this.isBlock = isBlock
   }
+}
+
+/** The transaction of `begin()`. */
+export interface TransactionScope {
+  /** True: it was ended by whatever is around it. */
+  readonly ended: boolean
 }
 
 /** Something that waits for its turn. */
@@ -37,8 +48,8 @@ interface Waiter {
   refuse(error: unknown): void
 }
 
-/** What ends a transaction; a flush does where it is a transaction of its own (autocommit mode). */
-export type TransactionEnd = 'commit' | 'rollback' | 'flush'
+/** What ends a transaction. */
+export type TransactionEnd = 'commit' | 'rollback'
 
 /** What whoever keeps state beside the database (a unit of work) does when a savepoint begins and ends. */
 export interface ScopeHooks {
@@ -91,7 +102,7 @@ export class SavepointScopes {
     return this.#conversation.closed
   }
 
-  /** True while a savepoint is open. */
+  /** True while a savepoint or the transaction of `begin()` is open. */
   get active(): boolean {
     return this.#stack.length > 0
   }
@@ -129,18 +140,41 @@ export class SavepointScopes {
 
   /** @throws IllegalStateError inside a nested block, which must not end the transaction around it. */
   requireOutside(what: TransactionEnd): void {
-    if (this.#callerBlock() === undefined) return
+    if (this.#callerBlock()?.name === undefined) return
     throw new IllegalStateError(
-      what === 'flush'
-        ? 'flush() was called inside a nested block in autocommit mode, where it commits: call it outside, or put the block into begin()'
-        : `${what}() was called inside a nested block: return from it to keep its work, throw to undo it`,
+      `${what}() was called inside a nested block: return from it to keep its work, throw to undo it`,
     )
+  }
+
+  /** True if the transaction of `begin()` is open, and the caller is outside of it. */
+  get isOutside(): boolean {
+    return this.#hasTransaction && this.#callerBlock() === undefined
+  }
+
+  /** @throws IllegalStateError where `begin()` would end a transaction of the caller. */
+  requireNoTransaction(): void {
+    const savepoint = this.#stack.find(({ isBlock }) => !isBlock)
+    if (this.#callerBlock() !== undefined || savepoint !== undefined) throw begunAlready()
+  }
+
+  /** Opens the transaction of `begin()`. Call it when it is the caller's turn, and nothing else is under way. */
+  openTransaction(): TransactionScope {
+    const scope = new Scope(undefined, true)
+    this.#stack.push(scope)
+    return scope
+  }
+
+  /** It has ended, and whatever waited for that has its turn. */
+  closeTransaction(scope: TransactionScope): void {
+    if (scope.ended) return
+    this.#pop(scope as Scope)
+    this.#wake()
   }
 
   /** Sends the SAVEPOINTs that are still owed; call it right before a statement is queued. */
   establish(): void {
     for (const scope of this.#stack) {
-      if (scope.savepoint !== undefined) continue
+      if (scope.name === undefined || scope.savepoint !== undefined) continue
       scope.savepoint = this.#conversation.enqueue('step', { text: `SAVEPOINT ${scope.name}` })
     }
   }
@@ -148,7 +182,7 @@ export class SavepointScopes {
   /** Notes a statement, so that its block can tell whether somebody awaited it. */
   track(operation: Operation): void {
     const scope = this.#stack[this.#stack.length - 1]
-    if (scope === undefined) return
+    if (scope?.name === undefined) return
     scope.pending.add(operation)
     const settled = (): void => void scope.pending.delete(operation)
     operation.promise.then(settled, settled)
@@ -190,31 +224,63 @@ export class SavepointScopes {
     }
   }
 
-  /** True while a block is open, or something waits for the end of one. */
-  get busy(): boolean {
-    return this.#innermostBlock() !== undefined || this.#waiting.length > 0
+  /**
+   * True while a block is open, or something waits for the end of one.
+   * @param within Only inside of this transaction.
+   */
+  isBusy(within?: TransactionScope): boolean {
+    return (
+      this.#innermostBlock() !== within || this.#waiting.some(({ block }) => this.#isInside(block, within))
+    )
   }
 
-  /** Ends every savepoint, and refuses whatever waits for one: the transaction is given up. */
-  abandon(): void {
-    for (const waiter of this.#waiting.splice(0)) {
+  /**
+   * Ends every savepoint, and refuses whatever waits for one: the transaction is given up.
+   * @param within Only inside of this transaction, which itself stays. Default: everything.
+   */
+  abandon(within?: TransactionScope): void {
+    if (within?.ended === true) return
+    const [given, kept] = [[] as Waiter[], [] as Waiter[]]
+    for (const waiter of this.#waiting) (this.#isInside(waiter.block, within) ? given : kept).push(waiter)
+    this.#waiting.splice(0, this.#waiting.length, ...kept)
+    for (const waiter of given) {
       waiter.refuse(new IllegalStateError('The transaction was ended while this waited for a nested block'))
     }
-    this.endAll()
+    this.#endFrom(within === undefined ? 0 : this.#stack.indexOf(within as Scope) + 1)
   }
 
   /** The transaction ends, and every savepoint with it. Code of their blocks that still runs is refused from now on. */
   endAll(): void {
-    for (const scope of this.#stack.splice(0)) scope.ended = true
+    this.#endFrom(this.#hasTransaction ? 1 : 0)
+  }
+
+  #endFrom(index: number): void {
+    for (const scope of this.#stack.splice(index)) scope.ended = true
     this.#wake()
+  }
+
+  #isInside(block: Scope | undefined, transaction: TransactionScope | undefined): boolean {
+    if (transaction === undefined) return true
+    return block !== undefined && this.#stack.indexOf(block) >= this.#stack.indexOf(transaction as Scope)
+  }
+
+  /** How many savepoints are open. */
+  get #depth(): number {
+    return this.#stack.length - (this.#hasTransaction ? 1 : 0)
+  }
+
+  get #hasTransaction(): boolean {
+    const [outermost] = this.#stack
+    return outermost !== undefined && outermost.name === undefined
   }
 
   async #open(isBlock: boolean): Promise<Scope> {
     const entering = this.#hooks.entering?.()
     if (entering !== undefined) await entering
     return await this.inTurn(() => {
+      if (this.#conversation.autocommit) throw needsTransaction('beginNested()')
       // Names repeat by depth, so that the server's prepared SAVEPOINT statements do, too.
-      const opened = new Scope(`lifeguard_${this.#stack.length + 1}`, isBlock)
+      const opened = new Scope(`lifeguard_${this.#depth + 1}`, isBlock)
       this.#stack.push(opened)
       this.#hooks.entered?.()
       return opened
@@ -244,7 +310,7 @@ export class SavepointScopes {
     }
     this.#pop(scope)
     if (scope.savepoint !== undefined) this.#conversation.defer({ text: `RELEASE SAVEPOINT ${scope.name}` })
-    this.#hooks.released?.(this.#stack.length)
+    this.#hooks.released?.(this.#depth)
     this.#wake()
   }
 
@@ -258,7 +324,7 @@ export class SavepointScopes {
       this.#undoing = this.#conversation.enqueue('rollbackTo', { text: `ROLLBACK TO SAVEPOINT ${name}` })
       this.#conversation.enqueue('step', { text: `RELEASE SAVEPOINT ${name}` })
     }
-    this.#hooks.rolledBack?.(this.#stack.length)
+    this.#hooks.rolledBack?.(this.#depth)
     this.#wake()
   }
 

@@ -1,4 +1,5 @@
 /** What may be said about one statement, beside its text and its values. */
+import { StatementTimeoutError } from '../database-errors.js'
 import { InvalidStatementError } from '../errors.js'
 import { noValue } from '../internal/no-value.js'
 import { checkMillis, checkSignal } from '../internal/validate.js'
@@ -36,4 +37,10 @@ export function statementOptions(given: unknown, names: readonly string[]): Stat
   throw new InvalidStatementError(
     `After the statement come its values (an array) or options ({ ${names.join(', ')} }), not ${kindOf(given)}`,
   )
+}
+
+/** What a statement fails with that ran longer than its `timeoutMillis`. */
+export function timedOut(statement: string, timeoutMillis: number): StatementTimeoutError {
+  const message = `canceling statement due to statement timeout: it ran longer than timeoutMillis (${timeoutMillis} ms)`
+  return new StatementTimeoutError(message, { code: '57014', severity: 'ERROR' }, { statement })
 }

@@ -1,5 +1,5 @@
 /** Runs statements on a conversation: from what the caller wrote to rows, or to an error that leads back to the caller. */
-import { databaseErrorFrom, isServerError, StatementTimeoutError } from '../database-errors.js'
+import { databaseErrorFrom, isServerError } from '../database-errors.js'
 import type { StatementResult } from '../driver/driver.js'
 import { AbortedError, InvalidStatementError, LifeguardError } from '../errors.js'
 import { abortedBy, onAbort, orAbort, requireNotAborted } from '../internal/abort.js'
@@ -16,13 +16,15 @@ import { requireRunningBlock } from './block-context.js'
 import type { ConversationHost, ConversationOwner } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
 import { checked, encoded, textOf } from './encoded-statement.js'
+import { OpenStreams } from './open-streams.js'
 import { OpenCalls, type CallKind, type OpenCall } from './open-calls.js'
 import type { ExclusiveWork, Operation, OperationStatement } from './operation.js'
-import { SavepointScopes, type TransactionEnd } from './savepoint-scopes.js'
+import { SavepointScopes, type TransactionEnd, type TransactionScope } from './savepoint-scopes.js'
 import {
   NO_OPTIONS,
   STATEMENT_OPTION_NAMES,
   statementOptions,
+  timedOut,
   type StatementOptions,
 } from './statement-options.js'
 
@@ -39,11 +41,12 @@ interface RowsReader {
 }
 
 export class StatementRunner {
-  readonly #conversation: Conversation
+  readonly conversation: Conversation
   readonly #host: ConversationHost
   readonly #owner: ConversationOwner
   #scopes: SavepointScopes | undefined = undefined
   #calls: OpenCalls | undefined = undefined
+  readonly streams: OpenStreams = new OpenStreams()
   /** The call made last, until it settles. */
   #latest: Call | undefined = undefined
   /** What became of PostgreSQL's errors, so that whatever follows from one names the same as its cause. */
@@ -52,14 +55,14 @@ export class StatementRunner {
   #givenUp: AbortedError | undefined = undefined
 
   constructor(conversation: Conversation, host: ConversationHost, owner: ConversationOwner) {
-    this.#conversation = conversation
+    this.conversation = conversation
     this.#host = host
     this.#owner = owner
   }
 
   /** The savepoints; made when the first one is wanted. */
   get scopes(): SavepointScopes {
-    this.#scopes ??= new SavepointScopes(this.#conversation, this.#owner.scopeHooks ?? {}, {
+    this.#scopes ??= new SavepointScopes(this.conversation, this.#owner.scopeHooks ?? {}, {
       explain: (error) => this.explain(error, ''),
       left: (error, operations) => this.giveUp(error, operations),
       reported: (scope) => this.#calls?.silence(scope),
@@ -67,19 +70,16 @@ export class StatementRunner {
     return this.#scopes
   }
 
-  /**
-   * The savepoints, where one may be opened.
-   * @throws what the owner throws when it is closed; InvalidOptionError where statements stand alone.
-   */
+  /** The savepoints. @throws where none may be opened: InvalidOptionError where statements stand alone. */
   get nestable(): SavepointScopes {
     this.#owner.requireOpen()
-    if (this.#conversation.autocommit) throw needsTransaction('beginNested()')
+    if (this.standsAlone) throw needsTransaction('beginNested()')
     return this.scopes
   }
 
   /** The calls that may have been forgotten; made when the first one is. */
   get calls(): OpenCalls {
-    this.#calls ??= new OpenCalls(this.#conversation)
+    this.#calls ??= new OpenCalls(this.conversation)
     return this.#calls
   }
 
@@ -89,8 +89,8 @@ export class StatementRunner {
   }
 
   /** Waits for a commit or rollback that nobody has awaited; undefined if there is none. @throws what they throw. */
-  get ended(): Promise<void> | undefined {
-    return this.#calls?.ending === true ? this.#calls.ended() : undefined
+  ended(within?: TransactionScope): Promise<void> | undefined {
+    return this.#calls?.isEnding(within) === true ? this.#calls.ended(within) : undefined
   }
 
   /** Runs a statement and reads its result. */
@@ -110,18 +110,28 @@ export class StatementRunner {
 
   /** True if the promise is that of the one statement that is queued or running. */
   isOnlyCall(promise: unknown): boolean {
-    if (promise === undefined || this.#latest?.outer !== promise || this.#calls?.ending === true) return false
-    return this.#conversation.pending.length === 1
+    if (promise === undefined || this.#latest?.outer !== promise || this.#calls?.isEnding() === true)
+      return false
+    return this.conversation.pending.length === 1
   }
 
-  /** Every statement is its own transaction. */
+  /**
+   * True while a block inside is open or waits for its turn.
+   * @param within The transaction of `begin()` that is asked about. Default: everything.
+   */
+  isNesting(within?: TransactionScope): boolean {
+    return this.#scopes?.isBusy(within) === true || this.#calls?.isInBlock(within) === true
+  }
+
+  /** See `ConversationOwner`. */
+  get ownTransaction(): Promise<void> | undefined {
+    return this.#owner.ownTransaction
+  }
+
+  /** True if a statement of the caller would be a transaction of its own. */
   get standsAlone(): boolean {
-    return this.#conversation.standsAlone
-  }
-
-  /** True while a nested block is open or waits for its turn. */
-  get nesting(): boolean {
-    return this.#scopes?.busy === true
+    const isOutside = this.#scopes?.isOutside === true
+    return isOutside ? this.conversation.autocommitMode : this.conversation.autocommit
   }
 
   /** True if a nested block is open that the caller is outside of. */
@@ -129,11 +139,14 @@ export class StatementRunner {
     return this.#scopes?.isBeside === true
   }
 
-  /** Gives up nested blocks and streams that nobody may ever end: they must not hold up the end of the transaction. */
-  letGo(cause?: unknown): void {
-    this.#scopes?.abandon()
-    if (this.#conversation.quiet) return
-    this.#conversation.stopStreams(new AbortedError('The transaction of this stream has ended', { cause }))
+  /**
+   * Gives up nested blocks and streams that nobody may ever end: they must not hold up the end of the transaction.
+   * @param within Only those inside of this transaction of `begin()`.
+   */
+  letGo(cause?: unknown, within?: TransactionScope): void {
+    this.#scopes?.abandon(within)
+    if (this.conversation.quiet) return
+    this.conversation.stopStreams(new AbortedError('The transaction of this stream has ended', { cause }))
   }
 
   /**
@@ -141,12 +154,12 @@ export class StatementRunner {
    * @param operations Only these; default: all.
    */
   giveUp(cause: unknown, operations?: ReadonlySet<Operation>): void {
-    if (this.#conversation.quiet) return
+    if (this.conversation.quiet) return
     this.#givenUp = new AbortedError(
       'The block ended while this statement was still running, so it was cancelled (see cause)',
       { cause },
     )
-    this.#conversation.giveUp(this.#givenUp, operations)
+    this.conversation.giveUp(this.#givenUp, operations)
   }
 
   /** @throws IllegalStateError inside a nested block, which must not end the transaction around it. */
@@ -159,12 +172,12 @@ export class StatementRunner {
    * @param queued Called when the end takes its place in the queue: what is given from now on comes after it.
    */
   async end(kind: 'commit' | 'rollback', queued?: () => void): Promise<boolean> {
-    if (kind === 'commit') requireRunningBlock(this.#conversation)
+    if (kind === 'commit') requireRunningBlock(this.conversation)
     this.requireOutside(kind)
     const scopes = this.#scopes
     const text = kind === 'commit' ? 'COMMIT' : 'ROLLBACK'
     const start = (): Operation => {
-      const ending = this.#conversation.enqueue(kind, { text })
+      const ending = this.conversation.enqueue(kind, { text })
       queued?.()
       // Only then: it wakes whoever waits behind this one.
       scopes?.endAll()
@@ -178,14 +191,6 @@ export class StatementRunner {
     }
   }
 
-  /**
-   * Waits for what was given before. Only where every statement stands alone: there a ROLLBACK takes its place in the queue
-   * like any other, and is never sent.
-   */
-  async settled(): Promise<void> {
-    await this.#conversation.enqueue('rollback', { text: 'ROLLBACK' }).promise
-  }
-
   /** Runs a statement that is nobody's call of `execute`. */
   run(statement: OperationStatement): Promise<StatementResult> {
     const run = (): Promise<StatementResult> => this.send(statement, NO_OPTIONS)
@@ -193,12 +198,12 @@ export class StatementRunner {
   }
 
   #traced<Value>(run: () => Promise<Value>, text: string): Promise<Value> {
-    return statementChannel.tracePromise(run, { connectionId: this.#conversation.connection?.id, text })
+    return statementChannel.tracePromise(run, { connectionId: this.conversation.connection?.id, text })
   }
 
   /** @throws IllegalStateError if the caller's block has ended, so that its statements would be refused. */
   requireRunning(): void {
-    requireRunningBlock(this.#conversation)
+    requireRunningBlock(this.conversation)
     this.#scopes?.requireRunning()
   }
 
@@ -263,7 +268,7 @@ export class StatementRunner {
       const explained = this.explain(error, compiled.text)
       // In a transaction the failure is not forgotten: commit reports it, awaited or not.
       const isGivenUp = this.#givenUp !== undefined && isCausedBy(explained, this.#givenUp)
-      if (isGivenUp || (call.queued && !this.#conversation.autocommit)) call.outer?.catch(ignore)
+      if (isGivenUp || (call.queued && !this.conversation.autocommit)) call.outer?.catch(ignore)
       else this.#calls?.forgive(call, explained)
       this.#calls?.delete(call)
       throw explained
@@ -360,7 +365,7 @@ export class StatementRunner {
     work?: ExclusiveWork,
     signal?: AbortSignal,
   ): Operation | Promise<Operation> {
-    requireRunningBlock(this.#conversation)
+    requireRunningBlock(this.conversation)
     const scopes = this.#scopes
     if (scopes === undefined) return this.#enqueue(kind, statement, work)
     return scopes.inTurn(() => {
@@ -376,7 +381,7 @@ export class StatementRunner {
 
   #enqueue(kind: 'statement' | 'exclusive', statement: OperationStatement, work?: ExclusiveWork): Operation {
     statement.queued?.()
-    return this.#conversation.enqueue(kind, statement, work)
+    return this.conversation.enqueue(kind, statement, work)
   }
 
   /**
@@ -395,14 +400,17 @@ export class StatementRunner {
       return error
     }
     if (!isServerError(error)) return error
-    return this.#explained?.get(error) ?? this.#databaseError(error, statement)
+    return (
+      this.#explained?.get(error) ??
+      this.#databaseError(error, this.conversation.originOf(error) ?? statement)
+    )
   }
 
   #databaseError(error: ServerError, statement: string | undefined): LifeguardError {
     const failure = databaseErrorFrom(error, {
       statement,
       hideParameters: this.#host.hideParameters,
-      sessionMayWrite: this.#conversation.mayWrite,
+      sessionMayWrite: this.conversation.mayWrite,
     })
     const explained = this.#owner.translate?.(failure) ?? failure
     this.#explained ??= new WeakMap()
@@ -415,11 +423,11 @@ export class StatementRunner {
     if (signal === undefined && timeoutMillis === undefined) return undefined
     const { clock } = this.#host
     operation.cancellable = true
-    const unlisten = signal && onAbort(signal, () => this.#conversation.callOff(operation, abortedBy(signal)))
+    const unlisten = signal && onAbort(signal, () => this.conversation.callOff(operation, abortedBy(signal)))
     let timer: Timer | undefined
     if (timeoutMillis !== undefined) {
       timer = clock.setTimer(
-        () => this.#conversation.callOff(operation, timedOut(operation.text, timeoutMillis)),
+        () => this.conversation.callOff(operation, timedOut(operation.text, timeoutMillis)),
         timeoutMillis,
       )
     }
@@ -431,11 +439,6 @@ export class StatementRunner {
 }
 
 type ServerError = Parameters<typeof databaseErrorFrom>[0]
-
-function timedOut(statement: string, timeoutMillis: number): StatementTimeoutError {
-  const message = `canceling statement due to statement timeout: it ran longer than timeoutMillis (${timeoutMillis} ms)`
-  return new StatementTimeoutError(message, { code: '57014', severity: 'ERROR' }, { statement })
-}
 
 function isCausedBy(error: unknown, reason: Error): boolean {
   return error === reason || (error instanceof Error && error.cause === reason)

@@ -5,6 +5,7 @@ import {
   CommitOutcomeUnknownError,
   ConnectionLostError,
   EngineDisposedError,
+  IllegalStateError,
   TransactionAbortedError,
   UnreadableResultError,
 } from '../errors.js'
@@ -84,4 +85,11 @@ export function storedUnread(cause: unknown): UnreadableResultError {
   return new UnreadableResultError('The statement was committed, but its result cannot be read (see cause)', {
     cause,
   })
+}
+
+/** `begin()` inside of a transaction. */
+export function begunAlready(): IllegalStateError {
+  return new IllegalStateError(
+    'begin() was called inside of a transaction, whose work its COMMIT would store: call beginNested() for a part that can be undone by itself, or await the end of the transaction first',
+  )
 }

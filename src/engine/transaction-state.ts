@@ -10,6 +10,7 @@
  * `rollbackTo` leads from failed back to active, if the failure happened inside the savepoint.
  */
 import { IllegalStateError } from '../errors.js'
+import { EndedBehindError } from './script.js'
 
 export type TransactionStateName = 'idle' | 'active' | 'failed' | 'lost'
 
@@ -23,7 +24,7 @@ const FOLLOWERS: Readonly<Record<TransactionStateName, readonly TransactionState
 export class TransactionState {
   #name: TransactionStateName = 'idle'
   #cause: unknown
-  /** While `lost`: COMMIT was on its way, so nobody knows whether the transaction was stored. */
+  /** While `lost` or `failed`: COMMIT was on its way, or a script has run one: the transaction may be stored. */
   outcomeUnknown = false
   /** PostgreSQL has confirmed something: a COMMIT, or a statement that stands alone. Stays true. */
   hasStored = false
@@ -54,7 +55,9 @@ export class TransactionState {
 
   /** Something in the transaction failed; the first failure is the one that counts. */
   fail(cause: unknown): void {
-    if (this.#name === 'active' || this.#name === 'idle') this.move('failed', cause)
+    if (this.#name !== 'active' && this.#name !== 'idle') return
+    this.move('failed', cause)
+    this.outcomeUnknown = cause instanceof EndedBehindError && cause.isStored
   }
 
   /** The connection died; what had failed before stays the cause. */

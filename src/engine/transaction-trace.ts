@@ -1,11 +1,17 @@
-/** Publishes transactions on the channel `lifeguard:transaction`, for whoever subscribes. */
+/** Counts the transactions of a conversation, and publishes them on the channel `lifeguard:transaction` for its subscribers. */
 import { transactionChannel, type TransactionMessage } from '../internal/channels.js'
 
 export class TransactionTrace {
+  /** How many have begun. */
+  count = 0
+  /** The statement that began the last one. */
+  begun: string | undefined = undefined
   #message: TransactionMessage | undefined = undefined
 
   /** BEGIN is sent; if it is sent once more, it is still the same transaction. */
-  began(connectionId: number): void {
+  began(connectionId: number, text?: string): void {
+    this.count++
+    this.begun = text
     if (this.#message !== undefined || !transactionChannel.hasSubscribers) return
     this.#message = { connectionId }
     transactionChannel.start.publish(this.#message)

@@ -3,7 +3,8 @@ import { RowsUnreadable, StatementNotRun } from '../driver/driver.js'
 import { arePlainReads, hasOpenCommit, type Flight } from './flight.js'
 import type { Operation } from './operation.js'
 import { outcomeOf, seenIn, type Outcome, type Seen } from './outcome.js'
-import { isPureRead, mayEndTransaction, type Reads } from './reads.js'
+import { isPureRead } from './pure-reads.js'
+import { mayEndTransaction, type Reads } from './reads.js'
 import { endsSession } from './transaction-errors.js'
 
 /** What is known of the transaction when one of its operations fails. */
@@ -50,12 +51,7 @@ function commits(operation: Operation, seen: Seen, { flight, alone, stores }: Ci
   return seen === 'nothing' ? hasOpenCommit(flight) : kind === 'commit'
 }
 
-/**
- * The COMMIT of a transaction matters. It does not after plain reads in a read-only transaction, nor after reads that call no
- * function of the user's.
- */
-export function mayHaveStored(reads: Reads, flight: Flight | undefined, readOnly: boolean): boolean {
-  const operations = flight?.operations ?? []
-  if (readOnly) return !reads.plain || !arePlainReads(operations)
-  return !reads.pure || !arePlainReads(operations, isPureRead)
+/** The COMMIT of a transaction matters, unless it has run pure reads only: also in a read-only one, which may NOTIFY. */
+export function mayHaveStored(reads: Reads, flight: Flight | undefined): boolean {
+  return !reads.pure || !arePlainReads(flight?.operations ?? [], isPureRead)
 }

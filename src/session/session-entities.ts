@@ -1,5 +1,6 @@
 /** The unit of work of a session, as its transaction sees it: when it is flushed, and what comes of a flush that fails. */
 import type { DatabaseError } from '../database-errors.js'
+import { whenAlone } from '../engine/begun-transaction.js'
 import type {
   ConversationOwner,
   ConversationSetup,
@@ -169,7 +170,9 @@ export class SessionEntities implements ConversationOwner {
   /** @throws AbortedError if a rollback was called since then: what came before it must not be stored. */
   requireNoRollbackSince(rollbacks: number): void {
     if (this.rollbacks === rollbacks) return
-    throw new AbortedError('The transaction was rolled back while its hooks ran: nothing of it was stored')
+    throw new AbortedError(
+      'The transaction was rolled back while the flush waited (for its hooks, or for its turn): nothing of it was stored',
+    )
   }
 
   /** @throws IllegalStateError beside a nested block: a rollback undoes whatever came to the session since it began. */
@@ -183,8 +186,7 @@ export class SessionEntities implements ConversationOwner {
   /** A flush has to be a transaction of its own. */
   get #standsAlone(): boolean {
     if (this.#turn !== undefined) return this.#quietBlock?.isHook !== true
-    const { conversation } = this.parts
-    return conversation.autocommit && !conversation.state.inTransaction
+    return this.parts.runner.standsAlone
   }
 
   /** The flush that is under way in autocommit mode, as a transaction of its own. */
@@ -243,18 +245,22 @@ export class SessionEntities implements ConversationOwner {
       (error: unknown) => ({ error }),
     )
     const { conversation, runner } = this.parts
-    while (!conversation.quiet) await runner.settled()
-    if (before === undefined || unit.hasWork) await this.#flushAlone(unit)
+    const { rollbacks } = this
+    const begins = await whenAlone(runner, () => {
+      this.requireOpen()
+      // A block that was open took the changes along.
+      if (!unit.hasWork) this.requireNoRollbackSince(rollbacks)
+      const isNeeded = before === undefined || unit.hasWork
+      if (isNeeded) conversation.beginOnce()
+      return isNeeded
+    })
+    if (begins) await this.#flushAlone(unit)
     // What it was to write was part of the one before.
     else if (failed !== undefined) throw failed.error
   }
 
   async #flushAlone(unit: UnitOfWork): Promise<void> {
     const { conversation, runner } = this.parts
-    this.requireOpen()
-    // It could not end what it begins.
-    runner.requireOutside('flush')
-    conversation.beginOnce()
     let sealed: Sealed | undefined
     try {
       if (this.#host.hasFlushHooks()) {

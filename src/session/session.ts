@@ -1,6 +1,7 @@
 /** The session: a transaction with a lifetime, whose connection is taken late and given back early. */
+import { runInside, runTransaction } from '../engine/begun-transaction.js'
 import type { BlockOwner } from '../engine/block.js'
-import { runBlock } from '../engine/block.js'
+import { ownedByBlock, runBlock } from '../engine/block.js'
 import { joinBlock } from '../engine/block-context.js'
 import type { ConversationSetup, Converser } from '../engine/conversation-setup.js'
 import type { Conversation } from '../engine/conversation.js'
@@ -59,6 +60,8 @@ export class Session extends EntitySession implements AsyncDisposable {
   #committing = false
   /** A block that had joined this session threw: what it did must not be stored. */
   #rollbackOnly: unknown = undefined
+  /** A block has the session, and is a transaction from its first moment on. */
+  #owned = false
   /** Stops listening to the session's signal. */
   #unwatch: (() => void) | undefined = undefined
 
@@ -104,17 +107,25 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   /**
    * Runs a block in a transaction of this session: committed when it returns, rolled back when it throws. Needed in
-   * autocommit mode; otherwise the first statement begins by itself.
-   * @throws IllegalStateError if a transaction is open; otherwise what the block throws, or as `commit`.
+   * autocommit mode; otherwise the first statement begins by itself. What code outside of the block asks for meanwhile, another
+   * `begin()` included, waits until the block has ended.
+   * @throws IllegalStateError inside of a transaction, which the COMMIT of another one would end: there it is `beginNested()`;
+   *   otherwise what the block throws, or as `commit`.
    */
   async begin<Value>(work: () => Value | Promise<Value>): Promise<Value> {
     checkFunction('begin', work)
     this.#requireNoHook('begin')
-    const flushing = this.#entities.ownTransaction
-    if (flushing !== undefined) await flushing
     this.#requireOpen()
-    this.#conversation.beginOnce()
-    return await runBlock(this.#owner(), work)
+    if (this.#owned) throw ownedByBlock('withSession()')
+    const runner = this.#runner
+    return await runner.attend('block', async () => {
+      const flushing = this.#entities.ownTransaction
+      if (flushing !== undefined) await flushing
+      return await runTransaction(runner, (scope) => {
+        this.#requireOpen()
+        return runBlock(this.#owner({ scope, ambient: { owner: runner.scopes, value: scope } }), work)
+      })
+    })
   }
 
   /**
@@ -182,7 +193,8 @@ export class Session extends EntitySession implements AsyncDisposable {
    * @internal
    */
   runOwned<Value>(work: () => Value | Promise<Value>, commit: boolean, ambient: Ambient): Promise<Value> {
-    const owner = this.#owner(ambient, () => this.#close())
+    this.#owned = !this.autocommit
+    const owner = this.#owner({ ambient, close: () => this.#close() })
     return runBlock(owner, work, this.#options.signal, commit)
   }
 
@@ -202,7 +214,7 @@ export class Session extends EntitySession implements AsyncDisposable {
    * @internal
    */
   get standsAlone(): boolean {
-    return this.#conversation.autocommit
+    return this.#runner.standsAlone
   }
 
   #requireOpen(): void {
@@ -231,15 +243,16 @@ export class Session extends EntitySession implements AsyncDisposable {
     else this.#unwatch = onAbort(signal, abandon)
   }
 
-  /** @param close What comes last, if the session ends with the block. */
-  #owner(ambient?: Ambient, close?: BlockOwner['close']): BlockOwner {
+  #owner({ scope, ambient, close }: Pick<BlockOwner, 'scope' | 'ambient' | 'close'>): BlockOwner {
+    const runner = this.#runner
     return {
+      scope,
       ambient,
       close,
       conversation: this.#conversation,
-      runner: this.#runner,
-      commit: () => this.#commit(),
-      rollback: () => this.#rollback(),
+      runner,
+      commit: () => runInside(runner, scope, () => this.#commit()),
+      rollback: () => runInside(runner, scope, () => this.#rollback()),
       rides: () => !this.#hooks.has('beforeCommit'),
       conclude: () => this.#conclude(),
     }

@@ -164,3 +164,17 @@ describe('propagation', () => {
     expect(await marks()).toEqual(['outside it opens a session'])
   })
 })
+
+test('a prepared transaction is committed or rolled back there, and refused in a transaction by PostgreSQL', async () => {
+  const { withSession } = fixture.factory({}, { autocommit: true })
+  const text = (end: string) => `${end} prepared 'nobody prepared this'`
+  for (const end of ['commit', 'rollback', 'COMMIT', 'Rollback']) {
+    const error = await errorOf(withSession((session) => session.execute(text(end))))
+    // 42704: there is no such one. The servers of the tests allow none to be prepared.
+    expect(error).toMatchObject({ code: 'DATABASE_ERROR', sqlState: '42704' })
+    const inside = errorOf(withSession((session) => session.execute(text(end)), { autocommit: false }))
+    expect(await inside).toMatchObject({ code: 'DATABASE_ERROR', sqlState: '25001' })
+    const control = await errorOf(withSession((session) => session.execute(`${end} work`)))
+    expect(control).toMatchObject({ code: 'INVALID_STATEMENT' })
+  }
+})

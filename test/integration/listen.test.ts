@@ -168,6 +168,26 @@ test('break ends the iteration, and its connection', async () => {
   await waitUntil(async () => (await backends()).length === 0)
 })
 
+test('the signal ends the iteration before the rest of a burst', async () => {
+  const { engine } = found()
+  const ending = new AbortController()
+  const ready = gate()
+  const heard: string[] = []
+  const ended = (async () => {
+    const options = { signal: ending.signal, onConnect: () => ready.open() }
+    for await (const { payload } of engine.listen('burst', options)) {
+      heard.push(payload)
+      if (heard.length === 2) ending.abort()
+    }
+  })()
+  await ready.opened
+  await engine.begin((connection) =>
+    connection.execute(`select pg_notify('burst', n::text) from generate_series(1, 200) n`),
+  )
+  await ended
+  expect(heard).toEqual(['1', '2'])
+})
+
 test('dispose() ends the iteration, and leaves no backend, also while nobody reads', async () => {
   const { engine, backends } = found()
   const { ready, ended } = collect(engine, 'songs')

@@ -1,9 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { IllegalStateError, InvalidOptionError, InvalidStatementError } from '../../src/errors.js'
+import {
+  IllegalStateError,
+  InvalidOptionError,
+  InvalidStatementError,
+  UnawaitedStatementError,
+} from '../../src/errors.js'
 import type { Session } from '../../src/session/session.js'
 import { sql } from '../../src/sql.js'
 import { startProxy } from '../helpers/proxy.js'
-import { errorOf, terminate, useDatabase } from './session-support.js'
+import { errorOf, gate, terminate, useDatabase } from './session-support.js'
 
 const fixture = useDatabase('create table numbers (n int primary key)')
 
@@ -325,4 +330,50 @@ test('a connection of the engine streams, too', async () => {
     .engine()
     .begin((connection) => read(connection.stream('select generate_series(1, 3) n')))
   expect(rows).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }])
+})
+
+describe('a loop that the block does not await', () => {
+  test.each([
+    ['between two pages', 'select generate_series(1, 5) n', 2],
+    ['in the middle of its last page', 'select generate_series(1, 2) n', 10],
+  ])('is noticed %s, and the block rolled back', async (_where, statement, batchSize) => {
+    const { withSession } = fixture.factory({ poolSize: 1, maxOverflow: 0 })
+    const mayGoOn = gate()
+    const isReading = gate()
+    let loop: Promise<unknown> | undefined
+    const error = await errorOf(
+      withSession(async (session) => {
+        loop = (async () => {
+          for await (const _row of session.stream(statement, { batchSize })) {
+            isReading.open()
+            await mayGoOn.opened
+          }
+        })()
+        loop.catch(() => undefined)
+        await isReading.opened
+      }),
+    )
+    expect(error).toBeInstanceOf(UnawaitedStatementError)
+    expect(error).toMatchObject({ statements: [statement] })
+    expect(error.message).toContain('a stream of it was still being read')
+    mayGoOn.open()
+    await Promise.allSettled([loop])
+  })
+
+  test('is no loop that was left, ended, closed, or belonged to an earlier transaction', async () => {
+    const { withSession } = fixture.factory()
+    const many = 'select generate_series(1, 5) n'
+    const value = await withSession(async (session) => {
+      await session.stream(many, { batchSize: 2 })[Symbol.asyncIterator]().next()
+      await session.rollback()
+      for await (const _row of session.stream(many, { batchSize: 2 })) break
+      const closed = session.stream(many, { batchSize: 2 })
+      await closed[Symbol.asyncIterator]().next()
+      closed.close()
+      await errorOf(session.beginNested(() => read(session.stream('select 1/0'))))
+      session.stream(many)
+      return (await read(session.stream(many, { batchSize: 2 }))).length
+    })
+    expect(value).toBe(5)
+  })
 })

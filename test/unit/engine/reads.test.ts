@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { isPlainRead, isPureRead } from '../../../src/engine/reads.js'
+import { isPureRead } from '../../../src/engine/pure-reads.js'
+import { isPlainRead } from '../../../src/engine/reads.js'
 
 test.each([
   'select',

@@ -166,6 +166,10 @@ export class FakeConnection implements DriverConnection {
     throw new Error('the pool runs no statements')
   }
 
+  sendEnd(): void {
+    // Nothing is concluded here.
+  }
+
   conclude(): never {
     throw new Error('the pool runs no statements')
   }

@@ -1,0 +1,21 @@
+/** Streams that somebody has begun to read: a block must not end before they have. */
+
+export interface OpenStream {
+  readonly text: string
+  /** False when it has ended, or its transaction. */
+  isOpen(): boolean
+}
+
+export class OpenStreams {
+  readonly #streams = new Set<OpenStream>()
+
+  add(stream: OpenStream): void {
+    for (const other of this.#streams) if (!other.isOpen()) this.#streams.delete(other)
+    this.#streams.add(stream)
+  }
+
+  /** Statements of those that are being read. */
+  get texts(): string[] {
+    return [...this.#streams].filter((stream) => stream.isOpen()).map(({ text }) => text)
+  }
+}

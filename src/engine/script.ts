@@ -1,0 +1,135 @@
+/** A script, and what it does to the transaction that it runs in: judged by what the server answers, not by its text. */
+import type { DriverConnection } from '../driver/driver.js'
+import { IllegalStateError } from '../errors.js'
+
+/** A script has ended the transaction around it, or left one open that had to be ended. */
+export class EndedBehindError extends IllegalStateError {
+  /** True: something of it may be stored. */
+  readonly isStored: boolean
+
+  constructor(message: string, isStored: boolean, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    Object.defineProperty(this, 'isStored', { enumerable: false })
+    this.isStored = isStored
+  }
+}
+
+/** Tags of commands that begin and end transactions. ROLLBACK is also that of ROLLBACK TO SAVEPOINT. */
+const CONTROL = new Set(['BEGIN', 'START TRANSACTION', 'COMMIT', 'ROLLBACK', 'PREPARE TRANSACTION'])
+const STORES = new Set(['COMMIT', 'PREPARE TRANSACTION'])
+/** Only such a text can have a ROLLBACK among its tags. */
+const MAY_ROLL_BACK = /\b(?:rollback|abort)\b/i
+/** More are not worth remembering. */
+const MOST_TAGS = 100
+
+const ADVICE =
+  'A script with transactions of its own belongs on a connection in autocommit mode: engine.connect({ autocommit: true })'
+
+/**
+ * Runs a script. Inside a transaction it must not end that one; outside it must not leave one open, which then is rolled back.
+ * @throws what the server refuses, and EndedBehindError, which tells what is stored.
+ */
+export async function runScript(connection: DriverConnection, text: string): Promise<void> {
+  const isInside = connection.transactionStatus === 'transaction'
+  const before = isInside && MAY_ROLL_BACK.test(text) ? await beginningOf(connection) : undefined
+  const tags: string[] = []
+  const note = (tag: string): void => {
+    if (CONTROL.has(tag) && tags.length < MOST_TAGS) tags.push(tag)
+  }
+  let failure: { readonly error: unknown } | undefined
+  try {
+    await connection.script(text, note)
+  } catch (error) {
+    failure = { error }
+  }
+  if (connection.lost === undefined) {
+    if (!isInside) await requireClosed(connection, failure)
+    else if (await isEnded(connection, tags, before)) throw endedBy(tags, failure?.error)
+  }
+  if (failure !== undefined) throw failure.error
+}
+
+/** Whether the transaction is another one than before the script, or none. */
+async function isEnded(
+  connection: DriverConnection,
+  tags: readonly string[],
+  before: string | undefined,
+): Promise<boolean> {
+  if (isIdle(connection) || tags.some((tag) => STORES.has(tag))) return true
+  // In a transaction that has failed nothing can be asked; it stores nothing in any case.
+  if (before === undefined || !tags.includes('ROLLBACK') || connection.transactionStatus !== 'transaction')
+    return false
+  return (await beginningOf(connection)) !== before
+}
+
+function isIdle(connection: DriverConnection): boolean {
+  return connection.transactionStatus === 'idle'
+}
+
+/** When the transaction began, to the microsecond: no other one of the connection has begun then. */
+function beginningOf(connection: DriverConnection): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let failure: Error | undefined
+    let beginning = ''
+    const statement = {
+      text: 'select transaction_timestamp()::text as "beginning"',
+      prepare: false,
+      onResult: ({ rows }: { readonly rows: readonly unknown[] }) => {
+        beginning = (rows as { beginning: string }[])[0]?.beginning ?? ''
+      },
+      onError: (error: Error) => {
+        failure = error
+      },
+    }
+    const onEnd = (): void => {
+      if (failure === undefined) resolve(beginning)
+      else reject(failure)
+    }
+    connection.submit({ statements: [statement], sync: 'shared', onEnd })
+  })
+}
+
+function endedBy(tags: readonly string[], cause: unknown): EndedBehindError {
+  const end = tags.find((tag) => STORES.has(tag) || tag === 'ROLLBACK')
+  const isStored = end === undefined || tags.some((tag) => STORES.has(tag))
+  const what =
+    end === 'PREPARE TRANSACTION'
+      ? 'prepared the transaction of its block: what was done before is stored when COMMIT PREPARED is run'
+      : end === 'COMMIT'
+        ? 'committed the transaction of its block: what was done before, and what the script itself committed, is stored'
+        : isStored
+          ? `ended the transaction of its block (${tags.join(', ')}): what it committed is stored, what it rolled back is lost`
+          : 'rolled back the transaction of its block: what was done before is lost'
+  const failed = cause === undefined ? '' : ', and failed then (see cause)'
+  return new EndedBehindError(
+    `The script ${what}${failed}. Nothing more runs in it. ${ADVICE}.`,
+    isStored,
+    cause,
+  )
+}
+
+/** Rolls back what a script has left open where every statement stands alone. */
+async function requireClosed(
+  connection: DriverConnection,
+  failure: { readonly error: unknown } | undefined,
+): Promise<void> {
+  if (isIdle(connection)) return
+  await connection.script('ROLLBACK').catch(() => undefined)
+  if (!isIdle(connection)) {
+    connection.destroy(new Error('The transaction that a script had left open could not be rolled back'))
+  }
+  if (failure !== undefined) return
+  throw new EndedBehindError(
+    'The script left a transaction open, in autocommit mode, where nothing could end it: it was rolled back. What the script had ' +
+      'committed before stays stored. Let the script end with COMMIT, or run it in begin(fn) without BEGIN and COMMIT of its own.',
+    false,
+  )
+}
+
+/** A single statement did: how, nobody has seen. */
+export function endedByStatement(): EndedBehindError {
+  return new EndedBehindError(
+    'A statement ended the transaction of its block, by a COMMIT or ROLLBACK of its own: look whether what was done before is stored',
+    true,
+  )
+}
