@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
+import { setImmediate as turn } from 'node:timers/promises'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Session } from '../../src/session/session.js'
 import { startProxy, type Place, type Proxy } from '../helpers/proxy.js'
@@ -129,6 +130,8 @@ describe.each(Object.entries(WAYS))('%s', (_name, way) => {
     const held = proxy.holdAt(answered(way))
     const { told } = started(proxy, way, controller.signal)
     const connection = await held
+    // So that the answer has been read; an abort before that ends the wait as well.
+    for (let turns = 0; turns < 200; turns++) await turn()
     controller.abort()
     expect(await told).toBe(way.told.aborted)
     // The backend ends with its socket.
