@@ -23,6 +23,8 @@ export interface EntityHost {
   readonly autoflush: boolean
   readonly expireOnCommit: boolean
   requireOpen(): void
+  /** Somebody uses the session. @throws IllegalStateError if somebody else does. */
+  used(): void
   began(): void
   hasFlushHooks(): boolean
   runFlushHooks(event: 'beforeFlush' | 'afterFlush'): Promise<void>
@@ -74,6 +76,7 @@ export class SessionEntities implements ConversationOwner {
 
   /** Autoflush. Undefined if there is nothing to flush, or it is not wanted. */
   beforeStatement(): StatementsAhead | undefined {
+    this.#host.used()
     if (this.#unit === undefined) return undefined
     const block = this.#quietBlock
     if (block !== undefined || !this.#host.autoflush) {
@@ -177,6 +180,7 @@ export class SessionEntities implements ConversationOwner {
 
   /** @throws IllegalStateError beside a nested block: a rollback undoes whatever came to the session since it began. */
   requireTurn(what: 'add' | 'delete' | 'merge'): void {
+    this.#host.used()
     if (!this.parts.runner.isBeside) return
     throw new IllegalStateError(
       `${what}() was called beside a nested block that is open, and would be undone with it: call it inside, or await the block first`,

@@ -15,6 +15,7 @@ import {
 } from '../internal/validate.js'
 import { HookSet, type SessionEvent, type SessionHook } from './session-hooks.js'
 import { Session, type SessionParts } from './session.js'
+import { SharedUse } from './shared-use.js'
 import {
   checkSessionOptions,
   SESSION_OPTION_NAMES,
@@ -87,10 +88,16 @@ export function createSessionFactory<S extends Session = Session>(
     return { engine, setup: engine.setUp(options, true), options, hooks }
   }
 
+  const isDevelopment = process.env['NODE_ENV'] !== 'production'
+  const watched = (parts: SessionParts): SessionParts => {
+    const { autocommit = false, detectSharing = isDevelopment } = parts.options
+    return detectSharing && !autocommit ? { ...parts, shared: new SharedUse(factory) } : parts
+  }
+
   const factory = (given?: SessionOptions): S => {
-    if (given === undefined) return new sessionClass(plain)
+    if (given === undefined) return new sessionClass(watched(plain))
     refuseUnknownKeys('a session', given, SESSION_OPTION_NAMES)
-    return new sessionClass(partsFor(given))
+    return new sessionClass(watched(partsFor(given)))
   }
 
   const current = (): S | undefined => ambientOf(factory) as S | undefined

@@ -20,6 +20,11 @@ export interface SessionOptions extends TransactionOptions {
   readonly signal?: AbortSignal | undefined
   /** Wait for a connection at most this long, instead of the engine's `poolTimeoutMillis`. */
   readonly poolTimeoutMillis?: number | null | undefined
+  /**
+   * Notice when one session that was made by hand serves two requests at once: `IllegalStateError` for the second one, or a
+   * warning where it is not certain. Default: true, but false in production (`NODE_ENV`). False allows it.
+   */
+  readonly detectSharing?: boolean | undefined
   /** Anything of the caller's own; copied to `session.info`, over the factory's. */
   readonly info?: Readonly<Record<string, unknown>> | undefined
 }
@@ -61,13 +66,14 @@ export const SESSION_OPTION_NAMES: readonly (keyof SessionOptions)[] = [
   'autocommit',
   'signal',
   'poolTimeoutMillis',
+  'detectSharing',
   'info',
   ...TRANSACTION_OPTION_NAMES,
 ]
 
 /** @throws InvalidOptionError naming the option. What an engine knows, too, is checked there. */
 export function checkSessionOptions(options: SessionOptions): void {
-  for (const name of ['expireOnCommit', 'autoflush'] as const) {
+  for (const name of ['expireOnCommit', 'autoflush', 'detectSharing'] as const) {
     if (options[name] !== undefined) checkBoolean(name, options[name])
   }
   if (options.info !== undefined) checkObject('info', options.info)

@@ -22,6 +22,7 @@ import type { HookSet, SessionEvent, SessionHook } from './session-hooks.js'
 import type { SessionOptions } from './session-options.js'
 import { EntitySession } from './entity-session.js'
 import { SessionEntities } from './session-entities.js'
+import type { SharedUse } from './shared-use.js'
 import { TransactionHooks } from './transaction-hooks.js'
 
 /** What a session is made of. Made by the factory; a class of your own passes it on. */
@@ -31,6 +32,8 @@ export interface SessionParts {
   readonly options: SessionOptions
   /** The factory's hooks. */
   readonly hooks: HookSet<Session>
+  /** Notices that several requests use the session; undefined where nobody looks. */
+  readonly shared?: SharedUse | undefined
 }
 
 /**
@@ -53,6 +56,7 @@ export class Session extends EntitySession implements AsyncDisposable {
   readonly #setup: ConversationSetup
   readonly #options: SessionOptions
   readonly #hooks: TransactionHooks<Session>
+  readonly #shared: SharedUse | undefined
   #closed: string | undefined = undefined
   /** It rolls back still. */
   #closing: Promise<void> | undefined = undefined
@@ -73,6 +77,7 @@ export class Session extends EntitySession implements AsyncDisposable {
       expireOnCommit,
       autoflush,
       requireOpen: () => this.#requireOpen(),
+      used: () => this.#shared?.use(),
       began: () => this.#hooks.began(),
       hasFlushHooks: () => this.#hooks.has('beforeFlush', 'afterFlush'),
       runFlushHooks: (event) => this.#hooks.aroundFlush(event),
@@ -82,6 +87,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     this.#conversation = entities.parts.conversation
     this.#runner = entities.parts.runner
     this.#setup = parts.setup
+    this.#shared = parts.shared
     this.#options = parts.options
     this.#hooks = new TransactionHooks<Session>(this, parts.hooks)
     this.info = { ...parts.options.info }
@@ -142,6 +148,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     return this.#runner.attend('end', async () => {
       this.#requireOpen()
       this.#requireNoHook('commit')
+      this.#shared?.end()
       await this.#commit()
     })
   }
@@ -154,6 +161,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     return this.#runner.attend('end', async () => {
       this.#requireOpen()
       this.#runner.requireOutside('rollback')
+      this.#shared?.end()
       await this.#rollback()
     })
   }
@@ -306,6 +314,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     } finally {
       this.#committing = false
     }
+    this.#shared?.ended()
     this.#entities.committed(sealed)
     // Asked only now: one may have been added while COMMIT was on its way.
     if (this.#hooks.has('afterCommit')) await this.#hooks.ended('afterCommit')
@@ -350,6 +359,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     } finally {
       if (closing) this.#entities.close()
     }
+    this.#shared?.ended()
     const undone = isOpen || (begins && this.#conversation.transaction > transaction)
     if (undone && !outcomeUnknown) await this.#hooks.ended('afterRollback')
     this.#hooks.clear()

@@ -1,0 +1,50 @@
+/**
+ * Which request of an HTTP server the current call is part of: for the mistake of one session that serves several requests. Node
+ * tells when a request begins (`http.server.request.start`); an AsyncLocalStorage carries it from there.
+ */
+import { AsyncLocalStorage, executionAsyncResource } from 'node:async_hooks'
+import { subscribe } from 'node:diagnostics_channel'
+import { ambientFlow } from './ambient.js'
+
+/** One request. */
+export interface RequestMark {
+  readonly response: WeakRef<object>
+}
+
+const KEY = Symbol.for('lifeguard.requests')
+
+/** Notes requests from now on. One storage serves the process, also when the package is loaded twice. */
+export function watchRequests(): void {
+  const holder = globalThis as { [KEY]?: AsyncLocalStorage<RequestMark> }
+  if (holder[KEY] !== undefined) return
+  const storage = new AsyncLocalStorage<RequestMark>()
+  holder[KEY] = storage
+  subscribe('http.server.request.start', (message) => {
+    storage.enterWith({ response: new WeakRef((message as { response: object }).response) })
+  })
+}
+
+/** Undefined outside of a request. */
+export function currentRequest(): RequestMark | undefined {
+  return (globalThis as { [KEY]?: AsyncLocalStorage<RequestMark> })[KEY]?.getStore()
+}
+
+/** False when its response was sent, or its client has left. */
+export function isInProgress({ response }: RequestMark): boolean {
+  const held = response.deref() as
+    { readonly writableEnded?: boolean; readonly destroyed?: boolean } | undefined
+  return held !== undefined && held.writableEnded !== true && held.destroyed !== true
+}
+
+/**
+ * What the program itself keeps in AsyncLocalStorages around the current call. Only Node before 24 shows it; elsewhere it is
+ * nothing, so it may serve for a warning, and for nothing more.
+ */
+export function surroundings(): readonly unknown[] {
+  const resource = executionAsyncResource() as Record<symbol, unknown>
+  const own: unknown[] = [undefined, currentRequest(), ambientFlow()]
+  return Object.getOwnPropertySymbols(resource)
+    .filter(({ description }) => description === 'kResourceStore')
+    .map((key) => resource[key])
+    .filter((store) => !own.includes(store))
+}

@@ -1,0 +1,68 @@
+/**
+ * Notices that one session serves two requests at once: the commit of one would store what the other has half done. Only for
+ * sessions that are made by hand, and in development; what a block owns nobody else has.
+ *
+ * - Two requests of an HTTP server are certain: the second is refused while the first is in progress and the transaction open.
+ * - Code with different contents in its AsyncLocalStorages is probably two: whoever ends the work of the other is warned of.
+ *   Code that runs side by side within one request (`Promise.all`, helpers, hooks of a test) has the same contents, or none.
+ */
+import { IllegalStateError } from '../errors.js'
+import {
+  currentRequest,
+  isInProgress,
+  surroundings,
+  watchRequests,
+  type RequestMark,
+} from '../internal/requests.js'
+import { captureOrigin } from '../pool/origin.js'
+
+const ADVICE =
+  'Take one session for each request: withSession(fn). If it is meant, make the session with detectSharing: false.'
+
+export class SharedUse {
+  readonly #requests = new Set<RequestMark>()
+  #surroundings: readonly unknown[] | undefined = undefined
+  #warned = false
+  readonly #made: string
+
+  /** @param factory Called by the code that wants the session. */
+  constructor(factory: (...parameters: never[]) => unknown) {
+    watchRequests()
+    this.#made = captureOrigin(factory).stack.split('\n')[1]?.trim() ?? 'somewhere'
+  }
+
+  /** @throws IllegalStateError in a request, while another one that has used the transaction is in progress. */
+  use(): void {
+    const request = currentRequest()
+    if (request !== undefined) {
+      for (const other of this.#requests) {
+        if (other === request || !isInProgress(other)) continue
+        throw new IllegalStateError(
+          `A session is used by two requests at once, and the commit of one would store the half-done work of the other. It was made ${this.#made}. ${ADVICE}`,
+        )
+      }
+      this.#requests.add(request)
+    }
+    this.#surroundings ??= surroundings()
+  }
+
+  /** The transaction is about to be ended. @throws as `use`. */
+  end(): void {
+    const before = this.#surroundings
+    this.use()
+    if (before === undefined || before.length === 0 || this.#warned) return
+    const now = surroundings()
+    if (now.length === 0 || now.some((store) => before.includes(store))) return
+    this.#warned = true
+    process.emitWarning(
+      `A session is ended by other code than has begun its transaction, as two requests with one session would do: the work of both is stored or undone. It was made ${this.#made}. ${ADVICE}`,
+      { type: 'LifeguardWarning', code: 'LIFEGUARD_SHARED_SESSION' },
+    )
+  }
+
+  /** The transaction has ended. */
+  ended(): void {
+    this.#requests.clear()
+    this.#surroundings = undefined
+  }
+}
