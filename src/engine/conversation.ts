@@ -43,7 +43,7 @@ import {
   type OperationOwner,
   type OperationStatement,
 } from './operation.js'
-import { Reads } from './reads.js'
+import { mayStore, Reads } from './reads.js'
 import { RefusedBegin } from './refused-begin.js'
 import { endedByStatement } from './script.js'
 import type { BeginPlan } from './transaction-options.js'
@@ -232,7 +232,8 @@ export class Conversation implements OperationOwner, Sender {
       operation.fail(error)
       return
     }
-    if (operation.kind === 'commit' || this.standsAlone) this.state.hasStored = true
+    if (operation.kind === 'commit' || (this.standsAlone && mayStore(operation, result)))
+      this.state.hasStored = true
     if (operation.kind === 'commit') this.#over('committed')
     if (operation.kind === 'rollback') this.#over('rolled back')
     if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.state.move('active')

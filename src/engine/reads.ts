@@ -27,6 +27,11 @@ export function mayEndTransaction(script: string): boolean {
   return ENDING_WORD.test(script)
 }
 
+/** Whether a statement that is a transaction of its own may have stored something. */
+export function mayStore({ kind, text }: Operation, { command }: StatementResult): boolean {
+  return kind !== 'statement' || !READING_COMMANDS.has(command) || !isPureRead(text)
+}
+
 export class Reads {
   #only = true
   readonly #texts: string[] = []

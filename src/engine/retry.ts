@@ -29,19 +29,25 @@ export function checkRetry(retry: RetryOptions): void {
   }
 }
 
-/** Runs `work` until it succeeds, fails for good (`isRetryable`), or has used its attempts: then its last error is thrown. */
+/**
+ * Runs `work` until it succeeds, fails for good (`isRetryable`), has stored something, or has used its attempts: then its last
+ * error is thrown.
+ *
+ * @param hasStored Whether the last attempt has stored something: to run it again would store that twice.
+ */
 export async function runWithRetry<Value>(
   retry: RetryOptions,
   clock: Clock,
   signal: AbortSignal | undefined,
   work: () => Promise<Value>,
+  hasStored: () => boolean = () => false,
 ): Promise<Value> {
   const { attempts, backoff = fullJitter } = retry
   for (let attempt = 1; ; attempt++) {
     try {
       return await work()
     } catch (error) {
-      if (attempt >= attempts || signal?.aborted === true || !isRetryable(error)) throw error
+      if (attempt >= attempts || signal?.aborted === true || !isRetryable(error) || hasStored()) throw error
       await pause(clock, checkMillis('retry.backoff()', backoff(attempt), { min: 0 }), signal)
     }
   }

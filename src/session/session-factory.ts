@@ -155,8 +155,10 @@ export function createSessionFactory<S extends Session = Session>(
       )
     }
     const parts = partsFor(sessionOptions)
-    const once = (): Promise<Value> => runIn(new sessionClass(parts), work, commit)
-    return retry === undefined ? once() : runWithRetry(retry, systemClock, given.signal, once)
+    if (retry === undefined) return runIn(new sessionClass(parts), work, commit)
+    let session: S | undefined
+    const once = (): Promise<Value> => runIn((session = new sessionClass(parts)), work, commit)
+    return runWithRetry(retry, systemClock, given.signal, once, () => session?.hasStored === true)
   }
 
   const withSession = <Value>(

@@ -218,6 +218,14 @@ export class Session extends EntitySession implements AsyncDisposable {
   }
 
   /**
+   * True once it has stored something: a transaction was committed, or a statement that was one by itself.
+   * @internal
+   */
+  get hasStored(): boolean {
+    return this.#conversation.state.hasStored
+  }
+
+  /**
    * True if a statement of the caller would be a transaction of its own.
    * @internal
    */

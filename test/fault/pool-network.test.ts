@@ -194,7 +194,7 @@ describe('a network through which nothing gets', () => {
     const pool = await idle(proxy, 2)
     for (const each of proxy.connections) each.hold()
     // It calls a function, which could write.
-    const text = 'select pg_backend_pid()'
+    const text = 'select txid_current()'
     const failed = failureOf(sessionsOf(pool).withSession((session) => session.scalar(text)))
     await waitUntil(() => pool.stats().borrowed === 1)
     const recreated = pool.recreate({ timeoutMillis: 100 })
@@ -212,7 +212,7 @@ describe('a network through which nothing gets', () => {
     const work = failureOf(
       sessionsOf(pool).withSession(
         async (session) => {
-          await session.execute('select pg_backend_pid()')
+          await session.execute('select txid_current()')
         },
         { signal: controller.signal },
       ),

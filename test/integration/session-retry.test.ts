@@ -251,13 +251,13 @@ test.each([
 )
 
 test.each([
-  { text: 'select pg_backend_pid()', autocommit: false },
+  { text: 'select txid_current()', autocommit: false },
   {
     text: 'with one as (insert into accounts values (3, 0) returning id) select id from one',
     autocommit: false,
   },
   { text: 'select balance from accounts where id = 1 for update', autocommit: false },
-  { text: 'select pg_backend_pid()', autocommit: true },
+  { text: 'select txid_current()', autocommit: true },
 ])(
   'a read that calls a function, or locks, may have stored something, and is not: %o',
   async ({ text, autocommit }) => {
@@ -283,6 +283,61 @@ test('a hook that fails after the commit is not retried', async () => {
   )
   expect(failure).toBeInstanceOf(HookError)
   expect(await balances()).toEqual([101, 100])
+})
+
+const STORES: readonly (readonly [
+  what: string,
+  autocommit: boolean,
+  store: (session: Session) => Promise<unknown>,
+])[] = [
+  ['has committed midway', false, (session) => add(session, 1, 1).then(() => session.commit())],
+  ['stands alone and has written', true, (session) => add(session, 1, 1)],
+  [
+    'stands alone and has run a script',
+    true,
+    (session) => session.executeScript('update accounts set balance = balance + 1 where id = 1'),
+  ],
+  [
+    'stands alone and has called a function',
+    true,
+    (session) => session.execute('select pg_notify($1, $2)', ['c', 'x']),
+  ],
+]
+
+test.each(STORES)(
+  'a block that %s is not run again: it would store that twice',
+  async (_, autocommit, store) => {
+    await reset()
+    const { withSession } = fixture.factory()
+    let runs = 0
+    const failure = await errorOf(
+      withSession(
+        async (session) => {
+          runs++
+          await store(session)
+          await session.execute("do $$ begin raise exception 'x' using errcode = '40001'; end $$")
+        },
+        { autocommit, retry: { attempts: 3, backoff: AT_ONCE } },
+      ),
+    )
+    expect(failure).toBeInstanceOf(SerializationFailureError)
+    expect(runs).toBe(1)
+  },
+)
+
+test('a block that stands alone and has only read is run again', async () => {
+  const { withSession } = fixture.factory()
+  let runs = 0
+  const value = await withSession(
+    async (session) => {
+      const read = await session.scalar<number>('select balance from accounts where id = 1')
+      const fails = "do $$ begin raise exception 'x' using errcode = '40001'; end $$"
+      if (++runs < 3) await session.execute(fails)
+      return read
+    },
+    { autocommit: true, retry: { attempts: 3, backoff: AT_ONCE } },
+  )
+  expect([value, runs]).toEqual([100, 3])
 })
 
 test('the backoff is asked with the number of the attempt that failed', async () => {
