@@ -68,10 +68,22 @@ async function copyOut(call: Call): Promise<void> {
   checkSum(call, sum, 'a COPY')
 }
 
+/** Allowed in a read-only transaction, and an effect. */
+async function notifyReadOnly(call: Call): Promise<void> {
+  call.notifies()
+  await call.block(
+    async (session) => {
+      await session.execute("select pg_notify('told', $1)", [String(call.token)])
+    },
+    call.options({ readOnly: true }),
+  )
+}
+
 export const READS: readonly (readonly [weight: number, work: (call: Call) => Promise<unknown>])[] = [
   [4, oneSum],
   [4, snapshot],
   [8, readList],
   [2, stream],
   [2, copyOut],
+  [2, notifyReadOnly],
 ]
