@@ -185,8 +185,11 @@ test('a statement that tries to end the transaction by itself is refused before 
 test('a script that ends the transaction is found out', async () => {
   await using session = await open()
   await add(session, 'one')
-  await session.executeScript('commit')
-  expect((await errorOf(add(session, 'two')))['code']).toBe('TRANSACTION_ABORTED')
+  for (const use of [() => session.executeScript('commit'), () => add(session, 'two')]) {
+    const error = await errorOf(use())
+    expect(error['code']).toBe('ILLEGAL_STATE')
+    expect(error.message).toContain('is stored')
+  }
   await session.rollback()
   expect(await stored()).toEqual(['one'])
 })
