@@ -345,8 +345,9 @@ export class Conversation implements OperationOwner, Sender {
         if (next.succeeded && (next.kind === 'commit' || next.kind === 'rollback')) this.#over('rolled back')
         continue
       }
-      // What undoes must not take along what was abandoned.
-      if (this.#abandoned !== undefined) refuseQueued(this.#queue, this.#abandoned)
+      // What undoes must not take along what was abandoned. ROLLBACK takes nothing along: what is behind it is refused after it.
+      if (this.#abandoned !== undefined && next.kind !== 'rollback')
+        refuseQueued(this.#queue, this.#abandoned)
       const { connection } = this
       if (connection === undefined) this.#courier.acquire((error) => this.#notAcquired(error))
       else this.#send(connection)

@@ -16,6 +16,7 @@ function orNull(element: string | null): string {
 
 /** The codec of `type[]`, one dimension, elements never NULL by type but kept if they are. */
 export function arrayCodec(element: Codec<unknown>): Codec<unknown[]> {
+  const { holds } = element
   return {
     mutable: true,
     decode: (text) => parseArray(text).map((item) => (item === null ? null : element.decode(item))),
@@ -23,6 +24,17 @@ export function arrayCodec(element: Codec<unknown>): Codec<unknown[]> {
       if (!Array.isArray(value)) throw new RefusedValue(`takes an array, not ${kindOf(value)}`)
       return arrayLiteral(value.map((item: unknown) => (item === null ? null : element.encode(item))))
     },
+    // Documents can hold what is read and cannot be written again: 1e400 is read as Infinity.
+    ...(holds && {
+      holds(text: string, value: unknown): boolean {
+        const texts = parseArray(text)
+        if (!Array.isArray(value) || value.length !== texts.length) return false
+        return texts.every((item, index) => {
+          const held: unknown = value[index]
+          return item === null || held === null ? item === held : holds(item, held)
+        })
+      },
+    }),
   }
 }
 

@@ -51,7 +51,8 @@ describe('dispose', () => {
     const idleInTransaction = await pool.connect()
     await idleInTransaction.execute("insert into marks values ('never')")
     const running = [1, 2].map(() =>
-      failureOf(withSession((session) => session.execute('select pg_sleep(60)'))),
+      // It calls a function that could write.
+      failureOf(withSession((session) => session.execute('select pg_sleep(60), txid_current()'))),
     )
     await sleeping(2)
     const waiting = [1, 2, 3].map(() => failureOf(withSession((session) => session.execute('select 1'))))
