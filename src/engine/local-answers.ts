@@ -25,7 +25,8 @@ export function answerLocally(
     operation.succeed(NOTHING)
     return true
   }
-  if (operation.kind === 'commit' && name === 'idle') {
+  // After an abort only what was stored before it makes that true: something else may be missing.
+  if (operation.kind === 'commit' && name === 'idle' && (abandoned === undefined || state.hasStored)) {
     operation.succeed(NOTHING)
     return true
   }
