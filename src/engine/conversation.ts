@@ -232,8 +232,7 @@ export class Conversation implements OperationOwner, Sender {
       operation.fail(error)
       return
     }
-    if (operation.kind === 'commit' || (this.standsAlone && mayStore(operation, result)))
-      this.state.hasStored = true
+    this.state.hasStored ||= operation.kind === 'commit' || (this.standsAlone && mayStore(operation, result))
     if (operation.kind === 'commit') this.#over('committed')
     if (operation.kind === 'rollback') this.#over('rolled back')
     if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.state.move('active')
