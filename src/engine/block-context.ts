@@ -1,5 +1,5 @@
 /** Which block the current call belongs to: its statements are refused once the block has ended. */
-import { IllegalStateError } from '../errors.js'
+import { IllegalStateError, type LifeguardError } from '../errors.js'
 import { ambientOf, runAmbient, type Ambient } from '../internal/ambient.js'
 
 /** One run of a block. */
@@ -9,6 +9,8 @@ export class BlockContext {
   over = false
   /** Blocks that have joined this one and still run. */
   joined = 0
+  /** Why a COPY stream of this block failed. */
+  streamFailure: LifeguardError | undefined = undefined
 
   constructor(conversation: object) {
     this.#conversation = conversation
@@ -18,6 +20,21 @@ export class BlockContext {
   run<Value>(work: () => Value, inner: Ambient | undefined): Value {
     return runAmbient(this.#conversation, this, work, inner)
   }
+
+  /**
+   * The error that the block fails with. What Node throws at a stream that is destroyed already (`ERR_STREAM_...`, which of
+   * them depends on its version) is only the consequence of what has destroyed the stream.
+   */
+  failureOf(error: unknown): unknown {
+    const { code } = error instanceof Error ? (error as NodeJS.ErrnoException) : {}
+    return code?.startsWith('ERR_STREAM_') === true ? (this.streamFailure ?? error) : error
+  }
+}
+
+/** Tells the caller's block why its COPY stream has failed. */
+export function noteStreamFailure(conversation: object, error: LifeguardError): void {
+  const block = ambientOf(conversation) as BlockContext | undefined
+  if (block !== undefined) block.streamFailure = error
 }
 
 /** Runs a block that takes part in the transaction of the caller's block, which must not return before it. */

@@ -60,8 +60,9 @@ export async function runBlock<Value>(
     if (!commit) await owner.rollback()
     else if (owner.conclude?.() !== true) await owner.commit()
     return value
-  } catch (error) {
+  } catch (thrown) {
     block.over = true
+    const error = block.failureOf(thrown)
     try {
       runner.calls.silence(scope)
       if (!(error instanceof UnawaitedStatementError)) runner.giveUp(error)

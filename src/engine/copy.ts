@@ -3,7 +3,8 @@ import { Readable, type Writable } from 'node:stream'
 
 import { CopyOut } from '../driver/copy-out.js'
 import { StatementNotRun, type DriverConnection } from '../driver/driver.js'
-import { AbortedError, InvalidOptionError, InvalidStatementError } from '../errors.js'
+import { AbortedError, InvalidOptionError, InvalidStatementError, LifeguardError } from '../errors.js'
+import { noteStreamFailure } from './block-context.js'
 import type { ExclusiveWork } from './operation.js'
 import { isPlainRead } from './reads.js'
 import type { StatementRunner } from './statement-runner.js'
@@ -121,6 +122,7 @@ function start<Stream extends CopyStream>(
       },
     }
     runner.exclusive(text, work).catch((error: unknown) => {
+      if (error instanceof LifeguardError) noteStreamFailure(runner.conversation, error)
       reject(error)
       fail(error)
     })

@@ -1,6 +1,6 @@
 /** What the caller is told of something that may be stored: the truth if PostgreSQL answers, otherwise that it is unknown. */
 import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { finished, pipeline } from 'node:stream/promises'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { isRetryable } from '../../src/database-errors.js'
 import { declarativeBase, text } from '../../src/index.js'
@@ -236,6 +236,33 @@ test.each([true, false])(
           await proxy.cut()
         }
         await pipeline(Readable.from(['a\n']), copy)
+      },
+      { retry: { attempts: 2, backoff: () => 0 } },
+    )
+    expect(runs).toBe(2)
+    expect(await stored()).toBe(1)
+  },
+)
+
+test.each([true, false])(
+  'what Node says of a COPY stream that its lost connection has destroyed hides nothing (autocommit: %s)',
+  async (autocommit) => {
+    using proxy = await startProxy(fixture.db.url)
+    const { withSession } = fixture.factory({ url: proxy.url, ...ONE }, { autocommit })
+    let runs = 0
+    await withSession(
+      async (session) => {
+        const copy = await session.copyFrom(COPY)
+        if (++runs === 1) {
+          await proxy.cut()
+          await waitUntil(() => copy.closed)
+        }
+        // The first time: ERR_STREAM_DESTROYED.
+        await new Promise<void>((resolve, reject) => {
+          copy.write('a\n', (error) => (error == null ? resolve() : reject(error)))
+        })
+        copy.end()
+        await finished(copy)
       },
       { retry: { attempts: 2, backoff: () => 0 } },
     )
