@@ -4,7 +4,7 @@ import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import type { LifeguardError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
 import type { StatementsAhead } from '../internal/statements-ahead.js'
-import type { Origin } from '../pool/origin.js'
+import type { Origin, Origins } from '../pool/origin.js'
 import type { AcquireOptions, Lease } from '../pool/pool.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import type { EntityQuery } from '../schema/entity-statement.js'
@@ -29,8 +29,8 @@ export interface ConversationSetup {
 /** What the engine provides for all its conversations. */
 export interface ConversationHost {
   acquire(options: AcquireOptions, origin: Origin | undefined): Promise<Lease>
-  /** True: note where the statement was given that needs a connection. */
-  readonly captureStacks: boolean
+  /** Notes where the statement was given that needs a connection; undefined: it is not wanted. */
+  readonly origins: Origins | undefined
   readonly clock: Clock
   readonly hideParameters: boolean
   readonly prePingTimeoutMillis: number

@@ -5,7 +5,7 @@
 import type { Batch, DriverConnection, EndWaiter } from '../driver/driver.js'
 import { ConnectionLostError, EngineDisposedError } from '../errors.js'
 import { setDeadline } from '../internal/deadline.js'
-import { captureOrigin, type Origin } from '../pool/origin.js'
+import type { Origin } from '../pool/origin.js'
 import type { AcquireOptions, Lease } from '../pool/pool.js'
 import { Cancellation } from './cancellation.js'
 import type { ConversationHost } from './conversation-setup.js'
@@ -64,7 +64,7 @@ export class Courier {
 
   /** Remembers the line that asks for a connection, if stacks are wanted. */
   noteOrigin(above: (...parameters: never[]) => unknown): void {
-    if (this.#host.captureStacks && this.#lease === undefined) this.#origin = captureOrigin(above)
+    if (this.#lease === undefined) this.#origin = this.#host.origins?.capture(above)
   }
 
   adopt(lease: Lease): void {

@@ -14,6 +14,7 @@ import {
   checkSignal,
   refuseUnknownKeys,
 } from '../internal/validate.js'
+import { Origins } from '../pool/origin.js'
 import type { DisposeOptions, DisposeReport, Pool } from '../pool/pool.js'
 import type { PoolStats } from '../pool/stats.js'
 import { refuseInAutocommit } from './autocommit.js'
@@ -323,7 +324,7 @@ export class Engine implements AsyncDisposable {
       // Spelt out: Node 20 makes a new hidden class for each object that is a spread with further properties (3 us).
       acquire: ({ signal, timeoutMillis, proof }, origin) =>
         this.#pool.acquire({ signal, timeoutMillis, proof, origin, context: ambientFlow() }),
-      captureStacks: pool.captureStacks,
+      origins: pool.captureStacks ? new Origins() : undefined,
       clock: this.#clock,
       hideParameters,
       prePingTimeoutMillis: pool.prePingTimeoutMillis,

@@ -16,3 +16,21 @@ export function captureOrigin(above: (...parameters: never[]) => unknown): Origi
   // Read at once: until it is text, V8 keeps every object whose method stands in it, a forgotten holder among them.
   return { stack: origin.stack ?? '' }
 }
+
+// A program asks for connections in fewer places than that.
+const MOST_KNOWN = 500
+
+/** Captures origins. Callers that come the same way share one, because its text is longer than all else that waits with them. */
+export class Origins {
+  readonly #known = new Map<string, Origin>()
+
+  /** See `captureOrigin`. */
+  capture(above: (...parameters: never[]) => unknown): Origin {
+    const captured = captureOrigin(above)
+    const known = this.#known.get(captured.stack)
+    if (known !== undefined) return known
+    if (this.#known.size >= MOST_KNOWN) this.#known.clear()
+    this.#known.set(captured.stack, captured)
+    return captured
+  }
+}

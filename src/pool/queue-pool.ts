@@ -30,7 +30,7 @@ import { LeakWatch } from './leak-watch.js'
 import { PoolLease } from './lease.js'
 import { changeLimits, limitsOf, type LimitChange, type Limits } from './limits.js'
 import type { PoolClass, ResolvedPoolOptions } from './options.js'
-import { captureOrigin, type Origin } from './origin.js'
+import { Origins, type Origin } from './origin.js'
 import type { AcquireOptions, DisposeOptions, DisposeReport, Lease, Pool } from './pool.js'
 import type { ConnectionRecord } from './record.js'
 import { Returns } from './returns.js'
@@ -76,7 +76,8 @@ export class QueuePool implements Pool {
   constructor(parts: PoolParts, limits: Limits = limitsOf(parts.options)) {
     const { driver, options, name, clock = systemClock, events = new Emitter<PoolEvents>() } = parts
     const slots = new Slots(options.poolUseLifo)
-    const shared = { name, driver, clock, options, events, statistics: new Statistics(), slots }
+    const origins = options.captureStacks ? new Origins() : undefined
+    const shared = { name, driver, clock, options, events, statistics: new Statistics(), slots, origins }
     this.name = name
     this.events = events
     this.#shared = shared
@@ -142,8 +143,8 @@ export class QueuePool implements Pool {
   #acquire(options: AcquireOptions): Promise<Lease> {
     if (options.signal?.aborted === true) return Promise.reject(acquireAborted(this.name, options.signal))
     if (this.#disposal !== undefined) return Promise.reject(poolDisposed(this.name))
-    const { captureStacks } = this.#shared.options
-    const origin = captureStacks ? (options.origin ?? captureOrigin(QueuePool.prototype.acquire)) : undefined
+    const { origins } = this.#shared
+    const origin = origins && (options.origin ?? origins.capture(QueuePool.prototype.acquire))
     const now = this.#shared.clock.now()
     const record = this.#gate.open ? this.#takeFit(now, options) : undefined
     if (record === undefined) {

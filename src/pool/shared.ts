@@ -4,6 +4,7 @@ import type { Clock } from '../internal/clock.js'
 import type { Emitter } from '../internal/emitter.js'
 import type { PoolEvents } from './events.js'
 import type { ResolvedPoolOptions } from './options.js'
+import type { Origins } from './origin.js'
 import type { Slots } from './slots.js'
 import type { Statistics } from './stats.js'
 
@@ -15,4 +16,6 @@ export interface Shared {
   readonly events: Emitter<PoolEvents>
   readonly statistics: Statistics
   readonly slots: Slots
+  /** Notes where connections are asked for; undefined without `captureStacks`. */
+  readonly origins: Origins | undefined
 }

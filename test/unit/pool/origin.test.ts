@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { captureOrigin, type Origin } from '../../../src/pool/origin.js'
+import { captureOrigin, Origins, type Origin } from '../../../src/pool/origin.js'
 
 test('an origin has room for the frames of the library beside those of its caller', () => {
   const limit = Error.stackTraceLimit
@@ -11,3 +11,21 @@ test('an origin has room for the frames of the library beside those of its calle
   expect(frames).toHaveLength(limit + 8)
   expect(Error.stackTraceLimit).toBe(limit)
 })
+
+test('callers that come the same way share one origin, also after many others have come', () => {
+  const origins = new Origins()
+  const askers = Array.from({ length: 1_200 }, (_, index) => askerNamed(`caller${index}`, origins))
+  const here = (): Origin => origins.capture(here)
+  const asked = Array.from({ length: 3 }, () => here())
+  expect(new Set(asked).size).toBe(1)
+  expect(asked[0]?.stack).toContain('origin.test')
+  askers.forEach((ask, index) => expect(ask().stack).toContain(`caller${index} `))
+  const again = Array.from({ length: 3 }, () => here())
+  expect(new Set(again).size).toBe(1)
+})
+
+/** A function whose name stands in the stack. */
+function askerNamed(name: string, origins: Origins): () => Origin {
+  const asker = { [name]: (): Origin => origins.capture(Origins.prototype.capture) }
+  return asker[name] as () => Origin
+}
