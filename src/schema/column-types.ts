@@ -26,6 +26,7 @@ import {
 } from './codec.js'
 import { Column, type ColumnType } from './column.js'
 import { noneOf, outOfRange, tooLong } from './refusals.js'
+import { always, endsWithBlank, isUnusualUuid } from './respelling.js'
 import { timestampCodec } from './timestamp-codec.js'
 
 /** Options of {@link varchar} and {@link char}. */
@@ -115,7 +116,7 @@ export function bigint(name?: string): Column<bigint | null> {
 
 /** A floating-point number of 4 bytes, `number`. */
 export function real(name?: string): Column<number | null> {
-  return column(name, 'real', floatCodec)
+  return column(name, 'real', floatCodec, { respells: always })
 }
 
 /** A floating-point number of 8 bytes, `number`. */
@@ -129,7 +130,10 @@ export function numeric(name?: string | NumericOptions, options?: NumericOptions
   if (precision === undefined && scale !== undefined) throw new MappingError('A scale needs a precision')
   checkRange('precision', precision, 1, 1000)
   checkRange('scale', scale, -1000, 1000)
-  return column(own, withArguments('numeric', precision, scale), numericCodec, { cast: 'numeric' })
+  return column(own, withArguments('numeric', precision, scale), numericCodec, {
+    cast: 'numeric',
+    respells: always,
+  })
 }
 
 /** True or false. */
@@ -156,7 +160,7 @@ export function varchar<Value extends string = string>(
   return column(own, withArguments('varchar', length), textCodec, {
     cast: 'varchar',
     element: varcharElement,
-    refusal: length === undefined ? undefined : tooLong(length),
+    ...(length !== undefined && { refusal: tooLong(length), respells: endsWithBlank }),
   })
 }
 
@@ -170,12 +174,13 @@ export function char<Value extends string = string>(
   return column(own, withArguments('char', length), textCodec, {
     cast: 'bpchar',
     refusal: tooLong(length ?? 1),
+    respells: always,
   })
 }
 
 /** A UUID as a `string`; stored and compared in lower case. */
 export function uuid(name?: string): Column<string | null> {
-  return column(name, 'uuid', uuidCodec)
+  return column(name, 'uuid', uuidCodec, { respells: isUnusualUuid })
 }
 
 /**
@@ -190,7 +195,7 @@ export function json<Value = unknown>(name?: string): Column<Value | null> {
 
 /** A JSON document, kept in PostgreSQL's own form: it can be searched and indexed. Otherwise as {@link json}. */
 export function jsonb<Value = unknown>(name?: string): Column<Value | null> {
-  return column(name, 'jsonb', jsonbCodec, { element: jsonbElement })
+  return column(name, 'jsonb', jsonbCodec, { element: jsonbElement, respells: always })
 }
 
 /** Bytes, as a `Buffer`. */
@@ -200,13 +205,13 @@ export function bytea(name?: string): Column<Buffer | null> {
 
 /** A calendar day as `'2026-01-31'`: a `Date` is an instant and would move it across time zones. */
 export function date(name?: string): Column<string | null> {
-  return column(name, 'date', textCodec)
+  return column(name, 'date', textCodec, { respells: always })
 }
 
 /** A time of day as `'13:45:00.123456'`. */
 export function time(name?: string | PrecisionOptions, options?: PrecisionOptions): Column<string | null> {
   const [own, precision] = secondsOf(name, options)
-  return column(own, withArguments('time', precision), textCodec, { cast: 'time' })
+  return column(own, withArguments('time', precision), textCodec, { cast: 'time', respells: always })
 }
 
 /** Day and time without a time zone as `'2026-01-31 13:45:00.123456'`. For instants use {@link timestamptz}. */
@@ -215,7 +220,10 @@ export function timestamp(
   options?: PrecisionOptions,
 ): Column<string | null> {
   const [own, precision] = secondsOf(name, options)
-  return column(own, withArguments('timestamp', precision), textCodec, { cast: 'timestamp' })
+  return column(own, withArguments('timestamp', precision), textCodec, {
+    cast: 'timestamp',
+    respells: always,
+  })
 }
 
 /**
@@ -230,6 +238,8 @@ export function timestamptz(
   return column(own, withArguments('timestamptz', precision), timestampCodec, {
     cast: 'timestamptz',
     element: timestamptzElement,
+    // Fewer digits than a Date has.
+    respells: precision === undefined || precision >= 3 ? undefined : always,
   })
 }
 
@@ -239,7 +249,7 @@ export function interval(
   options?: PrecisionOptions,
 ): Column<string | null> {
   const [own, precision] = secondsOf(name, options)
-  return column(own, withArguments('interval', precision), textCodec, { cast: 'interval' })
+  return column(own, withArguments('interval', precision), textCodec, { cast: 'interval', respells: always })
 }
 
 /**
@@ -302,7 +312,11 @@ export function customType<Value>(
     encode: (value) => textCodec.encode(options.encode(value)),
   }
   return (name) =>
-    new Column({ name, nullable: true, type: { ddl: type, cast: castType, codec, travelsAsText: true } })
+    new Column({
+      name,
+      nullable: true,
+      type: { ddl: type, cast: castType, codec, respells: always, travelsAsText: true },
+    })
 }
 
 /**
@@ -324,7 +338,7 @@ function column<Value>(
   ddl: string,
   // Codecs of several types serve narrower ones: that is for the declaration to vouch for.
   codec: { decode(text: string): unknown; encode(value: never): string; readonly mutable: boolean },
-  rest: Partial<Pick<ColumnType, 'cast' | 'element' | 'refusal'>> = {},
+  rest: Partial<Pick<ColumnType, 'cast' | 'element' | 'refusal' | 'respells'>> = {},
 ): Column<Value | null> {
   return new Column({ name, nullable: true, type: { ddl, cast: ddl, codec, ...rest } })
 }

@@ -5,6 +5,7 @@ import type { SqlFragment } from '../sql.js'
 import { arrayCodec } from './array-codec.js'
 import type { Codec } from './codec.js'
 import { refusalOfElement, type Refusal } from './refusals.js'
+import { always } from './respelling.js'
 
 /** What the types need to know of a column beyond its value: part of the key, filled in when absent, computed, a foreign key, not loaded. */
 export type ColumnFlag = 'key' | 'default' | 'generated' | 'reference' | 'deferred'
@@ -23,6 +24,8 @@ export interface ColumnType {
   readonly element?: ArrayElement | undefined
   /** Why PostgreSQL would not store a value that the codec has written; undefined if it would. */
   readonly refusal?: Refusal | undefined
+  /** Whether PostgreSQL may store a text in another form: rounded, padded, written anew. Absent: never. */
+  readonly respells?: ((text: string) => boolean) | undefined
   readonly isArray?: boolean
   /**
    * Many values travel as texts, not as an array of the type: `unnest` would take arrays of arrays apart to their last
@@ -198,7 +201,7 @@ export class Column<Value, Flags extends ColumnFlag = never> {
    * @throws MappingError on an array.
    */
   array(): Column<NonNullable<Value>[] | (null extends Value ? null : never), Flags> {
-    const { ddl, cast, codec, refusal, isArray, serial, enumType } = this.definition.type
+    const { ddl, cast, codec, refusal, respells, isArray, serial, enumType } = this.definition.type
     if (isArray === true || serial === true) throw new MappingError(`There is no array of ${ddl}`)
     return this.#with({
       type: {
@@ -206,6 +209,7 @@ export class Column<Value, Flags extends ColumnFlag = never> {
         cast: `${cast}[]`,
         codec: arrayCodec(codec),
         refusal: refusal && refusalOfElement(refusal),
+        respells: respells && always,
         isArray: true,
         travelsAsText: true,
         ...(enumType && { enumType }),

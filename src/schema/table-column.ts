@@ -24,8 +24,6 @@ export type StatementValue = EncodedText | ArrayParameter
 /** A value as PostgreSQL gives it: a text; rows that become instances may have integers as numbers, and instants as dates. */
 export type RawValue = EncodedText | number | Date
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-
 export class TableColumn {
   /** Name of the property of an instance. */
   readonly property: string
@@ -41,6 +39,8 @@ export class TableColumn {
   /** PostgreSQL computes it when an update leaves it out. */
   readonly serverUpdated: boolean
   readonly mutable: boolean
+  /** Rows can be told apart by its values, or are referred to by them. */
+  readonly namesRows: boolean
   /** Not loaded unless it is asked for. */
   readonly deferred: boolean
   /** Equal by `===` is not yet the same: what can change in place, and floats, where PostgreSQL keeps 0 and -0 apart. */
@@ -51,7 +51,6 @@ export class TableColumn {
   readonly #refusal: ((value: unknown) => string | undefined) | undefined
   readonly #label: string
 
-  /** @param namesRows Rows can be told apart by its values, or are referred to by them. */
   constructor(
     table: string,
     property: string,
@@ -68,6 +67,7 @@ export class TableColumn {
     this.serverFilled = type.serial === true || serverDefault !== undefined || generated !== undefined
     this.serverUpdated = generated !== undefined || typeof onUpdate === 'object'
     this.mutable = type.codec.mutable
+    this.namesRows = namesRows
     this.deferred = definition.deferred === true
     this.#comparesClosely = type.codec.mutable || type.codec === floatCodec
     this.#codec = type.codec
@@ -160,10 +160,15 @@ export class TableColumn {
    */
   isOnlySpelling(text: EncodedText): boolean {
     const codec = this.#codec
-    if (codec === uuidCodec) return text !== null && UUID.test(text)
+    if (codec === uuidCodec) return text !== null && !this.mayRespell(text)
     return (
       codec === integerCodec || codec === bigintCodec || codec === booleanCodec || codec === timestampCodec
     )
+  }
+
+  /** Whether PostgreSQL may store a text in another form. */
+  mayRespell(text: string): boolean {
+    return this.definition.type.respells?.(text) === true
   }
 
   /** The value that a snapshot remembers. Objects are made anew. */

@@ -38,6 +38,8 @@ export class Table {
   readonly deferred: readonly TableColumn[]
   readonly columns: readonly TableColumn[]
   readonly primaryKey: readonly TableColumn[]
+  /** The columns that name rows or refer to others. */
+  readonly naming: readonly TableColumn[]
   /** The counter of optimistic locking. */
   readonly version: TableColumn | undefined
   readonly options: EntityOptions<string>
@@ -67,6 +69,7 @@ export class Table {
     )
     this.columnList = this.columns.map(({ sql }) => `${this.qualifier}.${sql}`).join(', ')
     this.deferred = this.columns.filter(({ deferred }) => deferred)
+    this.naming = this.columns.filter(({ namesRows }) => namesRows)
     this.primaryKey = this.columns.filter(({ definition }) => definition.primaryKey === true)
     if (this.primaryKey.length === 0) throw new MappingError(`The entity ${this.key} has no primary key`)
     const versions = this.columns.filter(({ definition }) => definition.version === true)

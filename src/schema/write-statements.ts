@@ -40,16 +40,21 @@ export interface ChangedRow extends KeyedRow {
  * @param columns The columns that are given; may be empty.
  * @param rows At least one.
  * @param places Where the value of each column stands in a row; default: in the order of `columns`.
+ * @param readBack Columns that are given and come back as they are stored; NULL where that is not known.
  */
 export function insertRows(
   table: Table,
   columns: readonly TableColumn[],
   rows: readonly (readonly (EncodedText | undefined)[])[],
   places?: readonly number[],
+  readBack: readonly TableColumn[] = NONE,
 ): WriteStatement {
   const only = rows.length === 1 ? rows[0] : undefined
-  const shape = table.shape(only === undefined ? 'insert' : 'insert one', columns, () => {
-    const filled = table.columns.filter((column) => column.serverFilled && !columns.includes(column))
+  const kind = shapeKind(only === undefined ? 'insert' : 'insert one', readBack)
+  const shape = table.shape(kind, columns, () => {
+    const filled = table.columns.filter(
+      (column) => readBack.includes(column) || (column.serverFilled && !columns.includes(column)),
+    )
     return only === undefined ? insertMany(table, columns, filled) : insertOne(table, columns, filled)
   })
   if (only !== undefined) {
@@ -108,12 +113,22 @@ function insertJoined(
   filled: readonly TableColumn[],
 ): StatementShape {
   const source = rowSource(columns)
-  const made = filled.filter(({ definition }) => definition.primaryKey === true)
+  const isGiven = (column: TableColumn): boolean => columns.includes(column)
+  const made = filled.filter((column) => column.definition.primaryKey === true && !isGiven(column))
   const stored = [...columns, ...made]
   const inputs = [...source.columns, ...made.map((column) => keyExpression(table, column))]
-  const keys = table.primaryKey.map((column, index) => `"k${index}" = "c${stored.indexOf(column)}"`)
+  const keys = table.primaryKey.map((column, index) => {
+    const { type } = column.definition
+    // As it is rounded when it is stored.
+    const cast = type.respells === undefined || type.ddl === type.cast ? '' : `::${type.ddl}`
+    return `"k${index}" = "c${stored.indexOf(column)}"${cast}`
+  })
   const joined = `"source" left join "changed" on ${keys.join(' and ')}`
-  const [found, wanted] = [`(select count("k0") from ${joined})`, `(select count(*) from "source")`]
+  // A trigger may have changed the key itself: where nothing else comes back, such a row is only counted.
+  const isCounted = filled.every(isGiven)
+  const found = isCounted ? `(select count(*) from "changed")` : `(select count("k0") from ${joined})`
+  const wanted = `(select count(*) from "source")`
+  const isMissing = isCounted ? `${found} <> ${wanted}` : '"k0" is null'
   const text = [
     `with "source" as materialized (select ${source.ordinal} as "n"`,
     ...inputs.map((sql, index) => `, ${sql} as "c${index}"`),
@@ -127,7 +142,7 @@ function insertJoined(
     `) select `,
     ...filled.map((_, index) => `"r${index}", `),
     // The counts are made only where one is missing.
-    `"n", case when "k0" is null then ${failure(table, STORED, found, wanted)} end from ${joined}`,
+    `"n", case when ${isMissing} then ${failure(table, STORED, found, wanted)} end from ${joined}`,
   ].join('')
   return { text, returning: filled, order: 'ordinal' }
 }
@@ -166,20 +181,28 @@ export function allocateKeys(table: Table, columns: readonly TableColumn[], coun
  *
  * @param columns What to change, not the version; may include parts of the key. Empty: only what changes by itself.
  * @param rows At least one.
+ * @param readBack Some of the columns, which come back as they are stored.
  */
 export function updateRows(
   table: Table,
   columns: readonly TableColumn[],
   rows: readonly ChangedRow[],
+  readBack: readonly TableColumn[] = NONE,
 ): WriteStatement {
   const many = rows.length > 1
-  const shape = table.shape(many ? 'update' : 'update one', columns, () => updateShape(table, columns, many))
+  const kind = shapeKind(many ? 'update' : 'update one', readBack)
+  const shape = table.shape(kind, columns, () => updateShape(table, columns, many, readBack))
   const inputs = rows.map((row) => [...row.values, ...keyAndVersionOf(table, row)])
   const values = many ? rowValues([...columns, ...keyAndVersion(table)], inputs) : (inputs[0] ?? [])
   return withValues(shape, [...values, String(rows.length)])
 }
 
-function updateShape(table: Table, columns: readonly TableColumn[], many: boolean): StatementShape {
+function updateShape(
+  table: Table,
+  columns: readonly TableColumn[],
+  many: boolean,
+  readBack: readonly TableColumn[],
+): StatementShape {
   const computed = table.columns.filter((column) => column.serverUpdated && !columns.includes(column))
   const conditions = keyAndVersion(table)
   const inputs = [...columns, ...conditions]
@@ -194,15 +217,16 @@ function updateShape(table: Table, columns: readonly TableColumn[], many: boolea
     ),
   ]
   const where = conditions.map(({ sql }, index) => `${qualifier}.${sql} = ${given[columns.length + index]}`)
-  const returned = computed.map(({ sql }) => `${qualifier}.${sql}`)
-  if (source !== undefined && computed.length > 0) returned.push(source.ordinal)
+  const returning = [...computed, ...readBack]
+  const returned = returning.map(({ sql }) => `${qualifier}.${sql}`)
+  if (source !== undefined && returning.length > 0) returned.push(source.ordinal)
   const change = [
     `update ${table.sql} set ${assignments.join(', ')}`,
     ...(source === undefined ? [] : [` from ${source.sql}`]),
     ` where ${where.join(' and ')}`,
   ].join('')
   const text = allFound(table, FOUND, change, returned, inputs.length)
-  return { text, returning: computed, order: many ? 'ordinal' : 'sent' }
+  return { text, returning, order: many ? 'ordinal' : 'sent' }
 }
 
 /**
@@ -273,6 +297,13 @@ export function allFound(
       : // What is not selected may not be computed, and then fails nothing.
         `select ${names.join(', ')}, "ok" from ${counted} left join "changed" on true`)
   )
+}
+
+const NONE: readonly TableColumn[] = []
+
+/** Tells apart statements of the same columns that read back others of them. */
+function shapeKind(kind: string, readBack: readonly TableColumn[]): string {
+  return readBack.length === 0 ? kind : `${kind} and read ${readBack.map(({ index }) => index).join()}`
 }
 
 const FOUND = 'found'

@@ -6,11 +6,12 @@ import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { matchReturned } from '../schema/write-statements.js'
 import type { FlushPlan } from './flush-plan.js'
 import type { Step } from './flush-steps.js'
-import type { Change, Insertion } from './written-rows.js'
+import { hasRespelledKey, type Change, type Insertion } from './written-rows.js'
 import type { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import type { Journal } from './journal.js'
 import { expire } from './loader.js'
+import { RespelledKeys } from './respelled-keys.js'
 
 /** The objects of a step when its statement was sent. */
 interface Sent {
@@ -24,8 +25,16 @@ export class FlushEffects {
   readonly #identities: IdentityMap
   readonly #journal: Journal
   readonly #attachment: Attachment
+  /** Whatever has a row. */
+  readonly #followed: () => Iterable<InstanceState>
 
-  constructor(identities: IdentityMap, journal: Journal, attachment: Attachment) {
+  constructor(
+    identities: IdentityMap,
+    journal: Journal,
+    attachment: Attachment,
+    followed: () => Iterable<InstanceState>,
+  ) {
+    this.#followed = followed
     this.#identities = identities
     this.#journal = journal
     this.#attachment = attachment
@@ -72,14 +81,19 @@ export class FlushEffects {
     if (kind === 'insert') this.#journal.filled(current, returning)
     const rows = matchReturned(statement, result.rows as RawRow[], states.length)
     if (rows === undefined) throw notMatched(states)
+    const respelled = new RespelledKeys()
     states.forEach((state, index) => {
       if (current !== states && !isCurrent(state, index)) return
-      this.#fill(state, returning, rows[index] as RawRow, sent.snapshots[index] as Snapshot)
+      const row = rows[index] as RawRow
+      respelled.note(state, returning, row)
+      this.#fill(state, returning, row, sent.snapshots[index] as Snapshot)
     })
+    respelled.hold(this.#followed)
   }
 
   /** @returns the object whose place it takes. */
-  #inserted({ state, values }: Insertion): InstanceState | undefined {
+  #inserted(insertion: Insertion): InstanceState | undefined {
+    const { state, values } = insertion
     const { instance, meta } = state
     state.become('persistent', this.#attachment)
     state.revision = this.#identities.revision
@@ -89,13 +103,15 @@ export class FlushEffects {
       if (!mutable) snapshot[index] = instance[property]
     }
     state.snapshot = snapshot
-    state.identity = meta.identity(instance)
+    // A key that may be stored in another form is known when the answer is here, as one that PostgreSQL makes.
+    state.identity = hasRespelledKey(insertion) ? undefined : meta.identity(instance)
     this.#journal.inserted(state)
     return this.#identities.add(state)
   }
 
   /** @returns the object whose place it takes. */
-  #updated({ state, columns, computed }: Change): InstanceState | undefined {
+  #updated(change: Change): InstanceState | undefined {
+    const { state, columns, computed } = change
     const { instance } = state
     for (const [column, value] of computed ?? []) instance[column.property] = value
     const before = state.snapshot as Snapshot
@@ -106,7 +122,7 @@ export class FlushEffects {
     state.revision = this.#identities.revision
     raiseVersion(state)
     if (!columns.some(({ definition }) => definition.primaryKey === true)) return undefined
-    return this.#moved(state)
+    return this.#moved(state, hasRespelledKey(change))
   }
 
   /** What it refers to has another key now, and so has its row. @returns the object whose place it takes. */
@@ -129,9 +145,13 @@ export class FlushEffects {
     return this.#moved(state)
   }
 
-  /** Its key has changed. @returns the object whose place it takes. */
-  #moved(state: InstanceState): InstanceState | undefined {
-    const identity = state.meta.identityOfStored(state.snapshot as Snapshot)
+  /**
+   * Its key has changed.
+   * @param mayRespell It may be stored in another form, and has its place when the answer is here.
+   * @returns the object whose place it takes.
+   */
+  #moved(state: InstanceState, mayRespell = false): InstanceState | undefined {
+    const identity = mayRespell ? undefined : state.meta.identityOfStored(state.snapshot as Snapshot)
     if (identity === state.identity) return undefined
     this.#journal.departed(state, false)
     this.#identities.leave(state)
@@ -167,7 +187,7 @@ export class FlushEffects {
     }
   }
 
-  /** Takes over what PostgreSQL has filled in; what was set in the meantime stays, and counts as changed unless it was flushed. */
+  /** Takes over what PostgreSQL has filled in or stored in another form; what was set in the meantime stays, and counts as changed unless it was flushed. */
   #fill(state: InstanceState, columns: readonly TableColumn[], row: RawRow, sent: Snapshot): void {
     const { instance, meta } = state
     const snapshot = state.snapshot as Snapshot
@@ -178,6 +198,9 @@ export class FlushEffects {
       // What was not asked for stays deferred.
       if (meta.isMissing(instance, column)) continue
       const raw = row[index] ?? null
+      const wasGiven = sent[column.index] !== undefined
+      // A key that could not be matched stays as it was given; so does what was frozen.
+      if (wasGiven && (raw === null || Object.isFrozen(instance))) continue
       const value = column.decode(raw)
       const isExpired = meta.isExpired(instance, column)
       if (!isExpired && !column.hasChanged(instance[column.property], snapshot[column.index])) {

@@ -368,12 +368,21 @@ function completion({ state, table, values, postponed }: Insertion): Change {
   const columns = [...postponed]
   const key = table.primaryKey.map(({ index }) => values[index] ?? null)
   const version = table.version && (values[table.version.index] ?? null)
-  return { state, table, columns, values: columns.map(({ index }) => values[index] ?? null), key, version }
+  return {
+    state,
+    table,
+    columns,
+    values: columns.map(({ index }) => values[index] ?? null),
+    respelled: [],
+    key,
+    version,
+  }
 }
 
 function released({ state, table, key, postponed }: Removal): Change {
   const columns = [...postponed]
-  return { state, table, columns, values: columns.map(() => null), key, version: versionOf(state) }
+  const values = columns.map(() => null)
+  return { state, table, columns, values, respelled: [], key, version: versionOf(state) }
 }
 
 function isNullable({ definition }: TableColumn): boolean {

@@ -42,10 +42,19 @@ export function insertStep(rows: readonly Insertion[]): Step {
   const places = columns.map(({ index }) => index)
   return {
     kind: 'insert',
-    statement: insertRows(first.table, columns, rows.map(storedFirst), places),
+    statement: insertRows(first.table, columns, rows.map(storedFirst), places, respelledOf(rows)),
     states: rows.map(({ state }) => state),
   }
 }
+
+/** The columns of keys that are read back. */
+function respelledOf(rows: readonly (Insertion | Change)[]): readonly TableColumn[] {
+  const respelled = new Set<TableColumn>()
+  for (const row of rows) for (const column of row.respelled) respelled.add(column)
+  return respelled.size === 0 ? NOT_RESPELLED : [...respelled].sort((a, b) => a.index - b.index)
+}
+
+const NOT_RESPELLED: readonly TableColumn[] = []
 
 /** The values that a new row is inserted with, by index of the column. */
 function storedFirst({ table, values, postponed }: Insertion): readonly (string | null | undefined)[] {
@@ -61,7 +70,12 @@ export function updates(changes: readonly Change[], circular?: ReadonlySet<objec
     const states = rows.map(({ state }) => state)
     return {
       kind: 'update',
-      statement: updateRows(table, columns, rows),
+      statement: updateRows(
+        table,
+        columns,
+        rows,
+        respelledOf(rows).filter((column) => columns.includes(column)),
+      ),
       states,
       touched: { table, ...storedRows(states), changed: columns },
       circular: circular !== undefined && rows.some((row) => circular.has(row)),

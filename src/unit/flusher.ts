@@ -79,7 +79,7 @@ export class Flusher {
     this.#relations = relations
     this.#send = send
     this.#requireRunning = requireRunning
-    this.#effects = new FlushEffects(members.identities, members.journal, members)
+    this.#effects = new FlushEffects(members.identities, members.journal, members, () => members.persistent())
   }
 
   /**
@@ -208,7 +208,10 @@ export class Flusher {
       ? flushChannel.tracePromise(() => this.#run(plan.steps), figuresOf(plan))
       : this.#run(plan.steps)
     done.catch(ignore)
-    members.flushed(done)
+    members.flushed(
+      plan.changes.map(({ state }) => state),
+      done,
+    )
     return { sent: undefined, done }
   }
 

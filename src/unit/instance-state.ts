@@ -141,9 +141,13 @@ export class InstanceState {
 
   /** Whether a value of a foreign key is equal to a key, as far as is known. */
   isSameKey(column: TableColumn, own: EncodedText, other: EncodedText | undefined): boolean {
-    if (own === other) return true
+    return own === other || this.asKey(column, own) === other
+  }
+
+  /** A value of a foreign key as the key is written that it is equal to, as far as is known. */
+  asKey<Text extends EncodedText | undefined>(column: TableColumn, own: Text): Text | EncodedText {
     const known = this.#history?.spellings?.get(column)
-    return known !== undefined && known[0] === own && known[1] === other
+    return known?.[0] === own ? (known?.[1] ?? own) : own
   }
 
   /** The stored key, encoded. Only for what has a row. */

@@ -13,6 +13,8 @@ import { unload } from './relation-values.js'
 interface Filled {
   readonly states: readonly InstanceState[]
   readonly columns: readonly TableColumn[]
+  /** What they held before, in the order of the columns. Default: nothing. */
+  readonly given?: ReadonlyMap<InstanceState, readonly unknown[]> | undefined
 }
 
 /** An object that has lost its place in the identity map: its row was deleted, has got another key, or was not found. */
@@ -100,11 +102,12 @@ export class Journal {
   filled(states: readonly InstanceState[], columns: readonly TableColumn[]): void {
     const [first] = states
     if (first === undefined) return
+    const given = givenOf(states, columns)
     const frames = [...[...this.#sealed].flatMap((sealed) => sealed.frames), ...this.#frames]
     const frame = frames.findLast(({ inserted }) => inserted.has(first))
     // Without one they are not inserted yet, or are committed.
-    if (frame !== undefined) frame.filled.push({ states, columns })
-    else if (first.status === 'pending') this.#top.filled.push({ states, columns })
+    if (frame !== undefined) frame.filled.push({ states, columns, given })
+    else if (first.status === 'pending') this.#top.filled.push({ states, columns, given })
   }
 
   updated(state: InstanceState, before: Snapshot): void {
@@ -241,10 +244,12 @@ function undoFrame(
   for (const state of frame.added) {
     if (state.status === 'pending' && isOwn(state)) state.become('transient', undefined)
   }
-  for (const { states, columns } of frame.filled) {
+  // Backwards, as a key that was made before may have come back in another form.
+  for (const { states, columns, given } of [...frame.filled].reverse()) {
     for (const state of states) {
       if (isElsewhere(state) || Object.isFrozen(state.instance)) continue
-      for (const { property } of columns) state.instance[property] = undefined
+      const values = given?.get(state)
+      for (const [index, { property }] of columns.entries()) state.instance[property] = values?.[index]
     }
   }
   for (const state of frame.inserted) {
@@ -281,6 +286,20 @@ function undoFrame(
     given.restore()
     unknown.delete(state)
   }
+}
+
+/** What new objects were given for columns that PostgreSQL stores in another form; undefined if nothing. */
+function givenOf(states: readonly InstanceState[], columns: readonly TableColumn[]): Filled['given'] {
+  const isGiven = ({ snapshot }: InstanceState, { index }: TableColumn): boolean =>
+    snapshot?.[index] !== undefined
+  const [first] = states
+  if (first === undefined || !columns.some((column) => isGiven(first, column))) return undefined
+  return new Map(
+    states.map((state) => [
+      state,
+      columns.map((column) => (isGiven(state, column) ? state.value(column) : undefined)),
+    ]),
+  )
 }
 
 function newFrame(since = 0): Frame {

@@ -57,7 +57,7 @@ function byStored(
   for (const state of states) {
     // What was frozen is there to be read, and is never written.
     if (state.meta.table !== table || Object.isFrozen(state.instance)) continue
-    const tuple = tupleOf(columns.map((column) => storedValue(state, column)))
+    const tuple = tupleOf(columns.map((column) => state.asKey(column, storedValue(state, column))))
     if (tuple === undefined) continue
     const alike = found.get(tuple)
     if (alike === undefined) found.set(tuple, [state])

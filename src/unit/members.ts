@@ -111,9 +111,13 @@ export class Members implements Attachment {
     )
   }
 
-  /** A flush has taken over the new and the doomed objects. @param done Settles when it has been answered. */
-  flushed(done: Promise<void>): void {
-    const arriving = [...this.pending].filter(({ identity }) => identity === undefined)
+  /**
+   * A flush has taken over the new and the doomed objects.
+   * @param moved Objects whose keys it may have changed.
+   * @param done Settles when it has been answered.
+   */
+  flushed(moved: Iterable<InstanceState>, done: Promise<void>): void {
+    const arriving = [...this.pending, ...moved].filter(({ identity }) => identity === undefined)
     if (arriving.length > 0) {
       const arrived = (): boolean => this.arriving.delete(done)
       this.arriving.set(done, arriving)

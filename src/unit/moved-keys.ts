@@ -66,7 +66,8 @@ function leadsTo(
 ): boolean {
   return columns.every((column, index) => {
     const text = holder.text(column)
-    return text !== null && text === storedValue(target, keyColumns[index] as TableColumn)
+    if (text === null || text === undefined) return false
+    return holder.isSameKey(column, text, storedValue(target, keyColumns[index] as TableColumn))
   })
 }
 

@@ -208,7 +208,9 @@ class Settlement {
     if (byKey === undefined) {
       const found = new Map<string, InstanceState[]>()
       for (const state of this.#members.identities.of(metaOf(relation.target)).values()) {
-        const tuple = tupleOf(relation.targetColumns.map((column) => textOf(state, column)))
+        const tuple = tupleOf(
+          relation.targetColumns.map((column) => state.asKey(column, textOf(state, column))),
+        )
         if (tuple === undefined) continue
         const alike = found.get(tuple)
         if (alike === undefined) found.set(tuple, [state])

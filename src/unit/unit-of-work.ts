@@ -243,7 +243,7 @@ export class UnitOfWork {
     if (read !== state) {
       throw new IllegalStateError(
         `The row of this ${meta.name} has its key in another form than the object was given, so that the session has another ` +
-          'object for it: give new objects keys as PostgreSQL writes them',
+          'object for it: declare the column with the type that it has in the database, or give keys as PostgreSQL writes them',
       )
     }
     if (load.length > 0) await this.#relations.load([state], load, without)

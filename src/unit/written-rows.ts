@@ -15,6 +15,8 @@ export interface Insertion {
   readonly shape: string
   /** The values by index of the column; undefined where it is left out. */
   readonly values: (EncodedText | undefined)[]
+  /** Columns that name rows or refer to others, and that PostgreSQL may store in another form: they are read back. */
+  readonly respelled: readonly TableColumn[]
   /** Foreign keys that are stored as NULL first, because the rows they lead to come later. */
   postponed: ReadonlySet<TableColumn>
 }
@@ -26,6 +28,8 @@ export interface Change {
   readonly columns: readonly TableColumn[]
   /** In the order of `columns`. */
   readonly values: readonly EncodedText[]
+  /** As of an {@link Insertion}. */
+  readonly respelled: readonly TableColumn[]
   /** The key that its row has when it is written. */
   key: readonly EncodedText[]
   readonly version: EncodedText | undefined
@@ -63,7 +67,32 @@ export function insertionOf(state: InstanceState, before?: Insertion): Insertion
   }
   const shape =
     before?.table === table && isAlike(values, before.values) ? before.shape : shapeOf(table, values)
-  return { state, table, shape, values, postponed: NONE }
+  const respelled = respelledIn(state, ({ index }) => values[index])
+  return { state, table, shape, values, respelled, postponed: NONE }
+}
+
+const KEPT: readonly TableColumn[] = []
+
+/** Whether the key of a written row is known only when it is read back. */
+export function hasRespelledKey({ respelled }: Insertion | Change): boolean {
+  return respelled.some(({ definition }) => definition.primaryKey === true)
+}
+
+/** See {@link Insertion.respelled}. */
+function respelledIn(
+  { instance, meta }: InstanceState,
+  valueOf: (column: TableColumn) => EncodedText | undefined,
+): readonly TableColumn[] {
+  let respelled = KEPT
+  for (const column of meta.table.naming) {
+    const text = valueOf(column)
+    if (typeof text !== 'string') continue
+    const value = instance[column.property]
+    // A uuid in upper case is written in lower case.
+    if (column.mayRespell(text) || (typeof value === 'string' && !column.mutable && value !== text))
+      respelled = [...respelled, column]
+  }
+  return respelled
 }
 
 function isAlike(
@@ -111,7 +140,8 @@ function changeTo(state: InstanceState, changes: readonly TableColumn[]): Change
     values.push(encodeOf(state, column, value))
     computed = (computed ?? new Map<TableColumn, unknown>()).set(column, value)
   }
-  return { state, table, columns, values, key: state.key, version: versionOf(state), computed }
+  const respelled = respelledIn(state, (column) => values[columns.indexOf(column)])
+  return { state, table, columns, values, respelled, key: state.key, version: versionOf(state), computed }
 }
 
 /** @throws InvalidValueError that names the object, too. */
