@@ -133,6 +133,11 @@ export class SavepointScopes {
     return this.#stack.length > 0 && this.#innermostBlock() !== this.#callerBlock()
   }
 
+  /** True if the caller's code is part of a block. @throws IllegalStateError if that has ended. */
+  get isInside(): boolean {
+    return this.#callerBlock() !== undefined
+  }
+
   /** @throws IllegalStateError if the caller's block has ended. */
   requireRunning(): void {
     this.#callerBlock()

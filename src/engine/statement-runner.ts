@@ -130,7 +130,7 @@ export class StatementRunner {
 
   /** True if a statement of the caller would be a transaction of its own. */
   get standsAlone(): boolean {
-    const isOutside = this.#scopes?.isOutside === true
+    const isOutside = this.#scopes?.isOutside === true || this.ownTransaction !== undefined
     return isOutside ? this.conversation.autocommitMode : this.conversation.autocommit
   }
 

@@ -34,7 +34,15 @@ export interface EntityHost {
 interface QuietBlock {
   /** It is one of the hooks of a flush: what they ask for is part of it. */
   readonly isHook: boolean
+  /** The rollbacks that it knows of: after any other, what its code asks for is part of nothing. */
+  rollbacks: number
   closed: boolean
+}
+
+/** A flush in autocommit mode. */
+interface Turn extends StatementsAhead {
+  /** The rollbacks that were given before it. */
+  readonly rollbacks: number
 }
 
 // Hooks may change what was flushed, and so make another flush necessary.
@@ -43,13 +51,13 @@ const MOST_FLUSHES = 100
 /** Owns the conversation of a session, on behalf of the session and of its unit of work. */
 export class SessionEntities implements ConversationOwner {
   readonly parts: ExecutorParts
-  /** Counts the calls that roll back: whatever had waited for a hook has to know of one. */
-  rollbacks = 0
   readonly #host: EntityHost
   /** Made when the first entity comes: many sessions never see one. */
   #unit: UnitOfWork | undefined = undefined
   /** In autocommit mode: the flush that was given last, until it has ended. */
-  #turn: StatementsAhead | undefined = undefined
+  #turn: Turn | undefined = undefined
+  /** Counts the rollbacks: a flush that was waiting then stores nothing. */
+  #rollbacks = 0
 
   constructor(engine: Converser, setup: ConversationSetup, host: EntityHost) {
     this.#host = host
@@ -77,10 +85,10 @@ export class SessionEntities implements ConversationOwner {
   /** Autoflush. Undefined if there is nothing to flush, or it is not wanted. */
   beforeStatement(): StatementsAhead | undefined {
     this.#host.used()
+    this.#requireCurrentHook()
     if (this.#unit === undefined) return undefined
-    const block = this.#quietBlock
-    if (block !== undefined || !this.#host.autoflush) {
-      return this.#turn === undefined || block?.isHook === true ? undefined : settled(this.#turn)
+    if (this.#quietBlock !== undefined || !this.#host.autoflush) {
+      return this.#turn === undefined || this.#isInTransaction ? undefined : settled(this.#turn)
     }
     let flush: StatementsAhead | undefined
     try {
@@ -125,8 +133,9 @@ export class SessionEntities implements ConversationOwner {
   async withoutAutoflush<Value>(
     work: () => Value | Promise<Value>,
     isHook: boolean = this.#quietBlock?.isHook ?? false,
+    rollbacks: number = this.#quietBlock?.rollbacks ?? this.#rollbacks,
   ): Promise<Value> {
-    const block: QuietBlock = { isHook, closed: false }
+    const block: QuietBlock = { isHook, rollbacks, closed: false }
     try {
       return await runAmbient(this, block, work)
     } finally {
@@ -147,14 +156,19 @@ export class SessionEntities implements ConversationOwner {
   flush(): StatementsAhead | undefined {
     const unit = this.#unit
     if (unit === undefined) return undefined
+    this.#requireCurrentHook()
     // It is part of the flush that is waiting for the hook.
     if (this.inFlushHook) return unit.flush()
-    const alone = this.#standsAlone
+    const alone = this.parts.conversation.autocommitMode && !this.#isInTransaction
     if (!alone && !this.#host.hasFlushHooks()) return unit.flush()
-    if (!unit.hasWork) return alone ? this.#turn : undefined
-    const done = alone ? this.#flushInTurn(unit, this.#turn) : this.#flushBetweenHooks(unit)
+    const before = this.#turn
+    const rollbacks = this.#rollbacks
+    // The failure of one that was rolled back says nothing about what comes after the rollback.
+    if (!unit.hasWork && alone) return before && before.rollbacks !== rollbacks ? settled(before) : before
+    if (!unit.hasWork) return undefined
+    const done = alone ? this.#flushInTurn(unit, before, rollbacks) : this.#flushBetweenHooks(unit, rollbacks)
     done.catch(ignore)
-    const flush = { sent: done, done }
+    const flush = { sent: done, done, rollbacks }
     if (alone) {
       this.#turn = flush
       const ended = (): void => {
@@ -170,32 +184,50 @@ export class SessionEntities implements ConversationOwner {
     return this.#quietBlock?.isHook === true
   }
 
+  /** How many rollbacks were given: whatever waits has to know of one. */
+  get rollbacks(): number {
+    return this.#rollbacks
+  }
+
+  /** A rollback is given. The hook of a flush that gives it goes on behind it; what others do for that flush is over. */
+  noteRollback(): void {
+    this.#rollbacks++
+    const block = this.#quietBlock
+    if (block?.isHook === true) block.rollbacks = this.#rollbacks
+  }
+
   /** @throws AbortedError if a rollback was called since then: what came before it must not be stored. */
   requireNoRollbackSince(rollbacks: number): void {
-    if (this.rollbacks === rollbacks) return
+    if (this.#rollbacks === rollbacks) return
     throw new AbortedError(
       'The transaction was rolled back while the flush waited (for its hooks, or for its turn): nothing of it was stored',
     )
   }
 
+  /** @throws AbortedError if the current call is made by the hook of a flush that was rolled back meanwhile. */
+  #requireCurrentHook(): void {
+    const block = this.#quietBlock
+    if (block?.isHook === true) this.requireNoRollbackSince(block.rollbacks)
+  }
+
   /** @throws IllegalStateError beside a nested block: a rollback undoes whatever came to the session since it began. */
   requireTurn(what: 'add' | 'delete' | 'merge'): void {
     this.#host.used()
+    this.#requireCurrentHook()
     if (!this.parts.runner.isBeside) return
     throw new IllegalStateError(
       `${what}() was called beside a nested block that is open, and would be undone with it: call it inside, or await the block first`,
     )
   }
 
-  /** A flush has to be a transaction of its own. */
-  get #standsAlone(): boolean {
-    if (this.#turn !== undefined) return this.#quietBlock?.isHook !== true
-    return this.parts.runner.standsAlone
+  /** The caller's code is part of a transaction: of one of `begin()`, or of the flush whose hook it is. */
+  get #isInTransaction(): boolean {
+    return this.#quietBlock?.isHook === true || this.parts.runner.scopes.isInside
   }
 
-  /** The flush that is under way in autocommit mode, as a transaction of its own. */
+  /** The flush that is under way in autocommit mode, as a transaction of its own, and that the caller is outside of. */
   get ownTransaction(): Promise<void> | undefined {
-    return this.#turn && settled(this.#turn).done
+    return this.#turn === undefined || this.#isInTransaction ? undefined : settled(this.#turn).done
   }
 
   /** True if the flush has hooks: what these do has to be known before COMMIT. */
@@ -243,57 +275,60 @@ export class SessionEntities implements ConversationOwner {
   }
 
   /** Nothing else may get into the transaction of a flush that stands alone: it waits for whatever was given before. */
-  async #flushInTurn(unit: UnitOfWork, before: StatementsAhead | undefined): Promise<void> {
+  async #flushInTurn(unit: UnitOfWork, before: Turn | undefined, rollbacks: number): Promise<void> {
     const failed = await before?.done.then(
       () => undefined,
       (error: unknown) => ({ error }),
     )
     const { conversation, runner } = this.parts
-    const { rollbacks } = this
     const begins = await whenAlone(runner, () => {
       this.requireOpen()
-      // A block that was open took the changes along.
-      if (!unit.hasWork) this.requireNoRollbackSince(rollbacks)
+      this.requireNoRollbackSince(rollbacks)
       const isNeeded = before === undefined || unit.hasWork
       if (isNeeded) conversation.beginOnce()
       return isNeeded
     })
-    if (begins) await this.#flushAlone(unit)
+    if (begins) await this.#flushAlone(unit, rollbacks)
     // What it was to write was part of the one before.
     else if (failed !== undefined) throw failed.error
   }
 
-  async #flushAlone(unit: UnitOfWork): Promise<void> {
+  async #flushAlone(unit: UnitOfWork, rollbacks: number): Promise<void> {
     const { conversation, runner } = this.parts
     let sealed: Sealed | undefined
+    // A rollback has ended the transaction, also one that had not begun: what is sent behind it would stand alone.
+    const requireTransaction = (): void => this.requireNoRollbackSince(rollbacks)
     try {
-      if (this.#host.hasFlushHooks()) {
-        await this.#flushBetweenHooks(unit)
-      }
-      await behind(unit.flush(), () => runner.end('commit', () => (sealed = this.committing())))
+      requireTransaction()
+      if (this.#host.hasFlushHooks()) await this.#flushBetweenHooks(unit, rollbacks)
+      await behind(unit.flush(), () => {
+        requireTransaction()
+        return runner.end('commit', () => (sealed = this.committing()))
+      })
       this.committed(sealed)
     } catch (error) {
       this.commitFailed(sealed)
-      const hadTransaction = !conversation.quiet
-      // Where nothing was sent, the objects stay as they are: to be mended.
+      // Where nothing was sent, the objects stay as they are: to be mended. A rollback that came has undone what was.
+      const isUndone = conversation.quiet || this.#rollbacks !== rollbacks
       const undo = (): void => {
-        if (hadTransaction) this.rollingBack(true, false)
+        if (!isUndone) this.rollingBack(true, false)
       }
       await runner.end('rollback', undo).catch(ignore)
       throw error
     }
   }
 
-  async #flushBetweenHooks(unit: UnitOfWork): Promise<void> {
-    const { rollbacks } = this
-    // What the hooks ask for must not flush again.
-    await this.withoutAutoflush(async () => {
+  async #flushBetweenHooks(unit: UnitOfWork, rollbacks: number): Promise<void> {
+    const work = async (): Promise<void> => {
       await this.#host.runFlushHooks('beforeFlush')
       this.requireNoRollbackSince(rollbacks)
       await unit.flush()?.done
+      this.requireNoRollbackSince(rollbacks)
       await this.#host.runFlushHooks('afterFlush')
       this.requireNoRollbackSince(rollbacks)
-    }, true)
+    }
+    // What the hooks ask for must not flush again.
+    await this.withoutAutoflush(work, true, rollbacks)
   }
 }
 

@@ -300,6 +300,8 @@ export class Session extends EntitySession implements AsyncDisposable {
     let sealed: Sealed | undefined
     const end = (): Promise<boolean> => {
       this.#entities.requireNoRollbackSince(rollbacks)
+      // The transaction of a flush that was given later (autocommit) is not this one's to end.
+      if (this.#entities.ownTransaction !== undefined) return Promise.resolve(false)
       this.#committing = true
       return (ending = this.#runner.end('commit', () => (sealed = this.#entities.committing())))
     }
@@ -338,7 +340,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     this.#closed = 'close() was called'
     this.#conversation.closed = true
     this.#unwatch?.()
-    this.#entities.rollbacks++
+    this.#entities.noteRollback()
     this.#runner.letGo()
     if (this.#conversation.quiet && !this.#hooks.hasOwn('afterRollback')) {
       this.#conversation.release()
@@ -354,7 +356,13 @@ export class Session extends EntitySession implements AsyncDisposable {
   }
 
   async #rollback(closing = false): Promise<void> {
-    this.#entities.rollbacks++
+    const isBeside = !closing && this.#runner.isBeside
+    // Beside a block that is open it waits for the end of that.
+    if (!isBeside) this.#entities.noteRollback()
+    const queued = (hadTransaction: boolean): void => {
+      if (isBeside) this.#entities.noteRollback()
+      this.#entities.rollingBack(hadTransaction, closing)
+    }
     // Whether a transaction whose COMMIT was never answered is undone, nobody knows.
     const { state, transaction, autocommit, quiet } = this.#conversation
     const { outcomeUnknown } = state
@@ -363,7 +371,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     // The packet that begins it may not have been sent yet.
     const begins = !autocommit && !quiet
     try {
-      await this.#runner.end('rollback', () => this.#entities.rollingBack(hadTransaction, closing))
+      await this.#runner.end('rollback', () => queued(hadTransaction))
     } finally {
       if (closing) this.#entities.close()
     }

@@ -210,3 +210,32 @@ test('a commit that a nested block refuses (autocommit) stores nothing', () =>
     ],
     { expireOnCommit: false, autoflush: false, autocommit: true, hooks: 'none' },
   ))
+
+test('objects that are deleted and rolled back while a flush (autocommit) waits in its hook', () =>
+  check(
+    [
+      step('add', 'this'),
+      step('flush', 'turn'),
+      step('add', 'turn'),
+      { kind: 'nested', steps: [], throws: false, pause: 'this' },
+      step('change'),
+      step('flush', 'microtask'),
+      step('rollback', 'turn'),
+      step('delete', 'turn'),
+    ],
+    { expireOnCommit: false, autoflush: false, autocommit: true, hooks: 'query' },
+  ))
+
+test('what is let go of after it has expired, and read again before it is flushed', () =>
+  check(
+    [
+      step('add', 'microtask'),
+      step('commit'),
+      step('add', 'this'),
+      { kind: 'add', a: 11, b: 0, pause: 'none' },
+      { kind: 'nested', steps: [], throws: false, pause: 'none' },
+      { kind: 'refer', a: 4, b: 11, pause: 'turn' },
+      step('query'),
+    ],
+    { expireOnCommit: true, autoflush: false, autocommit: true, hooks: 'none' },
+  ))
