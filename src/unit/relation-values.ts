@@ -94,9 +94,18 @@ export function hasChanged(state: InstanceState): boolean {
 function hasChangedRelation(state: InstanceState): boolean {
   for (const relation of heldRelations(state)) {
     const difference = differenceOf(state, relation)
-    if (difference !== undefined && difference.added.length + difference.removed.length > 0) return true
+    if (difference === undefined) continue
+    if (difference.added.length + difference.removed.length > 0) return true
+    if (!isKnown(state, relation) && mayLetGo(state, relation)) return true
   }
   return false
+}
+
+/** Whether a relation that holds nothing, and was assigned without being loaded, may have held something in the database. */
+function mayLetGo(state: InstanceState, { kind, ownColumns }: Relation): boolean {
+  if (kind !== 'belongsTo') return state.snapshot !== undefined
+  const { instance, meta } = state
+  return ownColumns.every((column) => meta.isExpired(instance, column) || state.value(column) !== null)
 }
 
 /** Whether it is known what a relation holds in the database. */

@@ -232,6 +232,38 @@ describe('a relation that is assigned without being loaded', () => {
     expect((await errorOf(session.flush())).message).toContain('Album would belong to nothing')
   })
 
+  test.each([
+    ['in autocommit mode', { autocommit: true }, false],
+    ['with hooks of the flush', {}, true],
+  ])('is a change, %s, also where it holds nothing now', async (_, defaults, hasHooks) => {
+    await fixture.db.query(`
+      insert into artists (name) values ('one');
+      insert into albums (name, artist_id) values ('album', 1);
+      insert into songs (title, plays, album_id) values ('one', 0, 1), ('two', 0, 1), ('three', 0, null);
+      insert into tags values ('tag'); insert into song_tags values (1, 'tag')`)
+    const factory = fixture.factory({}, { ...defaults, autoflush: false })
+    const flushed: object[][] = []
+    if (hasHooks) factory.on('beforeFlush', (session) => void flushed.push(session.dirty))
+    await using session = factory()
+    const one: WithRelations<typeof Song> = await session.getOne(Song, 1)
+    const two: WithRelations<typeof Song> = await session.getOne(Song, 2)
+    const three: WithRelations<typeof Song> = await session.getOne(Song, 3)
+    one.tags = []
+    two.album = null
+    // It held nothing before.
+    three.album = null
+    expect(session.dirty).toEqual([one, two])
+    await session.commit()
+    expect(session.dirty).toEqual([])
+    expect(flushed).toEqual(hasHooks ? [[one, two]] : [])
+    expect(await fixture.db.query('select * from song_tags')).toEqual([])
+    expect(await fixture.db.query('select album_id from songs order by id')).toEqual([
+      { album_id: 1 },
+      { album_id: null },
+      { album_id: null },
+    ])
+  })
+
   test('goes with its owner, and what it held before as well', async () => {
     await using session = await stored()
     await query('delete from song_tags; delete from songs; delete from profiles')
