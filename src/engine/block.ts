@@ -164,7 +164,7 @@ export function ownedByBlock(block: string): IllegalStateError {
 
 function requireAwaited({ conversation, runner, scope }: BlockOwner, block: BlockContext): void {
   const isNesting = runner.isNesting(scope)
-  const streams = runner.streams.texts
+  const streams = runner.streamTexts
   if (conversation.quiet && !isNesting && block.joined === 0 && streams.length === 0) return
   const pending = conversation.pending.map(({ text }) => text)
   const texts = pending.length > 0 ? pending : streams

@@ -1,16 +1,19 @@
 /** Takes back what has not been sent, and cancels on the server what has. */
+import { abortedBy, onAbort } from '../internal/abort.js'
+import type { Clock, Timer } from '../internal/clock.js'
+import type { Conversation } from './conversation.js'
 import type { Courier } from './courier.js'
 import { hasOpenCommit } from './flight.js'
 import { refuseQueued } from './local-answers.js'
 import type { Operation } from './operation.js'
+import type { OperationQueue } from './operation-queue.js'
+import { timedOut, type StatementOptions } from './statement-options.js'
 
 /** Takes the operation out of the queue, or cancels it on the server. It fails with `reason`. */
-export function callOff(queue: Operation[], courier: Courier, operation: Operation, reason: Error): void {
+export function callOff(queue: OperationQueue, courier: Courier, operation: Operation, reason: Error): void {
   if (operation.settled || operation.calledOff !== undefined) return
-  const at = queue.indexOf(operation)
-  if (at === -1) return cancelAll(courier, [operation], reason)
-  queue.splice(at, 1)
-  operation.fail(reason)
+  if (queue.remove(operation)) operation.fail(reason)
+  else cancelAll(courier, [operation], reason)
 }
 
 /** Cancels on the server what is on its way. The operations fail with `reason`, unless their answer says something else. */
@@ -29,7 +32,7 @@ export function cancelAll(courier: Courier, operations: readonly Operation[], re
  * @param mine The operations of the block; default: all.
  */
 export function giveUp(
-  queue: Operation[],
+  queue: OperationQueue,
   courier: Courier,
   alone: boolean,
   reason: Error,
@@ -41,4 +44,32 @@ export function giveUp(
   const running = flight?.operations.filter(({ outstanding }) => outstanding) ?? []
   if (running.length === 0 || hasOpenCommit(flight) || flight?.alone !== alone) return
   if (running.every(isMine)) cancelAll(courier, running, reason)
+}
+
+/** Calls the operation off when its signal or its time says so. Returns what ends the watch. */
+export function watch(
+  conversation: Conversation,
+  clock: Clock,
+  operation: Operation,
+  { signal, timeoutMillis }: StatementOptions,
+): (() => void) | undefined {
+  if (signal === undefined && timeoutMillis === undefined) return undefined
+  operation.cancellable = true
+  const unlisten = signal && onAbort(signal, () => conversation.callOff(operation, abortedBy(signal)))
+  let timer: Timer | undefined
+  if (timeoutMillis !== undefined) {
+    timer = clock.setTimer(
+      () => conversation.callOff(operation, timedOut(operation.text, timeoutMillis)),
+      timeoutMillis,
+    )
+  }
+  return () => {
+    unlisten?.()
+    timer?.cancel()
+  }
+}
+
+/** It may be called off. */
+export function isWatched({ signal, timeoutMillis }: StatementOptions): boolean {
+  return signal !== undefined || timeoutMillis !== undefined
 }

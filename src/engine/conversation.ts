@@ -43,8 +43,9 @@ import {
   type OperationOwner,
   type OperationStatement,
 } from './operation.js'
+import { OperationQueue } from './operation-queue.js'
 import { mayStore, Reads } from './reads.js'
-import { RefusedBegin } from './refused-begin.js'
+import type { RefusedBegin } from './refused-begin.js'
 import { endedByStatement } from './script.js'
 import type { BeginPlan } from './transaction-options.js'
 import {
@@ -66,26 +67,24 @@ export class Conversation implements OperationOwner, Sender {
   readonly #setup: ConversationSetup
   readonly #owner: ConversationOwner
   readonly #courier: Courier
-  readonly #trace = new TransactionTrace()
-  /** Every statement stands alone, unless a transaction was asked for. */
-  readonly autocommitMode: boolean
-  readonly asked: AskedTransactions = new AskedTransactions()
-  readonly #queue: Operation[] = []
+  // What is made only when it is needed: many sessions wait for a connection at a time, and have none of it yet.
+  #trace: TransactionTrace | undefined = undefined
+  #asked: AskedTransactions | undefined = undefined
+  #reads: Reads | undefined = undefined
+  #refusedBegin: RefusedBegin | undefined = undefined
+  readonly #queue = new OperationQueue()
   /** Steps that can wait for the next packet (RELEASE SAVEPOINT, closing a cursor). */
-  readonly #deferred: Operation[] = []
+  #deferred: Operation[] | undefined = undefined
   #scheduled = false
   /** A packet was sent once more already (see 3). */
   #replayed = false
   #portals = 0
-  readonly #reads = new Reads()
-  readonly #refusedBegin = new RefusedBegin()
   /** Why nothing is sent any more. */
   #abandoned: Error | undefined
 
   constructor(host: ConversationHost, setup: ConversationSetup, owner: ConversationOwner) {
     this.#host = host
     this.#setup = setup
-    this.autocommitMode = setup.autocommit
     this.#owner = owner
     this.#courier = new Courier(host, setup.acquire, this)
   }
@@ -97,7 +96,17 @@ export class Conversation implements OperationOwner, Sender {
 
   /** Number of the transaction that is open, or was last: what lives no longer than one knows whether it is over. */
   get transaction(): number {
-    return this.#trace.count
+    return this.#trace?.count ?? 0
+  }
+
+  /** Every statement stands alone, unless a transaction was asked for. */
+  get autocommitMode(): boolean {
+    return this.#setup.autocommit
+  }
+
+  /** The transactions of `begin()`. */
+  get asked(): AskedTransactions {
+    return (this.#asked ??= new AskedTransactions())
   }
 
   get autocommit(): boolean {
@@ -106,7 +115,7 @@ export class Conversation implements OperationOwner, Sender {
 
   /** How the next transaction begins; undefined if every statement stands alone. */
   get #plan(): BeginPlan | undefined {
-    return this.asked.open || !this.autocommitMode ? this.#setup.beginning.plan : undefined
+    return this.#asked?.open === true || !this.autocommitMode ? this.#setup.beginning.plan : undefined
   }
 
   /** Statements of the user that have not settled. */
@@ -131,26 +140,26 @@ export class Conversation implements OperationOwner, Sender {
    * @throws IllegalStateError while a transaction is open, or has been asked for.
    */
   beginOnce(inBlock = false): AskedTransaction {
-    if (this.state.inTransaction || this.#queue.length > 0) throw begunAlready()
+    if (this.state.inTransaction || !this.#queue.isEmpty) throw begunAlready()
     return this.asked.begin(inBlock)
   }
 
   /** Queues an operation; it is sent when the current tick ends. */
   enqueue(kind: OperationKind, statement: OperationStatement, work?: Operation['work']): Operation {
     const operation = new Operation(this, kind, statement, work)
-    if (this.#queue.length === 0) this.#courier.noteOrigin(Conversation.prototype.enqueue)
+    if (this.#queue.isEmpty) this.#courier.noteOrigin(Conversation.prototype.enqueue)
     this.#queue.push(operation)
     if (!this.#scheduled) {
       this.#scheduled = true
       // After every microtask of this tick, so that whatever they ask for travels together.
-      process.nextTick(pump, this)
+      process.nextTick(Conversation.#pump, this)
     }
     return operation
   }
 
   /** Queues an operation that rides with the next one. Nobody waits for it. */
   defer(statement: OperationStatement): void {
-    this.#deferred.push(new Operation(this, 'step', statement))
+    ;(this.#deferred ??= []).push(new Operation(this, 'step', statement))
   }
 
   /** A name for a cursor, new on this conversation. */
@@ -189,15 +198,14 @@ export class Conversation implements OperationOwner, Sender {
     this.release()
   }
 
-  /** Sends what is queued. */
-  pump(): void {
-    this.#scheduled = false
-    this.advance()
+  static #pump(this: void, conversation: Conversation): void {
+    conversation.#scheduled = false
+    conversation.advance()
   }
 
   /** True if there is nothing to end and nothing to wait for. */
   get quiet(): boolean {
-    return this.state.name === 'idle' && this.#queue.length === 0 && this.#courier.free
+    return this.state.name === 'idle' && this.#queue.isEmpty && this.#courier.free
   }
 
   /**
@@ -208,11 +216,11 @@ export class Conversation implements OperationOwner, Sender {
     const { connection } = this
     if (connection === undefined || connection.lost !== undefined || this.state.name !== 'active')
       return false
-    if (!this.#courier.free || this.#queue.length > 0) return false
-    if (!this.#reads.pure || !this.#setup.beginning.commitIsFormality(connection)) return false
-    this.#deferred.length = 0
+    if (!this.#courier.free || !this.#queue.isEmpty) return false
+    if (this.#reads?.pure === false || !this.#setup.beginning.commitIsFormality(connection)) return false
+    this.#deferred = undefined
     // PostgreSQL refuses to change what made it read-only once a query has run.
-    const { begun } = this.#trace
+    const begun = this.#trace?.begun
     connection.conclude('COMMIT', { begun, timeoutMillis: this.#host.prePingTimeoutMillis })
     this.#host.observer?.concluded(connection)
     this.#over('committed')
@@ -225,7 +233,7 @@ export class Conversation implements OperationOwner, Sender {
     const { flight } = this.#courier
     if (flight !== undefined) answeredFirst(flight)
     observe(this.#host, operation, flight?.parted ?? this.connection, result)
-    this.#reads.note(operation, result)
+    ;(this.#reads ??= new Reads()).note(operation, result)
     if (operation.kind === 'commit' && result.command !== 'COMMIT') {
       const error = answeredWithRollback(this.state.cause)
       this.state.fail(error)
@@ -252,7 +260,7 @@ export class Conversation implements OperationOwner, Sender {
       flight,
       isLost: connection?.lost !== undefined,
       alone: this.standsAlone,
-      stores: this.#mayHaveStored,
+      stores: mayHaveStored(this.#reads, flight),
     })
     const { outcome, seen, reason } = verdict
     observe(this.#host, operation, connection, reason)
@@ -271,12 +279,12 @@ export class Conversation implements OperationOwner, Sender {
     operation.fail(reason)
     const { flight } = this.#courier
     const isBegin = flight !== undefined && flight.operations.indexOf(operation) < flight.beginning
-    if (isBegin) this.#refusedBegin.note(error, operation.text)
+    if (isBegin) this.#refusedBegin = { error, text: operation.text, told: false }
   }
 
   /** Where the error comes from, if not from the statement that failed with it: BEGIN, or the settings behind it. */
   originOf(error: unknown): string | undefined {
-    return this.#refusedBegin.textOf(error)
+    return this.#refusedBegin?.error === error ? this.#refusedBegin?.text : undefined
   }
 
   /** The session has ended, or what it says leaves open whether the operation is stored. */
@@ -296,18 +304,14 @@ export class Conversation implements OperationOwner, Sender {
 
   /** The transaction has ended. */
   #over(outcome: 'committed' | 'rolled back'): void {
-    this.#trace.ended(this.state.outcomeUnknown ? 'unknown' : outcome)
+    this.#trace?.ended(this.state.outcomeUnknown ? 'unknown' : outcome)
     if (this.state.name !== 'idle') this.state.move('idle')
-    this.asked.ended()
+    this.#asked?.ended()
   }
 
   /** By what was run and what is on its way, the transaction has more to store than a plain read can. */
   get storing(): boolean {
-    return !this.#reads.plain || !arePlainReads(this.#courier.flight?.operations ?? [])
-  }
-
-  get #mayHaveStored(): boolean {
-    return mayHaveStored(this.#reads, this.#courier.flight)
+    return this.#reads?.plain === false || !arePlainReads(this.#courier.flight?.operations ?? [])
   }
 
   /** The session may write, so that a server which refuses that is the wrong one. */
@@ -326,21 +330,21 @@ export class Conversation implements OperationOwner, Sender {
 
   #diedBeforeBegin(flight: Flight, error: Error): boolean {
     if (this.#replayed || this.#abandoned !== undefined || !isUnbegun(flight)) return false
-    if (hasOpenCommit(flight) && this.#mayHaveStored) return false
+    if (hasOpenCommit(flight) && mayHaveStored(this.#reads, flight)) return false
     return this.#courier.isReplaceable(error)
   }
 
   /** Sends what can be sent. */
   advance(): void {
     while (this.#courier.free) {
-      const next = this.#queue[0]
+      const next = this.#queue.first
       if (next === undefined) {
         this.#rest()
         return
       }
       if (answerLocally(next, this, this.#abandoned, this.#endedOnServer(), this.#refusedBegin)) {
         this.#queue.shift()
-        if (undoes(next)) this.#deferred.length = 0
+        if (undoes(next)) this.#deferred = undefined
         if (next.succeeded && (next.kind === 'commit' || next.kind === 'rollback')) this.#over('rolled back')
         continue
       }
@@ -360,7 +364,7 @@ export class Conversation implements OperationOwner, Sender {
   }
 
   #notAcquired(error: unknown): void {
-    if (!this.autocommit && this.#queue.length > 0) this.state.fail(error)
+    if (!this.autocommit && !this.#queue.isEmpty) this.state.fail(error)
     // What undoes needs no connection now.
     refuseQueued(this.#queue, error)
   }
@@ -373,7 +377,7 @@ export class Conversation implements OperationOwner, Sender {
       this.release()
       return
     }
-    const [next] = this.#queue
+    const next = this.#queue.first
     if (next?.work !== undefined && (this.autocommit || this.state.name === 'active')) {
       this.#queue.shift()
       this.#lend(next, next.work)
@@ -383,9 +387,9 @@ export class Conversation implements OperationOwner, Sender {
     const proving = begin.length > 0 && !this.#courier.proven
     if (proving) (begin[0] as Operation).flushAfter = true
     // What is undone takes with it whatever was put off inside.
-    const deferred = undoes(this.#queue[0]) ? [] : [...this.#deferred]
-    this.#deferred.length = 0
-    if (begin.length > 0) this.#reads.clear()
+    const deferred = undoes(next) ? [] : (this.#deferred ?? [])
+    this.#deferred = undefined
+    if (begin.length > 0) this.#reads?.clear()
     const flight = takeFlight(this.#queue, begin, deferred, {
       proving,
       alone: this.standsAlone,
@@ -400,7 +404,7 @@ export class Conversation implements OperationOwner, Sender {
 
   #begins(connection: DriverConnection, begin: Operation | undefined): void {
     this.state.move('active')
-    this.#trace.began(connection.id, begin?.text)
+    ;(this.#trace ??= new TransactionTrace()).began(connection.id, begin?.text)
     this.#host.observer?.began(connection)
     this.#owner.began?.()
   }
@@ -417,13 +421,13 @@ export class Conversation implements OperationOwner, Sender {
 
   /** The server is ready for the next packet, or the connection is gone. */
   landed(flight: Flight): void {
-    this.#queue.unshift(...flight.undoing)
+    this.#queue.putBack(flight.undoing)
     const lost = (flight.parted ?? this.connection)?.lost
     if (flight.replay && lost !== undefined) {
       this.#replayed = true
       this.state.move('idle')
       // BEGIN and its settings are made anew.
-      this.#queue.unshift(...flight.operations.slice(flight.beginning))
+      this.#queue.putBack(flight.operations.slice(flight.beginning))
       this.#courier.poison(lost)
       this.release()
     } else if (lost !== undefined) {
@@ -442,8 +446,4 @@ export class Conversation implements OperationOwner, Sender {
     this.#replayed = false
     if (this.#setup.releaseWhenIdle) this.release()
   }
-}
-
-function pump(conversation: Conversation): void {
-  conversation.pump()
 }

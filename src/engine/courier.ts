@@ -110,7 +110,7 @@ export class Courier {
    * @param reads What the transaction has done.
    * @returns false if it was not sent.
    */
-  part(flight: Flight, reads: Reads): boolean {
+  part(flight: Flight, reads: Reads | undefined): boolean {
     const { clock, prePingTimeoutMillis } = this.#host
     const [commit] = flight.operations
     const lease = this.#lease
@@ -119,7 +119,7 @@ export class Courier {
     const limitMillis = lease.wantedMillis
     if (limitMillis === undefined || limitMillis < prePingTimeoutMillis) return false
     if (clock.now() - this.#heardAt >= prePingTimeoutMillis) return false
-    if (!reads.plain) return false
+    if (reads?.plain === false) return false
     this.#start(flight)
     flight.parted = lease.connection
     // Whoever has given up waiting is told no more.

@@ -36,9 +36,8 @@ export function openCursor<Row>(
       `batchSize must be a positive integer, not ${String(batchSize)}`,
     )
   }
-  const query = runner.entityQuery(statement)
-  const reader = query && runner.readerOf(query)
-  const compiled = encoded(query ?? checked(compileStatement(statement, values)), reader?.queued)
+  const reader = runner.readerOf(statement)
+  const compiled = encoded(reader?.query ?? checked(compileStatement(statement, values)), reader?.queued)
   const portal = conversation.nextPortal()
   let state: 'new' | 'open' | 'read' | 'closed' = 'new'
   let transaction = 0

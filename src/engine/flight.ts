@@ -3,6 +3,7 @@ import type { DriverConnection } from '../driver/driver.js'
 import { CommitOutcomeUnknownError, UnreadableResultError } from '../errors.js'
 import type { Timer } from '../internal/clock.js'
 import type { Operation } from './operation.js'
+import type { OperationQueue } from './operation-queue.js'
 import { isPlainRead, mayEndTransaction } from './reads.js'
 import { isPureRead } from './pure-reads.js'
 
@@ -65,25 +66,25 @@ export interface FlightRules {
  *    before it commits.
  */
 export function takeFlight(
-  queue: Operation[],
+  queue: OperationQueue,
   begin: readonly Operation[],
   deferred: readonly Operation[],
   { proving, alone, readOnly, flushes }: FlightRules,
 ): Flight {
   const operations = [...begin, ...deferred]
   let taken = 0
-  for (const next of queue) {
+  for (let next = queue.first; next !== undefined; next = queue.first) {
     const ends = next.kind === 'commit' || next.kind === 'rollback'
     const waits = next.kind === 'commit' && proving && !(readOnly && arePlainReads(operations, isPureRead))
     if (next.kind === 'exclusive' || waits || (ends && alone)) break
     if (next.cancellable && taken > 0) break
     const before = operations[operations.length - 1]
     if (flushes && next.kind === 'commit' && before !== undefined) before.flushAfter = true
+    queue.shift()
     operations.push(next)
     taken++
     if (next.cancellable || ends) break
   }
-  queue.splice(0, taken)
   return flightOf(operations, alone, begin.length)
 }
 

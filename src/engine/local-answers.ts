@@ -1,7 +1,8 @@
 /** Answers that need no server, because the state of the transaction gives them. */
 import type { Flight } from './flight.js'
 import { NOTHING, undoes, type Operation } from './operation.js'
-import type { RefusedBegin } from './refused-begin.js'
+import type { OperationQueue } from './operation-queue.js'
+import { notRun, type RefusedBegin } from './refused-begin.js'
 import { afterLoss } from './transaction-errors.js'
 import type { TransactionState } from './transaction-state.js'
 
@@ -18,7 +19,7 @@ export function answerLocally(
   { state, autocommit }: { readonly state: TransactionState; readonly autocommit: boolean },
   abandoned: Error | undefined,
   endedOnServer: boolean,
-  refusedBegin: RefusedBegin,
+  refusedBegin: RefusedBegin | undefined,
 ): boolean {
   const { name, cause } = state
   if (operation.kind === 'rollback' && (name === 'idle' || name === 'lost' || endedOnServer)) {
@@ -41,7 +42,7 @@ export function answerLocally(
     return true
   }
   if (name === 'failed' && !undoes(operation)) {
-    operation.fail(refusedBegin.notRun(cause))
+    operation.fail(notRun(refusedBegin, cause))
     return true
   }
   return false
@@ -52,22 +53,23 @@ export function passOver(
   operation: Operation,
   flight: Flight | undefined,
   cause: unknown,
-  refusedBegin: RefusedBegin,
+  refusedBegin: RefusedBegin | undefined,
 ): void {
   // What undoes was meant for exactly that failure, and whatever follows it for the state after it.
   const follows = flight !== undefined && flight.undoing.length > 0 && operation.calledOff === undefined
   if (undoes(operation) || follows) flight?.undoing.push(operation)
   // Steps are the conversation's own: they are told nothing.
-  else operation.fail(operation.calledOff ?? (operation.kind === 'step' ? cause : refusedBegin.notRun(cause)))
+  else
+    operation.fail(operation.calledOff ?? (operation.kind === 'step' ? cause : notRun(refusedBegin, cause)))
 }
 
 /** Fails what is queued, except what undoes, or other exceptions. */
 export function refuseQueued(
-  queue: Operation[],
+  queue: OperationQueue,
   reason: unknown,
   isSpared: (operation: Operation) => boolean = undoes,
 ): void {
-  for (const operation of queue.splice(0)) {
+  for (const operation of queue.takeAll()) {
     if (isSpared(operation)) queue.push(operation)
     else operation.fail(reason)
   }

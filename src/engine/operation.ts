@@ -51,16 +51,15 @@ export interface OperationOwner {
   refused(operation: Operation, error: Error): void
 }
 
+/** Told that an operation has ended, before whatever waits for its promise. Must not throw. */
+export interface OperationFollower {
+  ended(operation: Operation): void
+}
+
 export class Operation implements BatchStatement {
   readonly kind: OperationKind
   readonly text: string
   readonly values: readonly EncodedValue[] | undefined
-  readonly rowMode: RowMode | undefined
-  readonly types: TypeParsers | undefined
-  readonly prepare: boolean | undefined
-  readonly portal: string | undefined
-  readonly maxRows: number | undefined
-  readonly closePortal: boolean | undefined
   /** Set for the BEGIN that proves an idle connection. */
   flushAfter: boolean | undefined = undefined
   /** True: it may have to be cancelled, so nothing of the user's shares its batch. */
@@ -71,13 +70,15 @@ export class Operation implements BatchStatement {
   sentAt = 0
   /** For `exclusive`: what to do with the connection. */
   readonly work: ExclusiveWork | undefined
+  /** The one behind it in its queue. */
+  next: Operation | undefined = undefined
 
   readonly #owner: OperationOwner
-  #promise: Promise<StatementResult> | undefined = undefined
-  #resolve: ((result: StatementResult) => void) | undefined = undefined
-  #reject: ((error: unknown) => void) | undefined = undefined
-  #result: StatementResult | undefined = undefined
-  #failure: { readonly error: unknown } | undefined = undefined
+  /** What few statements have beside text and values. Many operations wait at a time, so the others carry nothing of it. */
+  readonly #special: OperationStatement | undefined
+  #outcome: StatementResult | Failure | undefined = undefined
+  #follower: OperationFollower | undefined = undefined
+  #awaited: AwaitedEnd | undefined = undefined
 
   constructor(
     owner: OperationOwner,
@@ -89,36 +90,64 @@ export class Operation implements BatchStatement {
     this.kind = kind
     this.text = statement.text
     this.values = statement.values
-    this.rowMode = statement.rowMode
-    this.types = statement.types
-    this.prepare = statement.prepare
-    this.portal = statement.portal
-    this.maxRows = statement.maxRows
-    this.closePortal = statement.closePortal
     this.work = work
+    this.#special = isSpecial(statement) ? statement : undefined
+  }
+
+  get rowMode(): RowMode | undefined {
+    return this.#special?.rowMode
+  }
+
+  get types(): TypeParsers | undefined {
+    return this.#special?.types
+  }
+
+  get prepare(): boolean | undefined {
+    return this.#special?.prepare
+  }
+
+  get portal(): string | undefined {
+    return this.#special?.portal
+  }
+
+  get maxRows(): number | undefined {
+    return this.#special?.maxRows
+  }
+
+  get closePortal(): boolean | undefined {
+    return this.#special?.closePortal
   }
 
   /** How it ends. Made when it is asked for: most steps have nobody who waits, and then a failure is nobody's surprise. */
   get promise(): Promise<StatementResult> {
-    this.#promise ??= new Promise((resolve, reject) => {
-      if (this.#result !== undefined) resolve(this.#result)
-      else if (this.#failure !== undefined) reject(this.#failure.error)
-      this.#resolve = resolve
-      this.#reject = reject
-    })
-    return this.#promise
+    if (this.#awaited === undefined) {
+      this.#awaited = new AwaitedEnd()
+      if (this.#outcome !== undefined) this.#awaited.settle(this.#outcome)
+    }
+    return this.#awaited.promise
+  }
+
+  /** Has it told, too, how it ends. Call it at most once, and before it has ended. */
+  follow(follower: OperationFollower): void {
+    this.#follower = follower
   }
 
   get commits(): boolean {
     return this.kind === 'commit' && this.#owner.storing
   }
 
+  /** What the server answered. @throws what it has failed with. */
+  get result(): StatementResult {
+    if (this.#outcome instanceof Failure) throw this.#outcome.error
+    return this.#outcome ?? NOTHING
+  }
+
   get succeeded(): boolean {
-    return this.#result !== undefined
+    return this.#outcome !== undefined && !(this.#outcome instanceof Failure)
   }
 
   get settled(): boolean {
-    return this.#result !== undefined || this.#failure !== undefined
+    return this.#outcome !== undefined
   }
 
   /** The user has to wait for it still: it has not ended, and was not given up. */
@@ -142,16 +171,46 @@ export class Operation implements BatchStatement {
   }
 
   succeed(result: StatementResult): void {
-    if (this.settled) return
-    this.#result = result
-    this.#resolve?.(result)
+    this.#settle(result)
   }
 
   fail(error: unknown): void {
-    if (this.settled) return
-    this.#failure = { error }
-    this.#reject?.(error)
+    this.#settle(new Failure(error))
   }
+
+  #settle(outcome: StatementResult | Failure): void {
+    if (this.settled) return
+    this.#outcome = outcome
+    this.#follower?.ended(this)
+    this.#awaited?.settle(outcome)
+  }
+}
+
+class Failure {
+  readonly error: unknown
+
+  constructor(error: unknown) {
+    this.error = error
+  }
+}
+
+/** Somebody awaits the end of an operation. */
+class AwaitedEnd {
+  #resolve!: (result: StatementResult) => void
+  #reject!: (error: unknown) => void
+  readonly promise: Promise<StatementResult> = new Promise((resolve, reject) => {
+    this.#resolve = resolve
+    this.#reject = reject
+  })
+
+  settle(outcome: StatementResult | Failure): void {
+    if (outcome instanceof Failure) this.#reject(outcome.error)
+    else this.#resolve(outcome)
+  }
+}
+
+function isSpecial({ rowMode, types, prepare, portal, maxRows, closePortal }: OperationStatement): boolean {
+  return (rowMode ?? types ?? prepare ?? portal ?? maxRows ?? closePortal) !== undefined
 }
 
 /** True for what ends a failure instead of suffering from it. */

@@ -1,56 +1,43 @@
 /** Runs statements on a conversation: from what the caller wrote to rows, or to an error that leads back to the caller. */
-import { databaseErrorFrom, isServerError } from '../database-errors.js'
 import type { StatementResult } from '../driver/driver.js'
-import { AbortedError, InvalidStatementError, LifeguardError } from '../errors.js'
-import { abortedBy, onAbort, orAbort, requireNotAborted } from '../internal/abort.js'
+import { AbortedError } from '../errors.js'
+import { orAbort, requireNotAborted } from '../internal/abort.js'
 import { statementChannel } from '../internal/channels.js'
-import type { Timer } from '../internal/clock.js'
 import { ambientOf } from '../internal/ambient.js'
 import { behind } from '../internal/statements-ahead.js'
 import { Result } from '../result/result.js'
 import { compileStatement } from '../sql.js'
 import type { RawRow } from '../schema/entity-meta.js'
-import { entityQueryOf, readRow, scalarOf, type EntityQuery } from '../schema/entity-statement.js'
 import { needsTransaction } from './autocommit.js'
 import { requireRunningBlock } from './block-context.js'
+import { isWatched, watch } from './call-off.js'
+import { CallerErrors } from './caller-errors.js'
 import type { ConversationHost, ConversationOwner } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
 import { checked, encoded, textOf } from './encoded-statement.js'
+import { resultOf, rowsReaderFor, type RowsReader } from './entity-results.js'
 import { OpenStreams } from './open-streams.js'
-import { OpenCalls, type CallKind, type OpenCall } from './open-calls.js'
+import { OpenCalls, type CallKind } from './open-calls.js'
 import type { ExclusiveWork, Operation, OperationStatement } from './operation.js'
 import { SavepointScopes, type TransactionEnd, type TransactionScope } from './savepoint-scopes.js'
+import { StatementCall, type CallHost, type ExecuteCall } from './statement-call.js'
 import {
   NO_OPTIONS,
   STATEMENT_OPTION_NAMES,
   statementOptions,
-  timedOut,
   type StatementOptions,
 } from './statement-options.js'
 
-/** One call of `execute`. */
-interface Call extends OpenCall {
-  /** Its statement has its place in the queue. */
-  queued: boolean
-}
-
-/** Reads the rows of a query of a builder. */
-interface RowsReader {
-  readonly queued: OperationStatement['queued']
-  read(rows: readonly RawRow[]): Promise<readonly unknown[]>
-}
-
-export class StatementRunner {
+export class StatementRunner implements CallHost {
   readonly conversation: Conversation
   readonly #host: ConversationHost
   readonly #owner: ConversationOwner
   #scopes: SavepointScopes | undefined = undefined
   #calls: OpenCalls | undefined = undefined
-  readonly streams: OpenStreams = new OpenStreams()
+  #streams: OpenStreams | undefined = undefined
   /** The call made last, until it settles. */
-  #latest: Call | undefined = undefined
-  /** What became of PostgreSQL's errors, so that whatever follows from one names the same as its cause. */
-  #explained: WeakMap<Error, LifeguardError> | undefined = undefined
+  #latest: ExecuteCall | undefined = undefined
+  #errors: CallerErrors | undefined = undefined
   /** What statements fail with that a block has left running. */
   #givenUp: AbortedError | undefined = undefined
 
@@ -83,6 +70,16 @@ export class StatementRunner {
     return this.#calls
   }
 
+  /** Statements of the streams that are being read. */
+  get streamTexts(): string[] {
+    return this.#streams?.texts ?? []
+  }
+
+  /** The streams that are being read; made when the first one is. */
+  get streams(): OpenStreams {
+    return (this.#streams ??= new OpenStreams())
+  }
+
   /** Runs a call that is more than one statement, or none, and whose promise the caller may forget. */
   attend<Value>(kind: CallKind, work: () => Promise<Value>): Promise<Value> {
     return this.calls.run(kind, this.#callerScope, work)
@@ -100,9 +97,9 @@ export class StatementRunner {
     options: StatementOptions | undefined,
     read: (result: Result<never, never>) => Read,
   ): Promise<Read> {
-    const call: Call = { outer: undefined, queued: false, scope: this.#callerScope }
+    const call = new StatementCall(this, read, this.#callerScope)
     this.#latest = call
-    const run = (): Promise<Read> => this.#execute(statement, valuesOrOptions, options, read, call)
+    const run = (): Promise<Read> => this.#execute(call, statement, valuesOrOptions, options)
     const running = statementChannel.hasSubscribers ? this.#traced(run, textOf(statement)) : run()
     call.outer = running
     return running
@@ -231,58 +228,79 @@ export class StatementRunner {
     }
   }
 
-  async #execute<Read>(
+  #execute<Read>(
+    call: StatementCall<Read>,
     statement: unknown,
     valuesOrOptions: unknown,
     options: StatementOptions | undefined,
-    read: (result: Result<never, never>) => Read,
-    call: Call,
   ): Promise<Read> {
-    const values = Array.isArray(valuesOrOptions) ? valuesOrOptions : undefined
-    const chosen = statementOptions(
-      options ?? (values === undefined ? valuesOrOptions : undefined),
-      STATEMENT_OPTION_NAMES,
-    )
-    const query = this.entityQuery(statement)
-    // More statements follow it, so COMMIT must not travel with it.
-    if (query !== undefined && query.load.length > 0) this.#latest = undefined
-    const compiled = query ?? checked(compileStatement(statement, values))
-    const reader = query && this.readerOf(query)
-    this.#owner.requireOpen()
-    const ahead = this.#owner.beforeStatement?.()
-    // It is not queued yet, so there is nothing that COMMIT could travel with.
-    if (ahead?.sent !== undefined) this.#latest = undefined
-    const sent = encoded(compiled, reader?.queued)
+    // Not an async function: many calls wait at a time, and it would keep all of its variables for each.
+    try {
+      const values = Array.isArray(valuesOrOptions) ? valuesOrOptions : undefined
+      const chosen = statementOptions(
+        options ?? (values === undefined ? valuesOrOptions : undefined),
+        STATEMENT_OPTION_NAMES,
+      )
+      const reader = this.readerOf(statement)
+      const query = reader?.query
+      // More statements follow it, so COMMIT must not travel with it.
+      if (query !== undefined && query.load.length > 0) this.#latest = undefined
+      const compiled = query ?? checked(compileStatement(statement, values))
+      this.#owner.requireOpen()
+      const ahead = this.#owner.beforeStatement?.()
+      // It is not queued yet, so there is nothing that COMMIT could travel with.
+      if (ahead?.sent !== undefined) this.#latest = undefined
+      const sent = encoded(compiled, reader?.queued)
+      if (ahead === undefined && reader === undefined && !isWatched(chosen))
+        return this.#executePlain(call, sent)
+      const answer = (): Promise<StatementResult> => behind(ahead, () => this.#answer(sent, chosen, call))
+      return this.#executeWaiting(call, sent.text, answer, reader)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** A statement that nothing comes before and that nothing may call off. */
+  #executePlain<Read>(call: StatementCall<Read>, sent: OperationStatement): Promise<Read> {
+    let started: Operation | Promise<Operation>
+    try {
+      started = this.#inTurn('statement', sent)
+    } catch (error) {
+      return Promise.reject(this.failed(call, error, sent.text))
+    }
+    if (!(started instanceof Promise)) return call.follow(started)
+    const answering = this.#watched(started, NO_OPTIONS, call)
+    return this.#executeWaiting(call, sent.text, () => answering)
+  }
+
+  /**
+   * A statement that has to wait for its place in the queue, or may be called off, or gives more than rows.
+   * @param reader Makes of the rows of a builder's query what it gives.
+   */
+  async #executeWaiting<Read>(
+    call: StatementCall<Read>,
+    text: string,
+    answer: () => Promise<StatementResult>,
+    reader?: RowsReader,
+  ): Promise<Read> {
     let result: StatementResult
     try {
-      const answering =
-        ahead === undefined
-          ? this.#answer(sent, chosen, call)
-          : behind(ahead, () => this.#answer(sent, chosen, call))
+      const answering = answer()
       // More than its one place in the queue can fail.
-      if (!call.queued || (query?.load.length ?? 0) > 0) this.calls.add(call)
+      if (!call.queued || (reader?.query.load.length ?? 0) > 0) this.calls.add(call)
       result = await answering
     } catch (error) {
-      // Before anything else is attached to the caller's promise: V8 follows it to the caller's line only while the
-      // caller alone waits for it.
-      const explained = this.explain(error, compiled.text)
-      // In a transaction the failure is not forgotten: commit reports it, awaited or not.
-      const isGivenUp = this.#givenUp !== undefined && isCausedBy(explained, this.#givenUp)
-      if (isGivenUp || (call.queued && !this.conversation.autocommit)) call.outer?.catch(ignore)
-      else this.#calls?.forgive(call, explained)
-      this.#calls?.delete(call)
-      throw explained
+      throw this.failed(call, error, text)
     } finally {
       if (this.#latest === call) this.#latest = undefined
     }
-    if (query === undefined || reader === undefined) {
-      this.#calls?.delete(call)
-      return read(new Result<never, never>(result as never))
+    if (reader === undefined) {
+      this.answered(call)
+      return call.read(new Result<never, never>(result as never))
     }
     try {
       const rows = await reader.read(result.rows as RawRow[])
-      const readScalar = (item: unknown): unknown => scalarOf(query.reading, item)
-      return read(new Result<never, never>({ ...result, rows, scalarOf: readScalar } as never))
+      return call.read(resultOf(reader.query, result, rows))
     } catch (error) {
       // Relations were loaded meanwhile: its stack shall lead to the caller's line.
       const explained = this.explain(error)
@@ -293,32 +311,33 @@ export class StatementRunner {
     }
   }
 
+  /** See `CallHost`. */
+  answered(call: ExecuteCall): void {
+    this.#calls?.delete(call)
+    if (this.#latest === call) this.#latest = undefined
+  }
+
+  /** See `CallHost`. */
+  failed(call: ExecuteCall, error: unknown, text: string): unknown {
+    // Before anything else is attached to the caller's promise: V8 follows it to the caller's line only while the
+    // caller alone waits for it.
+    const explained = this.explain(error, text)
+    // In a transaction the failure is not forgotten: commit reports it, awaited or not.
+    const isGivenUp = this.#givenUp !== undefined && isCausedBy(explained, this.#givenUp)
+    if (isGivenUp || (call.queued && !this.conversation.autocommit)) call.outer?.catch(ignore)
+    else this.#calls?.forgive(call, explained)
+    this.answered(call)
+    return explained
+  }
+
   /** The nested block whose code is running. */
   get #callerScope(): object | undefined {
     return this.#scopes && ambientOf(this.#scopes)
   }
 
-  /** The query of a builder of entities; undefined for any other statement. @throws InvalidStatementError */
-  entityQuery(statement: unknown): EntityQuery | undefined {
-    const query = entityQueryOf(statement)
-    if (query?.reading.kind === 'entity' && this.#owner.entityReader === undefined) {
-      throw new InvalidStatementError(
-        'A connection keeps no entities: load them in a session, or select some of their columns',
-      )
-    }
-    return query
-  }
-
-  /** Makes of the rows of such a query what they are. */
-  readerOf(query: EntityQuery): RowsReader {
-    const { reading } = query
-    const entities = reading.kind === 'entity' ? this.#owner.entityReader?.(query) : undefined
-    return (
-      entities ?? {
-        queued: undefined,
-        read: (rows) => Promise.resolve(rows.map((row) => readRow(reading, row))),
-      }
-    )
+  /** See `rowsReaderFor`. */
+  readerOf(statement: unknown): RowsReader | undefined {
+    return rowsReaderFor(this.#owner, statement)
   }
 
   /** Has changed entities flushed before something that may read their rows. */
@@ -327,10 +346,13 @@ export class StatementRunner {
   }
 
   /** Queues a statement, unless it has to wait for its turn. @returns its answer. */
-  #answer(statement: OperationStatement, options: StatementOptions, call?: Call): Promise<StatementResult> {
+  #answer(
+    statement: OperationStatement,
+    options: StatementOptions,
+    call?: ExecuteCall,
+  ): Promise<StatementResult> {
     const started = this.#start(statement, options)
-    const isWatched = options.signal !== undefined || options.timeoutMillis !== undefined
-    if (started instanceof Promise || isWatched) return this.#watched(started, options, call)
+    if (started instanceof Promise || isWatched(options)) return this.#watched(started, options, call)
     if (call !== undefined) call.queued = true
     return started.promise
   }
@@ -338,11 +360,11 @@ export class StatementRunner {
   async #watched(
     started: Operation | Promise<Operation>,
     options: StatementOptions,
-    call: Call | undefined,
+    call: ExecuteCall | undefined,
   ): Promise<StatementResult> {
     const operation = started instanceof Promise ? await started : started
     if (call !== undefined) call.queued = true
-    const unwatch = this.#watch(operation, options)
+    const unwatch = watch(this.conversation, this.#host.clock, operation, options)
     try {
       return await operation.promise
     } finally {
@@ -353,9 +375,8 @@ export class StatementRunner {
   #start(statement: OperationStatement, options: StatementOptions): Operation | Promise<Operation> {
     const { signal } = options
     requireNotAborted(signal)
-    if (signal === undefined) return this.#inTurn('statement', statement)
     const started = this.#inTurn('statement', statement, undefined, signal)
-    return started instanceof Promise ? orAbort(started, signal) : started
+    return started instanceof Promise && signal !== undefined ? orAbort(started, signal) : started
   }
 
   /** Queues an operation when it is the turn of the caller's block, behind the SAVEPOINTs that it needs. */
@@ -389,56 +410,13 @@ export class StatementRunner {
    * the line that awaits the statement.
    */
   explain(error: unknown, statement?: string): unknown {
-    if (error instanceof LifeguardError) {
-      Error.captureStackTrace(error, this.explain)
-      const { cause } = error
-      if (isServerError(cause)) {
-        const explained = this.#explained?.get(cause) ?? this.#databaseError(cause, undefined)
-        if (explained === error) return error
-        Object.defineProperty(error, 'cause', { value: explained, configurable: true, writable: true })
-      }
-      return error
-    }
-    if (!isServerError(error)) return error
-    return (
-      this.#explained?.get(error) ??
-      this.#databaseError(error, this.conversation.originOf(error) ?? statement)
-    )
-  }
-
-  #databaseError(error: ServerError, statement: string | undefined): LifeguardError {
-    const failure = databaseErrorFrom(error, {
-      statement,
+    this.#errors ??= new CallerErrors(this.conversation, {
       hideParameters: this.#host.hideParameters,
-      sessionMayWrite: this.conversation.mayWrite,
+      translate: (failure) => this.#owner.translate?.(failure),
     })
-    const explained = this.#owner.translate?.(failure) ?? failure
-    this.#explained ??= new WeakMap()
-    this.#explained.set(error, explained)
-    return explained
-  }
-
-  /** Calls the operation off when its signal or its time says so. Returns what ends the watch. */
-  #watch(operation: Operation, { signal, timeoutMillis }: StatementOptions): (() => void) | undefined {
-    if (signal === undefined && timeoutMillis === undefined) return undefined
-    const { clock } = this.#host
-    operation.cancellable = true
-    const unlisten = signal && onAbort(signal, () => this.conversation.callOff(operation, abortedBy(signal)))
-    let timer: Timer | undefined
-    if (timeoutMillis !== undefined) {
-      timer = clock.setTimer(
-        () => this.conversation.callOff(operation, timedOut(operation.text, timeoutMillis)),
-        timeoutMillis,
-      )
-    }
-    return () => {
-      unlisten?.()
-      timer?.cancel()
-    }
+    return this.#errors.explain(error, statement, this.explain)
   }
 }
-
-type ServerError = Parameters<typeof databaseErrorFrom>[0]
 
 function isCausedBy(error: unknown, reason: Error): boolean {
   return error === reason || (error instanceof Error && error.cause === reason)

@@ -52,6 +52,6 @@ function commits(operation: Operation, seen: Seen, { flight, alone, stores }: Ci
 }
 
 /** The COMMIT of a transaction matters, unless it has run pure reads only: also in a read-only one, which may NOTIFY. */
-export function mayHaveStored(reads: Reads, flight: Flight | undefined): boolean {
-  return !reads.pure || !arePlainReads(flight?.operations ?? [], isPureRead)
+export function mayHaveStored(reads: Reads | undefined, flight: Flight | undefined): boolean {
+  return reads?.pure === false || !arePlainReads(flight?.operations ?? [], isPureRead)
 }

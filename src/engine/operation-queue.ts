@@ -1,0 +1,74 @@
+/**
+ * Operations that have not been sent, in the order in which they were given.
+ *
+ * They are linked by `Operation.next`, so an operation is in one queue at most. An array would keep room for 16 more, and most
+ * sessions that wait for a connection have one or two operations.
+ */
+import type { Operation } from './operation.js'
+
+export class OperationQueue {
+  #first: Operation | undefined = undefined
+  #last: Operation | undefined = undefined
+
+  /** The one that is sent next. */
+  get first(): Operation | undefined {
+    return this.#first
+  }
+
+  get isEmpty(): boolean {
+    return this.#first === undefined
+  }
+
+  push(operation: Operation): void {
+    if (this.#last === undefined) this.#first = operation
+    else this.#last.next = operation
+    this.#last = operation
+  }
+
+  /** Puts operations in front of all others, in their order. */
+  putBack(operations: readonly Operation[]): void {
+    for (let at = operations.length - 1; at >= 0; at--) {
+      const operation = operations[at] as Operation
+      operation.next = this.#first
+      this.#first = operation
+      this.#last ??= operation
+    }
+  }
+
+  /** Takes the first one out. */
+  shift(): Operation | undefined {
+    const first = this.#first
+    if (first === undefined) return undefined
+    this.#first = first.next
+    if (this.#first === undefined) this.#last = undefined
+    first.next = undefined
+    return first
+  }
+
+  /** Takes all out. */
+  takeAll(): Operation[] {
+    const all: Operation[] = []
+    for (let first = this.shift(); first !== undefined; first = this.shift()) all.push(first)
+    return all
+  }
+
+  /** Takes one out; false if it is not in it. */
+  remove(operation: Operation): boolean {
+    let previous: Operation | undefined
+    for (const queued of this) {
+      if (queued === operation) {
+        if (previous === undefined) this.#first = operation.next
+        else previous.next = operation.next
+        if (this.#last === operation) this.#last = previous
+        operation.next = undefined
+        return true
+      }
+      previous = queued
+    }
+    return false
+  }
+
+  *[Symbol.iterator](): Generator<Operation, void, undefined> {
+    for (let queued = this.#first; queued !== undefined; queued = queued.next) yield queued
+  }
+}
