@@ -50,7 +50,22 @@ const FUNCTIONS = `abs acos age array_agg array_append array_cat array_length ar
 
 const PLAIN = new Set(`${WORDS} ${FUNCTIONS}`.split(/\s+/))
 
+// A service sends the same texts again and again, and to read one takes longer than to find it here.
+const known = new Map<string, boolean>()
+const MOST_KNOWN = 500
+const LONGEST_KNOWN = 4_000
+
 export function isPureRead(text: string): boolean {
+  const told = known.get(text)
+  if (told !== undefined) return told
+  const isPure = readsOnly(text)
+  if (text.length > LONGEST_KNOWN) return isPure
+  if (known.size >= MOST_KNOWN) known.clear()
+  known.set(text, isPure)
+  return isPure
+}
+
+function readsOnly(text: string): boolean {
   if (HARD_TO_READ.test(text)) return false
   const bare = text.replace(QUOTED, blank)
   if (!BEGINNING.test(bare) || CHANGING_WORD.test(bare) || bare.includes("'")) return false
