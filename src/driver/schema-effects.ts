@@ -4,6 +4,7 @@
  *
  * What a function or a procedure does inside is not seen here.
  */
+import { rememberedByText } from '../internal/by-text.js'
 import { startOf } from '../sql.js'
 import type { EncodedValue } from './values.js'
 
@@ -61,7 +62,9 @@ const FIRST_WORDS = /^([a-z]+)(?:\s+([a-z]+)\b)?(?:\s+([a-z]+)\b)?/i
 // What the statements begin with that have an effect by their first word.
 const FIRST_LETTERS = new Set('sSrRcCeEaApPdDiIbBlLuUnN/-; \t\r\n\v\f')
 
-export function effectOf(text: string): StatementEffect {
+export const effectOf: (text: string) => StatementEffect = rememberedByText(lookUpEffect)
+
+function lookUpEffect(text: string): StatementEffect {
   if (!FIRST_LETTERS.has(text.charAt(0))) return configEffect(text)
   const body = text.slice(startOf(text))
   const [, first = '', second = '', third = ''] = FIRST_WORDS.exec(body) ?? []

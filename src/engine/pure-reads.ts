@@ -4,6 +4,8 @@
  * known here is no pure read. What a view, an operator or a cast calls is not seen.
  */
 
+import { rememberedByText } from '../internal/by-text.js'
+
 const BEGINNING = /^[\s(]*(?:select|with|show|table|values)\b/i
 // Changes in WITH, SELECT INTO, row locks.
 const CHANGING_WORD = /\b(?:insert|update|delete|merge|into|share)\b/i
@@ -50,20 +52,7 @@ const FUNCTIONS = `abs acos age array_agg array_append array_cat array_length ar
 
 const PLAIN = new Set(`${WORDS} ${FUNCTIONS}`.split(/\s+/))
 
-// A service sends the same texts again and again, and to read one takes longer than to find it here.
-const known = new Map<string, boolean>()
-const MOST_KNOWN = 500
-const LONGEST_KNOWN = 4_000
-
-export function isPureRead(text: string): boolean {
-  const told = known.get(text)
-  if (told !== undefined) return told
-  const isPure = readsOnly(text)
-  if (text.length > LONGEST_KNOWN) return isPure
-  if (known.size >= MOST_KNOWN) known.clear()
-  known.set(text, isPure)
-  return isPure
-}
+export const isPureRead: (text: string) => boolean = rememberedByText(readsOnly)
 
 function readsOnly(text: string): boolean {
   if (HARD_TO_READ.test(text)) return false
