@@ -5,7 +5,7 @@ import { checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { ColumnRef } from './column-ref.js'
 import type { Columns } from './column.js'
 import type { EntityMeta } from './entity-meta.js'
-import { ENTITY, type AnyEntity, type EntityClass } from './entity-types.js'
+import { ENTITY, type AnyEntity, type ColumnRefs, type EntityClass } from './entity-types.js'
 import { checkFilters, type FilterOptions } from './filters.js'
 import { FilledInNotes, GIVEN, noteOf } from './filled-in.js'
 import { Metadata } from './metadata.js'
@@ -72,17 +72,18 @@ export function declarativeBase(options: DeclarativeBaseOptions = {}): Declarati
     ): EntityClass<C> {
       const table = new Table(name, columns, { schema, ...options }, nameOf)
       const filters = checkFilters(table.key, options.filters)
-      metadata.add(table, Object.keys(filters))
+      const references = table.columns.map((column) => [column.property, new ColumnRef(table.name, column)])
+      const c = Object.freeze(Object.fromEntries(references)) as ColumnRefs<Columns>
+      metadata.add(table, { filters, c })
       const notes = new FilledInNotes()
       const entity = class {
         constructor(values: Record<string, unknown> = {}) {
           initialise(this, values, table, notes, metadata.entity(new.target as unknown as AnyEntity))
         }
       }
-      const references = table.columns.map((column) => [column.property, new ColumnRef(table.name, column)])
       Object.defineProperties(entity, {
         name: { value: name, configurable: true },
-        c: { value: Object.freeze(Object.fromEntries(references)) },
+        c: { value: c },
         [ENTITY]: { value: Object.freeze({ columns, table, metadata, filters }) },
       })
       return entity as unknown as EntityClass<C>

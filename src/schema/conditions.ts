@@ -104,6 +104,14 @@ export function and(...conditions: readonly Condition[]): Condition {
   return conditions.every(matchesAll) ? new Everything() : combine(conditions, ' and ')
 }
 
+/** What follows in a WHERE that has begun with a condition; nothing without conditions. Each stands in parentheses. */
+export function further(conditions: readonly Condition[]): SqlFragment<unknown> {
+  const strings = conditions.map((_, index) => (index === 0 ? ' and (' : ') and ('))
+  return conditions.length === 0
+    ? new SqlFragment([''], [])
+    : new SqlFragment([...strings, ')'], conditions.map(checked))
+}
+
 /** What `and()` makes of no conditions. `` sql`true` `` says it on purpose. */
 class Everything extends SqlFragment<unknown> {
   constructor() {

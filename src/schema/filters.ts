@@ -8,8 +8,10 @@ import { SqlFragment } from '../sql.js'
 import { kindOf } from './codec.js'
 import type { Columns } from './column.js'
 import type { Condition } from './conditions.js'
-import type { EntityMeta } from './entity-meta.js'
+import { metaOf, type EntityMeta } from './entity-meta.js'
 import { ENTITY, type AnyEntity, type ColumnRefs } from './entity-types.js'
+import type { Relation } from './relation-resolution.js'
+import type { Table } from './table.js'
 
 /**
  * Filters of an entity by name. Each is called for each statement, so it may look at what holds now, such as the tenant of the
@@ -21,7 +23,7 @@ export type Filters<C extends Columns> = Readonly<Record<string, (columns: Colum
 export interface FilterOptions<C extends Columns> {
   /**
    * Conditions that hold for every query of the entity unless it turns them off by name (`withoutFilters`): `select`, `get`, what
-   * relations load, `update`, `deleteFrom`, counts. Not for `refresh`, nor for SQL of yours.
+   * relations load (of the table in between, too), `update`, `deleteFrom`, `onConflict`, counts. Not for `refresh`, nor for SQL of yours.
    * @example
    * filters: { live: (c) => isNull(c.deletedAt), tenant: (c) => eq(c.tenantId, currentTenant()) }
    */
@@ -56,12 +58,40 @@ export function checkFilters(entity: string, filters: unknown): Filters<Columns>
  * @throws InvalidStatementError if a filter gives no condition; what a filter throws.
  */
 export function filtersOf({ entity, table }: EntityMeta, without: WithoutFilters): Condition[] {
-  const filters = entity[ENTITY].filters as Filters<Columns>
+  const { c } = entity as AnyEntity & { readonly c: ColumnRefs<Columns> }
+  return conditionsOf(table, { filters: entity[ENTITY].filters as Filters<Columns>, c }, without)
+}
+
+/**
+ * As {@link filtersOf}, of what a relation loads: the filters of its target, and those of the table in between.
+ * @throws InvalidStatementError also if that table has filters, and the name of the target.
+ */
+export function filtersOfRelated({ target, link }: Relation, without: WithoutFilters): Condition[] {
+  const meta = metaOf(target)
+  const conditions = filtersOf(meta, without)
+  const filters = link === undefined ? undefined : target[ENTITY].metadata.filters(link.table)
+  if (link === undefined || filters === undefined) return conditions
+  const linked = conditionsOf(link.table, filters, without)
+  if (linked.length > 0 && link.table.name === meta.table.name) {
+    throw new InvalidStatementError(
+      `The filters of ${link.table.key} cannot be told from those of ${meta.table.key}, which has the same name in another ` +
+        'schema: turn them off with withoutFilters, or rename one of the tables',
+    )
+  }
+  return [...conditions, ...linked]
+}
+
+/** Filters, and what they are called with. */
+export interface TableFilters {
+  readonly filters: Filters<Columns>
+  readonly c: ColumnRefs<Columns>
+}
+
+function conditionsOf(table: Table, { filters, c }: TableFilters, without: WithoutFilters): Condition[] {
   if (without === 'all') return NONE
   const conditions: Condition[] = []
   for (const name in filters) {
     if (without.includes(name)) continue
-    const { c } = entity as AnyEntity & { readonly c: ColumnRefs<Columns> }
     const condition: unknown = filters[name]?.(c)
     if (!(condition instanceof SqlFragment)) {
       throw new InvalidStatementError(

@@ -17,6 +17,7 @@ import type {
   InstanceOf,
   Update,
 } from './entity-types.js'
+import { checkWithout, filtersOf, NO_FILTERS_OFF, type WithoutFilters } from './filters.js'
 import { givenRows, rowsToInsert, type GivenRows } from './given-rows.js'
 import type { Picked } from './select.js'
 import type { TableColumn } from './table-column.js'
@@ -49,17 +50,20 @@ export class InsertStart<E extends AnyEntity> {
    */
   values(rows: Insert<E> | readonly Insert<E>[]): BulkInsert<E> {
     return new BulkInsert(this.#meta, givenRows(this.#meta, rows), {
-      conflict: text(''),
+      conflict: undefined,
       returning: undefined,
+      without: NO_FILTERS_OFF,
     })
   }
 }
 
 interface InsertState {
-  /** What stands after the rows: nothing, or ON CONFLICT. */
-  readonly conflict: SqlFragment<unknown>
+  /** What stands after the rows, ON CONFLICT. @param filters Conditions that rows which are there must meet to be changed. */
+  readonly conflict: ((filters: readonly Condition[]) => SqlFragment<unknown>) | undefined
   /** Undefined: nothing is returned. */
   readonly returning: Reading | undefined
+  /** The filters that it does without. */
+  readonly without: WithoutFilters
 }
 
 /** An INSERT. It never changes: every method gives a new one. */
@@ -94,18 +98,18 @@ export class BulkInsert<E extends AnyEntity, Item = never, Scalar = Item> implem
     checkObject('onConflict', options)
     refuseUnknownKeys('onConflict', options, ['where'])
     const conflict = readTarget(this.#meta, target, options.where)
-    const decide = (action: SqlFragment<unknown>): BulkInsert<E, Item, Scalar> =>
+    const decide = (action: ConflictAction): BulkInsert<E, Item, Scalar> =>
       new BulkInsert(this.#meta, this.#rows, {
         ...this.#state,
-        conflict: concat(text(' on conflict'), conflict.sql, action),
+        conflict: (filters) => concat(text(' on conflict'), conflict.sql, action(filters)),
       })
     return new OnConflict(this.#meta, this.#rows, conflict.columns, decide)
   }
 
   /**
    * Gives the rows as they are stored now: entities, or plain objects with the named columns. An object that the session
-   * holds takes the new values, except where it has changes that were not flushed. Rows that `doNothing()` left alone do not
-   * come back.
+   * holds takes the new values, except where it has changes that were not flushed. Rows that were left alone, by `doNothing()`
+   * or because a filter hides them from `doUpdate()`, do not come back.
    */
   returning(): BulkInsert<E, InstanceOf<E>>
   returning<const Names extends readonly ColumnName<E>[]>(
@@ -115,18 +119,27 @@ export class BulkInsert<E extends AnyEntity, Item = never, Scalar = Item> implem
     return new BulkInsert<E, unknown>(this.#meta, this.#rows, withReturning(this.#meta, this.#state, names))
   }
 
+  /** Turns off filters of the entity: `doUpdate()` changes the rows that they hide, too. @param names Default: all. @throws MappingError for a name that no entity has. */
+  withoutFilters(...names: readonly string[]): BulkInsert<E, Item, Scalar> {
+    const without = checkWithout(this.#meta, names)
+    return new BulkInsert(this.#meta, this.#rows, { ...this.#state, without })
+  }
+
   toEntityQuery(): EntityQuery {
     const { table } = this.#meta
-    const { conflict, returning } = this.#state
+    const { conflict, returning, without } = this.#state
     const statement = concat(
       text(`insert into ${table.sql}`),
       rowsToInsert(table, this.#rows),
-      conflict,
+      conflict?.(filtersOf(this.#meta, without)) ?? text(''),
       text(returningSql(table, returning)),
     )
     return entityQuery(this.#meta, statement, returning ?? { kind: 'none' }, { rowsAre: 'fresh' })
   }
 }
+
+/** What happens to rows that are there already. @param filters Conditions that they must meet to be changed. */
+type ConflictAction = (filters: readonly Condition[]) => SqlFragment<unknown>
 
 /** What a row that is there already is changed to: values and SQL by property, names, or a function of `excluded`. */
 export type ConflictChanges<E extends AnyEntity> =
@@ -138,13 +151,13 @@ export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
   readonly #rows: GivenRows
   /** Undefined: any conflict. */
   readonly #target: readonly TableColumn[] | undefined
-  readonly #decide: (action: SqlFragment<unknown>) => BulkInsert<E, Item, Scalar>
+  readonly #decide: (action: ConflictAction) => BulkInsert<E, Item, Scalar>
 
   constructor(
     meta: EntityMeta,
     rows: GivenRows,
     target: readonly TableColumn[] | undefined,
-    decide: (action: SqlFragment<unknown>) => BulkInsert<E, Item, Scalar>,
+    decide: (action: ConflictAction) => BulkInsert<E, Item, Scalar>,
   ) {
     this.#meta = meta
     this.#rows = rows
@@ -154,7 +167,7 @@ export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
 
   /** Leaves rows that are there already as they are. They do not come back from `returning()`. */
   doNothing(): BulkInsert<E, Item, Scalar> {
-    return this.#decide(text(' do nothing'))
+    return this.#decide(() => text(' do nothing'))
   }
 
   /**
@@ -193,8 +206,13 @@ export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
       const automatic = set.has(column) ? undefined : automaticChange(column, table.qualifier)
       if (automatic !== undefined) assignments.push(automatic)
     }
-    const where = options.where === undefined ? text('') : concat(text(' where '), and(options.where))
-    return this.#decide(concat(text(' do update set '), sql.join(assignments), where))
+    const given = options.where === undefined ? [] : [options.where]
+    and(...given)
+    return this.#decide((filters) => {
+      const conditions = [...given, ...filters]
+      const where = conditions.length === 0 ? text('') : concat(text(' where '), and(...conditions))
+      return concat(text(' do update set '), sql.join(assignments), where)
+    })
   }
 
   #assignments(changes: ConflictChanges<E> | undefined): Map<TableColumn, unknown> {

@@ -1,7 +1,7 @@
 /** Statements that load rows by their keys and by their relations; for `get`, `refresh` and the loading of relations. */
 import { encodeValues, type EncodedValue } from '../driver/values.js'
 import { definitionSql } from './definition-sql.js'
-import { and, type Condition } from './conditions.js'
+import { further, type Condition } from './conditions.js'
 import { columnList, concat, text } from './entity-statement.js'
 import { metaOf } from './entity-meta.js'
 import { fragmentOf } from './numbered-text.js'
@@ -46,7 +46,7 @@ function withConditions(
   end: string,
 ): LoadStatement {
   if (conditions.length === 0) return { text: start + end, values }
-  const whole = concat(fragmentOf(start, values), text(' and '), and(...conditions), text(end))
+  const whole = concat(fragmentOf(start, values), further(conditions), text(end))
   // Conditions that were written with the sql tag hold values as they were given.
   return { text: whole.text, values: encodeValues(whole.values) }
 }
@@ -80,7 +80,7 @@ export interface RelatedStatement extends LoadStatement {
  * number of owners.
  *
  * @param owners The values of `relation.ownColumns` of each owner, encoded; no NULL among them.
- * @param conditions What else the rows of the target must meet.
+ * @param conditions What else the rows of the target, and of the table in between, must meet.
  */
 export function selectRelated(
   relation: Relation,
@@ -88,9 +88,8 @@ export function selectRelated(
   conditions: readonly Condition[] = [],
 ): RelatedStatement {
   const { table } = metaOf(relation.target)
-  // A table may be called like the alias.
-  const alias = table.name === 'link' ? '"links"' : '"link"'
   const { link } = relation
+  const alias = linkAlias(relation)
   const [ownerColumns, qualifier] =
     link === undefined ? [relation.targetColumns, table.qualifier] : [link.own, alias]
   const joined = link?.other.map((column, index) => {
@@ -118,6 +117,13 @@ export function selectRelated(
     ownerColumns: byOrdinal ? 1 : ownerColumns.length,
     byOrdinal,
   }
+}
+
+/** How a table in between is called in a statement: by its name, as conditions do, unless the target is called so, too. */
+export function linkAlias({ link, target }: Relation): string {
+  const { table } = metaOf(target)
+  if (link !== undefined && link.table.name !== table.name) return link.table.qualifier
+  return table.name === 'link' ? '"links"' : '"link"'
 }
 
 function besideOwners(

@@ -5,6 +5,7 @@ import { createScript, dropScript, type DdlSource } from './ddl.js'
 import { guardedCreateScript, guardedDropScript } from './guarded-ddl.js'
 import { orderByDependency } from './dependency-order.js'
 import { EntityMeta } from './entity-meta.js'
+import type { TableFilters } from './filters.js'
 import { ENTITY, type AnyEntity } from './entity-types.js'
 import { resolveForeignKeys, type ForeignKey } from './foreign-key.js'
 import type { Surroundings } from './relation-resolution.js'
@@ -35,6 +36,7 @@ interface Resolved {
 export class Metadata implements Surroundings {
   readonly #tables: Table[] = []
   readonly #filterNames = new Set<string>()
+  readonly #filters = new Map<Table, TableFilters>()
   readonly #entities = new WeakMap<AnyEntity, EntityMeta>()
   #resolved: Resolved | undefined
 
@@ -50,16 +52,24 @@ export class Metadata implements Surroundings {
 
   /**
    * Takes in a table; called by `Base.entity`.
-   * @param filterNames The filters of its entity.
+   * @param filters Those of its entity.
    * @throws MappingError if its name is taken.
    */
-  add(table: Table, filterNames: readonly string[] = []): void {
+  add(table: Table, filters?: TableFilters): void {
     if (this.#tables.some(({ key }) => key === table.key)) {
       throw new MappingError(`Two entities of this base are called ${table.key}`)
     }
     this.#tables.push(table)
-    for (const name of filterNames) this.#filterNames.add(name)
+    if (filters !== undefined) {
+      this.#filters.set(table, filters)
+      for (const name of Object.keys(filters.filters)) this.#filterNames.add(name)
+    }
     this.#resolved = undefined
+  }
+
+  /** The filters of a table. */
+  filters(table: Table): TableFilters | undefined {
+    return this.#filters.get(table)
   }
 
   /** The foreign keys of a table. @throws MappingError if one refers to what does not exist. */

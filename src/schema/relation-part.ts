@@ -5,11 +5,11 @@ import { didYouMean } from '../internal/nearest-name.js'
 import { checkInteger, checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { sql, type SqlFragment } from '../sql.js'
 import { requireOneTableOfName } from './column-ref.js'
-import { and, orderOf, type Condition } from './conditions.js'
+import { and, further, orderOf, type Condition } from './conditions.js'
 import { definitionSql } from './definition-sql.js'
 import { metaOf, type EntityMeta } from './entity-meta.js'
 import { columnList, concat, text } from './entity-statement.js'
-import type { LoadStatement } from './key-statements.js'
+import { linkAlias, type LoadStatement } from './key-statements.js'
 import { fragmentOf } from './numbered-text.js'
 import type { Relation, RelationPart } from './relation-resolution.js'
 import { rowSource, rowValues } from './row-source.js'
@@ -69,8 +69,7 @@ export function selectPart(
 ): LoadStatement {
   const { table } = metaOf(relation.target)
   const { link } = relation
-  // A table may be called like the alias.
-  const alias = table.name === 'link' ? '"links"' : '"link"'
+  const alias = linkAlias(relation)
   const [keys, qualifier] = link === undefined ? [relation.targetColumns, table.qualifier] : [link.own, alias]
   const source = rowSource(keys, table.qualifier)
   const joined = link?.other.map(
@@ -92,7 +91,7 @@ export function selectPart(
     ),
     by,
     text(`) as "#n" from ${from} where ${own}`),
-    all.length === 0 ? text('') : concat(text(' and '), and(...all)),
+    further(all),
     text(' order by "#n"'),
     limit === undefined ? text('') : sql` limit ${limit}`,
     text(`) as ${table.qualifier} order by ${source.ordinal}, ${table.qualifier}."#n"`),

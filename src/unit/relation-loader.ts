@@ -1,7 +1,7 @@
 /** Loads relations: one statement for each, whatever the number of objects; those of one level travel together. */
 import { IllegalStateError } from '../errors.js'
 import { metaOf, type RawRow } from '../schema/entity-meta.js'
-import { filtersOf, type WithoutFilters } from '../schema/filters.js'
+import { filtersOfRelated, type WithoutFilters } from '../schema/filters.js'
 import { selectRelated, type LoadStatement } from '../schema/key-statements.js'
 import { selectPart } from '../schema/relation-part.js'
 import type { Relation, RelationPart } from '../schema/relation-resolution.js'
@@ -98,7 +98,7 @@ export class RelationLoader {
       const statement = selectPart(
         part,
         keys.filter((_, index) => isKeyed[index]),
-        filtersOf(metaOf(target), without),
+        filtersOfRelated(part.relation, without),
       )
       const { rows, revision } = await this.#fetch(statement)
       if (this.#identities.isRolledBack(revision)) return
@@ -149,7 +149,7 @@ export class RelationLoader {
     const statement = selectRelated(
       relation,
       [...wanted.values()].map(({ key }) => key),
-      filtersOf(metaOf(relation.target), without),
+      filtersOfRelated(relation, without),
     )
     const { rows, revision } = await this.#fetch(statement)
     // What it tells never was.

@@ -197,9 +197,9 @@ export class UnitOfWork {
       const reading = { mode, forUpdate, flush, without, lacking: stillLacking(state, lacking) } as const
       state = await this.#readByKey(meta, encoded, reading)
       if (state === undefined) {
-        // One that has come since then has a row, which this query came too early for.
+        // One that has come since then has a row, which this query came too early for; one that filters hide may have it still.
         const isGone = known?.life === life && known !== undefined && this.#members.identities.has(known)
-        if (isGone) this.#members.gone(known)
+        if (isGone && filtersOf(meta, without).length === 0) this.#members.gone(known)
         return null
       }
     }
