@@ -43,11 +43,11 @@ export interface DeclarativeBase {
    * }) {}
    * const song = new Song({ title: 'Blue' })
    */
-  entity<C extends Columns>(
+  entity<C extends Columns, const Referring extends keyof C & string = never>(
     table: string,
     columns: C,
-    options?: EntityOptions<keyof C & string> & FilterOptions<C>,
-  ): EntityClass<C>
+    options?: EntityOptions<keyof C & string, Referring> & FilterOptions<C>,
+  ): EntityClass<C, Referring>
 }
 
 /**
@@ -65,11 +65,11 @@ export function declarativeBase(options: DeclarativeBaseOptions = {}): Declarati
   const metadata = new Metadata()
   return {
     metadata,
-    entity<C extends Columns>(
+    entity<C extends Columns, const Referring extends keyof C & string = never>(
       name: string,
       columns: C,
-      options: EntityOptions<keyof C & string> & FilterOptions<C> = {},
-    ): EntityClass<C> {
+      options: EntityOptions<keyof C & string, Referring> & FilterOptions<C> = {},
+    ): EntityClass<C, Referring> {
       const table = new Table(name, columns, { schema, ...options }, nameOf)
       const filters = checkFilters(table.key, options.filters)
       const references = table.columns.map((column) => [column.property, new ColumnRef(table.name, column)])
@@ -86,7 +86,7 @@ export function declarativeBase(options: DeclarativeBaseOptions = {}): Declarati
         c: { value: c },
         [ENTITY]: { value: Object.freeze({ columns, table, metadata, filters }) },
       })
-      return entity as unknown as EntityClass<C>
+      return entity as unknown as EntityClass<C, Referring>
     },
   }
 }

@@ -1,6 +1,6 @@
 /** `build(Entity, { ... })`: a new object together with what it is related to. */
 import { metaOf } from './entity-meta.js'
-import type { AnyEntity, ColumnName, ColumnsOf, Insert } from './entity-types.js'
+import type { ENTITY, AnyEntity, ColumnName, ColumnsOf, Insert } from './entity-types.js'
 import type { BelongsTo, RelationName, RelationsOf, WithRelations } from './relations.js'
 
 /** The columns that a relation fills in: a `belongsTo` of this entity, or the `hasMany` or `hasOne` of another one. */
@@ -11,6 +11,10 @@ type RelationKey<E extends AnyEntity> =
   | {
       [Name in ColumnName<E>]: 'reference' extends ColumnsOf<E>[Name]['$flags'] ? Name : never
     }[ColumnName<E>]
+  | ReferringName<E>
+
+/** The properties in foreign keys of several columns. */
+type ReferringName<E extends AnyEntity> = NonNullable<E[typeof ENTITY]['$referring']>
 
 /** What {@link build} takes: as the constructor, and relations; foreign keys may be left out, as these set them. */
 export type BuildValues<E extends AnyEntity> = Omit<Insert<E>, RelationKey<E>> &

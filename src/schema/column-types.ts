@@ -26,7 +26,7 @@ import {
 } from './codec.js'
 import { Column, type ColumnType } from './column.js'
 import { noneOf, outOfRange, tooLong } from './refusals.js'
-import { always, endsWithBlank, isUnusualUuid } from './respelling.js'
+import { always, endsWithBlank, isUnusualUuid, plainNumber, withoutBlanks } from './respelling.js'
 import { timestampCodec } from './timestamp-codec.js'
 
 /** Options of {@link varchar} and {@link char}. */
@@ -133,6 +133,7 @@ export function numeric(name?: string | NumericOptions, options?: NumericOptions
   return column(own, withArguments('numeric', precision, scale), numericCodec, {
     cast: 'numeric',
     respells: always,
+    normal: plainNumber,
   })
 }
 
@@ -175,6 +176,7 @@ export function char<Value extends string = string>(
     cast: 'bpchar',
     refusal: tooLong(length ?? 1),
     respells: always,
+    normal: withoutBlanks,
   })
 }
 
@@ -338,7 +340,7 @@ function column<Value>(
   ddl: string,
   // Codecs of several types serve narrower ones: that is for the declaration to vouch for.
   codec: { decode(text: string): unknown; encode(value: never): string; readonly mutable: boolean },
-  rest: Partial<Pick<ColumnType, 'cast' | 'element' | 'refusal' | 'respells'>> = {},
+  rest: Partial<Pick<ColumnType, 'cast' | 'element' | 'refusal' | 'respells' | 'normal'>> = {},
 ): Column<Value | null> {
   return new Column({ name, nullable: true, type: { ddl, cast: ddl, codec, ...rest } })
 }

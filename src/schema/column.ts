@@ -26,6 +26,8 @@ export interface ColumnType {
   readonly refusal?: Refusal | undefined
   /** Whether PostgreSQL may store a text in another form: rounded, padded, written anew. Absent: never. */
   readonly respells?: ((text: string) => boolean) | undefined
+  /** One text for all that PostgreSQL takes for equal, as far as that can be told here. Absent: texts are compared as they are. */
+  readonly normal?: ((text: string) => string) | undefined
   readonly isArray?: boolean
   /**
    * Many values travel as texts, not as an array of the type: `unnest` would take arrays of arrays apart to their last

@@ -37,16 +37,18 @@ type ConstructorArguments<C extends Columns> =
   Record<never, never> extends NewRow<C> ? [values?: NewRow<C>] : [values: NewRow<C>]
 
 /** The class that `Base.entity` gives: to be extended, or used as it is. */
-export interface EntityClass<C extends Columns> {
+export interface EntityClass<C extends Columns, Referring extends string = never> {
   new (...values: ConstructorArguments<C>): StoredRow<C>
   readonly prototype: StoredRow<C>
   /** The columns, for conditions: `eq(Song.c.title, 'x')`. */
   readonly c: ColumnRefs<C>
-  readonly [ENTITY]: EntityDeclaration<C>
+  readonly [ENTITY]: EntityDeclaration<C, Referring>
 }
 
 /** What was declared; for the session. */
-export interface EntityDeclaration<C extends Columns = Columns> {
+export interface EntityDeclaration<C extends Columns = Columns, Referring extends string = string> {
+  /** Only for the type checker: the properties in foreign keys of several columns. */
+  readonly $referring?: Referring
   readonly columns: C
   readonly table: Table
   readonly metadata: Metadata

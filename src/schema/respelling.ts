@@ -15,6 +15,23 @@ export function isUnusualUuid(text: string): boolean {
   return !UUID.test(text)
 }
 
+/** One text for all that are the same number; what is no plain number stays as it is. */
+export function plainNumber(text: string): string {
+  const [, sign = '', whole = '', fraction = ''] = NUMBER.exec(text) ?? []
+  if (whole + fraction === '') return text
+  const kept = fraction === '' ? '' : `.${fraction}`
+  const digits = `${whole === '' ? '0' : whole}${kept}`
+  return sign === '-' && /[1-9]/.test(digits) ? `-${digits}` : digits
+}
+
+// A point without digits after it, zeros in front and at the end say nothing.
+const NUMBER = /^\s*([+-]?)0*(\d*)(?:\.(\d*?)0*)?\s*$/
+
+/** Blanks at the end do not count. */
+export function withoutBlanks(text: string): string {
+  return text.replace(/ +$/, '')
+}
+
 /** Blanks at the end are cut off where they go beyond the length of a column. */
 export function endsWithBlank(text: string): boolean {
   return text.endsWith(' ')

@@ -171,6 +171,12 @@ export class TableColumn {
     return this.definition.type.respells?.(text) === true
   }
 
+  /** A text for comparison with others: the same for those that are known to be equal for PostgreSQL. */
+  normal<Text extends EncodedText | undefined>(text: Text): Text | string {
+    const { normal } = this.definition.type
+    return normal === undefined || typeof text !== 'string' ? text : normal(text)
+  }
+
   /** The value that a snapshot remembers. Objects are made anew. */
   restore(snapshot: unknown): unknown {
     if (!this.mutable || snapshot === undefined) return snapshot

@@ -3,7 +3,7 @@ import type { SqlFragment } from '../sql.js'
 import type { ReferenceRules } from './column.js'
 
 /** Options of `Base.entity`; names of columns are those of the properties. */
-export interface EntityOptions<Name extends string> {
+export interface EntityOptions<Name extends string, Referring extends Name = Name> {
   /** Schema of the database. Default: that of the base, or the first of the search path. */
   readonly schema?: string | undefined
   /**
@@ -18,7 +18,7 @@ export interface EntityOptions<Name extends string> {
   /** Conditions that every row must meet, by the name of the constraint. */
   readonly checks?: Readonly<Record<string, SqlFragment<unknown>>> | undefined
   /** Foreign keys of several columns; those of one column stand at the column. */
-  readonly foreignKeys?: readonly ForeignKeyOptions<Name>[] | undefined
+  readonly foreignKeys?: readonly ForeignKeyOptions<Referring>[] | undefined
 }
 
 /** One index. */

@@ -6,7 +6,7 @@ import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { Table } from '../schema/table.js'
 import type { References } from './references.js'
 import { changedValue, uniqueKeysOf } from './unique-moves.js'
-import { storedValue, tupleOf, type Change, type Insertion, type Removal } from './written-rows.js'
+import { equalTupleOf, storedValue, type Change, type Insertion, type Removal } from './written-rows.js'
 
 /** What goes early. */
 export interface EarlyRemovals {
@@ -29,7 +29,7 @@ export function earlyRemovals(
   const keys = new Map([...removedFrom].map((table) => [table, uniqueKeysOf(table)]))
   for (const removal of removals) {
     for (const [index, columns] of (keys.get(removal.table) ?? []).entries()) {
-      const tuple = tupleOf(columns.map((column) => storedValue(removal.state, column)))
+      const tuple = equalTupleOf(columns, (column) => storedValue(removal.state, column))
       if (tuple !== undefined) freed.set(nameOf(removal.table, index, tuple), removal)
     }
   }
@@ -39,7 +39,7 @@ export function earlyRemovals(
   ): void => {
     const { table } = taker
     for (const [index, columns] of (keys.get(table) ?? []).entries()) {
-      const tuple = tupleOf(columns.map(valueOf))
+      const tuple = equalTupleOf(columns, valueOf)
       const removal = tuple === undefined ? undefined : freed.get(nameOf(table, index, tuple))
       if (removal === undefined) continue
       early.add(removal)

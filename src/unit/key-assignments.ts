@@ -296,7 +296,7 @@ function nameOf({ of, relation }: KeyAssignment): string {
 /** What is not known yet differs from nothing. */
 function differ(column: TableColumn, one: unknown, other: unknown): boolean {
   if (one === other || one === undefined || other === undefined) return false
-  return column.encode(one) !== column.encode(other)
+  return column.normal(column.encode(one)) !== column.normal(column.encode(other))
 }
 
 function isNothing(value: unknown): boolean {

@@ -3,7 +3,7 @@ import type { ForeignKey } from '../schema/foreign-key.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { Table } from '../schema/table.js'
 import type { InstanceState } from './instance-state.js'
-import { foreignKeysOf, tupleOf } from './written-rows.js'
+import { foreignKeysOf, equalTupleOf } from './written-rows.js'
 
 /** One foreign key of a row that leads to another row of the flush. */
 export interface Reference<Row> {
@@ -34,7 +34,7 @@ export class References<Row extends AnyRow> {
   /** The rows that a row refers to, itself left out. @param valueOf Where its foreign keys are found; default: as in all rows. */
   of<Other extends AnyRow>(row: Other, valueOf: ValueOf<Other>): Reference<Row>[] {
     return foreignKeysOf(row.state).flatMap((key) => {
-      const tuple = tupleOf(key.columns.map((column) => valueOf(row, column)))
+      const tuple = equalTupleOf(key.columns, (column) => valueOf(row, column))
       const target = tuple === undefined ? undefined : this.#targetsOf(key).get(tuple)
       return target === undefined || target.state === row.state ? [] : [{ key, target }]
     })
@@ -62,7 +62,7 @@ export class References<Row extends AnyRow> {
       targets = new Map()
       for (const row of this.#rows) {
         if (row.table !== target) continue
-        const tuple = tupleOf(targetColumns.map((column) => this.#valueOf(row, column)))
+        const tuple = equalTupleOf(targetColumns, (column) => this.#valueOf(row, column))
         if (tuple !== undefined) targets.set(tuple, row)
       }
       this.#targets.set(id, targets)

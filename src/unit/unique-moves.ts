@@ -2,7 +2,7 @@
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { Table } from '../schema/table.js'
 import { References, type ValueOf } from './references.js'
-import { storedValue, tupleOf, type Change, type Insertion } from './written-rows.js'
+import { equalTupleOf, storedValue, type Change, type Insertion } from './written-rows.js'
 import { isNew } from './write-order.js'
 
 /** The sets of columns of which no two rows of a table agree in all, the primary key first. */
@@ -48,7 +48,7 @@ export class UniqueMoves {
       for (const [index, columns] of this.#keysOf(change.table).entries()) {
         if (!columns.some((column) => change.columns.includes(column))) continue
         moves = true
-        const before = tupleOf(columns.map((column) => storedValue(change.state, column)))
+        const before = equalTupleOf(columns, (column) => storedValue(change.state, column))
         if (before !== undefined) this.#freed.set(nameOf(change.table, index, before), change)
       }
       if (moves) movers.push(change)
@@ -76,7 +76,7 @@ export class UniqueMoves {
     const before: Change[] = []
     for (const [index, columns] of this.#keysOf(row.table).entries()) {
       if (!columns.some(isWritten)) continue
-      const tuple = tupleOf(columns.map((column) => valueOf(row, column)))
+      const tuple = equalTupleOf(columns, (column) => valueOf(row, column))
       const change = tuple === undefined ? undefined : this.#freed.get(nameOf(row.table, index, tuple))
       if (change !== undefined && change.state !== row.state) before.push(change)
     }

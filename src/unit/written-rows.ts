@@ -177,6 +177,14 @@ export function tupleOf(values: readonly (EncodedText | undefined)[]): string | 
   return values.some((value) => value === null || value === undefined) ? undefined : JSON.stringify(values)
 }
 
+/** As {@link tupleOf}, the same for values that are known to be equal for PostgreSQL (`1` and `1.00`). */
+export function equalTupleOf(
+  columns: readonly TableColumn[],
+  valueOf: (column: TableColumn) => EncodedText | undefined,
+): string | undefined {
+  return tupleOf(columns.map((column) => column.normal(valueOf(column))))
+}
+
 /** A stored value in the form in which new ones are encoded, as far as they hold all of it. */
 export function storedValue(state: InstanceState, column: TableColumn): EncodedText {
   const stored = state.snapshot?.[column.index]

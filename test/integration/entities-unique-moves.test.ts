@@ -4,10 +4,12 @@ import { describe, expect, test } from 'vitest'
 import {
   belongsTo,
   build,
+  char,
   declarativeBase,
   hasMany,
   hasOne,
   integer,
+  numeric,
   select,
   serial,
   sql,
@@ -276,5 +278,73 @@ describe('new rows have keys in the order of add', () => {
       ),
       { numRuns: 60 },
     )
+  })
+})
+
+describe('values that are equal and written differently', () => {
+  const Spelled = declarativeBase()
+  class Place extends Spelled.entity(
+    'spelled_places',
+    {
+      id: serial().primaryKey(),
+      pos: numeric({ precision: 10, scale: 2 }).notNull().unique(),
+      seat: char({ length: 4 }).unique(),
+      hidden: integer(),
+    },
+    { indexes: [{ columns: ['hidden'], unique: true, where: sql`hidden < 10` }] },
+  ) {}
+  const prepared = async () => {
+    await fixture.db.query('drop table if exists spelled_places')
+    await fixture.db.query(Spelled.metadata.ddl())
+    return fixture.factory()
+  }
+
+  test('move along rows, in either direction, and free a place by a delete', async () => {
+    const { withSession } = await prepared()
+    await withSession((session) =>
+      session.addAll([1, 2, 3, 4].map((n) => new Place({ pos: String(n), seat: `s${n}` }))),
+    )
+    const move = (by: number) =>
+      withSession(async (session) => {
+        for (const place of await session.scalars(select(Place))) {
+          // Not as it is stored: 2 for 2.00, without blanks.
+          const n = Number(place.pos) + by
+          Object.assign(place, { pos: String(n), seat: `s${n}` })
+        }
+      })
+    await move(1)
+    await move(-2)
+    await withSession(async (session) => {
+      const [first, second] = await session.scalars(select(Place).orderBy(Place.c.pos))
+      session.delete(first as Place)
+      Object.assign(second as Place, { pos: '-0', seat: 's0' })
+      session.add(new Place({ pos: '01', seat: 's1' }))
+    })
+    const places = await withSession((session) => session.scalars(select(Place).orderBy(Place.c.pos)))
+    expect(places.map(({ pos, seat }) => [pos, seat])).toEqual([
+      ['0.00', 's0  '],
+      ['1.00', 's1  '],
+      ['2.00', 's2  '],
+      ['3.00', 's3  '],
+    ])
+  })
+
+  test('a partial unique index counts as one of all rows, and refuses nothing that PostgreSQL takes', async () => {
+    const { withSession } = await prepared()
+    await withSession((session) =>
+      session.addAll([20, 30, 5].map((hidden) => new Place({ pos: String(hidden), hidden }))),
+    )
+    await withSession(async (session) => {
+      const [one, other, last] = (await session.scalars(select(Place).orderBy(Place.c.id))) as [
+        Place,
+        Place,
+        Place,
+      ]
+      // A circle, of rows that are not in the index.
+      ;[one.hidden, other.hidden] = [other.hidden, one.hidden]
+      last.hidden = 6
+    })
+    const places = await withSession((session) => session.scalars(select(Place).orderBy(Place.c.id)))
+    expect(places.map(({ hidden }) => hidden)).toEqual([30, 20, 6])
   })
 })

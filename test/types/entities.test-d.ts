@@ -172,6 +172,37 @@ describe('the shapes of an entity', () => {
     build(Song, { title: 'x', album: new Tag({ name: 'x' }) })
   })
 
+  test('does not demand the keys of foreign keys of several columns, which the other side sets', () => {
+    class Order extends Base.entity('type_orders', {
+      tenantId: integer().primaryKey(),
+      id: integer().primaryKey(),
+    }) {
+      static readonly relations = { lines: hasMany(() => Line, ['tenantId', 'orderId']) }
+    }
+    class Line extends Base.entity(
+      'type_lines',
+      {
+        tenantId: integer().primaryKey(),
+        orderId: integer().primaryKey(),
+        no: integer().primaryKey(),
+      },
+      {
+        foreignKeys: [
+          { columns: ['tenantId', 'orderId'], references: ['type_orders.tenantId', 'type_orders.id'] },
+        ],
+      },
+    ) {}
+    build(Order, { tenantId: 1, id: 2, lines: [build(Line, { no: 1 })] })
+    build(Line, { no: 1, tenantId: 1 })
+    // @ts-expect-error no is no part of it
+    build(Line, { tenantId: 1, orderId: 2 })
+    // @ts-expect-error the constructor knows no relations
+    new Line({ no: 1 })
+    const id = integer().primaryKey()
+    // @ts-expect-error no column
+    void (() => Base.entity('wrong', { id }, { foreignKeys: [{ columns: ['x'], references: ['a.b'] }] }))
+  })
+
   test('build leaves out the foreign keys that the relations of others set', () => {
     class Crate extends Base.entity('crates', { id: serial().primaryKey() }) {
       static readonly relations = { labels: hasMany(() => Label, 'crateId') }
