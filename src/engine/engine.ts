@@ -68,6 +68,8 @@ export interface EngineParts {
   readonly options: ResolvedEngineOptions
   readonly driver?: Driver | undefined
   readonly clock?: Clock | undefined
+  /** How long a cancel, or a ROLLBACK, may take before its connection is given up. Default 3000. */
+  readonly cancelTimeoutMillis?: number | undefined
 }
 
 /**
@@ -92,7 +94,7 @@ export class Engine implements AsyncDisposable {
   #disposal: Promise<DisposeReport> | undefined
 
   /** Use {@link createEngine}. */
-  constructor({ options, driver, clock = systemClock }: EngineParts) {
+  constructor({ options, driver, clock = systemClock, cancelTimeoutMillis = CANCEL_MILLIS }: EngineParts) {
     this.#options = options
     this.#clock = clock
     this.#driver =
@@ -110,7 +112,7 @@ export class Engine implements AsyncDisposable {
     this.#echo = options.echo
     this.#observer = createEcho(options.echo, this.name, options.hideParameters)
     this.#pool = this.#createPool()
-    this.#host = this.#createHost()
+    this.#host = this.#createHost(cancelTimeoutMillis)
     Object.defineProperty(this, BRAND, { value: true })
     // Any number of listen() may wait for the end.
     setMaxListeners(0, this.#ending.signal)
@@ -316,7 +318,7 @@ export class Engine implements AsyncDisposable {
     }
   }
 
-  #createHost(): ConversationHost {
+  #createHost(cancelTimeoutMillis: number): ConversationHost {
     const { hideParameters, pool } = this.#options
     const observer = (): ConversationObserver | undefined => this.#observer
     return {
@@ -328,7 +330,7 @@ export class Engine implements AsyncDisposable {
       clock: this.#clock,
       hideParameters,
       prePingTimeoutMillis: pool.prePingTimeoutMillis,
-      cancelTimeoutMillis: CANCEL_MILLIS,
+      cancelTimeoutMillis,
       get observer() {
         return observer()
       },

@@ -2,14 +2,15 @@
  * Bank transfers, lists that grow, and a dozen other kinds of transactions, while everything fails that can. In the end
  * whatever was told must be true of the tables; see `consistency-history.ts` for what that means.
  *
- * `LIFEGUARD_CONSISTENCY_OPERATIONS` (default 10000) says how long, `LIFEGUARD_CONSISTENCY_SEED` repeats the choices of
+ * `LIFEGUARD_CONSISTENCY_OPERATIONS` (default 10000, in a short run 2000) says how long, `LIFEGUARD_CONSISTENCY_SEED` repeats the choices of
  * another run. Choices depend on the seed and on the number of the operation; their timing is the machine's.
  */
 import { expect, test } from 'vitest'
 import { guardLeaks } from '../helpers/leak-guard.js'
+import { byLength } from '../helpers/length.js'
 import { runConsistency } from './consistency-run.js'
 
-const OPERATIONS = Number(process.env['LIFEGUARD_CONSISTENCY_OPERATIONS'] ?? 10_000)
+const OPERATIONS = Number(process.env['LIFEGUARD_CONSISTENCY_OPERATIONS'] ?? byLength(2_000, 10_000))
 const SEED = Number(process.env['LIFEGUARD_CONSISTENCY_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 
 const watch = guardLeaks({ deadlineMillis: 20_000 })

@@ -15,6 +15,7 @@ import {
 } from '../../src/index.js'
 import { database, type TestDatabase } from '../helpers/database.js'
 import { guardLeaks } from '../helpers/leak-guard.js'
+import { sampled } from '../helpers/length.js'
 import { startProxy } from '../helpers/proxy.js'
 import { dieAt, lieOf, NAMED_PLACES, Observer, type Told } from './crash-support.js'
 
@@ -187,10 +188,10 @@ const SCENARIOS: readonly Scenario[] = [
   },
 ]
 
-const NAMED_SCENARIOS = SCENARIOS.map((scenario) => [scenario.name, scenario] as const)
+const NAMED_SCENARIOS = SCENARIOS.map((scenario, row) => [scenario.name, scenario, row] as const)
 
-describe.each(NAMED_SCENARIOS)('%s', (_name, scenario) => {
-  test.each(NAMED_PLACES)('%s', async (_place, place) => {
+describe.each(NAMED_SCENARIOS)('%s', (_name, scenario, row) => {
+  test.each(sampled(NAMED_PLACES, row))('%s', async (_place, place) => {
     using proxy = await startProxy(db.url)
     const engine = watch(
       createEngine({ url: proxy.url, poolSize: 1, maxOverflow: 0, keepAliveMillis: -1, ...scenario.options }),

@@ -24,6 +24,7 @@ import {
 } from '../../src/index.js'
 import { database, type TestDatabase } from '../helpers/database.js'
 import { guardLeaks } from '../helpers/leak-guard.js'
+import { sampled } from '../helpers/length.js'
 import { startProxy } from '../helpers/proxy.js'
 import { dieAt, lieOf, NAMED_PLACES, Observer } from './crash-support.js'
 
@@ -133,43 +134,46 @@ const SCENARIOS: readonly Scenario[] = [
 
 let nextRun = 1
 
-describe.each(SCENARIOS.map((scenario) => [scenario.name, scenario] as const))('%s', (_name, scenario) => {
-  test.each(NAMED_PLACES)('%s', async (_place, place) => {
-    const { before, after, options } = scenario
-    using proxy = await startProxy(db.url)
-    const engine = watch(
-      createEngine({ url: proxy.url, poolSize: 1, maxOverflow: 0, keepAliveMillis: -1, ...options }),
-    )
-    const sessions = createSessionFactory({ bind: engine })
-    const lies: string[] = []
-    let runs = 0
-    for (let fired = true; fired;) {
-      // Connects, if the last run ended the connection. Nobody may have noticed that yet: a read is safe to run again.
-      await sessions.withSession((session) => session.execute('select'), { retry: { attempts: 3 } })
-      const run = nextRun++
-      for (const mark of before)
-        await observer.rows('insert into marks (run, mark, version) values ($1, $2, 1)', [run, mark])
-      const work = scenario.work(run)
-      const ending = dieAt(proxy, observer, place, ++runs)
-      const [outcome] = await Promise.allSettled([sessions.withSession(work)])
-      fired = await ending(
-        async () => engine.stats().borrowed === 0 && (await observer.transactionsOpen()) === 0,
+describe.each(SCENARIOS.map((scenario, row) => [scenario.name, scenario, row] as const))(
+  '%s',
+  (_name, scenario, row) => {
+    test.each(sampled(NAMED_PLACES, row))('%s', async (_place, place) => {
+      const { before, after, options } = scenario
+      using proxy = await startProxy(db.url)
+      const engine = watch(
+        createEngine({ url: proxy.url, poolSize: 1, maxOverflow: 0, keepAliveMillis: -1, ...options }),
       )
-      const stored = await marksOf(run)
-      const lie = lieOf(outcome, after, stored)
-      if (lie !== undefined) lies.push(`message ${String(runs)}: ${lie}`)
-      expect([[...before], [...after]], `after message ${String(runs)}`).toContainEqual(stored)
-      if (!fired) expect(outcome.status, 'undisturbed').toBe('fulfilled')
-      if (outcome.status === 'rejected' && !(outcome.reason instanceof CommitOutcomeUnknownError)) {
-        await createSessionFactory({ bind: safe }).withSession(work)
-        expect(await marksOf(run), `again, after message ${String(runs)}`).toEqual(after)
+      const sessions = createSessionFactory({ bind: engine })
+      const lies: string[] = []
+      let runs = 0
+      for (let fired = true; fired;) {
+        // Connects, if the last run ended the connection. Nobody may have noticed that yet: a read is safe to run again.
+        await sessions.withSession((session) => session.execute('select'), { retry: { attempts: 3 } })
+        const run = nextRun++
+        for (const mark of before)
+          await observer.rows('insert into marks (run, mark, version) values ($1, $2, 1)', [run, mark])
+        const work = scenario.work(run)
+        const ending = dieAt(proxy, observer, place, ++runs)
+        const [outcome] = await Promise.allSettled([sessions.withSession(work)])
+        fired = await ending(
+          async () => engine.stats().borrowed === 0 && (await observer.transactionsOpen()) === 0,
+        )
+        const stored = await marksOf(run)
+        const lie = lieOf(outcome, after, stored)
+        if (lie !== undefined) lies.push(`message ${String(runs)}: ${lie}`)
+        expect([[...before], [...after]], `after message ${String(runs)}`).toContainEqual(stored)
+        if (!fired) expect(outcome.status, 'undisturbed').toBe('fulfilled')
+        if (outcome.status === 'rejected' && !(outcome.reason instanceof CommitOutcomeUnknownError)) {
+          await createSessionFactory({ bind: safe }).withSession(work)
+          expect(await marksOf(run), `again, after message ${String(runs)}`).toEqual(after)
+        }
       }
-    }
-    expect(lies).toEqual([])
-    expect(runs).toBeGreaterThan(3)
-    await engine.dispose()
-  })
-})
+      expect(lies).toEqual([])
+      expect(runs).toBeGreaterThan(3)
+      await engine.dispose()
+    })
+  },
+)
 
 async function marksOf(run: number): Promise<string[]> {
   const rows = await observer.rows<{ mark: string }>('select mark from marks where run = $1 order by mark', [

@@ -17,7 +17,7 @@ const engine = useEngines()
 
 /** One connection, and little patience. */
 function small(options: EngineOptions = {}): Engine {
-  return engine({ url: serverUrl(), poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 1_000, ...options })
+  return engine({ url: serverUrl(), poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 500, ...options })
 }
 
 const ACTIVE = "select from pg_stat_activity where pid = $1 and state = 'active'"

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import {
   AbortedError,
+  createEngine,
   createSessionFactory,
   EngineDisposedError,
   NullPool,
@@ -11,6 +12,7 @@ import {
   type EngineOptions,
 } from '../../src/index.js'
 import { serverUrl } from '../helpers/database.js'
+import { createImpatientEngine } from '../helpers/impatient-engine.js'
 import { startProxy, type Proxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { failureOf, useEngines } from './support.js'
@@ -26,8 +28,13 @@ function select(pool: Engine): Promise<unknown> {
 }
 
 /** An engine with so many idle connections behind a proxy. */
-async function idle(proxy: Proxy, count: number, options: EngineOptions = {}): Promise<Engine> {
-  const pool = engine({ url: proxy.url, poolSize: count, maxOverflow: 0, ...options })
+async function idle(
+  proxy: Proxy,
+  count: number,
+  options: EngineOptions = {},
+  make: (options: EngineOptions) => Engine = createEngine,
+): Promise<Engine> {
+  const pool = engine({ url: proxy.url, poolSize: count, maxOverflow: 0, ...options }, make)
   const held = await Promise.all(Array.from({ length: count }, () => pool.connect()))
   await Promise.all(held.map((connection) => connection.close()))
   expect(pool.stats().idle).toBe(count)
@@ -141,7 +148,7 @@ describe('a network through which nothing gets', () => {
     'ends a statement soon after its timeoutMillis (held back: what %s sends)',
     async (direction) => {
       using proxy = await startProxy(serverUrl())
-      const pool = await idle(proxy, 1)
+      const pool = await idle(proxy, 1, {}, createImpatientEngine)
       const work = sessionsOf(pool).withSession(async (session) => {
         await session.execute('select 1')
         proxy.blackHole(direction)
@@ -157,6 +164,7 @@ describe('a network through which nothing gets', () => {
 
   test('ends a block soon after its signal', async () => {
     using proxy = await startProxy(serverUrl())
+    // As it is by itself: three seconds.
     const pool = await idle(proxy, 1)
     const signal = AbortSignal.timeout(200)
     const work = sessionsOf(pool).withSession(
@@ -206,7 +214,7 @@ describe('a network through which nothing gets', () => {
 
   test('is not waited for by the COMMIT of a transaction that may be stored: its outcome is unknown', async () => {
     using proxy = await startProxy(serverUrl())
-    const pool = await idle(proxy, 1, { statementCacheSize: 0 })
+    const pool = await idle(proxy, 1, { statementCacheSize: 0 }, createImpatientEngine)
     const controller = new AbortController()
     const held = proxy.holdAt({ from: 'client', when: 'before', message: ({ text }) => text === 'COMMIT' })
     const work = failureOf(

@@ -2,7 +2,7 @@
  * Many leases, and everything that can go wrong now and then. In the end nothing may be lost, nothing may have grown, and
  * what callers were told must be true.
  *
- * `LIFEGUARD_SOAK_LEASES` (default 100000) says how long, `LIFEGUARD_SOAK_SEED` repeats the choices of another run.
+ * `LIFEGUARD_SOAK_LEASES` (default 100000, in a short run 15000) says how long, `LIFEGUARD_SOAK_SEED` repeats the choices of another run.
  */
 import { getEventListeners, setMaxListeners } from 'node:events'
 import { inspect } from 'node:util'
@@ -20,6 +20,7 @@ import {
   type SessionFactory,
 } from '../../src/index.js'
 import { database, type TestDatabase } from '../helpers/database.js'
+import { byLength } from '../helpers/length.js'
 import type { ProxiedConnection } from '../helpers/proxied-connection.js'
 import { startProxy, type Proxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
@@ -27,7 +28,7 @@ import { backendsOf } from '../integration/session-support.js'
 import { Load, useEngines } from './support.js'
 import { Random } from './support-random.js'
 
-const LEASES = Number(process.env['LIFEGUARD_SOAK_LEASES'] ?? 100_000)
+const LEASES = Number(process.env['LIFEGUARD_SOAK_LEASES'] ?? byLength(15_000, 100_000))
 const SEED = Number(process.env['LIFEGUARD_SOAK_SEED'] ?? Math.floor(Math.random() * 2 ** 32))
 /** Leases between two faults. */
 const PERIOD = 250

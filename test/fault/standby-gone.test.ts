@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises'
 import { describe, expect, test } from 'vitest'
 import {
   CommitOutcomeUnknownError,
+  createEngine,
   createSessionFactory,
   declarativeBase,
   isRetryable,
@@ -14,6 +15,7 @@ import {
   type Session,
 } from '../../src/index.js'
 import { query } from '../helpers/databases.js'
+import { createImpatientEngine } from '../helpers/impatient-engine.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { failureOf, useEngines, useServer } from './support.js'
@@ -88,7 +90,11 @@ describe.each(Object.entries(WAYS))('%s', (_name, { autocommit, run }) => {
   test.each(ENDS)('that is ended by %s has an unknown outcome', async (end) => {
     await query(server().url, ADMIN('create table if not exists standby_notes (text text primary key)'))
     using proxy = await startProxy(server().url)
-    const pool = engine({ url: proxy.url, poolSize: 1, maxOverflow: 0 })
+    const isCommit = !autocommit || _name.startsWith('begin') || _name.startsWith('flush')
+    const pool = engine(
+      { url: proxy.url, poolSize: 1, maxOverflow: 0 },
+      isCommit && end === 'signal' ? createImpatientEngine : createEngine,
+    )
     const { withSession } = createSessionFactory({ bind: pool, autocommit })
     const controller = new AbortController()
     const { signal } = controller
@@ -120,7 +126,6 @@ describe.each(Object.entries(WAYS))('%s', (_name, { autocommit, run }) => {
     expect(error).toBeInstanceOf(CommitOutcomeUnknownError)
     expect(isRetryable(error)).toBe(false)
     expect(runs).toBe(1)
-    const isCommit = !autocommit || _name.startsWith('begin') || _name.startsWith('flush')
     if (isCommit && (end === 'signal' || end === 'dispose')) {
       expect(proxy.connections.flatMap(({ messages }) => messages).map(({ name }) => name)).not.toContain(
         'CancelRequest',

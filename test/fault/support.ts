@@ -7,15 +7,15 @@ import { startServer, type LocalServer, type ServerOptions } from '../helpers/lo
 import { waitUntil } from '../helpers/wait-until.js'
 
 /** Makes engines that are disposed after their test, when the leak guard has looked at them. Call it at the top of a file. */
-export function useEngines(): (options: EngineOptions) => Engine {
+export function useEngines(): (options: EngineOptions, make?: (options: EngineOptions) => Engine) => Engine {
   const engines: Engine[] = []
   // Hooks of this kind run in reverse: the leak guard comes first.
   afterEach(async () => {
     await Promise.all(engines.splice(0).map((engine) => engine.dispose({ timeoutMillis: 1000 })))
   })
   const watch = guardLeaks()
-  return (options) => {
-    const engine = watch(createEngine(options))
+  return (options, make = createEngine) => {
+    const engine = watch(make(options))
     engines.push(engine)
     return engine
   }

@@ -11,9 +11,10 @@ import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type TestDatabase, database } from '../helpers/database.js'
+import { byLength } from '../helpers/length.js'
 import { SCHEMA } from './wire-fuzz-work.js'
 
-const CASES = Number(process.env['LIFEGUARD_FUZZ_CASES'] ?? 200)
+const CASES = Number(process.env['LIFEGUARD_FUZZ_CASES'] ?? byLength(60, 200))
 const SEED = Number(process.env['LIFEGUARD_FUZZ_SEED'] ?? 1)
 /** A process that says nothing for so long is busy for ever: its slowest case ends within a minute. */
 const SILENCE_MILLIS = 120_000

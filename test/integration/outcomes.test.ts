@@ -5,6 +5,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { isRetryable } from '../../src/database-errors.js'
 import { declarativeBase, text } from '../../src/index.js'
 import type { Session } from '../../src/session/session.js'
+import { createImpatientEngine } from '../helpers/impatient-engine.js'
 import type { ProxiedConnection } from '../helpers/proxied-connection.js'
 import { startProxy, type Proxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
@@ -92,8 +93,8 @@ function holdAnswer(proxy: Proxy, { tag }: Way): Promise<ProxiedConnection> {
   return proxy.holdAt({ from: 'server', when: 'before', message })
 }
 
-function behindProxy(proxy: Proxy, way: Way) {
-  const sessions = fixture.factory({ url: proxy.url, ...ONE }, { autocommit: way.autocommit })
+function behindProxy(proxy: Proxy, way: Way, make?: typeof createImpatientEngine) {
+  const sessions = fixture.factory({ url: proxy.url, ...ONE }, { autocommit: way.autocommit }, make)
   return { sessions, connected: () => sessions.withSession((session) => session.execute('select 1')) }
 }
 
@@ -123,7 +124,7 @@ describe.each(NAMED)('%s', (_name, way) => {
 
   test('that is aborted and not answered is unknown, with the abort as its cause', async () => {
     using proxy = await startProxy(fixture.db.url)
-    const { sessions, connected } = behindProxy(proxy, way)
+    const { sessions, connected } = behindProxy(proxy, way, createImpatientEngine)
     await connected()
     const controller = new AbortController()
     const held = holdAnswer(proxy, way)
@@ -181,7 +182,7 @@ describe.each(NAMED)('%s', (_name, way) => {
 test('a statement of autocommit whose time is over, and that is not answered, is unknown', async () => {
   using proxy = await startProxy(fixture.db.url)
   const way = WAYS['autocommit, awaited'] as Way
-  const { sessions, connected } = behindProxy(proxy, way)
+  const { sessions, connected } = behindProxy(proxy, way, createImpatientEngine)
   await connected()
   const held = holdAnswer(proxy, way)
   const told = errorOf(

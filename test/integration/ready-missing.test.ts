@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import { setImmediate as turn } from 'node:timers/promises'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Session } from '../../src/session/session.js'
+import { createImpatientEngine } from '../helpers/impatient-engine.js'
 import { startProxy, type Place, type Proxy } from '../helpers/proxy.js'
 import { useDatabase } from './session-support.js'
 
@@ -100,7 +101,7 @@ const WAYS: Readonly<Record<string, Way>> = {
 }
 
 function started(proxy: Proxy, { autocommit = false, run }: Way, signal?: AbortSignal) {
-  const sessions = fixture.factory({ url: proxy.url, ...ONE }, { autocommit })
+  const sessions = fixture.factory({ url: proxy.url, ...ONE }, { autocommit }, createImpatientEngine)
   const told = sessions
     .withSession((session) => run(session), { signal })
     .then(

@@ -11,6 +11,7 @@ import type { StatementOptions } from '../../src/engine/statement-options.js'
 import { AbortedError, CommitOutcomeUnknownError } from '../../src/errors.js'
 import type { SessionFactory } from '../../src/session/session-factory.js'
 import type { SessionOptions } from '../../src/session/session-options.js'
+import { createImpatientEngine } from '../helpers/impatient-engine.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { isCommit, ONE, useRows } from './session-parting-support.js'
@@ -271,7 +272,8 @@ test.each<Patience>([
 test('an abort of the first ends its wait for a COMMIT that hangs, and leaves the one behind it alone', async () => {
   using proxy = await startProxy(fixture.db.url)
   // It would wait for long.
-  const factory = await fresh({ url: proxy.url, ...ONE, poolTimeoutMillis: 600_000 })
+  const options = { url: proxy.url, ...ONE, poolTimeoutMillis: 600_000 }
+  const factory = await fresh(options, {}, createImpatientEngine)
   const controller = new AbortController()
   const held = proxy.holdAt({ from: 'client', when: 'after', message: isCommit })
   const { first, second } = behind(

@@ -12,9 +12,13 @@ import { waitUntil } from '../helpers/wait-until.js'
 export interface Fixture {
   readonly db: TestDatabase
   /** An engine on the database. The leak guard watches it; it is disposed after its test. */
-  engine(options?: EngineOptions): Engine
+  engine(options?: EngineOptions, make?: (options: EngineOptions) => Engine): Engine
   /** A session factory on an engine of its own. */
-  factory(options?: EngineOptions, defaults?: Omit<SessionFactoryOptions, 'bind'>): SessionFactory
+  factory(
+    options?: EngineOptions,
+    defaults?: Omit<SessionFactoryOptions, 'bind'>,
+    make?: (options: EngineOptions) => Engine,
+  ): SessionFactory
 }
 
 /**
@@ -35,8 +39,8 @@ export function useDatabase(...schema: readonly string[]): Fixture {
   })
   afterAll(() => db?.drop())
 
-  const engine = (options: EngineOptions = {}): Engine => {
-    const made = watch(createEngine({ url: (db as TestDatabase).url, ...options }))
+  const engine: Fixture['engine'] = (options = {}, make = createEngine) => {
+    const made = watch(make({ url: (db as TestDatabase).url, ...options }))
     engines.push(made)
     return made
   }
@@ -45,7 +49,7 @@ export function useDatabase(...schema: readonly string[]): Fixture {
       return db as TestDatabase
     },
     engine,
-    factory: (options, defaults) => createSessionFactory({ ...defaults, bind: engine(options) }),
+    factory: (options, defaults, make) => createSessionFactory({ ...defaults, bind: engine(options, make) }),
   }
 }
 

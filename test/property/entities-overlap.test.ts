@@ -8,12 +8,13 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createEngine, createSessionFactory, type Engine, type Session } from '../../src/index.js'
 import { metaOf } from '../../src/schema/entity-meta.js'
 import { database, type TestDatabase } from '../helpers/database.js'
+import { byLength } from '../helpers/length.js'
 import { OverlapRun, type ActionKind, type Pause, type Step, type Stored } from './entities-overlap-run.js'
 import { Base, Person, Tag, Team } from './entities-schema.js'
 
 const DEFAULT_RUNS = 1500
 /** What the default runs may take; later ones are passed over. */
-const DEFAULT_MILLIS = 9_000
+const DEFAULT_MILLIS = byLength(2_500, 9_000)
 const DEADLINE_MILLIS = 60_000
 const LONGEST_MILLIS = 3_600_000
 

@@ -9,12 +9,13 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createEngine, createSessionFactory, type Engine } from '../../src/index.js'
 import { metaOf } from '../../src/schema/entity-meta.js'
 import { database, type TestDatabase } from '../helpers/database.js'
+import { byLength } from '../helpers/length.js'
 import { Run, type ActionKind, type Observer, type Step } from './entities-run.js'
 import { Base, KINDS, SHAPES, type Kind } from './entities-schema.js'
 
 const DEFAULT_RUNS = 2000
 /** What the default runs may take; later ones are passed over. */
-const DEFAULT_MILLIS = 9_000
+const DEFAULT_MILLIS = byLength(2_500, 9_000)
 const LONGEST_MILLIS = 3_600_000
 
 let db: TestDatabase

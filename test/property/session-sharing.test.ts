@@ -10,10 +10,11 @@ import { createEngine } from '../../src/engine/engine.js'
 import { createSessionFactory, type SessionFactory } from '../../src/session/session-factory.js'
 import type { Session } from '../../src/session/session.js'
 import { database, type TestDatabase } from '../helpers/database.js'
+import { byLength } from '../helpers/length.js'
 import { waitUntil } from '../helpers/wait-until.js'
 
 const DEFAULT_RUNS = 1_000
-const DEFAULT_MILLIS = 6_000
+const DEFAULT_MILLIS = byLength(2_000, 6_000)
 const LONGEST_MILLIS = 3_600_000
 const HANG_MILLIS = 60_000
 

@@ -10,11 +10,12 @@ import { createEngine, type Engine } from '../../src/engine/engine.js'
 import { createSessionFactory, type SessionFactory } from '../../src/session/session-factory.js'
 import type { Session } from '../../src/session/session.js'
 import { database, type TestDatabase } from '../helpers/database.js'
+import { byLength } from '../helpers/length.js'
 import { type Block, type Entry, Model, type Step } from './session-model.js'
 
 const DEFAULT_RUNS = 1500
 /** What the default runs may take; later ones are passed over. */
-const DEFAULT_MILLIS = 9_000
+const DEFAULT_MILLIS = byLength(2_500, 9_000)
 const LONGEST_MILLIS = 3_600_000
 /** No program takes nearly as long; one that does hangs. */
 const HANG_MILLIS = 60_000
