@@ -18,18 +18,12 @@ export type { Echo, Logger } from './engine/echo.js'
 
 // Sessions
 export { createSessionFactory, withSession } from './session/session-factory.js'
-export type { SessionFactory } from './session/session-factory.js'
+export type { SessionClass, SessionFactory, SessionFactoryOptions } from './session/session-factory.js'
 export { Session } from './session/session.js'
 export type { SessionParts } from './session/session.js'
 export type { EntitySession, GetOptions, RefreshOptions } from './session/entity-session.js'
 export type { SessionEvent, SessionHook } from './session/session-hooks.js'
-export type {
-  Propagation,
-  SessionClass,
-  SessionFactoryOptions,
-  SessionOptions,
-  WithSessionOptions,
-} from './session/session-options.js'
+export type { Propagation, SessionOptions, WithSessionOptions } from './session/session-options.js'
 
 // Statements and results
 export { sql, SqlFragment } from './sql.js'
@@ -156,7 +150,7 @@ export type { EntityStatement, ValueStatement } from './schema/entity-statement.
 // Pool
 export { QueuePool } from './pool/queue-pool.js'
 export { NullPool } from './pool/null-pool.js'
-export type { PoolClass, PoolOptions } from './pool/options.js'
+export type { PoolClass, PoolOptions, PoolParts } from './pool/options.js'
 export type { ConnectionEvent, LeakEvent, PoolEvents } from './pool/events.js'
 export type { EngineEvents, NoticeEvent } from './engine/events.js'
 export type { CloseReason, PoolCounters, PoolStats } from './pool/stats.js'

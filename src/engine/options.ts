@@ -10,12 +10,8 @@ import {
   checkString,
   refuseUnknownKeys,
 } from '../internal/validate.js'
-import {
-  POOL_OPTION_NAMES,
-  resolvePoolOptions,
-  type PoolOptions,
-  type ResolvedPoolOptions,
-} from '../pool/options.js'
+import type { PoolOptions, ResolvedPoolOptions } from '../pool/options.js'
+import { POOL_OPTION_NAMES, resolvePoolOptions } from '../pool/resolve-options.js'
 import type { Echo } from './echo.js'
 import {
   checkTransactionOptions,

@@ -1,7 +1,8 @@
 /** A pool that keeps nothing. */
 import { IllegalStateError } from '../errors.js'
 import { limitsOf } from './limits.js'
-import { QueuePool, type PoolParts } from './queue-pool.js'
+import type { PoolParts } from './options.js'
+import { QueuePool } from './queue-pool.js'
 
 const UNLIMITED = { poolSize: 0, maxOverflow: -1 }
 

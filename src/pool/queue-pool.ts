@@ -6,9 +6,9 @@
  * 3. After whatever frees a slot or ends an attempt `#pump` looks at the queue again: no waiter is forgotten.
  */
 import { isDisconnect } from '../database-errors.js'
-import type { Driver, DriverConnection } from '../driver/driver.js'
+import type { DriverConnection } from '../driver/driver.js'
 import { acquireChannel, type AcquireMessage } from '../internal/channels.js'
-import { systemClock, type Clock } from '../internal/clock.js'
+import { systemClock } from '../internal/clock.js'
 import { Emitter } from '../internal/emitter.js'
 import { Checks } from './checks.js'
 import { Closer } from './closer.js'
@@ -29,7 +29,7 @@ import { Housekeeper } from './housekeeper.js'
 import { LeakWatch } from './leak-watch.js'
 import { PoolLease } from './lease.js'
 import { changeLimits, limitsOf, type LimitChange, type Limits } from './limits.js'
-import type { PoolClass, ResolvedPoolOptions } from './options.js'
+import type { PoolClass, PoolParts } from './options.js'
 import { Origins, type Origin } from './origin.js'
 import type { AcquireOptions, DisposeOptions, DisposeReport, Lease, Pool } from './pool.js'
 import type { ConnectionRecord } from './record.js'
@@ -39,19 +39,6 @@ import { Slots } from './slots.js'
 import { describeStats, Statistics, type CloseReason, type PoolStats } from './stats.js'
 
 const NO_OPTIONS: AcquireOptions = {}
-
-/** What a pool is made of. */
-export interface PoolParts {
-  readonly driver: Driver
-  /** See `resolvePoolOptions`. */
-  readonly options: ResolvedPoolOptions
-  /** Stands in messages and statistics. */
-  readonly name: string
-  /** Default: the clock of the machine. */
-  readonly clock?: Clock | undefined
-  /** Default: an emitter of its own. A pool that replaces another one goes on with its emitter. */
-  readonly events?: Emitter<PoolEvents> | undefined
-}
 
 /** Keeps `poolSize` connections open, opens up to `maxOverflow` more under load, and lets the others wait in order. */
 export class QueuePool implements Pool {

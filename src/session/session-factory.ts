@@ -20,10 +20,20 @@ import {
   checkSessionOptions,
   SESSION_OPTION_NAMES,
   type Propagation,
-  type SessionFactoryOptions,
   type SessionOptions,
   type WithSessionOptions,
 } from './session-options.js'
+
+/** A class of sessions: `Session`, or one of your own with repositories on it. */
+export type SessionClass<S extends Session> = new (parts: SessionParts) => S
+
+/** What `createSessionFactory` takes: the engine, the class, and the defaults of its sessions. */
+export interface SessionFactoryOptions<S extends Session = Session> extends Omit<SessionOptions, 'signal'> {
+  /** The engine whose connections the sessions use. */
+  readonly bind: Engine
+  /** Default `Session`. */
+  readonly sessionClass?: SessionClass<S> | undefined
+}
 
 /**
  * Makes sessions: call it for a session of your own, or use `withSession`. Made by {@link createSessionFactory}.

@@ -1,9 +1,7 @@
 /** The options of sessions and of the blocks that own them. */
-import type { Engine } from '../engine/engine.js'
 import type { RetryOptions } from '../engine/retry.js'
 import { TRANSACTION_OPTION_NAMES, type TransactionOptions } from '../engine/transaction-options.js'
 import { checkBoolean, checkObject } from '../internal/validate.js'
-import type { Session, SessionParts } from './session.js'
 
 /** Options of one session. */
 export interface SessionOptions extends TransactionOptions {
@@ -27,17 +25,6 @@ export interface SessionOptions extends TransactionOptions {
   readonly detectSharing?: boolean | undefined
   /** Anything of the caller's own; copied to `session.info`, over the factory's. */
   readonly info?: Readonly<Record<string, unknown>> | undefined
-}
-
-/** A class of sessions: `Session`, or one of your own with repositories on it. */
-export type SessionClass<S extends Session> = new (parts: SessionParts) => S
-
-/** What `createSessionFactory` takes: the engine, the class, and the defaults of its sessions. */
-export interface SessionFactoryOptions<S extends Session = Session> extends Omit<SessionOptions, 'signal'> {
-  /** The engine whose connections the sessions use. */
-  readonly bind: Engine
-  /** Default `Session`. */
-  readonly sessionClass?: SessionClass<S> | undefined
 }
 
 /** What a block does when it runs inside another block of the same factory. */

@@ -12,7 +12,7 @@ import {
 import { deleteGuarded } from '../schema/guarded-delete.js'
 import type { MatchedRows } from '../schema/lock-statements.js'
 import type { InstanceState } from './instance-state.js'
-import type { LinkChanges } from './relation-changes.js'
+import type { LinkChanges } from './written-rows.js'
 import { groupBy } from './row-order.js'
 import { versionOf, type Change, type Insertion, type Removal } from './written-rows.js'
 

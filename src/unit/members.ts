@@ -1,13 +1,19 @@
 /** The instances of a session, by what is to happen to them: who comes in, who leaves, what the end of a transaction does. */
 import { IllegalStateError } from '../errors.js'
 import type { Relation } from '../schema/relation-resolution.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { addedWith, newWith, noteBrought, requireAllAttached, returningWith } from './cascade.js'
 import { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import { Journal, type Sealed } from './journal.js'
 import { expire } from './loader.js'
-import type { Condemned, Guard } from './ownership.js'
 import { differenceOf, hasChanged, heldRelations } from './relation-values.js'
+
+/** What a row must still hold to be deleted: otherwise another session has given it away. */
+export type Guard = ReadonlyMap<TableColumn, EncodedText>
+
+/** What is deleted because of others, with its guard; undefined: whatever its row holds. */
+export type Condemned = ReadonlyMap<InstanceState, Guard | undefined>
 
 export class Members implements Attachment {
   closed = false

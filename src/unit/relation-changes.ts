@@ -12,15 +12,7 @@ import { deletedByDatabase } from './cascade.js'
 import { KeyAssignments, type KeyAssignment } from './key-assignments.js'
 import { followMovedKeys, type KeptRelation } from './moved-keys.js'
 import { differenceOf, heldRelations, remember, rememberedBy } from './relation-values.js'
-import { storedValue } from './written-rows.js'
-
-/** Rows of one table in between, by their encoded values. */
-export interface LinkChanges {
-  readonly link: RelationLink
-  readonly columns: readonly TableColumn[]
-  readonly added: readonly (readonly EncodedText[])[]
-  readonly removed: readonly (readonly EncodedText[])[]
-}
+import { storedValue, type LinkChanges } from './written-rows.js'
 
 interface Pair {
   readonly relation: Relation

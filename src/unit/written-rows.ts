@@ -3,9 +3,18 @@ import { InvalidValueError, MappingError } from '../errors.js'
 import { ENTITY } from '../schema/entity-types.js'
 import { hadValue } from '../schema/filled-in.js'
 import type { ForeignKey } from '../schema/foreign-key.js'
+import type { RelationLink } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { Table } from '../schema/table.js'
 import type { InstanceState } from './instance-state.js'
+
+/** Rows of one table in between, by their encoded values. */
+export interface LinkChanges {
+  readonly link: RelationLink
+  readonly columns: readonly TableColumn[]
+  readonly added: readonly (readonly EncodedText[])[]
+  readonly removed: readonly (readonly EncodedText[])[]
+}
 
 /** A row that is new. */
 export interface Insertion {

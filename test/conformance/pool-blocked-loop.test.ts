@@ -1,7 +1,7 @@
 /** A blocked event loop must not look like a dead server. */
 import { describe, expect, it } from 'vitest'
 import { createPgDriver } from '../../src/driver/pg-driver.js'
-import { resolvePoolOptions } from '../../src/pool/options.js'
+import { resolvePoolOptions } from '../../src/pool/resolve-options.js'
 import { QueuePool } from '../../src/pool/queue-pool.js'
 import { serverUrl } from '../helpers/database.js'
 import { guardLeaks } from '../helpers/leak-guard.js'

@@ -97,7 +97,7 @@ describe('README.md', () => {
 
   test('states the defaults of the pool as they are', () => {
     const stated = [...read('README.md').matchAll(/^\| `(\w+)` +\| `([\w']+)` +\| /gm)]
-    const defaults = /const DEFAULTS = \{([^]*?)\n\}/.exec(read('src/pool/options.ts'))?.[1] ?? ''
+    const defaults = /const DEFAULTS = \{([^]*?)\n\}/.exec(read('src/pool/resolve-options.ts'))?.[1] ?? ''
     expect(stated.length).toBeGreaterThanOrEqual(10)
     for (const [, name, value] of stated)
       expect(defaults.replaceAll('_', '')).toContain(`  ${name}: ${value},\n`)

@@ -1,6 +1,6 @@
 /** A hundred thousand leases with faults all the way: nothing leaks, memory stays where it was. */
 import { describe, expect, it } from 'vitest'
-import { resolvePoolOptions } from '../../src/pool/options.js'
+import { resolvePoolOptions } from '../../src/pool/resolve-options.js'
 import { QueuePool } from '../../src/pool/queue-pool.js'
 import { disconnect, FakeDriver, Pending, transient, type FakeConnection } from '../unit/pool/fake-driver.js'
 import { ManualClock, settle } from '../unit/pool/manual-clock.js'

@@ -5,7 +5,8 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { LifeguardError } from '../../src/errors.js'
-import { resolvePoolOptions, type PoolOptions } from '../../src/pool/options.js'
+import type { PoolOptions } from '../../src/pool/options.js'
+import { resolvePoolOptions } from '../../src/pool/resolve-options.js'
 import type { Lease } from '../../src/pool/pool.js'
 import { QueuePool } from '../../src/pool/queue-pool.js'
 import {

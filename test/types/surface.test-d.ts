@@ -38,6 +38,7 @@ import type {
   PoolCounters,
   PoolEvents,
   PoolOptions,
+  PoolParts,
   PoolStats,
   Propagation,
   Result,
@@ -73,6 +74,7 @@ describe('options', () => {
     expectTypeOf<TypeParser>().toBeCallableWith('text')
     expectTypeOf<EngineOptions['poolClass']>().toEqualTypeOf<PoolClass | undefined>()
     expectTypeOf(QueuePool).toExtend<PoolClass>()
+    expectTypeOf(QueuePool).constructorParameters.toExtend<[PoolParts, ...unknown[]]>()
     expectTypeOf(NullPool).toExtend<PoolClass>()
     // @ts-expect-error no pool
     createEngine({ poolClass: Map })

@@ -3,7 +3,8 @@ import { createEngine } from 'lifeguard'
 import { POOL_SIZE, type Open } from '../../harness/contender.js'
 import { SELECT_ITEM, nextId } from '../../harness/pool-workloads.js'
 import { createPgDriver } from '../../../src/driver/pg-driver.js'
-import { resolvePoolOptions, type PoolOptions } from '../../../src/pool/options.js'
+import type { PoolOptions } from '../../../src/pool/options.js'
+import { resolvePoolOptions } from '../../../src/pool/resolve-options.js'
 import { QueuePool } from '../../../src/pool/queue-pool.js'
 
 const VARIANTS: Readonly<Record<string, PoolOptions>> = {

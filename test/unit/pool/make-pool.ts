@@ -1,7 +1,8 @@
 /** A pool over the fake driver, with time in the test's hands. */
 import { afterEach, expect } from 'vitest'
 import type { Lease, Pool } from '../../../src/pool/pool.js'
-import { resolvePoolOptions, type PoolOptions } from '../../../src/pool/options.js'
+import type { PoolOptions } from '../../../src/pool/options.js'
+import { resolvePoolOptions } from '../../../src/pool/resolve-options.js'
 import type { QueuePool } from '../../../src/pool/queue-pool.js'
 import { FakeDriver, type FakeConnection } from './fake-driver.js'
 import { ManualClock, settle } from './manual-clock.js'

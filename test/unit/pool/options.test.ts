@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { InvalidOptionError } from '../../../src/errors.js'
 import { NullPool } from '../../../src/pool/null-pool.js'
-import { POOL_OPTION_NAMES, resolvePoolOptions, type PoolOptions } from '../../../src/pool/options.js'
+import type { PoolOptions } from '../../../src/pool/options.js'
+import { POOL_OPTION_NAMES, resolvePoolOptions } from '../../../src/pool/resolve-options.js'
 import { QueuePool } from '../../../src/pool/queue-pool.js'
 
 afterEach(() => void vi.unstubAllEnvs())
