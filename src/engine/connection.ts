@@ -2,12 +2,11 @@
 import { ConnectionClosedError, IllegalStateError } from '../errors.js'
 import { checkFunction } from '../internal/validate.js'
 import type { Lease } from '../pool/pool.js'
-import { beginInTurn, runInside, runTransaction } from './begun-transaction.js'
-import { ownedByBlock, runBlock } from './block.js'
+import { beginInTurn, runTransaction } from './begun-transaction.js'
+import { ownedByBlock, runBlock, type BlockOwner } from './block.js'
 import type { ConversationSetup, Converser } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
 import { Executor } from './executor.js'
-import type { TransactionScope } from './savepoint-scopes.js'
 import type { StatementRunner } from './statement-runner.js'
 
 /** What a {@link Connection} is made of. */
@@ -37,7 +36,6 @@ export interface Transaction extends AsyncDisposable {
  * await connection.commit()
  */
 export class Connection extends Executor implements AsyncDisposable {
-  readonly #conversation: Conversation
   readonly #runner: StatementRunner
   #closed = false
   /** A block has it, whose transaction begins with its first statement. */
@@ -45,10 +43,9 @@ export class Connection extends Executor implements AsyncDisposable {
 
   /** Use `engine.connect()`. */
   constructor(parts: ConnectionParts) {
-    const talk = parts.engine.converse(parts.setup, { requireOpen: () => this.#requireOpen() })
-    super(talk)
-    this.#conversation = talk.conversation
-    this.#runner = talk.runner
+    const runner = parts.engine.converse(parts.setup, { requireOpen: () => this.#requireOpen() })
+    super(runner)
+    this.#runner = runner
     this.#conversation.adopt(parts.lease)
   }
 
@@ -67,7 +64,9 @@ export class Connection extends Executor implements AsyncDisposable {
     const runner = this.#runner
     if (work !== undefined) {
       return await runner.attend('block', () =>
-        runTransaction(runner, (scope) => this.#runBlock(work, { scope })),
+        runTransaction(runner, (scope) =>
+          runBlock(this.#owner, work, { scope, ambient: { owner: runner.scopes, value: scope } }),
+        ),
       )
     }
     const asked = await beginInTurn(runner, () => this.#conversation.beginOnce())
@@ -127,27 +126,26 @@ export class Connection extends Executor implements AsyncDisposable {
    */
   runOwned<Value>(work: () => Value | Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
     this.#owned = true
-    return this.#runBlock(work, { signal })
+    return runBlock(this.#owner, work, { signal })
   }
 
-  /** @param scope The transaction of `begin()`; without it, the block has the whole connection. */
-  #runBlock<Value>(
-    work: () => Value | Promise<Value>,
-    { scope, signal }: { readonly scope?: TransactionScope; readonly signal?: AbortSignal | undefined },
-  ): Promise<Value> {
+  get #conversation(): Conversation {
+    return this.#runner.conversation
+  }
+
+  /** This connection, as the owner of the transactions of its blocks. */
+  get #owner(): BlockOwner {
     const runner = this.#runner
-    return runBlock(
-      {
-        conversation: this.#conversation,
-        runner,
-        scope,
-        ambient: scope && { owner: runner.scopes, value: scope },
-        commit: () => runInside(runner, scope, () => runner.end('commit')),
-        rollback: () => runInside(runner, scope, () => runner.end('rollback')),
+    return {
+      conversation: runner.conversation,
+      runner,
+      commit: () => runner.end('commit'),
+      queueCommit: () => {
+        const queued = runner.queueEnd('commit')
+        return { settle: () => runner.endOf(queued) }
       },
-      work,
-      signal,
-    )
+      rollback: () => runner.end('rollback'),
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {

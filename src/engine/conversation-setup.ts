@@ -9,9 +9,9 @@ import type { AcquireOptions, Lease } from '../pool/pool.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import type { EntityQuery } from '../schema/entity-statement.js'
 import type { Beginning } from './begin-plan.js'
-import type { ExecutorParts } from './executor.js'
 import type { Operation } from './operation.js'
 import type { ScopeHooks } from './savepoint-scopes.js'
+import type { StatementRunner } from './statement-runner.js'
 
 /** What conversations of one kind have in common. */
 export interface ConversationSetup {
@@ -85,7 +85,7 @@ export interface ConversationObserver {
 
 /** Whoever starts conversations: the engine. */
 export interface Converser {
-  converse(setup: ConversationSetup, owner: ConversationOwner): ExecutorParts
+  converse(setup: ConversationSetup, owner: ConversationOwner): StatementRunner
 }
 
 /** Tells the observer, if there is one, how an operation ended. */

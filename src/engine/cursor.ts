@@ -3,7 +3,6 @@ import { IllegalStateError, InvalidOptionError } from '../errors.js'
 import type { RowSource } from '../result/result-stream.js'
 import { compileStatement } from '../sql.js'
 import type { RawRow } from '../schema/entity-meta.js'
-import type { Conversation } from './conversation.js'
 import { STATEMENT_OPTION_NAMES, type StatementOptions } from './statement-options.js'
 import { checked, encoded } from './encoded-statement.js'
 import type { StatementRunner } from './statement-runner.js'
@@ -23,7 +22,6 @@ export const STREAM_OPTION_NAMES: readonly string[] = [
 
 /** Opens the cursor at the first page. Not in autocommit mode: a cursor lives no longer than its transaction. */
 export function openCursor<Row>(
-  conversation: Conversation,
   runner: StatementRunner,
   statement: unknown,
   values: readonly unknown[] | undefined,
@@ -36,6 +34,7 @@ export function openCursor<Row>(
       `batchSize must be a positive integer, not ${String(batchSize)}`,
     )
   }
+  const { conversation } = runner
   const reader = runner.readerOf(statement)
   const compiled = encoded(reader?.query ?? checked(compileStatement(statement, values)), reader?.queued)
   const portal = conversation.nextPortal()

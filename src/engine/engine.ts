@@ -29,7 +29,6 @@ import type {
 import { Conversation } from './conversation.js'
 import { createEcho, type Echo } from './echo.js'
 import { tellNotices, type EngineEvents } from './events.js'
-import type { ExecutorParts } from './executor.js'
 import { checkListenOptions, listen, type ListenOptions, type Notification } from './listen.js'
 import { checkEcho, resolveEngineOptions, type EngineOptions, type ResolvedEngineOptions } from './options.js'
 import { StatementRunner } from './statement-runner.js'
@@ -290,9 +289,8 @@ export class Engine implements AsyncDisposable {
    * A conversation with the pool. For `Connection` and `Session`.
    * @internal
    */
-  converse(setup: ConversationSetup, owner: ConversationOwner): ExecutorParts {
-    const conversation = new Conversation(this.#host, setup, owner)
-    return { conversation, runner: new StatementRunner(conversation, this.#host, owner) }
+  converse(setup: ConversationSetup, owner: ConversationOwner): StatementRunner {
+    return new StatementRunner(new Conversation(this.#host, setup, owner), this.#host, owner)
   }
 
   #awaitAtEnd(closing: Promise<unknown>): void {

@@ -14,7 +14,6 @@ import type {
   SqlFragment,
   StatementConfig,
 } from '../sql.js'
-import type { Conversation } from './conversation.js'
 import { copyFrom, copyTo } from './copy.js'
 import { openCursor, STREAM_OPTION_NAMES, type StreamOptions } from './cursor.js'
 import type { Savepoint } from './savepoint-scopes.js'
@@ -25,19 +24,13 @@ import type { StatementRunner } from './statement-runner.js'
 /** A statement whose row type is not known from its own type. */
 export type UntypedStatement = string | StatementConfig | CompiledQueryLike | DrizzleCommandLike
 
-/** The parts that an {@link Executor} works with. */
-export interface ExecutorParts {
-  readonly conversation: Conversation
-  readonly runner: StatementRunner
-}
-
 type Values = readonly unknown[]
 
 export abstract class Executor {
-  readonly #parts: ExecutorParts
+  readonly #runner: StatementRunner
 
-  constructor(parts: ExecutorParts) {
-    this.#parts = parts
+  constructor(runner: StatementRunner) {
+    this.#runner = runner
   }
 
   /**
@@ -66,7 +59,7 @@ export abstract class Executor {
     options?: StatementOptions,
   ): Promise<Result<Row>>
   execute(statement: unknown, values?: unknown, options?: StatementOptions): Promise<Result<never, never>> {
-    return this.#parts.runner.execute(statement, values, options, (result) => result)
+    return this.#runner.execute(statement, values, options, (result) => result)
   }
 
   /** First column of the first row, or the first entity, or null. Throws as `execute` does. */
@@ -81,7 +74,7 @@ export abstract class Executor {
     options?: StatementOptions,
   ): Promise<Value | null>
   scalar(statement: unknown, values?: unknown, options?: StatementOptions): Promise<unknown> {
-    return this.#parts.runner.execute(statement, values, options, (result) => result.scalar())
+    return this.#runner.execute(statement, values, options, (result) => result.scalar())
   }
 
   /** First column of every row, or every entity. Throws as `execute` does. */
@@ -95,7 +88,7 @@ export abstract class Executor {
     options?: StatementOptions,
   ): Promise<Value[]>
   scalars(statement: unknown, values?: unknown, options?: StatementOptions): Promise<unknown[]> {
-    return this.#parts.runner.execute(statement, values, options, (result) => result.scalars())
+    return this.#runner.execute(statement, values, options, (result) => result.scalars())
   }
 
   /**
@@ -114,13 +107,13 @@ export abstract class Executor {
     options?: StreamOptions,
   ): ResultStream<Row>
   stream(statement: unknown, second?: unknown, third?: StreamOptions): ResultStream<never> {
-    const { conversation, runner } = this.#parts
+    const runner = this.#runner
     const values = Array.isArray(second) ? (second as Values) : undefined
     const options = statementOptions(
       third ?? (values === undefined ? second : undefined),
       STREAM_OPTION_NAMES,
     )
-    return new ResultStream<never>(openCursor(conversation, runner, statement, values, options))
+    return new ResultStream<never>(openCursor(runner, statement, values, options))
   }
 
   /**
@@ -131,7 +124,7 @@ export abstract class Executor {
    *   open: the message says what is stored.
    */
   executeScript(text: string): Promise<void> {
-    const { runner } = this.#parts
+    const runner = this.#runner
     return runner.attend('query', async () => {
       requireScript(text)
       await runner.exclusive(text, { run: (connection) => runScript(connection, text) })
@@ -145,7 +138,7 @@ export abstract class Executor {
    * await pipeline(createReadStream('songs.csv'), await session.copyFrom('copy songs from stdin csv'))
    */
   copyFrom(statement: string): Promise<Writable> {
-    return copyFrom(this.#parts.runner, statement)
+    return copyFrom(this.#runner, statement)
   }
 
   /**
@@ -154,7 +147,7 @@ export abstract class Executor {
    * failed with an AbortedError.
    */
   copyTo(statement: string): Promise<Readable> {
-    return copyTo(this.#parts.runner, statement)
+    return copyTo(this.#runner, statement)
   }
 
   /**
@@ -173,7 +166,7 @@ export abstract class Executor {
   beginNested(): Promise<Savepoint>
   beginNested<Value>(work: () => Value | Promise<Value>): Promise<Value>
   beginNested<Value>(work?: () => Value | Promise<Value>): Promise<Savepoint | Value> {
-    const { runner } = this.#parts
+    const runner = this.#runner
     const nest = async (): Promise<Savepoint | Value> => {
       const { nestable: scopes } = runner
       return await (work === undefined ? scopes.open() : scopes.run(work))
@@ -183,7 +176,7 @@ export abstract class Executor {
 
   /** True from the first statement of a transaction until it has ended, also when it has failed meanwhile. */
   get inTransaction(): boolean {
-    return this.#parts.conversation.state.inTransaction
+    return this.#runner.conversation.state.inTransaction
   }
 }
 

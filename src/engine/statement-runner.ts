@@ -28,6 +28,8 @@ import {
   type StatementOptions,
 } from './statement-options.js'
 
+const ENDS = { commit: { text: 'COMMIT' }, rollback: { text: 'ROLLBACK' } } as const
+
 export class StatementRunner implements CallHost {
   readonly conversation: Conversation
   readonly #host: ConversationHost
@@ -168,23 +170,32 @@ export class StatementRunner implements CallHost {
    * Ends the transaction, after everything that was given before. True if one was committed.
    * @param queued Called when the end takes its place in the queue: what is given from now on comes after it.
    */
-  async end(kind: 'commit' | 'rollback', queued?: () => void): Promise<boolean> {
+  async end(kind: TransactionEnd, queued?: () => void): Promise<boolean> {
+    return await this.endOf(this.queueEnd(kind, queued))
+  }
+
+  /** Queues the end of the transaction, as soon as it is the turn of the caller's block. See `end`. */
+  queueEnd(kind: TransactionEnd, queued?: () => void): Operation | Promise<Operation> {
     if (kind === 'commit') requireRunningBlock(this.conversation)
     this.requireOutside(kind)
     const scopes = this.#scopes
-    const text = kind === 'commit' ? 'COMMIT' : 'ROLLBACK'
     const start = (): Operation => {
-      const ending = this.conversation.enqueue(kind, { text })
+      const ending = this.conversation.enqueue(kind, ENDS[kind])
       queued?.()
       // Only then: it wakes whoever waits behind this one.
       scopes?.endAll()
       return ending
     }
-    const operation = scopes?.active === true ? await scopes.inTurn(start) : start()
+    return scopes?.active === true ? scopes.inTurn(start) : start()
+  }
+
+  /** Waits for an end that was queued. True if a transaction was committed. */
+  async endOf(queued: Operation | Promise<Operation>): Promise<boolean> {
+    const operation = queued instanceof Promise ? await queued : queued
     try {
       return (await operation.promise).command === 'COMMIT'
     } catch (error) {
-      throw this.explain(error, text)
+      throw this.explain(error, operation.text)
     }
   }
 

@@ -41,7 +41,7 @@ export abstract class EntitySession extends Executor {
   readonly #entities: SessionEntities
 
   constructor(entities: SessionEntities) {
-    super(entities.parts)
+    super(entities.runner)
     this.#entities = entities
   }
 
@@ -187,7 +187,7 @@ export abstract class EntitySession extends Executor {
 
   /** Runs a block whose queries do not flush; those of other code beside it do, and commit does. */
   noAutoflush<Value>(work: () => Value | Promise<Value>): Promise<Value> {
-    return this.#entities.parts.runner.attend('block', async () => {
+    return this.#entities.runner.attend('block', async () => {
       checkFunction('noAutoflush', work)
       this.#entities.requireOpen()
       return await this.#entities.withoutAutoflush(work)
@@ -229,7 +229,7 @@ export abstract class EntitySession extends Executor {
 
   /** The stack of an error leads to the line that calls, also where the call had to wait. */
   #attend<Value>(work: () => Promise<Value>): Promise<Value> {
-    const { runner } = this.#entities.parts
+    const { runner } = this.#entities
     return runner.attend('query', async () => {
       try {
         return await work()
@@ -243,7 +243,7 @@ export abstract class EntitySession extends Executor {
     try {
       work()
     } catch (error) {
-      throw this.#entities.parts.runner.explain(error)
+      throw this.#entities.runner.explain(error)
     }
   }
 }

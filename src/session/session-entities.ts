@@ -7,9 +7,9 @@ import type {
   Converser,
   EntityReader,
 } from '../engine/conversation-setup.js'
-import type { ExecutorParts } from '../engine/executor.js'
 import type { ScopeHooks } from '../engine/savepoint-scopes.js'
-import { AbortedError, IllegalStateError, LifeguardError } from '../errors.js'
+import type { StatementRunner } from '../engine/statement-runner.js'
+import { AbortedError, IllegalStateError, LifeguardError, SessionClosedError } from '../errors.js'
 import { ambientOf, runAmbient } from '../internal/ambient.js'
 import { addHint } from '../internal/error-hint.js'
 import { behind, type StatementsAhead } from '../internal/statements-ahead.js'
@@ -17,17 +17,25 @@ import type { EntityQuery } from '../schema/entity-statement.js'
 import type { Sealed } from '../unit/journal.js'
 import { staleDataError } from '../unit/stale-data.js'
 import { UnitOfWork } from '../unit/unit-of-work.js'
+import type { SessionEvent } from './session-hooks.js'
+import type { SharedUse } from './shared-use.js'
 
-/** What the unit of work needs to know of its session. */
-export interface EntityHost {
+/** What decides how a session treats its entities. */
+export interface EntityOptions {
   readonly autoflush: boolean
   readonly expireOnCommit: boolean
-  requireOpen(): void
-  /** Somebody uses the session. @throws IllegalStateError if somebody else does. */
-  used(): void
+  /** Notices that several requests use the session; undefined where nobody looks. */
+  readonly shared: SharedUse | undefined
+}
+
+/** The hooks of the session that its unit of work meets. */
+export interface EntityHooks {
+  /** The hooks of an ended transaction are running. */
+  readonly ending: boolean
   began(): void
-  hasFlushHooks(): boolean
-  runFlushHooks(event: 'beforeFlush' | 'afterFlush'): Promise<void>
+  has(...events: readonly SessionEvent[]): boolean
+  /** @throws what a hook throws. */
+  aroundFlush(event: 'beforeFlush' | 'afterFlush'): Promise<void>
 }
 
 /** A block in which queries do not flush. */
@@ -50,8 +58,10 @@ const MOST_FLUSHES = 100
 
 /** Owns the conversation of a session, on behalf of the session and of its unit of work. */
 export class SessionEntities implements ConversationOwner {
-  readonly parts: ExecutorParts
-  readonly #host: EntityHost
+  readonly runner: StatementRunner
+  /** Set by the session, before anything else is called. */
+  hooks!: EntityHooks
+  readonly #options: EntityOptions
   /** Made when the first entity comes: many sessions never see one. */
   #unit: UnitOfWork | undefined = undefined
   /** In autocommit mode: the flush that was given last, until it has ended. */
@@ -59,42 +69,50 @@ export class SessionEntities implements ConversationOwner {
   /** Counts the rollbacks: a flush that was waiting then stores nothing. */
   #rollbacks = 0
 
-  constructor(engine: Converser, setup: ConversationSetup, host: EntityHost) {
-    this.#host = host
-    this.parts = engine.converse(setup, this)
+  constructor(engine: Converser, setup: ConversationSetup, options: EntityOptions) {
+    this.#options = options
+    this.runner = engine.converse(setup, this)
   }
 
   /** The unit of work; made now, if need be. */
   get unit(): UnitOfWork {
     this.#unit ??= new UnitOfWork(
-      (statement) => this.parts.runner.run(statement),
+      (statement) => this.runner.run(statement),
       () => this.beforeStatement(),
-      () => this.parts.runner.requireRunning(),
+      () => this.runner.requireRunning(),
     )
     return this.#unit
   }
 
+  /** @throws SessionClosedError, IllegalStateError in a hook of an ended transaction. */
   requireOpen(): void {
-    this.#host.requireOpen()
+    if (this.runner.conversation.closed) {
+      throw new SessionClosedError(
+        'The session is closed (close() was called); take a new one from the factory',
+      )
+    }
+    if (this.hooks.ending) {
+      throw new IllegalStateError('The session is ending its transaction: take another session in this hook')
+    }
   }
 
   began(): void {
-    this.#host.began()
+    this.hooks.began()
   }
 
   /** Autoflush. Undefined if there is nothing to flush, or it is not wanted. */
   beforeStatement(): StatementsAhead | undefined {
-    this.#host.used()
+    this.#options.shared?.use()
     this.#requireCurrentHook()
     if (this.#unit === undefined) return undefined
-    if (this.#quietBlock !== undefined || !this.#host.autoflush) {
+    if (this.#quietBlock !== undefined || !this.#options.autoflush) {
       return this.#turn === undefined || this.#isInTransaction ? undefined : settled(this.#turn)
     }
     let flush: StatementsAhead | undefined
     try {
       flush = this.flush()
     } catch (error) {
-      throw this.parts.runner.explain(withHint(error))
+      throw this.runner.explain(withHint(error))
     }
     if (flush === undefined) return undefined
     const done = flush.done.catch((error: unknown) => {
@@ -159,8 +177,8 @@ export class SessionEntities implements ConversationOwner {
     this.#requireCurrentHook()
     // It is part of the flush that is waiting for the hook.
     if (this.inFlushHook) return unit.flush()
-    const alone = this.parts.conversation.autocommitMode && !this.#isInTransaction
-    if (!alone && !this.#host.hasFlushHooks()) return unit.flush()
+    const alone = this.runner.conversation.autocommitMode && !this.#isInTransaction
+    if (!alone && !this.hasHooks) return unit.flush()
     const before = this.#turn
     const rollbacks = this.#rollbacks
     // The failure of one that was rolled back says nothing about what comes after the rollback.
@@ -212,9 +230,9 @@ export class SessionEntities implements ConversationOwner {
 
   /** @throws IllegalStateError beside a nested block: a rollback undoes whatever came to the session since it began. */
   requireTurn(what: 'add' | 'delete' | 'merge'): void {
-    this.#host.used()
+    this.#options.shared?.use()
     this.#requireCurrentHook()
-    if (!this.parts.runner.isBeside) return
+    if (!this.runner.isBeside) return
     throw new IllegalStateError(
       `${what}() was called beside a nested block that is open, and would be undone with it: call it inside, or await the block first`,
     )
@@ -222,7 +240,7 @@ export class SessionEntities implements ConversationOwner {
 
   /** The caller's code is part of a transaction: of one of `begin()`, or of the flush whose hook it is. */
   get #isInTransaction(): boolean {
-    return this.#quietBlock?.isHook === true || this.parts.runner.scopes.isInside
+    return this.#quietBlock?.isHook === true || this.runner.scopes.isInside
   }
 
   /** The flush that is under way in autocommit mode, as a transaction of its own, and that the caller is outside of. */
@@ -232,7 +250,12 @@ export class SessionEntities implements ConversationOwner {
 
   /** True if the flush has hooks: what these do has to be known before COMMIT. */
   get hasHooks(): boolean {
-    return this.#host.hasFlushHooks()
+    return this.hooks.has('beforeFlush', 'afterFlush')
+  }
+
+  /** True if COMMIT cannot go without a look at what has changed. */
+  get needsFlush(): boolean {
+    return this.#turn !== undefined || this.hasWork || this.hasHooks
   }
 
   /** Flushes until the hooks change nothing any more. */
@@ -253,7 +276,7 @@ export class SessionEntities implements ConversationOwner {
   }
 
   committed(sealed: Sealed | undefined): void {
-    if (sealed !== undefined) this.#unit?.committed(sealed, this.#host.expireOnCommit)
+    if (sealed !== undefined) this.#unit?.committed(sealed, this.#options.expireOnCommit)
   }
 
   commitFailed(sealed: Sealed | undefined): void {
@@ -280,7 +303,8 @@ export class SessionEntities implements ConversationOwner {
       () => undefined,
       (error: unknown) => ({ error }),
     )
-    const { conversation, runner } = this.parts
+    const { runner } = this
+    const { conversation } = runner
     const begins = await whenAlone(runner, () => {
       this.requireOpen()
       this.requireNoRollbackSince(rollbacks)
@@ -294,13 +318,14 @@ export class SessionEntities implements ConversationOwner {
   }
 
   async #flushAlone(unit: UnitOfWork, rollbacks: number): Promise<void> {
-    const { conversation, runner } = this.parts
+    const { runner } = this
+    const { conversation } = runner
     let sealed: Sealed | undefined
     // A rollback has ended the transaction, also one that had not begun: what is sent behind it would stand alone.
     const requireTransaction = (): void => this.requireNoRollbackSince(rollbacks)
     try {
       requireTransaction()
-      if (this.#host.hasFlushHooks()) await this.#flushBetweenHooks(unit, rollbacks)
+      if (this.hasHooks) await this.#flushBetweenHooks(unit, rollbacks)
       await behind(unit.flush(), () => {
         requireTransaction()
         return runner.end('commit', () => (sealed = this.committing()))
@@ -320,11 +345,11 @@ export class SessionEntities implements ConversationOwner {
 
   async #flushBetweenHooks(unit: UnitOfWork, rollbacks: number): Promise<void> {
     const work = async (): Promise<void> => {
-      await this.#host.runFlushHooks('beforeFlush')
+      await this.hooks.aroundFlush('beforeFlush')
       this.requireNoRollbackSince(rollbacks)
       await unit.flush()?.done
       this.requireNoRollbackSince(rollbacks)
-      await this.#host.runFlushHooks('afterFlush')
+      await this.hooks.aroundFlush('afterFlush')
       this.requireNoRollbackSince(rollbacks)
     }
     // What the hooks ask for must not flush again.

@@ -116,7 +116,7 @@ export function createSessionFactory<S extends Session = Session>(
     session: S,
     work: (session: S) => Value | Promise<Value>,
     commit: boolean,
-  ): Promise<Value> => session.runOwned(() => work(session), commit, { owner: factory, value: session })
+  ): Promise<Value> => session.runOwned(() => work(session), { commit, factory })
 
   const warnOnce = (): void => {
     if (!warned) warnOfNesting()

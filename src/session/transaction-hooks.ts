@@ -2,6 +2,7 @@
 import { HookError } from '../errors.js'
 import { ambientOf, runAmbient } from '../internal/ambient.js'
 import type { Unsubscribe } from '../internal/emitter.js'
+import type { EntityHooks } from './session-entities.js'
 import { HookSet, warnOfHook, type SessionEvent, type SessionHook } from './session-hooks.js'
 
 /** A commit waits for its hooks. */
@@ -9,7 +10,7 @@ interface Waiting {
   closed: boolean
 }
 
-export class TransactionHooks<S extends object> {
+export class TransactionHooks<S extends object> implements EntityHooks {
   readonly #session: S
   readonly #factory: HookSet<S>
   #own: HookSet<S> | undefined = undefined
@@ -35,7 +36,7 @@ export class TransactionHooks<S extends object> {
     return (this.#own ??= new HookSet()).add(event, hook)
   }
 
-  has(...events: SessionEvent[]): boolean {
+  has(...events: readonly SessionEvent[]): boolean {
     return events.some((event) => this.#factory.has(event) || this.#own?.has(event) === true)
   }
 

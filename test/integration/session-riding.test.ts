@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { types } from 'pg'
 import { expect, test } from 'vitest'
-import { isRetryable, UniqueViolationError } from '../../src/database-errors.js'
+import { ForeignKeyViolationError, isRetryable, UniqueViolationError } from '../../src/database-errors.js'
 import { IllegalStateError, UnreadableResultError } from '../../src/errors.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
@@ -258,3 +258,28 @@ function isListen({ text }: { readonly text: string }): boolean {
 function fail(): never {
   throw new Error('unreadable')
 }
+
+test.each([
+  ['travels with the statement', (inserting: Promise<unknown>) => inserting],
+  ['follows it', async (inserting: Promise<unknown>) => void (await inserting)],
+])('a COMMIT that %s and is refused leads to the line of withSession', async (_, returns) => {
+  const { withSession } = await fresh()
+  async function theService(): Promise<void> {
+    await withSession((session) => returns(session.execute('insert into rows values (1, 7)')))
+  }
+  const error = await errorOf(theService())
+  expect(error).toBeInstanceOf(ForeignKeyViolationError)
+  expect(error.stack).toContain('theService')
+})
+
+test('a statement that is refused leads to the line of withSession, whether COMMIT travels with it or not', async () => {
+  const { withSession } = await fresh()
+  async function theRide(): Promise<void> {
+    await withSession((session) => session.execute('select 1 / 0'))
+  }
+  async function theCaller(): Promise<void> {
+    await withSession(async (session) => await session.scalar('select 1 / 0'))
+  }
+  expect((await errorOf(theRide())).stack).toContain('theRide')
+  expect((await errorOf(theCaller())).stack).toContain('theCaller')
+})

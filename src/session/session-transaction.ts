@@ -1,0 +1,273 @@
+/** How the transaction of a session ends: with the flush of its unit of work, its hooks, and the connection given back. */
+import type { BlockOwner, PendingCommit } from '../engine/block.js'
+import type { Conversation } from '../engine/conversation.js'
+import type { Operation } from '../engine/operation.js'
+import type { StatementRunner } from '../engine/statement-runner.js'
+import { TransactionAbortedError, UnreadableResultError } from '../errors.js'
+import { abortedBy, onAbort } from '../internal/abort.js'
+import { behind } from '../internal/statements-ahead.js'
+import type { Sealed } from '../unit/journal.js'
+import type { EntityHooks, SessionEntities } from './session-entities.js'
+import type { SessionEvent } from './session-hooks.js'
+import type { SharedUse } from './shared-use.js'
+
+/** The hooks of the session that the end of a transaction meets. */
+export interface EndHooks extends EntityHooks {
+  hasOwn(event: SessionEvent): boolean
+  /** Forgets the session's own. */
+  clear(): void
+  beforeCommit(): Promise<void> | undefined
+  ended(event: 'afterCommit' | 'afterRollback'): Promise<void>
+}
+
+export class SessionTransaction implements BlockOwner {
+  readonly #hooks: EndHooks
+  readonly #entities: SessionEntities
+  readonly #shared: SharedUse | undefined
+  readonly #isReadOnly: boolean
+  /** COMMIT is on its way. */
+  #committing = false
+  /** A block that had joined the session threw: what it did must not be stored. */
+  #rollbackOnly: unknown = undefined
+  /** It is closed, and rolls back still. */
+  #closing: Promise<void> | undefined = undefined
+  /** Stops listening to the session's signal. */
+  #unwatch: (() => void) | undefined = undefined
+
+  constructor(
+    entities: SessionEntities,
+    hooks: EndHooks,
+    { shared, isReadOnly }: { readonly shared: SharedUse | undefined; readonly isReadOnly: boolean },
+  ) {
+    this.#entities = entities
+    this.#hooks = hooks
+    this.#shared = shared
+    this.#isReadOnly = isReadOnly
+  }
+
+  get conversation(): Conversation {
+    return this.runner.conversation
+  }
+
+  get runner(): StatementRunner {
+    return this.#entities.runner
+  }
+
+  /** COMMIT is on its way. */
+  get committing(): boolean {
+    return this.#committing
+  }
+
+  /** Abort ends the session. */
+  watch(signal: AbortSignal): void {
+    const abandon = (): void => this.conversation.abandon(abortedBy(signal))
+    if (signal.aborted) abandon()
+    else this.#unwatch = onAbort(signal, abandon)
+  }
+
+  /** A block that had joined the session threw. */
+  forbidCommit(reason: unknown): void {
+    this.#rollbackOnly ??= reason
+  }
+
+  /** See `BlockOwner`. */
+  conclude(): boolean {
+    if (!this.#isReadOnly || this.#rollbackOnly !== undefined) return false
+    if (this.#hooks.has('beforeCommit', 'afterCommit') || this.#entities.hasWork) return false
+    if (!this.conversation.conclude()) return false
+    this.#entities.committed(this.#entities.committing())
+    return true
+  }
+
+  /** See `BlockOwner`. */
+  queueCommit(): PendingCommit | undefined {
+    if (this.#hooks.has('beforeCommit')) return undefined
+    if (this.#rollbackOnly !== undefined || this.#entities.needsFlush) return alreadyPending(this.commit())
+    this.#committing = true
+    const commit = new QueuedCommit(this)
+    commit.queue()
+    return commit
+  }
+
+  /** Waits for a COMMIT that was queued, and does what comes behind it. @throws as `commit`. */
+  async settle(commit: QueuedCommit): Promise<boolean> {
+    let committed: boolean
+    try {
+      committed = await commit.answer()
+    } catch (error) {
+      throw this.#notCommitted(commit, error)
+    } finally {
+      this.#committing = false
+    }
+    await this.#committed(commit)
+    return committed
+  }
+
+  /** See `Session.commit`. */
+  async commit(): Promise<boolean> {
+    if (this.#rollbackOnly !== undefined) throw joinedBlockThrew(this.#rollbackOnly)
+    const { rollbacks } = this.#entities
+    const hooked = this.#hooks.beforeCommit()
+    if (hooked !== undefined) await hooked
+    const commit = new QueuedCommit(this)
+    let answering: Promise<boolean> | undefined
+    const send = (): Promise<boolean> => {
+      this.#entities.requireNoRollbackSince(rollbacks)
+      // The transaction of a flush that was given later (autocommit) is not this one's to end.
+      if (this.#entities.ownTransaction !== undefined) return Promise.resolve(false)
+      this.#committing = true
+      commit.queue()
+      return (answering = commit.answer())
+    }
+    let committed: boolean
+    let unreadable: unknown
+    try {
+      const flush = this.#entities.hasHooks ? await this.#entities.flushWithHooks() : this.#entities.flush()
+      committed = await behind(flush, send)
+    } catch (error) {
+      committed = (await answering?.catch(() => false)) ?? false
+      if (!committed) {
+        const isOvertaken = answering === undefined && this.#entities.rollbacks !== rollbacks
+        throw this.#notCommitted(commit, isOvertaken ? overtaken(error) : error)
+      }
+      // Only the answer of the flush cannot be read.
+      unreadable = error
+    } finally {
+      this.#committing = false
+    }
+    await this.#committed(commit)
+    if (unreadable !== undefined) throw committedUnread(unreadable)
+    return committed
+  }
+
+  /** See `Session.rollback`. */
+  rollback(): Promise<void> {
+    return this.#rollback({ closes: false })
+  }
+
+  /** Undefined if there was nothing to wait for. */
+  close(): Promise<void> | undefined {
+    const { conversation } = this
+    // A hook that the end waits for must not wait for the end.
+    if (conversation.closed) return this.#hooks.ending ? undefined : this.#closing
+    conversation.closed = true
+    this.#unwatch?.()
+    this.#entities.noteRollback()
+    this.runner.letGo()
+    if (conversation.quiet && !this.#hooks.hasOwn('afterRollback')) {
+      conversation.release()
+      this.#entities.close()
+      return undefined
+    }
+    this.#closing = this.#rollback({ closes: true })
+      .catch(() => {
+        // The connection is lost, and the transaction with it; the pool has reported it.
+      })
+      .finally(() => conversation.release())
+    return this.#closing
+  }
+
+  /** Queues COMMIT: what is given from now on belongs to the next transaction. */
+  queueEnd(commit: QueuedCommit): Operation | Promise<Operation> {
+    return this.runner.queueEnd('commit', () => (commit.sealed = this.#entities.committing()))
+  }
+
+  /** PostgreSQL has confirmed. */
+  async #committed({ sealed }: QueuedCommit): Promise<void> {
+    this.#shared?.ended()
+    this.#entities.committed(sealed)
+    // Asked only now: one may have been added while COMMIT was on its way.
+    if (this.#hooks.has('afterCommit')) await this.#hooks.ended('afterCommit')
+    else this.#hooks.clear()
+  }
+
+  /** The error that the caller sees: its stack shall lead to the line that commits. */
+  #notCommitted({ sealed }: QueuedCommit, error: unknown): unknown {
+    this.#entities.commitFailed(sealed)
+    return this.runner.explain(error)
+  }
+
+  async #rollback({ closes }: { readonly closes: boolean }): Promise<void> {
+    const { conversation, runner } = this
+    const [entities, hooks] = [this.#entities, this.#hooks]
+    const isBeside = !closes && runner.isBeside
+    // Beside a block that is open it waits for the end of that.
+    if (!isBeside) entities.noteRollback()
+    const queued = (hadTransaction: boolean): void => {
+      if (isBeside) entities.noteRollback()
+      entities.rollingBack(hadTransaction, closes)
+    }
+    // Whether a transaction whose COMMIT was never answered is undone, nobody knows.
+    const { state, transaction, autocommit, quiet } = conversation
+    const { outcomeUnknown } = state
+    const hadTransaction = !quiet
+    const isOpen = state.inTransaction || hooks.hasOwn('afterRollback')
+    // The packet that begins it may not have been sent yet.
+    const begins = !autocommit && !quiet
+    try {
+      await runner.end('rollback', () => queued(hadTransaction))
+    } finally {
+      if (closes) entities.close()
+    }
+    this.#shared?.ended()
+    const undone = isOpen || (begins && conversation.transaction > transaction)
+    if (undone && !outcomeUnknown) await hooks.ended('afterRollback')
+    hooks.clear()
+    this.#rollbackOnly = undefined
+  }
+}
+
+/** A COMMIT that has, or will have, its place in the queue. */
+class QueuedCommit implements PendingCommit {
+  /** The changes of objects that it stores. */
+  sealed: Sealed | undefined = undefined
+  readonly #transaction: SessionTransaction
+  #operation!: Operation | Promise<Operation>
+
+  constructor(transaction: SessionTransaction) {
+    this.#transaction = transaction
+  }
+
+  /** @throws IllegalStateError inside a nested block. */
+  queue(): void {
+    this.#operation = this.#transaction.queueEnd(this)
+  }
+
+  /** Waits for the server. True if a transaction was committed. */
+  answer(): Promise<boolean> {
+    return this.#transaction.runner.endOf(this.#operation)
+  }
+
+  settle(): Promise<boolean> {
+    return this.#transaction.settle(this)
+  }
+}
+
+/** A COMMIT that something comes before. */
+function alreadyPending(committing: Promise<boolean>): PendingCommit {
+  committing.catch(ignore)
+  return { settle: () => committing }
+}
+
+function joinedBlockThrew(cause: unknown): TransactionAbortedError {
+  const message =
+    'A block that had joined this session threw (see cause), so its transaction can only be rolled back'
+  return new TransactionAbortedError(message, { cause })
+}
+
+function overtaken(cause: unknown): TransactionAbortedError {
+  const message =
+    'rollback() or close() was called while commit() was waiting for its hooks or for what it has to know first: the ' +
+    'transaction was rolled back, and nothing of it was stored'
+  return new TransactionAbortedError(message, { cause })
+}
+
+function committedUnread(cause: unknown): UnreadableResultError {
+  const message =
+    'The transaction was committed, but the answer for some of its objects cannot be taken over (see cause)'
+  return new UnreadableResultError(message, { cause })
+}
+
+function ignore(): void {
+  // Awaited where the block's own outcome is known.
+}
