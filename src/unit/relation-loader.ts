@@ -170,11 +170,11 @@ export class RelationLoader {
         : JSON.stringify(keyColumns.map((column, at) => column.canonicalOf(row[at] ?? null)))
       const members = found.get(id) ?? []
       found.set(id, members)
-      members.push(related[index] as InstanceState)
+      const member = related[index] as InstanceState
+      members.push(member)
+      if (statement.byOrdinal) noteSpellings(relation, wanted.get(id) as Wanted, member, row.slice(count))
     }
     for (const [id, entry] of wanted) {
-      if (statement.byOrdinal)
-        for (const member of found.get(id) ?? []) noteSpellings(relation, entry, member)
       for (const owner of entry.owners) this.#arrive(owner, relation, found.get(id) ?? [], revision)
     }
   }
@@ -221,15 +221,19 @@ function requireUnchanged(owner: InstanceState, relation: Relation): void {
   )
 }
 
-/** PostgreSQL takes a foreign key for equal to a key that is written differently. */
+/**
+ * PostgreSQL takes a foreign key for equal to a key that is written differently.
+ * @param row What it has compared: the member itself may hold something else by now, which is not flushed.
+ */
 function noteSpellings(
   { kind, ownColumns, targetColumns }: Relation,
   { key, owners }: Wanted,
   member: InstanceState,
+  row: RawRow,
 ): void {
   if (kind === 'manyToMany') return
   for (const [index, target] of targetColumns.entries()) {
-    const [own, other] = [key[index] ?? null, member.text(target) ?? null]
+    const [own, other] = [key[index] ?? null, target.canonicalOf(row[target.index] ?? null)]
     if (own === null || other === null || own === other) continue
     if (kind === 'belongsTo')
       for (const owner of owners) owner.noteSpelling(ownColumns[index] as TableColumn, own, other)

@@ -14,6 +14,7 @@ import {
   numeric,
   text,
   type Column,
+  type WithRelations,
 } from '../../src/index.js'
 import { useEntities } from './entities-support.js'
 import { errorOf } from './session-support.js'
@@ -113,6 +114,42 @@ describe.each(kinds)('keys that differ by $name', ({ at, key, Base, Owner, Membe
     })
     expect(await fixture.db.query(`select id from members_${at}`)).toEqual([{ id: 2 }])
   })
+})
+
+test('a foreign key that was changed and not flushed is no other spelling of the one that its row holds', async () => {
+  const Base = declarativeBase()
+  class Owner extends Base.entity('moving_owners', { id: text().primaryKey() }) {
+    static readonly relations = { members: hasMany(() => Member, 'ownerId') }
+  }
+  class Member extends Base.entity('moving_members', {
+    id: integer().primaryKey(),
+    ownerId: text('owner_id').references('moving_owners.id'),
+  }) {
+    static readonly relations = { owner: belongsTo(() => Owner, 'ownerId') }
+  }
+  await fixture.db.query('drop table if exists moving_members, moving_owners')
+  await fixture.db.query(Base.metadata.ddl())
+  await fixture.db.query(`
+    insert into moving_owners values ('one'), ('two');
+    insert into moving_members values (1, 'one'), (2, 'one')`)
+  await using session = fixture.factory({}, { autoflush: false })()
+  const one: WithRelations<typeof Owner> = await session.getOne(Owner, 'one')
+  const moved = await session.getOne(Member, 1)
+  const changed = await session.getOne(Member, 2)
+  moved.ownerId = 'two'
+  // Somebody else changes the row, which the session has loaded before.
+  await fixture.db.query(`update moving_members set owner_id = 'two' where id = 2`)
+  changed.ownerId = 'two'
+  const { members } = await session.getOne(Owner, 'one', { load: ['members'] })
+  expect(members).toEqual([moved])
+  members.splice(0)
+  await session.commit()
+  expect(await fixture.db.query('select owner_id from moving_members order by id')).toEqual([
+    { owner_id: 'two' },
+    { owner_id: 'two' },
+  ])
+  const two = await session.getOne(Owner, 'two', { load: ['members'] })
+  expect([one.members, two.members.map(({ id }) => id)]).toEqual([[], [1, 2]])
 })
 
 test('a new object whose key is declared as a type that is stored as it is, and is not, is not refreshed as another', async () => {

@@ -218,4 +218,16 @@ test.each<[string, readonly Step[], boolean?]>([
       step('delete'),
     ],
   ],
+  [
+    'a foreign key that was changed is not let go of by the collection that its row is still in',
+    [
+      step('add', place),
+      step('add', place, 0, 1),
+      step('add', visit, 0, 0, true),
+      step('commit'),
+      step('refer', 0, 0, 1, true),
+      step('collect', 0, 0, 0),
+    ],
+    true,
+  ],
 ])('%s', (_what, steps, expireOnCommit) => check(steps, expireOnCommit))
