@@ -1,0 +1,132 @@
+/** Whom each child belongs to now: what a flush deletes follows from that alone. */
+import { expect } from 'vitest'
+import { stateOf } from '../../src/unit/instance-state.js'
+import { linksOf, type Kind, type Link } from './entities-families-schema.js'
+
+export type Instance = Record<string, unknown>
+type Parents = Readonly<Record<string, Thing | null>>
+
+export interface Thing {
+  readonly kind: Kind
+  readonly number: number
+  readonly tenant: number | undefined
+  readonly instance: Instance
+}
+
+export interface Values {
+  readonly label: string
+  readonly parents: Parents
+}
+
+type World = ReadonlyMap<Thing, Values>
+
+export class FamiliesModel {
+  /** What the objects say. */
+  world: World = new Map()
+  /** What was flushed. */
+  flushed: World = new Map()
+  /** What is stored for others to see. */
+  committed: World = new Map()
+  /** What `delete` was called for. */
+  readonly roots: Set<Thing> = new Set()
+  /** What was deleted. */
+  gone: Set<Thing> = new Set()
+  /** What is gone for good. */
+  #buried: ReadonlySet<Thing> = new Set()
+  /** How children were moved since the last flush. */
+  readonly #said = new Map<string, 'relation' | 'other'>()
+
+  commit(): void {
+    this.committed = this.world
+    this.#buried = new Set(this.gone)
+  }
+
+  rollback(): void {
+    this.gone = new Set(this.#buried)
+    this.world = this.flushed = this.committed
+    this.roots.clear()
+    this.#said.clear()
+  }
+
+  /** What the flush has deleted: whom a child belongs to now decides. */
+  settle(): void {
+    const going = new Set(this.roots)
+    for (const [thing, { parents }] of this.world) {
+      const before = this.flushed.get(thing)?.parents
+      for (const { relation, orphans } of linksOf(thing.kind))
+        if (orphans === true && parents[relation] === null && (before?.[relation] ?? null) !== null)
+          going.add(thing)
+    }
+    for (let size = -1; size < going.size;) {
+      size = going.size
+      for (const [thing, { parents }] of this.world) {
+        for (const { relation, deletes } of linksOf(thing.kind))
+          if (deletes === true && going.has(parents[relation] as Thing)) going.add(thing)
+      }
+    }
+    const world = new Map(this.world)
+    for (const thing of going) {
+      world.delete(thing)
+      // A new one that belongs to what is deleted was never stored.
+      if (this.flushed.has(thing)) this.gone.add(thing)
+      else expect(stateOf(thing.instance).status, nameOf(thing)).toBe('transient')
+    }
+    this.world = this.flushed = world
+    this.roots.clear()
+    this.#said.clear()
+  }
+
+  /** The row that a thing should have, by property. */
+  row(thing: Thing): Record<string, unknown> {
+    const { label, parents } = this.values(thing)
+    const row: Record<string, unknown> = { id: keyOf(thing), label }
+    if (thing.tenant !== undefined) row['tenantId'] = thing.tenant
+    for (const { relation, key } of linksOf(thing.kind)) {
+      const parent = parents[relation] ?? null
+      row[key] = parent === null ? null : keyOf(parent)
+    }
+    return row
+  }
+
+  things(kind: Kind): Thing[] {
+    return [...this.world.keys()].filter((thing) => thing.kind === kind)
+  }
+
+  stored(): Thing[] {
+    return [...this.world.keys()].filter((thing) => this.flushed.has(thing))
+  }
+
+  values(thing: Thing): Values {
+    return this.world.get(thing) as Values
+  }
+
+  set(thing: Thing, parents: Parents): void {
+    const values = this.values(thing)
+    this.world = new Map(this.world).set(thing, { ...values, parents: { ...values.parents, ...parents } })
+  }
+
+  /** It is not deleted, nor is anything that it belongs to. */
+  mayHold(thing: Thing): boolean {
+    if (this.roots.has(thing)) return false
+    return Object.values(this.values(thing).parents).every(
+      (parent) => parent === null || this.mayHold(parent),
+    )
+  }
+
+  say(child: Thing, link: Link, how: 'relation' | 'other'): void {
+    this.#said.set(`${nameOf(child)} ${link.relation}`, how)
+  }
+
+  saidOf(child: Thing, link: Link): 'relation' | 'other' | undefined {
+    return this.#said.get(`${nameOf(child)} ${link.relation}`)
+  }
+}
+
+export function nameOf({ kind, number }: Thing): string {
+  return `${kind} ${number}`
+}
+
+export function keyOf({ instance }: Thing): number {
+  const state = stateOf(instance)
+  return state.value(state.meta.table.column('id')) as number
+}
