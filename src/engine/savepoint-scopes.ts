@@ -214,18 +214,25 @@ export class SavepointScopes {
   /** Opens a savepoint that the caller ends. */
   async open(): Promise<Savepoint> {
     const scope = await this.#open(false)
+    // What the caller has done with it; otherwise something around it has ended it.
+    let end: 'committed' | 'rolled back' | undefined
+    const rollback = async (): Promise<void> => {
+      if (!scope.ended) end = 'rolled back'
+      this.#rollBack(scope)
+    }
     return {
       commit: async () => {
-        if (scope.ended) throw new IllegalStateError(`The savepoint has ended already`)
+        if (scope.ended) throw endedSavepoint(end)
         try {
           await this.#release(scope)
+          end = 'committed'
         } catch (error) {
-          this.#rollBack(scope)
+          await rollback()
           throw error
         }
       },
-      rollback: async () => this.#rollBack(scope),
-      [Symbol.asyncDispose]: async () => this.#rollBack(scope),
+      rollback,
+      [Symbol.asyncDispose]: rollback,
     }
   }
 
@@ -367,6 +374,12 @@ export class SavepointScopes {
     if (scope?.ended === true) throw endedBlock()
     return scope
   }
+}
+
+function endedSavepoint(end: 'committed' | 'rolled back' | undefined): IllegalStateError {
+  const why =
+    end === undefined ? 'its transaction, or a savepoint around it, has ended' : `it was ${end} already`
+  return new IllegalStateError(`Cannot commit the savepoint: ${why}`)
 }
 
 function endedBlock(): IllegalStateError {

@@ -391,12 +391,24 @@ test('a savepoint handle that has ended, by itself or with its transaction, cann
   await using session = await open()
   const first = await session.beginNested()
   await first.commit()
-  await expect(first.commit()).rejects.toBeInstanceOf(IllegalStateError)
+  expect(await errorOf(first.commit())).toMatchObject({
+    code: 'ILLEGAL_STATE',
+    message: 'Cannot commit the savepoint: it was committed already',
+  })
+  const undone = await session.beginNested()
+  await undone.rollback()
+  expect(await errorOf(undone.commit())).toHaveProperty(
+    'message',
+    'Cannot commit the savepoint: it was rolled back already',
+  )
 
   const second = await session.beginNested()
   await add(session, 'second')
   await session.commit()
-  await expect(second.commit()).rejects.toBeInstanceOf(IllegalStateError)
+  expect(await errorOf(second.commit())).toMatchObject({
+    code: 'ILLEGAL_STATE',
+    message: 'Cannot commit the savepoint: its transaction, or a savepoint around it, has ended',
+  })
   await second.rollback()
   expect(await stored()).toEqual(['second'])
 })
