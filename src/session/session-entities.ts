@@ -20,12 +20,16 @@ import { UnitOfWork } from '../unit/unit-of-work.js'
 import type { SessionEvent } from './session-hooks.js'
 import type { SharedUse } from './shared-use.js'
 
-/** What decides how a session treats its entities. */
-export interface EntityOptions {
-  readonly autoflush: boolean
-  readonly expireOnCommit: boolean
+/** What the entities of a session are made of. One object for all sessions that are opened without options. */
+export interface EntityParts {
+  readonly engine: Converser
+  readonly setup: ConversationSetup
+  readonly options: {
+    readonly autoflush?: boolean | undefined
+    readonly expireOnCommit?: boolean | undefined
+  }
   /** Notices that several requests use the session; undefined where nobody looks. */
-  readonly shared: SharedUse | undefined
+  readonly shared?: SharedUse | undefined
 }
 
 /** The hooks of the session that its unit of work meets. */
@@ -61,7 +65,7 @@ export class SessionEntities implements ConversationOwner {
   readonly runner: StatementRunner
   /** Set by the session, before anything else is called. */
   hooks!: EntityHooks
-  readonly #options: EntityOptions
+  readonly #parts: EntityParts
   /** Made when the first entity comes: many sessions never see one. */
   #unit: UnitOfWork | undefined = undefined
   /** In autocommit mode: the flush that was given last, until it has ended. */
@@ -69,9 +73,9 @@ export class SessionEntities implements ConversationOwner {
   /** Counts the rollbacks: a flush that was waiting then stores nothing. */
   #rollbacks = 0
 
-  constructor(engine: Converser, setup: ConversationSetup, options: EntityOptions) {
-    this.#options = options
-    this.runner = engine.converse(setup, this)
+  constructor(parts: EntityParts) {
+    this.#parts = parts
+    this.runner = parts.engine.converse(parts.setup, this)
   }
 
   /** The unit of work; made now, if need be. */
@@ -102,10 +106,10 @@ export class SessionEntities implements ConversationOwner {
 
   /** Autoflush. Undefined if there is nothing to flush, or it is not wanted. */
   beforeStatement(): StatementsAhead | undefined {
-    this.#options.shared?.use()
+    this.#parts.shared?.use()
     this.#requireCurrentHook()
     if (this.#unit === undefined) return undefined
-    if (this.#quietBlock !== undefined || !this.#options.autoflush) {
+    if (this.#quietBlock !== undefined || this.#parts.options.autoflush === false) {
       return this.#turn === undefined || this.#isInTransaction ? undefined : settled(this.#turn)
     }
     let flush: StatementsAhead | undefined
@@ -230,7 +234,7 @@ export class SessionEntities implements ConversationOwner {
 
   /** @throws IllegalStateError beside a nested block: a rollback undoes whatever came to the session since it began. */
   requireTurn(what: 'add' | 'delete' | 'merge'): void {
-    this.#options.shared?.use()
+    this.#parts.shared?.use()
     this.#requireCurrentHook()
     if (!this.runner.isBeside) return
     throw new IllegalStateError(
@@ -276,7 +280,7 @@ export class SessionEntities implements ConversationOwner {
   }
 
   committed(sealed: Sealed | undefined): void {
-    if (sealed !== undefined) this.#unit?.committed(sealed, this.#options.expireOnCommit)
+    if (sealed !== undefined) this.#unit?.committed(sealed, this.#parts.options.expireOnCommit === true)
   }
 
   commitFailed(sealed: Sealed | undefined): void {

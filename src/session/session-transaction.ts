@@ -7,9 +7,8 @@ import { TransactionAbortedError, UnreadableResultError } from '../errors.js'
 import { abortedBy, onAbort } from '../internal/abort.js'
 import { behind } from '../internal/statements-ahead.js'
 import type { Sealed } from '../unit/journal.js'
-import type { EntityHooks, SessionEntities } from './session-entities.js'
+import type { EntityHooks, EntityParts, SessionEntities } from './session-entities.js'
 import type { SessionEvent } from './session-hooks.js'
-import type { SharedUse } from './shared-use.js'
 
 /** The hooks of the session that the end of a transaction meets. */
 export interface EndHooks extends EntityHooks {
@@ -23,8 +22,7 @@ export interface EndHooks extends EntityHooks {
 export class SessionTransaction implements BlockOwner {
   readonly #hooks: EndHooks
   readonly #entities: SessionEntities
-  readonly #shared: SharedUse | undefined
-  readonly #isReadOnly: boolean
+  readonly #parts: EntityParts
   /** COMMIT is on its way. */
   #committing = false
   /** A block that had joined the session threw: what it did must not be stored. */
@@ -34,15 +32,10 @@ export class SessionTransaction implements BlockOwner {
   /** Stops listening to the session's signal. */
   #unwatch: (() => void) | undefined = undefined
 
-  constructor(
-    entities: SessionEntities,
-    hooks: EndHooks,
-    { shared, isReadOnly }: { readonly shared: SharedUse | undefined; readonly isReadOnly: boolean },
-  ) {
+  constructor(entities: SessionEntities, hooks: EndHooks, parts: EntityParts) {
     this.#entities = entities
     this.#hooks = hooks
-    this.#shared = shared
-    this.#isReadOnly = isReadOnly
+    this.#parts = parts
   }
 
   get conversation(): Conversation {
@@ -72,7 +65,7 @@ export class SessionTransaction implements BlockOwner {
 
   /** See `BlockOwner`. */
   conclude(): boolean {
-    if (!this.#isReadOnly || this.#rollbackOnly !== undefined) return false
+    if (!this.#parts.setup.readOnly || this.#rollbackOnly !== undefined) return false
     if (this.#hooks.has('beforeCommit', 'afterCommit') || this.#entities.hasWork) return false
     if (!this.conversation.conclude()) return false
     this.#entities.committed(this.#entities.committing())
@@ -174,7 +167,7 @@ export class SessionTransaction implements BlockOwner {
 
   /** PostgreSQL has confirmed. */
   async #committed({ sealed }: QueuedCommit): Promise<void> {
-    this.#shared?.ended()
+    this.#parts.shared?.ended()
     this.#entities.committed(sealed)
     // Asked only now: one may have been added while COMMIT was on its way.
     if (this.#hooks.has('afterCommit')) await this.#hooks.ended('afterCommit')
@@ -209,7 +202,7 @@ export class SessionTransaction implements BlockOwner {
     } finally {
       if (closes) entities.close()
     }
-    this.#shared?.ended()
+    this.#parts.shared?.ended()
     const undone = isOpen || (begins && conversation.transaction > transaction)
     if (undone && !outcomeUnknown) await hooks.ended('afterRollback')
     hooks.clear()

@@ -47,15 +47,14 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   /** Use a session factory. */
   constructor(parts: SessionParts) {
-    const { engine, setup, options, shared } = parts
-    const { expireOnCommit = false, autoflush = true, signal } = options
-    const entities = new SessionEntities(engine, setup, { expireOnCommit, autoflush, shared })
+    const { signal } = parts.options
+    const entities = new SessionEntities(parts)
     super(entities)
     this.#entities = entities
     this.#parts = parts
     this.#hooks = new TransactionHooks<Session>(this, parts.hooks)
     entities.hooks = this.#hooks
-    this.#transaction = new SessionTransaction(entities, this.#hooks, { shared, isReadOnly: setup.readOnly })
+    this.#transaction = new SessionTransaction(entities, this.#hooks, parts)
     if (signal !== undefined) this.#transaction.watch(signal)
   }
 
