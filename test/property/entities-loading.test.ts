@@ -117,6 +117,17 @@ class Everything extends Base.entity('everything', {
   ...Object.fromEntries(columns),
 }) {}
 
+/** The same rows, every second column deferred. */
+const Deferred = declarativeBase()
+class Half extends Deferred.entity('everything', {
+  id: serial('row_id').primaryKey(),
+  version: version('row_version'),
+  ...Object.fromEntries(
+    columns.map(([name, column], at) => [name, at % 2 === 0 ? column : column.deferred()]),
+  ),
+}) {}
+const deferred = columns.flatMap(([name], at) => (at % 2 === 0 ? [] : [name]))
+
 let db: TestDatabase
 let admin: pg.Client
 let engine: Engine
@@ -151,6 +162,14 @@ const row = fc.record(
   ),
 )
 
+async function insert(values: Readonly<Record<string, string | null>>): Promise<void> {
+  const names = Object.keys(values)
+  await admin.query(
+    `insert into everything (row_version, ${names.map((name) => `"${name}"`).join()}) values (1, ${names.map((_, at) => `$${at + 1}`).join()})`,
+    Object.values(values),
+  )
+}
+
 const stored = async (): Promise<unknown[]> =>
   (await admin.query<{ row: string }>('select everything::text as row from everything order by row_id')).rows
 
@@ -159,13 +178,7 @@ test('a block that only loads writes nothing, whatever the rows hold', { timeout
   await fc.assert(
     fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 5 }), async (rows) => {
       await admin.query('truncate everything restart identity')
-      const names = Object.keys(rows[0] ?? {})
-      for (const values of rows) {
-        await admin.query(
-          `insert into everything (row_version, ${names.map((name) => `"${name}"`).join()}) values (1, ${names.map((_, at) => `$${at + 1}`).join()})`,
-          names.map((name) => values[name]),
-        )
-      }
+      for (const values of rows) await insert(values)
       const before = await stored()
       for (const readOnly of [true, false]) {
         await withSession(
@@ -174,6 +187,43 @@ test('a block that only loads writes nothing, whatever the rows hold', { timeout
             expect(found).toHaveLength(rows.length)
             expect(session.dirty).toEqual([])
             for (const one of found) await session.refresh(one)
+            expect(session.dirty).toEqual([])
+            await session.flush()
+          },
+          { readOnly },
+        )
+      }
+      expect(await stored()).toEqual(before)
+    }),
+    { numRuns: RUNS },
+  )
+})
+
+test('so it is where columns are deferred, loaded later, and read again', { timeout: 120_000 }, async () => {
+  const { withSession } = createSessionFactory({ bind: engine })
+  const some = fc.subarray(deferred)
+  await fc.assert(
+    fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 3 }), some, some, async (rows, first, then) => {
+      await admin.query('truncate everything restart identity')
+      for (const values of rows) await insert(values)
+      const before = await stored()
+      for (const readOnly of [true, false]) {
+        await withSession(
+          async (session) => {
+            const all = select(Half).orderBy(Half.c.id)
+            const found = await session.scalars(all.undefer(...(first as never[])))
+            expect(found).toHaveLength(rows.length)
+            expect(session.dirty).toEqual([])
+            for (const one of found) await session.refresh(one, { columns: then as never[] })
+            expect(session.dirty).toEqual([])
+            await session.scalars(all)
+            const [one] = found
+            if (one !== undefined) {
+              const { id } = one
+              session.expire(one)
+              await session.get(Half, id, { undefer: deferred as never[] })
+            }
+            for (const other of found) await session.refresh(other)
             expect(session.dirty).toEqual([])
             await session.flush()
           },
