@@ -144,7 +144,8 @@ export {
   not,
   or,
 } from './schema/conditions.js'
-export type { Condition, Operand, OrderOptions } from './schema/conditions.js'
+export type { Operand, OrderOptions } from './schema/conditions.js'
+export type { Condition } from './sql.js'
 export type { EntityStatement, ValueStatement } from './schema/entity-statement.js'
 
 // Pool

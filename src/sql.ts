@@ -137,6 +137,9 @@ export class SqlFragment<Row = Record<string, unknown>> {
   }
 }
 
+/** Anything that may stand after WHERE. */
+export type Condition = SqlFragment<unknown>
+
 /** The tag {@link sql} and what hangs on it. */
 export interface SqlTag {
   <Row = Record<string, unknown>>(strings: TemplateStringsArray, ...values: unknown[]): SqlFragment<Row>

@@ -2,7 +2,8 @@
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { kindOf, sql, SqlFragment } from '../sql.js'
 import { requireOneTableOfName } from './column-ref.js'
-import { and, matchesAll, type Condition } from './conditions.js'
+import { and, matchesAll } from './conditions.js'
+import type { Condition } from '../sql.js'
 import { metaOf, type EntityMeta } from './entity-meta.js'
 import {
   columnList,

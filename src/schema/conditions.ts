@@ -1,14 +1,11 @@
 /** Conditions on columns. Each is a fragment of SQL whose values are parameters, converted by the column's own rules. */
 import { InvalidStatementError } from '../errors.js'
 import { checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
-import { SqlFragment } from '../sql.js'
+import { SqlFragment, type Condition } from '../sql.js'
 import { arrayLiteral } from './array-codec.js'
 import { kindOf } from './codec.js'
 import type { ColumnRef } from './column-ref.js'
 import type { TableColumn } from './table-column.js'
-
-/** Anything that may stand after WHERE. */
-export type Condition = SqlFragment<unknown>
 
 /** What a column may be compared with: a value of its type, another column, SQL. */
 export type Operand<Value> = NoInfer<Value> | SqlFragment<unknown>

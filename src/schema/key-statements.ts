@@ -1,7 +1,8 @@
 /** Statements that load rows by their keys and by their relations; for `get`, `refresh` and the loading of relations. */
 import { encodeValues, type EncodedValue } from '../driver/values.js'
 import { definitionSql } from './definition-sql.js'
-import { further, type Condition } from './conditions.js'
+import { further } from './conditions.js'
+import type { Condition } from '../sql.js'
 import { columnList, concat, text } from './entity-statement.js'
 import { metaOf } from './entity-meta.js'
 import { fragmentOf } from './numbered-text.js'

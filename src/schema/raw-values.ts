@@ -1,6 +1,5 @@
 /** How rows are read whose values the columns convert themselves. */
 import type { RawTypes, TypeParsers } from '../driver/driver.js'
-import type { TableColumn } from './table-column.js'
 
 /** Type parsers that leave every text as it is. */
 export const RAW_TEXT: TypeParsers = { getTypeParser: () => asIs }
@@ -9,7 +8,9 @@ export const RAW_TEXT: TypeParsers = { getTypeParser: () => asIs }
 export const RAW_INTEGERS: TypeParsers = { getTypeParser: (oid) => (isInteger(oid) ? Number : asIs) }
 
 /** As {@link RAW_INTEGERS}, and instants come as dates: for rows of all columns of a table. */
-export function rawValuesOf(columns: readonly TableColumn[]): RawTypes {
+export function rawValuesOf(
+  columns: readonly { readonly isInstant: boolean; readonly index: number }[],
+): RawTypes {
   const instants = new Set(columns.filter(({ isInstant }) => isInstant).map(({ index }) => index))
   return { ...RAW_INTEGERS, instants }
 }

@@ -4,7 +4,8 @@ import { didYouMean } from '../internal/nearest-name.js'
 import { checkInteger, refuseUnknownKeys } from '../internal/validate.js'
 import { compileStatement, kindOf, sql, SqlFragment, type Statement } from '../sql.js'
 import { requireOneTableOfName } from './column-ref.js'
-import { and, orderOf, type Condition } from './conditions.js'
+import { and, orderOf } from './conditions.js'
+import type { Condition } from '../sql.js'
 import { metaOf, type EntityMeta } from './entity-meta.js'
 import {
   columnList,
