@@ -47,7 +47,7 @@ import {
   updateRows,
   type WriteStatement,
 } from '../../src/schema/write-statements.js'
-import { sql } from '../../src/sql.js'
+import { sql, type Condition } from '../../src/sql.js'
 import { database, type TestDatabase } from '../helpers/database.js'
 import { TextClient } from './schema-support.js'
 
@@ -115,7 +115,7 @@ describe('select', () => {
     })
   })
 
-  test.each<[string, conditions.Condition, string]>([
+  test.each<[string, Condition, string]>([
     ['eq', eq(Song.c.plays, 10), 'Carey'],
     ['eq null', eq(Song.c.albumId, null), 'Urge for Going'],
     ['eq column', eq(Song.c.id, Song.c.albumId), 'Carey'],
