@@ -260,7 +260,7 @@ test.each([true, false])(
         }
         // The first time: ERR_STREAM_DESTROYED.
         await new Promise<void>((resolve, reject) => {
-          copy.write('a\n', (error) => (error == null ? resolve() : reject(error)))
+          copy.write('a\n', (error) => (error instanceof Error ? reject(error) : resolve()))
         })
         copy.end()
         await finished(copy)
