@@ -18,6 +18,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts', 'test/*.test.ts'],
+          // They leave nothing behind, and loading the modules again for each of them would take longer than the tests.
+          isolate: false,
           testTimeout: 60_000,
         },
       },

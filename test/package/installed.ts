@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
+/** On Windows npm is a script for the shell. */
+const shell = process.platform === 'win32'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const CONSUMER = fileURLToPath(new URL('consumer', import.meta.url))
 
@@ -24,12 +26,12 @@ export interface InstalledPackage {
 /** Builds, packs and installs. Needs the registry, or npm's cache, for the two dependencies. */
 export async function installPackage(): Promise<InstalledPackage> {
   const folder = mkdtempSync(join(tmpdir(), 'lifeguard-package-'))
-  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: ROOT })
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: ROOT, shell })
   // The build may write to the same stream before.
   const [packed] = JSON.parse(stdout.slice(stdout.search(/^\[/m))) as [PackReport]
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'consumer', private: true }))
   const quiet = ['--no-audit', '--no-fund', '--prefer-offline', '--ignore-scripts']
-  await run('npm', ['install', ...quiet, `./${packed.filename}`], { cwd: folder })
+  await run('npm', ['install', ...quiet, `./${packed.filename}`], { cwd: folder, shell })
   cpSync(CONSUMER, folder, { recursive: true })
   return {
     folder,
