@@ -1,13 +1,9 @@
 /** Takes back what has not been sent, and cancels on the server what has. */
-import { abortedBy, onAbort } from '../internal/abort.js'
-import type { Clock, Timer } from '../internal/clock.js'
-import type { Conversation } from './conversation.js'
 import type { Courier } from './courier.js'
 import { hasOpenCommit } from './flight.js'
 import { refuseQueued } from './local-answers.js'
 import type { Operation } from './operation.js'
 import type { OperationQueue } from './operation-queue.js'
-import { timedOut, type StatementOptions } from './statement-options.js'
 
 /** Takes the operation out of the queue, or cancels it on the server. It fails with `reason`. */
 export function callOff(queue: OperationQueue, courier: Courier, operation: Operation, reason: Error): void {
@@ -44,32 +40,4 @@ export function giveUp(
   const running = flight?.operations.filter(({ outstanding }) => outstanding) ?? []
   if (running.length === 0 || hasOpenCommit(flight) || flight?.alone !== alone) return
   if (running.every(isMine)) cancelAll(courier, running, reason)
-}
-
-/** Calls the operation off when its signal or its time says so. Returns what ends the watch. */
-export function watch(
-  conversation: Conversation,
-  clock: Clock,
-  operation: Operation,
-  { signal, timeoutMillis }: StatementOptions,
-): (() => void) | undefined {
-  if (signal === undefined && timeoutMillis === undefined) return undefined
-  operation.cancellable = true
-  const unlisten = signal && onAbort(signal, () => conversation.callOff(operation, abortedBy(signal)))
-  let timer: Timer | undefined
-  if (timeoutMillis !== undefined) {
-    timer = clock.setTimer(
-      () => conversation.callOff(operation, timedOut(operation.text, timeoutMillis)),
-      timeoutMillis,
-    )
-  }
-  return () => {
-    unlisten?.()
-    timer?.cancel()
-  }
-}
-
-/** It may be called off. */
-export function isWatched({ signal, timeoutMillis }: StatementOptions): boolean {
-  return signal !== undefined || timeoutMillis !== undefined
 }

@@ -4,9 +4,9 @@ import { checkFunction } from '../internal/validate.js'
 import type { Lease } from '../pool/pool.js'
 import { beginInTurn, runTransaction } from './begun-transaction.js'
 import { ownedByBlock, runBlock, type BlockOwner } from './block.js'
-import type { ConversationSetup, Converser } from './conversation-setup.js'
+import type { ConversationSetup } from './conversation-setup.js'
 import type { Conversation } from './conversation.js'
-import { Executor } from './executor.js'
+import { Executor, type Converser } from './executor.js'
 import type { StatementRunner } from './statement-runner.js'
 
 /** What a {@link Connection} is made of. */

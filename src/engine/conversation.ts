@@ -18,7 +18,7 @@ import { beginSteps } from './begin-plan.js'
 import {
   observe,
   type ConversationHost,
-  type ConversationOwner,
+  type TransactionListener,
   type ConversationSetup,
 } from './conversation-setup.js'
 import { Courier, sendEndSoon, type Sender } from './courier.js'
@@ -65,7 +65,7 @@ export class Conversation implements OperationOwner, Sender {
   closed = false
   readonly #host: ConversationHost
   readonly #setup: ConversationSetup
-  readonly #owner: ConversationOwner
+  readonly #owner: TransactionListener
   readonly #courier: Courier
   // What is made only when it is needed: many sessions wait for a connection at a time, and have none of it yet.
   #trace: TransactionTrace | undefined = undefined
@@ -82,7 +82,7 @@ export class Conversation implements OperationOwner, Sender {
   /** Why nothing is sent any more. */
   #abandoned: Error | undefined
 
-  constructor(host: ConversationHost, setup: ConversationSetup, owner: ConversationOwner) {
+  constructor(host: ConversationHost, setup: ConversationSetup, owner: TransactionListener) {
     this.#host = host
     this.#setup = setup
     this.#owner = owner

@@ -20,15 +20,11 @@ import type { PoolStats } from '../pool/stats.js'
 import { refuseInAutocommit } from './autocommit.js'
 import { createBeginnings } from './begin-plan.js'
 import { Connection } from './connection.js'
-import type {
-  ConversationHost,
-  ConversationObserver,
-  ConversationOwner,
-  ConversationSetup,
-} from './conversation-setup.js'
+import type { ConversationHost, ConversationObserver, ConversationSetup } from './conversation-setup.js'
 import { Conversation } from './conversation.js'
 import { createEcho, type Echo } from './echo.js'
 import { tellNotices, type EngineEvents } from './events.js'
+import type { ConversationOwner } from './execution-contract.js'
 import { checkListenOptions, listen, type ListenOptions, type Notification } from './listen.js'
 import { checkEcho, resolveEngineOptions, type EngineOptions, type ResolvedEngineOptions } from './options.js'
 import { StatementRunner } from './statement-runner.js'

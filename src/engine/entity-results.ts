@@ -4,7 +4,7 @@ import { InvalidStatementError } from '../errors.js'
 import { Result } from '../result/result.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import { entityQueryOf, readRow, scalarOf, type EntityQuery } from '../schema/entity-statement.js'
-import type { ConversationOwner } from './conversation-setup.js'
+import type { ConversationOwner } from './execution-contract.js'
 import type { OperationStatement } from './operation.js'
 
 /** Reads the rows of a query of a builder. */

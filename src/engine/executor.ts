@@ -14,8 +14,10 @@ import type {
   SqlFragment,
   StatementConfig,
 } from '../sql.js'
+import type { ConversationSetup } from './conversation-setup.js'
 import { copyFrom, copyTo } from './copy.js'
 import { openCursor, STREAM_OPTION_NAMES, type StreamOptions } from './cursor.js'
+import type { ConversationOwner } from './execution-contract.js'
 import type { Savepoint } from './savepoint-scopes.js'
 import { runScript } from './script.js'
 import { statementOptions, type StatementOptions } from './statement-options.js'
@@ -23,6 +25,11 @@ import type { StatementRunner } from './statement-runner.js'
 
 /** A statement whose row type is not known from its own type. */
 export type UntypedStatement = string | StatementConfig | CompiledQueryLike | DrizzleCommandLike
+
+/** Starts conversations: the engine. */
+export interface Converser {
+  converse(setup: ConversationSetup, owner: ConversationOwner): StatementRunner
+}
 
 type Values = readonly unknown[]
 

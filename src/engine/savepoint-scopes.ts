@@ -16,6 +16,7 @@ import { needsTransaction } from './autocommit.js'
 import type { Conversation } from './conversation.js'
 import type { Operation } from './operation.js'
 import { begunAlready } from './transaction-errors.js'
+import type { ScopeHooks } from './execution-contract.js'
 
 /** One savepoint, or the transaction of `begin()` around them. */
 class Scope {
@@ -50,19 +51,6 @@ interface Waiter {
 
 /** What ends a transaction. */
 export type TransactionEnd = 'commit' | 'rollback'
-
-/** What whoever keeps state beside the database (a unit of work) does when a savepoint begins and ends. */
-export interface ScopeHooks {
-  /** Before SAVEPOINT; may still issue statements. */
-  entering?(): Promise<void> | undefined
-  entered?(): void
-  /** Before RELEASE; may still issue statements. */
-  releasing?(): Promise<void> | undefined
-  /** @param depth Savepoints that are still open. */
-  released?(depth: number): void
-  /** @param depth Savepoints that are still open. */
-  rolledBack?(depth: number): void
-}
 
 /** How failures get to the caller. */
 interface ScopeReports {

@@ -1,13 +1,9 @@
 /** The unit of work of a session, as its transaction sees it: when it is flushed, and what comes of a flush that fails. */
 import type { DatabaseError } from '../database-errors.js'
 import { whenAlone } from '../engine/begun-transaction.js'
-import type {
-  ConversationOwner,
-  ConversationSetup,
-  Converser,
-  EntityReader,
-} from '../engine/conversation-setup.js'
-import type { ScopeHooks } from '../engine/savepoint-scopes.js'
+import type { ConversationSetup } from '../engine/conversation-setup.js'
+import type { ConversationOwner, EntityReader, ScopeHooks } from '../engine/execution-contract.js'
+import type { Converser } from '../engine/executor.js'
 import type { StatementRunner } from '../engine/statement-runner.js'
 import { AbortedError, IllegalStateError, LifeguardError, SessionClosedError } from '../errors.js'
 import { ambientOf, runAmbient } from '../internal/ambient.js'
