@@ -8,10 +8,10 @@ export type { SslMode } from './driver/tls.js'
 export type { DriverConnection, FieldDescription, TypeParser, TypeParsers } from './driver/driver.js'
 export { Connection } from './engine/connection.js'
 export type { Transaction } from './engine/connection.js'
-export type { Savepoint } from './engine/savepoint-scopes.js'
-export type { IsolationLevel, TransactionOptions } from './engine/transaction-options.js'
-export type { StatementOptions } from './engine/statement-options.js'
-export type { StreamOptions } from './engine/cursor.js'
+export type { Savepoint } from './execution/savepoints.js'
+export type { IsolationLevel, TransactionOptions } from './pipeline/transaction-options.js'
+export type { StatementOptions } from './execution/statement-options.js'
+export type { StreamOptions } from './execution/cursor.js'
 export type { ListenOptions, Notification } from './engine/listen.js'
 export type { RetryOptions } from './engine/retry.js'
 export type { Echo, Logger } from './engine/echo.js'
@@ -21,7 +21,7 @@ export { createSessionFactory, withSession } from './session/session-factory.js'
 export type { SessionClass, SessionFactory, SessionFactoryOptions } from './session/session-factory.js'
 export { Session } from './session/session.js'
 export type { SessionParts } from './session/session.js'
-export type { EntitySession, GetOptions, RefreshOptions } from './session/entity-session.js'
+export type { EntitySession, GetOptions, RefreshOptions } from './session/entity-methods.js'
 export type { SessionEvent, SessionHook } from './session/session-hooks.js'
 export type { Propagation, SessionOptions, WithSessionOptions } from './session/session-options.js'
 
@@ -36,7 +36,7 @@ export type {
   Statement,
   StatementConfig,
 } from './sql.js'
-export type { UntypedStatement } from './engine/executor.js'
+export type { UntypedStatement } from './execution/executor.js'
 export { Result } from './result/result.js'
 export { ResultStream } from './result/result-stream.js'
 
@@ -75,8 +75,8 @@ export type {
   NumericOptions,
   PrecisionOptions,
 } from './schema/column-types.js'
-export { jsonNull } from './schema/json-null.js'
-export type { JsonNull } from './schema/json-null.js'
+export { jsonNull } from './codecs/json-null.js'
+export type { JsonNull } from './codecs/json-null.js'
 export { Column } from './schema/column.js'
 export type { ColumnFlag, Columns, ReferenceAction, ReferenceRules } from './schema/column.js'
 export { ColumnRef } from './schema/column-ref.js'
@@ -96,7 +96,7 @@ export type {
 } from './schema/entity-types.js'
 export { Metadata } from './schema/metadata.js'
 export type { DdlOptions, ScriptRunner } from './schema/metadata.js'
-export type { LoadOptions } from './schema/relation-part.js'
+export type { LoadOptions } from './query/relation-part.js'
 export type { FilterOptions, Filters } from './schema/filters.js'
 export type { NamingStrategy } from './schema/naming.js'
 export type { EntityOptions, ForeignKeyOptions, IndexOptions } from './schema/table-options.js'
@@ -121,11 +121,11 @@ export { build } from './schema/build.js'
 export type { BuildValues } from './schema/build.js'
 
 // Queries for entities
-export { select, Select } from './schema/select.js'
-export type { Exists, LockOptions, Picked } from './schema/select.js'
-export { BulkDelete, BulkUpdate, deleteFrom, update } from './schema/bulk.js'
-export { BulkInsert, insert, InsertStart, OnConflict } from './schema/insert.js'
-export type { ConflictChanges } from './schema/insert.js'
+export { select, Select } from './query/select.js'
+export type { Exists, LockOptions, Picked } from './query/select.js'
+export { BulkDelete, BulkUpdate, deleteFrom, update } from './query/bulk.js'
+export { BulkInsert, insert, InsertStart, OnConflict } from './query/insert.js'
+export type { ConflictChanges } from './query/insert.js'
 export {
   and,
   asc,
@@ -143,10 +143,10 @@ export {
   ne,
   not,
   or,
-} from './schema/conditions.js'
-export type { Operand, OrderOptions } from './schema/conditions.js'
+} from './query/conditions.js'
+export type { Operand, OrderOptions } from './query/conditions.js'
 export type { Condition } from './sql.js'
-export type { EntityStatement, ValueStatement } from './schema/entity-statement.js'
+export type { EntityStatement, ValueStatement } from './query/entity-statement.js'
 
 // Pool
 export { QueuePool } from './pool/queue-pool.js'

@@ -11,15 +11,19 @@ const SRC = join(ROOT, 'src')
 const RANKS: Readonly<Record<string, number>> = {
   base: 0, // errors, statement forms, internal/
   driver: 1,
+  codecs: 2,
   pool: 2,
-  schema: 2,
   result: 2,
-  unit: 3,
-  engine: 3,
-  session: 4,
-  integrations: 5,
-  testing: 5,
-  index: 6,
+  schema: 3,
+  pipeline: 3,
+  query: 4,
+  execution: 5,
+  unit: 5,
+  engine: 6,
+  session: 7,
+  integrations: 8,
+  testing: 8,
+  index: 9,
 }
 const BASE = ['errors.ts', 'database-errors.ts', 'sql.ts', 'internal']
 
@@ -27,7 +31,7 @@ const BASE = ['errors.ts', 'database-errors.ts', 'sql.ts', 'internal']
 const SINGLE_IMPORTERS: Readonly<Record<string, string>> = {
   pg: 'driver',
   'generic-pool': 'pool',
-  'pg-copy-streams': 'engine',
+  'pg-copy-streams': 'execution',
 }
 
 const LONGEST_FILE = 450
@@ -81,15 +85,14 @@ describe('layers', () => {
     ).toEqual([])
   })
 
-  test('no two files import each other, however far around', () => {
-    const graph = new Map(
-      files.map(({ path, imports }) => [
-        path,
-        imports
-          .filter(({ from, typeOnly }) => from.startsWith('.') && !typeOnly)
-          .map(({ from }) => resolveImport(path, from)),
-      ]),
-    )
+  test('no two files import each other at run time, however far around', () => {
+    expect(findCycle(graphOf(({ typeOnly }) => !typeOnly))).toEqual([])
+  })
+
+  // A class of entities and the registry that knows it know each other, as in SQLAlchemy.
+  test('no two files import each other for types, but in schema', () => {
+    const graph = graphOf(() => true)
+    for (const path of graph.keys()) if (layerOf(path) === 'schema') graph.delete(path)
     expect(findCycle(graph)).toEqual([])
   })
 })
@@ -191,6 +194,18 @@ function resolveImport(path: string, specifier: string): string {
   return relative(SRC, join(SRC, dirname(path), specifier))
     .replaceAll('\\', '/')
     .replace(/\.js$/, '.ts')
+}
+
+/** What each file imports of ours. */
+function graphOf(counts: (one: Import) => boolean): Map<string, readonly string[]> {
+  return new Map(
+    files.map(({ path, imports }) => [
+      path,
+      imports
+        .filter((one) => one.from.startsWith('.') && counts(one))
+        .map(({ from }) => resolveImport(path, from)),
+    ]),
+  )
 }
 
 function complaints(find: (file: SourceFile) => readonly string[]): string[] {

@@ -2,12 +2,12 @@
 import { ConnectionClosedError, IllegalStateError } from '../errors.js'
 import { checkFunction } from '../internal/validate.js'
 import type { Lease } from '../pool/pool.js'
-import { beginInTurn, runTransaction } from './begun-transaction.js'
-import { ownedByBlock, runBlock, type BlockOwner } from './block.js'
-import type { ConversationSetup } from './conversation-setup.js'
-import type { Conversation } from './conversation.js'
-import { Executor, type Converser } from './executor.js'
-import type { StatementRunner } from './statement-runner.js'
+import { beginInTurn, runTransaction } from '../execution/begun-transaction.js'
+import { ownedByBlock, runBlock, type BlockOwner } from '../execution/block.js'
+import type { ConversationSetup } from '../pipeline/contract.js'
+import type { Conversation } from '../pipeline/pipeline.js'
+import { Executor, type Converser } from '../execution/executor.js'
+import type { StatementRunner } from '../execution/statement-runner.js'
 
 /** What a {@link Connection} is made of. */
 export interface ConnectionParts {

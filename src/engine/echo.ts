@@ -2,8 +2,8 @@
 import { databaseErrorFrom, isServerError } from '../database-errors.js'
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import type { EncodedValue } from '../driver/values.js'
-import type { ConversationObserver } from './conversation-setup.js'
-import type { Operation } from './operation.js'
+import type { ConversationObserver } from '../pipeline/contract.js'
+import type { Operation } from '../pipeline/operation.js'
 
 /** A logger of pino's shape: `info` for statements, `debug` for rows, `error` for failures. */
 export interface Logger {

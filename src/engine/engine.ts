@@ -14,26 +14,26 @@ import {
   checkSignal,
   refuseUnknownKeys,
 } from '../internal/validate.js'
-import { Origins } from '../pool/origin.js'
+import { Origins } from '../pool/call-site.js'
 import type { DisposeOptions, DisposeReport, Pool } from '../pool/pool.js'
 import type { PoolStats } from '../pool/stats.js'
-import { refuseInAutocommit } from './autocommit.js'
-import { createBeginnings } from './begin-plan.js'
+import { refuseInAutocommit } from '../execution/autocommit.js'
+import { createBeginnings } from '../pipeline/begin.js'
 import { Connection } from './connection.js'
-import type { ConversationHost, ConversationObserver, ConversationSetup } from './conversation-setup.js'
-import { Conversation } from './conversation.js'
+import type { ConversationHost, ConversationObserver, ConversationSetup } from '../pipeline/contract.js'
+import { Conversation } from '../pipeline/pipeline.js'
 import { createEcho, type Echo } from './echo.js'
 import { tellNotices, type EngineEvents } from './events.js'
-import type { ConversationOwner } from './execution-contract.js'
+import type { ConversationOwner } from '../execution/contract.js'
 import { checkListenOptions, listen, type ListenOptions, type Notification } from './listen.js'
 import { checkEcho, resolveEngineOptions, type EngineOptions, type ResolvedEngineOptions } from './options.js'
-import { StatementRunner } from './statement-runner.js'
+import { StatementRunner } from '../execution/statement-runner.js'
 import {
   checkTransactionOptions,
   mergeTransactionOptions,
   TRANSACTION_OPTION_NAMES,
   type TransactionOptions,
-} from './transaction-options.js'
+} from '../pipeline/transaction-options.js'
 
 /** Options of `engine.connect()` and `engine.begin()`. */
 export interface BeginOptions extends TransactionOptions {

@@ -17,7 +17,7 @@ import {
   checkTransactionOptions,
   TRANSACTION_OPTION_NAMES,
   type TransactionOptions,
-} from './transaction-options.js'
+} from '../pipeline/transaction-options.js'
 
 /**
  * What `createEngine` takes. Where to connect comes from `url`, or from `host`, `port`, `user`, `password` and

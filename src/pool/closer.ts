@@ -4,7 +4,7 @@
  */
 import { connectionClosedChannel, type ConnectionClosedMessage } from '../internal/channels.js'
 import type { ConnectionRecord } from './record.js'
-import type { Shared } from './shared.js'
+import type { Shared } from './pool-context.js'
 import type { CloseReason } from './stats.js'
 
 const GOODBYE_MILLIS = 2_000

@@ -12,7 +12,7 @@ import { ConnectError } from '../errors.js'
 import { connectChannel, type ConnectMessage } from '../internal/channels.js'
 import type { Timer } from '../internal/clock.js'
 import type { ConnectionRecord } from './record.js'
-import type { Shared } from './shared.js'
+import type { Shared } from './pool-context.js'
 
 const FIRST_DELAY_MILLIS = 10
 const LONGEST_DELAY_MILLIS = 2_000

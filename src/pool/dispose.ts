@@ -3,7 +3,7 @@ import { checkMillis, checkObject, refuseUnknownKeys } from '../internal/validat
 import type { Closer } from './closer.js'
 import type { DisposeOptions, DisposeReport } from './pool.js'
 import type { ConnectionRecord } from './record.js'
-import type { Shared } from './shared.js'
+import type { Shared } from './pool-context.js'
 
 const DISPOSE_MILLIS = 10_000
 

@@ -9,7 +9,7 @@ import type { Timer } from '../internal/clock.js'
 import type { LeakWatch } from './leak-watch.js'
 import type { ResolvedPoolOptions } from './options.js'
 import type { ConnectionRecord } from './record.js'
-import type { Shared } from './shared.js'
+import type { Shared } from './pool-context.js'
 import type { CloseReason } from './stats.js'
 
 const SHORTEST_PERIOD_MILLIS = 20

@@ -8,7 +8,7 @@
 import { leakChannel, type LeakMessage } from '../internal/channels.js'
 import type { LeakEvent } from './events.js'
 import type { ConnectionRecord } from './record.js'
-import type { Shared } from './shared.js'
+import type { Shared } from './pool-context.js'
 import { stackOf } from './timeout-error.js'
 
 interface Loan {

@@ -6,7 +6,7 @@
  * 3. Every acquire settles exactly once; waiters are served first in, first out.
  */
 import type { DriverConnection } from '../driver/driver.js'
-import type { Origin } from './origin.js'
+import type { Origin } from './call-site.js'
 import type { PoolStats } from './stats.js'
 
 /** Options of one acquire. */

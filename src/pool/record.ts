@@ -1,6 +1,6 @@
 /** One slot of a pool: what it holds, and who has it. */
 import type { DriverConnection } from '../driver/driver.js'
-import type { Origin } from './origin.js'
+import type { Origin } from './call-site.js'
 
 /** `checking`: being pinged or reset by the pool. A slot that is `closing` still counts: its socket is open. */
 export type RecordState = 'connecting' | 'idle' | 'borrowed' | 'checking' | 'closing'

@@ -1,6 +1,6 @@
 /** Turns the state of a pool into the error of an acquire that waited too long. */
 import { PoolTimeoutError, type AcquirePhase, type Holder } from './errors.js'
-import type { Origin } from './origin.js'
+import type { Origin } from './call-site.js'
 import type { ConnectionRecord } from './record.js'
 import { describeStats, type PoolStats } from './stats.js'
 

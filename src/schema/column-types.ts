@@ -10,7 +10,7 @@ import {
   textElement,
   timestamptzElement,
   varcharElement,
-} from './array-elements.js'
+} from '../codecs/array-elements.js'
 import {
   bigintCodec,
   booleanCodec,
@@ -23,11 +23,11 @@ import {
   textCodec,
   uuidCodec,
   type Codec,
-} from './codec.js'
+} from '../codecs/codec.js'
 import { Column, type ColumnType } from './column.js'
-import { noneOf, outOfRange, tooLong } from './refusals.js'
+import { noneOf, outOfRange, tooLong } from '../codecs/value-limits.js'
 import { always, endsWithBlank, isUnusualUuid, plainNumber, withoutBlanks } from './respelling.js'
-import { timestampCodec } from './timestamp-codec.js'
+import { timestampCodec } from '../codecs/timestamp-codec.js'
 
 /** Options of {@link varchar} and {@link char}. */
 export interface LengthOptions {

@@ -2,9 +2,9 @@
 import type { ArrayElement } from '../driver/array-parameter.js'
 import { MappingError } from '../errors.js'
 import type { SqlFragment } from '../sql.js'
-import { arrayCodec } from './array-codec.js'
-import type { Codec } from './codec.js'
-import { refusalOfElement, type Refusal } from './refusals.js'
+import { arrayCodec } from '../codecs/array-codec.js'
+import type { Codec } from '../codecs/codec.js'
+import { refusalOfElement, type Refusal } from '../codecs/value-limits.js'
 import { always } from './respelling.js'
 
 /** What the types need to know of a column beyond its value: part of the key, filled in when absent, computed, a foreign key, not loaded. */

@@ -5,7 +5,7 @@
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import { SqlFragment } from '../sql.js'
-import { kindOf } from './codec.js'
+import { kindOf } from '../codecs/codec.js'
 import type { Columns } from './column.js'
 import type { Condition } from '../sql.js'
 import { metaOf, type EntityMeta } from './entity-meta.js'

@@ -1,7 +1,7 @@
 /** How columns are called in the database when their declaration gives no name. */
 import { InvalidOptionError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
-import { kindOf } from './codec.js'
+import { kindOf } from '../codecs/codec.js'
 
 /** The name of a strategy, or a function from the name of the property to the name of the column. */
 export type NamingStrategy = 'snake_case' | ((property: string) => string)

@@ -11,9 +11,9 @@ import {
   uuidCodec,
   type Brief,
   type Codec,
-} from './codec.js'
+} from '../codecs/codec.js'
 import type { ColumnDefinition } from './column.js'
-import { timestampCodec } from './timestamp-codec.js'
+import { timestampCodec } from '../codecs/timestamp-codec.js'
 
 /** A value as PostgreSQL's text; null is NULL. */
 export type EncodedText = string | null

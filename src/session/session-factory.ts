@@ -1,7 +1,7 @@
 /** The session factory: SQLAlchemy's sessionmaker. */
 import { Engine } from '../engine/engine.js'
 import { checkRetry, runWithRetry } from '../engine/retry.js'
-import { checkTransactionOptions } from '../engine/transaction-options.js'
+import { checkTransactionOptions } from '../pipeline/transaction-options.js'
 import { IllegalStateError, InvalidOptionError } from '../errors.js'
 import { ambientOf } from '../internal/ambient.js'
 import { systemClock } from '../internal/clock.js'

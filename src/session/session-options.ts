@@ -1,6 +1,6 @@
 /** The options of sessions and of the blocks that own them. */
 import type { RetryOptions } from '../engine/retry.js'
-import { TRANSACTION_OPTION_NAMES, type TransactionOptions } from '../engine/transaction-options.js'
+import { TRANSACTION_OPTION_NAMES, type TransactionOptions } from '../pipeline/transaction-options.js'
 import { checkBoolean, checkObject } from '../internal/validate.js'
 
 /** Options of one session. */

@@ -1,13 +1,13 @@
 /** How the transaction of a session ends: with the flush of its unit of work, its hooks, and the connection given back. */
-import type { BlockOwner, PendingCommit } from '../engine/block.js'
-import type { Conversation } from '../engine/conversation.js'
-import type { Operation } from '../engine/operation.js'
-import type { StatementRunner } from '../engine/statement-runner.js'
+import type { BlockOwner, PendingCommit } from '../execution/block.js'
+import type { Conversation } from '../pipeline/pipeline.js'
+import type { Operation } from '../pipeline/operation.js'
+import type { StatementRunner } from '../execution/statement-runner.js'
 import { TransactionAbortedError, UnreadableResultError } from '../errors.js'
 import { abortedBy, onAbort } from '../internal/abort.js'
 import { behind } from '../internal/statements-ahead.js'
 import type { Sealed } from '../unit/journal.js'
-import type { EntityHooks, EntityParts, SessionEntities } from './session-entities.js'
+import type { EntityHooks, EntityParts, SessionEntities } from './flush-coordinator.js'
 import type { SessionEvent } from './session-hooks.js'
 
 /** The hooks of the session that the end of a transaction meets. */

@@ -14,7 +14,7 @@ import {
   watchRequests,
   type RequestMark,
 } from '../internal/requests.js'
-import { captureOrigin } from '../pool/origin.js'
+import { captureOrigin } from '../pool/call-site.js'
 
 const ADVICE =
   'Take one session for each request: withSession(fn). If it is meant, make the session with detectSharing: false.'

@@ -2,7 +2,7 @@
 import { HookError } from '../errors.js'
 import { ambientOf, runAmbient } from '../internal/ambient.js'
 import type { Unsubscribe } from '../internal/emitter.js'
-import type { EntityHooks } from './session-entities.js'
+import type { EntityHooks } from './flush-coordinator.js'
 import { HookSet, warnOfHook, type SessionEvent, type SessionHook } from './session-hooks.js'
 
 /** A commit waits for its hooks. */

@@ -6,7 +6,7 @@ import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText } from '../schema/table-column.js'
 import type { InstanceState } from './instance-state.js'
 import { differenceOf, heldBy, heldRelations, isKnown } from './relation-values.js'
-import { storedValue, type LinkChanges } from './written-rows.js'
+import { storedValue, type LinkChanges } from './flush/rows.js'
 
 /** Whatever hangs on an object and is to be added with it, as far as it is new in its relation. */
 export function addedWith(state: InstanceState): readonly InstanceState[] {

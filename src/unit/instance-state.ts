@@ -3,7 +3,7 @@
  */
 import { MappingError } from '../errors.js'
 import { Existing } from '../internal/existing.js'
-import { kindOf } from '../schema/codec.js'
+import { kindOf } from '../codecs/codec.js'
 import { metaOf, type EntityMeta, type Identity, type Snapshot } from '../schema/entity-meta.js'
 import { ENTITY, type AnyEntity } from '../schema/entity-types.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'

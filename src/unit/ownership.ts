@@ -9,11 +9,11 @@ import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { metaOf } from '../schema/entity-meta.js'
 import { deletedByDatabase } from './cascade.js'
 import type { InstanceState } from './instance-state.js'
-import type { Guard, Members } from './members.js'
+import type { Guard, Members } from './tracked-instances.js'
 import { hasWhole } from './partial-collections.js'
 import { refersTo, RelationChanges } from './relation-changes.js'
 import { differenceOf, heldBy, heldRelations, isKnown, rememberedBy } from './relation-values.js'
-import { storedValue, tupleOf } from './written-rows.js'
+import { storedValue, tupleOf } from './flush/rows.js'
 
 /** Whether a relation deletes what is taken out of it. */
 export function deletesOrphans({ cascades }: Relation): boolean {

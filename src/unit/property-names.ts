@@ -1,7 +1,7 @@
 /** Properties as `expire` and `refresh` take them: by name, columns and relations told apart. */
 import { InvalidOptionError, MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
-import { kindOf } from '../schema/codec.js'
+import { kindOf } from '../codecs/codec.js'
 import type { EntityMeta } from '../schema/entity-meta.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { TableColumn } from '../schema/table-column.js'

@@ -9,10 +9,10 @@ import type { Relation, RelationLink } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { shownValue, type InstanceState } from './instance-state.js'
 import { deletedByDatabase } from './cascade.js'
-import { KeyAssignments, type KeyAssignment } from './key-assignments.js'
-import { followMovedKeys, type KeptRelation } from './moved-keys.js'
+import { KeyAssignments, type KeyAssignment } from './flush/key-assignments.js'
+import { followMovedKeys, type KeptRelation } from './flush/moved-keys.js'
 import { differenceOf, heldRelations, remember, rememberedBy } from './relation-values.js'
-import { storedValue, type LinkChanges } from './written-rows.js'
+import { storedValue, type LinkChanges } from './flush/rows.js'
 
 interface Pair {
   readonly relation: Relation

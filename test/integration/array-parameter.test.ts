@@ -25,7 +25,7 @@ import {
 } from '../../src/schema/column-types.js'
 import { metaOf } from '../../src/schema/entity-meta.js'
 import { manyToMany } from '../../src/schema/relations.js'
-import { rowSource, rowValues } from '../../src/schema/row-source.js'
+import { rowSource, rowValues } from '../../src/query/unnest.js'
 import type { EncodedText, StatementValue, TableColumn } from '../../src/schema/table-column.js'
 import { createSessionFactory } from '../../src/session/session-factory.js'
 import { database, type TestDatabase } from '../helpers/database.js'

@@ -1,6 +1,6 @@
 /** Autocommit mode: nothing that only a transaction can keep is dropped there in silence. */
 import { beforeEach, describe, expect, test } from 'vitest'
-import type { TransactionOptions } from '../../src/engine/transaction-options.js'
+import type { TransactionOptions } from '../../src/pipeline/transaction-options.js'
 import { ConnectionClosedError, InvalidOptionError, SessionClosedError } from '../../src/errors.js'
 import { createSessionFactory } from '../../src/session/session-factory.js'
 import { errorOf, useDatabase } from './session-support.js'

@@ -1,6 +1,6 @@
 /** `begin()` owns its transaction from the moment when it is entered until its end was answered, whatever is beside it. */
 import { beforeEach, describe, expect, test } from 'vitest'
-import type { Executor } from '../../src/engine/executor.js'
+import type { Executor } from '../../src/execution/executor.js'
 import { IllegalStateError, SessionClosedError, UnawaitedStatementError } from '../../src/errors.js'
 import { declarativeBase } from '../../src/schema/base.js'
 import { text } from '../../src/schema/column-types.js'

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { UniqueViolationError, isRetryable } from '../../src/database-errors.js'
 import type { Engine } from '../../src/engine/engine.js'
-import type { Executor } from '../../src/engine/executor.js'
+import type { Executor } from '../../src/execution/executor.js'
 import {
   ConnectionClosedError,
   ConnectionLostError,

@@ -1,7 +1,7 @@
 /** How often a caller waits for the server, counted by a proxy. Round trips are the budget: these numbers only ever go down. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { EngineOptions } from '../../src/engine/options.js'
-import type { TransactionOptions } from '../../src/engine/transaction-options.js'
+import type { TransactionOptions } from '../../src/pipeline/transaction-options.js'
 import type { SessionFactory } from '../../src/session/session-factory.js'
 import { startProxy, type Proxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'

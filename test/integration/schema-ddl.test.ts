@@ -28,8 +28,8 @@ import {
   version,
 } from '../../src/schema/column-types.js'
 import { metaOf } from '../../src/schema/entity-meta.js'
-import { select } from '../../src/schema/select.js'
-import { insertRows } from '../../src/schema/write-statements.js'
+import { select } from '../../src/query/select.js'
+import { insertRows } from '../../src/query/write-statements.js'
 import { sql } from '../../src/sql.js'
 import { database, type TestDatabase } from '../helpers/database.js'
 import { TextClient } from './schema-support.js'

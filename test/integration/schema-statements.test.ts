@@ -2,7 +2,7 @@ import { Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler, D
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { declarativeBase } from '../../src/schema/base.js'
-import { deleteFrom, update } from '../../src/schema/bulk.js'
+import { deleteFrom, update } from '../../src/query/bulk.js'
 import {
   boolean,
   integer,
@@ -14,7 +14,7 @@ import {
   uuid,
   version,
 } from '../../src/schema/column-types.js'
-import * as conditions from '../../src/schema/conditions.js'
+import * as conditions from '../../src/query/conditions.js'
 import {
   and,
   asc,
@@ -28,16 +28,16 @@ import {
   ne,
   not,
   or,
-} from '../../src/schema/conditions.js'
+} from '../../src/query/conditions.js'
 import { metaOf } from '../../src/schema/entity-meta.js'
 import {
   selectByKey,
   selectByKeys,
   selectRelated,
   type LoadStatement,
-} from '../../src/schema/key-statements.js'
+} from '../../src/query/key-statements.js'
 import { belongsTo, hasMany, manyToMany } from '../../src/schema/relations.js'
-import { select } from '../../src/schema/select.js'
+import { select } from '../../src/query/select.js'
 import type { EncodedText } from '../../src/schema/table-column.js'
 import {
   deleteRows,
@@ -46,7 +46,7 @@ import {
   shortfallOf,
   updateRows,
   type WriteStatement,
-} from '../../src/schema/write-statements.js'
+} from '../../src/query/write-statements.js'
 import { sql, type Condition } from '../../src/sql.js'
 import { database, type TestDatabase } from '../helpers/database.js'
 import { TextClient } from './schema-support.js'

@@ -1,8 +1,8 @@
 /** Runs what the schema layer builds, without a session. */
 import pg from 'pg'
 import { ArrayParameter } from '../../src/driver/array-parameter.js'
-import { readRow, type EntityStatement } from '../../src/schema/entity-statement.js'
-import { RAW_TEXT } from '../../src/schema/raw-values.js'
+import { readRow, type EntityStatement } from '../../src/query/entity-statement.js'
+import { RAW_TEXT } from '../../src/codecs/raw-values.js'
 import type { EncodedText } from '../../src/schema/table-column.js'
 
 /** A connection of its own that answers with rows of texts. */

@@ -3,7 +3,7 @@ import { describe, expectTypeOf, test } from 'vitest'
 import type { Connection } from '../../src/engine/connection.js'
 import { declarativeBase } from '../../src/schema/base.js'
 import { build } from '../../src/schema/build.js'
-import { deleteFrom, update } from '../../src/schema/bulk.js'
+import { deleteFrom, update } from '../../src/query/bulk.js'
 import {
   bigint,
   customType,
@@ -17,8 +17,8 @@ import {
   uuid,
   version,
 } from '../../src/schema/column-types.js'
-import { desc, eq, gt, inArray, like } from '../../src/schema/conditions.js'
-import type { EntityStatement } from '../../src/schema/entity-statement.js'
+import { desc, eq, gt, inArray, like } from '../../src/query/conditions.js'
+import type { EntityStatement } from '../../src/query/entity-statement.js'
 import type { KeyOf } from '../../src/schema/entity-types.js'
 import type { Metadata } from '../../src/schema/metadata.js'
 import {
@@ -29,7 +29,7 @@ import {
   type Loaded,
   type WithRelations,
 } from '../../src/schema/relations.js'
-import { select } from '../../src/schema/select.js'
+import { select } from '../../src/query/select.js'
 import type { Session } from '../../src/session/session.js'
 import { sql } from '../../src/sql.js'
 

@@ -2,7 +2,7 @@ import utils from 'pg/lib/utils.js'
 import { expect, test } from 'vitest'
 import { encodeValues } from '../../../src/driver/values.js'
 import { InvalidStatementError } from '../../../src/errors.js'
-import { jsonNull } from '../../../src/schema/json-null.js'
+import { jsonNull } from '../../../src/codecs/json-null.js'
 import { sql } from '../../../src/sql.js'
 
 test.each([

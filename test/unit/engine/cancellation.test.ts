@@ -1,6 +1,6 @@
 /** How long a cancelled statement may take. */
 import { expect, test } from 'vitest'
-import { Cancellation } from '../../../src/engine/cancellation.js'
+import { Cancellation } from '../../../src/pipeline/cancellation.js'
 import { FakeConnection } from '../pool/fake-driver.js'
 import { ManualClock, settle } from '../pool/manual-clock.js'
 

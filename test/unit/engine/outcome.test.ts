@@ -7,7 +7,7 @@ import {
   StatementNotRun,
   StatementSkipped,
 } from '../../../src/driver/driver.js'
-import { outcomeOf, seenIn, type Evidence, type Outcome, type Seen } from '../../../src/engine/outcome.js'
+import { outcomeOf, seenIn, type Evidence, type Outcome, type Seen } from '../../../src/pipeline/outcome.js'
 import { AbortedError, ConnectionLostError, EngineDisposedError } from '../../../src/errors.js'
 
 const SEEN: readonly Seen[] = ['success', 'success without standby', 'refusal', 'end', 'nothing']

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isPureRead } from '../../../src/engine/pure-reads.js'
+import { isPureRead } from '../../../src/pipeline/pure-reads.js'
 
 describe('a pure read', () => {
   test.each([

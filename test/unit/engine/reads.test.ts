@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { isPureRead } from '../../../src/engine/pure-reads.js'
-import { isPlainRead } from '../../../src/engine/reads.js'
+import { isPureRead } from '../../../src/pipeline/pure-reads.js'
+import { isPlainRead } from '../../../src/pipeline/read-tracker.js'
 
 test.each([
   'select',

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { createBeginnings } from '../../../src/engine/begin-plan.js'
+import { createBeginnings } from '../../../src/pipeline/begin.js'
 import {
   beginStatements,
   checkTransactionOptions,
   mergeTransactionOptions,
   type TransactionOptions,
-} from '../../../src/engine/transaction-options.js'
+} from '../../../src/pipeline/transaction-options.js'
 import type { DriverConnection } from '../../../src/driver/driver.js'
 import { InvalidOptionError } from '../../../src/errors.js'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { TransactionState, type TransactionStateName } from '../../../src/engine/transaction-state.js'
+import { TransactionState, type TransactionStateName } from '../../../src/pipeline/transaction-state.js'
 import { IllegalStateError } from '../../../src/errors.js'
 
 /** A state that was led there. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { TransactionTrace } from '../../../src/engine/transaction-trace.js'
+import { TransactionTrace } from '../../../src/pipeline/transaction-trace.js'
 import { transactionChannel } from '../../../src/internal/channels.js'
 
 test('a transaction is published once from its first BEGIN to its end, with the outcome', () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { captureOrigin, Origins, type Origin } from '../../../src/pool/origin.js'
+import { captureOrigin, Origins, type Origin } from '../../../src/pool/call-site.js'
 
 test('an origin has room for the frames of the library beside those of its caller', () => {
   const limit = Error.stackTraceLimit

@@ -18,7 +18,7 @@ import {
 import type { Column } from '../../../src/schema/column.js'
 import { metaOf } from '../../../src/schema/entity-meta.js'
 import { belongsTo, hasMany, manyToMany } from '../../../src/schema/relations.js'
-import { select } from '../../../src/schema/select.js'
+import { select } from '../../../src/query/select.js'
 import { sql } from '../../../src/sql.js'
 
 function model() {

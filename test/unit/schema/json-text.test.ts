@@ -1,7 +1,7 @@
 /** Documents in their text: what is recognised, and that nothing else is. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { isTextOf } from '../../../src/schema/json-text.js'
+import { isTextOf } from '../../../src/codecs/json-text.js'
 
 test.each([
   '{"bpm": 60, "genre": "genre 1", "tags": ["a", "b"], "of": null, "live": true}',

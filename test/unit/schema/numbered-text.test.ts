@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { fragmentOf } from '../../../src/schema/numbered-text.js'
+import { fragmentOf } from '../../../src/query/placeholders.js'
 import { sql } from '../../../src/sql.js'
 
 describe('a text with numbered placeholders inside another statement', () => {

@@ -1,0 +1,71 @@
+/**
+ * The transaction of `begin()`: it begins when it is the caller's turn and nothing else is under way, and what is asked for beside
+ * its block waits for its end.
+ */
+import { runAmbient } from '../internal/ambient.js'
+import type { TransactionScope } from './savepoints.js'
+import type { StatementRunner } from './statement-runner.js'
+import { begunAlready } from '../pipeline/transaction-errors.js'
+
+/**
+ * Calls `action` when it is the caller's turn and nothing else is under way. Only for what would stand alone.
+ * @throws IllegalStateError if a transaction is open that `begin()` without a callback has begun.
+ */
+export async function whenAlone<Value>(runner: StatementRunner, action: () => Value): Promise<Value> {
+  const { conversation, scopes } = runner
+  // A ROLLBACK takes its place in the queue, and is never sent where nothing has begun.
+  const passed = (): Promise<unknown> => conversation.enqueue('rollback', { text: 'ROLLBACK' }).promise
+  for (;;) {
+    const turn = await scopes.inTurn(() => {
+      if (conversation.quiet) return { value: action() }
+      return { before: conversation.autocommit ? passed() : runner.ownTransaction }
+    })
+    if ('value' in turn) return turn.value
+    if (turn.before === undefined) throw begunAlready()
+    await turn.before
+  }
+}
+
+/**
+ * Opens a transaction of `begin()` when it is the turn of the caller, and nothing else is under way.
+ * @throws IllegalStateError inside of a transaction.
+ */
+export async function beginInTurn<Opened>(runner: StatementRunner, open: () => Opened): Promise<Opened> {
+  const { conversation, scopes } = runner
+  const start = (): Opened => {
+    scopes.requireNoTransaction()
+    return open()
+  }
+  runner.requireRunning()
+  scopes.requireNoTransaction()
+  return await (conversation.autocommitMode ? whenAlone(runner, start) : scopes.inTurn(start))
+}
+
+/** Calls `work` as a part of the transaction. */
+export function runInside<Value>(
+  runner: StatementRunner,
+  scope: TransactionScope | undefined,
+  work: () => Value,
+): Value {
+  return scope === undefined ? work() : runAmbient(runner.scopes, scope, work)
+}
+
+/** Runs the block of `begin()`: `run` ends its transaction. */
+export async function runTransaction<Value>(
+  runner: StatementRunner,
+  run: (scope: TransactionScope) => Promise<Value>,
+): Promise<Value> {
+  const { conversation, scopes } = runner
+  const scope = await beginInTurn(runner, () => {
+    conversation.beginOnce(true)
+    return scopes.openTransaction()
+  })
+  try {
+    return await run(scope)
+  } finally {
+    if (!scope.ended) {
+      conversation.asked.leaveBlock(conversation.state.inTransaction)
+      scopes.closeTransaction(scope)
+    }
+  }
+}

@@ -1,0 +1,293 @@
+/** A block of user code with a transaction around it: committed when it returns, rolled back when it throws. */
+import { IllegalStateError, UnawaitedStatementError, UnreadableResultError } from '../errors.js'
+import { abortedBy, onAbort } from '../internal/abort.js'
+import { BlockContext } from './block-context.js'
+import { runInside } from './begun-transaction.js'
+import type { Ambient } from '../internal/ambient.js'
+import type { Conversation } from '../pipeline/pipeline.js'
+import type { TransactionScope } from './savepoints.js'
+import type { StatementRunner } from './statement-runner.js'
+import { abortedTooLate } from '../pipeline/transaction-errors.js'
+
+/** A COMMIT that has its place behind the statements of its block. */
+export interface PendingCommit {
+  /** Waits for its end; true if a transaction was committed. Call it once. @throws as `BlockOwner.commit`. */
+  settle(): Promise<boolean>
+}
+
+/** Whose transaction it is. */
+export interface BlockOwner {
+  readonly conversation: Conversation
+  readonly runner: StatementRunner
+  /** True if there was something to commit. */
+  commit(): Promise<boolean>
+  rollback(): Promise<unknown>
+  /**
+   * Has COMMIT travel with the statements of this tick. Undefined: something has to happen between the last statement and
+   * COMMIT.
+   */
+  queueCommit(): PendingCommit | undefined
+  /** Ends the transaction without waiting for COMMIT's answer, if that can bring no news; false otherwise. */
+  conclude?(): boolean
+  /** See `BlockOptions.closes`. */
+  close?(): Promise<void> | undefined
+}
+
+/** How a block is run. */
+export interface BlockOptions {
+  /**
+   * Abort rejects the block, cancels its statement on the server and rolls back. A COMMIT on its way is waited for, as is a
+   * statement that commits by itself: what became of them decides.
+   */
+  readonly signal?: AbortSignal | undefined
+  /** False: roll back at the end, also when the block returns. Default: true. */
+  readonly commit?: boolean | undefined
+  /** The transaction of `begin()`, if the block is one in a session or connection that goes on after it. */
+  readonly scope?: TransactionScope | undefined
+  /** What else the block is part of. */
+  readonly ambient?: Ambient | undefined
+  /** True: the owner is closed last, however the block ends. Default: false. */
+  readonly closes?: boolean | undefined
+}
+
+/**
+ * Runs the block and ends its transaction.
+ *
+ * @throws what the block throws, first and foremost; UnawaitedStatementError; AbortedError; what COMMIT throws.
+ */
+export function runBlock<Value>(
+  owner: BlockOwner,
+  work: () => Value | Promise<Value>,
+  options: BlockOptions,
+): Promise<Value> {
+  const { signal, ambient } = options
+  if (signal?.aborted === true) return Promise.reject(abortedBy(signal))
+  const run = new BlockRun<Value>(owner, options)
+  let returned: Value | Promise<Value>
+  let rides: boolean
+  try {
+    returned = run.context.run(work, ambient)
+    rides = run.queueCommit(returned)
+  } catch (error) {
+    return run.threw(error)
+  }
+  if (rides) return rode(run, returned as Promise<Value>)
+  return ended(
+    run,
+    signal === undefined ? Promise.resolve(returned) : untilAborted(owner.conversation, returned, signal),
+  )
+}
+
+/**
+ * COMMIT travels with the statement that the block has returned. It decides how the block ends: what goes on behind it is
+ * refused, and an abort only hurries it.
+ */
+function rode<Value>(run: BlockRun<Value>, returned: Promise<Value>): Promise<Value> {
+  // Derived, and not awaited: most blocks that wait for a connection wait here, and an async function keeps much more.
+  return returned.then(
+    (value) => run.rode(value),
+    (error: unknown) => run.rideThrew(error),
+  )
+}
+
+function ended<Value>(run: BlockRun<Value>, returned: Promise<Value>): Promise<Value> {
+  return returned.then(
+    (value) => run.returned(value),
+    (error: unknown) => run.threw(error),
+  )
+}
+
+/** What a block needs until its transaction has ended. */
+class BlockRun<Value> {
+  readonly context: BlockContext
+  readonly #owner: BlockOwner
+  readonly #scope: TransactionScope | undefined
+  readonly #signal: AbortSignal | undefined
+  readonly #commits: boolean
+  readonly #closes: boolean
+  /** Stops listening to the block's signal. */
+  readonly #unlisten: (() => void) | undefined
+  #commit: PendingCommit | undefined = undefined
+
+  constructor(owner: BlockOwner, { signal, scope, commit = true, closes = false }: BlockOptions) {
+    const { conversation } = owner
+    this.context = new BlockContext(conversation)
+    this.#owner = owner
+    this.#scope = scope
+    this.#signal = signal
+    this.#commits = commit
+    this.#closes = closes
+    this.#unlisten = signal && onAbort(signal, () => conversation.abandon(abortedBy(signal)))
+  }
+
+  /** The block has returned its only statement: nothing can follow, so COMMIT travels with it. False: it does not. */
+  queueCommit(returned: unknown): boolean {
+    const { runner } = this.#owner
+    const isAlone = runner.isOnlyCall(returned) && !runner.isNesting(this.#scope) && this.context.joined === 0
+    if (!this.#commits || !isAlone) return false
+    this.#commit = runInside(runner, this.#scope, () => this.#owner.queueCommit())
+    if (this.#commit !== undefined) this.context.over = true
+    return this.#commit !== undefined
+  }
+
+  /** The statement that COMMIT travels with was answered. */
+  async rode(value: Value): Promise<Value> {
+    try {
+      await adoption()
+      await this.#committed()
+    } catch (error) {
+      return await this.threw(error)
+    }
+    return await this.#leave(value)
+  }
+
+  /** It has failed, or its answer cannot be read: the server may have run what cannot be read here. */
+  async rideThrew(error: unknown): Promise<Value> {
+    const committed = await this.#committed().catch(() => false)
+    if (!committed) return await this.threw(error)
+    const message = 'The transaction was committed, but its result cannot be read (see cause)'
+    return await this.threw(new UnreadableResultError(message, { cause: error }))
+  }
+
+  /** The block has returned. */
+  async returned(value: Value): Promise<Value> {
+    const owner = this.#owner
+    const { conversation, runner } = owner
+    const [scope, signal] = [this.#scope, this.#signal]
+    try {
+      // A commit or rollback that nobody has awaited belongs to the block, and decides what is left to do.
+      const ended = runner.ended(scope)
+      if (ended !== undefined)
+        await (signal === undefined ? ended : untilAborted(conversation, ended, signal))
+      this.context.over = true
+      if (scope?.ended === true) throw endedAround()
+      requireAwaited(owner, scope, this.context)
+      if (!this.#commits) await runInside(runner, scope, () => owner.rollback())
+      else if (owner.conclude?.() !== true) {
+        await adoption()
+        await runInside(runner, scope, () => owner.commit())
+      }
+    } catch (error) {
+      return await this.threw(error)
+    }
+    return await this.#leave(value)
+  }
+
+  /** The block has thrown, or its transaction could not be ended as it should be. */
+  async threw(thrown: unknown): Promise<never> {
+    const owner = this.#owner
+    const { runner } = owner
+    const scope = this.#scope
+    this.context.over = true
+    const error = this.context.failureOf(thrown)
+    try {
+      runner.calls.silence(scope)
+      if (!(error instanceof UnawaitedStatementError)) runner.giveUp(error)
+      runner.letGo(error, scope)
+      await runInside(runner, scope, () => owner.rollback())
+    } catch {
+      // The connection is gone, and the transaction with it; the first error is the one that tells why.
+    }
+    await this.#leave(undefined)
+    throw error
+  }
+
+  #committed(): Promise<boolean> {
+    const { runner } = this.#owner
+    return runInside(runner, this.#scope, () => this.#commit?.settle() ?? Promise.resolve(false))
+  }
+
+  #leave<Left>(value: Left): Left | Promise<Left> {
+    this.#unlisten?.()
+    const closing = this.#closes ? this.#owner.close?.() : undefined
+    return closing === undefined ? value : closing.then(() => value)
+  }
+}
+
+/**
+ * Waits for what the block has returned. After an abort that is for nothing longer than for what may be stored.
+ * @throws AbortedError, or CommitOutcomeUnknownError if something of it may be stored that the block has not told.
+ */
+async function untilAborted<Value>(
+  conversation: Conversation,
+  returned: Value | Promise<Value>,
+  signal: AbortSignal,
+): Promise<Value> {
+  const settling = Promise.resolve(returned).then(
+    (value) => () => value,
+    (error: unknown) => () => {
+      throw error
+    },
+  )
+  let unlisten: (() => void) | undefined
+  const aborted = new Promise<undefined>((resolve) => {
+    unlisten = onAbort(signal, () => resolve(undefined))
+    if (signal.aborted) resolve(undefined)
+  })
+  const settled = await Promise.race([settling, aborted])
+  unlisten?.()
+  if (settled !== undefined) return settled()
+  const isStored = await conversation.committing
+  if (isStored === undefined && !conversation.state.hasStored) throw abortedBy(signal)
+  // The block hears of it first, also of what was answered a moment ago, and may come to its end by that.
+  const reacted = await Promise.race([settling, turns(TURNS_TO_REACT)])
+  if (reacted !== undefined) return reacted()
+  throw isStored === true ? abortedTooLate(abortedBy(signal)) : abortedBy(signal)
+}
+
+/** Statements that are refused at once take a turn each. */
+const TURNS_TO_REACT = 16
+
+/** Lets everything happen that waits for nothing from outside. */
+async function turns(count: number): Promise<undefined> {
+  for (let turn = 0; turn < count; turn++) await new Promise<void>((resolve) => process.nextTick(resolve))
+  return undefined
+}
+
+/**
+ * What a handler of `then` returns is adopted by the promise of the block in the second microtask from now. V8 follows an error
+ * to the caller's line only after that, and a COMMIT that was answered already fails in the next microtask.
+ */
+async function adoption(): Promise<void> {
+  await undefined
+}
+
+function endedAround(): IllegalStateError {
+  return new IllegalStateError(
+    'The transaction of begin() was ended and rolled back while its block ran: close() was called, or the block around it ended',
+  )
+}
+
+/** `begin()` where a block has the whole session or connection, from its first moment on. */
+export function ownedByBlock(block: string): IllegalStateError {
+  return new IllegalStateError(
+    `begin() was called in a block of ${block}, which is a transaction itself: call beginNested() for a part that can be undone by itself`,
+  )
+}
+
+function requireAwaited(
+  { conversation, runner }: BlockOwner,
+  scope: TransactionScope | undefined,
+  block: BlockContext,
+): void {
+  const isNesting = runner.isNesting(scope)
+  const streams = runner.streamTexts
+  if (conversation.quiet && !isNesting && block.joined === 0 && streams.length === 0) return
+  const pending = conversation.pending.map(({ text }) => text)
+  const texts = pending.length > 0 ? pending : streams
+  if (texts.length === 0 && !isNesting && block.joined === 0) return
+  const what =
+    pending.length > 1
+      ? `${pending.length} of its statements were still running`
+      : pending.length === 1
+        ? 'a statement of it was still running'
+        : texts.length > 0
+          ? 'a stream of it was still being read (if its loop is awaited: leave it by break, return or close())'
+          : isNesting
+            ? 'a nested block of it was still running'
+            : 'a block that had joined it was still running'
+  throw new UnawaitedStatementError(
+    `The block returned while ${what}, so its transaction was rolled back (an await is missing)${texts.length === 0 ? '' : `: ${texts.join('; ')}`}`,
+    texts,
+  )
+}

@@ -1,0 +1,63 @@
+/** From an error of the driver or of the library to the error that the caller sees, with the caller's own stack. */
+import { databaseErrorFrom, isServerError, type DatabaseError } from '../database-errors.js'
+import { LifeguardError } from '../errors.js'
+import type { Conversation } from '../pipeline/pipeline.js'
+
+/** What decides how errors are told. */
+export interface ErrorRules {
+  readonly hideParameters: boolean
+  /** What an error of PostgreSQL means, where it is more than that. */
+  readonly translate: ((error: DatabaseError) => LifeguardError | undefined) | undefined
+}
+
+type ServerError = Parameters<typeof databaseErrorFrom>[0]
+
+export class CallerErrors {
+  readonly #conversation: Conversation
+  readonly #rules: ErrorRules
+  /** What became of PostgreSQL's errors, so that whatever follows from one names the same as its cause. */
+  readonly #explained = new WeakMap<Error, LifeguardError>()
+
+  constructor(conversation: Conversation, rules: ErrorRules) {
+    this.#conversation = conversation
+    this.#rules = rules
+  }
+
+  /**
+   * The error that the caller sees. Call it in the caller's own asynchronous continuation, so that the stack leads to
+   * the line that awaits the statement.
+   * @param above The stack begins with what has called this.
+   */
+  explain(
+    error: unknown,
+    statement: string | undefined,
+    above: (...parameters: never[]) => unknown,
+  ): unknown {
+    if (error instanceof LifeguardError) {
+      Error.captureStackTrace(error, above)
+      const { cause } = error
+      if (isServerError(cause)) {
+        const explained = this.#explained.get(cause) ?? this.#databaseError(cause, undefined)
+        if (explained === error) return error
+        Object.defineProperty(error, 'cause', { value: explained, configurable: true, writable: true })
+      }
+      return error
+    }
+    if (!isServerError(error)) return error
+    return (
+      this.#explained.get(error) ??
+      this.#databaseError(error, this.#conversation.originOf(error) ?? statement)
+    )
+  }
+
+  #databaseError(error: ServerError, statement: string | undefined): LifeguardError {
+    const failure = databaseErrorFrom(error, {
+      statement,
+      hideParameters: this.#rules.hideParameters,
+      sessionMayWrite: this.#conversation.mayWrite,
+    })
+    const explained = this.#rules.translate?.(failure) ?? failure
+    this.#explained.set(error, explained)
+    return explained
+  }
+}

@@ -1,0 +1,161 @@
+/** COPY as Node streams; into the database through `pg-copy-streams` (an optional peer). */
+import { Readable, type Writable } from 'node:stream'
+
+import { CopyOut } from '../driver/copy-out.js'
+import { StatementNotRun, type DriverConnection } from '../driver/driver.js'
+import { AbortedError, InvalidOptionError, InvalidStatementError, LifeguardError } from '../errors.js'
+import { noteStreamFailure } from './block-context.js'
+import type { ExclusiveWork } from '../pipeline/operation.js'
+import { isPlainRead } from '../pipeline/read-tracker.js'
+import type { StatementRunner } from './statement-runner.js'
+import { abortedTooLate } from '../pipeline/transaction-errors.js'
+
+/** What node-postgres calls when the server refuses, and when it is ready for the next command. */
+interface Answerable {
+  handleError(error: unknown): void
+  handleReadyForQuery(): void
+}
+
+type CopyStream = (Readable | Writable) & Answerable
+
+/** The function of `pg-copy-streams` that is used. */
+interface CopyStreams {
+  from(text: string): Writable & Answerable
+}
+
+async function loadCopyStreams(): Promise<CopyStreams> {
+  try {
+    const module = (await import('pg-copy-streams')) as unknown as CopyStreams & { default?: CopyStreams }
+    return module.default ?? module
+  } catch (cause) {
+    throw new InvalidOptionError(
+      'copy',
+      'copyFrom() needs the package pg-copy-streams: npm install pg-copy-streams',
+      { cause },
+    )
+  }
+}
+
+/** Starts `COPY ... FROM STDIN`; the session's later statements wait until the stream has ended. */
+export async function copyFrom(runner: StatementRunner, text: string): Promise<Writable> {
+  requireCopy(text, /\bfrom\s+stdin\b/i, 'COPY ... FROM STDIN')
+  const { from } = await loadCopyStreams()
+  return start(runner, text, from(text))
+}
+
+/**
+ * Starts `COPY ... TO STDOUT`; the session's later statements wait until the stream has been read, or was left and the
+ * server has obeyed the cancel.
+ */
+export async function copyTo(runner: StatementRunner, text: string): Promise<Readable> {
+  requireCopy(text, /\bto\s+stdout\b/i, 'COPY ... TO STDOUT')
+  return await start(runner, text, new CopyOut(text))
+}
+
+function requireCopy(text: unknown, form: RegExp, wanted: string): void {
+  if (typeof text === 'string' && form.test(text)) return
+  throw new InvalidStatementError(`The statement must be \`${wanted}\``)
+}
+
+/**
+ * Resolves with the stream as soon as the connection is its own. It ends, or fails, when it is known what became of the COPY,
+ * and not before.
+ */
+function start<Stream extends CopyStream>(
+  runner: StatementRunner,
+  text: string,
+  stream: Stream,
+): Promise<Stream> {
+  let over = false
+  /** Why its rows are passed over, though it may have stored something. */
+  let discarded: Error | undefined
+  const refuse = stream.handleError.bind(stream)
+  stream.handleError = () => void (over = true)
+  const finish = holdEnd(stream)
+  const fail = (error: unknown): void => {
+    // It waits for this answer.
+    if (stream.destroyed) return refuse(error)
+    // pg-copy-streams would only emit the error: a caller that turns to the stream later would wait for ever.
+    stream._destroy = (reason, done) => done(reason)
+    stream.destroy(error as Error)
+  }
+  // Whoever has the stream listens as well; if nobody does, the transaction still reports the error.
+  stream.on('error', () => undefined)
+  return new Promise((resolve, reject) => {
+    const run = (connection: DriverConnection, leave: (reason: Error) => void): Promise<void> =>
+      new Promise((done, failed) => {
+        // Called off while it waited for the connection: what was destroyed would not notice the end of its exchange.
+        if (stream.destroyed) {
+          throw new StatementNotRun(new AbortedError('The COPY was left before it began'))
+        }
+        connection.lend(stream, (error) => {
+          over = true
+          if (error !== undefined) return failed(error)
+          if (discarded === undefined) finish.now()
+          else fail(abortedTooLate(discarded))
+          done()
+        })
+        stream.once('close', () => {
+          if (over || !(stream instanceof Readable) || stream.readableEnded) return
+          leave(new AbortedError('The COPY was left before its end, and so cancelled on the server'))
+          drain(stream)
+        })
+        resolve(stream)
+      })
+    const work: ExclusiveWork = {
+      run,
+      stop: (reason) => {
+        // Its answer decides; meanwhile the cancel is under way.
+        if (finish.begun) return
+        if (stream instanceof Readable && runner.standsAlone && !isPlainRead(innerQuery(text))) {
+          discarded = reason
+          drain(stream)
+        } else {
+          stream.destroy(reason)
+        }
+      },
+      get left() {
+        return stream.destroyed
+      },
+      get incomplete() {
+        return !(stream instanceof Readable) && !finish.begun
+      },
+    }
+    runner.exclusive(text, work).catch((error: unknown) => {
+      if (error instanceof LifeguardError) noteStreamFailure(runner.conversation, error)
+      reject(error)
+      fail(error)
+    })
+  })
+}
+
+/** The end of a stream, which is held back until it is known what became of the COPY. */
+interface HeldEnd {
+  /** Everything was written: the server may have been told that there is no more. */
+  readonly begun: boolean
+  now(): void
+}
+
+function holdEnd(stream: CopyStream): HeldEnd {
+  const held = { begun: false, now: stream.handleReadyForQuery.bind(stream) }
+  stream.handleReadyForQuery = () => undefined
+  if (stream instanceof Readable) return held
+  const final = stream._final.bind(stream)
+  stream._final = (done) => {
+    held.begun = true
+    final(done)
+  }
+  return held
+}
+
+/** `copy (select ...) to stdout`: what stands in the brackets; for a table, a query that reads it. */
+function innerQuery(text: string): string {
+  const query = /\bcopy\s*\((.*)\)\s*to\b/is.exec(text)?.[1]
+  return query ?? 'table'
+}
+
+/** The server does not notice a cancel while it waits for somebody to take what it sends. */
+function drain(stream: Readable): void {
+  stream.push = () => true
+  stream._read(0)
+}

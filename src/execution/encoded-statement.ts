@@ -1,0 +1,39 @@
+/** From a statement as the caller wrote it to what is sent. */
+import { encodeValues } from '../driver/values.js'
+import { InvalidStatementError } from '../errors.js'
+import { entityQueryOf, type EntityQuery } from '../query/entity-statement.js'
+import { compileStatement, refusalOf, type CompiledStatement } from '../sql.js'
+import type { OperationStatement } from '../pipeline/operation.js'
+
+/** @throws InvalidStatementError for what may not run as a plain statement. */
+export function checked(compiled: CompiledStatement): CompiledStatement {
+  const refusal = refusalOf(compiled.text)
+  if (refusal !== undefined) throw new InvalidStatementError(refusal)
+  return compiled
+}
+
+/** What is sent for a statement. */
+export function encoded(
+  compiled: CompiledStatement | EntityQuery,
+  queued?: OperationStatement['queued'],
+): OperationStatement {
+  const { text, values, rowMode, prepare } = compiled
+  const types = 'types' in compiled ? compiled.types : undefined
+  return {
+    text,
+    values: values.length === 0 ? undefined : encodeValues(values),
+    rowMode,
+    prepare,
+    types,
+    queued,
+  }
+}
+
+/** Its text, for those who watch statements. */
+export function textOf(statement: unknown): string {
+  try {
+    return (entityQueryOf(statement) ?? compileStatement(statement)).text
+  } catch {
+    return '(not a statement)'
+  }
+}

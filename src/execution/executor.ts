@@ -1,0 +1,195 @@
+/** What a connection and a session have in common: they run statements. */
+import type { Readable, Writable } from 'node:stream'
+
+import { InvalidStatementError } from '../errors.js'
+import type { Result } from '../result/result.js'
+import { ResultStream } from '../result/result-stream.js'
+import type { EntityStatement, ValueStatement } from '../query/entity-statement.js'
+import { kindOf } from '../sql.js'
+import type {
+  CompiledQueryLike,
+  DrizzleCommandLike,
+  DrizzleLike,
+  KyselyLike,
+  SqlFragment,
+  StatementConfig,
+} from '../sql.js'
+import type { ConversationSetup } from '../pipeline/contract.js'
+import { copyFrom, copyTo } from './copy.js'
+import { openCursor, STREAM_OPTION_NAMES, type StreamOptions } from './cursor.js'
+import type { ConversationOwner } from './contract.js'
+import type { Savepoint } from './savepoints.js'
+import { runScript } from '../pipeline/script.js'
+import { statementOptions, type StatementOptions } from './statement-options.js'
+import type { StatementRunner } from './statement-runner.js'
+
+/** A statement whose row type is not known from its own type. */
+export type UntypedStatement = string | StatementConfig | CompiledQueryLike | DrizzleCommandLike
+
+/** Starts conversations: the engine. */
+export interface Converser {
+  converse(setup: ConversationSetup, owner: ConversationOwner): StatementRunner
+}
+
+type Values = readonly unknown[]
+
+export abstract class Executor {
+  readonly #runner: StatementRunner
+
+  constructor(runner: StatementRunner) {
+    this.#runner = runner
+  }
+
+  /**
+   * Runs a statement and buffers its rows. The first statement begins the transaction, in the same packet; statements
+   * issued in the same tick (`Promise.all`) travel together, in order.
+   *
+   * @param statement SQL text, `{ text, values }`, `` sql`...` ``, a Kysely or Drizzle query, `select(Entity)`.
+   * @param values One for each placeholder; where the statement brings none.
+   * @throws DatabaseError (by SQLSTATE), ConnectionLostError, PoolTimeoutError, ConnectError, TransactionAbortedError
+   *   after an earlier failure, InvalidStatementError, AbortedError. `isRetryable` tells whether a retry of the whole
+   *   transaction is safe.
+   * @example
+   * const result = await session.execute<{ title: string }>('select title from songs where id = $1', [id])
+   * const song = result.oneOrNone()
+   */
+  execute<Item, Scalar>(
+    statement: EntityStatement<Item, Scalar>,
+    options?: StatementOptions,
+  ): Promise<Result<Item, Scalar>>
+  execute<Row>(statement: SqlFragment<Row>, options?: StatementOptions): Promise<Result<Row>>
+  execute<Row>(statement: KyselyLike<Row>, options?: StatementOptions): Promise<Result<Row>>
+  execute<Row>(statement: DrizzleLike<Row>, options?: StatementOptions): Promise<Result<Row>>
+  execute<Row = Record<string, unknown>>(
+    statement: UntypedStatement,
+    values?: Values | StatementOptions,
+    options?: StatementOptions,
+  ): Promise<Result<Row>>
+  execute(statement: unknown, values?: unknown, options?: StatementOptions): Promise<Result<never, never>> {
+    return this.#runner.execute(statement, values, options, (result) => result)
+  }
+
+  /** First column of the first row, or the first entity, or null. Throws as `execute` does. */
+  scalar<Value>(statement: ValueStatement<Value>, options?: StatementOptions): Promise<Value>
+  scalar<Item, Scalar>(
+    statement: EntityStatement<Item, Scalar>,
+    options?: StatementOptions,
+  ): Promise<Scalar | null>
+  scalar<Value = unknown>(
+    statement: UntypedStatement | SqlFragment<unknown>,
+    values?: Values | StatementOptions,
+    options?: StatementOptions,
+  ): Promise<Value | null>
+  scalar(statement: unknown, values?: unknown, options?: StatementOptions): Promise<unknown> {
+    return this.#runner.execute(statement, values, options, (result) => result.scalar())
+  }
+
+  /** First column of every row, or every entity. Throws as `execute` does. */
+  scalars<Item, Scalar>(
+    statement: EntityStatement<Item, Scalar>,
+    options?: StatementOptions,
+  ): Promise<Scalar[]>
+  scalars<Value = unknown>(
+    statement: UntypedStatement | SqlFragment<unknown>,
+    values?: Values | StatementOptions,
+    options?: StatementOptions,
+  ): Promise<Value[]>
+  scalars(statement: unknown, values?: unknown, options?: StatementOptions): Promise<unknown[]> {
+    return this.#runner.execute(statement, values, options, (result) => result.scalars())
+  }
+
+  /**
+   * Runs a statement on a server-side cursor and reads its rows as they are wanted, `batchSize` at a time. Other
+   * statements may run in between; the cursor lives no longer than the transaction.
+   *
+   * @throws as `execute`, when the first page is read. IllegalStateError in autocommit mode.
+   */
+  stream<Item>(statement: EntityStatement<Item, unknown>, options?: StreamOptions): ResultStream<Item>
+  stream<Row>(statement: SqlFragment<Row>, options?: StreamOptions): ResultStream<Row>
+  stream<Row>(statement: KyselyLike<Row>, options?: StreamOptions): ResultStream<Row>
+  stream<Row>(statement: DrizzleLike<Row>, options?: StreamOptions): ResultStream<Row>
+  stream<Row = Record<string, unknown>>(
+    statement: UntypedStatement,
+    values?: Values | StreamOptions,
+    options?: StreamOptions,
+  ): ResultStream<Row>
+  stream(statement: unknown, second?: unknown, third?: StreamOptions): ResultStream<never> {
+    const runner = this.#runner
+    const values = Array.isArray(second) ? (second as Values) : undefined
+    const options = statementOptions(
+      third ?? (values === undefined ? second : undefined),
+      STREAM_OPTION_NAMES,
+    )
+    return new ResultStream<never>(openCursor(runner, statement, values, options))
+  }
+
+  /**
+   * Runs a script: several statements in one text, without values (the simple query protocol). For migrations and
+   * tests; inside the transaction, like any other statement. A script must not end that with a COMMIT or ROLLBACK of its own;
+   * in autocommit mode it may have transactions of its own, and has to end the last one.
+   * @throws as `execute`. IllegalStateError if the script ended the transaction around it, and in autocommit mode if it left one
+   *   open: the message says what is stored.
+   */
+  executeScript(text: string): Promise<void> {
+    const runner = this.#runner
+    return runner.attend('query', async () => {
+      requireScript(text)
+      await runner.exclusive(text, { run: (connection) => runScript(connection, text) })
+    })
+  }
+
+  /**
+   * Starts `COPY ... FROM STDIN` and gives the stream to write to. Later statements wait until it has ended.
+   * Needs the package `pg-copy-streams`.
+   * @example
+   * await pipeline(createReadStream('songs.csv'), await session.copyFrom('copy songs from stdin csv'))
+   */
+  copyFrom(statement: string): Promise<Writable> {
+    return copyFrom(this.#runner, statement)
+  }
+
+  /**
+   * Starts `COPY ... TO STDOUT` and gives the stream to read from. Later statements wait until it has ended. Whoever leaves
+   * it before its end (`break`, `destroy()`) cancels it on the server: unless that had finished, the transaction has then
+   * failed with an AbortedError.
+   */
+  copyTo(statement: string): Promise<Readable> {
+    return copyTo(this.#runner, statement)
+  }
+
+  /**
+   * A savepoint. With a callback: released when it returns, rolled back when it throws (which then is thrown on; the
+   * transaction itself goes on). Without: ended by `commit()`, `rollback()`, or by `await using`, which rolls back
+   * what was not committed.
+   *
+   * SAVEPOINT and RELEASE travel with other statements and cost no round trip. Blocks started side by side run one
+   * after the other.
+   *
+   * @throws UnawaitedStatementError, TransactionAbortedError if a failure inside was not passed on. InvalidOptionError in
+   *   autocommit mode outside of `begin()`, where there is no transaction.
+   * @example
+   * await session.beginNested(() => session.execute('insert into tags values ($1)', [tag])).catch(ignoreDuplicate)
+   */
+  beginNested(): Promise<Savepoint>
+  beginNested<Value>(work: () => Value | Promise<Value>): Promise<Value>
+  beginNested<Value>(work?: () => Value | Promise<Value>): Promise<Savepoint | Value> {
+    const runner = this.#runner
+    const nest = async (): Promise<Savepoint | Value> => {
+      const { nestable: scopes } = runner
+      return await (work === undefined ? scopes.open() : scopes.run(work))
+    }
+    return work === undefined ? nest() : runner.attend('block', nest)
+  }
+
+  /** True from the first statement of a transaction until it has ended, also when it has failed meanwhile. */
+  get inTransaction(): boolean {
+    return this.#runner.conversation.state.inTransaction
+  }
+}
+
+/** @throws InvalidStatementError before a connection is taken: the server would not be sent what is no text. */
+function requireScript(text: unknown): void {
+  if (typeof text !== 'string') throw new InvalidStatementError(`A script is a string, not ${kindOf(text)}`)
+  if (text.includes('\0'))
+    throw new InvalidStatementError('The text of a script must not hold a NUL character')
+}

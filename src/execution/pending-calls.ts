@@ -1,0 +1,108 @@
+/**
+ * Calls whose promises somebody may have forgotten to await. Node ends a process for a rejection that nobody handles, so
+ * whoever reports the forgotten call, or its failure, silences it here. Every other failure stays as loud as any.
+ */
+import { LifeguardError } from '../errors.js'
+import type { Conversation } from '../pipeline/pipeline.js'
+
+/**
+ * What a call is to whoever reports failures.
+ *
+ * - `query`: its failure is the transaction's, so that COMMIT reports it.
+ * - `block`: runs code of the caller; what that throws is its own.
+ * - `end`: commit or rollback: a block waits for it.
+ */
+export type CallKind = 'query' | 'block' | 'end'
+
+/** A call that has not settled. */
+export interface OpenCall {
+  /** The promise that the caller holds. */
+  outer: Promise<unknown> | undefined
+  /** The nested block that has made it. */
+  readonly scope: object | undefined
+}
+
+export class OpenCalls {
+  readonly #conversation: Conversation
+  readonly #calls = new Set<OpenCall>()
+  readonly #ends = new Set<OpenCall>()
+  readonly #blocks = new Set<OpenCall>()
+
+  constructor(conversation: Conversation) {
+    this.#conversation = conversation
+  }
+
+  /** Runs a call, which is open until it settles. */
+  run<Value>(kind: CallKind, scope: object | undefined, work: () => Promise<Value>): Promise<Value> {
+    const call: OpenCall = { outer: undefined, scope }
+    const running = this.#run(kind, call, work)
+    call.outer = running
+    return running
+  }
+
+  /** Of a call that is run elsewhere: it has not settled. */
+  add(call: OpenCall): void {
+    this.#calls.add(call)
+  }
+
+  delete(call: OpenCall): void {
+    this.#calls.delete(call)
+  }
+
+  /**
+   * True while a commit or rollback is under way.
+   * @param scope Only one of this block.
+   */
+  isEnding(scope?: object): boolean {
+    return this.#endsOf(scope).length > 0
+  }
+
+  /** True while a block is under way, or waits for its turn. @param scope Only one of this block. */
+  isInBlock(scope?: object): boolean {
+    for (const call of this.#blocks) if (scope === undefined || call.scope === scope) return true
+    return false
+  }
+
+  /** Waits for every commit and rollback (of this block). @throws what they throw. */
+  async ended(scope?: object): Promise<void> {
+    while (this.isEnding(scope)) await Promise.all(this.#endsOf(scope).map(async ({ outer }) => await outer))
+  }
+
+  #endsOf(scope: object | undefined): OpenCall[] {
+    return [...this.#ends].filter((call) => scope === undefined || call.scope === scope)
+  }
+
+  /** A call has failed: nobody needs to hear of it here if the transaction has, because COMMIT will say so. */
+  forgive(call: OpenCall, error: unknown): void {
+    const { name } = this.#conversation.state
+    const isReported = name === 'failed' || name === 'lost'
+    if (isReported && error instanceof LifeguardError) call.outer?.catch(ignore)
+  }
+
+  /**
+   * That these were not awaited is reported: what becomes of them is nobody's surprise.
+   * @param scope Only those of this nested block.
+   */
+  silence(scope?: object): void {
+    for (const call of [...this.#calls, ...this.#blocks, ...this.#ends]) {
+      if (scope === undefined || call.scope === scope) call.outer?.catch(ignore)
+    }
+  }
+
+  async #run<Value>(kind: CallKind, call: OpenCall, work: () => Promise<Value>): Promise<Value> {
+    const open = { query: this.#calls, block: this.#blocks, end: this.#ends }[kind]
+    open.add(call)
+    try {
+      return await work()
+    } catch (error) {
+      if (kind === 'query') this.forgive(call, error)
+      throw error
+    } finally {
+      open.delete(call)
+    }
+  }
+}
+
+function ignore(): void {
+  // It is reported elsewhere.
+}

@@ -1,0 +1,390 @@
+/**
+ * The savepoints of one conversation, innermost last.
+ *
+ * 1. SAVEPOINT is sent with the first statement inside, RELEASE with the first packet after: an empty block sends nothing.
+ * 2. Blocks that were started side by side run one after the other, so that undoing one cannot undo another. Whatever has
+ *    to wait for its turn gets it in the order in which it asked, COMMIT and ROLLBACK included.
+ * 3. A statement belongs to the block whose code issued it, not to the block that happens to be open: one from outside waits
+ *    until the block has ended, one from a block that has ended is refused.
+ * 4. The transaction of `begin()` is a block as well, always the outermost, from the moment when it is entered until its end
+ *    was answered. It has no SAVEPOINT, and COMMIT or ROLLBACK inside of it does not end it: its next statement begins anew.
+ */
+import { IllegalStateError, TransactionAbortedError, UnawaitedStatementError } from '../errors.js'
+import { ambientOf, runAmbient } from '../internal/ambient.js'
+import { checkFunction } from '../internal/validate.js'
+import { needsTransaction } from './autocommit.js'
+import type { Conversation } from '../pipeline/pipeline.js'
+import type { Operation } from '../pipeline/operation.js'
+import { begunAlready } from '../pipeline/transaction-errors.js'
+import type { ScopeHooks } from './contract.js'
+
+/** One savepoint, or the transaction of `begin()` around them. */
+class Scope {
+  /** Undefined for a transaction. */
+  readonly name: string | undefined
+  /** Started with a callback: only code inside of that belongs to it. */
+  readonly isBlock: boolean
+  /** The SAVEPOINT, once a statement needed it. */
+  savepoint: Operation | undefined
+  readonly pending: Set<Operation> = new Set()
+  ended = false
+
+  constructor(name: string | undefined, isBlock: boolean) {
+    this.name = name
+    this.isBlock = isBlock
+  }
+}
+
+/** The transaction of `begin()`. */
+export interface TransactionScope {
+  /** True: it was ended by whatever is around it. */
+  readonly ended: boolean
+}
+
+/** Something that waits for its turn. */
+interface Waiter {
+  /** The block whose code asked. */
+  readonly block: Scope | undefined
+  start(): void
+  refuse(error: unknown): void
+}
+
+/** What ends a transaction. */
+export type TransactionEnd = 'commit' | 'rollback'
+
+/** How failures get to the caller. */
+interface ScopeReports {
+  /** Makes of a failure what the caller is to see. */
+  explain(error: unknown): unknown
+  /** The block is reported to have failed: so are the calls that it has not awaited. */
+  reported(block: object): void
+  /** The block has thrown, and left these running. */
+  left(error: unknown, operations: ReadonlySet<Operation>): void
+}
+
+/** A savepoint that is ended by hand or by `await using`. */
+export interface Savepoint extends AsyncDisposable {
+  /** RELEASE SAVEPOINT: what happened since stays, if the transaction does. @throws TransactionAbortedError */
+  commit(): Promise<void>
+  /** ROLLBACK TO SAVEPOINT: undoes what happened since, also a failure. Idempotent. */
+  rollback(): Promise<void>
+}
+
+export class SavepointScopes {
+  readonly #conversation: Conversation
+  readonly #hooks: ScopeHooks
+  readonly #stack: Scope[] = []
+  readonly #reports: ScopeReports
+  readonly #waiting: Waiter[] = []
+  /** The ROLLBACK TO that was sent last. */
+  #undoing: Operation | undefined = undefined
+
+  constructor(conversation: Conversation, hooks: ScopeHooks, reports: ScopeReports) {
+    this.#conversation = conversation
+    this.#hooks = hooks
+    this.#reports = reports
+  }
+
+  /** No savepoint can be made any more. */
+  get closed(): boolean {
+    return this.#conversation.closed
+  }
+
+  /** True while a savepoint or the transaction of `begin()` is open. */
+  get active(): boolean {
+    return this.#stack.length > 0
+  }
+
+  /**
+   * Calls `action` when it is the turn of the caller's block: at once, unless a block inside it is open. Whoever asked
+   * earlier comes first; the action has to queue what it wants to send before it returns.
+   * @throws IllegalStateError if the caller's block has ended.
+   */
+  inTurn<Value>(action: () => Value): Value | Promise<Value> {
+    if (this.#stack.length === 0 && this.#callerBlock() === undefined) return action()
+    const block = this.#callerBlock()
+    if (block === this.#innermostBlock()) return action()
+    return new Promise((resolve, refuse) => {
+      const start = (): void => {
+        try {
+          resolve(action())
+        } catch (error) {
+          refuse(error)
+        }
+      }
+      this.#waiting.push({ block, start, refuse })
+    })
+  }
+
+  /** True if a block is open that the caller is outside of. @throws IllegalStateError if the caller's block has ended. */
+  get isBeside(): boolean {
+    return this.#stack.length > 0 && this.#innermostBlock() !== this.#callerBlock()
+  }
+
+  /** True if the caller's code is part of a block. @throws IllegalStateError if that has ended. */
+  get isInside(): boolean {
+    return this.#callerBlock() !== undefined
+  }
+
+  /** @throws IllegalStateError if the caller's block has ended. */
+  requireRunning(): void {
+    this.#callerBlock()
+  }
+
+  /** @throws IllegalStateError inside a nested block, which must not end the transaction around it. */
+  requireOutside(what: TransactionEnd): void {
+    if (this.#callerBlock()?.name === undefined) return
+    throw new IllegalStateError(
+      `${what}() was called inside a nested block: return from it to keep its work, throw to undo it`,
+    )
+  }
+
+  /** True if the transaction of `begin()` is open, and the caller is outside of it. */
+  get isOutside(): boolean {
+    return this.#hasTransaction && this.#callerBlock() === undefined
+  }
+
+  /** @throws IllegalStateError where `begin()` would end a transaction of the caller. */
+  requireNoTransaction(): void {
+    const savepoint = this.#stack.find(({ isBlock }) => !isBlock)
+    if (this.#callerBlock() !== undefined || savepoint !== undefined) throw begunAlready()
+  }
+
+  /** Opens the transaction of `begin()`. Call it when it is the caller's turn, and nothing else is under way. */
+  openTransaction(): TransactionScope {
+    const scope = new Scope(undefined, true)
+    this.#stack.push(scope)
+    return scope
+  }
+
+  /** It has ended, and whatever waited for that has its turn. */
+  closeTransaction(scope: TransactionScope): void {
+    if (scope.ended) return
+    this.#pop(scope as Scope)
+    this.#wake()
+  }
+
+  /** Sends the SAVEPOINTs that are still owed; call it right before a statement is queued. */
+  establish(): void {
+    for (const scope of this.#stack) {
+      if (scope.name === undefined || scope.savepoint !== undefined) continue
+      scope.savepoint = this.#conversation.enqueue('step', { text: `SAVEPOINT ${scope.name}` })
+    }
+  }
+
+  /** Notes a statement, so that its block can tell whether somebody awaited it. */
+  track(operation: Operation): void {
+    const scope = this.#stack[this.#stack.length - 1]
+    if (scope?.name === undefined) return
+    scope.pending.add(operation)
+    const settled = (): void => void scope.pending.delete(operation)
+    operation.promise.then(settled, settled)
+  }
+
+  /** Runs a block inside a savepoint: released when it returns, rolled back when it throws. */
+  async run<Value>(work: () => Value | Promise<Value>): Promise<Value> {
+    checkFunction('beginNested', work)
+    const scope = await this.#open(true)
+    try {
+      const value = await runAmbient(this, scope, work)
+      requireSettled(scope)
+      await this.#release(scope)
+      return value
+    } catch (error) {
+      this.#reports.reported(scope)
+      const running = this.#pendingIn(scope)
+      if (running.size > 0 && !(error instanceof UnawaitedStatementError)) this.#reports.left(error, running)
+      this.#rollBack(scope)
+      throw error
+    }
+  }
+
+  /** Opens a savepoint that the caller ends. */
+  async open(): Promise<Savepoint> {
+    const scope = await this.#open(false)
+    // What the caller has done with it; otherwise something around it has ended it.
+    let end: 'committed' | 'rolled back' | undefined
+    const rollback = async (): Promise<void> => {
+      if (!scope.ended) end = 'rolled back'
+      this.#rollBack(scope)
+    }
+    return {
+      commit: async () => {
+        if (scope.ended) throw endedSavepoint(end)
+        try {
+          await this.#release(scope)
+          end = 'committed'
+        } catch (error) {
+          await rollback()
+          throw error
+        }
+      },
+      rollback,
+      [Symbol.asyncDispose]: rollback,
+    }
+  }
+
+  /**
+   * True while a block is open, or something waits for the end of one.
+   * @param within Only inside of this transaction.
+   */
+  isBusy(within?: TransactionScope): boolean {
+    return (
+      this.#innermostBlock() !== within || this.#waiting.some(({ block }) => this.#isInside(block, within))
+    )
+  }
+
+  /**
+   * Ends every savepoint, and refuses whatever waits for one: the transaction is given up.
+   * @param within Only inside of this transaction, which itself stays. Default: everything.
+   */
+  abandon(within?: TransactionScope): void {
+    if (within?.ended === true) return
+    const [given, kept] = [[] as Waiter[], [] as Waiter[]]
+    for (const waiter of this.#waiting) (this.#isInside(waiter.block, within) ? given : kept).push(waiter)
+    this.#waiting.splice(0, this.#waiting.length, ...kept)
+    for (const waiter of given) {
+      waiter.refuse(new IllegalStateError('The transaction was ended while this waited for a nested block'))
+    }
+    this.#endFrom(within === undefined ? 0 : this.#stack.indexOf(within as Scope) + 1)
+  }
+
+  /** The transaction ends, and every savepoint with it. Code of their blocks that still runs is refused from now on. */
+  endAll(): void {
+    this.#endFrom(this.#hasTransaction ? 1 : 0)
+  }
+
+  #endFrom(index: number): void {
+    for (const scope of this.#stack.splice(index)) scope.ended = true
+    this.#wake()
+  }
+
+  #isInside(block: Scope | undefined, transaction: TransactionScope | undefined): boolean {
+    if (transaction === undefined) return true
+    return block !== undefined && this.#stack.indexOf(block) >= this.#stack.indexOf(transaction as Scope)
+  }
+
+  /** How many savepoints are open. */
+  get #depth(): number {
+    return this.#stack.length - (this.#hasTransaction ? 1 : 0)
+  }
+
+  get #hasTransaction(): boolean {
+    const [outermost] = this.#stack
+    return outermost !== undefined && outermost.name === undefined
+  }
+
+  async #open(isBlock: boolean): Promise<Scope> {
+    const entering = this.#hooks.entering?.()
+    if (entering !== undefined) await entering
+    return await this.inTurn(() => {
+      if (this.#conversation.autocommit) throw needsTransaction('beginNested()')
+      // Names repeat by depth, so that the server's prepared SAVEPOINT statements do, too.
+      const opened = new Scope(`lifeguard_${this.#depth + 1}`, isBlock)
+      this.#stack.push(opened)
+      this.#hooks.entered?.()
+      return opened
+    })
+  }
+
+  async #release(scope: Scope): Promise<void> {
+    if (scope.ended) throw endedBlock()
+    const { releasing: hook } = this.#hooks
+    // What it issues belongs inside. A savepoint without a block has no code of its own: it is the caller's turn then.
+    const releasing = hook && scope.isBlock ? runAmbient(this, scope, hook) : hook?.()
+    if (releasing !== undefined) await releasing
+    // A COPY that was left may still fail.
+    for (const operation of scope.pending) await operation.promise.catch(ignore)
+    // The failure of a block inside is being undone: only then can be told whether this one has failed.
+    if (this.#undoing?.settled === false) await this.#undoing.promise.catch(ignore)
+    if (scope.ended) throw endedBlock()
+    const { name, cause } = this.#conversation.state
+    // Without a SAVEPOINT nothing was sent that could have failed.
+    if (scope.savepoint !== undefined && (name === 'failed' || name === 'lost')) {
+      throw this.#reports.explain(
+        new TransactionAbortedError(
+          'A statement of the nested block failed and its error was not passed on: the block was rolled back',
+          { cause },
+        ),
+      )
+    }
+    this.#pop(scope)
+    if (scope.savepoint !== undefined) this.#conversation.defer({ text: `RELEASE SAVEPOINT ${scope.name}` })
+    this.#hooks.released?.(this.#depth)
+    this.#wake()
+  }
+
+  #rollBack(scope: Scope): void {
+    if (scope.ended) return
+    this.#pop(scope)
+    const { savepoint, name } = scope
+    // A SAVEPOINT that was refused has nothing to go back to.
+    if (savepoint !== undefined && (!savepoint.settled || savepoint.succeeded)) {
+      // Nobody waits for the answer: it comes before that of the next statement.
+      this.#undoing = this.#conversation.enqueue('rollbackTo', { text: `ROLLBACK TO SAVEPOINT ${name}` })
+      this.#conversation.enqueue('step', { text: `RELEASE SAVEPOINT ${name}` })
+    }
+    this.#hooks.rolledBack?.(this.#depth)
+    this.#wake()
+  }
+
+  /** What has not settled of the scope and of those that were left open inside it. */
+  #pendingIn(scope: Scope): Set<Operation> {
+    if (scope.ended) return new Set()
+    return new Set(this.#stack.slice(this.#stack.indexOf(scope)).flatMap(({ pending }) => [...pending]))
+  }
+
+  /** Ends the scope and whatever was left open inside it. */
+  #pop(scope: Scope): void {
+    for (const ended of this.#stack.splice(this.#stack.indexOf(scope))) ended.ended = true
+  }
+
+  /** Starts whatever has its turn now. What is started may open a block, and so end the turn of those behind it. */
+  #wake(): void {
+    for (let at = 0; at < this.#waiting.length;) {
+      const waiter = this.#waiting[at] as Waiter
+      if (waiter.block?.ended !== true && waiter.block !== this.#innermostBlock()) {
+        at++
+        continue
+      }
+      this.#waiting.splice(at, 1)
+      if (waiter.block?.ended === true) waiter.refuse(endedBlock())
+      else waiter.start()
+    }
+  }
+
+  #innermostBlock(): Scope | undefined {
+    return this.#stack.findLast(({ isBlock }) => isBlock)
+  }
+
+  #callerBlock(): Scope | undefined {
+    const scope = ambientOf(this) as Scope | undefined
+    if (scope?.ended === true) throw endedBlock()
+    return scope
+  }
+}
+
+function endedSavepoint(end: 'committed' | 'rolled back' | undefined): IllegalStateError {
+  const why =
+    end === undefined ? 'its transaction, or a savepoint around it, has ended' : `it was ${end} already`
+  return new IllegalStateError(`Cannot commit the savepoint: ${why}`)
+}
+
+function endedBlock(): IllegalStateError {
+  return new IllegalStateError(
+    'A nested block went on after its end, or after that of its transaction: an `await` is missing',
+  )
+}
+
+function requireSettled(scope: Scope): void {
+  const texts = [...scope.pending].filter(({ outstanding }) => outstanding).map(({ text }) => text)
+  if (texts.length === 0) return
+  throw new UnawaitedStatementError(
+    `A nested block returned while ${texts.length} of its statements were running (an await is missing): ${texts.join('; ')}`,
+    texts,
+  )
+}
+
+function ignore(): void {
+  // What could not be undone shows in the state of the transaction.
+}

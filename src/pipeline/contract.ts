@@ -1,0 +1,71 @@
+/** How conversations are set up. Computed once for all that are alike. */
+import type { DriverConnection, StatementResult } from '../driver/driver.js'
+import type { Clock } from '../internal/clock.js'
+import type { Origin, Origins } from '../pool/call-site.js'
+import type { AcquireOptions, Lease } from '../pool/pool.js'
+import type { Beginning } from './begin.js'
+import type { Operation } from './operation.js'
+
+/** What conversations of one kind have in common. */
+export interface ConversationSetup {
+  readonly beginning: Beginning
+  /** True: no transaction, every statement stands alone. */
+  readonly autocommit: boolean
+  /** False: 25006 means that the server is no primary any more, and the pool has to look for another connection. */
+  readonly readOnly: boolean
+  /** True: the connection goes back to the pool whenever no transaction is open. */
+  readonly releaseWhenIdle: boolean
+  /** How a connection is acquired. */
+  readonly acquire: AcquireOptions
+}
+
+/** What the engine provides for all its conversations. */
+export interface ConversationHost {
+  acquire(options: AcquireOptions, origin: Origin | undefined): Promise<Lease>
+  /** Notes where the statement was given that needs a connection; undefined: it is not wanted. */
+  readonly origins: Origins | undefined
+  readonly clock: Clock
+  readonly hideParameters: boolean
+  readonly prePingTimeoutMillis: number
+  /** How long the server may take to answer a cancel or a ROLLBACK before the connection is dropped. */
+  readonly cancelTimeoutMillis: number
+  /** Who is told what is said at the moment. */
+  readonly observer: ConversationObserver | undefined
+}
+
+/** Told that a transaction begins. Must not throw. */
+export interface TransactionListener {
+  began?(): void
+}
+
+/** Told what happens, as it happens. Must not throw. */
+export interface ConversationObserver {
+  began(connection: DriverConnection): void
+  answered(
+    operation: Operation,
+    connection: DriverConnection,
+    result: StatementResult,
+    durationMillis: number,
+  ): void
+  refused(
+    operation: Operation,
+    connection: DriverConnection | undefined,
+    error: Error,
+    durationMillis: number,
+  ): void
+  /** A read-only transaction was ended without its answer being waited for. */
+  concluded(connection: DriverConnection): void
+}
+
+/** Tells the observer, if there is one, how an operation ended. */
+export function observe(
+  { observer, clock }: ConversationHost,
+  operation: Operation,
+  connection: DriverConnection | undefined,
+  outcome: StatementResult | Error,
+): void {
+  if (observer === undefined) return
+  const durationMillis = operation.sentAt === 0 ? 0 : clock.now() - operation.sentAt
+  if (outcome instanceof Error) observer.refused(operation, connection, outcome, durationMillis)
+  else if (connection !== undefined) observer.answered(operation, connection, outcome, durationMillis)
+}

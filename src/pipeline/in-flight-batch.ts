@@ -1,0 +1,150 @@
+/** Operations that travel in one packet. */
+import type { DriverConnection } from '../driver/driver.js'
+import { CommitOutcomeUnknownError, UnreadableResultError } from '../errors.js'
+import type { Timer } from '../internal/clock.js'
+import type { Operation } from './operation.js'
+import type { OperationQueue } from './operation-queue.js'
+import { isPlainRead, mayEndTransaction } from './read-tracker.js'
+import { isPureRead } from './pure-reads.js'
+
+/** A packet on its way. */
+export interface Flight {
+  readonly operations: readonly Operation[]
+  /** Each of them is its own transaction. */
+  readonly alone: boolean
+  /** How many of them, from the first, begin the transaction. */
+  readonly beginning: number
+  /** The server has answered the first of them. */
+  answered: boolean
+  /** The server refused one of them, so it ran nothing that came behind it. */
+  refused: boolean
+  /** What undoes, and what follows it, passed over because something before it had been refused: sent next, in order. */
+  readonly undoing: Operation[]
+  /** It has to be sent once more, on a fresh connection: this one died before it answered BEGIN. */
+  replay: boolean
+  /** Drops the connection, unless the first answer comes in time. */
+  deadline: Timer | undefined
+  /** The connection it is on, if somebody else has that by now. */
+  parted: DriverConnection | undefined
+}
+
+export function flightOf(operations: readonly Operation[], alone: boolean, beginning = 0): Flight {
+  return {
+    operations,
+    alone,
+    beginning,
+    answered: false,
+    refused: false,
+    undoing: [],
+    replay: false,
+    deadline: undefined,
+    parted: undefined,
+  }
+}
+
+/** What decides how far a packet goes. */
+export interface FlightRules {
+  /** Its BEGIN has to prove that the connection lives. */
+  readonly proving: boolean
+  /** Every statement stands alone. */
+  readonly alone: boolean
+  /** The transaction is read-only. */
+  readonly readOnly: boolean
+  /** It may be aborted: has the server answer what goes before COMMIT before it commits (see 6). */
+  readonly flushes: boolean
+}
+
+/**
+ * Takes from the front of the queue what may travel together.
+ *
+ * 1. COMMIT and ROLLBACK end a packet, because what follows is another transaction.
+ * 2. COMMIT does not travel with the BEGIN that has yet to prove its connection (`proving`), unless it can store nothing.
+ * 3. What may be cancelled travels last and without other statements before it, so that a cancel cannot hit them.
+ * 4. What takes the whole connection does not travel at all.
+ * 5. Where every statement stands alone there is nothing to end: COMMIT and ROLLBACK stay behind, to be settled here.
+ * 6. Where an abort has to know whether COMMIT is running, which no cancel must hit, the server answers what goes before COMMIT
+ *    before it commits.
+ */
+export function takeFlight(
+  queue: OperationQueue,
+  begin: readonly Operation[],
+  deferred: readonly Operation[],
+  { proving, alone, readOnly, flushes }: FlightRules,
+): Flight {
+  const operations = [...begin, ...deferred]
+  let taken = 0
+  for (let next = queue.first; next !== undefined; next = queue.first) {
+    const ends = next.kind === 'commit' || next.kind === 'rollback'
+    const waits = next.kind === 'commit' && proving && !(readOnly && arePlainReads(operations, isPureRead))
+    if (next.kind === 'exclusive' || waits || (ends && alone)) break
+    if (next.cancellable && taken > 0) break
+    const before = operations[operations.length - 1]
+    if (flushes && next.kind === 'commit' && before !== undefined) before.flushAfter = true
+    queue.shift()
+    operations.push(next)
+    taken++
+    if (next.cancellable || ends) break
+  }
+  return flightOf(operations, alone, begin.length)
+}
+
+/** The server has answered the first of it. */
+export function answeredFirst(flight: Flight): void {
+  flight.answered = true
+  flight.deadline?.cancel()
+}
+
+/** It was to begin the transaction, and nothing says that it has. One that was called off is not run any more. */
+export function isUnbegun({ beginning, answered, operations }: Flight): boolean {
+  return beginning > 0 && !answered && !operations.some(({ calledOff }) => calledOff)
+}
+
+/** Whether it may be sent once more, prepared anew, when `refused` was refused: what was answered before only prepares it. */
+export function mayRepeat({ operations }: Flight, refused: unknown): boolean {
+  const at = operations.findIndex((operation) => operation === refused)
+  if (at === -1 || operations.some(({ calledOff }) => calledOff !== undefined)) return false
+  return operations.slice(0, at).every(({ kind }) => kind === 'step')
+}
+
+/** Whether a statement that stands alone may be sent once more. */
+export function mayRepeatAlone({ operations }: Flight, refused: unknown): boolean {
+  return operations.some((operation) => operation === refused && operation.calledOff === undefined)
+}
+
+/** COMMIT is on its way in it, and nothing says that it was not run. */
+export function hasOpenCommit(flight: Flight | undefined): boolean {
+  return flight?.refused === false && flight.operations.some(({ kind }) => kind === 'commit')
+}
+
+/**
+ * By their texts, none of the statements can store anything, nor turn a read-only transaction into another one. NOTIFY and
+ * large objects, which PostgreSQL allows in a read-only transaction, are effects as well.
+ *
+ * @param isRead `isPureRead`: so that they send nothing, either, whatever the functions do that they call.
+ */
+export function arePlainReads(
+  operations: readonly Operation[],
+  isRead: (text: string) => boolean = isPlainRead,
+): boolean {
+  const statements = operations.filter(({ kind }) => kind === 'statement' || kind === 'exclusive')
+  return statements.every(({ kind, text }) => kind === 'statement' && isRead(text))
+}
+
+/**
+ * Settles when what is on its way and is stored by its own answer (COMMIT, whatever stands alone) has been answered or given up:
+ * true if some of it may be stored. Undefined if there is nothing of that kind.
+ */
+export function settlingOf(flight: Flight | undefined): Promise<boolean> | undefined {
+  const storing = flight?.operations.filter(
+    ({ kind, text, settled }) =>
+      kind === 'commit' || (!settled && (flight.alone || (kind === 'exclusive' && mayEndTransaction(text)))),
+  )
+  if (storing === undefined || storing.length === 0) return undefined
+  return Promise.allSettled(storing.map(({ promise }) => promise)).then((ends) => ends.some(mayBeStored))
+}
+
+function mayBeStored(end: PromiseSettledResult<unknown>): boolean {
+  if (end.status === 'fulfilled') return true
+  const { reason } = end as { reason: unknown }
+  return reason instanceof CommitOutcomeUnknownError || reason instanceof UnreadableResultError
+}

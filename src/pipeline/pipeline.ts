@@ -1,0 +1,449 @@
+/**
+ * What one session says to one connection: statements in order, the transaction around them, and as few packets as that
+ * takes. The engine's `Connection` and the `Session` are faces of it.
+ *
+ * 1. Operations are sent in the order in which they were given. Those given in the same tick travel in one packet.
+ * 2. BEGIN travels with the first statement, COMMIT with the last ones if they were given in the same tick.
+ * 3. A transaction belongs to one physical connection. If that dies, nothing of the transaction is ever repeated,
+ *    except when the server had not even answered BEGIN and nothing can have been stored, and then once.
+ * 4. COMMIT is never sent to a connection that may be dead already (`Lease.proven`), unless it can store nothing.
+ * 5. Whatever the answer, every operation settles exactly once.
+ */
+import type { DriverConnection, StatementResult } from '../driver/driver.js'
+import { StatementSkipped } from '../driver/driver.js'
+import { isDisconnect } from '../database-errors.js'
+import type { Lease } from '../pool/pool.js'
+import { AskedTransactions, type AskedTransaction } from './asked-transactions.js'
+import { beginSteps } from './begin.js'
+import {
+  observe,
+  type ConversationHost,
+  type TransactionListener,
+  type ConversationSetup,
+} from './contract.js'
+import { Courier, sendEndSoon, type Sender } from './dispatcher.js'
+import {
+  answeredFirst,
+  arePlainReads,
+  flightOf,
+  hasOpenCommit,
+  isUnbegun,
+  settlingOf,
+  takeFlight,
+  type Flight,
+} from './in-flight-batch.js'
+import { callOff, cancelAll, giveUp } from './call-off.js'
+import { answerLocally, passOver, refuseQueued } from './local-answers.js'
+import {
+  NOTHING,
+  Operation,
+  undoes,
+  type ExclusiveWork,
+  type OperationKind,
+  type OperationOwner,
+  type OperationStatement,
+} from './operation.js'
+import { OperationQueue } from './operation-queue.js'
+import { mayStore, Reads } from './read-tracker.js'
+import type { RefusedBegin } from './refused-begin.js'
+import { endedByStatement } from './script.js'
+import type { BeginPlan } from './transaction-options.js'
+import {
+  answeredWithRollback,
+  begunAlready,
+  connectionLost,
+  outcomeUnknown,
+  storedUnread,
+} from './transaction-errors.js'
+import { TransactionState } from './transaction-state.js'
+import { TransactionTrace } from './transaction-trace.js'
+import { judge, mayHaveStored, type Verdict } from './verdict.js'
+
+export class Conversation implements OperationOwner, Sender {
+  readonly state: TransactionState = new TransactionState()
+  /** Its session or connection takes no more statements: code that was part of its blocks need not be told apart. */
+  closed = false
+  readonly #host: ConversationHost
+  readonly #setup: ConversationSetup
+  readonly #owner: TransactionListener
+  readonly #courier: Courier
+  // What is made only when it is needed: many sessions wait for a connection at a time, and have none of it yet.
+  #trace: TransactionTrace | undefined = undefined
+  #asked: AskedTransactions | undefined = undefined
+  #reads: Reads | undefined = undefined
+  #refusedBegin: RefusedBegin | undefined = undefined
+  readonly #queue = new OperationQueue()
+  /** Steps that can wait for the next packet (RELEASE SAVEPOINT, closing a cursor). */
+  #deferred: Operation[] | undefined = undefined
+  #scheduled = false
+  /** A packet was sent once more already (see 3). */
+  #replayed = false
+  #portals = 0
+  /** Why nothing is sent any more. */
+  #abandoned: Error | undefined
+
+  constructor(host: ConversationHost, setup: ConversationSetup, owner: TransactionListener) {
+    this.#host = host
+    this.#setup = setup
+    this.#owner = owner
+    this.#courier = new Courier(host, setup.acquire, this)
+  }
+
+  /** The connection it holds at the moment. */
+  get connection(): DriverConnection | undefined {
+    return this.#courier.connection
+  }
+
+  /** Number of the transaction that is open, or was last: what lives no longer than one knows whether it is over. */
+  get transaction(): number {
+    return this.#trace?.count ?? 0
+  }
+
+  /** Every statement stands alone, unless a transaction was asked for. */
+  get autocommitMode(): boolean {
+    return this.#setup.autocommit
+  }
+
+  /** The transactions of `begin()`. */
+  get asked(): AskedTransactions {
+    return (this.#asked ??= new AskedTransactions())
+  }
+
+  get autocommit(): boolean {
+    return this.#plan === undefined
+  }
+
+  /** How the next transaction begins; undefined if every statement stands alone. */
+  get #plan(): BeginPlan | undefined {
+    return this.#asked?.open === true || !this.autocommitMode ? this.#setup.beginning.plan : undefined
+  }
+
+  /** Statements of the user that have not settled. */
+  get pending(): readonly Operation[] {
+    const inFlight = this.#courier.flight?.operations ?? []
+    return [...inFlight, ...this.#queue].filter(({ outstanding }) => outstanding)
+  }
+
+  /** Takes the connection at once, instead of at the first statement. */
+  adopt(lease: Lease): void {
+    this.#courier.adopt(lease)
+  }
+
+  /** Gives the connection back without waiting for an answer: the pool cleans it. */
+  release(): void {
+    this.#courier.release()
+  }
+
+  /**
+   * The next statement begins a transaction, also in autocommit mode; after COMMIT or ROLLBACK it is as it was.
+   * @param inBlock True: so does the next one after these, until the block is left.
+   * @throws IllegalStateError while a transaction is open, or has been asked for.
+   */
+  beginOnce(inBlock = false): AskedTransaction {
+    if (this.state.inTransaction || !this.#queue.isEmpty) throw begunAlready()
+    return this.asked.begin(inBlock)
+  }
+
+  /** Queues an operation; it is sent when the current tick ends. */
+  enqueue(kind: OperationKind, statement: OperationStatement, work?: Operation['work']): Operation {
+    const operation = new Operation(this, kind, statement, work)
+    if (this.#queue.isEmpty) this.#courier.noteOrigin(Conversation.prototype.enqueue)
+    this.#queue.push(operation)
+    if (!this.#scheduled) {
+      this.#scheduled = true
+      // After every microtask of this tick, so that whatever they ask for travels together.
+      process.nextTick(Conversation.#pump, this)
+    }
+    return operation
+  }
+
+  /** Queues an operation that rides with the next one. Nobody waits for it. */
+  defer(statement: OperationStatement): void {
+    ;(this.#deferred ??= []).push(new Operation(this, 'step', statement))
+  }
+
+  /** A name for a cursor, new on this conversation. */
+  nextPortal(): string {
+    return `lifeguard_${++this.#portals}`
+  }
+
+  /** Takes back what has not been sent, cancels on the server what has. The operation fails with `reason`. */
+  callOff(operation: Operation, reason: Error): void {
+    callOff(this.#queue, this.#courier, operation, reason)
+  }
+
+  /** Ends the streams that nobody may ever end: they must not hold up the end of the transaction. */
+  stopStreams(reason: Error): void {
+    for (const operation of this.pending)
+      if (operation.work?.stop !== undefined) this.callOff(operation, reason)
+  }
+
+  /** A block is over: takes back and cancels what it has left. @param mine Default: everything. */
+  giveUp(reason: Error, mine?: ReadonlySet<Operation>): void {
+    giveUp(this.#queue, this.#courier, this.standsAlone, reason, mine)
+  }
+
+  /** Refuses everything from now on with `reason`, except a rollback; cancels what is under way. */
+  abandon(reason: Error): void {
+    if (this.#abandoned !== undefined) return
+    this.#abandoned = reason
+    cancelAll(this.#courier, this.#courier.flight?.operations ?? [], reason)
+  }
+
+  /** Drops the connection that it has now: what is under way and what is queued fails with `reason`. */
+  invalidate(reason: Error): void {
+    this.#abandoned ??= reason
+    this.#courier.poison(reason)
+    this.connection?.destroy(reason)
+    this.release()
+  }
+
+  static #pump(this: void, conversation: Conversation): void {
+    conversation.#scheduled = false
+    conversation.advance()
+  }
+
+  /** True if there is nothing to end and nothing to wait for. */
+  get quiet(): boolean {
+    return this.state.name === 'idle' && this.#queue.isEmpty && this.#courier.free
+  }
+
+  /**
+   * Ends a read-only transaction whose COMMIT can bring no news, without waiting for its answer; false if something is
+   * still under way.
+   */
+  conclude(): boolean {
+    const { connection } = this
+    if (connection === undefined || connection.lost !== undefined || this.state.name !== 'active')
+      return false
+    if (!this.#courier.free || !this.#queue.isEmpty) return false
+    if (this.#reads?.pure === false || !this.#setup.beginning.commitIsFormality(connection)) return false
+    this.#deferred = undefined
+    // PostgreSQL refuses to change what made it read-only once a query has run.
+    const begun = this.#trace?.begun
+    connection.conclude('COMMIT', { begun, timeoutMillis: this.#host.prePingTimeoutMillis })
+    this.#host.observer?.concluded(connection)
+    this.#over('committed')
+    this.#rest()
+    sendEndSoon(connection)
+    return true
+  }
+
+  answered(operation: Operation, result: StatementResult): void {
+    const { flight } = this.#courier
+    if (flight !== undefined) answeredFirst(flight)
+    observe(this.#host, operation, flight?.parted ?? this.connection, result)
+    ;(this.#reads ??= new Reads()).note(operation, result)
+    if (operation.kind === 'commit' && result.command !== 'COMMIT') {
+      const error = answeredWithRollback(this.state.cause)
+      this.state.fail(error)
+      operation.fail(error)
+      return
+    }
+    this.state.hasStored ||= operation.kind === 'commit' || (this.standsAlone && mayStore(operation, result))
+    if (operation.kind === 'commit') this.#over('committed')
+    if (operation.kind === 'rollback') this.#over('rolled back')
+    if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.state.move('active')
+    operation.succeed(result)
+  }
+
+  refused(operation: Operation, error: Error): void {
+    const { flight } = this.#courier
+    if (flight !== undefined && this.#diedBeforeBegin(flight, error)) {
+      flight.replay = true
+      return
+    }
+    if (error instanceof StatementSkipped)
+      return passOver(operation, flight, this.state.cause, this.#refusedBegin)
+    const connection = flight?.parted ?? this.connection
+    const verdict = judge(operation, error, {
+      flight,
+      isLost: connection?.lost !== undefined,
+      alone: this.standsAlone,
+      stores: mayHaveStored(this.#reads, flight),
+    })
+    const { outcome, seen, reason } = verdict
+    observe(this.#host, operation, connection, reason)
+    // It has run nothing that came behind.
+    if (flight !== undefined && (seen === 'refusal' || seen === 'end')) flight.refused = true
+    if (verdict.ends || outcome === 'unknown') this.#lost(operation, verdict)
+    else this.#failed(operation, outcome === 'committed' ? storedUnread(reason) : reason)
+  }
+
+  /** The server refused the operation itself. */
+  #failed(operation: Operation, error: Error): void {
+    // 25006: the connection lives, but leads to a server that takes no writes.
+    if (isDisconnect(error) && !this.#setup.readOnly) this.#courier.poison(error)
+    const reason = operation.calledOff ?? error
+    if (!this.standsAlone) this.state.fail(reason)
+    operation.fail(reason)
+    const { flight } = this.#courier
+    const isBegin = flight !== undefined && flight.operations.indexOf(operation) < flight.beginning
+    if (isBegin) this.#refusedBegin = { error, text: operation.text, told: false }
+  }
+
+  /** Where the error comes from, if not from the statement that failed with it: BEGIN, or the settings behind it. */
+  originOf(error: unknown): string | undefined {
+    return this.#refusedBegin?.error === error ? this.#refusedBegin?.text : undefined
+  }
+
+  /** The session has ended, or what it says leaves open whether the operation is stored. */
+  #lost(operation: Operation, { outcome, seen, reason }: Verdict): void {
+    const unknown =
+      outcome === 'unknown' ? outcomeUnknown(operation.calledOff ?? reason, this.standsAlone) : undefined
+    this.state.lose(unknown ?? reason)
+    if (seen !== 'success without standby') this.#courier.poison(reason)
+    if (operation.kind === 'rollback') {
+      // What was to be undone has gone with the connection.
+      this.#over('rolled back')
+      return operation.succeed(NOTHING)
+    }
+    if (unknown !== undefined) this.state.outcomeUnknown = true
+    operation.fail(unknown ?? operation.calledOff ?? connectionLost(reason))
+  }
+
+  /** The transaction has ended. */
+  #over(outcome: 'committed' | 'rolled back'): void {
+    this.#trace?.ended(this.state.outcomeUnknown ? 'unknown' : outcome)
+    if (this.state.name !== 'idle') this.state.move('idle')
+    this.#asked?.ended()
+  }
+
+  /** By what was run and what is on its way, the transaction has more to store than a plain read can. */
+  get storing(): boolean {
+    return this.#reads?.plain === false || !arePlainReads(this.#courier.flight?.operations ?? [])
+  }
+
+  /** The session may write, so that a server which refuses that is the wrong one. */
+  get mayWrite(): boolean {
+    return !this.#setup.readOnly
+  }
+
+  get committing(): Promise<boolean> | undefined {
+    return settlingOf(this.#courier.flight)
+  }
+
+  /** Every statement is a transaction of its own. */
+  get standsAlone(): boolean {
+    return this.autocommit && !this.state.inTransaction
+  }
+
+  #diedBeforeBegin(flight: Flight, error: Error): boolean {
+    if (this.#replayed || this.#abandoned !== undefined || !isUnbegun(flight)) return false
+    if (hasOpenCommit(flight) && mayHaveStored(this.#reads, flight)) return false
+    return this.#courier.isReplaceable(error)
+  }
+
+  /** Sends what can be sent. */
+  advance(): void {
+    while (this.#courier.free) {
+      const next = this.#queue.first
+      if (next === undefined) {
+        this.#rest()
+        return
+      }
+      if (answerLocally(next, this, this.#abandoned, this.#endedOnServer(), this.#refusedBegin)) {
+        this.#queue.shift()
+        if (undoes(next)) this.#deferred = undefined
+        if (next.succeeded && (next.kind === 'commit' || next.kind === 'rollback')) this.#over('rolled back')
+        continue
+      }
+      // What undoes must not take along what was abandoned. ROLLBACK takes nothing along: what is behind it is refused after it.
+      if (this.#abandoned !== undefined && next.kind !== 'rollback')
+        refuseQueued(this.#queue, this.#abandoned)
+      const { connection } = this
+      if (connection === undefined) this.#courier.acquire((error) => this.#notAcquired(error))
+      else this.#send(connection)
+    }
+  }
+
+  /** The transaction failed and is over on the server: a refused BEGIN or COMMIT, a connection that was never had. */
+  #endedOnServer(): boolean {
+    if (this.state.name !== 'failed') return false
+    return this.connection === undefined || this.connection.transactionStatus === 'idle'
+  }
+
+  #notAcquired(error: unknown): void {
+    if (!this.autocommit && !this.#queue.isEmpty) this.state.fail(error)
+    // What undoes needs no connection now.
+    refuseQueued(this.#queue, error)
+  }
+
+  #send(connection: DriverConnection): void {
+    if (connection.lost !== undefined && (this.state.name === 'active' || this.state.name === 'idle')) {
+      // Nothing of a transaction that has not begun is lost with it: the next round takes another connection.
+      if (this.state.name === 'active') this.state.move('lost', connection.lost)
+      this.#courier.poison(connection.lost)
+      this.release()
+      return
+    }
+    const next = this.#queue.first
+    if (next?.work !== undefined && (this.autocommit || this.state.name === 'active')) {
+      this.#queue.shift()
+      this.#lend(next, next.work)
+      return
+    }
+    const begin = this.state.name === 'idle' ? beginSteps(this, this.#plan, connection) : []
+    const proving = begin.length > 0 && !this.#courier.proven
+    if (proving) (begin[0] as Operation).flushAfter = true
+    // What is undone takes with it whatever was put off inside.
+    const deferred = undoes(next) ? [] : (this.#deferred ?? [])
+    this.#deferred = undefined
+    if (begin.length > 0) this.#reads?.clear()
+    const flight = takeFlight(this.#queue, begin, deferred, {
+      proving,
+      alone: this.standsAlone,
+      readOnly: this.#setup.readOnly,
+      flushes: this.#setup.acquire.signal !== undefined,
+    })
+    if (flight.beginning > 0) this.#begins(connection, begin[0])
+    // After nothing but reads COMMIT takes no time: who waits for the connection need not wait for its answer.
+    if (this.#setup.releaseWhenIdle && this.#courier.part(flight, this.#reads)) return
+    this.#courier.send(flight, this.standsAlone ? 'separate' : 'shared')
+  }
+
+  #begins(connection: DriverConnection, begin: Operation | undefined): void {
+    this.state.move('active')
+    ;(this.#trace ??= new TransactionTrace()).began(connection.id, begin?.text)
+    this.#host.observer?.began(connection)
+    this.#owner.began?.()
+  }
+
+  #lend(operation: Operation, work: ExclusiveWork): void {
+    const run = (connection: DriverConnection): Promise<unknown> =>
+      work.run(connection, (reason) => this.callOff(operation, reason))
+    // The work settles the operation with its own value; here only success or failure counts.
+    this.#courier.lend(flightOf([operation], this.standsAlone), run, (error) => {
+      if (error === undefined) this.answered(operation, NOTHING)
+      else this.refused(operation, error instanceof Error ? error : new Error(String(error)))
+    })
+  }
+
+  /** The server is ready for the next packet, or the connection is gone. */
+  landed(flight: Flight): void {
+    this.#queue.putBack(flight.undoing)
+    const lost = (flight.parted ?? this.connection)?.lost
+    if (flight.replay && lost !== undefined) {
+      this.#replayed = true
+      this.state.move('idle')
+      // BEGIN and its settings are made anew.
+      this.#queue.putBack(flight.operations.slice(flight.beginning))
+      this.#courier.poison(lost)
+      this.release()
+    } else if (lost !== undefined) {
+      this.state.lose(lost)
+      this.#courier.poison(lost)
+      this.release()
+    } else if (this.state.name === 'active' && this.connection?.transactionStatus === 'idle') {
+      this.state.fail(endedByStatement())
+    }
+    this.advance()
+  }
+
+  /** Nothing is left to do. */
+  #rest(): void {
+    if (this.state.inTransaction) return
+    this.#replayed = false
+    if (this.#setup.releaseWhenIdle) this.release()
+  }
+}

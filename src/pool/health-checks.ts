@@ -1,0 +1,93 @@
+/**
+ * The round trips that the pool itself makes: is a connection alive, and is it clean. Each has a time limit of its own.
+ * Meanwhile the connection is nobody's; afterwards it is free, or closed.
+ */
+import type { ResetMode } from '../driver/driver.js'
+import type { ConnectionRecord } from './record.js'
+import type { Shared } from './pool-context.js'
+import type { CloseReason } from './stats.js'
+
+const RESET_MILLIS = 5_000
+
+/** What becomes of a connection after a check. */
+export interface CheckHost {
+  passed(record: ConnectionRecord, now: number): void
+  failed(record: ConnectionRecord, reason: CloseReason, error: Error): void
+}
+
+export class Checks {
+  readonly #shared: Shared
+  readonly #host: CheckHost
+  #probing = 0
+  #resetting = 0
+
+  constructor(shared: Shared, host: CheckHost) {
+    this.#shared = shared
+    this.#host = host
+  }
+
+  /** Connections being pinged; each will serve a waiter, if it is alive. */
+  get probing(): number {
+    return this.#probing
+  }
+
+  get resetting(): number {
+    return this.#resetting
+  }
+
+  /** Proves that a connection is alive. */
+  async probe(record: ConnectionRecord): Promise<void> {
+    const { clock, options, statistics } = this.#shared
+    record.state = 'checking'
+    statistics.counters.pinged += 1
+    this.#probing += 1
+    const error = await failureOf(record.connection.ping(options.prePingTimeoutMillis))
+    this.#probing -= 1
+    if (isClosing(record)) return
+    if (error !== undefined) return this.#host.failed(record, 'probe', error)
+    record.provenAt = clock.now()
+    this.#host.passed(record, record.provenAt)
+  }
+
+  /** Waits for the answer to the end of a transaction, which has a limit of its own. */
+  async settle(record: ConnectionRecord): Promise<void> {
+    const { connection } = record
+    record.state = 'checking'
+    this.#resetting += 1
+    await connection.concluding
+    this.#resetting -= 1
+    if (isClosing(record)) return
+    if (connection.lost !== undefined) return this.#host.failed(record, 'lost', connection.lost)
+    record.provenAt = record.idleSince = this.#shared.clock.now()
+    this.#host.passed(record, record.provenAt)
+  }
+
+  /** Cleans a connection; `done` is called in any case, before its fate is decided. */
+  async reset(record: ConnectionRecord, mode: ResetMode, done: () => void): Promise<void> {
+    const { clock, events, statistics } = this.#shared
+    const { connection } = record
+    record.state = 'checking'
+    statistics.counters.reset += 1
+    this.#resetting += 1
+    const error = await failureOf(connection.reset(mode, RESET_MILLIS))
+    this.#resetting -= 1
+    if (isClosing(record)) return
+    events.emit('reset', error === undefined ? { connection, mode } : { connection, mode, error })
+    done()
+    if (error !== undefined) return this.#host.failed(record, 'reset', error)
+    record.provenAt = record.idleSince = clock.now()
+    this.#host.passed(record, record.provenAt)
+  }
+}
+
+function failureOf(work: Promise<void>): Promise<Error | undefined> {
+  return work.then(
+    () => undefined,
+    (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+  )
+}
+
+/** True if the pool was disposed meanwhile and did not wait for the check. */
+function isClosing(record: ConnectionRecord): boolean {
+  return record.state === 'closing'
+}

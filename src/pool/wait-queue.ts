@@ -1,0 +1,203 @@
+/**
+ * The queue in front of the slots: first in, first out.
+ *
+ * 1. Every waiter settles exactly once, and leaves the queue in the same moment.
+ * 2. One timer serves all waiters: it is armed for the earliest deadline and only while somebody waits.
+ * 3. Settling resolves a promise: code of the waiter never runs on the stack of whoever settles it.
+ */
+import { setMaxListeners } from 'node:events'
+import type { Clock, Timer } from '../internal/clock.js'
+import { setDeadline } from '../internal/deadline.js'
+import type { Origin } from './call-site.js'
+import type { AcquireOptions, Lease } from './pool.js'
+
+/** One acquire in the queue. */
+export class Waiter {
+  readonly since: number
+  readonly options: AcquireOptions
+  /** When it gives up; Infinity = never, -Infinity = it waits for a connect, but never for somebody's release. */
+  deadline: number
+  /** Where it was called; only with `captureStacks`. */
+  readonly origin: Origin | undefined
+  previous: Waiter | undefined = undefined
+  next: Waiter | undefined = undefined
+  resolve!: (lease: Lease) => void
+  reject!: (error: Error) => void
+  readonly promise: Promise<Lease> = new Promise((resolve, reject) => {
+    this.resolve = resolve
+    this.reject = reject
+  })
+  /** Listens to the caller's signal while it waits. */
+  onAbort: (() => void) | undefined = undefined
+
+  constructor(since: number, deadline: number, options: AcquireOptions, origin: Origin | undefined) {
+    this.since = since
+    this.deadline = deadline
+    this.options = options
+    this.origin = origin
+  }
+
+  /** True if it may not wait for somebody's release. */
+  get impatient(): boolean {
+    return this.deadline === -Infinity
+  }
+}
+
+/** When a waiter gives up that may wait so long; null = for ever. */
+export function deadlineOf(timeoutMillis: number | null, now: number): number {
+  if (timeoutMillis === null) return Infinity
+  return timeoutMillis === 0 ? -Infinity : now + timeoutMillis
+}
+
+/** What the gate tells the pool. */
+export interface GateHost {
+  /** The waiter has left the queue, because its signal was aborted. */
+  aborted(waiter: Waiter): void
+  /** The waiter has left the queue, because its time is over; `lateMillis` is how long the event loop was blocked. */
+  expired(waiter: Waiter, position: number, lateMillis: number): void
+}
+
+export class Gate {
+  readonly #clock: Clock
+  readonly #host: GateHost
+  #first: Waiter | undefined = undefined
+  #last: Waiter | undefined = undefined
+  #size = 0
+  #timer: Timer | undefined = undefined
+  #timerAt = Infinity
+  #suspendedAt: number | undefined = undefined
+
+  constructor(clock: Clock, host: GateHost) {
+    this.#clock = clock
+    this.#host = host
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  get first(): Waiter | undefined {
+    return this.#first
+  }
+
+  get suspended(): boolean {
+    return this.#suspendedAt !== undefined
+  }
+
+  /** True if an acquire may be served at once: nobody is before it. */
+  get open(): boolean {
+    return this.#first === undefined && this.#suspendedAt === undefined
+  }
+
+  join(waiter: Waiter): void {
+    waiter.previous = this.#last
+    if (this.#last === undefined) this.#first = waiter
+    else this.#last.next = waiter
+    this.#last = waiter
+    this.#size += 1
+    this.#arm(waiter.deadline)
+    const { signal } = waiter.options
+    if (signal === undefined) return
+    waiter.onAbort = () => {
+      this.leave(waiter)
+      this.#host.aborted(waiter)
+    }
+    // Many may wait on one signal, and each takes its listener away when it leaves: not the leak that Node warns of.
+    setMaxListeners(0, signal)
+    signal.addEventListener('abort', waiter.onAbort)
+  }
+
+  /** Takes a waiter out of the queue; whoever calls this settles it. */
+  leave(waiter: Waiter): void {
+    if (waiter.previous === undefined) this.#first = waiter.next
+    else waiter.previous.next = waiter.next
+    if (waiter.next === undefined) this.#last = waiter.previous
+    else waiter.next.previous = waiter.previous
+    waiter.previous = waiter.next = undefined
+    this.#size -= 1
+    if (this.#size === 0) this.#disarm()
+    if (waiter.onAbort !== undefined) waiter.options.signal?.removeEventListener('abort', waiter.onAbort)
+  }
+
+  /** Takes out and rejects those that `chosen` picks. Returns how many. */
+  rejectIf(chosen: (waiter: Waiter, position: number) => boolean, error: (waiter: Waiter) => Error): number {
+    let position = 0
+    let rejected = 0
+    for (let waiter = this.#first; waiter !== undefined;) {
+      const { next } = waiter
+      if (chosen(waiter, position)) {
+        this.leave(waiter)
+        waiter.reject(error(waiter))
+        rejected += 1
+      } else {
+        position += 1
+      }
+      waiter = next
+    }
+    return rejected
+  }
+
+  /** Takes over who waits at another gate, in their order and with the time they have left; returns how many. */
+  adopt(other: Gate): number {
+    // While it is stopped, a deadline means something only at the gate that stopped it.
+    if (other.suspended) this.suspend()
+    other.resume()
+    const adopted = other.size
+    for (let waiter = other.first; waiter !== undefined; waiter = other.first) {
+      other.leave(waiter)
+      this.join(waiter)
+    }
+    return adopted
+  }
+
+  /** Stops every waiter's time. */
+  suspend(): void {
+    if (this.#suspendedAt !== undefined) return
+    this.#suspendedAt = this.#clock.now()
+    this.#disarm()
+  }
+
+  /** Lets the time run again. */
+  resume(): void {
+    if (this.#suspendedAt === undefined) return
+    const now = this.#clock.now()
+    for (let waiter = this.#first; waiter !== undefined; waiter = waiter.next) {
+      waiter.deadline += now - Math.max(this.#suspendedAt, waiter.since)
+    }
+    this.#suspendedAt = undefined
+    this.#rearm()
+  }
+
+  #arm(deadline: number): void {
+    if (deadline >= this.#timerAt || deadline === -Infinity || this.#suspendedAt !== undefined) return
+    this.#timer?.cancel()
+    this.#timerAt = deadline
+    const millis = Math.max(0, deadline - this.#clock.now())
+    this.#timer = setDeadline(this.#clock, (lateMillis) => this.#expire(lateMillis), millis)
+  }
+
+  #disarm(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#timerAt = Infinity
+  }
+
+  #rearm(): void {
+    this.#disarm()
+    for (let waiter = this.#first; waiter !== undefined; waiter = waiter.next) this.#arm(waiter.deadline)
+  }
+
+  #expire(lateMillis: number): void {
+    const now = this.#clock.now()
+    const expired: [waiter: Waiter, position: number][] = []
+    let position = 0
+    for (let waiter = this.#first; waiter !== undefined; waiter = waiter.next) {
+      if (waiter.deadline !== -Infinity && waiter.deadline <= now) expired.push([waiter, position])
+      position += 1
+    }
+    for (const [waiter] of expired) this.leave(waiter)
+    this.#rearm()
+    // Last, because the host tells listeners, who may do anything to the queue.
+    for (const [waiter, at] of expired) this.#host.expired(waiter, at, lateMillis)
+  }
+}

@@ -1,0 +1,216 @@
+/** Conditions on columns. Each is a fragment of SQL whose values are parameters, converted by the column's own rules. */
+import { InvalidStatementError } from '../errors.js'
+import { checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
+import { SqlFragment, type Condition } from '../sql.js'
+import { arrayLiteral } from '../codecs/array-codec.js'
+import { kindOf } from '../codecs/codec.js'
+import type { ColumnRef } from '../schema/column-ref.js'
+import type { TableColumn } from '../schema/table-column.js'
+
+/** What a column may be compared with: a value of its type, another column, SQL. */
+export type Operand<Value> = NoInfer<Value> | SqlFragment<unknown>
+
+/** Equal. `null` gives IS NULL. */
+export function eq<Value>(column: ColumnRef<Value>, value: Operand<Value>): Condition {
+  return value === null ? isNull(column) : compare(column, '=', value)
+}
+
+/** Not equal. `null` gives IS NOT NULL; for other values a row with NULL does not match, as in SQL. */
+export function ne<Value>(column: ColumnRef<Value>, value: Operand<Value>): Condition {
+  return value === null ? not(isNull(column)) : compare(column, '<>', value)
+}
+
+/** Greater. */
+export function gt<Value>(column: ColumnRef<Value>, value: Operand<NonNullable<Value>>): Condition {
+  return compare(column, '>', value)
+}
+
+/** Greater or equal. */
+export function gte<Value>(column: ColumnRef<Value>, value: Operand<NonNullable<Value>>): Condition {
+  return compare(column, '>=', value)
+}
+
+/** Less. */
+export function lt<Value>(column: ColumnRef<Value>, value: Operand<NonNullable<Value>>): Condition {
+  return compare(column, '<', value)
+}
+
+/** Less or equal. */
+export function lte<Value>(column: ColumnRef<Value>, value: Operand<NonNullable<Value>>): Condition {
+  return compare(column, '<=', value)
+}
+
+/** From `low` to `high`, both included. */
+export function between<Value>(
+  column: ColumnRef<Value>,
+  low: Operand<NonNullable<Value>>,
+  high: Operand<NonNullable<Value>>,
+): Condition {
+  return new SqlFragment(
+    ['', ' between ', ' and ', ''],
+    [column, operand(column, low), operand(column, high)],
+  )
+}
+
+/**
+ * One of the values. They travel as one array, so the statement's text is the same for any number; an empty list matches
+ * nothing.
+ * @throws InvalidStatementError for a column that itself holds arrays.
+ */
+export function inArray<Value>(
+  column: ColumnRef<Value>,
+  values: readonly NonNullable<NoInfer<Value>>[],
+): Condition {
+  const { type } = declared(column).definition
+  if (!Array.isArray(values)) {
+    throw new InvalidStatementError(`inArray takes a list of values (an array), not ${kindOf(values)}`)
+  }
+  if (type.isArray === true) {
+    throw new InvalidStatementError(`${column.column} holds arrays: compare it with eq, or write SQL`)
+  }
+  const literal = arrayLiteral(values.map((value: unknown) => required(column, value)))
+  return new SqlFragment(['', ' = any(', `::${type.cast}[])`], [column, literal])
+}
+
+/** Matches a pattern: `%` stands for any characters, `_` for one. */
+export function like<Value extends string | null>(
+  column: ColumnRef<Value>,
+  pattern: string | SqlFragment<unknown>,
+): Condition {
+  declared(column)
+  return new SqlFragment(['', ' like ', ''], [column, patternOf(pattern)])
+}
+
+/** As {@link like}, whatever the case of the letters. */
+export function ilike<Value extends string | null>(
+  column: ColumnRef<Value>,
+  pattern: string | SqlFragment<unknown>,
+): Condition {
+  declared(column)
+  return new SqlFragment(['', ' ilike ', ''], [column, patternOf(pattern)])
+}
+
+/** Is NULL. */
+export function isNull(column: ColumnRef<unknown>): Condition {
+  declared(column)
+  return new SqlFragment(['', ' is null'], [column])
+}
+
+/** All of them. Without any: true; a bulk statement refuses that as its only condition. */
+export function and(...conditions: readonly Condition[]): Condition {
+  return conditions.every(matchesAll) ? new Everything() : combine(conditions, ' and ')
+}
+
+/** What follows in a WHERE that has begun with a condition; nothing without conditions. Each stands in parentheses. */
+export function further(conditions: readonly Condition[]): SqlFragment<unknown> {
+  const strings = conditions.map((_, index) => (index === 0 ? ' and (' : ') and ('))
+  return conditions.length === 0
+    ? new SqlFragment([''], [])
+    : new SqlFragment([...strings, ')'], conditions.map(checked))
+}
+
+/** What `and()` makes of no conditions. `` sql`true` `` says it on purpose. */
+class Everything extends SqlFragment<unknown> {
+  constructor() {
+    super(['true'], [])
+  }
+}
+
+/** Whether a condition matches every row only because there is nothing in it. */
+export function matchesAll(condition: Condition): boolean {
+  return condition instanceof Everything
+}
+
+/** At least one of them. Without any: false. */
+export function or(...conditions: readonly Condition[]): Condition {
+  if (conditions.length === 0) return new None()
+  const combined = combine(conditions, ' or ')
+  return conditions.some(matchesAll) ? new Everything() : combined
+}
+
+/** What `or()` makes of no conditions. */
+class None extends SqlFragment<unknown> {
+  constructor() {
+    super(['false'], [])
+  }
+}
+
+/** The opposite. */
+export function not(condition: Condition): Condition {
+  return condition instanceof None ? new Everything() : new SqlFragment(['not (', ')'], [checked(condition)])
+}
+
+/** Where NULL goes in an order. Default: as if it were larger than everything. */
+export interface OrderOptions {
+  readonly nulls?: 'first' | 'last' | undefined
+}
+
+/** Smallest first. */
+export function asc(by: SqlFragment<unknown>, options: OrderOptions = {}): SqlFragment<unknown> {
+  return new SqlFragment(['', ` asc${nullsSql(options)}`], [orderOf(by)])
+}
+
+/** Largest first. */
+export function desc(by: SqlFragment<unknown>, options: OrderOptions = {}): SqlFragment<unknown> {
+  return new SqlFragment(['', ` desc${nullsSql(options)}`], [orderOf(by)])
+}
+
+/** A value for a column as a parameter, or SQL as it is. @throws InvalidValueError */
+export function operand(column: ColumnRef<unknown>, value: unknown): unknown {
+  const definition = declared(column)
+  return value instanceof SqlFragment ? value : definition.encode(value)
+}
+
+/** What rows may be ordered by: anything else would be a parameter, which orders nothing. @throws InvalidStatementError */
+export function orderOf(by: unknown): SqlFragment<unknown> {
+  if (by instanceof SqlFragment) return by
+  throw new InvalidStatementError(
+    `An order is a column (Song.c.title), asc(), desc() or made with the sql tag, not ${kindOf(by)}`,
+  )
+}
+
+/** A misspelt column is undefined where no types look at it. @throws InvalidStatementError */
+function declared(column: ColumnRef<unknown>): TableColumn {
+  const given: unknown = column
+  if (given instanceof SqlFragment && 'column' in given) return column.column
+  const hint = given === undefined ? ': is its name misspelt?' : ''
+  throw new InvalidStatementError(
+    `A condition starts with a column of an entity (Song.c.title), not ${kindOf(given)}${hint}`,
+  )
+}
+
+function compare(column: ColumnRef<unknown>, operator: string, value: unknown): Condition {
+  return new SqlFragment(['', ` ${operator} `, ''], [column, operand(column, value)])
+}
+
+function required(column: ColumnRef<unknown>, value: unknown): string {
+  const text = column.column.encode(value)
+  if (text === null)
+    throw new InvalidStatementError(`A list of values for ${column.column} holds null: use isNull`)
+  return text
+}
+
+function patternOf(pattern: unknown): unknown {
+  if (pattern instanceof SqlFragment) return pattern
+  if (typeof pattern === 'string' && !pattern.includes('\0')) return pattern
+  throw new InvalidStatementError('A pattern is a string without NUL characters')
+}
+
+function combine(conditions: readonly Condition[], operator: string): Condition {
+  if (conditions.length === 1) return checked(conditions[0])
+  const strings = conditions.map((_, index) => (index === 0 ? '(' : `)${operator}(`))
+  return new SqlFragment([...strings, ')'], conditions.map(checked))
+}
+
+/** An absent condition must not silently match everything. */
+function checked(condition: unknown): Condition {
+  if (condition instanceof SqlFragment) return condition
+  throw new InvalidStatementError('A condition is made by eq, gt, and, ... or with the sql tag')
+}
+
+function nullsSql(options: OrderOptions): string {
+  refuseUnknownKeys('an order', options, ['nulls'])
+  const { nulls } = options
+  if (nulls !== undefined) checkOneOf('nulls', nulls, ['first', 'last'])
+  return nulls === undefined ? '' : nulls === 'first' ? ' nulls first' : ' nulls last'
+}

@@ -1,0 +1,114 @@
+/** What the builders make: a statement, and how to read its rows. Running it is the session's business. */
+import type { RawTypes, TypeParsers } from '../driver/driver.js'
+import { SqlFragment } from '../sql.js'
+import type { EntityMeta } from '../schema/entity-meta.js'
+import { NO_FILTERS_OFF, type WithoutFilters } from '../schema/filters.js'
+import { RAW_TEXT } from '../codecs/raw-values.js'
+import type { RelationPart } from '../schema/relation-resolution.js'
+import type { RawValue, TableColumn } from '../schema/table-column.js'
+
+/**
+ * A statement whose result is of the type `Item`: an entity, a record of some columns, a number. A scalar of it is the
+ * entity, the first of the columns, the number.
+ */
+export interface EntityStatement<Item, Scalar = Item> {
+  /** Only for the type checker. */
+  readonly $item?: Item
+  /** Only for the type checker. */
+  readonly $scalar?: Scalar
+  /** Compiles it. Builders never change, so this may be repeated. @throws InvalidValueError, InvalidStatementError */
+  toEntityQuery(): EntityQuery
+}
+
+/** A statement that always gives exactly one value. */
+export interface ValueStatement<Value> extends EntityStatement<Value> {
+  readonly givesOne: true
+}
+
+/** A compiled {@link EntityStatement}. Its rows must be read as arrays, by its own type parsers. */
+export interface EntityQuery {
+  readonly text: string
+  readonly values: readonly unknown[]
+  readonly rowMode: 'array'
+  /** Leaves texts as they are: the columns convert them. */
+  readonly types: TypeParsers | RawTypes
+  readonly prepare: boolean
+  readonly meta: EntityMeta
+  readonly reading: Reading
+  /** Paths of relations to load with the entities, and relations of which a part is to be loaded. */
+  readonly load: readonly (string | RelationPart)[]
+  /** Deferred columns that the rows of entities do not hold: they are NULL there. */
+  readonly lacking: readonly TableColumn[]
+  /** Filters that are off for these relations, too. */
+  readonly without: WithoutFilters
+  /**
+   * What the rows are to instances that are here already. `read`: no news. `fresh`: locked or changed by this statement, so
+   * what was read before may be out of date. `wanted`: they replace what the instances hold. `deleted`: they are gone.
+   */
+  readonly rowsAre: 'read' | 'fresh' | 'wanted' | 'deleted'
+}
+
+/** What a row of the result is. */
+export type Reading =
+  /** An instance; the row has all columns of the table in their order. */
+  | { readonly kind: 'entity' }
+  /** A plain object with some columns. */
+  | { readonly kind: 'record'; readonly columns: readonly TableColumn[] }
+  /** One value. */
+  | { readonly kind: 'scalar'; readonly decode: (text: string) => unknown }
+  /** There are no rows, only a count. */
+  | { readonly kind: 'none' }
+
+/** The statement that a builder makes; undefined if it is something else. */
+export function entityQueryOf(statement: unknown): EntityQuery | undefined {
+  if (typeof statement !== 'object' || statement === null || !('toEntityQuery' in statement)) return undefined
+  return (statement as EntityStatement<unknown>).toEntityQuery()
+}
+
+/** The scalar of an item that was read; see {@link EntityStatement}. */
+export function scalarOf(reading: Reading, item: unknown): unknown {
+  if (reading.kind !== 'record') return item
+  const [first] = reading.columns
+  return first && (item as Record<string, unknown>)[first.property]
+}
+
+/** The record or the scalar that a row is. */
+export function readRow(reading: Reading, row: readonly RawValue[]): unknown {
+  if (reading.kind === 'scalar') {
+    const [raw] = row
+    return raw === null || raw === undefined ? null : reading.decode(String(raw))
+  }
+  const columns = reading.kind === 'record' ? reading.columns : []
+  return Object.fromEntries(
+    columns.map((column, index) => [column.property, column.decode(row[index] as RawValue)]),
+  )
+}
+
+/** Puts a statement together from its fragment. */
+export function entityQuery(
+  meta: EntityMeta,
+  statement: SqlFragment<unknown>,
+  reading: Reading,
+  rest: Partial<Pick<EntityQuery, 'load' | 'lacking' | 'without' | 'rowsAre' | 'prepare'>> = {},
+): EntityQuery {
+  const { text, values } = statement.assemble()
+  const { load = [], lacking = [], without = NO_FILTERS_OFF, rowsAre = 'read', prepare = true } = rest
+  const types = reading.kind === 'entity' ? meta.rawValues : RAW_TEXT
+  return { text, values, rowMode: 'array', types, prepare, meta, reading, load, lacking, without, rowsAre }
+}
+
+/** Columns in SQL, qualified by the table's name where one is given. */
+export function columnList(columns: readonly TableColumn[], qualifier?: string): string {
+  const prefix = qualifier === undefined ? '' : `${qualifier}.`
+  return columns.map(({ sql }) => `${prefix}${sql}`).join(', ')
+}
+
+/** Fragments one after the other, with nothing in between. */
+export function concat(...parts: readonly SqlFragment<unknown>[]): SqlFragment<unknown> {
+  return new SqlFragment(['', ...parts.map(() => '')], parts)
+}
+
+/** SQL as it stands. */
+export function text(sql: string): SqlFragment<unknown> {
+  return new SqlFragment([sql], [])
+}

@@ -1,0 +1,50 @@
+/** Deletes rows that go because of others, as far as they still belong to these. */
+import { rowSource, rowValues } from './unnest.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import type { Table } from '../schema/table.js'
+import {
+  allFound,
+  keyAndVersion,
+  keyAndVersionOf,
+  withValues,
+  type KeyedRow,
+  type WriteStatement,
+} from './write-statements.js'
+
+/** A row by its key, and what it must still hold. */
+export interface GuardedRow extends KeyedRow {
+  /** In the order of the columns; null: whatever it holds. */
+  readonly guard: readonly EncodedText[]
+}
+
+/**
+ * Deletes those of the rows that still hold what they must; the ordinals of these come back. Where the table has a version, it
+ * fails unless all are found.
+ *
+ * @param columns What the guards are about.
+ * @param rows At least one.
+ */
+export function deleteGuarded(
+  table: Table,
+  columns: readonly TableColumn[],
+  rows: readonly GuardedRow[],
+): WriteStatement {
+  const keys = keyAndVersion(table)
+  const inputs = [...keys, ...columns]
+  const shape = table.shape('delete guarded', columns, () => {
+    const source = rowSource(inputs, table.qualifier)
+    const matches = inputs.map(({ sql }, index) => {
+      const [own, given] = [`${table.qualifier}.${sql}`, source.columns[index] as string]
+      return index < keys.length ? `${own} = ${given}` : `(${given} is null or ${own} = ${given})`
+    })
+    const text = `delete from ${table.sql} using ${source.sql} where ${matches.join(' and ')}`
+    return table.version === undefined
+      ? { text: `${text} returning ${source.ordinal}`, returning: [], order: 'ordinal' }
+      : { text: allFound(table, 'found', text, [], inputs.length), returning: [], order: 'sent' }
+  })
+  const values = rowValues(
+    inputs,
+    rows.map((row) => [...keyAndVersionOf(table, row), ...row.guard]),
+  )
+  return withValues(shape, table.version === undefined ? values : [...values, String(rows.length)])
+}

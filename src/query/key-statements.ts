@@ -1,0 +1,139 @@
+/** Statements that load rows by their keys and by their relations; for `get`, `refresh` and the loading of relations. */
+import { encodeValues, type EncodedValue } from '../driver/values.js'
+import { definitionSql } from '../schema/definition-sql.js'
+import { further } from './conditions.js'
+import type { Condition } from '../sql.js'
+import { columnList, concat, text } from './entity-statement.js'
+import { metaOf } from '../schema/entity-meta.js'
+import { fragmentOf } from './placeholders.js'
+import type { Relation } from '../schema/relation-resolution.js'
+import { matchesAny, rowSource, rowValues } from './unnest.js'
+import type { EncodedText, StatementValue, TableColumn } from '../schema/table-column.js'
+import type { Table } from '../schema/table.js'
+
+/** A statement that loads rows. */
+export interface LoadStatement {
+  readonly text: string
+  readonly values: readonly EncodedValue[]
+}
+
+/**
+ * The row with a key: all columns, in their order.
+ *
+ * @param key Encoded, in the order of the key.
+ * @param lock What stands at the end, such as ` for update`.
+ * @param conditions What else the row must meet.
+ * @param lacking Deferred columns that are not read.
+ */
+export function selectByKey(
+  table: Table,
+  key: readonly EncodedText[],
+  lock = '',
+  conditions: readonly Condition[] = [],
+  lacking: readonly TableColumn[] = table.deferred,
+): LoadStatement {
+  const where = table.primaryKey
+    .map(({ sql }, index) => `${table.qualifier}.${sql} = $${index + 1}`)
+    .join(' and ')
+  const start = `select ${table.selectList(lacking)} from ${table.sql} where ${where}`
+  return withConditions(start, key, conditions, lock)
+}
+
+/** A statement whose WHERE goes on with conditions, and then with `end`. */
+function withConditions(
+  start: string,
+  values: readonly StatementValue[],
+  conditions: readonly Condition[],
+  end: string,
+): LoadStatement {
+  if (conditions.length === 0) return { text: start + end, values }
+  const whole = concat(fragmentOf(start, values), further(conditions), text(end))
+  // Conditions that were written with the sql tag hold values as they were given.
+  return { text: whole.text, values: encodeValues(whole.values) }
+}
+
+/** The rows with any of the keys, in no particular order. One text whatever the number of keys. */
+export function selectByKeys(
+  table: Table,
+  keys: readonly (readonly EncodedText[])[],
+  lock = '',
+): LoadStatement {
+  const where = matchesAny(table.primaryKey, table.qualifier)
+  return {
+    text: `select ${table.selectList()} from ${table.sql} where ${where}${lock}`,
+    values: rowValues(table.primaryKey, keys),
+  }
+}
+
+/** What a relation loads. */
+export interface RelatedStatement extends LoadStatement {
+  /**
+   * How many values stand in front of the columns of the target in each row: the values of `relation.ownColumns` of the
+   * owner that it belongs to, or only its ordinal.
+   */
+  readonly ownerColumns: number
+  /** The owner of a row is named by its place among the owners, from 1. */
+  readonly byOrdinal: boolean
+}
+
+/**
+ * The related objects of any number of owners: the owner's key, then all columns of the target. One text whatever the
+ * number of owners.
+ *
+ * @param owners The values of `relation.ownColumns` of each owner, encoded; no NULL among them.
+ * @param conditions What else the rows of the target, and of the table in between, must meet.
+ */
+export function selectRelated(
+  relation: Relation,
+  owners: readonly (readonly EncodedText[])[],
+  conditions: readonly Condition[] = [],
+): RelatedStatement {
+  const { table } = metaOf(relation.target)
+  const { link } = relation
+  const alias = linkAlias(relation)
+  const [ownerColumns, qualifier] =
+    link === undefined ? [relation.targetColumns, table.qualifier] : [link.own, alias]
+  const joined = link?.other.map((column, index) => {
+    const target = relation.targetColumns[index]
+    return `${alias}.${column.sql} = ${table.qualifier}.${target?.sql}`
+  })
+  const from =
+    link === undefined
+      ? table.sql
+      : `${link.table.sql} as ${alias} join ${table.sql} on ${joined?.join(' and ')}`
+  // Where equal keys may be written differently, only PostgreSQL can tell which owner a row belongs to.
+  const byOrdinal = !owners.every((key) =>
+    key.every((text, index) => ownerColumns[index]?.isOnlySpelling(text)),
+  )
+  const start = byOrdinal
+    ? besideOwners(ownerColumns, qualifier, table, from)
+    : `select ${columnList(ownerColumns, qualifier)}, ${table.selectList()} from ${from} where ${matchesAny(ownerColumns, qualifier)}`
+  const { orderBy } = relation
+  const order =
+    orderBy === undefined
+      ? columnList(table.primaryKey, table.qualifier)
+      : definitionSql(`The order of ${relation.name}`, orderBy())
+  return {
+    ...withConditions(start, rowValues(ownerColumns, owners), conditions, ` order by ${order}`),
+    ownerColumns: byOrdinal ? 1 : ownerColumns.length,
+    byOrdinal,
+  }
+}
+
+/** How a table in between is called in a statement: by its name, as conditions do, unless the target is called so, too. */
+export function linkAlias({ link, target }: Relation): string {
+  const { table } = metaOf(target)
+  if (link !== undefined && link.table.name !== table.name) return link.table.qualifier
+  return table.name === 'link' ? '"links"' : '"link"'
+}
+
+function besideOwners(
+  columns: readonly TableColumn[],
+  qualifier: string,
+  table: Table,
+  from: string,
+): string {
+  const source = rowSource(columns, table.qualifier)
+  const matches = columns.map(({ sql }, index) => `${qualifier}.${sql} = ${source.columns[index]}`)
+  return `select ${source.ordinal}, ${table.selectList()} from ${from} cross join ${source.sql} where ${matches.join(' and ')}`
+}

@@ -1,0 +1,39 @@
+/** Statements that lock rows; for the unit of work. */
+import { columnList } from './entity-statement.js'
+import { matchesAny, rowValues } from './unnest.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import type { Table } from '../schema/table.js'
+import type { WriteStatement } from './write-statements.js'
+
+/** The rows in which some columns have any of the values. */
+export interface MatchedRows {
+  readonly columns: readonly TableColumn[]
+  readonly rows: readonly (readonly EncodedText[])[]
+}
+
+/**
+ * Locks rows in the order of their primary key, whatever plan PostgreSQL makes: it locks what the sort gives. Rows that are gone
+ * are passed over.
+ *
+ * @param matched At least one, each with at least one row; may overlap.
+ * @param strength As strong as what is going to happen: a lock that is made stronger later can deadlock.
+ */
+export function lockRows(
+  table: Table,
+  matched: readonly MatchedRows[],
+  strength: 'update' | 'no key update',
+): WriteStatement {
+  const kind = `lock ${strength} ${matched.map(({ columns }) => columns.map(({ index }) => index).join()).join(' or ')}`
+  const shape = table.shape(kind, [], () => {
+    let parameters = 0
+    const conditions = matched.map(({ columns }) => {
+      const condition = matchesAny(columns, table.qualifier, parameters)
+      parameters += columns.length
+      return condition
+    })
+    const order = columnList(table.primaryKey, table.qualifier)
+    const rows = `select 1 from ${table.sql} where ${conditions.join(' or ')} order by ${order} for ${strength}`
+    return { text: `select count(*) from (${rows}) as "locked"`, returning: [], order: 'sent' }
+  })
+  return { ...shape, values: matched.flatMap(({ columns, rows }) => rowValues(columns, rows)) }
+}

@@ -1,0 +1,109 @@
+/** A part of a relation to many, chosen by the query that loads it: `select(Album).load('songs', { where, orderBy, limit })`. */
+import { encodeValues } from '../driver/values.js'
+import { MappingError } from '../errors.js'
+import { didYouMean } from '../internal/nearest-name.js'
+import { checkInteger, checkObject, refuseUnknownKeys } from '../internal/validate.js'
+import { sql, type SqlFragment } from '../sql.js'
+import { requireOneTableOfName } from '../schema/column-ref.js'
+import { and, further, orderOf } from './conditions.js'
+import type { Condition } from '../sql.js'
+import { definitionSql } from '../schema/definition-sql.js'
+import { metaOf, type EntityMeta } from '../schema/entity-meta.js'
+import { columnList, concat, text } from './entity-statement.js'
+import { linkAlias, type LoadStatement } from './key-statements.js'
+import { fragmentOf } from './placeholders.js'
+import type { Relation, RelationPart } from '../schema/relation-resolution.js'
+import { rowSource, rowValues } from './unnest.js'
+import type { EncodedText } from '../schema/table-column.js'
+
+/** Which of the related objects are loaded, and in which order. */
+export interface LoadOptions {
+  /** Conditions on the related entity. Default: none. */
+  readonly where?: Condition | readonly Condition[] | undefined
+  /** Default: the order of the relation, or its primary key. */
+  readonly orderBy?: SqlFragment<unknown> | readonly SqlFragment<unknown>[] | undefined
+  /** At most so many for each object that is loaded. Default: all. */
+  readonly limit?: number | undefined
+}
+
+/**
+ * Reads what `load(name, options)` was given.
+ * @throws MappingError if there is no such relation to many; InvalidOptionError, InvalidStatementError.
+ */
+export function relationPart(meta: EntityMeta, name: string, options: LoadOptions): RelationPart {
+  const relation = meta.relations.get(name)
+  if (relation === undefined) {
+    throw new MappingError(
+      `${meta.table.key} has no relation '${name}'${didYouMean(name, meta.relations.keys())}`,
+    )
+  }
+  if (!relation.many) {
+    throw new MappingError(
+      `${meta.name}.${name} leads to one object: load it without options. Options choose among many`,
+    )
+  }
+  checkObject('load', options)
+  refuseUnknownKeys('load', options, ['where', 'orderBy', 'limit'])
+  const conditions = options.where === undefined ? [] : listOf(options.where)
+  for (const condition of conditions) and(condition)
+  requireOneTableOfName(metaOf(relation.target).table, conditions)
+  const order = options.orderBy === undefined ? undefined : listOf(options.orderBy).map(orderOf)
+  const { limit } = options
+  if (limit !== undefined) checkInteger<never>('limit', limit, { min: 0 })
+  return { relation, conditions, order: order?.length === 0 ? undefined : order, limit }
+}
+
+function listOf<Item>(given: Item | readonly Item[]): readonly Item[] {
+  return Array.isArray(given) ? (given as readonly Item[]) : [given as Item]
+}
+
+/**
+ * The related objects of any number of owners: the number of the owner, from 1, then all columns of the target; in order.
+ *
+ * @param owners The values of `relation.ownColumns` of each owner, encoded; no NULL among them.
+ * @param filters Conditions that hold besides those of the part.
+ */
+export function selectPart(
+  { relation, conditions, order, limit }: RelationPart,
+  owners: readonly (readonly EncodedText[])[],
+  filters: readonly Condition[],
+): LoadStatement {
+  const { table } = metaOf(relation.target)
+  const { link } = relation
+  const alias = linkAlias(relation)
+  const [keys, qualifier] = link === undefined ? [relation.targetColumns, table.qualifier] : [link.own, alias]
+  const source = rowSource(keys, table.qualifier)
+  const joined = link?.other.map(
+    (column, index) => `${alias}.${column.sql} = ${table.qualifier}.${relation.targetColumns[index]?.sql}`,
+  )
+  const from =
+    link === undefined
+      ? table.sql
+      : `${link.table.sql} as ${alias} join ${table.sql} on ${joined?.join(' and ') ?? ''}`
+  const own = keys
+    .map((column, index) => `${qualifier}.${column.sql} = ${source.columns[index]}`)
+    .join(' and ')
+  const by = order === undefined ? text(defaultOrder(relation)) : sql.join(order)
+  const all = [...conditions, ...filters]
+  const whole = concat(
+    fragmentOf(`select ${source.ordinal}, ${table.selectList()} from ${source.sql}`, rowValues(keys, owners)),
+    text(
+      ` cross join lateral (select ${columnList(table.columns, table.qualifier)}, row_number() over (order by `,
+    ),
+    by,
+    text(`) as "#n" from ${from} where ${own}`),
+    further(all),
+    text(' order by "#n"'),
+    limit === undefined ? text('') : sql` limit ${limit}`,
+    text(`) as ${table.qualifier} order by ${source.ordinal}, ${table.qualifier}."#n"`),
+  )
+  const { text: statement, values } = whole.assemble()
+  return { text: statement, values: encodeValues(values) }
+}
+
+function defaultOrder({ name, orderBy, target }: Relation): string {
+  const { table } = metaOf(target)
+  return orderBy === undefined
+    ? columnList(table.primaryKey, table.qualifier)
+    : definitionSql(`The order of ${name}`, orderBy())
+}

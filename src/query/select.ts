@@ -1,0 +1,368 @@
+/** `select(Entity)`: what it takes to load entities, and no more; joins and reports belong to SQL or a query builder. */
+import { InvalidStatementError, MappingError } from '../errors.js'
+import { didYouMean } from '../internal/nearest-name.js'
+import { checkInteger, refuseUnknownKeys } from '../internal/validate.js'
+import { compileStatement, kindOf, sql, SqlFragment, type Statement } from '../sql.js'
+import { requireOneTableOfName } from '../schema/column-ref.js'
+import { and, orderOf } from './conditions.js'
+import type { Condition } from '../sql.js'
+import { metaOf, type EntityMeta } from '../schema/entity-meta.js'
+import {
+  columnList,
+  concat,
+  entityQuery,
+  text,
+  type EntityQuery,
+  type EntityStatement,
+  type Reading,
+  type ValueStatement,
+} from './entity-statement.js'
+import type { AnyEntity, ColumnName, ColumnsOf, DeferredName, InstanceOf } from '../schema/entity-types.js'
+import { checkWithout, filtersOf, NO_FILTERS_OFF, type WithoutFilters } from '../schema/filters.js'
+import { fragmentOf } from './placeholders.js'
+import { relationPart, type LoadOptions } from './relation-part.js'
+import type { RelationPart } from '../schema/relation-resolution.js'
+import type { CollectionName, Loaded, LoadedPart, RelationPath } from '../schema/relations.js'
+import type { TableColumn } from '../schema/table-column.js'
+
+/** What to do about rows that somebody else has locked. Default: wait for them. */
+export interface LockOptions {
+  /** Leave them out: for queues of jobs. */
+  readonly skipLocked?: boolean | undefined
+  /** Fail with a LockTimeoutError. */
+  readonly noWait?: boolean | undefined
+}
+
+/** Some columns of an entity as a plain object. */
+export type Picked<E extends AnyEntity, Name extends ColumnName<E>> = {
+  [Property in Name]: ColumnsOf<E>[Property]['$value']
+}
+
+/**
+ * Starts a SELECT of entities.
+ * @throws MappingError if it is no entity.
+ * @example
+ * const found = await session.execute(
+ *   select(Song).where(eq(Song.c.albumId, id), gt(Song.c.plays, 1000)).orderBy(desc(Song.c.plays)).limit(10),
+ * )
+ * for (const song of found) console.log(song.title)
+ */
+export function select<E extends AnyEntity>(entity: E): Select<E> {
+  return new Select(metaOf(entity), {
+    source: undefined,
+    conditions: [],
+    order: [],
+    limit: undefined,
+    offset: undefined,
+    distinct: false,
+    lock: '',
+    columns: undefined,
+    load: [],
+    undeferred: [],
+    overwrites: false,
+    without: NO_FILTERS_OFF,
+  })
+}
+
+interface SelectState {
+  /** What to read from instead of the table: a WITH clause that makes a result of the table's name. */
+  readonly source: { readonly clause: SqlFragment<unknown>; readonly prepare: boolean } | undefined
+  readonly conditions: readonly Condition[]
+  readonly order: readonly SqlFragment<unknown>[]
+  readonly limit: number | undefined
+  readonly offset: number | undefined
+  readonly distinct: boolean
+  readonly lock: string
+  /** Undefined: entities. */
+  readonly columns: readonly TableColumn[] | undefined
+  readonly load: readonly (string | RelationPart)[]
+  /** Deferred columns that are read all the same. */
+  readonly undeferred: readonly string[]
+  /** See `populateExisting`. */
+  readonly overwrites: boolean
+  readonly without: WithoutFilters
+}
+
+/** A SELECT. It never changes: every method gives a new one. */
+export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> implements EntityStatement<
+  Item,
+  Scalar
+> {
+  declare readonly $item?: Item
+  declare readonly $scalar?: Scalar
+  readonly #meta: EntityMeta
+  readonly #state: SelectState
+
+  constructor(meta: EntityMeta, state: SelectState) {
+    this.#meta = meta
+    this.#state = state
+  }
+
+  #with<NewItem = Item, NewScalar = Scalar>(change: Partial<SelectState>): Select<E, NewItem, NewScalar> {
+    return new Select<E, NewItem, NewScalar>(this.#meta, { ...this.#state, ...change })
+  }
+
+  /** Only rows that meet all conditions, and those given before. @throws InvalidStatementError if one is no condition. */
+  where(...conditions: readonly Condition[]): Select<E, Item, Scalar> {
+    for (const condition of conditions) and(condition)
+    requireOneTableOfName(this.#meta.table, conditions)
+    return this.#with({ conditions: [...this.#state.conditions, ...conditions] })
+  }
+
+  /** Columns, `asc(...)`, `desc(...)` or SQL; after those given before. @throws InvalidStatementError for anything else. */
+  orderBy(...by: readonly SqlFragment<unknown>[]): Select<E, Item, Scalar> {
+    return this.#with({ order: [...this.#state.order, ...by.map(orderOf)] })
+  }
+
+  /** At most so many rows. @throws InvalidOptionError unless it is a whole number from 0. */
+  limit(count: number): Select<E, Item, Scalar> {
+    return this.#with({ limit: checkInteger<never>('limit', count, { min: 0 }) })
+  }
+
+  /** Without the first so many rows. @throws InvalidOptionError unless it is a whole number from 0. */
+  offset(count: number): Select<E, Item, Scalar> {
+    return this.#with({ offset: checkInteger<never>('offset', count, { min: 0 }) })
+  }
+
+  /** Each row once. PostgreSQL refuses it where a column is of type `json`. */
+  distinct(): Select<E, Item, Scalar> {
+    return this.#with({ distinct: true })
+  }
+
+  /**
+   * Locks the rows until the transaction ends.
+   * @throws InvalidStatementError with both options, or after `from`.
+   */
+  forUpdate(options: LockOptions = {}): Select<E, Item, Scalar> {
+    refuseUnknownKeys('forUpdate', options, ['skipLocked', 'noWait'])
+    const { skipLocked = false, noWait = false } = options
+    if (skipLocked && noWait)
+      throw new InvalidStatementError('forUpdate takes skipLocked or noWait, not both')
+    if (this.#state.source !== undefined) throw noLockOnSource()
+    return this.#with({ lock: ` for update${skipLocked ? ' skip locked' : ''}${noWait ? ' nowait' : ''}` })
+  }
+
+  /**
+   * Gives plain objects with these columns instead of entities.
+   * @throws MappingError if there is no such column, or relations were to be loaded.
+   * @example
+   * const titles = await session.scalars(select(Song).columns('title'))
+   */
+  columns<const Names extends readonly ColumnName<E>[]>(
+    ...names: Names
+  ): Select<E, Picked<E, Names[number]>, ColumnsOf<E>[Names[0]]['$value']> {
+    if (names.length === 0) throw new InvalidStatementError('columns was given no name')
+    if (this.#state.load.length > 0) throw relationsNeedEntities()
+    return this.#with({ columns: names.map((name) => this.#meta.table.column(name)) })
+  }
+
+  /**
+   * Loads relations with the entities, each with one more statement. Paths may go on: `'songs.album'`.
+   * @throws MappingError if there is no such relation.
+   * @example
+   * const albums = await session.scalars(select(Album).load('songs'))
+   */
+  load<const Path extends string>(
+    ...paths: readonly (Path & RelationPath<E, Path>)[]
+  ): Select<E, Item & Loaded<E, Path>>
+  /**
+   * Loads a part of a relation to many: those that meet conditions, in an order, at most so many for each object. The property is
+   * a frozen array, and not what the relation holds: to change the relation load it as a whole.
+   * @throws MappingError if there is no such relation to many; InvalidOptionError; InvalidStatementError. When it runs:
+   *   IllegalStateError if an object holds the relation with changes that were not flushed.
+   * @example
+   * const albums = await session.scalars(select(Album).load('songs', { orderBy: desc(Song.c.plays), limit: 3 }))
+   */
+  load<const Name extends CollectionName<E>>(
+    name: Name,
+    options: LoadOptions,
+  ): Select<E, Item & LoadedPart<E, Name>>
+  load(...given: readonly unknown[]): Select<E, unknown> {
+    if (this.#state.columns !== undefined) throw relationsNeedEntities()
+    const [name, options] = given
+    if (given.length === 2 && typeof options !== 'string') {
+      requireText(this.#meta, name)
+      const part = relationPart(this.#meta, name, options as LoadOptions)
+      return this.#with({ load: [...this.#state.load, part] })
+    }
+    const paths = given as readonly string[]
+    for (const path of paths) checkPath(this.#meta, path)
+    return this.#with({ load: [...this.#state.load, ...paths] })
+  }
+
+  /**
+   * Loads deferred columns with the entities (not with those that relations load).
+   * @throws MappingError if there is no such column, or it is not deferred.
+   * @example
+   * const songs = await session.scalars(select(Song).where(eq(Song.c.albumId, id)).undefer('body'))
+   */
+  undefer(...names: readonly DeferredName<E>[]): Select<E, Item, Scalar> {
+    const undeferred = [...this.#state.undeferred, ...names]
+    this.#meta.table.lackingWithout(undeferred)
+    return this.#with({ undeferred })
+  }
+
+  /**
+   * Turns off filters of entities, for this query and for the relations that it loads.
+   * @param names Default: all filters.
+   * @throws MappingError for a name that no entity has.
+   * @example
+   * const everything = await session.scalars(select(Song).withoutFilters('live'))
+   */
+  withoutFilters(...names: readonly string[]): Select<E, Item, Scalar> {
+    return this.#with({ without: checkWithout(this.#meta, names) })
+  }
+
+  /**
+   * Has the rows replace what objects of the session hold already: their values, changes that were not flushed included (with
+   * `autoflush` these were flushed before the query), and their relations. Without it an object keeps the values that it has.
+   * @example
+   * const songs = await session.scalars(select(Song).where(eq(Song.c.albumId, id)).populateExisting())
+   */
+  populateExisting(): Select<E, Item, Scalar> {
+    return this.#with({ overwrites: true })
+  }
+
+  /**
+   * Takes the rows from a statement of yours, raw or of a query builder. It must give every column by its name in the
+   * database; others are ignored. INSERT, UPDATE and DELETE with RETURNING are possible too.
+   * @example
+   * select(Song).from(sql`select * from songs tablesample system (1)`)
+   */
+  from(statement: Statement, values?: readonly unknown[]): Select<E, Item, Scalar> {
+    if (this.#state.lock !== '') throw noLockOnSource()
+    const compiled = compileStatement(statement, values)
+    const body = fragmentOf(compiled.text.replace(/;\s*$/, ''), compiled.values)
+    // A WITH query, as only these may contain INSERT. The line break ends a comment at the end of the statement.
+    const clause = concat(text(`with ${this.#meta.table.qualifier} as (`), body, text('\n) '))
+    return this.#with({ source: { clause, prepare: compiled.prepare } })
+  }
+
+  /** The number of rows instead of the rows. */
+  count(): ValueStatement<number> {
+    const { limit, offset, distinct } = this.#state
+    // Made for each run: filters say what holds then.
+    const statement = (): SqlFragment<unknown> =>
+      limit === undefined && offset === undefined && !distinct
+        ? concat(this.#clause(), text('select count(*)'), this.#fromWhere())
+        : concat(
+            this.#clause(),
+            text('select count(*) from ('),
+            this.#body(distinct ? this.#selected() : '1'),
+            text(') as "rows"'),
+          )
+    return {
+      givesOne: true,
+      toEntityQuery: () => this.#query(statement(), { kind: 'scalar', decode: Number }),
+    }
+  }
+
+  /**
+   * Whether there is any row: as a statement of its own, or as a condition of another one.
+   * @example
+   * select(Album).where(select(Song).where(eq(Song.c.albumId, Album.c.id)).exists())
+   */
+  exists(): Exists {
+    return new Exists(this.#meta, () => concat(text('exists ('), this.#clause(), this.#body('1'), text(')')))
+  }
+
+  toEntityQuery(): EntityQuery {
+    const { columns, order, lock } = this.#state
+    const statement = concat(this.#clause(), this.#body(this.#selected(), order), text(lock))
+    return this.#query(statement, columns === undefined ? { kind: 'entity' } : { kind: 'record', columns })
+  }
+
+  #query(statement: SqlFragment<unknown>, reading: Reading): EntityQuery {
+    const { load, lock, source, overwrites, undeferred, without } = this.#state
+    return entityQuery(this.#meta, statement, reading, {
+      load,
+      lacking: this.#meta.table.lackingWithout(undeferred),
+      without,
+      rowsAre: overwrites ? 'wanted' : lock === '' ? 'read' : 'fresh',
+      prepare: source?.prepare ?? true,
+    })
+  }
+
+  #clause(): SqlFragment<unknown> {
+    return this.#state.source?.clause ?? text('')
+  }
+
+  #selected(): string {
+    const { table } = this.#meta
+    const { columns, undeferred } = this.#state
+    if (columns !== undefined) return columnList(columns, table.qualifier)
+    return table.selectList(table.lackingWithout(undeferred))
+  }
+
+  #body(selected: string, order: readonly SqlFragment<unknown>[] = []): SqlFragment<unknown> {
+    const { distinct, limit, offset } = this.#state
+    const parts = [text(`select ${distinct ? 'distinct ' : ''}${selected}`), this.#fromWhere()]
+    if (order.length > 0) parts.push(sql` order by ${sql.join(order)}`)
+    if (limit !== undefined) parts.push(sql` limit ${limit}`)
+    if (offset !== undefined) parts.push(sql` offset ${offset}`)
+    return concat(...parts)
+  }
+
+  #fromWhere(): SqlFragment<unknown> {
+    const { table } = this.#meta
+    const { source, conditions: given, without } = this.#state
+    const conditions = [...given, ...filtersOf(this.#meta, without)]
+    const from = text(` from ${source === undefined ? table.sql : table.qualifier}`)
+    return conditions.length === 0 ? from : concat(from, text(' where '), and(...conditions))
+  }
+}
+
+/** `exists (select ...)`: a condition, and a statement that gives true or false. */
+export class Exists extends SqlFragment<unknown> implements ValueStatement<boolean> {
+  readonly givesOne: true = true
+  declare readonly $item?: boolean
+  declare readonly $scalar?: boolean
+  readonly #meta: EntityMeta
+  readonly #make: () => SqlFragment<unknown>
+
+  /** @param make Called for each statement that it is part of: filters say what holds then. */
+  constructor(meta: EntityMeta, make: () => SqlFragment<unknown>) {
+    super([''], [])
+    this.#meta = meta
+    this.#make = make
+  }
+
+  override get dependsOnTime(): boolean {
+    return true
+  }
+
+  protected override get current(): SqlFragment<unknown> {
+    return this.#make()
+  }
+
+  toEntityQuery(): EntityQuery {
+    return entityQuery(this.#meta, sql`select ${this}`, { kind: 'scalar', decode: (text) => text === 't' })
+  }
+}
+
+/** @throws MappingError if there is no such relation. */
+export function checkPath(meta: EntityMeta, path: string): void {
+  requireText(meta, path)
+  let at = meta
+  for (const name of path.split('.')) {
+    const relation = at.relations.get(name)
+    if (relation === undefined)
+      throw new MappingError(
+        `${at.table.key} has no relation '${name}'${didYouMean(name, at.relations.keys())}`,
+      )
+    at = metaOf(relation.target)
+  }
+}
+
+function requireText({ table }: EntityMeta, name: unknown): asserts name is string {
+  if (typeof name === 'string') return
+  throw new MappingError(`A relation of ${table.key} is named by a text, not ${kindOf(name)}`)
+}
+
+function noLockOnSource(): InvalidStatementError {
+  return new InvalidStatementError('forUpdate does not go with from: lock the rows in that statement')
+}
+
+function relationsNeedEntities(): MappingError {
+  return new MappingError('Relations are loaded with entities, not with some of their columns')
+}

@@ -1,0 +1,260 @@
+/** What a session does with entities: SQLAlchemy's verbs. */
+import { Executor } from '../execution/executor.js'
+import { InvalidOptionError, MappingError, NoResultError } from '../errors.js'
+import { checkFunction, checkObject, refuseUnknownKeys } from '../internal/validate.js'
+import { metaOf } from '../schema/entity-meta.js'
+import type { AnyEntity, DeferredName, KeyOf } from '../schema/entity-types.js'
+import type { Loaded, RelationPath } from '../schema/relations.js'
+import type { SessionEntities } from './flush-coordinator.js'
+
+/** Options of `session.get` and `session.getOne`. */
+export interface GetOptions<Path extends string = string, Deferred extends string = string> {
+  /** Relations to load, as `select(...).load(...)` does. */
+  readonly load?: readonly Path[] | undefined
+  /** Deferred columns to load. Default: none. */
+  readonly undefer?: readonly Deferred[] | undefined
+  /** True: lock the row until the transaction ends, and read it again. Default false. */
+  readonly forUpdate?: boolean | undefined
+  /** True: read the row again, over changes that were not flushed. Default false. */
+  readonly populateExisting?: boolean | undefined
+  /** Filters of entities to turn off, for the object and for its relations; true: all. Default: none. */
+  readonly withoutFilters?: true | readonly string[] | undefined
+}
+
+/** Options of `session.refresh`. */
+export interface RefreshOptions<T extends object = object> {
+  /** Columns to read again, deferred ones included. Default: all that the object has; relations are then forgotten, except those in `load`. */
+  readonly columns?: readonly (keyof T & string)[] | undefined
+  /**
+   * Relations to load, also such as the object holds: changes of these that were not flushed are lost (of a `belongsTo`, those
+   * of its foreign key, too). What related objects hold stays as it is. Paths may go on: `'songs.album'`.
+   */
+  readonly load?: readonly string[] | undefined
+  /** True: lock the row until the transaction ends. Default false. */
+  readonly forUpdate?: boolean | undefined
+  /** Filters of entities to turn off for these relations; true: all. The row itself is read without filters. */
+  readonly withoutFilters?: true | readonly string[] | undefined
+}
+
+/** The part of a `Session` that is about entities. */
+export abstract class EntitySession extends Executor {
+  readonly #entities: SessionEntities
+
+  constructor(entities: SessionEntities) {
+    super(entities.runner)
+    this.#entities = entities
+  }
+
+  /**
+   * Puts a new object into the session: the next flush inserts its row. An object of an earlier session is followed again,
+   * one that was marked with `delete` is kept. What its relations hold comes with it (unless their `cascade` says no).
+   *
+   * @throws IllegalStateError if another open session has it, or another object with its key is here, or beside a nested
+   *   block that is open; MappingError.
+   * @example
+   * session.add(new Song({ title: 'Blue' }))
+   */
+  add(instance: object): void {
+    this.#entities.requireOpen()
+    this.#entities.requireTurn('add')
+    this.#now(() => this.#entities.unit.add(instance))
+  }
+
+  /** As `add`, for each. @throws as `add`; MappingError unless it is given several. */
+  addAll(instances: Iterable<object>): void {
+    if (!isIterable(instances))
+      throw new MappingError('addAll takes an array of objects; one object is for add')
+    for (const instance of instances) this.add(instance)
+  }
+
+  /**
+   * Has the next flush delete the row of an object, and of what its relations with `cascade: ['delete']` hold.
+   * @throws IllegalStateError if it has no row, or beside a nested block that is open.
+   */
+  delete(instance: object): void {
+    this.#entities.requireOpen()
+    this.#entities.requireTurn('delete')
+    this.#now(() => this.#entities.unit.delete(instance))
+  }
+
+  /**
+   * Lets go of an object: the session follows it no more, and a new one is not inserted. Its row stays as it is.
+   * @throws IllegalStateError if it is not in this session.
+   */
+  expunge(instance: object): void {
+    this.#entities.requireOpen()
+    this.#entities.unit.expunge(instance)
+  }
+
+  /**
+   * The object with a key, or null. One that the session holds already is given without a query (and without a flush),
+   * unless it has expired or an option says otherwise.
+   *
+   * @param key The primary key; composite: an object by property.
+   * @throws as `execute`, where a query is needed.
+   * @example
+   * const album = await session.get(Album, id, { load: ['songs'] })
+   */
+  get<E extends AnyEntity, const Path extends string = never>(
+    entity: E,
+    key: KeyOf<E>,
+    options: GetOptions<Path & RelationPath<E, Path>, DeferredName<E>> = {},
+  ): Promise<Loaded<E, Path> | null> {
+    return this.#attend(() => this.#get(entity, key, options)) as Promise<Loaded<E, Path> | null>
+  }
+
+  /** As `get`. @throws NoResultError if there is none. */
+  getOne<E extends AnyEntity, const Path extends string = never>(
+    entity: E,
+    key: KeyOf<E>,
+    options: GetOptions<Path & RelationPath<E, Path>, DeferredName<E>> = {},
+  ): Promise<Loaded<E, Path>> {
+    return this.#attend(async () => {
+      const found = await this.#get(entity, key, options)
+      if (found === null) throw new NoResultError(`There is no ${metaOf(entity).name} with this key`)
+      return found as Loaded<E, Path>
+    })
+  }
+
+  /**
+   * Reads the row of an object again, at once; its changes that were not flushed are lost.
+   * @throws NoResultError if the row is gone; IllegalStateError unless the object has a row and is in this session;
+   *   MappingError for a name that does not exist.
+   * @example
+   * await session.refresh(album, { columns: ['name'], load: ['songs'] })
+   */
+  refresh<T extends object>(instance: T, options: RefreshOptions<T> = {}): Promise<void> {
+    return this.#attend(async () => {
+      this.#entities.requireOpen()
+      checkObject('refresh', options)
+      refuseUnknownKeys('refresh', options, ['columns', 'load', 'forUpdate', 'withoutFilters'])
+      requireList(options.load)
+      await this.#entities.unit.refresh(instance, options)
+    })
+  }
+
+  /**
+   * Takes over the values of an object that this session does not follow (from another session, or made of what a client
+   * sent): into the object with its key, which is loaded if need be, or into a new one. The given object stays as it is.
+   * What the constructor of a new object has filled in by itself (defaults, NULL) does not go over what is stored.
+   *
+   * @returns the object of this session.
+   * @throws StaleDataError if both have a `version()` and these differ.
+   * @example
+   * const song = await session.merge(new Song({ id, title: 'Help!' }))
+   */
+  merge<T extends object>(instance: T): Promise<T> {
+    return this.#attend(async () => {
+      this.#entities.requireOpen()
+      this.#entities.requireTurn('merge')
+      return await this.#entities.unit.merge(instance)
+    })
+  }
+
+  /**
+   * Takes the values of an object away; reading one throws ExpiredAttributeError (a relation: RelationNotLoadedError) until
+   * it is refreshed, loaded again, or set. Changes that were not flushed are lost.
+   *
+   * @param names Columns and relations. Default: all of them.
+   * @throws IllegalStateError unless the object has a row and is in this session; MappingError for a name that does not exist.
+   */
+  expire<T extends object>(instance: T, names?: readonly (keyof T & string)[]): void {
+    this.#entities.requireOpen()
+    this.#entities.unit.expire(instance, names)
+  }
+
+  /** As `expire`, for every object of the session that has a row. */
+  expireAll(): void {
+    this.#entities.requireOpen()
+    this.#entities.unit.expireAll()
+  }
+
+  /**
+   * Writes all changes now: new objects get what PostgreSQL fills in. Many rows of a table are one statement, and all
+   * statements one round trip (two, where new rows refer to new rows whose keys PostgreSQL makes). `commit` does this,
+   * too, and queries do unless `autoflush` is off.
+   *
+   * @throws DatabaseError, StaleDataError: the transaction has failed, roll it back. InvalidValueError, MappingError:
+   *   nothing was sent; mend the object and go on. InvalidStatementError: one column of all new or changed rows takes more
+   *   than a gigabyte, and nothing was sent; flush fewer at a time.
+   */
+  flush(): Promise<void> {
+    return this.#attend(async () => {
+      this.#entities.requireOpen()
+      await this.#entities.flush()?.done
+    })
+  }
+
+  /** Runs a block whose queries do not flush; those of other code beside it do, and commit does. */
+  noAutoflush<Value>(work: () => Value | Promise<Value>): Promise<Value> {
+    return this.#entities.runner.attend('block', async () => {
+      checkFunction('noAutoflush', work)
+      this.#entities.requireOpen()
+      return await this.#entities.withoutAutoflush(work)
+    })
+  }
+
+  /** Objects that the next flush will insert, in the order of `add`. */
+  get new(): object[] {
+    return this.#entities.unit.new
+  }
+
+  /** Objects with changes that were not flushed. */
+  get dirty(): object[] {
+    return this.#entities.unit.dirty
+  }
+
+  /** Objects that the next flush will delete. */
+  get deleted(): object[] {
+    return this.#entities.unit.deleted
+  }
+
+  /** Whether an object of this session has changes that were not flushed; changes in place (json, Date) included. */
+  isModified(instance: object): boolean {
+    return this.#entities.unit.isModified(instance)
+  }
+
+  /** Whether the session follows an object; not one whose deletion was flushed. */
+  contains(instance: object): boolean {
+    const given: unknown = instance
+    return typeof given === 'object' && given !== null && this.#entities.unit.has(given)
+  }
+
+  #get(entity: AnyEntity, key: unknown, options: GetOptions): Promise<object | null> {
+    this.#entities.requireOpen()
+    refuseUnknownKeys('get', options, ['load', 'undefer', 'forUpdate', 'populateExisting', 'withoutFilters'])
+    requireList(options.load)
+    return this.#entities.unit.get(metaOf(entity), key, options)
+  }
+
+  /** The stack of an error leads to the line that calls, also where the call had to wait. */
+  #attend<Value>(work: () => Promise<Value>): Promise<Value> {
+    const { runner } = this.#entities
+    return runner.attend('query', async () => {
+      try {
+        return await work()
+      } catch (error) {
+        throw runner.explain(error)
+      }
+    })
+  }
+
+  #now(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      throw this.#entities.runner.explain(error)
+    }
+  }
+}
+
+/** A text would be taken letter by letter. @throws InvalidOptionError */
+function requireList(load: unknown): void {
+  if (load === undefined || Array.isArray(load)) return
+  const name = typeof load === 'string' && /^[\w.]+$/.test(load) ? load : 'songs'
+  throw new InvalidOptionError('load', `load must be an array of relations: ['${name}']`)
+}
+
+function isIterable(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Symbol.iterator in value
+}

@@ -1,0 +1,240 @@
+/** What a flush does to the instances: at once when its statements are given, and when PostgreSQL has answered. */
+import type { StatementResult } from '../../driver/driver.js'
+import { IllegalStateError } from '../../errors.js'
+import type { RawRow, Snapshot } from '../../schema/entity-meta.js'
+import type { EncodedText, TableColumn } from '../../schema/table-column.js'
+import { matchReturned } from '../../query/write-statements.js'
+import type { FlushPlan } from './plan.js'
+import type { Step } from './steps.js'
+import { hasRespelledKey, type Change, type Insertion } from './rows.js'
+import type { IdentityMap } from '../identity-map.js'
+import type { Attachment, InstanceState } from '../instance-state.js'
+import type { Journal } from '../journal.js'
+import { expire } from '../loader.js'
+import { RespelledKeys } from '../respelled-keys.js'
+
+/** The objects of a step when its statement was sent. */
+interface Sent {
+  readonly snapshots: readonly Snapshot[]
+  readonly lives: readonly number[]
+}
+
+const NOTHING_SENT: Sent = { snapshots: [], lives: [] }
+
+export class FlushEffects {
+  readonly #identities: IdentityMap
+  readonly #journal: Journal
+  readonly #attachment: Attachment
+  /** Whatever has a row. */
+  readonly #followed: () => Iterable<InstanceState>
+
+  constructor(
+    identities: IdentityMap,
+    journal: Journal,
+    attachment: Attachment,
+    followed: () => Iterable<InstanceState>,
+  ) {
+    this.#followed = followed
+    this.#identities = identities
+    this.#journal = journal
+    this.#attachment = attachment
+  }
+
+  /**
+   * The statements are on their way. What they write counts as stored from now on, so that it is not written twice; should
+   * they fail, the transaction has failed, and its rollback undoes this, too.
+   */
+  applied({ insertions, changes, removals, completed, handed }: FlushPlan): void {
+    this.#identities.revision++
+    for (const { state } of removals) this.#deleted(state)
+    const displaced = [
+      ...[...handed].map(([state, values]) => this.#handed(state, values)),
+      ...insertions.map((insertion) => this.#inserted(insertion)),
+      ...changes.map((change) => this.#updated(change)),
+    ]
+    for (const { state } of completed) raiseVersion(state)
+    for (const state of displaced) {
+      // One that has a new place itself is not gone.
+      if (state !== undefined && !this.#identities.has(state)) this.#displaced(state)
+    }
+  }
+
+  /** A statement of the flush is sent. @returns what its answer is compared with. */
+  sent({ statement, states }: Step): Sent {
+    if (statement.returning.length === 0) return NOTHING_SENT
+    return {
+      snapshots: states.map(({ snapshot }) => snapshot as Snapshot),
+      lives: states.map(({ life }) => life),
+    }
+  }
+
+  /** PostgreSQL has run the statement of a step. */
+  answered({ kind, statement, states }: Step, sent: Sent, result: StatementResult): void {
+    const { returning, order } = statement
+    if (kind === 'delete' && order === 'ordinal') this.#stay(states, result.rows as RawRow[])
+    else if (kind === 'delete' && result.command === 'DELETE') warnOfMissing(states, result.rowCount ?? 0)
+    if (returning.length === 0) return
+    // It may have been undone in the meantime, and even be stored again; or have been let go, but its row has a key all the same.
+    const isCurrent = ({ status, life }: InstanceState, index: number): boolean =>
+      (status === 'persistent' || status === 'detached') && life === sent.lives[index]
+    const current = states.every(isCurrent) ? states : states.filter(isCurrent)
+    if (kind === 'insert') this.#journal.filled(current, returning)
+    const rows = matchReturned(statement, result.rows as RawRow[], states.length)
+    if (rows === undefined) throw notMatched(states)
+    const respelled = new RespelledKeys()
+    states.forEach((state, index) => {
+      if (current !== states && !isCurrent(state, index)) return
+      const row = rows[index] as RawRow
+      respelled.note(state, returning, row)
+      this.#fill(state, returning, row, sent.snapshots[index] as Snapshot)
+    })
+    respelled.hold(this.#followed)
+  }
+
+  /** @returns the object whose place it takes. */
+  #inserted(insertion: Insertion): InstanceState | undefined {
+    const { state, values } = insertion
+    const { instance, meta } = state
+    state.become('persistent', this.#attachment)
+    state.revision = this.#identities.revision
+    // What was encoded is what to remember of values that can change in place.
+    const snapshot: Snapshot = values
+    for (const { index, mutable, property } of meta.table.columns) {
+      if (!mutable) snapshot[index] = instance[property]
+    }
+    state.snapshot = snapshot
+    // A key that may be stored in another form is known when the answer is here, as one that PostgreSQL makes.
+    state.identity = hasRespelledKey(insertion) ? undefined : meta.identity(instance)
+    this.#journal.inserted(state)
+    return this.#identities.add(state)
+  }
+
+  /** @returns the object whose place it takes. */
+  #updated(change: Change): InstanceState | undefined {
+    const { state, columns, computed } = change
+    const { instance } = state
+    for (const [column, value] of computed ?? []) instance[column.property] = value
+    const before = state.snapshot as Snapshot
+    this.#journal.updated(state, before)
+    const after = [...before]
+    for (const column of columns) after[column.index] = column.snapshot(instance[column.property])
+    state.snapshot = after
+    state.revision = this.#identities.revision
+    raiseVersion(state)
+    if (!columns.some(({ definition }) => definition.primaryKey === true)) return undefined
+    return this.#moved(state, hasRespelledKey(change))
+  }
+
+  /** What it refers to has another key now, and so has its row. @returns the object whose place it takes. */
+  #handed(state: InstanceState, values: ReadonlyMap<TableColumn, EncodedText>): InstanceState | undefined {
+    // Its row is gone by the time.
+    if (state.status === 'deleted') return undefined
+    const { instance, meta } = state
+    const before = state.snapshot as Snapshot
+    this.#journal.updated(state, before)
+    const after = [...before]
+    for (const [column, text] of values) {
+      const { index, property, mutable } = column
+      after[index] = mutable ? text : column.decode(text)
+      // What was set is written by the flush itself.
+      const keeps = meta.isExpired(instance, column) || column.hasChanged(instance[property], before[index])
+      if (!keeps) instance[property] = column.decode(text)
+    }
+    state.snapshot = after
+    state.revision = this.#identities.revision
+    return this.#moved(state)
+  }
+
+  /**
+   * Its key has changed.
+   * @param mayRespell It may be stored in another form, and has its place when the answer is here.
+   * @returns the object whose place it takes.
+   */
+  #moved(state: InstanceState, mayRespell = false): InstanceState | undefined {
+    const identity = mayRespell ? undefined : state.meta.identityOfStored(state.snapshot as Snapshot)
+    if (identity === state.identity) return undefined
+    this.#journal.departed(state, false)
+    this.#identities.leave(state)
+    state.identity = identity
+    return this.#identities.add(state)
+  }
+
+  /** Its row must have been deleted by some other statement. If it is still there, the flush fails and is undone. */
+  #displaced(state: InstanceState): void {
+    this.#journal.departed(state, true)
+    state.become('detached', undefined)
+  }
+
+  #deleted(state: InstanceState): void {
+    this.#journal.deleted(state)
+    this.#journal.departed(state, false)
+    state.revision = this.#identities.revision
+    this.#identities.leave(state)
+    state.become('deleted', this.#attachment)
+    state.doomed = false
+  }
+
+  /** Rows that were to go with others, and belong to these no more, are still there; what they hold is not known. */
+  #stay(states: readonly InstanceState[], deleted: readonly RawRow[]): void {
+    if (deleted.length === states.length) return
+    const gone = new Set(deleted.map(([ordinal]) => states[Number(ordinal) - 1]))
+    for (const state of states) {
+      if (gone.has(state) || state.status !== 'deleted' || state.attachment !== this.#attachment) continue
+      this.#journal.stayed(state)
+      state.become('persistent', this.#attachment)
+      this.#identities.add(state)
+      expire(state)
+    }
+  }
+
+  /** Takes over what PostgreSQL has filled in or stored in another form; what was set in the meantime stays, and counts as changed unless it was flushed. */
+  #fill(state: InstanceState, columns: readonly TableColumn[], row: RawRow, sent: Snapshot): void {
+    const { instance, meta } = state
+    const snapshot = state.snapshot as Snapshot
+    for (let index = 0; index < columns.length; index++) {
+      const column = columns[index] as TableColumn
+      // A later flush has written it.
+      if (snapshot[column.index] !== sent[column.index]) continue
+      // What was not asked for stays deferred.
+      if (meta.isMissing(instance, column)) continue
+      const raw = row[index] ?? null
+      const wasGiven = sent[column.index] !== undefined
+      // A key that could not be matched stays as it was given; so does what was frozen.
+      if (wasGiven && (raw === null || Object.isFrozen(instance))) continue
+      const value = column.decode(raw)
+      const isExpired = meta.isExpired(instance, column)
+      if (!isExpired && !column.hasChanged(instance[column.property], snapshot[column.index])) {
+        instance[column.property] = value
+      }
+      snapshot[column.index] = column.snapshotOf(value, raw)
+    }
+    if (state.identity !== undefined) return
+    state.identity = meta.identityOfStored(snapshot)
+    const displaced = state.attachment === this.#attachment ? this.#identities.add(state) : undefined
+    if (displaced !== undefined) this.#displaced(displaced)
+  }
+}
+
+function raiseVersion({ instance, meta, snapshot }: InstanceState): void {
+  const { version } = meta.table
+  if (version === undefined || snapshot === undefined) return
+  const next = Number(snapshot[version.index]) + 1
+  snapshot[version.index] = next
+  instance[version.property] = next
+}
+
+function notMatched([state]: readonly InstanceState[]): IllegalStateError {
+  return new IllegalStateError(
+    `PostgreSQL gave keys to new rows of ${state?.meta.table.key ?? ''} that do not rise as those of a sequence do: which row has ` +
+      'which key is not known. Declare a key that a function makes with serverDefault(), not as serial.',
+  )
+}
+
+function warnOfMissing(states: readonly InstanceState[], count: number): void {
+  if (count >= states.length) return
+  process.emitWarning(
+    `DELETE was to remove ${states.length} rows of ${states[0]?.meta.table.key ?? ''} and found ${count}: the others were ` +
+      'gone already. A version() column makes that an error.',
+    { type: 'LifeguardWarning', code: 'LIFEGUARD_MISSING_ROWS' },
+  )
+}

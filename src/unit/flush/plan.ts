@@ -1,0 +1,390 @@
+/**
+ * The statements of a flush, in an order that foreign keys and unique keys allow, as few as possible:
+ *
+ * 1. rows that leave link tables;
+ * 2. deletes that free a unique key which a new or changed row takes, when changed rows have let go of what is deleted;
+ * 3. table by table, those first that others refer to: changes, new rows in the order of `add`, changes that refer to these; where
+ *    unique values move from row to row, in the order that write-order.ts finds;
+ * 4. rows for link tables;
+ * 5. all other deletes, in the opposite order of tables.
+ *
+ * Stored rows are locked in an order that all flushes keep: see row-locks.ts.
+ */
+import { ENTITY } from '../../schema/entity-types.js'
+import type { TableColumn } from '../../schema/table-column.js'
+import type { Table } from '../../schema/table.js'
+import { earlyRemovals, type EarlyRemovals } from './early-removals.js'
+import { deleteStep, insertStep, linkStep, raised, unlinkStep, updates, type Step } from './steps.js'
+import type { InstanceState } from '../instance-state.js'
+import { handedOn, keyAfter, type HandedOn } from './key-propagation.js'
+import type { Guard } from '../tracked-instances.js'
+import { References, type Reference } from './row-references.js'
+import type { LinkChanges } from './rows.js'
+import { orderRows } from './row-order.js'
+import { withLocks } from './row-locks.js'
+import { changedValue, insertedValue, UniqueMoves } from './unique-moves.js'
+import { isNew, orderNewRows, orderWrites, runsOf, type WrittenRow } from './write-order.js'
+import {
+  changeOf,
+  foreignKeysOf,
+  insertionOf,
+  removalOf,
+  storedValue,
+  versionOf,
+  type Change,
+  type Insertion,
+  type Removal,
+} from './rows.js'
+
+/** What a flush writes. */
+export interface FlushPlan {
+  readonly steps: readonly Step[]
+  readonly insertions: readonly Insertion[]
+  readonly changes: readonly Change[]
+  readonly removals: readonly Removal[]
+  /** Rows that are written twice: with foreign keys that are NULL for a while, and as they should be. */
+  readonly completed: readonly { readonly state: InstanceState }[]
+  /** What PostgreSQL changes about the rows of other objects. */
+  readonly handed: HandedOn
+}
+
+/** What has to be written. */
+export interface FlushWork {
+  readonly inserted: readonly InstanceState[]
+  /** Objects that may have changed. */
+  readonly followed: readonly InstanceState[]
+  readonly deleted: readonly InstanceState[]
+  /** What some of the deleted rows must still hold. */
+  readonly guards: ReadonlyMap<InstanceState, Guard>
+  readonly links: readonly LinkChanges[]
+}
+
+/** Plans a flush; nothing is changed by it. @throws InvalidValueError, MappingError */
+export function planFlush(work: FlushWork): FlushPlan {
+  const insertions: Insertion[] = []
+  for (const state of work.inserted) insertions.push(insertionOf(state, insertions.at(-1)))
+  const changes: Change[] = []
+  for (const state of work.followed) {
+    const change = state.doomed ? undefined : changeOf(state)
+    if (change !== undefined) changes.push(change)
+  }
+  for (const { table } of [...insertions, ...changes]) table.requireWritable()
+  for (const { link } of work.links) link.table.requireWritable()
+  const handed = handedOn(changes, work.followed)
+  // Those that hand on their keys are written before those that get them.
+  for (const change of changes) if (handed.has(change.state)) change.key = keyAfter(change.state, handed)
+  const removals = work.deleted.map((state) => removalOf(state, guardAfter(state, work.guards, handed)))
+  const planner = new Planner(insertions, changes, removals, work.links, handed)
+  const steps = withLocks([...planner.steps()])
+  const completed = [...insertions.filter(({ postponed }) => postponed.size > 0), ...planner.released.keys()]
+  return { steps, insertions, changes, removals, completed, handed }
+}
+
+/** What a row must still hold when others have handed on their keys. */
+function guardAfter(state: InstanceState, guards: FlushWork['guards'], handed: HandedOn): Guard | undefined {
+  const [guard, values] = [guards.get(state), handed.get(state)]
+  if (guard === undefined || values === undefined) return guard
+  return new Map([...guard].map(([column, text]) => [column, values.get(column) ?? text]))
+}
+
+const NO_CHANGES: ReadonlySet<Change> = new Set()
+
+class Planner {
+  readonly #insertions: readonly Insertion[]
+  readonly #changes: readonly Change[]
+  readonly #removals: readonly Removal[]
+  readonly #links: readonly LinkChanges[]
+  readonly #handed: HandedOn
+  readonly #newRows: References<Insertion>
+  readonly #oldRows: References<Removal>
+  readonly #moves: UniqueMoves
+  /** What is left of changes that are released. */
+  readonly #rests = new Map<Change, Change>()
+  /** Changes whose rows let go of others first, and are written when these are gone. */
+  readonly released: Map<Change, Change> = new Map()
+
+  constructor(
+    insertions: readonly Insertion[],
+    changes: readonly Change[],
+    removals: readonly Removal[],
+    links: readonly LinkChanges[],
+    handed: HandedOn,
+  ) {
+    this.#insertions = insertions
+    this.#changes = changes
+    this.#removals = removals
+    this.#links = links
+    this.#handed = handed
+    this.#newRows = new References(insertions, insertedValue)
+    this.#moves = new UniqueMoves(changes)
+    this.#oldRows = new References(removals, ({ state }, column) => storedValue(state, column))
+  }
+
+  *steps(): Generator<Step, void, undefined> {
+    for (const { link, columns, removed } of this.#links) {
+      if (removed.length > 0) yield unlinkStep(link.table, columns, removed)
+    }
+    const early = earlyRemovals(this.#removals, this.#insertions, this.#changes, this.#oldRows)
+    const changes = early.removals.size === 0 ? this.#changes : yield* this.#free(early)
+    const groups = tableGroups([...this.#insertions, ...changes])
+    for (const group of groups) {
+      const isIn = ({ table }: { readonly table: Table }): boolean => group.includes(table)
+      yield* this.#writes(group, this.#insertions.filter(isIn), changes.filter(isIn))
+    }
+    for (const { link, columns, added } of this.#links) {
+      if (added.length > 0) yield linkStep(link.table, columns, added)
+    }
+    if (this.#removals.length === early.removals.size) return
+    const late = this.#removals.filter((removal) => !early.removals.has(removal))
+    for (const removal of late) {
+      if (this.#handed.has(removal.state)) removal.key = keyAfter(removal.state, this.#handed)
+    }
+    yield* this.#deletes(late)
+  }
+
+  /** Deletes what has to go early. @returns the changes that are left. */
+  *#free(early: EarlyRemovals): Generator<Step, readonly Change[], undefined> {
+    const releasing = new Set(this.#releasing(early))
+    yield* updates([...releasing, ...this.released.values()])
+    yield* this.#deletes([...early.removals])
+    return this.#changes
+      .filter((change) => !releasing.has(change))
+      .map((change) => {
+        if (!this.released.has(change)) return change
+        const rest = { ...change, version: raised(change.version, 1) }
+        this.#rests.set(change, rest)
+        return rest
+      })
+  }
+
+  /** New and changed rows of tables that refer to each other, or of one table. */
+  *#writes(
+    group: readonly Table[],
+    insertions: readonly Insertion[],
+    changes: readonly Change[],
+  ): Generator<Step, void, undefined> {
+    if (!this.#moves.none) {
+      const rows = [...changes, ...insertions]
+      const waits = rows.some((row) => this.#moves.before(row).length > 0)
+      if (waits) {
+        yield* this.#waiting(group, rows)
+        yield* updates(insertions.filter(({ postponed }) => postponed.size > 0).map(completion))
+        return
+      }
+    }
+    const entangled = insertions.some(
+      ({ state }, index) =>
+        (index === 0 || insertions[index - 1]?.table !== state.meta.table) &&
+        foreignKeysOf(state).some(({ target }) => group.includes(target)),
+    )
+    // A changed row may lead to a new one only once that is there.
+    const isLate = (change: Change): boolean => this.#newIn(group, change).length > 0
+    const late = insertions.length === 0 ? NO_CHANGES : new Set(changes.filter(isLate))
+    yield* updates(late.size === 0 ? changes : changes.filter((change) => !late.has(change)))
+    const ordered = entangled
+      ? orderNewRows(
+          insertions,
+          (row) => this.#checkedAtOnce(row),
+          (circle) => this.#postpone(circle),
+        )
+      : insertions
+    for (const run of runsOf(ordered)) yield insertStep(run)
+    yield* updates(insertions.filter(({ postponed }) => postponed.size > 0).map(completion))
+    yield* updates([...late])
+  }
+
+  /** The same where some rows take unique values that others let go of. */
+  *#waiting(group: readonly Table[], rows: readonly WrittenRow[]): Generator<Step, void, undefined> {
+    /** Changes that are written in two steps. */
+    const halves = new Map<WrittenRow, Halves>()
+    const isFirst = new Set<WrittenRow>()
+    const { levels, circular } = orderWrites(rows, {
+      before: (row) => {
+        const freeing = this.#moves.before(row).map((change) => {
+          const rest = this.#rests.get(change) ?? change
+          return halves.get(rest)?.first ?? rest
+        })
+        if (isNew(row) || isFirst.has(row)) return freeing.filter((change) => change !== row)
+        const half = halves.get(row)
+        const earlier = freeing.filter((change) => change.state !== row.state)
+        return [
+          ...earlier,
+          ...(half === undefined ? [] : [half.first]),
+          ...this.#newIn(group, row).map(targetOf),
+        ]
+      },
+      notAfter: (row) => (isNew(row) ? this.#checkedAtOnce(row) : []),
+      cut: (circle) => {
+        const newRows = [...circle].filter(isNew)
+        if (newRows.length === circle.size) {
+          if (runsOf(newRows).length > 1) this.#postpone(new Set(newRows))
+          return []
+        }
+        return [...circle].flatMap((change) => {
+          if (isNew(change)) return []
+          const half = halve(change, this.#newIn(group, change))
+          if (half === undefined) return []
+          this.released.set(change, half.first)
+          halves.set(change, half)
+          isFirst.add(half.first)
+          return [half.first]
+        })
+      },
+    })
+    for (const level of levels) {
+      const changes = level.flatMap((row) => (isNew(row) ? [] : [halves.get(row)?.second ?? row]))
+      yield* updates(changes, circular)
+      for (const run of runsOf(level.filter(isNew))) yield insertStep(run)
+    }
+  }
+
+  /** The foreign keys by which a changed row leads to new rows of the same tables. */
+  #newIn(group: readonly Table[], change: Change): readonly Reference<Insertion>[] {
+    return this.#newRows.of(change, changedValue).filter(({ target }) => group.includes(target.table))
+  }
+
+  /** The new rows that have to be there before a new row. */
+  #checkedAtOnce(row: Insertion): Insertion[] {
+    return this.#newRows
+      .of(row, insertedValue)
+      .filter(
+        ({ key }) => key.rules.deferred !== true && !key.columns.some((column) => row.postponed.has(column)),
+      )
+      .map(({ target }) => target)
+  }
+
+  #postpone(circle: ReadonlySet<Insertion>): void {
+    for (const row of circle) {
+      for (const { key, target } of this.#newRows.of(row, insertedValue)) {
+        if (key.rules.deferred === true || !circle.has(target)) continue
+        row.postponed = new Set([...row.postponed, ...key.columns.filter(isNullable)])
+      }
+    }
+  }
+
+  /**
+   * Changed rows that stop referring to a row that is deleted early. Those that also need what comes later (a new row, or a
+   * key that is freed by the delete) only let go of it now.
+   */
+  *#releasing({ removals, takers }: EarlyRemovals): Generator<Change, void, undefined> {
+    for (const change of this.#changes) {
+      const columns = this.#oldRows
+        .of(change, ({ state }, column) =>
+          change.columns.includes(column) ? storedValue(state, column) : undefined,
+        )
+        .flatMap(({ key, target }) => (removals.has(target) ? key.columns : []))
+      if (columns.length === 0) continue
+      const waits =
+        takers.has(change) ||
+        this.#newRows.of(change, changedValue).length > 0 ||
+        this.#moves.before(change).length > 0
+      if (!waits) yield change
+      else this.#letGo(change, columns.filter(isNullable))
+    }
+  }
+
+  #letGo(change: Change, columns: readonly TableColumn[]): void {
+    if (columns.length === 0) return
+    this.released.set(change, { ...change, columns, values: columns.map(() => null) })
+  }
+
+  *#deletes(removals: readonly Removal[]): Generator<Step, void, undefined> {
+    const among = new Set(removals)
+    for (const group of tableGroups(removals).reverse()) {
+      const statements = orderRows(
+        removals.filter(({ table }) => group.includes(table)),
+        {
+          shapeOf: ({ table }) => table.key,
+          dependenciesOf: (row) =>
+            this.#oldRows
+              .to(row)
+              .filter((referring) => among.has(referring) && referring.postponed.size === 0),
+          cut: (circle) => this.#release(circle),
+        },
+      )
+      yield* updates(statements.flat().flatMap((row) => (row.postponed.size > 0 ? [released(row)] : [])))
+      for (const rows of statements) yield deleteStep(rows)
+    }
+  }
+
+  /** Rows of different tables that refer to each other let go of each other before they are deleted. */
+  #release(circle: ReadonlySet<Removal>): void {
+    for (const row of circle) {
+      for (const { key, target } of this.#oldRows.of(row, ({ state }, column) =>
+        storedValue(state, column),
+      )) {
+        if (!circle.has(target)) continue
+        row.postponed = new Set([...row.postponed, ...key.columns.filter(isNullable)])
+      }
+    }
+  }
+}
+
+/** The tables of some rows, in groups that refer to each other, those first that others refer to. */
+function tableGroups(rows: readonly (Insertion | Change | Removal)[]): (readonly Table[])[] {
+  const used = new Set(rows.map(({ table }) => table))
+  if (used.size < 2) return used.size === 0 ? [] : [[...used]]
+  const metadata = new Set(rows.map(({ state }) => state.meta.entity[ENTITY].metadata))
+  return [...metadata]
+    .flatMap(({ writeGroups }) => writeGroups)
+    .map((group) => group.filter((table) => used.has(table)))
+    .filter((group) => group.length > 0)
+}
+
+/** A change that is written in two steps. */
+interface Halves {
+  /** Foreign keys that lead to new rows are NULL at first. */
+  readonly first: Change
+  readonly second: Change
+}
+
+/** Undefined if it leads to no new row, or must lead to one at once. */
+function halve(change: Change, toNew: readonly Reference<Insertion>[]): Halves | undefined {
+  const leading = new Set(toNew.flatMap(({ key }) => key.columns))
+  const columns = change.columns.filter((column) => leading.has(column))
+  if (columns.length === 0 || !columns.every(isNullable)) return undefined
+  const first: Change = {
+    ...change,
+    values: change.values.map((value, index) =>
+      leading.has(change.columns[index] as TableColumn) ? null : value,
+    ),
+  }
+  const second: Change = {
+    ...change,
+    columns,
+    values: columns.map((column) => changedValue(change, column) ?? null),
+    key: change.table.primaryKey.map((column) => changedValue(first, column) ?? null),
+    version: raised(change.version, 1),
+  }
+  return { first, second }
+}
+
+function targetOf({ target }: Reference<Insertion>): Insertion {
+  return target
+}
+
+/** What was stored as NULL first. */
+function completion({ state, table, values, postponed }: Insertion): Change {
+  const columns = [...postponed]
+  const key = table.primaryKey.map(({ index }) => values[index] ?? null)
+  const version = table.version && (values[table.version.index] ?? null)
+  return {
+    state,
+    table,
+    columns,
+    values: columns.map(({ index }) => values[index] ?? null),
+    respelled: [],
+    key,
+    version,
+  }
+}
+
+function released({ state, table, key, postponed }: Removal): Change {
+  const columns = [...postponed]
+  const values = columns.map(() => null)
+  return { state, table, columns, values, respelled: [], key, version: versionOf(state) }
+}
+
+function isNullable({ definition }: TableColumn): boolean {
+  return definition.nullable
+}

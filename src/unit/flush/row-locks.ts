@@ -1,0 +1,108 @@
+/**
+ * The order in which a flush locks stored rows: table by table, those first that others refer to, and the rows of a table in the
+ * order of their keys. All flushes keep it, so that no two of them deadlock over rows that they change or delete.
+ *
+ * An UPDATE or DELETE of many rows locks them in the order of its plan, several of them in theirs, and deletes go from table to
+ * table the other way round. So rows are locked beforehand wherever the statements alone would not keep the order; the locks are in
+ * the same packet. Not in this order: what PostgreSQL locks by itself (for foreign keys, cascades and unique values that two
+ * transactions insert).
+ */
+import { ENTITY } from '../../schema/entity-types.js'
+import { lockRows } from '../../query/lock-statements.js'
+import type { Metadata } from '../../schema/metadata.js'
+import type { Table } from '../../schema/table.js'
+import type { InstanceState } from '../instance-state.js'
+import type { Step, TouchedRows } from './steps.js'
+import { uniqueKeysOf } from './unique-moves.js'
+
+/** What a flush does to the stored rows of one table. */
+interface TouchedTable {
+  readonly table: Table
+  readonly rank: number
+  readonly parts: TouchedRows[]
+  /** Where in the flush it is touched first. */
+  readonly first: number
+}
+
+/** Puts locks in front of statements that would not keep the order. */
+export function withLocks(steps: readonly Step[]): readonly Step[] {
+  const tables = touchedTables(steps)
+  const [only, ...others] = tables
+  if (only === undefined || (others.length === 0 && isOneRow(only))) return steps
+  const ordered: Step[] = []
+  const locked = new Set<Table>()
+  for (const [index, step] of steps.entries()) {
+    const own = tables.find(({ table }) => table === step.touched?.table)
+    if (own !== undefined && !locked.has(own.table)) {
+      // Tables that come before this one in the order, but later in the flush.
+      for (const touched of tables) {
+        if (touched.rank >= own.rank || touched.first < index || locked.has(touched.table)) continue
+        ordered.push(lockStep(touched))
+        locked.add(touched.table)
+      }
+      if (!isOneRow(own)) ordered.push(lockStep(own))
+      locked.add(own.table)
+    }
+    ordered.push(step)
+  }
+  return ordered
+}
+
+/** In the order in which they have to be locked. */
+function touchedTables(steps: readonly Step[]): TouchedTable[] {
+  const byTable = new Map<Table, TouchedTable>()
+  let ranks: ReadonlyMap<Table, number> | undefined
+  for (const [first, { touched }] of steps.entries()) {
+    if (touched === undefined || touched.rows.length === 0) continue
+    const { table } = touched
+    const known = byTable.get(table)
+    if (known !== undefined) {
+      known.parts.push(touched)
+      continue
+    }
+    ranks ??= ranksOf(steps.flatMap(({ states }) => states))
+    // Nothing refers to a table in between that no object of the flush knows.
+    byTable.set(table, { table, rank: ranks.get(table) ?? ranks.size, parts: [touched], first })
+  }
+  return [...byTable.values()].sort((a, b) => a.rank - b.rank || (a.table.key < b.table.key ? -1 : 1))
+}
+
+/** The place of each table in the order. */
+function ranksOf(states: readonly InstanceState[]): Map<Table, number> {
+  const metadata = new Set<Metadata>()
+  let last: Table | undefined
+  for (const { meta } of states) {
+    if (meta.table !== last) metadata.add(meta.entity[ENTITY].metadata)
+    last = meta.table
+  }
+  const orders = [...metadata].map(({ writeGroups }) => writeGroups.flat())
+  orders.sort(([a], [b]) => ((a?.key ?? '') < (b?.key ?? '') ? -1 : 1))
+  return new Map(orders.flat().map((table, index) => [table, index]))
+}
+
+function isOneRow({ table, parts }: TouchedTable): boolean {
+  const [only] = parts
+  if (parts.length === 1 && only !== undefined)
+    return only.rows.length === 1 && only.columns === table.primaryKey
+  const keys = new Set<string>()
+  for (const { rows, columns } of parts) {
+    if (columns !== table.primaryKey) return false
+    for (const key of rows) keys.add(JSON.stringify(key))
+    if (keys.size > 1) return false
+  }
+  return true
+}
+
+function lockStep({ table, parts }: TouchedTable): Step {
+  // What deletes a row, or changes a column that foreign keys may lead to, needs the stronger lock.
+  const keyColumns = new Set(uniqueKeysOf(table).flat())
+  const isStrong = parts.some(({ changed }) => changed?.every((column) => !keyColumns.has(column)) !== true)
+  const byColumns = new Map<string, TouchedRows>()
+  for (const part of parts) {
+    const id = part.columns.map(({ index }) => index).join()
+    const known = byColumns.get(id)
+    byColumns.set(id, known === undefined ? part : { ...known, rows: [...known.rows, ...part.rows] })
+  }
+  const statement = lockRows(table, [...byColumns.values()], isStrong ? 'update' : 'no key update')
+  return { kind: 'lock', statement, states: [] }
+}

@@ -1,0 +1,159 @@
+/** One statement of a flush for some of its rows. */
+import type { TableColumn } from '../../schema/table-column.js'
+import type { Table } from '../../schema/table.js'
+import {
+  deleteMatching,
+  deleteRows,
+  insertRows,
+  linkRows,
+  updateRows,
+  type WriteStatement,
+} from '../../query/write-statements.js'
+import { deleteGuarded } from '../../query/guarded-delete.js'
+import type { MatchedRows } from '../../query/lock-statements.js'
+import type { InstanceState } from '../instance-state.js'
+import type { LinkChanges } from './rows.js'
+import { groupBy } from './row-order.js'
+import { versionOf, type Change, type Insertion, type Removal } from './rows.js'
+
+/** One statement, and the objects behind its rows. */
+export interface Step {
+  readonly statement: WriteStatement
+  readonly kind: 'insert' | 'update' | 'delete' | 'link' | 'lock'
+  readonly states: readonly InstanceState[]
+  /** The stored rows that it changes or deletes. */
+  readonly touched?: TouchedRows
+  /** Some of its rows take unique values from each other in a circle. */
+  readonly circular?: boolean
+}
+
+/** Stored rows that a statement changes or deletes. */
+export interface TouchedRows extends MatchedRows {
+  readonly table: Table
+  /** The columns that it changes; undefined: it deletes the rows. */
+  readonly changed: readonly TableColumn[] | undefined
+}
+
+const NO_STEPS: readonly Step[] = []
+
+export function insertStep(rows: readonly Insertion[]): Step {
+  const [first] = rows as readonly [Insertion]
+  const columns = first.table.columns.filter(({ index }) => first.values[index] !== undefined)
+  const places = columns.map(({ index }) => index)
+  return {
+    kind: 'insert',
+    statement: insertRows(first.table, columns, rows.map(storedFirst), places, respelledOf(rows)),
+    states: rows.map(({ state }) => state),
+  }
+}
+
+/** The columns of keys that are read back. */
+function respelledOf(rows: readonly (Insertion | Change)[]): readonly TableColumn[] {
+  const respelled = new Set<TableColumn>()
+  for (const row of rows) for (const column of row.respelled) respelled.add(column)
+  return respelled.size === 0 ? NOT_RESPELLED : [...respelled].sort((a, b) => a.index - b.index)
+}
+
+const NOT_RESPELLED: readonly TableColumn[] = []
+
+/** The values that a new row is inserted with, by index of the column. */
+function storedFirst({ table, values, postponed }: Insertion): readonly (string | null | undefined)[] {
+  if (postponed.size === 0) return values
+  return table.columns.map((column) => (postponed.has(column) ? null : values[column.index]))
+}
+
+/** @param circular Rows that take unique values from each other. */
+export function updates(changes: readonly Change[], circular?: ReadonlySet<object>): readonly Step[] {
+  if (changes.length === 0) return NO_STEPS
+  return alike(changes).map((rows) => {
+    const [{ table, columns }] = rows as [Change]
+    const states = rows.map(({ state }) => state)
+    return {
+      kind: 'update',
+      statement: updateRows(
+        table,
+        columns,
+        rows,
+        respelledOf(rows).filter((column) => columns.includes(column)),
+      ),
+      states,
+      touched: { table, ...storedRows(states), changed: columns },
+      circular: circular !== undefined && rows.some((row) => circular.has(row)),
+    }
+  })
+}
+
+/** Rows by their stored keys; not those that the flush itself inserts. */
+function storedRows(states: readonly InstanceState[]): MatchedRows {
+  const [first] = states as readonly [InstanceState]
+  const stored = states.filter(({ snapshot }) => snapshot !== undefined)
+  return { columns: first.meta.table.primaryKey, rows: stored.map(({ key }) => key) }
+}
+
+/** Changes of the same columns travel together. @param changes At least one. */
+function alike(changes: readonly Change[]): (readonly Change[])[] {
+  const [first, ...others] = changes as readonly [Change, ...Change[]]
+  // Most flushes change one thing.
+  const isLikeFirst = ({ table, columns }: Change): boolean =>
+    table === first.table &&
+    columns.length === first.columns.length &&
+    columns.every((column, index) => column === first.columns[index])
+  if (others.every(isLikeFirst)) return [changes]
+  return groupBy(changes, ({ table, columns }) => `${table.key} ${columns.map(({ index }) => index).join()}`)
+}
+
+export function deleteStep(rows: readonly Removal[]): Step {
+  const [{ table }] = rows as readonly [Removal]
+  // What was let go of first, to break a circle, holds it no more.
+  const isGuarded = (column: TableColumn): boolean =>
+    rows.some(({ guard, postponed }) => guard?.has(column) === true && !postponed.has(column))
+  const guarded = table.columns.filter(isGuarded)
+  const keyed = rows.map(({ state, key, postponed, guard }) => ({
+    key,
+    version: raised(versionOf(state), postponed.size > 0 ? 1 : 0),
+    guard: guarded.map((column) => (postponed.has(column) ? null : (guard?.get(column) ?? null))),
+  }))
+  const states = rows.map(({ state }) => state)
+  return {
+    kind: 'delete',
+    statement: guarded.length === 0 ? deleteRows(table, keyed) : deleteGuarded(table, guarded, keyed),
+    states,
+    touched: { table, ...storedRows(states), changed: undefined },
+  }
+}
+
+/** Takes rows out of a table in between. */
+export function unlinkStep(
+  table: Table,
+  columns: readonly TableColumn[],
+  rows: LinkChanges['removed'],
+): Step {
+  return {
+    kind: 'link',
+    statement: deleteMatching(table, columns, rows),
+    states: [],
+    touched: { table, columns, rows, changed: undefined },
+  }
+}
+
+/** Puts rows into a table in between, with the defaults of its other columns. */
+export function linkStep(table: Table, columns: readonly TableColumn[], rows: LinkChanges['added']): Step {
+  const others = table.columns.filter(
+    (column) => column.definition.default !== undefined && !columns.includes(column),
+  )
+  // Two sessions that insert the same rows wait for each other: in one order they do not deadlock.
+  const complete = inOneOrder(rows).map((row) => [
+    ...row,
+    ...others.map((column) => column.encodeStored(column.definition.default?.())),
+  ])
+  return { kind: 'link', statement: linkRows(table, [...columns, ...others], complete), states: [] }
+}
+
+function inOneOrder<Row>(rows: readonly Row[]): Row[] {
+  const named = rows.map((row) => ({ row, name: JSON.stringify(row) }))
+  return named.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)).map(({ row }) => row)
+}
+
+export function raised(version: string | null | undefined, by: number): string | null | undefined {
+  return by === 0 || version === null || version === undefined ? version : String(Number(version) + by)
+}

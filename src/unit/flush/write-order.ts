@@ -1,0 +1,102 @@
+/**
+ * New and changed rows of which some have to wait for others: as few statements as that takes.
+ *
+ * A row that takes a unique value comes after the statement of the changed row that lets go of it, as PostgreSQL checks each row
+ * when it is written, and the order within a statement is that of its plan.
+ */
+import { orderByDependency } from '../../schema/dependency-order.js'
+import { groupBy } from './row-order.js'
+import type { Change, Insertion } from './rows.js'
+
+/** A new or a changed row. */
+export type WrittenRow = Insertion | Change
+
+export interface WriteOrdering {
+  /** Rows that must have been written by an earlier statement. */
+  before(row: WrittenRow): readonly WrittenRow[]
+  /** New rows that must come before a new row; also in the same statement, as foreign keys are checked at its end. */
+  notAfter(row: WrittenRow): readonly WrittenRow[]
+  /** Rows that wait for each other in a circle: makes them wait less, if it can. @returns rows to be written in addition. */
+  cut(circle: ReadonlySet<WrittenRow>): readonly WrittenRow[]
+}
+
+/** The rows in the order in which they are written. */
+export interface WriteOrder {
+  /** The rows of each level can be written at once, changed ones first. */
+  readonly levels: readonly (readonly WrittenRow[])[]
+  /** Rows that wait for each other still. */
+  readonly circular: ReadonlySet<WrittenRow>
+}
+
+/** @param rows In the order that they keep where nothing else decides. */
+export function orderWrites(rows: readonly WrittenRow[], ordering: WriteOrdering): WriteOrder {
+  const parts: (readonly WrittenRow[])[] = []
+  for (const circle of components(rows, ordering)) {
+    if (circle.length === 1) parts.push(circle)
+    else parts.push(...components([...ordering.cut(new Set(circle)), ...circle], ordering))
+  }
+  const circular = parts.filter((part) => part.length > 1 && !part.every(isNew)).flat()
+  return { levels: levelsOf(parts, ordering), circular: new Set(circular) }
+}
+
+function components(rows: readonly WrittenRow[], ordering: WriteOrdering): WrittenRow[][] {
+  return orderByDependency(rows, (row) => [...ordering.before(row), ...ordering.notAfter(row)])
+}
+
+function levelsOf(parts: readonly (readonly WrittenRow[])[], ordering: WriteOrdering): WrittenRow[][] {
+  const levels: WrittenRow[][] = []
+  const levelOf = new Map<WrittenRow, number>()
+  // New rows keep their order.
+  const lastOf = new Map<string, number>()
+  for (const part of parts) {
+    let level = 0
+    for (const row of part) {
+      if (isNew(row)) level = Math.max(level, lastOf.get(row.table.key) ?? 0)
+      for (const earlier of ordering.before(row)) level = Math.max(level, (levelOf.get(earlier) ?? -1) + 1)
+      for (const earlier of ordering.notAfter(row)) level = Math.max(level, levelOf.get(earlier) ?? 0)
+    }
+    for (const row of part) {
+      if (isNew(row)) lastOf.set(row.table.key, level)
+      levelOf.set(row, level)
+      const rows = levels[level] ?? []
+      levels[level] = rows
+      rows.push(row)
+    }
+  }
+  return levels
+}
+
+export function isNew(row: WrittenRow): row is Insertion {
+  return 'shape' in row
+}
+
+/** Rows that follow one another and leave the same columns to PostgreSQL are one statement. */
+export function runsOf(rows: readonly Insertion[]): Insertion[][] {
+  const runs: Insertion[][] = []
+  for (const row of rows) {
+    const run = runs.at(-1)
+    if (run?.[0]?.shape === row.shape) run.push(row)
+    else runs.push([row])
+  }
+  return runs
+}
+
+/** New rows that refer to each other, those first that others refer to, otherwise in their order. */
+export function orderNewRows(
+  rows: readonly Insertion[],
+  dependenciesOf: (row: Insertion) => readonly Insertion[],
+  cut: (circle: ReadonlySet<Insertion>) => void,
+): Insertion[] {
+  const isOneShape = ([first, ...others]: readonly Insertion[]): boolean =>
+    others.every(({ shape }) => shape === first?.shape)
+  if (isOneShape(rows)) return [...rows]
+  return orderByDependency(rows, dependenciesOf).flatMap((circle) => {
+    // In one statement, which is checked at its end.
+    if (isOneShape(circle)) return circle
+    cut(new Set(circle))
+    // If they still depend on each other, PostgreSQL has the last word.
+    return orderByDependency(circle, dependenciesOf).flatMap((part) =>
+      groupBy(part, ({ shape }) => shape).flat(),
+    )
+  })
+}
