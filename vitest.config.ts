@@ -1,5 +1,17 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+
+/** The longest files, which begin first: a clone that has never run does not know, and would wait for one of them in the end. */
+const LONGEST = /\/test\/(package|fault)\//
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files)
+    const isLong = ({ moduleId }: TestSpecification): boolean => LONGEST.test(moduleId)
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
+  }
+}
 
 export default defineConfig({
   resolve: {
@@ -8,6 +20,7 @@ export default defineConfig({
   },
   test: {
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     // No retries: a test that fails now and then is wrong, or what it tests is.
     // Garbage-collected leases and sessions are part of the contract, so tests must be able to collect.
     execArgv: ['--expose-gc'],

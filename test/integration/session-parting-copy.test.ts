@@ -7,6 +7,7 @@ import { expect, test } from 'vitest'
 import { AbortedError, CommitOutcomeUnknownError, ConnectionLostError } from '../../src/errors.js'
 import type { SessionFactory } from '../../src/session/session-factory.js'
 import type { Session } from '../../src/session/session.js'
+import { sampled } from '../helpers/length.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { isCommit, ONE, useRows } from './session-parting-support.js'
@@ -108,7 +109,9 @@ test.each(OTHERS)(
 
 const SIDES = ['client', 'server'] as const
 
-test.each(COPIES.flatMap((other) => SIDES.map((from) => ({ ...other, from }))))(
+const DEATHS = COPIES.flatMap((other) => SIDES.map((from) => ({ ...other, from })))
+
+test.each(sampled(DEATHS, 0))(
   'both tell the truth wherever the connection dies: $name (autocommit: $autocommit), behind a message of the $from',
   async ({ autocommit, stores, run, from }) => {
     const outcomes = new Set<string>()
