@@ -4,15 +4,15 @@ import { checkFunction } from '../internal/validate.js'
 import type { Lease } from '../pool/pool.js'
 import { beginInTurn, runTransaction } from '../execution/begun-transaction.js'
 import { ownedByBlock, runBlock, type BlockOwner } from '../execution/block.js'
-import type { ConversationSetup } from '../pipeline/contract.js'
-import type { Conversation } from '../pipeline/pipeline.js'
-import { Executor, type Converser } from '../execution/executor.js'
+import type { PipelineSetup } from '../pipeline/contract.js'
+import type { Pipeline } from '../pipeline/pipeline.js'
+import { Executor, type PipelineOpener } from '../execution/executor.js'
 import type { StatementRunner } from '../execution/statement-runner.js'
 
 /** What a {@link Connection} is made of. */
 export interface ConnectionParts {
-  readonly engine: Converser
-  readonly setup: ConversationSetup
+  readonly engine: PipelineOpener
+  readonly setup: PipelineSetup
   readonly lease: Lease
 }
 
@@ -43,10 +43,10 @@ export class Connection extends Executor implements AsyncDisposable {
 
   /** Use `engine.connect()`. */
   constructor(parts: ConnectionParts) {
-    const runner = parts.engine.converse(parts.setup, { requireOpen: () => this.#requireOpen() })
+    const runner = parts.engine.openPipeline(parts.setup, { requireOpen: () => this.#requireOpen() })
     super(runner)
     this.#runner = runner
-    this.#conversation.adopt(parts.lease)
+    this.#pipeline.adopt(parts.lease)
   }
 
   /**
@@ -69,7 +69,7 @@ export class Connection extends Executor implements AsyncDisposable {
         ),
       )
     }
-    const asked = await beginInTurn(runner, () => this.#conversation.beginOnce())
+    const asked = await beginInTurn(runner, () => this.#pipeline.beginOnce())
     const end = async (kind: 'commit' | 'rollback'): Promise<void> => {
       if (asked.over && kind === 'rollback') return
       if (asked.over) throw new IllegalStateError('Cannot commit the transaction: it has ended already')
@@ -95,19 +95,19 @@ export class Connection extends Executor implements AsyncDisposable {
   /** Gives the connection back, after everything that was given before; rolls back an open transaction. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return
-    this.#closed = this.#conversation.closed = true
+    this.#closed = this.#pipeline.closed = true
     try {
       this.#runner.letGo()
-      if (!this.#conversation.quiet) await this.#runner.end('rollback')
+      if (!this.#pipeline.quiet) await this.#runner.end('rollback')
     } finally {
-      this.#conversation.release()
+      this.#pipeline.release()
     }
   }
 
   /** Closes this connection and drops its socket, because something is wrong with it. Its transaction is undone. */
   async invalidate(reason: unknown = new Error('invalidate() was called')): Promise<void> {
-    this.#closed = this.#conversation.closed = true
-    this.#conversation.invalidate(reason instanceof Error ? reason : new Error(String(reason)))
+    this.#closed = this.#pipeline.closed = true
+    this.#pipeline.invalidate(reason instanceof Error ? reason : new Error(String(reason)))
     return Promise.resolve()
   }
 
@@ -117,7 +117,7 @@ export class Connection extends Executor implements AsyncDisposable {
 
   /** Process id of the server's backend; undefined after a loss, until the next statement. */
   get processId(): number | undefined {
-    return this.#conversation.connection?.processId
+    return this.#pipeline.connection?.processId
   }
 
   /**
@@ -129,15 +129,15 @@ export class Connection extends Executor implements AsyncDisposable {
     return runBlock(this.#owner, work, { signal })
   }
 
-  get #conversation(): Conversation {
-    return this.#runner.conversation
+  get #pipeline(): Pipeline {
+    return this.#runner.pipeline
   }
 
   /** This connection, as the owner of the transactions of its blocks. */
   get #owner(): BlockOwner {
     const runner = this.#runner
     return {
-      conversation: runner.conversation,
+      pipeline: runner.pipeline,
       runner,
       commit: () => runner.end('commit'),
       queueCommit: () => {

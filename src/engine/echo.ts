@@ -2,7 +2,7 @@
 import { databaseErrorFrom, isServerError } from '../database-errors.js'
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import type { EncodedValue } from '../driver/values.js'
-import type { ConversationObserver } from '../pipeline/contract.js'
+import type { PipelineObserver } from '../pipeline/contract.js'
 import type { Operation } from '../pipeline/operation.js'
 
 /** A logger of pino's shape: `info` for statements, `debug` for rows, `error` for failures. */
@@ -20,11 +20,7 @@ const MOST_VALUES = 100
 const LONGEST_VALUE = 300
 
 /** The observer that echoes; undefined if there is nothing to echo. */
-export function createEcho(
-  echo: Echo,
-  name: string,
-  hideParameters: boolean,
-): ConversationObserver | undefined {
+export function createEcho(echo: Echo, name: string, hideParameters: boolean): PipelineObserver | undefined {
   if (echo === false) return undefined
   const logger = typeof echo === 'object' ? echo : standardOutput(name)
   const showsRows = echo !== true && !hideParameters

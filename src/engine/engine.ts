@@ -14,17 +14,17 @@ import {
   checkSignal,
   refuseUnknownKeys,
 } from '../internal/validate.js'
-import { Origins } from '../pool/call-site.js'
+import { CallSites } from '../pool/call-site.js'
 import type { DisposeOptions, DisposeReport, Pool } from '../pool/pool.js'
 import type { PoolStats } from '../pool/stats.js'
 import { refuseInAutocommit } from '../execution/autocommit.js'
 import { createBeginnings } from '../pipeline/begin.js'
 import { Connection } from './connection.js'
-import type { ConversationHost, ConversationObserver, ConversationSetup } from '../pipeline/contract.js'
-import { Conversation } from '../pipeline/pipeline.js'
+import type { PipelineHost, PipelineObserver, PipelineSetup } from '../pipeline/contract.js'
+import { Pipeline } from '../pipeline/pipeline.js'
 import { createEcho, type Echo } from './echo.js'
 import { tellNotices, type EngineEvents } from './events.js'
-import type { ConversationOwner } from '../execution/contract.js'
+import type { ExecutionOwner } from '../execution/contract.js'
 import { checkListenOptions, listen, type ListenOptions, type Notification } from './listen.js'
 import { checkEcho, resolveEngineOptions, type EngineOptions, type ResolvedEngineOptions } from './options.js'
 import { StatementRunner } from '../execution/statement-runner.js'
@@ -78,14 +78,14 @@ export class Engine implements AsyncDisposable {
   readonly #clock: Clock
   readonly #events = new Emitter<EngineEvents>()
   readonly #beginnings = createBeginnings()
-  readonly #host: ConversationHost
+  readonly #host: PipelineHost
   /** Ends what lives outside the pool (LISTEN) when the engine is disposed. */
   readonly #ending = new AbortController()
   /** What is being closed outside the pool: LISTEN, and pools that were replaced. */
   readonly #closing = new Set<Promise<unknown>>()
   #pool: Pool
   #echo: Echo
-  #observer: ConversationObserver | undefined
+  #observer: PipelineObserver | undefined
   #disposal: Promise<DisposeReport> | undefined
 
   /** Use {@link createEngine}. */
@@ -261,11 +261,11 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * How conversations with certain options are set up. For `Connection` and `Session`.
+   * How pipelines with certain options are set up. For `Connection` and `Session`.
    * @throws InvalidOptionError
    * @internal
    */
-  setUp(options: ConnectionOptions, releaseWhenIdle: boolean): ConversationSetup {
+  setUp(options: ConnectionOptions, releaseWhenIdle: boolean): PipelineSetup {
     checkTransactionOptions(options)
     const transaction = mergeTransactionOptions(this.#options.transaction, options)
     const { autocommit = false, signal, poolTimeoutMillis } = options
@@ -282,11 +282,11 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * A conversation with the pool. For `Connection` and `Session`.
+   * A pipeline with the pool. For `Connection` and `Session`.
    * @internal
    */
-  converse(setup: ConversationSetup, owner: ConversationOwner): StatementRunner {
-    return new StatementRunner(new Conversation(this.#host, setup, owner), this.#host, owner)
+  openPipeline(setup: PipelineSetup, owner: ExecutionOwner): StatementRunner {
+    return new StatementRunner(new Pipeline(this.#host, setup, owner), this.#host, owner)
   }
 
   #awaitAtEnd(closing: Promise<unknown>): void {
@@ -301,7 +301,7 @@ export class Engine implements AsyncDisposable {
     return report
   }
 
-  async #connect(setup: ConversationSetup): Promise<Connection> {
+  async #connect(setup: PipelineSetup): Promise<Connection> {
     try {
       const lease = await this.#host.acquire(setup.acquire, undefined)
       return new Connection({ engine: this, setup, lease })
@@ -312,15 +312,15 @@ export class Engine implements AsyncDisposable {
     }
   }
 
-  #createHost(cancelTimeoutMillis: number): ConversationHost {
+  #createHost(cancelTimeoutMillis: number): PipelineHost {
     const { hideParameters, pool } = this.#options
-    const observer = (): ConversationObserver | undefined => this.#observer
+    const observer = (): PipelineObserver | undefined => this.#observer
     return {
       // The context tells a pool that runs dry whether somebody waits for a connection that they hold themselves.
       // Spelt out: Node 20 makes a new hidden class for each object that is a spread with further properties (3 us).
       acquire: ({ signal, timeoutMillis, proof }, origin) =>
         this.#pool.acquire({ signal, timeoutMillis, proof, origin, context: ambientFlow() }),
-      origins: pool.captureStacks ? new Origins() : undefined,
+      origins: pool.captureStacks ? new CallSites() : undefined,
       clock: this.#clock,
       hideParameters,
       prePingTimeoutMillis: pool.prePingTimeoutMillis,

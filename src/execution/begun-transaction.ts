@@ -12,13 +12,13 @@ import { begunAlready } from '../pipeline/transaction-errors.js'
  * @throws IllegalStateError if a transaction is open that `begin()` without a callback has begun.
  */
 export async function whenAlone<Value>(runner: StatementRunner, action: () => Value): Promise<Value> {
-  const { conversation, scopes } = runner
+  const { pipeline, scopes } = runner
   // A ROLLBACK takes its place in the queue, and is never sent where nothing has begun.
-  const passed = (): Promise<unknown> => conversation.enqueue('rollback', { text: 'ROLLBACK' }).promise
+  const passed = (): Promise<unknown> => pipeline.enqueue('rollback', { text: 'ROLLBACK' }).promise
   for (;;) {
     const turn = await scopes.inTurn(() => {
-      if (conversation.quiet) return { value: action() }
-      return { before: conversation.autocommit ? passed() : runner.ownTransaction }
+      if (pipeline.quiet) return { value: action() }
+      return { before: pipeline.autocommit ? passed() : runner.ownTransaction }
     })
     if ('value' in turn) return turn.value
     if (turn.before === undefined) throw begunAlready()
@@ -31,14 +31,14 @@ export async function whenAlone<Value>(runner: StatementRunner, action: () => Va
  * @throws IllegalStateError inside of a transaction.
  */
 export async function beginInTurn<Opened>(runner: StatementRunner, open: () => Opened): Promise<Opened> {
-  const { conversation, scopes } = runner
+  const { pipeline, scopes } = runner
   const start = (): Opened => {
     scopes.requireNoTransaction()
     return open()
   }
   runner.requireRunning()
   scopes.requireNoTransaction()
-  return await (conversation.autocommitMode ? whenAlone(runner, start) : scopes.inTurn(start))
+  return await (pipeline.autocommitMode ? whenAlone(runner, start) : scopes.inTurn(start))
 }
 
 /** Calls `work` as a part of the transaction. */
@@ -55,16 +55,16 @@ export async function runTransaction<Value>(
   runner: StatementRunner,
   run: (scope: TransactionScope) => Promise<Value>,
 ): Promise<Value> {
-  const { conversation, scopes } = runner
+  const { pipeline, scopes } = runner
   const scope = await beginInTurn(runner, () => {
-    conversation.beginOnce(true)
+    pipeline.beginOnce(true)
     return scopes.openTransaction()
   })
   try {
     return await run(scope)
   } finally {
     if (!scope.ended) {
-      conversation.asked.leaveBlock(conversation.state.inTransaction)
+      pipeline.asked.leaveBlock(pipeline.state.inTransaction)
       scopes.closeTransaction(scope)
     }
   }

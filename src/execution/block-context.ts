@@ -4,7 +4,7 @@ import { ambientOf, runAmbient, type Ambient } from '../internal/ambient.js'
 
 /** One run of a block. */
 export class BlockContext {
-  readonly #conversation: object
+  readonly #pipeline: object
   /** True: the block has returned or thrown, and its transaction is ending. */
   over = false
   /** Blocks that have joined this one and still run. */
@@ -12,13 +12,13 @@ export class BlockContext {
   /** Why a COPY stream of this block failed. */
   streamFailure: LifeguardError | undefined = undefined
 
-  constructor(conversation: object) {
-    this.#conversation = conversation
+  constructor(pipeline: object) {
+    this.#pipeline = pipeline
   }
 
   /** Calls the block; whatever it starts belongs to it, and to `inner`. */
   run<Value>(work: () => Value, inner: Ambient | undefined): Value {
-    return runAmbient(this.#conversation, this, work, inner)
+    return runAmbient(this.#pipeline, this, work, inner)
   }
 
   /**
@@ -32,17 +32,14 @@ export class BlockContext {
 }
 
 /** Tells the caller's block why its COPY stream has failed. */
-export function noteStreamFailure(conversation: object, error: LifeguardError): void {
-  const block = ambientOf(conversation) as BlockContext | undefined
+export function noteStreamFailure(pipeline: object, error: LifeguardError): void {
+  const block = ambientOf(pipeline) as BlockContext | undefined
   if (block !== undefined) block.streamFailure = error
 }
 
 /** Runs a block that takes part in the transaction of the caller's block, which must not return before it. */
-export async function joinBlock<Value>(
-  conversation: object,
-  work: () => Value | Promise<Value>,
-): Promise<Value> {
-  const block = ambientOf(conversation) as BlockContext | undefined
+export async function joinBlock<Value>(pipeline: object, work: () => Value | Promise<Value>): Promise<Value> {
+  const block = ambientOf(pipeline) as BlockContext | undefined
   if (block !== undefined) block.joined++
   try {
     return await work()
@@ -56,8 +53,8 @@ export async function joinBlock<Value>(
  * that was rolled back.
  * @throws IllegalStateError if the caller's block has ended.
  */
-export function requireRunningBlock(conversation: object): void {
-  const block = ambientOf(conversation) as BlockContext | undefined
+export function requireRunningBlock(pipeline: object): void {
+  const block = ambientOf(pipeline) as BlockContext | undefined
   if (block?.over !== true) return
   throw new IllegalStateError(
     'A block went on after its end, when its transaction was over: an `await` is missing in it',

@@ -4,7 +4,7 @@ import { abortedBy, onAbort } from '../internal/abort.js'
 import { BlockContext } from './block-context.js'
 import { runInside } from './begun-transaction.js'
 import type { Ambient } from '../internal/ambient.js'
-import type { Conversation } from '../pipeline/pipeline.js'
+import type { Pipeline } from '../pipeline/pipeline.js'
 import type { TransactionScope } from './savepoints.js'
 import type { StatementRunner } from './statement-runner.js'
 import { abortedTooLate } from '../pipeline/transaction-errors.js'
@@ -17,7 +17,7 @@ export interface PendingCommit {
 
 /** Whose transaction it is. */
 export interface BlockOwner {
-  readonly conversation: Conversation
+  readonly pipeline: Pipeline
   readonly runner: StatementRunner
   /** True if there was something to commit. */
   commit(): Promise<boolean>
@@ -74,7 +74,7 @@ export function runBlock<Value>(
   if (rides) return rode(run, returned as Promise<Value>)
   return ended(
     run,
-    signal === undefined ? Promise.resolve(returned) : untilAborted(owner.conversation, returned, signal),
+    signal === undefined ? Promise.resolve(returned) : untilAborted(owner.pipeline, returned, signal),
   )
 }
 
@@ -110,14 +110,14 @@ class BlockRun<Value> {
   #commit: PendingCommit | undefined = undefined
 
   constructor(owner: BlockOwner, { signal, scope, commit = true, closes = false }: BlockOptions) {
-    const { conversation } = owner
-    this.context = new BlockContext(conversation)
+    const { pipeline } = owner
+    this.context = new BlockContext(pipeline)
     this.#owner = owner
     this.#scope = scope
     this.#signal = signal
     this.#commits = commit
     this.#closes = closes
-    this.#unlisten = signal && onAbort(signal, () => conversation.abandon(abortedBy(signal)))
+    this.#unlisten = signal && onAbort(signal, () => pipeline.abandon(abortedBy(signal)))
   }
 
   /** The block has returned its only statement: nothing can follow, so COMMIT travels with it. False: it does not. */
@@ -152,13 +152,12 @@ class BlockRun<Value> {
   /** The block has returned. */
   async returned(value: Value): Promise<Value> {
     const owner = this.#owner
-    const { conversation, runner } = owner
+    const { pipeline, runner } = owner
     const [scope, signal] = [this.#scope, this.#signal]
     try {
       // A commit or rollback that nobody has awaited belongs to the block, and decides what is left to do.
       const ended = runner.ended(scope)
-      if (ended !== undefined)
-        await (signal === undefined ? ended : untilAborted(conversation, ended, signal))
+      if (ended !== undefined) await (signal === undefined ? ended : untilAborted(pipeline, ended, signal))
       this.context.over = true
       if (scope?.ended === true) throw endedAround()
       requireAwaited(owner, scope, this.context)
@@ -209,7 +208,7 @@ class BlockRun<Value> {
  * @throws AbortedError, or CommitOutcomeUnknownError if something of it may be stored that the block has not told.
  */
 async function untilAborted<Value>(
-  conversation: Conversation,
+  pipeline: Pipeline,
   returned: Value | Promise<Value>,
   signal: AbortSignal,
 ): Promise<Value> {
@@ -227,8 +226,8 @@ async function untilAborted<Value>(
   const settled = await Promise.race([settling, aborted])
   unlisten?.()
   if (settled !== undefined) return settled()
-  const isStored = await conversation.committing
-  if (isStored === undefined && !conversation.state.hasStored) throw abortedBy(signal)
+  const isStored = await pipeline.committing
+  if (isStored === undefined && !pipeline.state.hasStored) throw abortedBy(signal)
   // The block hears of it first, also of what was answered a moment ago, and may come to its end by that.
   const reacted = await Promise.race([settling, turns(TURNS_TO_REACT)])
   if (reacted !== undefined) return reacted()
@@ -266,14 +265,14 @@ export function ownedByBlock(block: string): IllegalStateError {
 }
 
 function requireAwaited(
-  { conversation, runner }: BlockOwner,
+  { pipeline, runner }: BlockOwner,
   scope: TransactionScope | undefined,
   block: BlockContext,
 ): void {
   const isNesting = runner.isNesting(scope)
   const streams = runner.streamTexts
-  if (conversation.quiet && !isNesting && block.joined === 0 && streams.length === 0) return
-  const pending = conversation.pending.map(({ text }) => text)
+  if (pipeline.quiet && !isNesting && block.joined === 0 && streams.length === 0) return
+  const pending = pipeline.pending.map(({ text }) => text)
   const texts = pending.length > 0 ? pending : streams
   if (texts.length === 0 && !isNesting && block.joined === 0) return
   const what =

@@ -1,7 +1,7 @@
 /** From an error of the driver or of the library to the error that the caller sees, with the caller's own stack. */
 import { databaseErrorFrom, isServerError, type DatabaseError } from '../database-errors.js'
 import { LifeguardError } from '../errors.js'
-import type { Conversation } from '../pipeline/pipeline.js'
+import type { Pipeline } from '../pipeline/pipeline.js'
 
 /** What decides how errors are told. */
 export interface ErrorRules {
@@ -13,13 +13,13 @@ export interface ErrorRules {
 type ServerError = Parameters<typeof databaseErrorFrom>[0]
 
 export class CallerErrors {
-  readonly #conversation: Conversation
+  readonly #pipeline: Pipeline
   readonly #rules: ErrorRules
   /** What became of PostgreSQL's errors, so that whatever follows from one names the same as its cause. */
   readonly #explained = new WeakMap<Error, LifeguardError>()
 
-  constructor(conversation: Conversation, rules: ErrorRules) {
-    this.#conversation = conversation
+  constructor(pipeline: Pipeline, rules: ErrorRules) {
+    this.#pipeline = pipeline
     this.#rules = rules
   }
 
@@ -45,8 +45,7 @@ export class CallerErrors {
     }
     if (!isServerError(error)) return error
     return (
-      this.#explained.get(error) ??
-      this.#databaseError(error, this.#conversation.originOf(error) ?? statement)
+      this.#explained.get(error) ?? this.#databaseError(error, this.#pipeline.originOf(error) ?? statement)
     )
   }
 
@@ -54,7 +53,7 @@ export class CallerErrors {
     const failure = databaseErrorFrom(error, {
       statement,
       hideParameters: this.#rules.hideParameters,
-      sessionMayWrite: this.#conversation.mayWrite,
+      sessionMayWrite: this.#pipeline.mayWrite,
     })
     const explained = this.#rules.translate?.(failure) ?? failure
     this.#explained.set(error, explained)

@@ -6,8 +6,8 @@ import type { RawRow } from '../schema/entity-meta.js'
 import type { EntityQuery } from '../query/entity-statement.js'
 import type { TransactionListener } from '../pipeline/contract.js'
 
-/** What owns a conversation: a session, or a connection of the engine. */
-export interface ConversationOwner extends TransactionListener {
+/** What owns a pipeline: a session, or a connection of the engine. */
+export interface ExecutionOwner extends TransactionListener {
   /** Throws if the owner is closed. */
   requireOpen(): void
   /** Settles when the transaction of its own has ended that the owner has open (a flush in autocommit mode). Never rejects. */

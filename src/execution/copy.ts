@@ -122,7 +122,7 @@ function start<Stream extends CopyStream>(
       },
     }
     runner.exclusive(text, work).catch((error: unknown) => {
-      if (error instanceof LifeguardError) noteStreamFailure(runner.conversation, error)
+      if (error instanceof LifeguardError) noteStreamFailure(runner.pipeline, error)
       reject(error)
       fail(error)
     })

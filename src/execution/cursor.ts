@@ -34,13 +34,13 @@ export function openCursor<Row>(
       `batchSize must be a positive integer, not ${String(batchSize)}`,
     )
   }
-  const { conversation } = runner
+  const { pipeline } = runner
   const reader = runner.readerOf(statement)
   const compiled = encoded(reader?.query ?? checked(compileStatement(statement, values)), reader?.queued)
-  const portal = conversation.nextPortal()
+  const portal = pipeline.nextPortal()
   let state: 'new' | 'open' | 'read' | 'closed' = 'new'
   let transaction = 0
-  const isAlive = (): boolean => conversation.state.inTransaction && conversation.transaction === transaction
+  const isAlive = (): boolean => pipeline.state.inTransaction && pipeline.transaction === transaction
   const isBeingRead = (): boolean => state !== 'closed' && (transaction === 0 || isAlive())
   return {
     async next(): Promise<readonly Row[]> {
@@ -62,7 +62,7 @@ export function openCursor<Row>(
       if (ahead !== undefined) await ahead
       state = 'open'
       const result = await runner.send(page, options)
-      transaction = conversation.transaction
+      transaction = pipeline.transaction
       if (!result.suspended) state = 'read'
       const { rows } = result
       return (reader === undefined ? rows : await reader.read(rows as RawRow[])) as readonly Row[]
@@ -70,8 +70,8 @@ export function openCursor<Row>(
     close(): void {
       // The end of the transaction closes it in any case; nobody waits for the answer.
       const isOpen = state === 'open' || state === 'read'
-      if (isOpen && isAlive() && conversation.state.name === 'active') {
-        conversation.defer({ text: '', portal, closePortal: true })
+      if (isOpen && isAlive() && pipeline.state.name === 'active') {
+        pipeline.defer({ text: '', portal, closePortal: true })
       }
       state = 'closed'
     },

@@ -4,7 +4,7 @@ import { InvalidStatementError } from '../errors.js'
 import { Result } from '../result/result.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import { entityQueryOf, readRow, scalarOf, type EntityQuery } from '../query/entity-statement.js'
-import type { ConversationOwner } from './contract.js'
+import type { ExecutionOwner } from './contract.js'
 import type { OperationStatement } from '../pipeline/operation.js'
 
 /** Reads the rows of a query of a builder. */
@@ -18,7 +18,7 @@ export interface RowsReader {
  * The reader of a query of a builder of entities; undefined for any other statement.
  * @throws InvalidStatementError for entities where nobody keeps them.
  */
-export function rowsReaderFor(owner: ConversationOwner, statement: unknown): RowsReader | undefined {
+export function rowsReaderFor(owner: ExecutionOwner, statement: unknown): RowsReader | undefined {
   const query = entityQueryOf(statement)
   if (query === undefined) return undefined
   const { reading } = query

@@ -14,10 +14,10 @@ import type {
   SqlFragment,
   StatementConfig,
 } from '../sql.js'
-import type { ConversationSetup } from '../pipeline/contract.js'
+import type { PipelineSetup } from '../pipeline/contract.js'
 import { copyFrom, copyTo } from './copy.js'
 import { openCursor, STREAM_OPTION_NAMES, type StreamOptions } from './cursor.js'
-import type { ConversationOwner } from './contract.js'
+import type { ExecutionOwner } from './contract.js'
 import type { Savepoint } from './savepoints.js'
 import { runScript } from '../pipeline/script.js'
 import { statementOptions, type StatementOptions } from './statement-options.js'
@@ -26,9 +26,9 @@ import type { StatementRunner } from './statement-runner.js'
 /** A statement whose row type is not known from its own type. */
 export type UntypedStatement = string | StatementConfig | CompiledQueryLike | DrizzleCommandLike
 
-/** Starts conversations: the engine. */
-export interface Converser {
-  converse(setup: ConversationSetup, owner: ConversationOwner): StatementRunner
+/** Starts pipelines: the engine. */
+export interface PipelineOpener {
+  openPipeline(setup: PipelineSetup, owner: ExecutionOwner): StatementRunner
 }
 
 type Values = readonly unknown[]
@@ -183,7 +183,7 @@ export abstract class Executor {
 
   /** True from the first statement of a transaction until it has ended, also when it has failed meanwhile. */
   get inTransaction(): boolean {
-    return this.#runner.conversation.state.inTransaction
+    return this.#runner.pipeline.state.inTransaction
   }
 }
 

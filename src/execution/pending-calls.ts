@@ -3,7 +3,7 @@
  * whoever reports the forgotten call, or its failure, silences it here. Every other failure stays as loud as any.
  */
 import { LifeguardError } from '../errors.js'
-import type { Conversation } from '../pipeline/pipeline.js'
+import type { Pipeline } from '../pipeline/pipeline.js'
 
 /**
  * What a call is to whoever reports failures.
@@ -15,37 +15,37 @@ import type { Conversation } from '../pipeline/pipeline.js'
 export type CallKind = 'query' | 'block' | 'end'
 
 /** A call that has not settled. */
-export interface OpenCall {
+export interface PendingCall {
   /** The promise that the caller holds. */
   outer: Promise<unknown> | undefined
   /** The nested block that has made it. */
   readonly scope: object | undefined
 }
 
-export class OpenCalls {
-  readonly #conversation: Conversation
-  readonly #calls = new Set<OpenCall>()
-  readonly #ends = new Set<OpenCall>()
-  readonly #blocks = new Set<OpenCall>()
+export class PendingCalls {
+  readonly #pipeline: Pipeline
+  readonly #calls = new Set<PendingCall>()
+  readonly #ends = new Set<PendingCall>()
+  readonly #blocks = new Set<PendingCall>()
 
-  constructor(conversation: Conversation) {
-    this.#conversation = conversation
+  constructor(pipeline: Pipeline) {
+    this.#pipeline = pipeline
   }
 
   /** Runs a call, which is open until it settles. */
   run<Value>(kind: CallKind, scope: object | undefined, work: () => Promise<Value>): Promise<Value> {
-    const call: OpenCall = { outer: undefined, scope }
+    const call: PendingCall = { outer: undefined, scope }
     const running = this.#run(kind, call, work)
     call.outer = running
     return running
   }
 
   /** Of a call that is run elsewhere: it has not settled. */
-  add(call: OpenCall): void {
+  add(call: PendingCall): void {
     this.#calls.add(call)
   }
 
-  delete(call: OpenCall): void {
+  delete(call: PendingCall): void {
     this.#calls.delete(call)
   }
 
@@ -68,13 +68,13 @@ export class OpenCalls {
     while (this.isEnding(scope)) await Promise.all(this.#endsOf(scope).map(async ({ outer }) => await outer))
   }
 
-  #endsOf(scope: object | undefined): OpenCall[] {
+  #endsOf(scope: object | undefined): PendingCall[] {
     return [...this.#ends].filter((call) => scope === undefined || call.scope === scope)
   }
 
   /** A call has failed: nobody needs to hear of it here if the transaction has, because COMMIT will say so. */
-  forgive(call: OpenCall, error: unknown): void {
-    const { name } = this.#conversation.state
+  forgive(call: PendingCall, error: unknown): void {
+    const { name } = this.#pipeline.state
     const isReported = name === 'failed' || name === 'lost'
     if (isReported && error instanceof LifeguardError) call.outer?.catch(ignore)
   }
@@ -89,7 +89,7 @@ export class OpenCalls {
     }
   }
 
-  async #run<Value>(kind: CallKind, call: OpenCall, work: () => Promise<Value>): Promise<Value> {
+  async #run<Value>(kind: CallKind, call: PendingCall, work: () => Promise<Value>): Promise<Value> {
     const open = { query: this.#calls, block: this.#blocks, end: this.#ends }[kind]
     open.add(call)
     try {

@@ -1,5 +1,5 @@
 /**
- * The savepoints of one conversation, innermost last.
+ * The savepoints of one pipeline, innermost last.
  *
  * 1. SAVEPOINT is sent with the first statement inside, RELEASE with the first packet after: an empty block sends nothing.
  * 2. Blocks that were started side by side run one after the other, so that undoing one cannot undo another. Whatever has
@@ -13,7 +13,7 @@ import { IllegalStateError, TransactionAbortedError, UnawaitedStatementError } f
 import { ambientOf, runAmbient } from '../internal/ambient.js'
 import { checkFunction } from '../internal/validate.js'
 import { needsTransaction } from './autocommit.js'
-import type { Conversation } from '../pipeline/pipeline.js'
+import type { Pipeline } from '../pipeline/pipeline.js'
 import type { Operation } from '../pipeline/operation.js'
 import { begunAlready } from '../pipeline/transaction-errors.js'
 import type { ScopeHooks } from './contract.js'
@@ -70,8 +70,8 @@ export interface Savepoint extends AsyncDisposable {
   rollback(): Promise<void>
 }
 
-export class SavepointScopes {
-  readonly #conversation: Conversation
+export class Savepoints {
+  readonly #pipeline: Pipeline
   readonly #hooks: ScopeHooks
   readonly #stack: Scope[] = []
   readonly #reports: ScopeReports
@@ -79,15 +79,15 @@ export class SavepointScopes {
   /** The ROLLBACK TO that was sent last. */
   #undoing: Operation | undefined = undefined
 
-  constructor(conversation: Conversation, hooks: ScopeHooks, reports: ScopeReports) {
-    this.#conversation = conversation
+  constructor(pipeline: Pipeline, hooks: ScopeHooks, reports: ScopeReports) {
+    this.#pipeline = pipeline
     this.#hooks = hooks
     this.#reports = reports
   }
 
   /** No savepoint can be made any more. */
   get closed(): boolean {
-    return this.#conversation.closed
+    return this.#pipeline.closed
   }
 
   /** True while a savepoint or the transaction of `begin()` is open. */
@@ -168,7 +168,7 @@ export class SavepointScopes {
   establish(): void {
     for (const scope of this.#stack) {
       if (scope.name === undefined || scope.savepoint !== undefined) continue
-      scope.savepoint = this.#conversation.enqueue('step', { text: `SAVEPOINT ${scope.name}` })
+      scope.savepoint = this.#pipeline.enqueue('step', { text: `SAVEPOINT ${scope.name}` })
     }
   }
 
@@ -278,7 +278,7 @@ export class SavepointScopes {
     const entering = this.#hooks.entering?.()
     if (entering !== undefined) await entering
     return await this.inTurn(() => {
-      if (this.#conversation.autocommit) throw needsTransaction('beginNested()')
+      if (this.#pipeline.autocommit) throw needsTransaction('beginNested()')
       // Names repeat by depth, so that the server's prepared SAVEPOINT statements do, too.
       const opened = new Scope(`lifeguard_${this.#depth + 1}`, isBlock)
       this.#stack.push(opened)
@@ -298,7 +298,7 @@ export class SavepointScopes {
     // The failure of a block inside is being undone: only then can be told whether this one has failed.
     if (this.#undoing?.settled === false) await this.#undoing.promise.catch(ignore)
     if (scope.ended) throw endedBlock()
-    const { name, cause } = this.#conversation.state
+    const { name, cause } = this.#pipeline.state
     // Without a SAVEPOINT nothing was sent that could have failed.
     if (scope.savepoint !== undefined && (name === 'failed' || name === 'lost')) {
       throw this.#reports.explain(
@@ -309,7 +309,7 @@ export class SavepointScopes {
       )
     }
     this.#pop(scope)
-    if (scope.savepoint !== undefined) this.#conversation.defer({ text: `RELEASE SAVEPOINT ${scope.name}` })
+    if (scope.savepoint !== undefined) this.#pipeline.defer({ text: `RELEASE SAVEPOINT ${scope.name}` })
     this.#hooks.released?.(this.#depth)
     this.#wake()
   }
@@ -321,8 +321,8 @@ export class SavepointScopes {
     // A SAVEPOINT that was refused has nothing to go back to.
     if (savepoint !== undefined && (!savepoint.settled || savepoint.succeeded)) {
       // Nobody waits for the answer: it comes before that of the next statement.
-      this.#undoing = this.#conversation.enqueue('rollbackTo', { text: `ROLLBACK TO SAVEPOINT ${name}` })
-      this.#conversation.enqueue('step', { text: `RELEASE SAVEPOINT ${name}` })
+      this.#undoing = this.#pipeline.enqueue('rollbackTo', { text: `ROLLBACK TO SAVEPOINT ${name}` })
+      this.#pipeline.enqueue('step', { text: `RELEASE SAVEPOINT ${name}` })
     }
     this.#hooks.rolledBack?.(this.#depth)
     this.#wake()

@@ -6,11 +6,11 @@
  */
 import type { StatementResult } from '../driver/driver.js'
 import { Result } from '../result/result.js'
-import type { OpenCall } from './pending-calls.js'
+import type { PendingCall } from './pending-calls.js'
 import type { Operation, OperationFollower } from '../pipeline/operation.js'
 
 /** What is known of a call from outside. */
-export interface ExecuteCall extends OpenCall {
+export interface ExecuteCall extends PendingCall {
   /** Its statement has its place in the queue. */
   queued: boolean
 }

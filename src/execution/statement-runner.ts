@@ -1,4 +1,4 @@
-/** Runs statements on a conversation: from what the caller wrote to rows, or to an error that leads back to the caller. */
+/** Runs statements on a pipeline: from what the caller wrote to rows, or to an error that leads back to the caller. */
 import type { StatementResult } from '../driver/driver.js'
 import { AbortedError } from '../errors.js'
 import { orAbort, requireNotAborted } from '../internal/abort.js'
@@ -12,15 +12,15 @@ import { needsTransaction } from './autocommit.js'
 import { requireRunningBlock } from './block-context.js'
 import { isWatched, watch } from './watched-statement.js'
 import { CallerErrors } from './caller-errors.js'
-import type { ConversationHost } from '../pipeline/contract.js'
-import type { ConversationOwner } from './contract.js'
-import type { Conversation } from '../pipeline/pipeline.js'
+import type { PipelineHost } from '../pipeline/contract.js'
+import type { ExecutionOwner } from './contract.js'
+import type { Pipeline } from '../pipeline/pipeline.js'
 import { checked, encoded, textOf } from './encoded-statement.js'
 import { resultOf, rowsReaderFor, type RowsReader } from './entity-results.js'
 import { OpenStreams } from './open-streams.js'
-import { OpenCalls, type CallKind } from './pending-calls.js'
+import { PendingCalls, type CallKind } from './pending-calls.js'
 import type { ExclusiveWork, Operation, OperationStatement } from '../pipeline/operation.js'
-import { SavepointScopes, type TransactionEnd, type TransactionScope } from './savepoints.js'
+import { Savepoints, type TransactionEnd, type TransactionScope } from './savepoints.js'
 import { StatementCall, type CallHost, type ExecuteCall } from './statement-call.js'
 import {
   NO_OPTIONS,
@@ -32,11 +32,11 @@ import {
 const ENDS = { commit: { text: 'COMMIT' }, rollback: { text: 'ROLLBACK' } } as const
 
 export class StatementRunner implements CallHost {
-  readonly conversation: Conversation
-  readonly #host: ConversationHost
-  readonly #owner: ConversationOwner
-  #scopes: SavepointScopes | undefined = undefined
-  #calls: OpenCalls | undefined = undefined
+  readonly pipeline: Pipeline
+  readonly #host: PipelineHost
+  readonly #owner: ExecutionOwner
+  #scopes: Savepoints | undefined = undefined
+  #calls: PendingCalls | undefined = undefined
   #streams: OpenStreams | undefined = undefined
   /** The call made last, until it settles. */
   #latest: ExecuteCall | undefined = undefined
@@ -44,15 +44,15 @@ export class StatementRunner implements CallHost {
   /** What statements fail with that a block has left running. */
   #givenUp: AbortedError | undefined = undefined
 
-  constructor(conversation: Conversation, host: ConversationHost, owner: ConversationOwner) {
-    this.conversation = conversation
+  constructor(pipeline: Pipeline, host: PipelineHost, owner: ExecutionOwner) {
+    this.pipeline = pipeline
     this.#host = host
     this.#owner = owner
   }
 
   /** The savepoints; made when the first one is wanted. */
-  get scopes(): SavepointScopes {
-    this.#scopes ??= new SavepointScopes(this.conversation, this.#owner.scopeHooks ?? {}, {
+  get scopes(): Savepoints {
+    this.#scopes ??= new Savepoints(this.pipeline, this.#owner.scopeHooks ?? {}, {
       explain: (error) => this.explain(error, ''),
       left: (error, operations) => this.giveUp(error, operations),
       reported: (scope) => this.#calls?.silence(scope),
@@ -61,15 +61,15 @@ export class StatementRunner implements CallHost {
   }
 
   /** The savepoints. @throws where none may be opened: InvalidOptionError where statements stand alone. */
-  get nestable(): SavepointScopes {
+  get nestable(): Savepoints {
     this.#owner.requireOpen()
     if (this.standsAlone) throw needsTransaction('beginNested()')
     return this.scopes
   }
 
   /** The calls that may have been forgotten; made when the first one is. */
-  get calls(): OpenCalls {
-    this.#calls ??= new OpenCalls(this.conversation)
+  get calls(): PendingCalls {
+    this.#calls ??= new PendingCalls(this.pipeline)
     return this.#calls
   }
 
@@ -112,7 +112,7 @@ export class StatementRunner implements CallHost {
   isOnlyCall(promise: unknown): boolean {
     if (promise === undefined || this.#latest?.outer !== promise || this.#calls?.isEnding() === true)
       return false
-    return this.conversation.pending.length === 1
+    return this.pipeline.pending.length === 1
   }
 
   /**
@@ -123,7 +123,7 @@ export class StatementRunner implements CallHost {
     return this.#scopes?.isBusy(within) === true || this.#calls?.isInBlock(within) === true
   }
 
-  /** See `ConversationOwner`. */
+  /** See `ExecutionOwner`. */
   get ownTransaction(): Promise<void> | undefined {
     return this.#owner.ownTransaction
   }
@@ -131,7 +131,7 @@ export class StatementRunner implements CallHost {
   /** True if a statement of the caller would be a transaction of its own. */
   get standsAlone(): boolean {
     const isOutside = this.#scopes?.isOutside === true || this.ownTransaction !== undefined
-    return isOutside ? this.conversation.autocommitMode : this.conversation.autocommit
+    return isOutside ? this.pipeline.autocommitMode : this.pipeline.autocommit
   }
 
   /** True if a nested block is open that the caller is outside of. */
@@ -145,8 +145,8 @@ export class StatementRunner implements CallHost {
    */
   letGo(cause?: unknown, within?: TransactionScope): void {
     this.#scopes?.abandon(within)
-    if (this.conversation.quiet) return
-    this.conversation.stopStreams(new AbortedError('The transaction of this stream has ended', { cause }))
+    if (this.pipeline.quiet) return
+    this.pipeline.stopStreams(new AbortedError('The transaction of this stream has ended', { cause }))
   }
 
   /**
@@ -154,12 +154,12 @@ export class StatementRunner implements CallHost {
    * @param operations Only these; default: all.
    */
   giveUp(cause: unknown, operations?: ReadonlySet<Operation>): void {
-    if (this.conversation.quiet) return
+    if (this.pipeline.quiet) return
     this.#givenUp = new AbortedError(
       'The block ended while this statement was still running, so it was cancelled (see cause)',
       { cause },
     )
-    this.conversation.giveUp(this.#givenUp, operations)
+    this.pipeline.giveUp(this.#givenUp, operations)
   }
 
   /** @throws IllegalStateError inside a nested block, which must not end the transaction around it. */
@@ -177,11 +177,11 @@ export class StatementRunner implements CallHost {
 
   /** Queues the end of the transaction, as soon as it is the turn of the caller's block. See `end`. */
   queueEnd(kind: TransactionEnd, queued?: () => void): Operation | Promise<Operation> {
-    if (kind === 'commit') requireRunningBlock(this.conversation)
+    if (kind === 'commit') requireRunningBlock(this.pipeline)
     this.requireOutside(kind)
     const scopes = this.#scopes
     const start = (): Operation => {
-      const ending = this.conversation.enqueue(kind, ENDS[kind])
+      const ending = this.pipeline.enqueue(kind, ENDS[kind])
       queued?.()
       // Only then: it wakes whoever waits behind this one.
       scopes?.endAll()
@@ -207,12 +207,12 @@ export class StatementRunner implements CallHost {
   }
 
   #traced<Value>(run: () => Promise<Value>, text: string): Promise<Value> {
-    return statementChannel.tracePromise(run, { connectionId: this.conversation.connection?.id, text })
+    return statementChannel.tracePromise(run, { connectionId: this.pipeline.connection?.id, text })
   }
 
   /** @throws IllegalStateError if the caller's block has ended, so that its statements would be refused. */
   requireRunning(): void {
-    requireRunningBlock(this.conversation)
+    requireRunningBlock(this.pipeline)
     this.#scopes?.requireRunning()
   }
 
@@ -336,7 +336,7 @@ export class StatementRunner implements CallHost {
     const explained = this.explain(error, text)
     // In a transaction the failure is not forgotten: commit reports it, awaited or not.
     const isGivenUp = this.#givenUp !== undefined && isCausedBy(explained, this.#givenUp)
-    if (isGivenUp || (call.queued && !this.conversation.autocommit)) call.outer?.catch(ignore)
+    if (isGivenUp || (call.queued && !this.pipeline.autocommit)) call.outer?.catch(ignore)
     else this.#calls?.forgive(call, explained)
     this.answered(call)
     return explained
@@ -376,7 +376,7 @@ export class StatementRunner implements CallHost {
   ): Promise<StatementResult> {
     const operation = started instanceof Promise ? await started : started
     if (call !== undefined) call.queued = true
-    const unwatch = watch(this.conversation, this.#host.clock, operation, options)
+    const unwatch = watch(this.pipeline, this.#host.clock, operation, options)
     try {
       return await operation.promise
     } finally {
@@ -398,7 +398,7 @@ export class StatementRunner implements CallHost {
     work?: ExclusiveWork,
     signal?: AbortSignal,
   ): Operation | Promise<Operation> {
-    requireRunningBlock(this.conversation)
+    requireRunningBlock(this.pipeline)
     const scopes = this.#scopes
     if (scopes === undefined) return this.#enqueue(kind, statement, work)
     return scopes.inTurn(() => {
@@ -414,7 +414,7 @@ export class StatementRunner implements CallHost {
 
   #enqueue(kind: 'statement' | 'exclusive', statement: OperationStatement, work?: ExclusiveWork): Operation {
     statement.queued?.()
-    return this.conversation.enqueue(kind, statement, work)
+    return this.pipeline.enqueue(kind, statement, work)
   }
 
   /**
@@ -422,7 +422,7 @@ export class StatementRunner implements CallHost {
    * the line that awaits the statement.
    */
   explain(error: unknown, statement?: string): unknown {
-    this.#errors ??= new CallerErrors(this.conversation, {
+    this.#errors ??= new CallerErrors(this.pipeline, {
       hideParameters: this.#host.hideParameters,
       translate: (failure) => this.#owner.translate?.(failure),
     })

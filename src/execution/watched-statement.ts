@@ -1,24 +1,24 @@
 /** A statement with a signal or a time of its own: it is called off when that says so. */
 import { abortedBy, onAbort } from '../internal/abort.js'
 import type { Clock, Timer } from '../internal/clock.js'
-import type { Conversation } from '../pipeline/pipeline.js'
+import type { Pipeline } from '../pipeline/pipeline.js'
 import type { Operation } from '../pipeline/operation.js'
 import { timedOut, type StatementOptions } from './statement-options.js'
 
 /** Calls the operation off when its signal or its time says so. Returns what ends the watch. */
 export function watch(
-  conversation: Conversation,
+  pipeline: Pipeline,
   clock: Clock,
   operation: Operation,
   { signal, timeoutMillis }: StatementOptions,
 ): (() => void) | undefined {
   if (signal === undefined && timeoutMillis === undefined) return undefined
   operation.cancellable = true
-  const unlisten = signal && onAbort(signal, () => conversation.callOff(operation, abortedBy(signal)))
+  const unlisten = signal && onAbort(signal, () => pipeline.callOff(operation, abortedBy(signal)))
   let timer: Timer | undefined
   if (timeoutMillis !== undefined) {
     timer = clock.setTimer(
-      () => conversation.callOff(operation, timedOut(operation.text, timeoutMillis)),
+      () => pipeline.callOff(operation, timedOut(operation.text, timeoutMillis)),
       timeoutMillis,
     )
   }

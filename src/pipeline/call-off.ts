@@ -1,24 +1,29 @@
 /** Takes back what has not been sent, and cancels on the server what has. */
-import type { Courier } from './dispatcher.js'
+import type { Dispatcher } from './dispatcher.js'
 import { hasOpenCommit } from './in-flight-batch.js'
 import { refuseQueued } from './local-answers.js'
 import type { Operation } from './operation.js'
 import type { OperationQueue } from './operation-queue.js'
 
 /** Takes the operation out of the queue, or cancels it on the server. It fails with `reason`. */
-export function callOff(queue: OperationQueue, courier: Courier, operation: Operation, reason: Error): void {
+export function callOff(
+  queue: OperationQueue,
+  dispatcher: Dispatcher,
+  operation: Operation,
+  reason: Error,
+): void {
   if (operation.settled || operation.calledOff !== undefined) return
   if (queue.remove(operation)) operation.fail(reason)
-  else cancelAll(courier, [operation], reason)
+  else cancelAll(dispatcher, [operation], reason)
 }
 
 /** Cancels on the server what is on its way. The operations fail with `reason`, unless their answer says something else. */
-export function cancelAll(courier: Courier, operations: readonly Operation[], reason: Error): void {
+export function cancelAll(dispatcher: Dispatcher, operations: readonly Operation[], reason: Error): void {
   for (const operation of operations) {
     operation.calledOff ??= reason
     operation.work?.stop?.(reason)
   }
-  courier.cancel(reason)
+  dispatcher.cancel(reason)
 }
 
 /**
@@ -29,15 +34,15 @@ export function cancelAll(courier: Courier, operations: readonly Operation[], re
  */
 export function giveUp(
   queue: OperationQueue,
-  courier: Courier,
+  dispatcher: Dispatcher,
   alone: boolean,
   reason: Error,
   mine?: ReadonlySet<Operation>,
 ): void {
   const isMine = (operation: Operation): boolean => mine?.has(operation) ?? true
   refuseQueued(queue, reason, (operation) => operation.kind === 'rollback' || !isMine(operation))
-  const { flight } = courier
-  const running = flight?.operations.filter(({ outstanding }) => outstanding) ?? []
-  if (running.length === 0 || hasOpenCommit(flight) || flight?.alone !== alone) return
-  if (running.every(isMine)) cancelAll(courier, running, reason)
+  const { inFlight } = dispatcher
+  const running = inFlight?.operations.filter(({ outstanding }) => outstanding) ?? []
+  if (running.length === 0 || hasOpenCommit(inFlight) || inFlight?.alone !== alone) return
+  if (running.every(isMine)) cancelAll(dispatcher, running, reason)
 }

@@ -1,13 +1,13 @@
-/** How conversations are set up. Computed once for all that are alike. */
+/** How pipelines are set up. Computed once for all that are alike. */
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import type { Clock } from '../internal/clock.js'
-import type { Origin, Origins } from '../pool/call-site.js'
+import type { CallSite, CallSites } from '../pool/call-site.js'
 import type { AcquireOptions, Lease } from '../pool/pool.js'
 import type { Beginning } from './begin.js'
 import type { Operation } from './operation.js'
 
-/** What conversations of one kind have in common. */
-export interface ConversationSetup {
+/** What pipelines of one kind have in common. */
+export interface PipelineSetup {
   readonly beginning: Beginning
   /** True: no transaction, every statement stands alone. */
   readonly autocommit: boolean
@@ -19,18 +19,18 @@ export interface ConversationSetup {
   readonly acquire: AcquireOptions
 }
 
-/** What the engine provides for all its conversations. */
-export interface ConversationHost {
-  acquire(options: AcquireOptions, origin: Origin | undefined): Promise<Lease>
+/** What the engine provides for all its pipelines. */
+export interface PipelineHost {
+  acquire(options: AcquireOptions, origin: CallSite | undefined): Promise<Lease>
   /** Notes where the statement was given that needs a connection; undefined: it is not wanted. */
-  readonly origins: Origins | undefined
+  readonly origins: CallSites | undefined
   readonly clock: Clock
   readonly hideParameters: boolean
   readonly prePingTimeoutMillis: number
   /** How long the server may take to answer a cancel or a ROLLBACK before the connection is dropped. */
   readonly cancelTimeoutMillis: number
   /** Who is told what is said at the moment. */
-  readonly observer: ConversationObserver | undefined
+  readonly observer: PipelineObserver | undefined
 }
 
 /** Told that a transaction begins. Must not throw. */
@@ -39,7 +39,7 @@ export interface TransactionListener {
 }
 
 /** Told what happens, as it happens. Must not throw. */
-export interface ConversationObserver {
+export interface PipelineObserver {
   began(connection: DriverConnection): void
   answered(
     operation: Operation,
@@ -59,7 +59,7 @@ export interface ConversationObserver {
 
 /** Tells the observer, if there is one, how an operation ended. */
 export function observe(
-  { observer, clock }: ConversationHost,
+  { observer, clock }: PipelineHost,
   operation: Operation,
   connection: DriverConnection | undefined,
   outcome: StatementResult | Error,

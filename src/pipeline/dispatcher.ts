@@ -1,28 +1,28 @@
 /**
- * Carries the packets of a conversation to its connection: takes one from the pool when it is needed, sends one packet at
- * a time, cancels, and gives the connection back. What the answers mean is the conversation's business.
+ * Carries the packets of a pipeline to its connection: takes one from the pool when it is needed, sends one packet at
+ * a time, cancels, and gives the connection back. What the answers mean is the pipeline's business.
  */
 import type { Batch, DriverConnection, EndWaiter } from '../driver/driver.js'
 import { ConnectionLostError, EngineDisposedError } from '../errors.js'
 import { setDeadline } from '../internal/deadline.js'
-import type { Origin } from '../pool/call-site.js'
+import type { CallSite } from '../pool/call-site.js'
 import type { AcquireOptions, Lease } from '../pool/pool.js'
 import { Cancellation } from './cancellation.js'
-import type { ConversationHost } from './contract.js'
-import { mayRepeat, mayRepeatAlone, type Flight } from './in-flight-batch.js'
+import type { PipelineHost } from './contract.js'
+import { mayRepeat, mayRepeatAlone, type InFlightBatch } from './in-flight-batch.js'
 import { endsSession } from './transaction-errors.js'
-import type { Reads } from './read-tracker.js'
+import type { ReadTracker } from './read-tracker.js'
 
 /** Whoever sends. */
 export interface Sender {
   /** The server is ready for the next packet, or the connection is gone. */
-  landed(flight: Flight): void
+  landed(inFlight: InFlightBatch): void
   /** Something can be sent again. */
   advance(): void
 }
 
-export class Courier {
-  readonly #host: ConversationHost
+export class Dispatcher {
+  readonly #host: PipelineHost
   readonly #options: AcquireOptions
   readonly #sender: Sender
   #lease: Lease | undefined
@@ -30,13 +30,13 @@ export class Courier {
   /** When the last packet was answered. */
   #heardAt = 0
   #poison: unknown
-  #flight: Flight | undefined
+  #inFlight: InFlightBatch | undefined
   #acquiring = false
   #cancellation: Cancellation | undefined
   /** Where the first statement was given that needs a connection. */
-  #origin: Origin | undefined
+  #origin: CallSite | undefined
 
-  constructor(host: ConversationHost, options: AcquireOptions, sender: Sender) {
+  constructor(host: PipelineHost, options: AcquireOptions, sender: Sender) {
     this.#host = host
     this.#options = options
     this.#sender = sender
@@ -48,8 +48,8 @@ export class Courier {
   }
 
   /** The packet on its way. */
-  get flight(): Flight | undefined {
-    return this.#flight
+  get inFlight(): InFlightBatch | undefined {
+    return this.#inFlight
   }
 
   /** False: the connection may be dead already; nothing has been heard of it since it was idle. */
@@ -59,7 +59,7 @@ export class Courier {
 
   /** Nothing is on its way, neither there nor back. */
   get free(): boolean {
-    return this.#flight === undefined && !this.#acquiring && this.#cancellation?.active !== true
+    return this.#inFlight === undefined && !this.#acquiring && this.#cancellation?.active !== true
   }
 
   /** Remembers the line that asks for a connection, if stacks are wanted. */
@@ -90,18 +90,18 @@ export class Courier {
   }
 
   /** Sends a packet. */
-  send(flight: Flight, sync: Batch['sync']): void {
+  send(inFlight: InFlightBatch, sync: Batch['sync']): void {
     const { connection } = this
     if (connection === undefined) return
-    this.#start(flight)
+    this.#start(inFlight)
     connection.submit({
-      statements: flight.operations,
+      statements: inFlight.operations,
       sync,
       mayRepeat: (refused) =>
-        sync === 'shared' ? mayRepeat(flight, refused) : mayRepeatAlone(flight, refused),
-      onEnd: () => this.#land(flight),
+        sync === 'shared' ? mayRepeat(inFlight, refused) : mayRepeatAlone(inFlight, refused),
+      onEnd: () => this.#land(inFlight),
     })
-    this.#limit(flight, connection)
+    this.#limit(inFlight, connection)
   }
 
   /**
@@ -110,9 +110,9 @@ export class Courier {
    * @param reads What the transaction has done.
    * @returns false if it was not sent.
    */
-  part(flight: Flight, reads: Reads | undefined): boolean {
+  part(inFlight: InFlightBatch, reads: ReadTracker | undefined): boolean {
     const { clock, prePingTimeoutMillis } = this.#host
-    const [commit] = flight.operations
+    const [commit] = inFlight.operations
     const lease = this.#lease
     if (commit?.kind !== 'commit' || lease === undefined || this.#poison !== undefined) return false
     // Whoever comes behind it must not wait longer than for a connection, nor COMMIT fail for an impatient one.
@@ -120,14 +120,14 @@ export class Courier {
     if (limitMillis === undefined || limitMillis < prePingTimeoutMillis) return false
     if (clock.now() - this.#heardAt >= prePingTimeoutMillis) return false
     if (reads?.plain === false) return false
-    this.#start(flight)
-    flight.parted = lease.connection
+    this.#start(inFlight)
+    inFlight.parted = lease.connection
     // Whoever has given up waiting is told no more.
-    const waits = (): boolean => this.#flight === flight
+    const waits = (): boolean => this.#inFlight === inFlight
     const waiter: EndWaiter = {
       onResult: (result) => waits() && commit.onResult(result),
       onError: (error) => waits() && commit.onError(error),
-      onEnd: () => waits() && this.#land(flight),
+      onEnd: () => waits() && this.#land(inFlight),
     }
     lease.connection.conclude('COMMIT', { waiter, timeoutMillis: limitMillis })
     this.#lease = undefined
@@ -138,16 +138,16 @@ export class Courier {
 
   /** Hands the connection to work that takes all of it, as soon as no COMMIT of somebody else is on its way any more. */
   lend(
-    flight: Flight,
+    inFlight: InFlightBatch,
     work: (connection: DriverConnection) => Promise<unknown>,
     onEnd: (error: unknown) => void,
   ): void {
     const { connection } = this
     if (connection === undefined) return
-    this.#start(flight)
+    this.#start(inFlight)
     const end = (error: unknown): void => {
       onEnd(error)
-      this.#land(flight)
+      this.#land(inFlight)
     }
     // COPY reads the socket itself: the answer to that COMMIT would be lost in it.
     const { concluding } = connection
@@ -158,9 +158,9 @@ export class Courier {
   /** Asks the server to end what it is doing; if it does not, the connection is dropped. */
   cancel(reason: Error): void {
     const { connection } = this
-    const flight = this.#flight
-    if (flight?.parted !== undefined) this.#limitParted(flight)
-    if (flight === undefined || connection === undefined) return
+    const inFlight = this.#inFlight
+    if (inFlight?.parted !== undefined) this.#limitParted(inFlight)
+    if (inFlight === undefined || connection === undefined) return
     this.#cancellation ??= new Cancellation(this.#host.clock, this.#host.cancelTimeoutMillis)
     this.#cancellation.start(connection, reason, () => this.#sender.advance())
   }
@@ -191,10 +191,10 @@ export class Courier {
     else lease?.release()
   }
 
-  #start(flight: Flight): void {
+  #start(inFlight: InFlightBatch): void {
     const { clock, observer } = this.#host
-    const { operations } = flight
-    this.#flight = flight
+    const { operations } = inFlight
+    this.#inFlight = inFlight
     this.#lease?.describe(operations[operations.length - 1]?.text ?? '')
     if (observer === undefined) return
     const now = clock.now()
@@ -202,9 +202,9 @@ export class Courier {
   }
 
   /** The server has to answer at once where it has nothing to do first: one that does not is not worth waiting for. */
-  #limit(flight: Flight, connection: DriverConnection): void {
+  #limit(inFlight: InFlightBatch, connection: DriverConnection): void {
     const { clock, prePingTimeoutMillis, cancelTimeoutMillis } = this.#host
-    const first = flight.operations[0]
+    const first = inFlight.operations[0]
     const pings = first?.flushAfter === true
     // What a lost connection would have stored is undone, too.
     if (!pings && first?.kind !== 'rollback') return
@@ -214,7 +214,8 @@ export class Courier {
       : `The connection did not answer ROLLBACK within ${millis} ms`
     const giveUp = (): void => connection.destroy(new ConnectionLostError(silent))
     const arm = (): void => {
-      if (this.#flight === flight && !flight.answered) flight.deadline = setDeadline(clock, giveUp, millis)
+      if (this.#inFlight === inFlight && !inFlight.answered)
+        inFlight.deadline = setDeadline(clock, giveUp, millis)
     }
     // The time of a COMMIT that goes first is not its own.
     const { concluding } = connection
@@ -226,23 +227,23 @@ export class Courier {
    * COMMIT that was parted with is not cancelled, for that could hit whoever goes on behind it. It gets the time of a cancel;
    * then nobody waits for it any more, and the connection stays with who has it.
    */
-  #limitParted(flight: Flight): void {
+  #limitParted(inFlight: InFlightBatch): void {
     const { clock, cancelTimeoutMillis: millis } = this.#host
     const giveUp = (): void => {
       const error = new ConnectionLostError(`COMMIT was not answered within ${millis} ms of its abort`)
-      for (const operation of flight.operations) operation.onError(error)
-      this.#land(flight)
+      for (const operation of inFlight.operations) operation.onError(error)
+      this.#land(inFlight)
     }
-    flight.deadline ??= setDeadline(clock, giveUp, millis)
+    inFlight.deadline ??= setDeadline(clock, giveUp, millis)
   }
 
-  #land(flight: Flight): void {
-    flight.deadline?.cancel()
+  #land(inFlight: InFlightBatch): void {
+    inFlight.deadline?.cancel()
     this.#cancellation?.ended()
-    this.#flight = undefined
+    this.#inFlight = undefined
     this.#proven = true
     this.#heardAt = this.#host.clock.now()
-    this.#sender.landed(flight)
+    this.#sender.landed(inFlight)
   }
 }
 

@@ -8,7 +8,7 @@ import { isPlainRead, mayEndTransaction } from './read-tracker.js'
 import { isPureRead } from './pure-reads.js'
 
 /** A packet on its way. */
-export interface Flight {
+export interface InFlightBatch {
   readonly operations: readonly Operation[]
   /** Each of them is its own transaction. */
   readonly alone: boolean
@@ -28,7 +28,7 @@ export interface Flight {
   parted: DriverConnection | undefined
 }
 
-export function flightOf(operations: readonly Operation[], alone: boolean, beginning = 0): Flight {
+export function batchOf(operations: readonly Operation[], alone: boolean, beginning = 0): InFlightBatch {
   return {
     operations,
     alone,
@@ -43,7 +43,7 @@ export function flightOf(operations: readonly Operation[], alone: boolean, begin
 }
 
 /** What decides how far a packet goes. */
-export interface FlightRules {
+export interface BatchRules {
   /** Its BEGIN has to prove that the connection lives. */
   readonly proving: boolean
   /** Every statement stands alone. */
@@ -65,12 +65,12 @@ export interface FlightRules {
  * 6. Where an abort has to know whether COMMIT is running, which no cancel must hit, the server answers what goes before COMMIT
  *    before it commits.
  */
-export function takeFlight(
+export function takeBatch(
   queue: OperationQueue,
   begin: readonly Operation[],
   deferred: readonly Operation[],
-  { proving, alone, readOnly, flushes }: FlightRules,
-): Flight {
+  { proving, alone, readOnly, flushes }: BatchRules,
+): InFlightBatch {
   const operations = [...begin, ...deferred]
   let taken = 0
   for (let next = queue.first; next !== undefined; next = queue.first) {
@@ -85,35 +85,35 @@ export function takeFlight(
     taken++
     if (next.cancellable || ends) break
   }
-  return flightOf(operations, alone, begin.length)
+  return batchOf(operations, alone, begin.length)
 }
 
 /** The server has answered the first of it. */
-export function answeredFirst(flight: Flight): void {
-  flight.answered = true
-  flight.deadline?.cancel()
+export function answeredFirst(inFlight: InFlightBatch): void {
+  inFlight.answered = true
+  inFlight.deadline?.cancel()
 }
 
 /** It was to begin the transaction, and nothing says that it has. One that was called off is not run any more. */
-export function isUnbegun({ beginning, answered, operations }: Flight): boolean {
+export function isUnbegun({ beginning, answered, operations }: InFlightBatch): boolean {
   return beginning > 0 && !answered && !operations.some(({ calledOff }) => calledOff)
 }
 
 /** Whether it may be sent once more, prepared anew, when `refused` was refused: what was answered before only prepares it. */
-export function mayRepeat({ operations }: Flight, refused: unknown): boolean {
+export function mayRepeat({ operations }: InFlightBatch, refused: unknown): boolean {
   const at = operations.findIndex((operation) => operation === refused)
   if (at === -1 || operations.some(({ calledOff }) => calledOff !== undefined)) return false
   return operations.slice(0, at).every(({ kind }) => kind === 'step')
 }
 
 /** Whether a statement that stands alone may be sent once more. */
-export function mayRepeatAlone({ operations }: Flight, refused: unknown): boolean {
+export function mayRepeatAlone({ operations }: InFlightBatch, refused: unknown): boolean {
   return operations.some((operation) => operation === refused && operation.calledOff === undefined)
 }
 
 /** COMMIT is on its way in it, and nothing says that it was not run. */
-export function hasOpenCommit(flight: Flight | undefined): boolean {
-  return flight?.refused === false && flight.operations.some(({ kind }) => kind === 'commit')
+export function hasOpenCommit(inFlight: InFlightBatch | undefined): boolean {
+  return inFlight?.refused === false && inFlight.operations.some(({ kind }) => kind === 'commit')
 }
 
 /**
@@ -134,10 +134,11 @@ export function arePlainReads(
  * Settles when what is on its way and is stored by its own answer (COMMIT, whatever stands alone) has been answered or given up:
  * true if some of it may be stored. Undefined if there is nothing of that kind.
  */
-export function settlingOf(flight: Flight | undefined): Promise<boolean> | undefined {
-  const storing = flight?.operations.filter(
+export function settlingOf(inFlight: InFlightBatch | undefined): Promise<boolean> | undefined {
+  const storing = inFlight?.operations.filter(
     ({ kind, text, settled }) =>
-      kind === 'commit' || (!settled && (flight.alone || (kind === 'exclusive' && mayEndTransaction(text)))),
+      kind === 'commit' ||
+      (!settled && (inFlight.alone || (kind === 'exclusive' && mayEndTransaction(text)))),
   )
   if (storing === undefined || storing.length === 0) return undefined
   return Promise.allSettled(storing.map(({ promise }) => promise)).then((ends) => ends.some(mayBeStored))

@@ -1,5 +1,5 @@
 /** Answers that need no server, because the state of the transaction gives them. */
-import type { Flight } from './in-flight-batch.js'
+import type { InFlightBatch } from './in-flight-batch.js'
 import { NOTHING, undoes, type Operation } from './operation.js'
 import type { OperationQueue } from './operation-queue.js'
 import { notRun, type RefusedBegin } from './refused-begin.js'
@@ -51,14 +51,14 @@ export function answerLocally(
 /** The server passed over the operation, because one before it in the same packet had failed with `cause`. */
 export function passOver(
   operation: Operation,
-  flight: Flight | undefined,
+  inFlight: InFlightBatch | undefined,
   cause: unknown,
   refusedBegin: RefusedBegin | undefined,
 ): void {
   // What undoes was meant for exactly that failure, and whatever follows it for the state after it.
-  const follows = flight !== undefined && flight.undoing.length > 0 && operation.calledOff === undefined
-  if (undoes(operation) || follows) flight?.undoing.push(operation)
-  // Steps are the conversation's own: they are told nothing.
+  const follows = inFlight !== undefined && inFlight.undoing.length > 0 && operation.calledOff === undefined
+  if (undoes(operation) || follows) inFlight?.undoing.push(operation)
+  // Steps are the pipeline's own: they are told nothing.
   else
     operation.fail(operation.calledOff ?? (operation.kind === 'step' ? cause : notRun(refusedBegin, cause)))
 }

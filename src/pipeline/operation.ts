@@ -66,7 +66,7 @@ export class Operation implements BatchStatement {
   cancellable = false
   /** Why it was called off; its answer does not matter any more. */
   calledOff: Error | undefined = undefined
-  /** When it was sent, on the conversation's clock. */
+  /** When it was sent, on the pipeline's clock. */
   sentAt = 0
   /** For `exclusive`: what to do with the connection. */
   readonly work: ExclusiveWork | undefined

@@ -15,22 +15,17 @@ import { isDisconnect } from '../database-errors.js'
 import type { Lease } from '../pool/pool.js'
 import { AskedTransactions, type AskedTransaction } from './asked-transactions.js'
 import { beginSteps } from './begin.js'
-import {
-  observe,
-  type ConversationHost,
-  type TransactionListener,
-  type ConversationSetup,
-} from './contract.js'
-import { Courier, sendEndSoon, type Sender } from './dispatcher.js'
+import { observe, type PipelineHost, type TransactionListener, type PipelineSetup } from './contract.js'
+import { Dispatcher, sendEndSoon, type Sender } from './dispatcher.js'
 import {
   answeredFirst,
   arePlainReads,
-  flightOf,
+  batchOf,
   hasOpenCommit,
   isUnbegun,
   settlingOf,
-  takeFlight,
-  type Flight,
+  takeBatch,
+  type InFlightBatch,
 } from './in-flight-batch.js'
 import { callOff, cancelAll, giveUp } from './call-off.js'
 import { answerLocally, passOver, refuseQueued } from './local-answers.js'
@@ -44,7 +39,7 @@ import {
   type OperationStatement,
 } from './operation.js'
 import { OperationQueue } from './operation-queue.js'
-import { mayStore, Reads } from './read-tracker.js'
+import { mayStore, ReadTracker } from './read-tracker.js'
 import type { RefusedBegin } from './refused-begin.js'
 import { endedByStatement } from './script.js'
 import type { BeginPlan } from './transaction-options.js'
@@ -59,18 +54,18 @@ import { TransactionState } from './transaction-state.js'
 import { TransactionTrace } from './transaction-trace.js'
 import { judge, mayHaveStored, type Verdict } from './verdict.js'
 
-export class Conversation implements OperationOwner, Sender {
+export class Pipeline implements OperationOwner, Sender {
   readonly state: TransactionState = new TransactionState()
   /** Its session or connection takes no more statements: code that was part of its blocks need not be told apart. */
   closed = false
-  readonly #host: ConversationHost
-  readonly #setup: ConversationSetup
+  readonly #host: PipelineHost
+  readonly #setup: PipelineSetup
   readonly #owner: TransactionListener
-  readonly #courier: Courier
+  readonly #dispatcher: Dispatcher
   // What is made only when it is needed: many sessions wait for a connection at a time, and have none of it yet.
   #trace: TransactionTrace | undefined = undefined
   #asked: AskedTransactions | undefined = undefined
-  #reads: Reads | undefined = undefined
+  #reads: ReadTracker | undefined = undefined
   #refusedBegin: RefusedBegin | undefined = undefined
   readonly #queue = new OperationQueue()
   /** Steps that can wait for the next packet (RELEASE SAVEPOINT, closing a cursor). */
@@ -82,16 +77,16 @@ export class Conversation implements OperationOwner, Sender {
   /** Why nothing is sent any more. */
   #abandoned: Error | undefined
 
-  constructor(host: ConversationHost, setup: ConversationSetup, owner: TransactionListener) {
+  constructor(host: PipelineHost, setup: PipelineSetup, owner: TransactionListener) {
     this.#host = host
     this.#setup = setup
     this.#owner = owner
-    this.#courier = new Courier(host, setup.acquire, this)
+    this.#dispatcher = new Dispatcher(host, setup.acquire, this)
   }
 
   /** The connection it holds at the moment. */
   get connection(): DriverConnection | undefined {
-    return this.#courier.connection
+    return this.#dispatcher.connection
   }
 
   /** Number of the transaction that is open, or was last: what lives no longer than one knows whether it is over. */
@@ -120,18 +115,18 @@ export class Conversation implements OperationOwner, Sender {
 
   /** Statements of the user that have not settled. */
   get pending(): readonly Operation[] {
-    const inFlight = this.#courier.flight?.operations ?? []
+    const inFlight = this.#dispatcher.inFlight?.operations ?? []
     return [...inFlight, ...this.#queue].filter(({ outstanding }) => outstanding)
   }
 
   /** Takes the connection at once, instead of at the first statement. */
   adopt(lease: Lease): void {
-    this.#courier.adopt(lease)
+    this.#dispatcher.adopt(lease)
   }
 
   /** Gives the connection back without waiting for an answer: the pool cleans it. */
   release(): void {
-    this.#courier.release()
+    this.#dispatcher.release()
   }
 
   /**
@@ -147,12 +142,12 @@ export class Conversation implements OperationOwner, Sender {
   /** Queues an operation; it is sent when the current tick ends. */
   enqueue(kind: OperationKind, statement: OperationStatement, work?: Operation['work']): Operation {
     const operation = new Operation(this, kind, statement, work)
-    if (this.#queue.isEmpty) this.#courier.noteOrigin(Conversation.prototype.enqueue)
+    if (this.#queue.isEmpty) this.#dispatcher.noteOrigin(Pipeline.prototype.enqueue)
     this.#queue.push(operation)
     if (!this.#scheduled) {
       this.#scheduled = true
       // After every microtask of this tick, so that whatever they ask for travels together.
-      process.nextTick(Conversation.#pump, this)
+      process.nextTick(Pipeline.#pump, this)
     }
     return operation
   }
@@ -162,14 +157,14 @@ export class Conversation implements OperationOwner, Sender {
     ;(this.#deferred ??= []).push(new Operation(this, 'step', statement))
   }
 
-  /** A name for a cursor, new on this conversation. */
+  /** A name for a cursor, new on this pipeline. */
   nextPortal(): string {
     return `lifeguard_${++this.#portals}`
   }
 
   /** Takes back what has not been sent, cancels on the server what has. The operation fails with `reason`. */
   callOff(operation: Operation, reason: Error): void {
-    callOff(this.#queue, this.#courier, operation, reason)
+    callOff(this.#queue, this.#dispatcher, operation, reason)
   }
 
   /** Ends the streams that nobody may ever end: they must not hold up the end of the transaction. */
@@ -180,32 +175,32 @@ export class Conversation implements OperationOwner, Sender {
 
   /** A block is over: takes back and cancels what it has left. @param mine Default: everything. */
   giveUp(reason: Error, mine?: ReadonlySet<Operation>): void {
-    giveUp(this.#queue, this.#courier, this.standsAlone, reason, mine)
+    giveUp(this.#queue, this.#dispatcher, this.standsAlone, reason, mine)
   }
 
   /** Refuses everything from now on with `reason`, except a rollback; cancels what is under way. */
   abandon(reason: Error): void {
     if (this.#abandoned !== undefined) return
     this.#abandoned = reason
-    cancelAll(this.#courier, this.#courier.flight?.operations ?? [], reason)
+    cancelAll(this.#dispatcher, this.#dispatcher.inFlight?.operations ?? [], reason)
   }
 
   /** Drops the connection that it has now: what is under way and what is queued fails with `reason`. */
   invalidate(reason: Error): void {
     this.#abandoned ??= reason
-    this.#courier.poison(reason)
+    this.#dispatcher.poison(reason)
     this.connection?.destroy(reason)
     this.release()
   }
 
-  static #pump(this: void, conversation: Conversation): void {
-    conversation.#scheduled = false
-    conversation.advance()
+  static #pump(this: void, pipeline: Pipeline): void {
+    pipeline.#scheduled = false
+    pipeline.advance()
   }
 
   /** True if there is nothing to end and nothing to wait for. */
   get quiet(): boolean {
-    return this.state.name === 'idle' && this.#queue.isEmpty && this.#courier.free
+    return this.state.name === 'idle' && this.#queue.isEmpty && this.#dispatcher.free
   }
 
   /**
@@ -216,7 +211,7 @@ export class Conversation implements OperationOwner, Sender {
     const { connection } = this
     if (connection === undefined || connection.lost !== undefined || this.state.name !== 'active')
       return false
-    if (!this.#courier.free || !this.#queue.isEmpty) return false
+    if (!this.#dispatcher.free || !this.#queue.isEmpty) return false
     if (this.#reads?.pure === false || !this.#setup.beginning.commitIsFormality(connection)) return false
     this.#deferred = undefined
     // PostgreSQL refuses to change what made it read-only once a query has run.
@@ -230,10 +225,10 @@ export class Conversation implements OperationOwner, Sender {
   }
 
   answered(operation: Operation, result: StatementResult): void {
-    const { flight } = this.#courier
-    if (flight !== undefined) answeredFirst(flight)
-    observe(this.#host, operation, flight?.parted ?? this.connection, result)
-    ;(this.#reads ??= new Reads()).note(operation, result)
+    const { inFlight } = this.#dispatcher
+    if (inFlight !== undefined) answeredFirst(inFlight)
+    observe(this.#host, operation, inFlight?.parted ?? this.connection, result)
+    ;(this.#reads ??= new ReadTracker()).note(operation, result)
     if (operation.kind === 'commit' && result.command !== 'COMMIT') {
       const error = answeredWithRollback(this.state.cause)
       this.state.fail(error)
@@ -248,24 +243,24 @@ export class Conversation implements OperationOwner, Sender {
   }
 
   refused(operation: Operation, error: Error): void {
-    const { flight } = this.#courier
-    if (flight !== undefined && this.#diedBeforeBegin(flight, error)) {
-      flight.replay = true
+    const { inFlight } = this.#dispatcher
+    if (inFlight !== undefined && this.#diedBeforeBegin(inFlight, error)) {
+      inFlight.replay = true
       return
     }
     if (error instanceof StatementSkipped)
-      return passOver(operation, flight, this.state.cause, this.#refusedBegin)
-    const connection = flight?.parted ?? this.connection
+      return passOver(operation, inFlight, this.state.cause, this.#refusedBegin)
+    const connection = inFlight?.parted ?? this.connection
     const verdict = judge(operation, error, {
-      flight,
+      inFlight,
       isLost: connection?.lost !== undefined,
       alone: this.standsAlone,
-      stores: mayHaveStored(this.#reads, flight),
+      stores: mayHaveStored(this.#reads, inFlight),
     })
     const { outcome, seen, reason } = verdict
     observe(this.#host, operation, connection, reason)
     // It has run nothing that came behind.
-    if (flight !== undefined && (seen === 'refusal' || seen === 'end')) flight.refused = true
+    if (inFlight !== undefined && (seen === 'refusal' || seen === 'end')) inFlight.refused = true
     if (verdict.ends || outcome === 'unknown') this.#lost(operation, verdict)
     else this.#failed(operation, outcome === 'committed' ? storedUnread(reason) : reason)
   }
@@ -273,12 +268,12 @@ export class Conversation implements OperationOwner, Sender {
   /** The server refused the operation itself. */
   #failed(operation: Operation, error: Error): void {
     // 25006: the connection lives, but leads to a server that takes no writes.
-    if (isDisconnect(error) && !this.#setup.readOnly) this.#courier.poison(error)
+    if (isDisconnect(error) && !this.#setup.readOnly) this.#dispatcher.poison(error)
     const reason = operation.calledOff ?? error
     if (!this.standsAlone) this.state.fail(reason)
     operation.fail(reason)
-    const { flight } = this.#courier
-    const isBegin = flight !== undefined && flight.operations.indexOf(operation) < flight.beginning
+    const { inFlight } = this.#dispatcher
+    const isBegin = inFlight !== undefined && inFlight.operations.indexOf(operation) < inFlight.beginning
     if (isBegin) this.#refusedBegin = { error, text: operation.text, told: false }
   }
 
@@ -292,7 +287,7 @@ export class Conversation implements OperationOwner, Sender {
     const unknown =
       outcome === 'unknown' ? outcomeUnknown(operation.calledOff ?? reason, this.standsAlone) : undefined
     this.state.lose(unknown ?? reason)
-    if (seen !== 'success without standby') this.#courier.poison(reason)
+    if (seen !== 'success without standby') this.#dispatcher.poison(reason)
     if (operation.kind === 'rollback') {
       // What was to be undone has gone with the connection.
       this.#over('rolled back')
@@ -311,7 +306,7 @@ export class Conversation implements OperationOwner, Sender {
 
   /** By what was run and what is on its way, the transaction has more to store than a plain read can. */
   get storing(): boolean {
-    return this.#reads?.plain === false || !arePlainReads(this.#courier.flight?.operations ?? [])
+    return this.#reads?.plain === false || !arePlainReads(this.#dispatcher.inFlight?.operations ?? [])
   }
 
   /** The session may write, so that a server which refuses that is the wrong one. */
@@ -320,7 +315,7 @@ export class Conversation implements OperationOwner, Sender {
   }
 
   get committing(): Promise<boolean> | undefined {
-    return settlingOf(this.#courier.flight)
+    return settlingOf(this.#dispatcher.inFlight)
   }
 
   /** Every statement is a transaction of its own. */
@@ -328,15 +323,15 @@ export class Conversation implements OperationOwner, Sender {
     return this.autocommit && !this.state.inTransaction
   }
 
-  #diedBeforeBegin(flight: Flight, error: Error): boolean {
-    if (this.#replayed || this.#abandoned !== undefined || !isUnbegun(flight)) return false
-    if (hasOpenCommit(flight) && mayHaveStored(this.#reads, flight)) return false
-    return this.#courier.isReplaceable(error)
+  #diedBeforeBegin(inFlight: InFlightBatch, error: Error): boolean {
+    if (this.#replayed || this.#abandoned !== undefined || !isUnbegun(inFlight)) return false
+    if (hasOpenCommit(inFlight) && mayHaveStored(this.#reads, inFlight)) return false
+    return this.#dispatcher.isReplaceable(error)
   }
 
   /** Sends what can be sent. */
   advance(): void {
-    while (this.#courier.free) {
+    while (this.#dispatcher.free) {
       const next = this.#queue.first
       if (next === undefined) {
         this.#rest()
@@ -352,7 +347,7 @@ export class Conversation implements OperationOwner, Sender {
       if (this.#abandoned !== undefined && next.kind !== 'rollback')
         refuseQueued(this.#queue, this.#abandoned)
       const { connection } = this
-      if (connection === undefined) this.#courier.acquire((error) => this.#notAcquired(error))
+      if (connection === undefined) this.#dispatcher.acquire((error) => this.#notAcquired(error))
       else this.#send(connection)
     }
   }
@@ -373,7 +368,7 @@ export class Conversation implements OperationOwner, Sender {
     if (connection.lost !== undefined && (this.state.name === 'active' || this.state.name === 'idle')) {
       // Nothing of a transaction that has not begun is lost with it: the next round takes another connection.
       if (this.state.name === 'active') this.state.move('lost', connection.lost)
-      this.#courier.poison(connection.lost)
+      this.#dispatcher.poison(connection.lost)
       this.release()
       return
     }
@@ -384,22 +379,22 @@ export class Conversation implements OperationOwner, Sender {
       return
     }
     const begin = this.state.name === 'idle' ? beginSteps(this, this.#plan, connection) : []
-    const proving = begin.length > 0 && !this.#courier.proven
+    const proving = begin.length > 0 && !this.#dispatcher.proven
     if (proving) (begin[0] as Operation).flushAfter = true
     // What is undone takes with it whatever was put off inside.
     const deferred = undoes(next) ? [] : (this.#deferred ?? [])
     this.#deferred = undefined
     if (begin.length > 0) this.#reads?.clear()
-    const flight = takeFlight(this.#queue, begin, deferred, {
+    const inFlight = takeBatch(this.#queue, begin, deferred, {
       proving,
       alone: this.standsAlone,
       readOnly: this.#setup.readOnly,
       flushes: this.#setup.acquire.signal !== undefined,
     })
-    if (flight.beginning > 0) this.#begins(connection, begin[0])
+    if (inFlight.beginning > 0) this.#begins(connection, begin[0])
     // After nothing but reads COMMIT takes no time: who waits for the connection need not wait for its answer.
-    if (this.#setup.releaseWhenIdle && this.#courier.part(flight, this.#reads)) return
-    this.#courier.send(flight, this.standsAlone ? 'separate' : 'shared')
+    if (this.#setup.releaseWhenIdle && this.#dispatcher.part(inFlight, this.#reads)) return
+    this.#dispatcher.send(inFlight, this.standsAlone ? 'separate' : 'shared')
   }
 
   #begins(connection: DriverConnection, begin: Operation | undefined): void {
@@ -413,26 +408,26 @@ export class Conversation implements OperationOwner, Sender {
     const run = (connection: DriverConnection): Promise<unknown> =>
       work.run(connection, (reason) => this.callOff(operation, reason))
     // The work settles the operation with its own value; here only success or failure counts.
-    this.#courier.lend(flightOf([operation], this.standsAlone), run, (error) => {
+    this.#dispatcher.lend(batchOf([operation], this.standsAlone), run, (error) => {
       if (error === undefined) this.answered(operation, NOTHING)
       else this.refused(operation, error instanceof Error ? error : new Error(String(error)))
     })
   }
 
   /** The server is ready for the next packet, or the connection is gone. */
-  landed(flight: Flight): void {
-    this.#queue.putBack(flight.undoing)
-    const lost = (flight.parted ?? this.connection)?.lost
-    if (flight.replay && lost !== undefined) {
+  landed(inFlight: InFlightBatch): void {
+    this.#queue.putBack(inFlight.undoing)
+    const lost = (inFlight.parted ?? this.connection)?.lost
+    if (inFlight.replay && lost !== undefined) {
       this.#replayed = true
       this.state.move('idle')
       // BEGIN and its settings are made anew.
-      this.#queue.putBack(flight.operations.slice(flight.beginning))
-      this.#courier.poison(lost)
+      this.#queue.putBack(inFlight.operations.slice(inFlight.beginning))
+      this.#dispatcher.poison(lost)
       this.release()
     } else if (lost !== undefined) {
       this.state.lose(lost)
-      this.#courier.poison(lost)
+      this.#dispatcher.poison(lost)
       this.release()
     } else if (this.state.name === 'active' && this.connection?.transactionStatus === 'idle') {
       this.state.fail(endedByStatement())

@@ -32,7 +32,7 @@ export function mayStore({ kind, text }: Operation, { command }: StatementResult
   return kind !== 'statement' || !READING_COMMANDS.has(command) || !isPureRead(text)
 }
 
-export class Reads {
+export class ReadTracker {
   #only = true
   readonly #texts: string[] = []
 

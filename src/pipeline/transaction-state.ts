@@ -1,5 +1,5 @@
 /**
- * Where the transaction of a conversation is, and what may follow.
+ * Where the transaction of a pipeline is, and what may follow.
  *
  *     idle ──statement──> active ──commit/rollback──> idle
  *                           │ a statement fails            ▲

@@ -1,4 +1,4 @@
-/** Counts the transactions of a conversation, and publishes them on the channel `lifeguard:transaction` for its subscribers. */
+/** Counts the transactions of a pipeline, and publishes them on the channel `lifeguard:transaction` for its subscribers. */
 import { transactionChannel, type TransactionMessage } from '../internal/channels.js'
 
 export class TransactionTrace {

@@ -1,15 +1,15 @@
 /** From the failure of an operation to what became of it: collects the evidence that `outcomeOf` decides by. */
 import { RowsUnreadable, StatementNotRun } from '../driver/driver.js'
-import { arePlainReads, hasOpenCommit, type Flight } from './in-flight-batch.js'
+import { arePlainReads, hasOpenCommit, type InFlightBatch } from './in-flight-batch.js'
 import type { Operation } from './operation.js'
 import { outcomeOf, seenIn, type Outcome, type Seen } from './outcome.js'
 import { isPureRead } from './pure-reads.js'
-import { mayEndTransaction, type Reads } from './read-tracker.js'
+import { mayEndTransaction, type ReadTracker } from './read-tracker.js'
 import { endsSession } from './transaction-errors.js'
 
 /** What is known of the transaction when one of its operations fails. */
 export interface Circumstances {
-  readonly flight: Flight | undefined
+  readonly inFlight: InFlightBatch | undefined
   /** The connection is lost already. */
   readonly isLost: boolean
   /** Every statement is its own transaction. */
@@ -41,17 +41,17 @@ export function judge(operation: Operation, error: Error, circumstances: Circums
 }
 
 /** What the operation does, or what was sent with it, may be stored without anything else being sent. */
-function commits(operation: Operation, seen: Seen, { flight, alone, stores }: Circumstances): boolean {
+function commits(operation: Operation, seen: Seen, { inFlight, alone, stores }: Circumstances): boolean {
   const { kind, text, work } = operation
   if (work?.incomplete === true) return false
   if (kind === 'exclusive' && (alone || mayEndTransaction(text))) return true
   if (!stores) return false
   if (alone) return true
   // Where nothing was heard of it, COMMIT behind it may have been run as well.
-  return seen === 'nothing' ? hasOpenCommit(flight) : kind === 'commit'
+  return seen === 'nothing' ? hasOpenCommit(inFlight) : kind === 'commit'
 }
 
 /** The COMMIT of a transaction matters, unless it has run pure reads only: also in a read-only one, which may NOTIFY. */
-export function mayHaveStored(reads: Reads | undefined, flight: Flight | undefined): boolean {
-  return reads?.pure === false || !arePlainReads(flight?.operations ?? [], isPureRead)
+export function mayHaveStored(reads: ReadTracker | undefined, inFlight: InFlightBatch | undefined): boolean {
+  return reads?.pure === false || !arePlainReads(inFlight?.operations ?? [], isPureRead)
 }

@@ -1,13 +1,13 @@
 /** Where somebody asked for a connection: for `captureStacks`. */
-export interface Origin {
+export interface CallSite {
   readonly stack: string
 }
 
-// The way of a statement through its session and conversation: the caller's own frames are to find room beside these.
+// The way of a statement through its session and pipeline: the caller's own frames are to find room beside these.
 const OWN_FRAMES = 8
 
 /** The stack from the caller of `above` on. */
-export function captureOrigin(above: (...parameters: never[]) => unknown): Origin {
+export function captureCallSite(above: (...parameters: never[]) => unknown): CallSite {
   const origin: { stack?: string } = {}
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = stackTraceLimit + OWN_FRAMES
@@ -21,12 +21,12 @@ export function captureOrigin(above: (...parameters: never[]) => unknown): Origi
 const MOST_KNOWN = 500
 
 /** Captures origins. Callers that come the same way share one, because its text is longer than all else that waits with them. */
-export class Origins {
-  readonly #known = new Map<string, Origin>()
+export class CallSites {
+  readonly #known = new Map<string, CallSite>()
 
-  /** See `captureOrigin`. */
-  capture(above: (...parameters: never[]) => unknown): Origin {
-    const captured = captureOrigin(above)
+  /** See `captureCallSite`. */
+  capture(above: (...parameters: never[]) => unknown): CallSite {
+    const captured = captureCallSite(above)
     const known = this.#known.get(captured.stack)
     if (known !== undefined) return known
     if (this.#known.size >= MOST_KNOWN) this.#known.clear()

@@ -4,7 +4,7 @@
  */
 import { connectionClosedChannel, type ConnectionClosedMessage } from '../internal/channels.js'
 import type { ConnectionRecord } from './record.js'
-import type { Shared } from './pool-context.js'
+import type { PoolContext } from './pool-context.js'
 import type { CloseReason } from './stats.js'
 
 const GOODBYE_MILLIS = 2_000
@@ -14,13 +14,13 @@ const CANCEL_MILLIS = 1_000
 const SAYS_GOODBYE: ReadonlySet<CloseReason> = new Set(['overflow', 'recycled', 'idle', 'disposed'])
 
 export class Closer {
-  readonly #shared: Shared
+  readonly #pool: PoolContext
   readonly #freed: () => void
   #closing = 0
 
   /** @param freed called whenever a slot has become free. */
-  constructor(shared: Shared, freed: () => void) {
-    this.#shared = shared
+  constructor(shared: PoolContext, freed: () => void) {
+    this.#pool = shared
     this.#freed = freed
   }
 
@@ -53,11 +53,11 @@ export class Closer {
     record.state = 'closing'
     record.connection.onLost = undefined
     this.#closing += 1
-    this.#shared.statistics.closed[reason] += 1
+    this.#pool.statistics.closed[reason] += 1
   }
 
   #end(record: ConnectionRecord, reason: CloseReason): void {
-    const { name, clock, slots, events } = this.#shared
+    const { name, clock, slots, events } = this.#pool
     const { connection, uses } = record
     this.#closing -= 1
     slots.remove(record)

@@ -12,7 +12,7 @@ import { ConnectError } from '../errors.js'
 import { connectChannel, type ConnectMessage } from '../internal/channels.js'
 import type { Timer } from '../internal/clock.js'
 import type { ConnectionRecord } from './record.js'
-import type { Shared } from './pool-context.js'
+import type { PoolContext } from './pool-context.js'
 
 const FIRST_DELAY_MILLIS = 10
 const LONGEST_DELAY_MILLIS = 2_000
@@ -27,7 +27,7 @@ export interface ConnectorHost {
 }
 
 export class Connector {
-  readonly #shared: Shared
+  readonly #pool: PoolContext
   readonly #host: ConnectorHost
   readonly #stop = new AbortController()
   /** A connection outlives the request that happened to need it first, so it must not live in its async context. */
@@ -38,8 +38,8 @@ export class Connector {
   #lastError: Error | undefined = undefined
   #timer: (Timer & { readonly urgent: boolean }) | undefined = undefined
 
-  constructor(shared: Shared, host: ConnectorHost) {
-    this.#shared = shared
+  constructor(shared: PoolContext, host: ConnectorHost) {
+    this.#pool = shared
     this.#host = host
     // Every attempt listens to it; a NullPool has as many as there are callers.
     setMaxListeners(0, this.#stop.signal)
@@ -61,7 +61,7 @@ export class Connector {
 
   /** True while it waits after a failure. */
   get pausing(): boolean {
-    return this.failing && this.#notBefore > this.#shared.clock.now()
+    return this.failing && this.#notBefore > this.#pool.clock.now()
   }
 
   /**
@@ -70,12 +70,12 @@ export class Connector {
    */
   open(wanted: number, urgent: boolean, generation: number): void {
     if (wanted <= 0 || this.#stop.signal.aborted) return
-    const pause = this.#notBefore - this.#shared.clock.now()
+    const pause = this.#notBefore - this.#pool.clock.now()
     if (pause > 0) return this.#wakeAfter(pause, urgent)
-    const limit = this.failing ? 1 : this.#shared.options.maxConnecting
+    const limit = this.failing ? 1 : this.#pool.options.maxConnecting
     for (let left = wanted; left > 0 && this.#connecting < limit; left -= 1) {
       this.#connecting += 1
-      const record = this.#shared.slots.create()
+      const record = this.#pool.slots.create()
       record.generation = generation
       this.#context.runInAsyncScope(() => void this.#attempt(record))
     }
@@ -88,7 +88,7 @@ export class Connector {
   }
 
   async #attempt(record: ConnectionRecord): Promise<void> {
-    const { clock, slots } = this.#shared
+    const { clock, slots } = this.#pool
     const startedAt = clock.now()
     let connection: DriverConnection
     try {
@@ -105,7 +105,7 @@ export class Connector {
   }
 
   #connect(): Promise<DriverConnection> {
-    const { driver, name, options: poolOptions } = this.#shared
+    const { driver, name, options: poolOptions } = this.#pool
     const options = { timeoutMillis: poolOptions.connectTimeoutMillis, signal: this.#stop.signal }
     if (!connectChannel.hasSubscribers) return driver.connect(options)
     const message: ConnectMessage = { pool: name, target: driver.target }
@@ -120,13 +120,13 @@ export class Connector {
     this.#lastError = error
     // Only the driver knows failures that pass; whatever else was thrown will be thrown again.
     const fatal = !(error instanceof ConnectError) || error.fatal
-    if (fatal || this.#shared.options.connectRetry === 'fail') {
+    if (fatal || this.#pool.options.connectRetry === 'fail') {
       // Who waits is told and nobody tries again by itself, so there is nothing to pause.
       this.#failures = 0
     } else {
       const delay = Math.min(FIRST_DELAY_MILLIS * 2 ** this.#failures, LONGEST_DELAY_MILLIS)
       this.#failures += 1
-      this.#notBefore = this.#shared.clock.now() + Math.ceil(delay * (0.5 + Math.random() / 2))
+      this.#notBefore = this.#pool.clock.now() + Math.ceil(delay * (0.5 + Math.random() / 2))
     }
     this.#host.failed(error, fatal)
   }
@@ -138,7 +138,7 @@ export class Connector {
       this.#timer = undefined
       this.#host.ready()
     }
-    const timer = this.#shared.clock.setTimer(wake, millis, urgent)
+    const timer = this.#pool.clock.setTimer(wake, millis, urgent)
     this.#timer = { urgent, cancel: () => timer.cancel() }
   }
 }

@@ -3,7 +3,7 @@ import { checkMillis, checkObject, refuseUnknownKeys } from '../internal/validat
 import type { Closer } from './closer.js'
 import type { DisposeOptions, DisposeReport } from './pool.js'
 import type { ConnectionRecord } from './record.js'
-import type { Shared } from './pool-context.js'
+import type { PoolContext } from './pool-context.js'
 
 const DISPOSE_MILLIS = 10_000
 
@@ -28,7 +28,7 @@ export function checkDisposeOptions(options: DisposeOptions): void {
 
 /** Closes what is idle, waits for what is lent, and drops what is left at the deadline. */
 export async function dispose(
-  shared: Shared,
+  shared: PoolContext,
   { timeoutMillis = DISPOSE_MILLIS }: DisposeOptions,
   { closer, rejected, revoke, onEmpty, reason }: Disposal,
 ): Promise<DisposeReport> {
@@ -54,7 +54,11 @@ export async function dispose(
   return { closed, forced, rejected, durationMillis: clock.now() - startedAt }
 }
 
-function withinTime({ clock }: Shared, emptied: Promise<void>, timeoutMillis: number | null): Promise<void> {
+function withinTime(
+  { clock }: PoolContext,
+  emptied: Promise<void>,
+  timeoutMillis: number | null,
+): Promise<void> {
   if (timeoutMillis === null) return emptied
   return new Promise((resolve) => {
     const timer = clock.setTimer(resolve, timeoutMillis)

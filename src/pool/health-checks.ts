@@ -4,7 +4,7 @@
  */
 import type { ResetMode } from '../driver/driver.js'
 import type { ConnectionRecord } from './record.js'
-import type { Shared } from './pool-context.js'
+import type { PoolContext } from './pool-context.js'
 import type { CloseReason } from './stats.js'
 
 const RESET_MILLIS = 5_000
@@ -15,14 +15,14 @@ export interface CheckHost {
   failed(record: ConnectionRecord, reason: CloseReason, error: Error): void
 }
 
-export class Checks {
-  readonly #shared: Shared
+export class HealthChecks {
+  readonly #pool: PoolContext
   readonly #host: CheckHost
   #probing = 0
   #resetting = 0
 
-  constructor(shared: Shared, host: CheckHost) {
-    this.#shared = shared
+  constructor(shared: PoolContext, host: CheckHost) {
+    this.#pool = shared
     this.#host = host
   }
 
@@ -37,7 +37,7 @@ export class Checks {
 
   /** Proves that a connection is alive. */
   async probe(record: ConnectionRecord): Promise<void> {
-    const { clock, options, statistics } = this.#shared
+    const { clock, options, statistics } = this.#pool
     record.state = 'checking'
     statistics.counters.pinged += 1
     this.#probing += 1
@@ -58,13 +58,13 @@ export class Checks {
     this.#resetting -= 1
     if (isClosing(record)) return
     if (connection.lost !== undefined) return this.#host.failed(record, 'lost', connection.lost)
-    record.provenAt = record.idleSince = this.#shared.clock.now()
+    record.provenAt = record.idleSince = this.#pool.clock.now()
     this.#host.passed(record, record.provenAt)
   }
 
   /** Cleans a connection; `done` is called in any case, before its fate is decided. */
   async reset(record: ConnectionRecord, mode: ResetMode, done: () => void): Promise<void> {
-    const { clock, events, statistics } = this.#shared
+    const { clock, events, statistics } = this.#pool
     const { connection } = record
     record.state = 'checking'
     statistics.counters.reset += 1

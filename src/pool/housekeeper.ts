@@ -9,7 +9,7 @@ import type { Timer } from '../internal/clock.js'
 import type { LeakWatch } from './leak-watch.js'
 import type { ResolvedPoolOptions } from './options.js'
 import type { ConnectionRecord } from './record.js'
-import type { Shared } from './pool-context.js'
+import type { PoolContext } from './pool-context.js'
 import type { CloseReason } from './stats.js'
 
 const SHORTEST_PERIOD_MILLIS = 20
@@ -25,7 +25,7 @@ export interface HousekeepingHost {
 }
 
 export class Housekeeper {
-  readonly #shared: Shared
+  readonly #pool: PoolContext
   readonly #leaks: LeakWatch
   readonly #host: HousekeepingHost
   readonly #periodMillis: number
@@ -35,8 +35,8 @@ export class Housekeeper {
   #tickedAt = 0
   #tickedOn = 0
 
-  constructor(shared: Shared, leaks: LeakWatch, host: HousekeepingHost) {
-    this.#shared = shared
+  constructor(shared: PoolContext, leaks: LeakWatch, host: HousekeepingHost) {
+    this.#pool = shared
     this.#leaks = leaks
     this.#host = host
     this.#periodMillis = periodFor(shared.options)
@@ -53,14 +53,14 @@ export class Housekeeper {
   }
 
   #schedule(): void {
-    const { clock } = this.#shared
+    const { clock } = this.#pool
     this.#tickedAt = clock.now()
     this.#tickedOn = Date.now()
     this.#timer = clock.setTimer(() => this.#tick(), this.#periodMillis, false)
   }
 
   #tick(): void {
-    const { clock, slots, options } = this.#shared
+    const { clock, slots, options } = this.#pool
     const now = clock.now()
     // The monotonic clock of some systems stands still while the machine sleeps; the wall clock does not.
     const passed = Math.max(now - this.#tickedAt, Date.now() - this.#tickedOn)
@@ -74,11 +74,11 @@ export class Housekeeper {
   }
 
   #suspectIdle(): void {
-    for (const record of this.#shared.slots.all()) if (record.state === 'idle') record.provenAt = -Infinity
+    for (const record of this.#pool.slots.all()) if (record.state === 'idle') record.provenAt = -Infinity
   }
 
   #closeIdle(now: number): void {
-    const { slots, options } = this.#shared
+    const { slots, options } = this.#pool
     const { minIdle, idleTimeoutMillis } = options
     let spare = slots.idle - minIdle
     const reasonFor = (record: ConnectionRecord): CloseReason | undefined => {
@@ -98,7 +98,7 @@ export class Housekeeper {
   }
 
   #probeQuiet(now: number): void {
-    const { slots, options } = this.#shared
+    const { slots, options } = this.#pool
     const { keepAliveMillis } = options
     if (keepAliveMillis === -1) return
     const quiet = slots.takeIf((record) => now - record.provenAt >= keepAliveMillis)

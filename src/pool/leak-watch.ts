@@ -8,7 +8,7 @@
 import { leakChannel, type LeakMessage } from '../internal/channels.js'
 import type { LeakEvent } from './events.js'
 import type { ConnectionRecord } from './record.js'
-import type { Shared } from './pool-context.js'
+import type { PoolContext } from './pool-context.js'
 import { stackOf } from './timeout-error.js'
 
 interface Loan {
@@ -17,12 +17,12 @@ interface Loan {
 }
 
 export class LeakWatch {
-  readonly #shared: Shared
+  readonly #pool: PoolContext
   readonly #collected: FinalizationRegistry<Loan>
 
   /** @param reclaim takes a connection back whose lease was collected. */
-  constructor(shared: Shared, reclaim: (record: ConnectionRecord) => void) {
-    this.#shared = shared
+  constructor(shared: PoolContext, reclaim: (record: ConnectionRecord) => void) {
+    this.#pool = shared
     this.#collected = new FinalizationRegistry(({ record, number }) => {
       if (record.loan === number) reclaim(record)
     })
@@ -35,7 +35,7 @@ export class LeakWatch {
       this.#watch(record)
       if (this.#isOverdue(record, now)) {
         record.leakReported = true
-        this.#shared.statistics.counters.leaked += 1
+        this.#pool.statistics.counters.leaked += 1
         this.report(record, 'held', now)
       }
     }
@@ -55,12 +55,12 @@ export class LeakWatch {
   }
 
   #isOverdue(record: ConnectionRecord, now: number): boolean {
-    const { leakDetectionMillis } = this.#shared.options
+    const { leakDetectionMillis } = this.#pool.options
     return leakDetectionMillis > 0 && !record.leakReported && now - record.acquiredAt >= leakDetectionMillis
   }
 
   report(record: ConnectionRecord, stage: LeakEvent['stage'], now: number): void {
-    const { name, events } = this.#shared
+    const { name, events } = this.#pool
     const { connection, statement } = record
     const heldMillis = now - record.acquiredAt
     const stack = stackOf(record.origin)

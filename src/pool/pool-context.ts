@@ -4,11 +4,11 @@ import type { Clock } from '../internal/clock.js'
 import type { Emitter } from '../internal/emitter.js'
 import type { PoolEvents } from './events.js'
 import type { ResolvedPoolOptions } from './options.js'
-import type { Origins } from './call-site.js'
+import type { CallSites } from './call-site.js'
 import type { Slots } from './slots.js'
 import type { Statistics } from './stats.js'
 
-export interface Shared {
+export interface PoolContext {
   readonly name: string
   readonly driver: Driver
   readonly clock: Clock
@@ -17,5 +17,5 @@ export interface Shared {
   readonly statistics: Statistics
   readonly slots: Slots
   /** Notes where connections are asked for; undefined without `captureStacks`. */
-  readonly origins: Origins | undefined
+  readonly origins: CallSites | undefined
 }

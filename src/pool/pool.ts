@@ -6,7 +6,7 @@
  * 3. Every acquire settles exactly once; waiters are served first in, first out.
  */
 import type { DriverConnection } from '../driver/driver.js'
-import type { Origin } from './call-site.js'
+import type { CallSite } from './call-site.js'
 import type { PoolStats } from './stats.js'
 
 /** Options of one acquire. */
@@ -26,7 +26,7 @@ export interface AcquireOptions {
    */
   readonly context?: object | undefined
   /** With `captureStacks`: where the connection was asked for, if not where `acquire` is called. */
-  readonly origin?: Origin | undefined
+  readonly origin?: CallSite | undefined
 }
 
 /** The loan of one connection. Also a `Disposable`: `using lease = await pool.acquire()` releases it. */

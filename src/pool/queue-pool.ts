@@ -10,10 +10,10 @@ import type { DriverConnection } from '../driver/driver.js'
 import { acquireChannel, type AcquireMessage } from '../internal/channels.js'
 import { systemClock } from '../internal/clock.js'
 import { Emitter } from '../internal/emitter.js'
-import { Checks } from './health-checks.js'
+import { HealthChecks } from './health-checks.js'
 import { Closer } from './closer.js'
 import { Connector } from './connector.js'
-import { Diagnosis } from './diagnostics.js'
+import { Diagnostics } from './diagnostics.js'
 import { checkDisposeOptions, dispose } from './dispose.js'
 import {
   acquireAborted,
@@ -24,17 +24,17 @@ import {
   warnOfFirstFailure,
 } from './errors.js'
 import type { PoolEvents } from './events.js'
-import { deadlineOf, Gate, Waiter } from './wait-queue.js'
+import { deadlineOf, WaitQueue, Waiter } from './wait-queue.js'
 import { Housekeeper } from './housekeeper.js'
 import { LeakWatch } from './leak-watch.js'
 import { PoolLease } from './lease.js'
 import { changeLimits, limitsOf, type LimitChange, type Limits } from './limits.js'
 import type { PoolClass, PoolParts } from './options.js'
-import { Origins, type Origin } from './call-site.js'
+import { CallSites, type CallSite } from './call-site.js'
 import type { AcquireOptions, DisposeOptions, DisposeReport, Lease, Pool } from './pool.js'
 import type { ConnectionRecord } from './record.js'
-import { Returns } from './release.js'
-import type { Shared } from './pool-context.js'
+import { Releaser } from './release.js'
+import type { PoolContext } from './pool-context.js'
 import { Slots } from './slots.js'
 import { describeStats, Statistics, type CloseReason, type PoolStats } from './stats.js'
 
@@ -44,14 +44,14 @@ const NO_OPTIONS: AcquireOptions = {}
 export class QueuePool implements Pool {
   readonly name: string
   readonly events: Emitter<PoolEvents>
-  readonly #shared: Shared
-  readonly #gate: Gate
+  readonly #pool: PoolContext
+  readonly #waitQueue: WaitQueue
   readonly #connector: Connector
-  readonly #checks: Checks
+  readonly #healthChecks: HealthChecks
   readonly #closer: Closer
-  readonly #returns: Returns
+  readonly #releaser: Releaser
   readonly #housekeeper: Housekeeper
-  readonly #diagnosis: Diagnosis
+  readonly #diagnostics: Diagnostics
   #limits: Limits
   /** Bumped once per disconnect: connections of an older generation are not lent again. */
   #generation = 0
@@ -63,15 +63,15 @@ export class QueuePool implements Pool {
   constructor(parts: PoolParts, limits: Limits = limitsOf(parts.options)) {
     const { driver, options, name, clock = systemClock, events = new Emitter<PoolEvents>() } = parts
     const slots = new Slots(options.poolUseLifo)
-    const origins = options.captureStacks ? new Origins() : undefined
+    const origins = options.captureStacks ? new CallSites() : undefined
     const shared = { name, driver, clock, options, events, statistics: new Statistics(), slots, origins }
     this.name = name
     this.events = events
-    this.#shared = shared
+    this.#pool = shared
     this.#limits = limits
-    this.#gate = new Gate(clock, {
+    this.#waitQueue = new WaitQueue(clock, {
       expired: (waiter, position, lateMillis) => {
-        const phase = this.#diagnosis.phaseAt(position, this.#limits)
+        const phase = this.#diagnostics.phaseAt(position, this.#limits)
         waiter.reject(this.#timeoutError(waiter, phase, lateMillis))
       },
       aborted: (waiter) => {
@@ -85,7 +85,7 @@ export class QueuePool implements Pool {
       ready: () => this.#pump(),
     })
     this.#closer = new Closer(shared, () => this.#freed())
-    this.#checks = new Checks(shared, {
+    this.#healthChecks = new HealthChecks(shared, {
       passed: (record, now) => this.#offer(record, now),
       failed: (record, reason, error) => {
         if (reason === 'probe' || isDisconnect(error)) this.#outdate(record, error)
@@ -93,8 +93,8 @@ export class QueuePool implements Pool {
         this.#pump()
       },
     })
-    const leaks = new LeakWatch(shared, (record) => this.#returns.reclaim(record))
-    this.#returns = new Returns(shared, this.#checks, leaks, {
+    const leaks = new LeakWatch(shared, (record) => this.#releaser.reclaim(record))
+    this.#releaser = new Releaser(shared, this.#healthChecks, leaks, {
       wantedMillis: (record, now) => this.#wantedMillis(record, now),
       keeps: (record, now) => this.#limits.keep > 0 && this.#unfit(record, now) === undefined,
       offer: (record, now) => this.#offer(record, now),
@@ -105,13 +105,13 @@ export class QueuePool implements Pool {
     this.#housekeeper = new Housekeeper(shared, leaks, {
       unfit: (record, now) => this.#unfit(record, now),
       close: (record, reason) => this.#closer.close(record, reason),
-      probe: (record) => void this.#checks.probe(record),
+      probe: (record) => void this.#healthChecks.probe(record),
       refill: () => this.#refill(),
     })
-    this.#diagnosis = new Diagnosis(shared, {
-      gate: this.#gate,
+    this.#diagnostics = new Diagnostics(shared, {
+      waitQueue: this.#waitQueue,
       connector: this.#connector,
-      checks: this.#checks,
+      healthChecks: this.#healthChecks,
       closer: this.#closer,
     })
     this.#refill()
@@ -130,12 +130,12 @@ export class QueuePool implements Pool {
   #acquire(options: AcquireOptions): Promise<Lease> {
     if (options.signal?.aborted === true) return Promise.reject(acquireAborted(this.name, options.signal))
     if (this.#disposal !== undefined) return Promise.reject(poolDisposed(this.name))
-    const { origins } = this.#shared
+    const { origins } = this.#pool
     const origin = origins && (options.origin ?? origins.capture(QueuePool.prototype.acquire))
-    const now = this.#shared.clock.now()
-    const record = this.#gate.open ? this.#takeFit(now, options) : undefined
+    const now = this.#pool.clock.now()
+    const record = this.#waitQueue.open ? this.#takeFit(now, options) : undefined
     if (record === undefined) {
-      const { timeoutMillis = this.#shared.options.poolTimeoutMillis } = options
+      const { timeoutMillis = this.#pool.options.poolTimeoutMillis } = options
       return this.#queue(new Waiter(now, deadlineOf(timeoutMillis, now), options, origin))
     }
     const lease = this.#lend(record, now, options, origin)
@@ -146,7 +146,7 @@ export class QueuePool implements Pool {
 
   /** The next idle connection that may be lent as it is. One that has to be proved first is sent a ping instead. */
   #takeFit(now: number, options: AcquireOptions): ConnectionRecord | undefined {
-    const { slots } = this.#shared
+    const { slots } = this.#pool
     for (let record = slots.take(); record !== undefined; record = slots.take()) {
       const reason = this.#unfit(record, now)
       if (reason !== undefined) {
@@ -154,7 +154,7 @@ export class QueuePool implements Pool {
       } else if (options.proof === 'caller' || !this.#needsProof(record, now)) {
         return record
       } else {
-        void this.#checks.probe(record)
+        void this.#healthChecks.probe(record)
         return undefined
       }
     }
@@ -162,7 +162,7 @@ export class QueuePool implements Pool {
   }
 
   #needsProof(record: ConnectionRecord, now: number): boolean {
-    const { poolPrePing, prePingSkipMillis } = this.#shared.options
+    const { poolPrePing, prePingSkipMillis } = this.#pool.options
     return poolPrePing && now - record.provenAt >= prePingSkipMillis
   }
 
@@ -175,31 +175,31 @@ export class QueuePool implements Pool {
     return now >= record.recycleAt ? 'recycled' : undefined
   }
 
-  #lend(record: ConnectionRecord, now: number, options: AcquireOptions, origin: Origin | undefined): Lease {
+  #lend(record: ConnectionRecord, now: number, options: AcquireOptions, origin: CallSite | undefined): Lease {
     record.state = 'borrowed'
     record.acquiredAt = now
     record.uses += 1
     record.origin = origin
     record.context = options.context
     record.connection.ref()
-    this.#shared.statistics.counters.acquired += 1
-    const lease = new PoolLease(this.#returns, record, !this.#needsProof(record, now))
+    this.#pool.statistics.counters.acquired += 1
+    const lease = new PoolLease(this.#releaser, record, !this.#needsProof(record, now))
     record.lease = lease
     return lease
   }
 
   #queue(waiter: Waiter): Promise<Lease> {
-    const refusal = this.#gate.suspended ? undefined : this.#refusalOf(waiter)
+    const refusal = this.#waitQueue.suspended ? undefined : this.#refusalOf(waiter)
     if (refusal !== undefined) return Promise.reject(refusal)
-    const ahead = this.#gate.size
-    this.#gate.join(waiter)
-    this.#shared.statistics.counters.waited += 1
+    const ahead = this.#waitQueue.size
+    this.#waitQueue.join(waiter)
+    this.#pool.statistics.counters.waited += 1
     this.#pump()
     if (this.events.has('wait')) this.events.emit('wait', { ahead })
     if (!this.events.has('acquire')) return waiter.promise
     // Told in the waiter's own continuation: no listener runs on the stack of whoever released the connection.
     return waiter.promise.then((lease) => {
-      const waitedMillis = this.#shared.clock.now() - waiter.since
+      const waitedMillis = this.#pool.clock.now() - waiter.since
       this.events.emit('acquire', { connection: lease.connection, waitedMillis })
       return lease
     })
@@ -207,8 +207,8 @@ export class QueuePool implements Pool {
 
   /** Why an acquire may not even wait. */
   #refusalOf(waiter: Waiter): Error | undefined {
-    const { options, statistics } = this.#shared
-    const behindReleases = this.#gate.size - this.#diagnosis.reachable(this.#limits)
+    const { options, statistics } = this.#pool
+    const behindReleases = this.#waitQueue.size - this.#diagnostics.reachable(this.#limits)
     if (behindReleases >= 0 && waiter.impatient) return this.#timeoutError(waiter, 'wait', 0)
     if (behindReleases >= options.maxWaiting) {
       statistics.counters.refused += 1
@@ -221,51 +221,51 @@ export class QueuePool implements Pool {
 
   /** Connections that are not on their way out; those that are must not be counted as too many a second time. */
   get #open(): number {
-    return this.#shared.slots.size - this.#closer.closing
+    return this.#pool.slots.size - this.#closer.closing
   }
 
   /** Serves the queue with what is idle, and has opened what is missing. */
   #pump(): void {
-    if (this.#disposal !== undefined || this.#gate.suspended) return
-    const now = this.#shared.clock.now()
+    if (this.#disposal !== undefined || this.#waitQueue.suspended) return
+    const now = this.#pool.clock.now()
     while (
-      this.#gate.first !== undefined &&
-      this.#gate.size > this.#checks.probing &&
-      this.#shared.slots.idle > 0
+      this.#waitQueue.first !== undefined &&
+      this.#waitQueue.size > this.#healthChecks.probing &&
+      this.#pool.slots.idle > 0
     ) {
-      const record = this.#takeFit(now, this.#gate.first.options)
-      if (record !== undefined) this.#serve(this.#gate.first, record, now)
+      const record = this.#takeFit(now, this.#waitQueue.first.options)
+      if (record !== undefined) this.#serve(this.#waitQueue.first, record, now)
     }
-    this.#openMore(this.#gate.size - this.#checks.probing, true)
+    this.#openMore(this.#waitQueue.size - this.#healthChecks.probing, true)
   }
 
   /** Opens what `minIdle` asks for, in the background. */
   #refill(): void {
     if (this.#disposal !== undefined) return
-    const { options, slots } = this.#shared
-    const missing = options.minIdle - slots.idle - this.#checks.probing
-    if (missing > 0) this.#openMore(this.#gate.size + missing, false)
+    const { options, slots } = this.#pool
+    const missing = options.minIdle - slots.idle - this.#healthChecks.probing
+    if (missing > 0) this.#openMore(this.#waitQueue.size + missing, false)
     if (options.minIdle > 0) this.#housekeeper.start()
   }
 
   #openMore(wanted: number, urgent: boolean): void {
-    const room = this.#limits.capacity - this.#shared.slots.size
+    const room = this.#limits.capacity - this.#pool.slots.size
     this.#connector.open(Math.min(wanted - this.#connector.connecting, room), urgent, this.#generation)
-    if (this.#shared.slots.size > 0) this.#housekeeper.start()
+    if (this.#pool.slots.size > 0) this.#housekeeper.start()
   }
 
   #serve(waiter: Waiter, record: ConnectionRecord, now: number): void {
-    this.#gate.leave(waiter)
-    this.#shared.statistics.wait.record(now - waiter.since)
+    this.#waitQueue.leave(waiter)
+    this.#pool.statistics.wait.record(now - waiter.since)
     waiter.resolve(this.#lend(record, now, waiter.options, waiter.origin))
   }
 
   /** A connection is free: the oldest waiter gets it, or it becomes idle, or it is one too many. */
   #offer(record: ConnectionRecord, now: number): void {
-    const { slots } = this.#shared
+    const { slots } = this.#pool
     const { keep, capacity } = this.#limits
     const reason = this.#unfit(record, now)
-    const waiter = this.#gate.suspended ? undefined : this.#gate.first
+    const waiter = this.#waitQueue.suspended ? undefined : this.#waitQueue.first
     if (reason !== undefined) {
       this.#closer.close(record, reason)
     } else if (this.#open > capacity || (keep === 0 && record.uses > 0)) {
@@ -282,14 +282,14 @@ export class QueuePool implements Pool {
 
   /** How long the waiter waits still who gets a connection when it comes back now. */
   #wantedMillis(record: ConnectionRecord, now: number): number | undefined {
-    const waiter = this.#gate.suspended ? undefined : this.#gate.first
+    const waiter = this.#waitQueue.suspended ? undefined : this.#waitQueue.first
     if (waiter === undefined || waiter.impatient || this.#limits.keep === 0) return undefined
     if (this.#unfit(record, now) !== undefined || this.#open > this.#limits.capacity) return undefined
     return waiter.deadline === Infinity ? undefined : waiter.deadline - now
   }
 
   #connected(record: ConnectionRecord, connection: DriverConnection, durationMillis: number): void {
-    const { clock, events, options, slots, statistics } = this.#shared
+    const { clock, events, options, slots, statistics } = this.#pool
     const { poolRecycleMillis } = options
     record.connection = connection
     record.provenAt = record.idleSince = clock.now()
@@ -310,14 +310,14 @@ export class QueuePool implements Pool {
   }
 
   #connectFailed(error: Error, fatal: boolean): void {
-    const { options, statistics } = this.#shared
+    const { options, statistics } = this.#pool
     if (this.#disposal !== undefined) return this.#freed()
     statistics.counters.connectFailed += 1
     const { connected, connectFailed } = statistics.counters
     const isUnheard = connected === 0 && connectFailed === 1 && !this.events.has('connectFailed')
     this.events.emit('connectFailed', { error, fatal })
     const fails = (waiter: Waiter): boolean => fatal || options.connectRetry === 'fail' || waiter.impatient
-    const told = this.#gate.suspended ? 0 : this.#gate.rejectIf(fails, () => error)
+    const told = this.#waitQueue.suspended ? 0 : this.#waitQueue.rejectIf(fails, () => error)
     // Callers that wait would learn of it at their deadline only.
     if (isUnheard && told === 0) warnOfFirstFailure(this.name, error)
     // No refill here: what fails in the background waits for the housekeeper.
@@ -327,7 +327,7 @@ export class QueuePool implements Pool {
   #freed(): void {
     this.#pump()
     this.#refill()
-    if (this.#shared.slots.size === 0) this.#onEmpty?.()
+    if (this.#pool.slots.size === 0) this.#onEmpty?.()
   }
 
   /** Once per incident, however many connections notice it. */
@@ -341,15 +341,15 @@ export class QueuePool implements Pool {
   }
 
   #timeoutError(waiter: Waiter, phase: AcquirePhase, lateMillis: number): Error {
-    this.#shared.statistics.counters.timedOut += 1
-    const error = this.#diagnosis.timeoutError(waiter, phase, lateMillis, this.stats())
+    this.#pool.statistics.counters.timedOut += 1
+    const error = this.#diagnostics.timeoutError(waiter, phase, lateMillis, this.stats())
     this.events.emit('timeout', { error })
     return error
   }
 
   stats(): PoolStats {
     const disposed = this.#disposal !== undefined
-    return this.#diagnosis.stats({ limits: this.#limits, generation: this.#generation, disposed })
+    return this.#diagnostics.stats({ limits: this.#limits, generation: this.#generation, disposed })
   }
 
   status(): string {
@@ -357,7 +357,7 @@ export class QueuePool implements Pool {
   }
 
   resize(change: LimitChange): void {
-    const { options, slots } = this.#shared
+    const { options, slots } = this.#pool
     this.#limits = changeLimits(this.#limits, change, options.minIdle)
     const { keep, capacity } = this.#limits
     let excess = Math.max(this.#open - capacity, slots.idle - keep)
@@ -367,20 +367,20 @@ export class QueuePool implements Pool {
   }
 
   suspend(): void {
-    this.#gate.suspend()
+    this.#waitQueue.suspend()
   }
 
   resume(): void {
-    this.#gate.resume()
+    this.#waitQueue.resume()
     this.#pump()
     this.#rejectImpatient()
   }
 
   /** Those who would now have to wait for a release, which they said they would not. */
   #rejectImpatient(): void {
-    if (this.#gate.suspended) return
-    const reachable = this.#diagnosis.reachable(this.#limits)
-    this.#gate.rejectIf(
+    if (this.#waitQueue.suspended) return
+    const reachable = this.#diagnostics.reachable(this.#limits)
+    this.#waitQueue.rejectIf(
       (waiter, position) => waiter.impatient && position >= reachable,
       (waiter) => this.#timeoutError(waiter, 'wait', 0),
     )
@@ -388,11 +388,11 @@ export class QueuePool implements Pool {
 
   refresh(): void {
     this.#nextGeneration('refresh')
-    for (const record of this.#shared.slots.takeIf(() => true)) this.#closer.close(record, 'stale')
+    for (const record of this.#pool.slots.takeIf(() => true)) this.#closer.close(record, 'stale')
   }
 
   recreate(): Pool {
-    const { driver, clock, options } = this.#shared
+    const { driver, clock, options } = this.#pool
     const { poolSize, maxOverflow } = this.#limits
     const Class = this.constructor as PoolClass
     const current = Object.freeze({ ...options, poolSize, maxOverflow })
@@ -403,7 +403,7 @@ export class QueuePool implements Pool {
 
   #replace(old: QueuePool): void {
     old.#replaced = true
-    this.#shared.statistics.counters.waited += this.#gate.adopt(old.#gate)
+    this.#pool.statistics.counters.waited += this.#waitQueue.adopt(old.#waitQueue)
     this.#pump()
   }
 
@@ -420,14 +420,14 @@ export class QueuePool implements Pool {
   #dispose(options: DisposeOptions): Promise<DisposeReport> {
     this.#housekeeper.stop()
     this.#connector.stop()
-    const rejected = this.#gate.rejectIf(
+    const rejected = this.#waitQueue.rejectIf(
       () => true,
       () => poolDisposed(this.name),
     )
-    return dispose(this.#shared, options, {
+    return dispose(this.#pool, options, {
       closer: this.#closer,
       rejected,
-      revoke: (record) => void this.#returns.endLoan(record, this.#shared.clock.now()),
+      revoke: (record) => void this.#releaser.endLoan(record, this.#pool.clock.now()),
       onEmpty: (listener) => (this.#onEmpty = listener),
       reason: () => closedAtDeadline(this.#replaced),
     })

@@ -1,6 +1,6 @@
 /** One slot of a pool: what it holds, and who has it. */
 import type { DriverConnection } from '../driver/driver.js'
-import type { Origin } from './call-site.js'
+import type { CallSite } from './call-site.js'
 
 /** `checking`: being pinged or reset by the pool. A slot that is `closing` still counts: its socket is open. */
 export type RecordState = 'connecting' | 'idle' | 'borrowed' | 'checking' | 'closing'
@@ -29,7 +29,7 @@ export class ConnectionRecord {
   acquiredAt = 0
   statement: string | undefined = undefined
   /** Where it was asked for; only with `captureStacks`. */
-  origin: Origin | undefined = undefined
+  origin: CallSite | undefined = undefined
   context: object | undefined = undefined
   leakReported = false
   /** Held until the housekeeper watches it for garbage collection, so that short leases cost nothing. */

@@ -6,12 +6,12 @@ import { isDisconnect } from '../database-errors.js'
 import type { DriverConnection } from '../driver/driver.js'
 import { ConnectionClosedError } from '../errors.js'
 import { releaseChannel, type ReleaseMessage } from '../internal/channels.js'
-import type { Checks } from './health-checks.js'
+import type { HealthChecks } from './health-checks.js'
 import type { LeakWatch } from './leak-watch.js'
 import type { LeaseHost } from './lease.js'
 import type { Lease } from './pool.js'
 import type { ConnectionRecord } from './record.js'
-import type { Shared } from './pool-context.js'
+import type { PoolContext } from './pool-context.js'
 import type { CloseReason } from './stats.js'
 
 export interface ReturnsHost {
@@ -28,30 +28,30 @@ export interface ReturnsHost {
   freed(): void
 }
 
-export class Returns implements LeaseHost {
-  readonly #shared: Shared
-  readonly #checks: Checks
+export class Releaser implements LeaseHost {
+  readonly #pool: PoolContext
+  readonly #healthChecks: HealthChecks
   readonly #leaks: LeakWatch
   readonly #host: ReturnsHost
 
-  constructor(shared: Shared, checks: Checks, leaks: LeakWatch, host: ReturnsHost) {
-    this.#shared = shared
-    this.#checks = checks
+  constructor(shared: PoolContext, healthChecks: HealthChecks, leaks: LeakWatch, host: ReturnsHost) {
+    this.#pool = shared
+    this.#healthChecks = healthChecks
     this.#leaks = leaks
     this.#host = host
   }
 
   wantedMillis(record: ConnectionRecord): number | undefined {
-    const { clock, options } = this.#shared
+    const { clock, options } = this.#pool
     // What resets it comes first.
     return options.poolResetOnReturn === 'session' ? undefined : this.#host.wantedMillis(record, clock.now())
   }
 
   release(record: ConnectionRecord, isWanted: boolean): void {
-    const now = this.#shared.clock.now()
+    const now = this.#pool.clock.now()
     const heldMillis = this.endLoan(record, now)
     const { connection } = record
-    const mode = this.#shared.options.poolResetOnReturn
+    const mode = this.#pool.options.poolResetOnReturn
     if (connection.busy && connection.lost === undefined) {
       this.#announce(connection, heldMillis)
       const error = new ConnectionClosedError('The connection was released while a statement was running')
@@ -59,9 +59,9 @@ export class Returns implements LeaseHost {
     } else if (connection.endAwaited && !isWanted) {
       // Lent and not used: its next user would wait for somebody else's COMMIT, whatever their patience.
       this.#announce(connection, heldMillis)
-      void this.#checks.settle(record)
+      void this.#healthChecks.settle(record)
     } else if (mode !== false && this.#isDirty(connection) && this.#host.keeps(record, now)) {
-      void this.#checks.reset(record, mode, () => this.#announce(connection, heldMillis))
+      void this.#healthChecks.reset(record, mode, () => this.#announce(connection, heldMillis))
     } else {
       record.provenAt = record.idleSince = now
       this.#announce(connection, heldMillis)
@@ -70,7 +70,7 @@ export class Returns implements LeaseHost {
   }
 
   invalidate(record: ConnectionRecord, reason: unknown): void {
-    const { clock, events } = this.#shared
+    const { clock, events } = this.#pool
     const { connection } = record
     const heldMillis = this.endLoan(record, clock.now())
     if (isDisconnect(reason)) this.#host.outdate(record, reason)
@@ -82,11 +82,11 @@ export class Returns implements LeaseHost {
   softInvalidate(record: ConnectionRecord, reason: unknown): void {
     if (record.doomed) return
     record.doomed = true
-    this.#shared.events.emit('softInvalidate', { connection: record.connection, reason })
+    this.#pool.events.emit('softInvalidate', { connection: record.connection, reason })
   }
 
   detach(record: ConnectionRecord): void {
-    const { clock, events, slots } = this.#shared
+    const { clock, events, slots } = this.#pool
     const { connection } = record
     const heldMillis = this.endLoan(record, clock.now())
     connection.onLost = undefined
@@ -98,7 +98,7 @@ export class Returns implements LeaseHost {
 
   /** Nobody can release it any more. What its transaction was worth nobody knows, so it is not used again. */
   reclaim(record: ConnectionRecord): void {
-    const now = this.#shared.clock.now()
+    const now = this.#pool.clock.now()
     this.#leaks.report(record, 'reclaimed', now)
     record.leakReported = false
     this.#announce(record.connection, this.endLoan(record, now))
@@ -107,7 +107,7 @@ export class Returns implements LeaseHost {
 
   /** Takes the connection from its lease. Returns how long the lease had it. */
   endLoan(record: ConnectionRecord, now: number): number {
-    const { statistics } = this.#shared
+    const { statistics } = this.#pool
     const heldMillis = now - record.acquiredAt
     statistics.counters.released += 1
     statistics.use.record(heldMillis)
@@ -118,11 +118,11 @@ export class Returns implements LeaseHost {
   }
 
   #isDirty(connection: DriverConnection): boolean {
-    return connection.transactionStatus !== 'idle' || this.#shared.options.poolResetOnReturn === 'session'
+    return connection.transactionStatus !== 'idle' || this.#pool.options.poolResetOnReturn === 'session'
   }
 
   #announce(connection: DriverConnection, heldMillis: number): void {
-    const { name, events } = this.#shared
+    const { name, events } = this.#pool
     if (releaseChannel.hasSubscribers) {
       const message: ReleaseMessage = { pool: name, connectionId: connection.id, heldMillis }
       releaseChannel.publish(message)

@@ -1,6 +1,6 @@
 /** Turns the state of a pool into the error of an acquire that waited too long. */
 import { PoolTimeoutError, type AcquirePhase, type Holder } from './errors.js'
-import type { Origin } from './call-site.js'
+import type { CallSite } from './call-site.js'
 import type { ConnectionRecord } from './record.js'
 import { describeStats, type PoolStats } from './stats.js'
 
@@ -92,6 +92,6 @@ function millis(value: number): string {
 }
 
 /** The frames of a captured stack, without its headline. */
-export function stackOf(origin: Origin | undefined): string | undefined {
+export function stackOf(origin: CallSite | undefined): string | undefined {
   return origin?.stack.split('\n').slice(1).join('\n')
 }

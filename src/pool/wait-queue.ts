@@ -8,7 +8,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Clock, Timer } from '../internal/clock.js'
 import { setDeadline } from '../internal/deadline.js'
-import type { Origin } from './call-site.js'
+import type { CallSite } from './call-site.js'
 import type { AcquireOptions, Lease } from './pool.js'
 
 /** One acquire in the queue. */
@@ -18,7 +18,7 @@ export class Waiter {
   /** When it gives up; Infinity = never, -Infinity = it waits for a connect, but never for somebody's release. */
   deadline: number
   /** Where it was called; only with `captureStacks`. */
-  readonly origin: Origin | undefined
+  readonly origin: CallSite | undefined
   previous: Waiter | undefined = undefined
   next: Waiter | undefined = undefined
   resolve!: (lease: Lease) => void
@@ -30,7 +30,7 @@ export class Waiter {
   /** Listens to the caller's signal while it waits. */
   onAbort: (() => void) | undefined = undefined
 
-  constructor(since: number, deadline: number, options: AcquireOptions, origin: Origin | undefined) {
+  constructor(since: number, deadline: number, options: AcquireOptions, origin: CallSite | undefined) {
     this.since = since
     this.deadline = deadline
     this.options = options
@@ -57,7 +57,7 @@ export interface GateHost {
   expired(waiter: Waiter, position: number, lateMillis: number): void
 }
 
-export class Gate {
+export class WaitQueue {
   readonly #clock: Clock
   readonly #host: GateHost
   #first: Waiter | undefined = undefined
@@ -138,7 +138,7 @@ export class Gate {
   }
 
   /** Takes over who waits at another gate, in their order and with the time they have left; returns how many. */
-  adopt(other: Gate): number {
+  adopt(other: WaitQueue): number {
     // While it is stopped, a deadline means something only at the gate that stopped it.
     if (other.suspended) this.suspend()
     other.resume()

@@ -5,7 +5,7 @@ import { checkFunction, checkObject, refuseUnknownKeys } from '../internal/valid
 import { metaOf } from '../schema/entity-meta.js'
 import type { AnyEntity, DeferredName, KeyOf } from '../schema/entity-types.js'
 import type { Loaded, RelationPath } from '../schema/relations.js'
-import type { SessionEntities } from './flush-coordinator.js'
+import type { FlushCoordinator } from './flush-coordinator.js'
 
 /** Options of `session.get` and `session.getOne`. */
 export interface GetOptions<Path extends string = string, Deferred extends string = string> {
@@ -38,9 +38,9 @@ export interface RefreshOptions<T extends object = object> {
 
 /** The part of a `Session` that is about entities. */
 export abstract class EntitySession extends Executor {
-  readonly #entities: SessionEntities
+  readonly #entities: FlushCoordinator
 
-  constructor(entities: SessionEntities) {
+  constructor(entities: FlushCoordinator) {
     super(entities.runner)
     this.#entities = entities
   }

@@ -1,9 +1,9 @@
 /** The unit of work of a session, as its transaction sees it: when it is flushed, and what comes of a flush that fails. */
 import type { DatabaseError } from '../database-errors.js'
 import { whenAlone } from '../execution/begun-transaction.js'
-import type { ConversationSetup } from '../pipeline/contract.js'
-import type { ConversationOwner, EntityReader, ScopeHooks } from '../execution/contract.js'
-import type { Converser } from '../execution/executor.js'
+import type { PipelineSetup } from '../pipeline/contract.js'
+import type { ExecutionOwner, EntityReader, ScopeHooks } from '../execution/contract.js'
+import type { PipelineOpener } from '../execution/executor.js'
 import type { StatementRunner } from '../execution/statement-runner.js'
 import { AbortedError, IllegalStateError, LifeguardError, SessionClosedError } from '../errors.js'
 import { ambientOf, runAmbient } from '../internal/ambient.js'
@@ -18,8 +18,8 @@ import type { SharedUse } from './shared-use.js'
 
 /** What the entities of a session are made of. One object for all sessions that are opened without options. */
 export interface EntityParts {
-  readonly engine: Converser
-  readonly setup: ConversationSetup
+  readonly engine: PipelineOpener
+  readonly setup: PipelineSetup
   readonly options: {
     readonly autoflush?: boolean | undefined
     readonly expireOnCommit?: boolean | undefined
@@ -56,8 +56,8 @@ interface Turn extends StatementsAhead {
 // Hooks may change what was flushed, and so make another flush necessary.
 const MOST_FLUSHES = 100
 
-/** Owns the conversation of a session, on behalf of the session and of its unit of work. */
-export class SessionEntities implements ConversationOwner {
+/** Owns the pipeline of a session, on behalf of the session and of its unit of work. */
+export class FlushCoordinator implements ExecutionOwner {
   readonly runner: StatementRunner
   /** Set by the session, before anything else is called. */
   hooks!: EntityHooks
@@ -71,7 +71,7 @@ export class SessionEntities implements ConversationOwner {
 
   constructor(parts: EntityParts) {
     this.#parts = parts
-    this.runner = parts.engine.converse(parts.setup, this)
+    this.runner = parts.engine.openPipeline(parts.setup, this)
   }
 
   /** The unit of work; made now, if need be. */
@@ -86,7 +86,7 @@ export class SessionEntities implements ConversationOwner {
 
   /** @throws SessionClosedError, IllegalStateError in a hook of an ended transaction. */
   requireOpen(): void {
-    if (this.runner.conversation.closed) {
+    if (this.runner.pipeline.closed) {
       throw new SessionClosedError(
         'The session is closed (close() was called); take a new one from the factory',
       )
@@ -177,7 +177,7 @@ export class SessionEntities implements ConversationOwner {
     this.#requireCurrentHook()
     // It is part of the flush that is waiting for the hook.
     if (this.inFlushHook) return unit.flush()
-    const alone = this.runner.conversation.autocommitMode && !this.#isInTransaction
+    const alone = this.runner.pipeline.autocommitMode && !this.#isInTransaction
     if (!alone && !this.hasHooks) return unit.flush()
     const before = this.#turn
     const rollbacks = this.#rollbacks
@@ -304,12 +304,12 @@ export class SessionEntities implements ConversationOwner {
       (error: unknown) => ({ error }),
     )
     const { runner } = this
-    const { conversation } = runner
+    const { pipeline } = runner
     const begins = await whenAlone(runner, () => {
       this.requireOpen()
       this.requireNoRollbackSince(rollbacks)
       const isNeeded = before === undefined || unit.hasWork
-      if (isNeeded) conversation.beginOnce()
+      if (isNeeded) pipeline.beginOnce()
       return isNeeded
     })
     if (begins) await this.#flushAlone(unit, rollbacks)
@@ -319,7 +319,7 @@ export class SessionEntities implements ConversationOwner {
 
   async #flushAlone(unit: UnitOfWork, rollbacks: number): Promise<void> {
     const { runner } = this
-    const { conversation } = runner
+    const { pipeline } = runner
     let sealed: Sealed | undefined
     // A rollback has ended the transaction, also one that had not begun: what is sent behind it would stand alone.
     const requireTransaction = (): void => this.requireNoRollbackSince(rollbacks)
@@ -334,7 +334,7 @@ export class SessionEntities implements ConversationOwner {
     } catch (error) {
       this.commitFailed(sealed)
       // Where nothing was sent, the objects stay as they are: to be mended. A rollback that came has undone what was.
-      const isUndone = conversation.quiet || this.#rollbacks !== rollbacks
+      const isUndone = pipeline.quiet || this.#rollbacks !== rollbacks
       const undo = (): void => {
         if (!isUndone) this.rollingBack(true, false)
       }

@@ -1,13 +1,13 @@
 /** How the transaction of a session ends: with the flush of its unit of work, its hooks, and the connection given back. */
 import type { BlockOwner, PendingCommit } from '../execution/block.js'
-import type { Conversation } from '../pipeline/pipeline.js'
+import type { Pipeline } from '../pipeline/pipeline.js'
 import type { Operation } from '../pipeline/operation.js'
 import type { StatementRunner } from '../execution/statement-runner.js'
 import { TransactionAbortedError, UnreadableResultError } from '../errors.js'
 import { abortedBy, onAbort } from '../internal/abort.js'
 import { behind } from '../internal/statements-ahead.js'
 import type { Sealed } from '../unit/journal.js'
-import type { EntityHooks, EntityParts, SessionEntities } from './flush-coordinator.js'
+import type { EntityHooks, EntityParts, FlushCoordinator } from './flush-coordinator.js'
 import type { SessionEvent } from './session-hooks.js'
 
 /** The hooks of the session that the end of a transaction meets. */
@@ -21,7 +21,7 @@ export interface EndHooks extends EntityHooks {
 
 export class SessionTransaction implements BlockOwner {
   readonly #hooks: EndHooks
-  readonly #entities: SessionEntities
+  readonly #entities: FlushCoordinator
   readonly #parts: EntityParts
   /** COMMIT is on its way. */
   #committing = false
@@ -32,14 +32,14 @@ export class SessionTransaction implements BlockOwner {
   /** Stops listening to the session's signal. */
   #unwatch: (() => void) | undefined = undefined
 
-  constructor(entities: SessionEntities, hooks: EndHooks, parts: EntityParts) {
+  constructor(entities: FlushCoordinator, hooks: EndHooks, parts: EntityParts) {
     this.#entities = entities
     this.#hooks = hooks
     this.#parts = parts
   }
 
-  get conversation(): Conversation {
-    return this.runner.conversation
+  get pipeline(): Pipeline {
+    return this.runner.pipeline
   }
 
   get runner(): StatementRunner {
@@ -53,7 +53,7 @@ export class SessionTransaction implements BlockOwner {
 
   /** Abort ends the session. */
   watch(signal: AbortSignal): void {
-    const abandon = (): void => this.conversation.abandon(abortedBy(signal))
+    const abandon = (): void => this.pipeline.abandon(abortedBy(signal))
     if (signal.aborted) abandon()
     else this.#unwatch = onAbort(signal, abandon)
   }
@@ -67,7 +67,7 @@ export class SessionTransaction implements BlockOwner {
   conclude(): boolean {
     if (!this.#parts.setup.readOnly || this.#rollbackOnly !== undefined) return false
     if (this.#hooks.has('beforeCommit', 'afterCommit') || this.#entities.hasWork) return false
-    if (!this.conversation.conclude()) return false
+    if (!this.pipeline.conclude()) return false
     this.#entities.committed(this.#entities.committing())
     return true
   }
@@ -140,15 +140,15 @@ export class SessionTransaction implements BlockOwner {
 
   /** Undefined if there was nothing to wait for. */
   close(): Promise<void> | undefined {
-    const { conversation } = this
+    const { pipeline } = this
     // A hook that the end waits for must not wait for the end.
-    if (conversation.closed) return this.#hooks.ending ? undefined : this.#closing
-    conversation.closed = true
+    if (pipeline.closed) return this.#hooks.ending ? undefined : this.#closing
+    pipeline.closed = true
     this.#unwatch?.()
     this.#entities.noteRollback()
     this.runner.letGo()
-    if (conversation.quiet && !this.#hooks.hasOwn('afterRollback')) {
-      conversation.release()
+    if (pipeline.quiet && !this.#hooks.hasOwn('afterRollback')) {
+      pipeline.release()
       this.#entities.close()
       return undefined
     }
@@ -156,7 +156,7 @@ export class SessionTransaction implements BlockOwner {
       .catch(() => {
         // The connection is lost, and the transaction with it; the pool has reported it.
       })
-      .finally(() => conversation.release())
+      .finally(() => pipeline.release())
     return this.#closing
   }
 
@@ -181,7 +181,7 @@ export class SessionTransaction implements BlockOwner {
   }
 
   async #rollback({ closes }: { readonly closes: boolean }): Promise<void> {
-    const { conversation, runner } = this
+    const { pipeline, runner } = this
     const [entities, hooks] = [this.#entities, this.#hooks]
     const isBeside = !closes && runner.isBeside
     // Beside a block that is open it waits for the end of that.
@@ -191,7 +191,7 @@ export class SessionTransaction implements BlockOwner {
       entities.rollingBack(hadTransaction, closes)
     }
     // Whether a transaction whose COMMIT was never answered is undone, nobody knows.
-    const { state, transaction, autocommit, quiet } = conversation
+    const { state, transaction, autocommit, quiet } = pipeline
     const { outcomeUnknown } = state
     const hadTransaction = !quiet
     const isOpen = state.inTransaction || hooks.hasOwn('afterRollback')
@@ -203,7 +203,7 @@ export class SessionTransaction implements BlockOwner {
       if (closes) entities.close()
     }
     this.#parts.shared?.ended()
-    const undone = isOpen || (begins && conversation.transaction > transaction)
+    const undone = isOpen || (begins && pipeline.transaction > transaction)
     if (undone && !outcomeUnknown) await hooks.ended('afterRollback')
     hooks.clear()
     this.#rollbackOnly = undefined

@@ -2,23 +2,23 @@
 import { runTransaction } from '../execution/begun-transaction.js'
 import { ownedByBlock, runBlock } from '../execution/block.js'
 import { joinBlock } from '../execution/block-context.js'
-import type { ConversationSetup } from '../pipeline/contract.js'
-import type { Converser } from '../execution/executor.js'
+import type { PipelineSetup } from '../pipeline/contract.js'
+import type { PipelineOpener } from '../execution/executor.js'
 import { IllegalStateError } from '../errors.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import { checkFunction } from '../internal/validate.js'
 import type { HookSet, SessionEvent, SessionHook } from './session-hooks.js'
 import type { SessionOptions } from './session-options.js'
 import { EntitySession } from './entity-methods.js'
-import { SessionEntities } from './flush-coordinator.js'
+import { FlushCoordinator } from './flush-coordinator.js'
 import type { SharedUse } from './shared-use.js'
 import { SessionTransaction } from './session-transaction.js'
 import { TransactionHooks } from './transaction-hooks.js'
 
 /** What a session is made of. Made by the factory; a class of your own passes it on. */
 export interface SessionParts {
-  readonly engine: Converser
-  readonly setup: ConversationSetup
+  readonly engine: PipelineOpener
+  readonly setup: PipelineSetup
   readonly options: SessionOptions
   /** The factory's hooks. */
   readonly hooks: HookSet<Session>
@@ -38,7 +38,7 @@ export interface SessionParts {
  * `await using session = sessionFactory()`.
  */
 export class Session extends EntitySession implements AsyncDisposable {
-  readonly #entities: SessionEntities
+  readonly #entities: FlushCoordinator
   readonly #parts: SessionParts
   readonly #transaction: SessionTransaction
   readonly #hooks: TransactionHooks<Session>
@@ -49,7 +49,7 @@ export class Session extends EntitySession implements AsyncDisposable {
   /** Use a session factory. */
   constructor(parts: SessionParts) {
     const { signal } = parts.options
-    const entities = new SessionEntities(parts)
+    const entities = new FlushCoordinator(parts)
     super(entities)
     this.#entities = entities
     this.#parts = parts
@@ -77,7 +77,7 @@ export class Session extends EntitySession implements AsyncDisposable {
   }
 
   get closed(): boolean {
-    return this.#entities.runner.conversation.closed
+    return this.#entities.runner.pipeline.closed
   }
 
   /**
@@ -186,7 +186,7 @@ export class Session extends EntitySession implements AsyncDisposable {
    * @internal
    */
   join<Value>(work: () => Value | Promise<Value>): Promise<Value> {
-    const joined = joinBlock(this.#transaction.conversation, work)
+    const joined = joinBlock(this.#transaction.pipeline, work)
     joined.catch((error: unknown) => this.#transaction.forbidCommit(error))
     return joined
   }
@@ -196,7 +196,7 @@ export class Session extends EntitySession implements AsyncDisposable {
    * @internal
    */
   get hasStored(): boolean {
-    return this.#transaction.conversation.state.hasStored
+    return this.#transaction.pipeline.state.hasStored
   }
 
   /**

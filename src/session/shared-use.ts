@@ -14,7 +14,7 @@ import {
   watchRequests,
   type RequestMark,
 } from '../internal/requests.js'
-import { captureOrigin } from '../pool/call-site.js'
+import { captureCallSite } from '../pool/call-site.js'
 
 const ADVICE =
   'Take one session for each request: withSession(fn). If it is meant, make the session with detectSharing: false.'
@@ -28,7 +28,7 @@ export class SharedUse {
   /** @param factory Called by the code that wants the session. */
   constructor(factory: (...parameters: never[]) => unknown) {
     watchRequests()
-    this.#made = captureOrigin(factory).stack.split('\n')[1]?.trim() ?? 'somewhere'
+    this.#made = captureCallSite(factory).stack.split('\n')[1]?.trim() ?? 'somewhere'
   }
 
   /** @throws IllegalStateError in a request, while another one that has used the transaction is in progress. */

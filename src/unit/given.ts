@@ -53,7 +53,7 @@ export class Given {
     state.snapshot = this.#snapshot
     state.expired = this.#expired
     state.relations = this.#remembered && new Map(this.#remembered)
-    state.doomed = false
+    state.markedDeleted = false
     // One that was frozen has not changed.
     if (Object.isFrozen(instance)) return
     for (const given of this.#values) {

@@ -109,7 +109,8 @@ export class IdentityMap {
     const related: InstanceState[] = []
     for (const { identities, traits } of this.#tables.values()) {
       if (!traits.has('relations')) continue
-      for (const state of identities.values()) if (state.doomed || state.holdsRelation) related.push(state)
+      for (const state of identities.values())
+        if (state.markedDeleted || state.holdsRelation) related.push(state)
     }
     return related
   }

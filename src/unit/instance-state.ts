@@ -35,7 +35,7 @@ interface History {
   expired: 'all' | ReadonlySet<TableColumn> | undefined
   revision: number
   life: number
-  doomed: boolean
+  markedDeleted: boolean
   /** Of foreign keys: what they are equal to although it is written differently. */
   spellings: Map<TableColumn, readonly [EncodedText, EncodedText]> | undefined
 }
@@ -46,7 +46,7 @@ function newHistory(): History {
     expired: undefined,
     revision: 0,
     life: 0,
-    doomed: false,
+    markedDeleted: false,
     spellings: undefined,
   }
 }
@@ -125,12 +125,12 @@ export class InstanceState {
   }
 
   /** `delete` was called, and not flushed yet. */
-  get doomed(): boolean {
-    return this.#history?.doomed ?? false
+  get markedDeleted(): boolean {
+    return this.#history?.markedDeleted ?? false
   }
 
-  set doomed(doomed: boolean) {
-    if (doomed !== this.doomed) (this.#history ??= newHistory()).doomed = doomed
+  set markedDeleted(markedDeleted: boolean) {
+    if (markedDeleted !== this.markedDeleted) (this.#history ??= newHistory()).markedDeleted = markedDeleted
   }
 
   /** PostgreSQL takes a value of a foreign key for equal to a key that is written differently. */

@@ -41,7 +41,7 @@ interface Frame {
   /** In the order in which it happened. */
   readonly departures: Departure[]
   /** Objects that `delete` was called for. */
-  readonly doomed: Set<InstanceState>
+  readonly markedDeleted: Set<InstanceState>
   /** Objects that were loaded or renewed; only in savepoints, as the end of a transaction tells of all of them. */
   readonly loaded: Set<InstanceState>
   /** Relations that were loaded; likewise. */
@@ -90,8 +90,8 @@ export class Journal {
     if (!hasLeft) this.#top.attached.set(state, new Given(state))
   }
 
-  doomed(state: InstanceState): void {
-    this.#top.doomed.add(state)
+  markedDeleted(state: InstanceState): void {
+    this.#top.markedDeleted.add(state)
   }
 
   inserted(state: InstanceState): void {
@@ -167,7 +167,7 @@ export class Journal {
         if (!outer.updated.has(state)) outer.updated.set(state, before)
       for (const state of inner.deleted) outer.deleted.add(state)
       outer.departures.push(...inner.departures)
-      for (const state of inner.doomed) outer.doomed.add(state)
+      for (const state of inner.markedDeleted) outer.markedDeleted.add(state)
       if (this.depth === 0) continue
       for (const state of inner.loaded) outer.loaded.add(state)
       for (const [state, names] of inner.relations) for (const name of names) noteRelation(outer, state, name)
@@ -279,7 +279,7 @@ function undoFrame(
   for (const [state, names] of frame.relations) {
     if (isOwn(state)) for (const name of names) unload(state, name)
   }
-  for (const state of frame.doomed) state.doomed = false
+  for (const state of frame.markedDeleted) state.markedDeleted = false
   for (const [state, given] of frame.attached) {
     if (isElsewhere(state)) continue
     identities.remove(state)
@@ -312,7 +312,7 @@ function newFrame(since = 0): Frame {
     updated: new Map(),
     deleted: new Set(),
     departures: [],
-    doomed: new Set(),
+    markedDeleted: new Set(),
     loaded: new Set(),
     relations: new Map(),
   }
@@ -329,5 +329,5 @@ function undoInsert(state: InstanceState): void {
   state.snapshot = undefined
   state.relations = undefined
   state.expired = undefined
-  state.doomed = false
+  state.markedDeleted = false
 }

@@ -9,7 +9,7 @@ import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { metaOf } from '../schema/entity-meta.js'
 import { deletedByDatabase } from './cascade.js'
 import type { InstanceState } from './instance-state.js'
-import type { Guard, Members } from './tracked-instances.js'
+import type { Guard, TrackedInstances } from './tracked-instances.js'
 import { hasWhole } from './partial-collections.js'
 import { refersTo, RelationChanges } from './relation-changes.js'
 import { differenceOf, heldBy, heldRelations, isKnown, rememberedBy } from './relation-values.js'
@@ -21,11 +21,11 @@ export function deletesOrphans({ cascades }: Relation): boolean {
 }
 
 /** Decides what the next flush deletes. @throws MappingError, InvalidValueError for what no relation can hold. */
-export function settleDeletions(members: Members): void {
+export function settleDeletions(members: TrackedInstances): void {
   const related = members.related()
   const cascading = [...members.roots].some(cascadesDelete)
   const owners = related.filter((state) => state.meta.relationNames.length > 0 && hasOrphanRelation(state))
-  const isSettled = members.doomed.size === members.roots.size && members.brought.size === 0
+  const isSettled = members.markedDeleted.size === members.roots.size && members.brought.size === 0
   if (!cascading && owners.length === 0 && isSettled) return
   new Settlement(members, related).apply()
 }
@@ -57,14 +57,14 @@ function oppositeOf({ meta }: InstanceState, { kind, target, ownColumns }: Relat
 }
 
 class Settlement {
-  readonly #members: Members
+  readonly #members: TrackedInstances
   readonly #related: readonly InstanceState[]
   /** What relations say, also those of what is deleted. */
   readonly #changes: RelationChanges
   readonly #condemned = new Map<InstanceState, Guard | undefined>()
   readonly #byKey = new Map<Relation, ReadonlyMap<string, readonly InstanceState[]>>()
 
-  constructor(members: Members, related: readonly InstanceState[]) {
+  constructor(members: TrackedInstances, related: readonly InstanceState[]) {
     this.#members = members
     this.#related = related
     this.#changes = RelationChanges.of(related, { deletions: false })
@@ -128,7 +128,7 @@ class Settlement {
       isDone = true
       const held = new Map<Relation, Set<InstanceState>>()
       for (const owner of this.#members.related()) {
-        for (const relation of owner.doomed ? [] : heldRelations(owner)) {
+        for (const relation of owner.markedDeleted ? [] : heldRelations(owner)) {
           if (!deletesOrphans(relation)) continue
           const all = held.get(relation) ?? new Set()
           held.set(relation, all)

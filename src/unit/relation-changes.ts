@@ -47,7 +47,7 @@ export class RelationChanges {
     const kept: KeptRelation[] = []
     for (const state of states) {
       if (state.meta.relationNames.length === 0) continue
-      if (deletions && state.doomed) {
+      if (deletions && state.markedDeleted) {
         changes.#letGo(state)
         continue
       }
@@ -191,7 +191,8 @@ export class RelationChanges {
     const { ownColumns, targetColumns: columns } = relation
     for (const holder of removed) {
       const assignment = assignmentOf(holder, undefined, relation, said, owner)
-      if (!hasRow(holder) || (this.#deletions && holder.doomed) || this.#keys.hasAlike(assignment)) continue
+      if (!hasRow(holder) || (this.#deletions && holder.markedDeleted) || this.#keys.hasAlike(assignment))
+        continue
       const refers =
         refersTo(holder, columns, owner, ownColumns) ||
         // The key of the owner may have changed since.

@@ -15,16 +15,16 @@ export type Guard = ReadonlyMap<TableColumn, EncodedText>
 /** What is deleted because of others, with its guard; undefined: whatever its row holds. */
 export type Condemned = ReadonlyMap<InstanceState, Guard | undefined>
 
-export class Members implements Attachment {
+export class TrackedInstances implements Attachment {
   closed = false
   readonly identities: IdentityMap = new IdentityMap()
   readonly journal: Journal = new Journal()
   /** New objects, in the order of `add`. */
   readonly pending: Set<InstanceState> = new Set()
   /** Objects whose rows are being inserted, and whose keys are not known yet: until the promise has settled. */
-  readonly arriving: Map<Promise<void>, readonly InstanceState[]> = new Map()
+  readonly awaitingKeys: Map<Promise<void>, readonly InstanceState[]> = new Map()
   /** Objects to delete: those that `delete` was called for, and what goes with them as far as it was settled. */
-  readonly doomed: Set<InstanceState> = new Set()
+  readonly markedDeleted: Set<InstanceState> = new Set()
   /** Those that `delete` was called for. */
   readonly roots: Set<InstanceState> = new Set()
   /** What `add` has kept since. */
@@ -43,13 +43,13 @@ export class Members implements Attachment {
   /** Adds what was put into relations since. */
   addRelated(): void {
     for (const state of this.related()) {
-      if (state.doomed || !state.holdsRelation) continue
+      if (state.markedDeleted || !state.holdsRelation) continue
       for (const member of addedWith(state)) if (!this.#follows(member)) this.#addWith(member)
       noteBrought(state, this.brought)
     }
     // The other end may have been added after this one.
     for (const state of [...this.pending, ...this.identities.related()]) {
-      if (!state.doomed && state.holdsRelation) requireAllAttached(state)
+      if (!state.markedDeleted && state.holdsRelation) requireAllAttached(state)
     }
   }
 
@@ -81,14 +81,14 @@ export class Members implements Attachment {
 
   /** Deletes these with the next flush, and nothing else. */
   settle(condemned: Condemned): void {
-    for (const state of this.doomed) {
+    for (const state of this.markedDeleted) {
       if (condemned.has(state)) continue
-      state.doomed = false
-      this.doomed.delete(state)
+      state.markedDeleted = false
+      this.markedDeleted.delete(state)
     }
     this.guards.clear()
     for (const [state, guard] of condemned) {
-      if (!state.doomed) this.#condemn(state)
+      if (!state.markedDeleted) this.#condemn(state)
       if (guard !== undefined) this.guards.set(state, guard)
     }
   }
@@ -123,10 +123,10 @@ export class Members implements Attachment {
    * @param done Settles when it has been answered.
    */
   flushed(moved: Iterable<InstanceState>, done: Promise<void>): void {
-    const arriving = [...this.pending, ...moved].filter(({ identity }) => identity === undefined)
-    if (arriving.length > 0) {
-      const arrived = (): boolean => this.arriving.delete(done)
-      this.arriving.set(done, arriving)
+    const awaitingKeys = [...this.pending, ...moved].filter(({ identity }) => identity === undefined)
+    if (awaitingKeys.length > 0) {
+      const arrived = (): boolean => this.awaitingKeys.delete(done)
+      this.awaitingKeys.set(done, awaitingKeys)
       done.then(arrived, arrived)
     }
     this.pending.clear()
@@ -136,7 +136,7 @@ export class Members implements Attachment {
   /** Whatever has a row, or will have it when a flush that is under way has been answered. */
   *persistent(): Generator<InstanceState, void, undefined> {
     yield* this.identities.states()
-    for (const states of this.arriving.values()) {
+    for (const states of this.awaitingKeys.values()) {
       for (const state of states) if (this.#follows(state)) yield state
     }
   }
@@ -145,7 +145,7 @@ export class Members implements Attachment {
   committing(): Sealed {
     const sealed = this.journal.seal()
     for (const state of this.pending) this.journal.added(state)
-    for (const state of this.doomed) this.journal.doomed(state)
+    for (const state of this.markedDeleted) this.journal.markedDeleted(state)
     return sealed
   }
 
@@ -191,7 +191,7 @@ export class Members implements Attachment {
   close(): void {
     for (const state of this.#undo(-1)) forget(state)
     this.closed = true
-    for (const state of this.doomed) state.doomed = false
+    for (const state of this.markedDeleted) state.markedDeleted = false
     this.pending.clear()
     this.#forgetDeletions()
     this.identities.clear()
@@ -204,7 +204,7 @@ export class Members implements Attachment {
   /** Something was undone. */
   #tidied(unknown: Set<InstanceState>): Set<InstanceState> {
     for (const state of this.pending) if (state.status !== 'pending') this.pending.delete(state)
-    for (const state of this.doomed) if (!state.doomed) this.#pardon(state)
+    for (const state of this.markedDeleted) if (!state.markedDeleted) this.#pardon(state)
     return unknown
   }
 
@@ -238,20 +238,20 @@ export class Members implements Attachment {
     }
     this.#requireOwn(state)
     state.meta.table.requireWritable()
-    state.doomed = true
-    this.doomed.add(state)
-    this.journal.doomed(state)
+    state.markedDeleted = true
+    this.markedDeleted.add(state)
+    this.journal.markedDeleted(state)
   }
 
   #pardon(state: InstanceState): void {
-    state.doomed = false
-    this.doomed.delete(state)
+    state.markedDeleted = false
+    this.markedDeleted.delete(state)
     this.roots.delete(state)
     this.guards.delete(state)
   }
 
   #forgetDeletions(): void {
-    for (const all of [this.doomed, this.roots, this.spared, this.guards, this.brought]) all.clear()
+    for (const all of [this.markedDeleted, this.roots, this.spared, this.guards, this.brought]) all.clear()
   }
 
   /** Whether the session has an object for the same row. */
@@ -297,7 +297,7 @@ export class Members implements Attachment {
         `The row of this ${meta.name} was deleted; to store it again, make a new object`,
       )
     } else if (identity === undefined) {
-      if ([...this.arriving.values()].some((states) => states.includes(state))) return
+      if ([...this.awaitingKeys.values()].some((states) => states.includes(state))) return
       throw new IllegalStateError(
         `This ${meta.name} is being stored by the session that has let go of it: await that flush before you add it here`,
       )

@@ -18,7 +18,7 @@ import type { Sealed } from './journal.js'
 import { IdentityMap } from './identity-map.js'
 import { knownState, stateOf, type InstanceState } from './instance-state.js'
 import { expire, expireNamed, Loader, type LoadMode } from './loader.js'
-import { Members } from './tracked-instances.js'
+import { TrackedInstances } from './tracked-instances.js'
 import { hasWhole } from './partial-collections.js'
 import { settleDeletions } from './ownership.js'
 import { namedProperties, propertiesToRefresh, requireNames } from './property-names.js'
@@ -50,7 +50,7 @@ interface KeyReading {
 }
 
 export class UnitOfWork {
-  readonly #members = new Members()
+  readonly #members = new TrackedInstances()
   readonly #loader: Loader
   readonly #relations: RelationLoader
   readonly #flusher: Flusher
@@ -104,7 +104,7 @@ export class UnitOfWork {
 
   get deleted(): object[] {
     this.#settle()
-    return [...this.#members.doomed].map(({ instance }) => instance)
+    return [...this.#members.markedDeleted].map(({ instance }) => instance)
   }
 
   get dirty(): object[] {
@@ -127,14 +127,14 @@ export class UnitOfWork {
 
   /** True if a flush would find something. */
   get hasWork(): boolean {
-    const { pending, doomed } = this.#members
-    return pending.size > 0 || doomed.size > 0 || this.#dirtyStates().next().done !== true
+    const { pending, markedDeleted } = this.#members
+    return pending.size > 0 || markedDeleted.size > 0 || this.#dirtyStates().next().done !== true
   }
 
   /** See {@link Flusher.flush}. */
   flush(): Flush | undefined {
-    const { pending, doomed, arriving, identities } = this.#members
-    if (pending.size + doomed.size + arriving.size === 0 && identities.empty) return undefined
+    const { pending, markedDeleted, awaitingKeys, identities } = this.#members
+    if (pending.size + markedDeleted.size + awaitingKeys.size === 0 && identities.empty) return undefined
     return this.#flusher.flush()
   }
 
@@ -155,7 +155,7 @@ export class UnitOfWork {
   /** The instances of the rows of a query, with the relations that it names. */
   async #read(query: EntityQuery, rows: readonly RawRow[], revision: number): Promise<object[]> {
     const { meta, load, lacking, rowsAre, without } = query
-    if (this.#members.arriving.size > 0) await earlierAnswers()
+    if (this.#members.awaitingKeys.size > 0) await earlierAnswers()
     const states =
       rowsAre === 'deleted'
         ? this.#loader.deleted(meta, rows)
@@ -223,7 +223,7 @@ export class UnitOfWork {
     for (const path of load) checkPath(meta, path)
     const named = names && propertiesToRefresh(meta, names, load)
     const without = withoutOf(meta, withoutFilters)
-    for (const [arrival, states] of this.#members.arriving) if (states.includes(state)) await arrival
+    for (const [arrival, states] of this.#members.awaitingKeys) if (states.includes(state)) await arrival
     // What it waits for may have been undone.
     this.#persistent(instance, 'refresh()')
     // It loads again what the object holds, and what is named.
@@ -312,7 +312,7 @@ export class UnitOfWork {
   }
 
   *#dirtyStates(): Generator<InstanceState, void, undefined> {
-    for (const state of this.#members.persistent()) if (!state.doomed && hasChanged(state)) yield state
+    for (const state of this.#members.persistent()) if (!state.markedDeleted && hasChanged(state)) yield state
   }
 
   #persistent(instance: object, what: string): InstanceState {
@@ -338,7 +338,7 @@ export class UnitOfWork {
       revision = this.#members.identities.revision
     }
     const { rows } = await this.#send({ text, values, rowMode: 'array', types: RAW_INTEGERS, queued })
-    if (this.#members.arriving.size > 0) await earlierAnswers()
+    if (this.#members.awaitingKeys.size > 0) await earlierAnswers()
     return { rows: rows as RawRow[], revision }
   }
 

@@ -173,7 +173,7 @@ function methodsOf(object: object): string[] {
 /** These are not the caller's, or would end what is tried. */
 const LEFT_OUT = new Set([
   'setUp',
-  'converse',
+  'openPipeline',
   'runOwned',
   'join',
   'dispose',

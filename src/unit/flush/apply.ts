@@ -171,7 +171,7 @@ export class FlushEffects {
     state.revision = this.#identities.revision
     this.#identities.leave(state)
     state.become('deleted', this.#attachment)
-    state.doomed = false
+    state.markedDeleted = false
   }
 
   /** Rows that were to go with others, and belong to these no more, are still there; what they hold is not known. */

@@ -16,7 +16,7 @@ import { planFlush, type FlushPlan } from './plan.js'
 import type { Step } from './steps.js'
 import type { InstanceState } from '../instance-state.js'
 import type { Loader } from '../loader.js'
-import type { Members } from '../tracked-instances.js'
+import type { TrackedInstances } from '../tracked-instances.js'
 import { settleDeletions } from '../ownership.js'
 import { refersTo, RelationChanges } from '../relation-changes.js'
 import type { RelationLoader } from '../relation-loader.js'
@@ -51,7 +51,7 @@ export interface Flush {
 const MOST_ROUNDS = 100
 
 export class Flusher {
-  readonly #members: Members
+  readonly #members: TrackedInstances
   readonly #loader: Loader
   readonly #relations: RelationLoader
   readonly #effects: FlushEffects
@@ -68,7 +68,7 @@ export class Flusher {
   #transaction = 0
 
   constructor(
-    members: Members,
+    members: TrackedInstances,
     loader: Loader,
     relations: RelationLoader,
     send: Send,
@@ -135,7 +135,7 @@ export class Flusher {
   willWrite(state: InstanceState): boolean {
     try {
       return (
-        state.doomed ||
+        state.markedDeleted ||
         state.changes.length > 0 ||
         RelationChanges.of(this.#members.related()).holders.has(state)
       )
@@ -181,16 +181,16 @@ export class Flusher {
 
   #write(): Flush | undefined {
     const members = this.#members
-    const { pending, doomed, journal } = members
+    const { pending, markedDeleted, journal } = members
     this.#startOver()
     const relations = RelationChanges.of(this.#members.related())
     relations.apply()
     const plan = planFlush({
       inserted: [...pending],
       followed: members.identities.states(),
-      deleted: [...doomed],
+      deleted: [...markedDeleted],
       guards: members.guards,
-      links: [...linksOf(doomed), ...relations.links()],
+      links: [...linksOf(markedDeleted), ...relations.links()],
     })
     if (plan.steps.length === 0) {
       relations.remember()
@@ -258,7 +258,7 @@ export class Flusher {
     let relations: RelationChanges | undefined
     for (const state of this.#members.identities.states('hooks')) {
       const { beforeUpdate, beforeDelete } = state.meta.hooks
-      if (state.doomed) want(state, beforeDelete)
+      if (state.markedDeleted) want(state, beforeDelete)
       else if (beforeUpdate !== undefined) {
         relations ??= RelationChanges.of(this.#members.related())
         if (state.changes.length > 0 || relations.holders.has(state)) want(state, beforeUpdate)
@@ -269,8 +269,8 @@ export class Flusher {
 
   /** What was changed again while its row is being inserted can be found by its key only when that is known. */
   *#awaitChanged(): Generator<Promise<void>, void, undefined> {
-    for (const [arrival, states] of this.#members.arriving) {
-      if (states.some((state) => state.doomed || hasChanged(state))) yield arrival
+    for (const [arrival, states] of this.#members.awaitingKeys) {
+      if (states.some((state) => state.markedDeleted || hasChanged(state))) yield arrival
     }
   }
 
@@ -278,7 +278,10 @@ export class Flusher {
   *#recallUnknown(): Generator<Promise<void>, void, undefined> {
     const unknown = new Map<Relation, InstanceState[]>()
     for (const state of this.#members.identities.related()) {
-      const relations = new Set([...unknownAssigned(state), ...(state.doomed ? unknownToDelete(state) : [])])
+      const relations = new Set([
+        ...unknownAssigned(state),
+        ...(state.markedDeleted ? unknownToDelete(state) : []),
+      ])
       for (const relation of relations) {
         const owners = unknown.get(relation)
         if (owners === undefined) unknown.set(relation, [state])
@@ -286,8 +289,8 @@ export class Flusher {
       }
     }
     for (const [relation, owners] of unknown) {
-      const going = owners.filter(({ doomed }) => doomed)
-      const assigned = owners.filter(({ doomed }) => !doomed)
+      const going = owners.filter(({ markedDeleted }) => markedDeleted)
+      const assigned = owners.filter(({ markedDeleted }) => !markedDeleted)
       // What was assigned replaces what filters let a query see.
       if (assigned.length > 0) yield this.#relations.recall(assigned, relation, NO_FILTERS_OFF)
       // What the rows say now counts, not what was read of them earlier, nor whether filters hide them.
@@ -320,7 +323,9 @@ export class Flusher {
       .states()
       .filter(
         (state) =>
-          state.expired !== undefined && !state.doomed && (state.changes.length > 0 || holders.has(state)),
+          state.expired !== undefined &&
+          !state.markedDeleted &&
+          (state.changes.length > 0 || holders.has(state)),
       )
   }
 
@@ -351,7 +356,7 @@ export class Flusher {
    */
   *#makeKeys({ needed, holders }: RelationChanges): Generator<Promise<void>, void, undefined> {
     yield* this.#allocate(withoutKeys(needed, this.#members.pending))
-    for (const [arrival, states] of this.#members.arriving) {
+    for (const [arrival, states] of this.#members.awaitingKeys) {
       if (states.some((state) => needed.has(state) || holders.has(state))) yield arrival
     }
   }

@@ -36,7 +36,11 @@ function followMovedKey({ state, relation }: KeptRelation, keys: KeyAssignments)
   for (const member of heldBy(state, relation)) {
     const [holder, target] = isOwn ? [state, member] : [member, state]
     if (isOwn && !moves(target, keyColumns, keys)) continue
-    if (holder.status !== 'persistent' || holder.doomed || !leadsTo(holder, columns, target, keyColumns))
+    if (
+      holder.status !== 'persistent' ||
+      holder.markedDeleted ||
+      !leadsTo(holder, columns, target, keyColumns)
+    )
       continue
     if (isFollowedByDatabase(holder, columns)) continue
     const assignment = { holder, columns, target, targetColumns: keyColumns, of: state.meta, relation }
@@ -49,7 +53,7 @@ function followMovedKey({ state, relation }: KeptRelation, keys: KeyAssignments)
 
 /** Whether a stored key is going to change. */
 function moves(state: InstanceState, columns: readonly TableColumn[], keys: KeyAssignments): boolean {
-  if (state.status !== 'persistent' || state.doomed) return false
+  if (state.status !== 'persistent' || state.markedDeleted) return false
   return columns.some(
     (column) =>
       keys.isAssigned(state, column) ||

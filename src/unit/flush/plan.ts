@@ -65,7 +65,7 @@ export function planFlush(work: FlushWork): FlushPlan {
   for (const state of work.inserted) insertions.push(insertionOf(state, insertions.at(-1)))
   const changes: Change[] = []
   for (const state of work.followed) {
-    const change = state.doomed ? undefined : changeOf(state)
+    const change = state.markedDeleted ? undefined : changeOf(state)
     if (change !== undefined) changes.push(change)
   }
   for (const { table } of [...insertions, ...changes]) table.requireWritable()

@@ -1,21 +1,22 @@
 import { expect, test } from 'vitest'
-import { captureOrigin, Origins, type Origin } from '../../../src/pool/call-site.js'
+import { captureCallSite, CallSites, type CallSite } from '../../../src/pool/call-site.js'
 
 test('an origin has room for the frames of the library beside those of its caller', () => {
   const limit = Error.stackTraceLimit
-  const deep = (depth: number): Origin => (depth === 0 ? captureOrigin(deep) : deep(depth - 1))
-  const outermost = (): Origin => deep(0)
+  const deep = (depth: number): CallSite => (depth === 0 ? captureCallSite(deep) : deep(depth - 1))
+  const outermost = (): CallSite => deep(0)
   expect(outermost().stack).toContain('outermost')
-  const below = (depth: number): Origin => (depth === 0 ? captureOrigin(captureOrigin) : below(depth - 1))
+  const below = (depth: number): CallSite =>
+    depth === 0 ? captureCallSite(captureCallSite) : below(depth - 1)
   const frames = below(100).stack.split('\n').slice(1)
   expect(frames).toHaveLength(limit + 8)
   expect(Error.stackTraceLimit).toBe(limit)
 })
 
 test('callers that come the same way share one origin, also after many others have come', () => {
-  const origins = new Origins()
+  const origins = new CallSites()
   const askers = Array.from({ length: 1_200 }, (_, index) => askerNamed(`caller${index}`, origins))
-  const here = (): Origin => origins.capture(here)
+  const here = (): CallSite => origins.capture(here)
   const asked = Array.from({ length: 3 }, () => here())
   expect(new Set(asked).size).toBe(1)
   expect(asked[0]?.stack).toContain('origin.test')
@@ -25,7 +26,7 @@ test('callers that come the same way share one origin, also after many others ha
 })
 
 /** A function whose name stands in the stack. */
-function askerNamed(name: string, origins: Origins): () => Origin {
-  const asker = { [name]: (): Origin => origins.capture(Origins.prototype.capture) }
-  return asker[name] as () => Origin
+function askerNamed(name: string, origins: CallSites): () => CallSite {
+  const asker = { [name]: (): CallSite => origins.capture(CallSites.prototype.capture) }
+  return asker[name] as () => CallSite
 }
