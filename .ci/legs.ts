@@ -46,15 +46,18 @@ interface Report {
 }
 
 const LONGEST_FAILURES = 60
+/** Legs beside each other: as many as the smallest machine has cores. */
+const WIDTH = 2
 
 /**
- * Runs all legs, at most `width` at a time, also after one that failed.
- * @param scratch A folder for the reports of vitest.
+ * Runs all legs, at most two at a time, also after one that failed.
+ * @param options.scratch A folder for the reports of vitest.
+ * @param options.note Printed behind the time that it took.
  * @returns True if none failed.
  */
 export async function runLegs(
   legs: readonly Leg[],
-  { scratch, width = 2 }: { scratch: string; width?: number },
+  { scratch, note }: { scratch: string; note?: string },
 ): Promise<boolean> {
   const startedAt = performance.now()
   const pending = [...legs]
@@ -62,7 +65,7 @@ export async function runLegs(
   const ended = new Map<string, Ended>()
 
   const next = (): Leg | undefined => {
-    if (running.size >= width || [...running.keys()].some(({ alone }) => alone)) return undefined
+    if (running.size >= WIDTH || [...running.keys()].some(({ alone }) => alone)) return undefined
     const isReady = ({ after = [] }: Leg): boolean => after.every((name) => ended.has(name))
     const beside = pending.find((leg) => leg.alone !== true && isReady(leg))
     if (beside !== undefined || running.size > 0) return beside
@@ -80,7 +83,8 @@ export async function runLegs(
     pending.splice(pending.indexOf(leg), 1)
     const missing = leg.after?.map((name) => ended.get(name)).find((one) => one?.state !== 'passed')
     if (missing !== undefined) {
-      const why = missing.state === 'failed' ? `${missing.leg.name} failed` : missing.why
+      const why =
+        missing.state === 'failed' ? `${missing.leg.name} failed` : `${missing.leg.name}: ${missing.why}`
       ended.set(leg.name, { leg, state: 'skipped', seconds: 0, output: '', why })
       console.log(`\n=== ${leg.name}: skipped: ${why}`)
       continue
@@ -95,7 +99,7 @@ export async function runLegs(
   summarize(
     [...legs].map(({ name }) => ended.get(name) as Ended),
     scratch,
-    since(startedAt),
+    `Time: ${String(since(startedAt))} s${note === undefined ? '' : `\n${note}`}`,
   )
   return ![...ended.values()].some(({ state }) => state === 'failed')
 }
@@ -128,14 +132,14 @@ async function runLeg(leg: Leg, scratch: string): Promise<Ended> {
   })
   const seconds = since(startedAt)
   const state = code === 0 ? 'passed' : optional ? 'skipped' : 'failed'
-  const why = state === 'skipped' ? `${name}: ${lastLines(output, 3).join(' ')}` : `exit code ${String(code)}`
+  const why = state === 'skipped' ? lastLines(output, 3).join(' ') : `exit code ${String(code)}`
   if (!alone) console.log(`\n=== ${name}: ${leg.command}\n${output.trimEnd()}`)
   console.log(`=== ${name}: ${state} after ${String(seconds)} s${state === 'failed' ? ` (${why})` : ''}`)
   return { leg, state, seconds, output, why }
 }
 
 /** Failures first, so that the last hundred lines have them and the counts. */
-function summarize(ends: readonly Ended[], scratch: string, seconds: number): void {
+function summarize(ends: readonly Ended[], scratch: string, time: string): void {
   const failed = ends.filter(({ state }) => state === 'failed')
   if (failed.length > 0) {
     const lines = failed.flatMap((end) => [`--- ${end.leg.name}`, ...failuresOf(end, scratch)])
@@ -144,8 +148,8 @@ function summarize(ends: readonly Ended[], scratch: string, seconds: number): vo
     if (left > 0) console.log(`... and ${String(left)} more lines of this kind`)
   }
   console.log('\n=== Summary')
-  for (const { leg, state, seconds: own, why } of ends) {
-    if (state === 'passed') console.log(`passed:  ${leg.name} (${String(own)} s)`)
+  for (const { leg, state, seconds, why } of ends) {
+    if (state === 'passed') console.log(`passed:  ${leg.name} (${String(seconds)} s)`)
     else console.log(`${state === 'failed' ? 'FAILED: ' : 'skipped:'} ${leg.name}: ${why}`)
   }
   const sum = { passed: 0, failed: 0, skipped: 0 }
@@ -156,7 +160,7 @@ function summarize(ends: readonly Ended[], scratch: string, seconds: number): vo
     sum.failed += report.numFailedTests
     sum.skipped += report.numPendingTests + report.numTodoTests
   }
-  console.log(`Time: ${String(seconds)} s`)
+  console.log(time)
   if (ends.some(({ leg }) => leg.tests)) {
     console.log(
       `Tests: ${String(sum.passed)} passed, ${String(sum.failed)} failed, ${String(sum.skipped)} skipped`,

@@ -22,9 +22,7 @@ afterEach(() => {
 const node = (code: string): string => `node -e "${code}"`
 const says = (text: string): string => node(`console.log('${text}')`)
 
-async function run(legs: readonly Leg[], width?: number): Promise<boolean> {
-  return runLegs(legs, width === undefined ? { scratch } : { scratch, width })
-}
+const run = (legs: readonly Leg[]): Promise<boolean> => runLegs(legs, { scratch })
 
 test('a leg that fails fails the run, the others run as well, and the end says what it said last', async () => {
   const legs = [
@@ -49,9 +47,9 @@ test('what cannot be prepared is skipped with its reason, and so is what needs i
   ]
   expect(await run(legs)).toBe(true)
   expect(printed.match(/^skipped: .*$/gm)).toEqual([
-    'skipped: prepare: prepare: no such thing here',
+    'skipped: prepare: no such thing here',
     'skipped: needs it: prepare: no such thing here',
-    'skipped: needs that: prepare: no such thing here',
+    'skipped: needs that: needs it: prepare: no such thing here',
   ])
   expect(printed).not.toContain('\nnever said')
 })
