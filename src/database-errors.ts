@@ -53,7 +53,7 @@ export interface DatabaseErrorContext {
 export class DatabaseError extends LifeguardError {
   /** Five characters, see "PostgreSQL Error Codes" in PostgreSQL's manual. */
   readonly sqlState: string
-  /** `ERROR`, or `FATAL` and `PANIC` if the server ended the session; translated if `lc_messages` says so. */
+  /** `ERROR`, or `FATAL` and `PANIC` if the server ended the session; never translated. */
   declare readonly severity: string | undefined
   /** More about it, often with the values that clash. Absent with `hideParameters`. */
   declare readonly detail: string | undefined
@@ -211,7 +211,7 @@ export function isFromBackend(error: Error): boolean {
   return file !== undefined && line !== undefined && routine !== undefined
 }
 
-/** SQLSTATEs after which the session is gone, whatever its language calls FATAL. */
+/** SQLSTATEs after which the session is gone, also where a pooler does not say FATAL. */
 const DISCONNECT_STATES = new Set(['25P03', '25P04', '57P01', '57P02', '57P03', '57P05'])
 const TIMEOUT_STATES = new Set(['25P03', '25P04', '57P05'])
 const SESSION_ENDS = new Set(['FATAL', 'PANIC'])

@@ -184,6 +184,7 @@ export function textEnd(buffer: Buffer, start: number, end: number): number {
 }
 
 const SEVERITY = 0x53
+const UNTRANSLATED_SEVERITY = 0x56
 const CODE = 0x43
 const MESSAGE = 0x4d
 const SQL_STATE_BYTES = 5
@@ -205,4 +206,18 @@ function hasReport(buffer: Buffer, start: number, end: number, isError: boolean)
   }
   // Without them an error says nothing of what became of the statement.
   return at === end - 1 && (!isError || found === 7)
+}
+
+/**
+ * The severity of an ErrorResponse or NoticeResponse as PostgreSQL calls it in every language (field V); undefined before
+ * PostgreSQL 9.6, and where a pooler speaks that does not send it.
+ */
+export function severityOf(buffer: Buffer, start: number, end: number): string | undefined {
+  for (let at = start; at < end && buffer[at] !== 0;) {
+    const zero = textEnd(buffer, at + 1, end)
+    if (zero === -1) return undefined
+    if (buffer[at] === UNTRANSLATED_SEVERITY) return buffer.toString('latin1', at + 1, zero)
+    at = zero + 1
+  }
+  return undefined
 }

@@ -102,7 +102,7 @@ export interface Batch {
 
 /** What the server says beside its answers: RAISE NOTICE, warnings. Texts are in the server's language. */
 export interface ServerNotice {
-  /** `NOTICE`, `WARNING`, `INFO`, `LOG` or `DEBUG`; translated if `lc_messages` says so. */
+  /** `NOTICE`, `WARNING`, `INFO`, `LOG` or `DEBUG`; never translated. */
   readonly severity: string
   readonly message: string
   /** Five characters: `00000` for a plain RAISE NOTICE. */

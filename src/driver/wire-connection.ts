@@ -22,6 +22,7 @@ import {
   READY_FOR_QUERY,
   checkBody,
   checkHeader,
+  severityOf,
   unexpected,
 } from './backend-messages.js'
 
@@ -115,6 +116,8 @@ export class WireConnection extends Base {
   #neededBytes = HEADER_BYTES
 
   #discarding = false
+  /** Of the error or notice that node-postgres is reading. */
+  #severity: string | undefined
 
   constructor(config: WireConnectionConfig) {
     super(config)
@@ -171,7 +174,12 @@ export class WireConnection extends Base {
   // node-postgres's parser reports through here; an error that answers our batch is not the client's business.
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     if (event === 'error') this.#discarding = true
-    if (event === 'errorMessage' || event === 'notice') this.conceal?.(args[0] as ServerTexts)
+    if (event === 'errorMessage' || event === 'notice') {
+      const said = args[0] as ServerTexts & { severity?: string }
+      // node-postgres gives the translated one.
+      if (this.#severity !== undefined) said.severity = this.#severity
+      this.conceal?.(said)
+    }
     if (event !== 'errorMessage') return super.emit(event, ...args)
     const [reader] = this.#readers
     if (reader !== undefined) {
@@ -257,6 +265,7 @@ export class WireConnection extends Base {
       if (!this.#admits(type, buffer, start, end)) return
     } else if (type === ERROR_RESPONSE && reader === undefined) this.#guard?.admits(type, buffer, start, end)
     checkBody(type, buffer, start, end)
+    if (type === ERROR_RESPONSE || type === NOTICE_RESPONSE) this.#severity = severityOf(buffer, start, end)
     relay.emit('data', buffer.subarray(offset, end))
     if (type === READY_FOR_QUERY) this.#ready()
   }

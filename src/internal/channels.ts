@@ -75,7 +75,7 @@ export interface NoticeMessage {
   /** Name of the engine. */
   readonly engine: string
   readonly connectionId: number
-  /** `NOTICE`, `WARNING`, `INFO`, `LOG` or `DEBUG`; translated if `lc_messages` says so. */
+  /** `NOTICE`, `WARNING`, `INFO`, `LOG` or `DEBUG`; never translated. */
   readonly severity: string
   readonly message: string
   readonly sqlState: string

@@ -255,3 +255,39 @@ describe('what has no place ends the connection, and nothing behind it is read',
     expect(broken[0]?.cause).toBe(thrown)
   })
 })
+
+describe('the severity of what the server says', () => {
+  const severities = (bytes: Buffer): (string | undefined)[] => {
+    const seen: (string | undefined)[] = []
+    for (const event of ['errorMessage', 'notice'])
+      wire.on(event, ({ severity }: { severity?: string }) => seen.push(severity))
+    // A batch hears of its errors itself.
+    const reader = {
+      receive: () => undefined,
+      receiveError: (error: Error) => void seen.push((error as { severity?: string }).severity),
+    }
+    wire.addReader(reader as unknown as WireReader)
+    receive(bytes, 7)
+    return seen
+  }
+  const said = (type: string, ...fields: string[]): Buffer =>
+    message(type, ...fields, 'C57P01', 'Mwörterbuch', 0)
+
+  test.each<[what: string, bytes: Buffer, severity: string]>([
+    ['an error in another language', said('E', 'SFEHLER', 'VERROR'), 'ERROR'],
+    ['an end in another language', said('E', 'SSCHWERWIEGEND', 'VFATAL'), 'FATAL'],
+    ['a notice in another language', said('N', 'SHINWEIS', 'VNOTICE'), 'NOTICE'],
+    ['a server or a pooler that sends one field', said('E', 'SFATAL'), 'FATAL'],
+    ['fields in another order', said('E', 'VPANIC', 'SPANIK'), 'PANIC'],
+  ])('%s', (_what, bytes, severity) => {
+    expect(severities(bytes)).toEqual([severity])
+    expect(broken).toEqual([])
+  })
+
+  test('is not that of the message before', () => {
+    expect(severities(Buffer.concat([said('N', 'SWARNUNG', 'VWARNING'), said('N', 'SNOTIZ')]))).toEqual([
+      'WARNING',
+      'NOTIZ',
+    ])
+  })
+})
