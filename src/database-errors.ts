@@ -126,7 +126,8 @@ export class QueryCanceledError extends DatabaseError {}
  */
 export class StatementTimeoutError extends QueryCanceledError {}
 /**
- * 25006: a write in a read-only transaction, or on a standby (after a failover: on what was the primary). Nothing was stored.
+ * 25006: a write in a read-only transaction, or on a standby (after a failover: on what was the primary). 0A000: a transaction
+ * that a standby cannot begin (`READ WRITE`, `SERIALIZABLE`). Nothing was stored.
  * Where the session may write the server is the wrong one: the pool replaces its connections, and a retry may reach the primary.
  */
 export class ReadOnlyError extends DatabaseError {
@@ -156,7 +157,6 @@ const CLASS_BY_SQL_STATE: Readonly<Record<string, typeof DatabaseError>> = {
   '23505': UniqueViolationError,
   '23514': CheckViolationError,
   '23P01': ExclusionViolationError,
-  '25006': ReadOnlyError,
   '40001': SerializationFailureError,
   '40P01': DeadlockError,
   '42501': InsufficientPrivilegeError,
@@ -181,7 +181,7 @@ export function databaseErrorFrom(
   context: DatabaseErrorContext = {},
 ): DatabaseError {
   const sqlState = error.code ?? ''
-  const Class = classFor(sqlState, error.message)
+  const Class = isWriteRefused(error) ? ReadOnlyError : classFor(sqlState, error.message)
   const hidden = context.hideParameters === true
   const message = hidden && sqlState.startsWith('22') ? hideQuoted(error.message) : error.message
   const made = new Class(message, error, context, hidden ? undefined : error)
@@ -209,6 +209,17 @@ export function isServerError(
 export function isFromBackend(error: Error): boolean {
   const { file, line, routine } = error as ServerErrorFields
   return file !== undefined && line !== undefined && routine !== undefined
+}
+
+/** Where PostgreSQL refuses the value of a setting; their names are not translated. */
+const SETTING_CHECKS = new Set(['call_bool_check_hook', 'call_enum_check_hook', 'call_string_check_hook'])
+
+/** True if the server takes no writes: a write was refused (25006), or BEGIN, because the server is a standby (0A000). */
+export function isWriteRefused(error: unknown): boolean {
+  if (error instanceof ReadOnlyError) return true
+  const { code, sqlState, routine = '' } = error as ServerErrorFields & { readonly sqlState?: string }
+  const state = sqlState ?? code
+  return state === '25006' || (state === '0A000' && SETTING_CHECKS.has(routine))
 }
 
 /** SQLSTATEs after which the session is gone, also where a pooler does not say FATAL. */
@@ -252,7 +263,7 @@ export function isDisconnect(error: unknown): boolean {
     }
     const state = sqlStateOf(at)
     if (state === undefined) return isSocketFailure(at) || undefined
-    if (state === '25006') return true
+    if (isWriteRefused(at)) return true
     const { severity = '' } = at as ServerErrorFields
     // After an ERROR the session goes on, also after one of class 08: too few values for a statement are 08P01, and a
     // foreign server that is out of reach is 08001.
@@ -287,7 +298,7 @@ export function isRetryable(error: unknown): boolean {
     const state = sqlStateOf(at)
     if (state === undefined) return undefined
     if (state === '40001' || state === '40P01') return true
-    if (state === '25006') return at instanceof ReadOnlyError && at.sessionMayWrite
+    if (isWriteRefused(at)) return at instanceof ReadOnlyError && at.sessionMayWrite
     return isDisconnect(at)
   })
 }

@@ -1,5 +1,5 @@
 /** What becomes of operations whose transaction or connection failed. */
-import { isDisconnect } from '../database-errors.js'
+import { isDisconnect, isWriteRefused } from '../database-errors.js'
 import { StandbyWaitEnded } from '../driver/driver.js'
 import {
   CommitOutcomeUnknownError,
@@ -10,9 +10,9 @@ import {
   UnreadableResultError,
 } from '../errors.js'
 
-/** True if the server or the socket ended the session. 25006 does not: the connection lives, on a read-only server. */
+/** True if the server or the socket ended the session. A refused write does not: the connection lives, on a read-only server. */
 export function endsSession(error: Error): boolean {
-  return isDisconnect(error) && (error as { code?: unknown }).code !== '25006'
+  return isDisconnect(error) && !isWriteRefused(error)
 }
 
 export function transactionAborted(cause: unknown): TransactionAbortedError {

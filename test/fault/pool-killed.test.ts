@@ -210,6 +210,42 @@ describe('a failover', () => {
     expect(await query(server().url, 'select at from retried')).toEqual([])
   })
 
+  test.each([{ readOnly: false }, { isolationLevel: 'SERIALIZABLE' as const }])(
+    'a BEGIN that a standby refuses (%o) is run again by retry, on the new primary',
+    async (options) => {
+      await using old = await startServer()
+      await using next = await startServer()
+      await query(next.url, 'create table begun (at text)')
+      using proxy = await startProxy(old.url)
+      const pool = engine({ url: proxy.url, poolSize: 2, maxOverflow: 0 })
+      const { withSession } = createSessionFactory({ bind: pool })
+      await old.stop()
+      old.demote()
+      await old.start()
+      const write = (session: Session): Promise<unknown> =>
+        session.execute("insert into begun values (current_setting('port'))")
+      const error = await failureOf(withSession(write, options))
+      expect(error).toBeInstanceOf(ReadOnlyError)
+      expect(error).toMatchObject({ sqlState: '0A000' })
+      expect([isDisconnect(error), isRetryable(error)]).toEqual([true, true])
+      // A session that only reads is told that another attempt helps nothing.
+      const reading = await failureOf(
+        withSession(write, { ...options, isolationLevel: 'SERIALIZABLE', readOnly: true }),
+      )
+      expect(isRetryable(reading)).toBe(false)
+      let attempts = 0
+      await withSession(
+        (session) => {
+          if (++attempts === 2) expect(pool.stats().generation).toBeGreaterThan(0)
+          proxy.redirect(next.url)
+          return write(session)
+        },
+        { ...options, retry: { attempts: 2, backoff: () => 0 } },
+      )
+      expect(await query(next.url, 'select at from begun')).toEqual([{ at: String(next.port) }])
+    },
+  )
+
   test('25006 in a transaction that was to be read-only means nothing', async () => {
     const pool = engine({ url: server().url })
     const { withSession } = createSessionFactory({ bind: pool })

@@ -119,6 +119,11 @@ export class LocalServer implements AsyncDisposable {
     return this.#end(mode === 'fast' ? 'SIGINT' : 'SIGQUIT')
   }
 
+  /** From its next start on it is a standby, without a primary: it takes reads, and no writes. */
+  demote(): void {
+    this.#sandbox.write('data/standby.signal', '')
+  }
+
   /** Kills the postmaster: the machine room's version of a crash. Its backends follow within moments. */
   kill(): Promise<void> {
     return this.#end('SIGKILL')
@@ -151,7 +156,7 @@ export class LocalServer implements AsyncDisposable {
     const file = this.#sandbox.path('data/postmaster.pid')
     if (!existsSync(file)) return false
     const lines = readFileSync(file, 'utf8').split('\n')
-    return Number(lines[0]) === postmaster.pid && lines[7]?.trim() === 'ready'
+    return Number(lines[0]) === postmaster.pid && /^(ready|standby)\s*$/.test(lines[7] ?? '')
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
