@@ -1,6 +1,6 @@
 /** Which block the current call belongs to: its statements are refused once the block has ended. */
 import { IllegalStateError, type LifeguardError } from '../errors.js'
-import { ambientOf, runAmbient, type Ambient } from '../internal/ambient.js'
+import { ambientOf, runAmbient, type Ambient } from '../internal/async-scope.js'
 
 /** One run of a block. */
 export class BlockContext {

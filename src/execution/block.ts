@@ -3,7 +3,7 @@ import { IllegalStateError, UnawaitedStatementError, UnreadableResultError } fro
 import { abortedBy, onAbort } from '../internal/abort.js'
 import { BlockContext } from './block-context.js'
 import { runInside } from './begun-transaction.js'
-import type { Ambient } from '../internal/ambient.js'
+import type { Ambient } from '../internal/async-scope.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 import type { TransactionScope } from './savepoints.js'
 import type { StatementRunner } from './statement-runner.js'

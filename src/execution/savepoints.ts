@@ -10,7 +10,7 @@
  *    was answered. It has no SAVEPOINT, and COMMIT or ROLLBACK inside of it does not end it: its next statement begins anew.
  */
 import { IllegalStateError, TransactionAbortedError, UnawaitedStatementError } from '../errors.js'
-import { ambientOf, runAmbient } from '../internal/ambient.js'
+import { ambientOf, runAmbient } from '../internal/async-scope.js'
 import { checkFunction } from '../internal/validate.js'
 import { needsTransaction } from './autocommit.js'
 import type { Pipeline } from '../pipeline/pipeline.js'

@@ -4,7 +4,7 @@
  */
 import { AsyncLocalStorage, executionAsyncResource } from 'node:async_hooks'
 import { subscribe } from 'node:diagnostics_channel'
-import { ambientFlow } from './ambient.js'
+import { ambientFlow } from './async-scope.js'
 
 /** One request. */
 export interface RequestMark {

@@ -9,7 +9,7 @@ import { leakChannel, type LeakMessage } from '../internal/channels.js'
 import type { LeakEvent } from './events.js'
 import type { ConnectionRecord } from './record.js'
 import type { PoolContext } from './pool-context.js'
-import { stackOf } from './timeout-error.js'
+import { stackOf } from './diagnostics.js'
 
 interface Loan {
   readonly record: ConnectionRecord

@@ -1,5 +1,5 @@
 /** What a constructor filled in by itself: a default, NULL, nothing. `merge` must not take that for values that were given. */
-import { Existing } from '../internal/existing.js'
+import { Existing } from '../internal/return-override.js'
 import type { TableColumn } from './table-column.js'
 
 /** Stands for a value that was given. */

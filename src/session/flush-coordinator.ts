@@ -6,14 +6,14 @@ import type { ExecutionOwner, EntityReader, ScopeHooks } from '../execution/cont
 import type { PipelineOpener } from '../execution/executor.js'
 import type { StatementRunner } from '../execution/statement-runner.js'
 import { AbortedError, IllegalStateError, LifeguardError, SessionClosedError } from '../errors.js'
-import { ambientOf, runAmbient } from '../internal/ambient.js'
+import { ambientOf, runAmbient } from '../internal/async-scope.js'
 import { addHint } from '../internal/error-hint.js'
 import { behind, type StatementsAhead } from '../internal/statements-ahead.js'
 import type { EntityQuery } from '../query/entity-statement.js'
 import type { Sealed } from '../unit/journal.js'
-import { staleDataError } from '../unit/flush/stale-data.js'
+import { staleDataError } from '../unit/flush/apply.js'
 import { UnitOfWork } from '../unit/unit-of-work.js'
-import type { SessionEvent } from './session-hooks.js'
+import type { EntityHooks } from './session-hooks.js'
 import type { SharedUse } from './shared-use.js'
 
 /** What the entities of a session are made of. One object for all sessions that are opened without options. */
@@ -26,16 +26,6 @@ export interface EntityParts {
   }
   /** Notices that several requests use the session; undefined where nobody looks. */
   readonly shared?: SharedUse | undefined
-}
-
-/** The hooks of the session that its unit of work meets. */
-export interface EntityHooks {
-  /** The hooks of an ended transaction are running. */
-  readonly ending: boolean
-  began(): void
-  has(...events: readonly SessionEvent[]): boolean
-  /** @throws what a hook throws. */
-  aroundFlush(event: 'beforeFlush' | 'afterFlush'): Promise<void>
 }
 
 /** A block in which queries do not flush. */

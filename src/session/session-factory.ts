@@ -3,7 +3,7 @@ import { Engine } from '../engine/engine.js'
 import { checkRetry, runWithRetry } from '../engine/retry.js'
 import { checkTransactionOptions } from '../pipeline/transaction-options.js'
 import { IllegalStateError, InvalidOptionError } from '../errors.js'
-import { ambientOf } from '../internal/ambient.js'
+import { ambientOf } from '../internal/async-scope.js'
 import { systemClock } from '../internal/clock.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import {

@@ -7,8 +7,8 @@ import { TransactionAbortedError, UnreadableResultError } from '../errors.js'
 import { abortedBy, onAbort } from '../internal/abort.js'
 import { behind } from '../internal/statements-ahead.js'
 import type { Sealed } from '../unit/journal.js'
-import type { EntityHooks, EntityParts, FlushCoordinator } from './flush-coordinator.js'
-import type { SessionEvent } from './session-hooks.js'
+import type { EntityParts, FlushCoordinator } from './flush-coordinator.js'
+import type { EntityHooks, SessionEvent } from './session-hooks.js'
 
 /** The hooks of the session that the end of a transaction meets. */
 export interface EndHooks extends EntityHooks {

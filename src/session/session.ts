@@ -7,13 +7,12 @@ import type { PipelineOpener } from '../execution/executor.js'
 import { IllegalStateError } from '../errors.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import { checkFunction } from '../internal/validate.js'
-import type { HookSet, SessionEvent, SessionHook } from './session-hooks.js'
+import { TransactionHooks, type HookSet, type SessionEvent, type SessionHook } from './session-hooks.js'
 import type { SessionOptions } from './session-options.js'
 import { EntitySession } from './entity-methods.js'
 import { FlushCoordinator } from './flush-coordinator.js'
 import type { SharedUse } from './shared-use.js'
 import { SessionTransaction } from './session-transaction.js'
-import { TransactionHooks } from './transaction-hooks.js'
 
 /** What a session is made of. Made by the factory; a class of your own passes it on. */
 export interface SessionParts {

@@ -2,7 +2,7 @@
  * What a session knows of an instance, beside the instance itself: nothing of it shows on the object.
  */
 import { MappingError } from '../errors.js'
-import { Existing } from '../internal/existing.js'
+import { Existing } from '../internal/return-override.js'
 import { kindOf } from '../codecs/codec.js'
 import { metaOf, type EntityMeta, type Identity, type Snapshot } from '../schema/entity-meta.js'
 import { ENTITY, type AnyEntity } from '../schema/entity-types.js'

@@ -1,9 +1,10 @@
 /** What a flush does to the instances: at once when its statements are given, and when PostgreSQL has answered. */
+import type { DatabaseError } from '../../database-errors.js'
 import type { StatementResult } from '../../driver/driver.js'
-import { IllegalStateError } from '../../errors.js'
+import { IllegalStateError, StaleDataError } from '../../errors.js'
 import type { RawRow, Snapshot } from '../../schema/entity-meta.js'
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
-import { matchReturned } from '../../query/write-statements.js'
+import { matchReturned, shortfallOf } from '../../query/write-statements.js'
 import type { FlushPlan } from './plan.js'
 import type { Step } from './steps.js'
 import { hasRespelledKey, type Change, type Insertion } from './rows.js'
@@ -236,5 +237,22 @@ function warnOfMissing(states: readonly InstanceState[], count: number): void {
     `DELETE was to remove ${states.length} rows of ${states[0]?.meta.table.key ?? ''} and found ${count}: the others were ` +
       'gone already. A version() column makes that an error.',
     { type: 'LifeguardWarning', code: 'LIFEGUARD_MISSING_ROWS' },
+  )
+}
+
+/** What the failure of a statement of a flush means, if it is that not all of its rows were found. */
+export function staleDataError({ sqlState, message }: DatabaseError): StaleDataError | undefined {
+  const shortfall = sqlState === '22P02' ? shortfallOf(message) : undefined
+  if (shortfall === undefined) return undefined
+  if (shortfall.what === 'stored') {
+    return new StaleDataError(
+      `A flush stored ${shortfall.rows}: a trigger or a rule kept the others out, or changed their keys. Nothing of the ` +
+        'transaction is stored.',
+    )
+  }
+  return new StaleDataError(
+    `A flush found ${shortfall.rows}: the others were deleted, or changed since they were loaded, by somebody else or by a ` +
+      'bulk statement of this session (which can give them anew: returning()). Nothing of the transaction is stored; run ' +
+      'it again with a new session, which reads them again.',
   )
 }

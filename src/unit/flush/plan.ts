@@ -13,7 +13,7 @@
 import { ENTITY } from '../../schema/entity-types.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import type { Table } from '../../schema/table.js'
-import { earlyRemovals, type EarlyRemovals } from './early-removals.js'
+import { earlyRemovals, type EarlyRemovals } from './unique-conflicts.js'
 import { deleteStep, insertStep, linkStep, raised, unlinkStep, updates, type Step } from './steps.js'
 import type { InstanceState } from '../instance-state.js'
 import { handedOn, keyAfter, type HandedOn } from './key-propagation.js'

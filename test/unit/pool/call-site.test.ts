@@ -19,7 +19,7 @@ test('callers that come the same way share one origin, also after many others ha
   const here = (): CallSite => origins.capture(here)
   const asked = Array.from({ length: 3 }, () => here())
   expect(new Set(asked).size).toBe(1)
-  expect(asked[0]?.stack).toContain('origin.test')
+  expect(asked[0]?.stack).toContain('call-site.test')
   askers.forEach((ask, index) => expect(ask().stack).toContain(`caller${index} `))
   const again = Array.from({ length: 3 }, () => here())
   expect(new Set(again).size).toBe(1)

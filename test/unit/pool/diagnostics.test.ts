@@ -74,7 +74,7 @@ describe('PoolTimeoutError', () => {
     await leakyFunction()
     const { holders, message } = await timeout(pool.acquire({ timeoutMillis: 0 }))
     expect(holders[0]?.stack).toContain('leakyFunction')
-    expect(holders[0]?.stack).toContain('diagnosis.test.ts')
+    expect(holders[0]?.stack).toContain('diagnostics.test.ts')
     expect(holders[0]?.stack).not.toContain('queue-pool')
     expect(message).toContain('leakyFunction')
   })
@@ -294,7 +294,7 @@ describe('Leaks', () => {
     process.off('warning', listener)
     expect(warnings).toMatchObject([{ name: 'LifeguardWarning', code: 'LIFEGUARD_LEAK' }])
     expect(warnings[0]?.message).toContain("Pool 'songs': the lease of connection 1 is still out")
-    expect(warnings[0]?.message).toMatch(/acquired\n +at .*diagnosis\.test\.ts/)
+    expect(warnings[0]?.message).toMatch(/acquired\n +at .*diagnostics\.test\.ts/)
     lease.release()
   })
 

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { ambientFlow, ambientOf, runAmbient } from '../../src/internal/ambient.js'
+import { ambientFlow, ambientOf, runAmbient } from '../../src/internal/async-scope.js'
 import { waitUntil } from '../helpers/wait-until.js'
 
 test('within the call, and whatever it starts, the value of the owner is known', async () => {
