@@ -65,7 +65,7 @@ export class Connection extends Executor implements AsyncDisposable {
     if (work !== undefined) {
       return await runner.attend('block', () =>
         runTransaction(runner, (scope) =>
-          runBlock(this.#owner, work, { scope, ambient: { owner: runner.scopes, value: scope } }),
+          runBlock(this.#owner, work, { scope, asyncScope: { owner: runner.scopes, value: scope } }),
         ),
       )
     }

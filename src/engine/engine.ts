@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events'
 import { createPgDriver } from '../driver/pg-driver.js'
 import { schemaGeneration } from '../driver/schema-generation.js'
 import type { Driver } from '../driver/driver.js'
-import { ambientFlow, runAmbient } from '../internal/async-scope.js'
+import { currentFlow, runInScope } from '../internal/async-scope.js'
 import { InvalidOptionError, LifeguardError } from '../errors.js'
 import { systemClock, type Clock } from '../internal/clock.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
@@ -141,7 +141,7 @@ export class Engine implements AsyncDisposable {
     refuseUnknownKeys('begin', options, BEGIN_NAMES)
     const setup = this.setUp(options, false)
     // One flow of control from the acquire on, so that a pool that runs dry knows who waits for themselves.
-    return runAmbient(this, setup, async () => {
+    return runInScope(this, setup, async () => {
       const connection = await this.#connect(setup)
       try {
         return await connection.runOwned(() => work(connection), options.signal)
@@ -319,7 +319,7 @@ export class Engine implements AsyncDisposable {
       // The context tells a pool that runs dry whether somebody waits for a connection that they hold themselves.
       // Spelt out: Node 20 makes a new hidden class for each object that is a spread with further properties (3 us).
       acquire: ({ signal, timeoutMillis, proof }, origin) =>
-        this.#pool.acquire({ signal, timeoutMillis, proof, origin, context: ambientFlow() }),
+        this.#pool.acquire({ signal, timeoutMillis, proof, origin, context: currentFlow() }),
       origins: pool.captureStacks ? new CallSites() : undefined,
       clock: this.#clock,
       hideParameters,

@@ -2,7 +2,7 @@
  * The transaction of `begin()`: it begins when it is the caller's turn and nothing else is under way, and what is asked for beside
  * its block waits for its end.
  */
-import { runAmbient } from '../internal/async-scope.js'
+import { runInScope } from '../internal/async-scope.js'
 import type { TransactionScope } from './savepoints.js'
 import type { StatementRunner } from './statement-runner.js'
 import { begunAlready } from '../pipeline/transaction-errors.js'
@@ -47,7 +47,7 @@ export function runInside<Value>(
   scope: TransactionScope | undefined,
   work: () => Value,
 ): Value {
-  return scope === undefined ? work() : runAmbient(runner.scopes, scope, work)
+  return scope === undefined ? work() : runInScope(runner.scopes, scope, work)
 }
 
 /** Runs the block of `begin()`: `run` ends its transaction. */

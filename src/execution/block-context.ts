@@ -1,6 +1,6 @@
 /** Which block the current call belongs to: its statements are refused once the block has ended. */
 import { IllegalStateError, type LifeguardError } from '../errors.js'
-import { ambientOf, runAmbient, type Ambient } from '../internal/async-scope.js'
+import { scopeValueOf, runInScope, type AsyncScope } from '../internal/async-scope.js'
 
 /** One run of a block. */
 export class BlockContext {
@@ -17,8 +17,8 @@ export class BlockContext {
   }
 
   /** Calls the block; whatever it starts belongs to it, and to `inner`. */
-  run<Value>(work: () => Value, inner: Ambient | undefined): Value {
-    return runAmbient(this.#pipeline, this, work, inner)
+  run<Value>(work: () => Value, inner: AsyncScope | undefined): Value {
+    return runInScope(this.#pipeline, this, work, inner)
   }
 
   /**
@@ -33,13 +33,13 @@ export class BlockContext {
 
 /** Tells the caller's block why its COPY stream has failed. */
 export function noteStreamFailure(pipeline: object, error: LifeguardError): void {
-  const block = ambientOf(pipeline) as BlockContext | undefined
+  const block = scopeValueOf(pipeline) as BlockContext | undefined
   if (block !== undefined) block.streamFailure = error
 }
 
 /** Runs a block that takes part in the transaction of the caller's block, which must not return before it. */
 export async function joinBlock<Value>(pipeline: object, work: () => Value | Promise<Value>): Promise<Value> {
-  const block = ambientOf(pipeline) as BlockContext | undefined
+  const block = scopeValueOf(pipeline) as BlockContext | undefined
   if (block !== undefined) block.joined++
   try {
     return await work()
@@ -54,7 +54,7 @@ export async function joinBlock<Value>(pipeline: object, work: () => Value | Pro
  * @throws IllegalStateError if the caller's block has ended.
  */
 export function requireRunningBlock(pipeline: object): void {
-  const block = ambientOf(pipeline) as BlockContext | undefined
+  const block = scopeValueOf(pipeline) as BlockContext | undefined
   if (block?.over !== true) return
   throw new IllegalStateError(
     'A block went on after its end, when its transaction was over: an `await` is missing in it',

@@ -3,7 +3,7 @@ import { IllegalStateError, UnawaitedStatementError, UnreadableResultError } fro
 import { abortedBy, onAbort } from '../internal/abort.js'
 import { BlockContext } from './block-context.js'
 import { runInside } from './begun-transaction.js'
-import type { Ambient } from '../internal/async-scope.js'
+import type { AsyncScope } from '../internal/async-scope.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 import type { TransactionScope } from './savepoints.js'
 import type { StatementRunner } from './statement-runner.js'
@@ -45,7 +45,7 @@ export interface BlockOptions {
   /** The transaction of `begin()`, if the block is one in a session or connection that goes on after it. */
   readonly scope?: TransactionScope | undefined
   /** What else the block is part of. */
-  readonly ambient?: Ambient | undefined
+  readonly asyncScope?: AsyncScope | undefined
   /** True: the owner is closed last, however the block ends. Default: false. */
   readonly closes?: boolean | undefined
 }
@@ -60,13 +60,13 @@ export function runBlock<Value>(
   work: () => Value | Promise<Value>,
   options: BlockOptions,
 ): Promise<Value> {
-  const { signal, ambient } = options
+  const { signal, asyncScope } = options
   if (signal?.aborted === true) return Promise.reject(abortedBy(signal))
   const run = new BlockRun<Value>(owner, options)
   let returned: Value | Promise<Value>
   let rides: boolean
   try {
-    returned = run.context.run(work, ambient)
+    returned = run.context.run(work, asyncScope)
     rides = run.queueCommit(returned)
   } catch (error) {
     return run.threw(error)

@@ -10,7 +10,7 @@
  *    was answered. It has no SAVEPOINT, and COMMIT or ROLLBACK inside of it does not end it: its next statement begins anew.
  */
 import { IllegalStateError, TransactionAbortedError, UnawaitedStatementError } from '../errors.js'
-import { ambientOf, runAmbient } from '../internal/async-scope.js'
+import { scopeValueOf, runInScope } from '../internal/async-scope.js'
 import { checkFunction } from '../internal/validate.js'
 import { needsTransaction } from './autocommit.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
@@ -186,7 +186,7 @@ export class Savepoints {
     checkFunction('beginNested', work)
     const scope = await this.#open(true)
     try {
-      const value = await runAmbient(this, scope, work)
+      const value = await runInScope(this, scope, work)
       requireSettled(scope)
       await this.#release(scope)
       return value
@@ -291,7 +291,7 @@ export class Savepoints {
     if (scope.ended) throw endedBlock()
     const { releasing: hook } = this.#hooks
     // What it issues belongs inside. A savepoint without a block has no code of its own: it is the caller's turn then.
-    const releasing = hook && scope.isBlock ? runAmbient(this, scope, hook) : hook?.()
+    const releasing = hook && scope.isBlock ? runInScope(this, scope, hook) : hook?.()
     if (releasing !== undefined) await releasing
     // A COPY that was left may still fail.
     for (const operation of scope.pending) await operation.promise.catch(ignore)
@@ -358,7 +358,7 @@ export class Savepoints {
   }
 
   #callerBlock(): Scope | undefined {
-    const scope = ambientOf(this) as Scope | undefined
+    const scope = scopeValueOf(this) as Scope | undefined
     if (scope?.ended === true) throw endedBlock()
     return scope
   }

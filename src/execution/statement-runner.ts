@@ -3,8 +3,8 @@ import type { StatementResult } from '../driver/driver.js'
 import { AbortedError } from '../errors.js'
 import { orAbort, requireNotAborted } from '../internal/abort.js'
 import { statementChannel } from '../internal/channels.js'
-import { ambientOf } from '../internal/async-scope.js'
-import { behind } from '../internal/statements-ahead.js'
+import { scopeValueOf } from '../internal/async-scope.js'
+import { sendAfter } from '../internal/statements-ahead.js'
 import { Result } from '../result/result.js'
 import { compileStatement } from '../sql.js'
 import type { RawRow } from '../schema/entity-meta.js'
@@ -265,7 +265,7 @@ export class StatementRunner implements CallHost {
       const sent = encoded(compiled, reader?.queued)
       if (ahead === undefined && reader === undefined && !isWatched(chosen))
         return this.#executePlain(call, sent)
-      const answer = (): Promise<StatementResult> => behind(ahead, () => this.#answer(sent, chosen, call))
+      const answer = (): Promise<StatementResult> => sendAfter(ahead, () => this.#answer(sent, chosen, call))
       return this.#executeWaiting(call, sent.text, answer, reader)
     } catch (error) {
       return Promise.reject(error)
@@ -344,7 +344,7 @@ export class StatementRunner implements CallHost {
 
   /** The nested block whose code is running. */
   get #callerScope(): object | undefined {
-    return this.#scopes && ambientOf(this.#scopes)
+    return this.#scopes && scopeValueOf(this.#scopes)
   }
 
   /** See `rowsReaderFor`. */

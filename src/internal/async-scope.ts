@@ -1,11 +1,11 @@
 /**
- * What the current asynchronous call is part of: which session's block, which savepoint's.
+ * Async scopes: which session's block, and which savepoint's block, the current asynchronous call is part of.
  *
  * One AsyncLocalStorage serves the process, also when the package is loaded twice (import and require).
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 
-/** What is forgotten once it is `closed`: nothing can be asked of it any more. A block that has only returned is not. */
+/** A scope is dropped once it is `closed`. A block that has only returned is not closed yet. */
 export interface Closable {
   readonly closed?: boolean
 }
@@ -29,17 +29,22 @@ function storage(): AsyncLocalStorage<Link> {
   return (holder[KEY] ??= new AsyncLocalStorage())
 }
 
-/** Something that the current call is part of. */
-export interface Ambient {
+/** A scope that an asynchronous call runs in: a value, and the object that finds it again. */
+export interface AsyncScope {
   readonly owner: object
   readonly value: object
 }
 
 /**
- * Calls `work`; within it, and whatever it starts, `ambientOf(owner)` is `value`.
+ * Calls `work`; within it, and whatever it starts, `scopeValueOf(owner)` is `value`.
  * @param inner A second one, inside the first: cheaper than another call.
  */
-export function runAmbient<Value>(owner: object, value: object, work: () => Value, inner?: Ambient): Value {
+export function runInScope<Value>(
+  owner: object,
+  value: object,
+  work: () => Value,
+  inner?: AsyncScope,
+): Value {
   const store = storage()
   const outer = stillOpen(store.getStore(), owner)
   const flow = outer?.flow ?? new Flow()
@@ -67,12 +72,12 @@ function isClosed({ owner, value }: { readonly owner: Closable; readonly value: 
 }
 
 /** The same object for whatever one flow of control does; undefined outside of every block. */
-export function ambientFlow(): object | undefined {
+export function currentFlow(): object | undefined {
   return storage().getStore()?.flow
 }
 
 /** The innermost value that belongs to `owner`, if the current call is inside a block of it. */
-export function ambientOf(owner: object): object | undefined {
+export function scopeValueOf(owner: object): object | undefined {
   for (let link = storage().getStore(); link !== undefined; link = link.outer) {
     if (link.owner === owner) return link.value
   }

@@ -4,7 +4,7 @@
  */
 import { AsyncLocalStorage, executionAsyncResource } from 'node:async_hooks'
 import { subscribe } from 'node:diagnostics_channel'
-import { ambientFlow } from './async-scope.js'
+import { currentFlow } from './async-scope.js'
 
 /** One request. */
 export interface RequestMark {
@@ -42,7 +42,7 @@ export function isInProgress({ response }: RequestMark): boolean {
  */
 export function surroundings(): readonly unknown[] {
   const resource = executionAsyncResource() as Record<symbol, unknown>
-  const own: unknown[] = [undefined, currentRequest(), ambientFlow()]
+  const own: unknown[] = [undefined, currentRequest(), currentFlow()]
   return Object.getOwnPropertySymbols(resource)
     .filter(({ description }) => description === 'kResourceStore')
     .map((key) => resource[key])

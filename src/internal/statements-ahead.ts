@@ -1,4 +1,4 @@
-/** Statements that come before others, and may still have to be prepared: a flush. */
+/** Statements that must be queued before another one, and may not be prepared yet: those of a flush. */
 
 export interface StatementsAhead {
   /** Settles when they are queued; undefined if they are already. */
@@ -8,17 +8,17 @@ export interface StatementsAhead {
 }
 
 /**
- * Queues something behind statements, so that it travels with them. Their error is the one to see, and what they have
- * stored is known before the answer is given.
+ * Queues a statement after those of a flush, in the same batch if possible. If the flush fails, its error is thrown. The
+ * answer is returned after the flush has been applied.
  */
-export function behind<Value>(
+export function sendAfter<Value>(
   ahead: StatementsAhead | undefined,
   queue: () => Promise<Value>,
 ): Promise<Value> {
-  return ahead === undefined ? queue() : queueBehind(ahead, queue)
+  return ahead === undefined ? queue() : queueAfter(ahead, queue)
 }
 
-async function queueBehind<Value>(ahead: StatementsAhead, queue: () => Promise<Value>): Promise<Value> {
+async function queueAfter<Value>(ahead: StatementsAhead, queue: () => Promise<Value>): Promise<Value> {
   if (ahead.sent !== undefined) await ahead.sent
   const answer = queue()
   answer.catch(ignore)
@@ -27,5 +27,5 @@ async function queueBehind<Value>(ahead: StatementsAhead, queue: () => Promise<V
 }
 
 function ignore(): void {
-  // It can only follow suit.
+  // If the flush fails, so does the statement after it. The error of the flush is thrown.
 }

@@ -19,8 +19,8 @@ export class Closer {
   #closing = 0
 
   /** @param freed called whenever a slot has become free. */
-  constructor(shared: PoolContext, freed: () => void) {
-    this.#pool = shared
+  constructor(pool: PoolContext, freed: () => void) {
+    this.#pool = pool
     this.#freed = freed
   }
 

@@ -38,8 +38,8 @@ export class Connector {
   #lastError: Error | undefined = undefined
   #timer: (Timer & { readonly urgent: boolean }) | undefined = undefined
 
-  constructor(shared: PoolContext, host: ConnectorHost) {
-    this.#pool = shared
+  constructor(pool: PoolContext, host: ConnectorHost) {
+    this.#pool = pool
     this.#host = host
     // Every attempt listens to it; a NullPool has as many as there are callers.
     setMaxListeners(0, this.#stop.signal)

@@ -32,8 +32,8 @@ export class Diagnostics {
   readonly #pool: PoolContext
   readonly #parts: Observed
 
-  constructor(shared: PoolContext, parts: Observed) {
-    this.#pool = shared
+  constructor(pool: PoolContext, parts: Observed) {
+    this.#pool = pool
     this.#parts = parts
   }
 

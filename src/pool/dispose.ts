@@ -28,16 +28,16 @@ export function checkDisposeOptions(options: DisposeOptions): void {
 
 /** Closes what is idle, waits for what is lent, and drops what is left at the deadline. */
 export async function dispose(
-  shared: PoolContext,
+  pool: PoolContext,
   { timeoutMillis = DISPOSE_MILLIS }: DisposeOptions,
   { closer, rejected, revoke, onEmpty, reason }: Disposal,
 ): Promise<DisposeReport> {
-  const { clock, slots, statistics } = shared
+  const { clock, slots, statistics } = pool
   const startedAt = clock.now()
   const closedBefore = statistics.closedCount
   const emptied = new Promise<void>((resolve) => onEmpty(resolve))
   for (const record of slots.takeIf(() => true)) closer.close(record, 'disposed')
-  if (slots.size > 0 && timeoutMillis !== 0) await withinTime(shared, emptied, timeoutMillis)
+  if (slots.size > 0 && timeoutMillis !== 0) await withinTime(pool, emptied, timeoutMillis)
   let forced = 0
   for (const record of [...slots.all()]) {
     if (record.state === 'closing') {

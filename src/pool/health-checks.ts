@@ -21,8 +21,8 @@ export class HealthChecks {
   #probing = 0
   #resetting = 0
 
-  constructor(shared: PoolContext, host: CheckHost) {
-    this.#pool = shared
+  constructor(pool: PoolContext, host: CheckHost) {
+    this.#pool = pool
     this.#host = host
   }
 

@@ -35,11 +35,11 @@ export class Housekeeper {
   #tickedAt = 0
   #tickedOn = 0
 
-  constructor(shared: PoolContext, leaks: LeakWatch, host: HousekeepingHost) {
-    this.#pool = shared
+  constructor(pool: PoolContext, leaks: LeakWatch, host: HousekeepingHost) {
+    this.#pool = pool
     this.#leaks = leaks
     this.#host = host
-    this.#periodMillis = periodFor(shared.options)
+    this.#periodMillis = periodFor(pool.options)
   }
 
   /** Idempotent. */

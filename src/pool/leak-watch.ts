@@ -21,8 +21,8 @@ export class LeakWatch {
   readonly #collected: FinalizationRegistry<Loan>
 
   /** @param reclaim takes a connection back whose lease was collected. */
-  constructor(shared: PoolContext, reclaim: (record: ConnectionRecord) => void) {
-    this.#pool = shared
+  constructor(pool: PoolContext, reclaim: (record: ConnectionRecord) => void) {
+    this.#pool = pool
     this.#collected = new FinalizationRegistry(({ record, number }) => {
       if (record.loan === number) reclaim(record)
     })

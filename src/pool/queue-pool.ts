@@ -64,10 +64,10 @@ export class QueuePool implements Pool {
     const { driver, options, name, clock = systemClock, events = new Emitter<PoolEvents>() } = parts
     const slots = new Slots(options.poolUseLifo)
     const origins = options.captureStacks ? new CallSites() : undefined
-    const shared = { name, driver, clock, options, events, statistics: new Statistics(), slots, origins }
+    const context = { name, driver, clock, options, events, statistics: new Statistics(), slots, origins }
     this.name = name
     this.events = events
-    this.#pool = shared
+    this.#pool = context
     this.#limits = limits
     this.#waitQueue = new WaitQueue(clock, {
       expired: (waiter, position, lateMillis) => {
@@ -75,17 +75,17 @@ export class QueuePool implements Pool {
         waiter.reject(this.#timeoutError(waiter, phase, lateMillis))
       },
       aborted: (waiter) => {
-        shared.statistics.counters.aborted += 1
+        context.statistics.counters.aborted += 1
         waiter.reject(acquireAborted(this.name, waiter.options.signal))
       },
     })
-    this.#connector = new Connector(shared, {
+    this.#connector = new Connector(context, {
       connected: (record, connection, durationMillis) => this.#connected(record, connection, durationMillis),
       failed: (error, fatal) => this.#connectFailed(error, fatal),
       ready: () => this.#pump(),
     })
-    this.#closer = new Closer(shared, () => this.#freed())
-    this.#healthChecks = new HealthChecks(shared, {
+    this.#closer = new Closer(context, () => this.#freed())
+    this.#healthChecks = new HealthChecks(context, {
       passed: (record, now) => this.#offer(record, now),
       failed: (record, reason, error) => {
         if (reason === 'probe' || isDisconnect(error)) this.#outdate(record, error)
@@ -93,8 +93,8 @@ export class QueuePool implements Pool {
         this.#pump()
       },
     })
-    const leaks = new LeakWatch(shared, (record) => this.#releaser.reclaim(record))
-    this.#releaser = new Releaser(shared, this.#healthChecks, leaks, {
+    const leaks = new LeakWatch(context, (record) => this.#releaser.reclaim(record))
+    this.#releaser = new Releaser(context, this.#healthChecks, leaks, {
       wantedMillis: (record, now) => this.#wantedMillis(record, now),
       keeps: (record, now) => this.#limits.keep > 0 && this.#unfit(record, now) === undefined,
       offer: (record, now) => this.#offer(record, now),
@@ -102,13 +102,13 @@ export class QueuePool implements Pool {
       outdate: (record, reason) => this.#outdate(record, reason),
       freed: () => this.#freed(),
     })
-    this.#housekeeper = new Housekeeper(shared, leaks, {
+    this.#housekeeper = new Housekeeper(context, leaks, {
       unfit: (record, now) => this.#unfit(record, now),
       close: (record, reason) => this.#closer.close(record, reason),
       probe: (record) => void this.#healthChecks.probe(record),
       refill: () => this.#refill(),
     })
-    this.#diagnostics = new Diagnostics(shared, {
+    this.#diagnostics = new Diagnostics(context, {
       waitQueue: this.#waitQueue,
       connector: this.#connector,
       healthChecks: this.#healthChecks,

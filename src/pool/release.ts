@@ -14,7 +14,7 @@ import type { ConnectionRecord } from './record.js'
 import type { PoolContext } from './pool-context.js'
 import type { CloseReason } from './stats.js'
 
-export interface ReturnsHost {
+export interface ReleaserHost {
   /** See {@link Lease.wantedMillis}. */
   wantedMillis(record: ConnectionRecord, now: number): number | undefined
   /** False if it is closed when it comes back, whatever its state: then nothing has to be cleaned. */
@@ -32,10 +32,10 @@ export class Releaser implements LeaseHost {
   readonly #pool: PoolContext
   readonly #healthChecks: HealthChecks
   readonly #leaks: LeakWatch
-  readonly #host: ReturnsHost
+  readonly #host: ReleaserHost
 
-  constructor(shared: PoolContext, healthChecks: HealthChecks, leaks: LeakWatch, host: ReturnsHost) {
-    this.#pool = shared
+  constructor(pool: PoolContext, healthChecks: HealthChecks, leaks: LeakWatch, host: ReleaserHost) {
+    this.#pool = pool
     this.#healthChecks = healthChecks
     this.#leaks = leaks
     this.#host = host

@@ -49,8 +49,8 @@ export function deadlineOf(timeoutMillis: number | null, now: number): number {
   return timeoutMillis === 0 ? -Infinity : now + timeoutMillis
 }
 
-/** What the gate tells the pool. */
-export interface GateHost {
+/** What the wait queue tells the pool. */
+export interface WaitQueueHost {
   /** The waiter has left the queue, because its signal was aborted. */
   aborted(waiter: Waiter): void
   /** The waiter has left the queue, because its time is over; `lateMillis` is how long the event loop was blocked. */
@@ -59,7 +59,7 @@ export interface GateHost {
 
 export class WaitQueue {
   readonly #clock: Clock
-  readonly #host: GateHost
+  readonly #host: WaitQueueHost
   #first: Waiter | undefined = undefined
   #last: Waiter | undefined = undefined
   #size = 0
@@ -67,7 +67,7 @@ export class WaitQueue {
   #timerAt = Infinity
   #suspendedAt: number | undefined = undefined
 
-  constructor(clock: Clock, host: GateHost) {
+  constructor(clock: Clock, host: WaitQueueHost) {
     this.#clock = clock
     this.#host = host
   }
@@ -137,9 +137,9 @@ export class WaitQueue {
     return rejected
   }
 
-  /** Takes over who waits at another gate, in their order and with the time they have left; returns how many. */
+  /** Takes over who waits in another queue, in their order and with the time they have left; returns how many. */
   adopt(other: WaitQueue): number {
-    // While it is stopped, a deadline means something only at the gate that stopped it.
+    // While it is stopped, a deadline means something only in the queue that stopped it.
     if (other.suspended) this.suspend()
     other.resume()
     const adopted = other.size

@@ -81,7 +81,7 @@ export interface RelatedStatement extends LoadStatement {
  * number of owners.
  *
  * @param owners The values of `relation.ownColumns` of each owner, encoded; no NULL among them.
- * @param conditions What else the rows of the target, and of the table in between, must meet.
+ * @param conditions What else the rows of the target, and of the join table, must meet.
  */
 export function selectRelated(
   relation: Relation,
@@ -120,7 +120,7 @@ export function selectRelated(
   }
 }
 
-/** How a table in between is called in a statement: by its name, as conditions do, unless the target is called so, too. */
+/** How a join table is called in a statement: by its name, as conditions do, unless the target is called so, too. */
 export function linkAlias({ link, target }: Relation): string {
   const { table } = metaOf(target)
   if (link !== undefined && link.table.name !== table.name) return link.table.qualifier

@@ -246,7 +246,7 @@ export function deleteRows(table: Table, rows: readonly KeyedRow[]): WriteStatem
   return withValues(shape, [...rowValues(columns, inputs), String(rows.length)])
 }
 
-/** Links rows of a table in between; those that are linked already stay. @param rows Values of the columns. */
+/** Links rows of a join table; those that are linked already stay. @param rows Values of the columns. */
 export function linkRows(
   table: Table,
   columns: readonly TableColumn[],

@@ -1,5 +1,5 @@
 /** What a constructor filled in by itself: a default, NULL, nothing. `merge` must not take that for values that were given. */
-import { Existing } from '../internal/return-override.js'
+import { ReturnOverride } from '../internal/return-override.js'
 import type { TableColumn } from './table-column.js'
 
 /** Stands for a value that was given. */
@@ -29,7 +29,7 @@ export function noteOf(value: unknown, column: TableColumn): unknown {
   return column.mutable && typeof value === 'object' && value !== null ? new Changeable(value, column) : value
 }
 
-class FilledIn extends Existing {
+class FilledIn extends ReturnOverride {
   readonly #values: readonly unknown[]
 
   /** @param values By index of the column. */

@@ -23,7 +23,7 @@ export type Filters<C extends Columns> = Readonly<Record<string, (columns: Colum
 export interface FilterOptions<C extends Columns> {
   /**
    * Conditions that hold for every query of the entity unless it turns them off by name (`withoutFilters`): `select`, `get`, what
-   * relations load (of the table in between, too), `update`, `deleteFrom`, `onConflict`, counts. Not for `refresh`, nor for SQL of yours.
+   * relations load (of the join table, too), `update`, `deleteFrom`, `onConflict`, counts. Not for `refresh`, nor for SQL of yours.
    * @example
    * filters: { live: (c) => isNull(c.deletedAt), tenant: (c) => eq(c.tenantId, currentTenant()) }
    */
@@ -63,7 +63,7 @@ export function filtersOf({ entity, table }: EntityMeta, without: WithoutFilters
 }
 
 /**
- * As {@link filtersOf}, of what a relation loads: the filters of its target, and those of the table in between.
+ * As {@link filtersOf}, of what a relation loads: the filters of its target, and those of the join table.
  * @throws InvalidStatementError also if that table has filters, and the name of the target.
  */
 export function filtersOfRelated({ target, link }: Relation, without: WithoutFilters): Condition[] {

@@ -18,7 +18,7 @@ export interface Relation {
   readonly target: AnyEntity
   /** Columns of the owner... */
   readonly ownColumns: readonly TableColumn[]
-  /** ...that equal these of the target; or of `link.own`, where there is a table in between. */
+  /** ...that equal these of the target; or of `link.own`, where there is a join table. */
   readonly targetColumns: readonly TableColumn[]
   readonly link: RelationLink | undefined
   readonly cascades: ReadonlySet<Cascade>
@@ -26,7 +26,7 @@ export interface Relation {
   readonly orderBy: (() => SqlFragment<unknown>) | undefined
 }
 
-/** The table in between. */
+/** The join table. */
 export interface RelationLink {
   readonly table: Table
   /** Equal the owner's `ownColumns`. */

@@ -61,7 +61,7 @@ export interface HasOne<E extends AnyEntity> {
 export interface ManyToMany<E extends AnyEntity> {
   readonly kind: 'manyToMany'
   readonly target: () => E
-  /** The table in between, as `references` would call it. */
+  /** The join table, as `references` would call it. */
   readonly through: string
   readonly options: ManyToManyOptions
 }
@@ -106,8 +106,8 @@ export function hasOne<E extends AnyEntity>(
 }
 
 /**
- * Objects on both sides are linked by the rows of a table in between, which is an entity of the same base.
- * @param through The table in between, named as `references` does.
+ * Objects on both sides are linked by the rows of a join table, which is an entity of the same base.
+ * @param through The join table, named as `references` does.
  * @example
  * static readonly relations = { tags: manyToMany(() => Tag, 'song_tags') }
  */

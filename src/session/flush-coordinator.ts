@@ -6,9 +6,9 @@ import type { ExecutionOwner, EntityReader, ScopeHooks } from '../execution/cont
 import type { PipelineOpener } from '../execution/executor.js'
 import type { StatementRunner } from '../execution/statement-runner.js'
 import { AbortedError, IllegalStateError, LifeguardError, SessionClosedError } from '../errors.js'
-import { ambientOf, runAmbient } from '../internal/async-scope.js'
+import { scopeValueOf, runInScope } from '../internal/async-scope.js'
 import { addHint } from '../internal/error-hint.js'
-import { behind, type StatementsAhead } from '../internal/statements-ahead.js'
+import { sendAfter, type StatementsAhead } from '../internal/statements-ahead.js'
 import type { EntityQuery } from '../query/entity-statement.js'
 import type { Sealed } from '../unit/journal.js'
 import { staleDataError } from '../unit/flush/apply.js'
@@ -145,7 +145,7 @@ export class FlushCoordinator implements ExecutionOwner {
   ): Promise<Value> {
     const block: QuietBlock = { isHook, rollbacks, closed: false }
     try {
-      return await runAmbient(this, block, work)
+      return await runInScope(this, block, work)
     } finally {
       block.closed = true
     }
@@ -153,7 +153,7 @@ export class FlushCoordinator implements ExecutionOwner {
 
   /** The one that the current call is part of. */
   get #quietBlock(): QuietBlock | undefined {
-    const block = ambientOf(this) as QuietBlock | undefined
+    const block = scopeValueOf(this) as QuietBlock | undefined
     return block?.closed === true ? undefined : block
   }
 
@@ -316,7 +316,7 @@ export class FlushCoordinator implements ExecutionOwner {
     try {
       requireTransaction()
       if (this.hasHooks) await this.#flushBetweenHooks(unit, rollbacks)
-      await behind(unit.flush(), () => {
+      await sendAfter(unit.flush(), () => {
         requireTransaction()
         return runner.end('commit', () => (sealed = this.committing()))
       })

@@ -3,7 +3,7 @@ import { Engine } from '../engine/engine.js'
 import { checkRetry, runWithRetry } from '../engine/retry.js'
 import { checkTransactionOptions } from '../pipeline/transaction-options.js'
 import { IllegalStateError, InvalidOptionError } from '../errors.js'
-import { ambientOf } from '../internal/async-scope.js'
+import { scopeValueOf } from '../internal/async-scope.js'
 import { systemClock } from '../internal/clock.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import {
@@ -110,7 +110,7 @@ export function createSessionFactory<S extends Session = Session>(
     return new sessionClass(watched(partsFor(given)))
   }
 
-  const current = (): S | undefined => ambientOf(factory) as S | undefined
+  const current = (): S | undefined => scopeValueOf(factory) as S | undefined
 
   const runIn = <Value>(
     session: S,

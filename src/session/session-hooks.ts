@@ -1,6 +1,6 @@
 /** The hooks of a session: what users run at the moments of its transaction, and how they are called. */
 import { HookError } from '../errors.js'
-import { ambientOf, runAmbient } from '../internal/async-scope.js'
+import { scopeValueOf, runInScope } from '../internal/async-scope.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import { checkFunction } from '../internal/validate.js'
 
@@ -95,7 +95,7 @@ export class TransactionHooks<S extends object> implements EntityHooks {
 
   /** The current call is made by a `beforeCommit` hook, which a commit waits for. */
   get holdUpCommit(): boolean {
-    const waiting = ambientOf(this) as Waiting | undefined
+    const waiting = scopeValueOf(this) as Waiting | undefined
     return waiting?.closed === false
   }
 
@@ -141,7 +141,7 @@ export class TransactionHooks<S extends object> implements EntityHooks {
     const run = async (): Promise<void> => {
       for (const hook of hooks) await hook(this.#session)
     }
-    return runAmbient(this, waiting, run).finally(() => (waiting.closed = true))
+    return runInScope(this, waiting, run).finally(() => (waiting.closed = true))
   }
 
   /** Runs what was to run at the end of a transaction, and forgets it. @throws HookError after a commit. */

@@ -5,7 +5,7 @@ import type { Operation } from '../pipeline/operation.js'
 import type { StatementRunner } from '../execution/statement-runner.js'
 import { TransactionAbortedError, UnreadableResultError } from '../errors.js'
 import { abortedBy, onAbort } from '../internal/abort.js'
-import { behind } from '../internal/statements-ahead.js'
+import { sendAfter } from '../internal/statements-ahead.js'
 import type { Sealed } from '../unit/journal.js'
 import type { EntityParts, FlushCoordinator } from './flush-coordinator.js'
 import type { EntityHooks, SessionEvent } from './session-hooks.js'
@@ -116,7 +116,7 @@ export class SessionTransaction implements BlockOwner {
     let unreadable: unknown
     try {
       const flush = this.#entities.hasHooks ? await this.#entities.flushWithHooks() : this.#entities.flush()
-      committed = await behind(flush, send)
+      committed = await sendAfter(flush, send)
     } catch (error) {
       committed = (await answering?.catch(() => false)) ?? false
       if (!committed) {

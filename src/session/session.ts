@@ -97,7 +97,10 @@ export class Session extends EntitySession implements AsyncDisposable {
       if (flushing !== undefined) await flushing
       return await runTransaction(runner, (scope) => {
         this.#entities.requireOpen()
-        return runBlock(this.#transaction, work, { scope, ambient: { owner: runner.scopes, value: scope } })
+        return runBlock(this.#transaction, work, {
+          scope,
+          asyncScope: { owner: runner.scopes, value: scope },
+        })
       })
     })
   }
@@ -175,8 +178,8 @@ export class Session extends EntitySession implements AsyncDisposable {
   ): Promise<Value> {
     this.#owned = !this.autocommit
     const { signal } = this.#parts.options
-    const ambient = { owner: factory, value: this }
-    return runBlock(this.#transaction, work, { signal, commit, ambient, closes: true })
+    const asyncScope = { owner: factory, value: this }
+    return runBlock(this.#transaction, work, { signal, commit, asyncScope, closes: true })
   }
 
   /**

@@ -87,7 +87,7 @@ export function hasDependents(state: InstanceState): boolean {
   return false
 }
 
-/** The rows in between that have to go with their owners; those that PostgreSQL deletes excepted. */
+/** The rows of the join table that have to go with their owners; those that PostgreSQL deletes excepted. */
 export function linksOf(owners: Iterable<InstanceState>): LinkChanges[] {
   const removed = new Map<Relation, EncodedText[][]>()
   for (const owner of owners) {

@@ -2,7 +2,7 @@
  * What a session knows of an instance, beside the instance itself: nothing of it shows on the object.
  */
 import { MappingError } from '../errors.js'
-import { Existing } from '../internal/return-override.js'
+import { ReturnOverride } from '../internal/return-override.js'
 import { kindOf } from '../codecs/codec.js'
 import { metaOf, type EntityMeta, type Identity, type Snapshot } from '../schema/entity-meta.js'
 import { ENTITY, type AnyEntity } from '../schema/entity-types.js'
@@ -30,22 +30,22 @@ export interface Attachment {
 export type RememberedRelation = object | null | readonly object[]
 
 /** What an object gets that is more than read. Most are not, and a session may hold many thousands. */
-interface History {
+interface Tracking {
   relations: Map<string, RememberedRelation> | undefined
   expired: 'all' | ReadonlySet<TableColumn> | undefined
   revision: number
-  life: number
+  insertGeneration: number
   markedDeleted: boolean
   /** Of foreign keys: what they are equal to although it is written differently. */
   spellings: Map<TableColumn, readonly [EncodedText, EncodedText]> | undefined
 }
 
-function newHistory(): History {
+function newTracking(): Tracking {
   return {
     relations: undefined,
     expired: undefined,
     revision: 0,
-    life: 0,
+    insertGeneration: 0,
     markedDeleted: false,
     spellings: undefined,
   }
@@ -63,7 +63,7 @@ export class InstanceState {
    * PostgreSQL answers.
    */
   snapshot: Snapshot | undefined = undefined
-  #history: History | undefined = undefined
+  #tracking: Tracking | undefined = undefined
 
   constructor(instance: object, meta: EntityMeta, status: InstanceStatus, attachment?: Attachment) {
     this.instance = instance as Record<string, unknown>
@@ -90,53 +90,53 @@ export class InstanceState {
 
   /** By name; only relations that were loaded or flushed. */
   get relations(): Map<string, RememberedRelation> | undefined {
-    return this.#history?.relations
+    return this.#tracking?.relations
   }
 
   set relations(relations: Map<string, RememberedRelation> | undefined) {
-    if (relations !== this.relations) (this.#history ??= newHistory()).relations = relations
+    if (relations !== this.relations) (this.#tracking ??= newTracking()).relations = relations
   }
 
   /** The columns that have expired since it was loaded; some may have been set in the meantime. */
   get expired(): 'all' | ReadonlySet<TableColumn> | undefined {
-    return this.#history?.expired
+    return this.#tracking?.expired
   }
 
   set expired(expired: 'all' | ReadonlySet<TableColumn> | undefined) {
-    if (expired !== this.expired) (this.#history ??= newHistory()).expired = expired
+    if (expired !== this.expired) (this.#tracking ??= newTracking()).expired = expired
   }
 
   /** The revision of the identity map at which its row was written last: rows that were read before it are older. */
   get revision(): number {
-    return this.#history?.revision ?? 0
+    return this.#tracking?.revision ?? 0
   }
 
   set revision(revision: number) {
-    ;(this.#history ??= newHistory()).revision = revision
+    ;(this.#tracking ??= newTracking()).revision = revision
   }
 
   /** How often its insertion was undone: an answer may come that belongs to an earlier one. */
-  get life(): number {
-    return this.#history?.life ?? 0
+  get insertGeneration(): number {
+    return this.#tracking?.insertGeneration ?? 0
   }
 
-  set life(life: number) {
-    ;(this.#history ??= newHistory()).life = life
+  set insertGeneration(insertGeneration: number) {
+    ;(this.#tracking ??= newTracking()).insertGeneration = insertGeneration
   }
 
   /** `delete` was called, and not flushed yet. */
   get markedDeleted(): boolean {
-    return this.#history?.markedDeleted ?? false
+    return this.#tracking?.markedDeleted ?? false
   }
 
   set markedDeleted(markedDeleted: boolean) {
-    if (markedDeleted !== this.markedDeleted) (this.#history ??= newHistory()).markedDeleted = markedDeleted
+    if (markedDeleted !== this.markedDeleted) (this.#tracking ??= newTracking()).markedDeleted = markedDeleted
   }
 
   /** PostgreSQL takes a value of a foreign key for equal to a key that is written differently. */
   noteSpelling(column: TableColumn, own: EncodedText, other: EncodedText): void {
-    const history = (this.#history ??= newHistory())
-    ;(history.spellings ??= new Map()).set(column, [own, other])
+    const tracking = (this.#tracking ??= newTracking())
+    ;(tracking.spellings ??= new Map()).set(column, [own, other])
   }
 
   /** Whether a value of a foreign key is equal to a key, as far as is known. */
@@ -146,7 +146,7 @@ export class InstanceState {
 
   /** A value of a foreign key as the key is written that it is equal to, as far as is known. */
   asKey<Text extends EncodedText | undefined>(column: TableColumn, own: Text): Text | EncodedText {
-    const known = this.#history?.spellings?.get(column)
+    const known = this.#tracking?.spellings?.get(column)
     return known?.[0] === own ? (known?.[1] ?? own) : own
   }
 
@@ -234,7 +234,7 @@ export function shownValue({ definition }: TableColumn, value: unknown): string 
  * Ties the state to the instance by a private field: faster than a WeakMap, and seen by nothing that looks at objects
  * (spread, JSON, structuredClone, comparison, console.log).
  */
-class Stamp extends Existing {
+class Stamp extends ReturnOverride {
   #state: InstanceState
 
   constructor(instance: object, state: InstanceState) {

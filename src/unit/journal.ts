@@ -322,7 +322,7 @@ function undoInsert(state: InstanceState): void {
   const { instance, meta } = state
   for (const column of state.expiredColumns) instance[column.property] = state.value(column)
   state.become('transient', undefined)
-  state.life++
+  state.insertGeneration++
   const { version } = meta.table
   if (version !== undefined && !Object.isFrozen(instance)) instance[version.property] = 1
   state.identity = undefined

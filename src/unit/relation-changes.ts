@@ -1,5 +1,5 @@
 /**
- * What changed relations mean for the rows: foreign keys to set, and rows of tables in between to insert and to delete.
+ * What changed relations mean for the rows: foreign keys to set, and rows of join tables to insert and to delete.
  *
  * Where two relations say something about the same foreign key, being taken out of a collection counts least, being put
  * into one more, and what the object itself says most.
@@ -123,7 +123,7 @@ export class RelationChanges {
     }
   }
 
-  /** The changes of tables in between. */
+  /** The changes of join tables. */
   links(): LinkChanges[] {
     const byTable = new Map<string, Pair[]>()
     for (const pair of [...this.#linked, ...this.#unlinked]) {
@@ -233,7 +233,7 @@ function hasRow(state: InstanceState): boolean {
   return state.status === 'persistent'
 }
 
-/** The columns of a row in between, in the order of the table, so that both sides write the same. The two keys may share some. */
+/** The columns of a row of the join table, in the order of the table, so that both sides write the same. The two keys may share some. */
 function linkColumns({ own, other }: RelationLink): readonly TableColumn[] {
   return [...new Set([...own, ...other])].sort((a, b) => a.index - b.index)
 }

@@ -3,7 +3,7 @@
  * connection: it hands statements to whoever owns it.
  */
 import { IllegalStateError, InvalidOptionError, NoResultError, StaleDataError } from '../errors.js'
-import { behind } from '../internal/statements-ahead.js'
+import { sendAfter } from '../internal/statements-ahead.js'
 import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
 import type { EntityQuery } from '../query/entity-statement.js'
 import { RAW_INTEGERS } from '../codecs/raw-values.js'
@@ -193,12 +193,13 @@ export class UnitOfWork {
       const encoded = meta.table.primaryKey.map((column, index) => column.encode(values[index]))
       const mode = populateExisting ? 'overwrite' : forUpdate ? 'renew' : 'keep'
       const known = state
-      const life = known?.life
+      const generation = known?.insertGeneration
       const reading = { mode, forUpdate, flush, without, lacking: stillLacking(state, lacking) } as const
       state = await this.#readByKey(meta, encoded, reading)
       if (state === undefined) {
         // One that has come since then has a row, which this query came too early for; one that filters hide may have it still.
-        const isGone = known?.life === life && known !== undefined && this.#members.identities.has(known)
+        const isGone =
+          known?.insertGeneration === generation && known !== undefined && this.#members.identities.has(known)
         if (isGone && filtersOf(meta, without).length === 0) this.#members.gone(known)
         return null
       }
@@ -328,7 +329,7 @@ export class UnitOfWork {
   ): Promise<InstanceState | undefined> {
     const lock = forUpdate ? ' for update' : ''
     const statement = selectByKey(meta.table, key, lock, filtersOf(meta, without), lacking)
-    const { rows, revision } = await behind(flush, () => this.#fetch(statement))
+    const { rows, revision } = await sendAfter(flush, () => this.#fetch(statement))
     return this.#loader.states(meta, rows, revision, mode, lacking)[0]
   }
 

@@ -94,7 +94,7 @@ describe('relations', () => {
     ])
   })
 
-  test('through a table in between are rows of an entity of their own', async () => {
+  test('through a join table are rows of an entity of their own', async () => {
     const { withSession } = fixture.factory()
     const tag = new Tag({ name: 'pop' })
     const song = build(Song, { title: 'Help!', tags: [tag] })

@@ -140,7 +140,7 @@ describe('a row that a filter hides is not read', () => {
     })
   })
 
-  test('through rows in between that a filter hides; these filters go by their name', async () => {
+  test('through rows of the join table that a filter hides; these filters go by their name', async () => {
     const { withSession } = fixture.factory()
     const read = (...without: string[]) =>
       withSession(async (session) => {

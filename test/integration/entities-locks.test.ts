@@ -160,7 +160,7 @@ describe('a flush of several tables locks those first that others refer to', () 
     expect(locked).toEqual([[2], []])
   })
 
-  test('and rows in between last', async () => {
+  test('and rows of the join table last', async () => {
     const locked = await lockedWhileWaiting(
       async (session) => {
         const account = await session.getOne(Account, 7, { load: ['tags'] })

@@ -276,7 +276,7 @@ describe('a relation that is assigned without being loaded', () => {
 })
 
 describe('many to many', () => {
-  test('writes only the rows in between that changed, from either side', async () => {
+  test('writes only the rows of the join table that changed, from either side', async () => {
     await using session = await stored()
     const carey = await session.getOne(Song, 2, { load: ['tags'] })
     const winter = await session.getOne(Tag, 'winter', { load: ['songs'] })

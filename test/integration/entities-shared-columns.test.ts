@@ -319,7 +319,7 @@ describe('an object moves to another tenant', () => {
   })
 })
 
-describe('rows in between that hold a column of both sides', () => {
+describe('rows of the join table that hold a column of both sides', () => {
   test('are inserted and deleted from either side', async () => {
     const links = () =>
       fixture.db.query('select tenant_id, album_id, tag_id from album_tags order by 1, 2, 3')

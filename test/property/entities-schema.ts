@@ -56,7 +56,7 @@ export class Tag extends Base.entity('tags', { name: text().primaryKey(), label:
   static readonly relations = { people: manyToMany(() => Person, 'people_tags') }
 }
 
-// The table in between needs no class of its own.
+// The join table needs no class of its own.
 Base.entity('people_tags', {
   personId: integer('person_id').primaryKey().references('people.id'),
   tagName: text('tag_name').primaryKey().references('tags.name'),

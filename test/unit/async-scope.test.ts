@@ -1,34 +1,34 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { ambientFlow, ambientOf, runAmbient } from '../../src/internal/async-scope.js'
+import { currentFlow, scopeValueOf, runInScope } from '../../src/internal/async-scope.js'
 import { waitUntil } from '../helpers/wait-until.js'
 
 test('within the call, and whatever it starts, the value of the owner is known', async () => {
   const [owner, value] = [{}, {}]
-  expect(ambientOf(owner)).toBeUndefined()
-  await runAmbient(owner, value, async () => {
-    expect(ambientOf(owner)).toBe(value)
+  expect(scopeValueOf(owner)).toBeUndefined()
+  await runInScope(owner, value, async () => {
+    expect(scopeValueOf(owner)).toBe(value)
     await pause(0)
-    expect(ambientOf(owner)).toBe(value)
-    expect(ambientOf({})).toBeUndefined()
+    expect(scopeValueOf(owner)).toBe(value)
+    expect(scopeValueOf({})).toBeUndefined()
   })
-  expect(ambientOf(owner)).toBeUndefined()
+  expect(scopeValueOf(owner)).toBeUndefined()
 })
 
 test('the innermost value counts, and each owner has its own', () => {
   const [one, other] = [{}, {}]
   const [first, second, third] = [{}, {}, {}]
-  runAmbient(one, first, () =>
-    runAmbient(other, second, () => {
-      runAmbient(one, third, () => expect([ambientOf(one), ambientOf(other)]).toEqual([third, second]))
-      expect(ambientOf(one)).toBe(first)
+  runInScope(one, first, () =>
+    runInScope(other, second, () => {
+      runInScope(one, third, () => expect([scopeValueOf(one), scopeValueOf(other)]).toEqual([third, second]))
+      expect(scopeValueOf(one)).toBe(first)
     }),
   )
 })
 
 test('one call may set two, the second inside the first', () => {
   const [one, other, first, second] = [{}, {}, {}, {}]
-  runAmbient(one, first, () => expect([ambientOf(one), ambientOf(other)]).toEqual([first, second]), {
+  runInScope(one, first, () => expect([scopeValueOf(one), scopeValueOf(other)]).toEqual([first, second]), {
     owner: other,
     value: second,
   })
@@ -38,23 +38,23 @@ test('calls that run at the same time do not see each other', async () => {
   const owner = {}
   await Promise.all(
     [{}, {}].map((value) =>
-      runAmbient(owner, value, async () => {
+      runInScope(owner, value, async () => {
         await pause(1)
-        expect(ambientOf(owner)).toBe(value)
+        expect(scopeValueOf(owner)).toBe(value)
       }),
     ),
   )
 })
 
 test('a flow of control is the same object for all that it does, and another for another', async () => {
-  expect(ambientFlow()).toBeUndefined()
+  expect(currentFlow()).toBeUndefined()
   const flows = await Promise.all(
     [1, 2].map(() =>
-      runAmbient({}, {}, async () => {
-        const flow = ambientFlow()
+      runInScope({}, {}, async () => {
+        const flow = currentFlow()
         await pause(0)
-        expect(ambientFlow()).toBe(flow)
-        runAmbient({}, {}, () => expect(ambientFlow()).toBe(flow))
+        expect(currentFlow()).toBe(flow)
+        runInScope({}, {}, () => expect(currentFlow()).toBe(flow))
         return flow
       }),
     ),
@@ -70,8 +70,8 @@ test('a block that is started by what a closed one has left is another flow, and
   await new Promise<void>((resolve) => {
     const run = (): void => {
       const [owner, value] = [{ closed: false }, { closed: false, rows: new Array<number>(1_000).fill(0) }]
-      runAmbient(owner, value, () => {
-        flows.add(ambientFlow())
+      runInScope(owner, value, () => {
+        flows.add(currentFlow())
         collected.register(value, ++runs)
         if (runs === 50) resolve()
         else setTimeout(run, 0)
@@ -90,16 +90,16 @@ test('a block that is started by what a closed one has left is another flow, and
 
 test('an open block around the closed ones is found, and gives the flow', () => {
   const [outer, middle, owner] = [{}, { closed: false }, {}]
-  runAmbient(outer, { name: 'outer' }, () => {
-    const flow = ambientFlow()
-    runAmbient(middle, {}, () =>
-      runAmbient(owner, {}, () => {
+  runInScope(outer, { name: 'outer' }, () => {
+    const flow = currentFlow()
+    runInScope(middle, {}, () =>
+      runInScope(owner, {}, () => {
         middle.closed = true
-        runAmbient({}, {}, () => {
-          expect(ambientOf(outer)).toEqual({ name: 'outer' })
-          expect(ambientOf(middle)).toBeUndefined()
-          expect(ambientOf(owner)).toBeDefined()
-          expect(ambientFlow()).toBe(flow)
+        runInScope({}, {}, () => {
+          expect(scopeValueOf(outer)).toEqual({ name: 'outer' })
+          expect(scopeValueOf(middle)).toBeUndefined()
+          expect(scopeValueOf(owner)).toBeDefined()
+          expect(currentFlow()).toBe(flow)
         })
       }),
     )

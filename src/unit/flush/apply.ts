@@ -1,4 +1,4 @@
-/** What a flush does to the instances: at once when its statements are given, and when PostgreSQL has answered. */
+/** Applies a flush to the instances: when its statements are queued, and again when PostgreSQL has answered. */
 import type { DatabaseError } from '../../database-errors.js'
 import type { StatementResult } from '../../driver/driver.js'
 import { IllegalStateError, StaleDataError } from '../../errors.js'
@@ -17,12 +17,12 @@ import { RespelledKeys } from '../respelled-keys.js'
 /** The objects of a step when its statement was sent. */
 interface Sent {
   readonly snapshots: readonly Snapshot[]
-  readonly lives: readonly number[]
+  readonly insertGenerations: readonly number[]
 }
 
-const NOTHING_SENT: Sent = { snapshots: [], lives: [] }
+const NOTHING_SENT: Sent = { snapshots: [], insertGenerations: [] }
 
-export class FlushEffects {
+export class FlushApplier {
   readonly #identities: IdentityMap
   readonly #journal: Journal
   readonly #attachment: Attachment
@@ -45,11 +45,11 @@ export class FlushEffects {
    * The statements are on their way. What they write counts as stored from now on, so that it is not written twice; should
    * they fail, the transaction has failed, and its rollback undoes this, too.
    */
-  applied({ insertions, changes, removals, completed, handed }: FlushPlan): void {
+  applied({ insertions, changes, removals, completed, propagated }: FlushPlan): void {
     this.#identities.revision++
     for (const { state } of removals) this.#deleted(state)
     const displaced = [
-      ...[...handed].map(([state, values]) => this.#handed(state, values)),
+      ...[...propagated].map(([state, values]) => this.#propagated(state, values)),
       ...insertions.map((insertion) => this.#inserted(insertion)),
       ...changes.map((change) => this.#updated(change)),
     ]
@@ -65,7 +65,7 @@ export class FlushEffects {
     if (statement.returning.length === 0) return NOTHING_SENT
     return {
       snapshots: states.map(({ snapshot }) => snapshot as Snapshot),
-      lives: states.map(({ life }) => life),
+      insertGenerations: states.map(({ insertGeneration }) => insertGeneration),
     }
   }
 
@@ -76,8 +76,8 @@ export class FlushEffects {
     else if (kind === 'delete' && result.command === 'DELETE') warnOfMissing(states, result.rowCount ?? 0)
     if (returning.length === 0) return
     // It may have been undone in the meantime, and even be stored again; or have been let go, but its row has a key all the same.
-    const isCurrent = ({ status, life }: InstanceState, index: number): boolean =>
-      (status === 'persistent' || status === 'detached') && life === sent.lives[index]
+    const isCurrent = ({ status, insertGeneration }: InstanceState, index: number): boolean =>
+      (status === 'persistent' || status === 'detached') && insertGeneration === sent.insertGenerations[index]
     const current = states.every(isCurrent) ? states : states.filter(isCurrent)
     if (kind === 'insert') this.#journal.filled(current, returning)
     const rows = matchReturned(statement, result.rows as RawRow[], states.length)
@@ -126,8 +126,11 @@ export class FlushEffects {
     return this.#moved(state, hasRespelledKey(change))
   }
 
-  /** What it refers to has another key now, and so has its row. @returns the object whose place it takes. */
-  #handed(state: InstanceState, values: ReadonlyMap<TableColumn, EncodedText>): InstanceState | undefined {
+  /** PostgreSQL has propagated a changed key to its row. @returns the object whose place it takes. */
+  #propagated(
+    state: InstanceState,
+    values: ReadonlyMap<TableColumn, EncodedText>,
+  ): InstanceState | undefined {
     // Its row is gone by the time.
     if (state.status === 'deleted') return undefined
     const { instance, meta } = state

@@ -11,7 +11,7 @@ import type { Relation } from '../../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import { allocateKeys } from '../../query/write-statements.js'
 import { hasDependents, linksOf, unknownAssigned, unknownToDelete } from '../cascade.js'
-import { FlushEffects } from './apply.js'
+import { FlushApplier } from './apply.js'
 import { planFlush, type FlushPlan } from './plan.js'
 import type { Step } from './steps.js'
 import type { InstanceState } from '../instance-state.js'
@@ -54,7 +54,7 @@ export class Flusher {
   readonly #members: TrackedInstances
   readonly #loader: Loader
   readonly #relations: RelationLoader
-  readonly #effects: FlushEffects
+  readonly #applier: FlushApplier
   readonly #send: Send
   /** Throws where the statements would be refused. */
   readonly #requireRunning: () => void
@@ -79,7 +79,7 @@ export class Flusher {
     this.#relations = relations
     this.#send = send
     this.#requireRunning = requireRunning
-    this.#effects = new FlushEffects(members.identities, members.journal, members, () => members.persistent())
+    this.#applier = new FlushApplier(members.identities, members.journal, members, () => members.persistent())
   }
 
   /**
@@ -197,13 +197,14 @@ export class Flusher {
       return undefined
     }
     this.#requireRunning()
-    this.#effects.applied(plan)
+    this.#applier.applied(plan)
     for (const state of relations.remember()) {
       if (state.snapshot !== undefined && state.status === 'persistent')
         journal.updated(state, state.snapshot)
     }
     for (const change of plan.changes) forgetStaleRelations(change)
-    for (const [state, values] of plan.handed) forgetStaleRelations({ state, columns: [...values.keys()] })
+    for (const [state, values] of plan.propagated)
+      forgetStaleRelations({ state, columns: [...values.keys()] })
     const done = flushChannel.hasSubscribers
       ? flushChannel.tracePromise(() => this.#run(plan.steps), figuresOf(plan))
       : this.#run(plan.steps)
@@ -222,7 +223,7 @@ export class Flusher {
   }
 
   async #take(step: Step): Promise<void> {
-    const sent = this.#effects.sent(step)
+    const sent = this.#applier.sent(step)
     let answer: StatementResult
     try {
       answer = await this.#send(sendable(step.statement))
@@ -230,7 +231,7 @@ export class Flusher {
       if (step.circular === true) explainSwap(error)
       throw error
     }
-    this.#effects.answered(step, sent, answer)
+    this.#applier.answered(step, sent, answer)
   }
 
   /** Reads rows. */

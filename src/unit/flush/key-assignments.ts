@@ -1,7 +1,7 @@
 /**
  * The values that foreign keys get when relations have changed.
  *
- * 1. A key that is handed on twice (order, line, allocation) is handed on in the order of dependency, not of `add`.
+ * 1. A key that is propagated twice (order, line, allocation) is propagated in the order of dependency, not of `add`.
  * 2. Foreign keys may share columns, such as the tenant. Two relations that need different values of one column are refused.
  * 3. A relation that is let go of sets only those of its columns to NULL that take NULL and that no other relation needs.
  */

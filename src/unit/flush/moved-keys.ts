@@ -1,6 +1,6 @@
 /**
  * Relations that nobody has changed, but that lead to a row whose key changes in the flush: their foreign keys get the new one.
- * (Where the foreign key says ON UPDATE, PostgreSQL does that; see key-cascade.ts.)
+ * (Where the foreign key says ON UPDATE, PostgreSQL does that; see key-propagation.ts.)
  */
 import type { Relation } from '../../schema/relation-resolution.js'
 import type { TableColumn } from '../../schema/table-column.js'

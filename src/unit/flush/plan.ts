@@ -13,10 +13,10 @@
 import { ENTITY } from '../../schema/entity-types.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import type { Table } from '../../schema/table.js'
-import { earlyRemovals, type EarlyRemovals } from './unique-conflicts.js'
+import { uniqueConflicts, type UniqueConflicts } from './unique-conflicts.js'
 import { deleteStep, insertStep, linkStep, raised, unlinkStep, updates, type Step } from './steps.js'
 import type { InstanceState } from '../instance-state.js'
-import { handedOn, keyAfter, type HandedOn } from './key-propagation.js'
+import { propagateKeys, keyAfter, type PropagatedKeys } from './key-propagation.js'
 import type { Guard } from '../tracked-instances.js'
 import { References, type Reference } from './row-references.js'
 import type { LinkChanges } from './rows.js'
@@ -45,7 +45,7 @@ export interface FlushPlan {
   /** Rows that are written twice: with foreign keys that are NULL for a while, and as they should be. */
   readonly completed: readonly { readonly state: InstanceState }[]
   /** What PostgreSQL changes about the rows of other objects. */
-  readonly handed: HandedOn
+  readonly propagated: PropagatedKeys
 }
 
 /** What has to be written. */
@@ -70,19 +70,24 @@ export function planFlush(work: FlushWork): FlushPlan {
   }
   for (const { table } of [...insertions, ...changes]) table.requireWritable()
   for (const { link } of work.links) link.table.requireWritable()
-  const handed = handedOn(changes, work.followed)
-  // Those that hand on their keys are written before those that get them.
-  for (const change of changes) if (handed.has(change.state)) change.key = keyAfter(change.state, handed)
-  const removals = work.deleted.map((state) => removalOf(state, guardAfter(state, work.guards, handed)))
-  const planner = new Planner(insertions, changes, removals, work.links, handed)
+  const propagated = propagateKeys(changes, work.followed)
+  // Rows whose keys propagate are written before the rows that get these keys.
+  for (const change of changes)
+    if (propagated.has(change.state)) change.key = keyAfter(change.state, propagated)
+  const removals = work.deleted.map((state) => removalOf(state, guardAfter(state, work.guards, propagated)))
+  const planner = new Planner(insertions, changes, removals, work.links, propagated)
   const steps = withLocks([...planner.steps()])
   const completed = [...insertions.filter(({ postponed }) => postponed.size > 0), ...planner.released.keys()]
-  return { steps, insertions, changes, removals, completed, handed }
+  return { steps, insertions, changes, removals, completed, propagated }
 }
 
-/** What a row must still hold when others have handed on their keys. */
-function guardAfter(state: InstanceState, guards: FlushWork['guards'], handed: HandedOn): Guard | undefined {
-  const [guard, values] = [guards.get(state), handed.get(state)]
+/** The guard of a row, with the foreign key values that it has after the propagation. */
+function guardAfter(
+  state: InstanceState,
+  guards: FlushWork['guards'],
+  propagated: PropagatedKeys,
+): Guard | undefined {
+  const [guard, values] = [guards.get(state), propagated.get(state)]
   if (guard === undefined || values === undefined) return guard
   return new Map([...guard].map(([column, text]) => [column, values.get(column) ?? text]))
 }
@@ -94,7 +99,7 @@ class Planner {
   readonly #changes: readonly Change[]
   readonly #removals: readonly Removal[]
   readonly #links: readonly LinkChanges[]
-  readonly #handed: HandedOn
+  readonly #propagated: PropagatedKeys
   readonly #newRows: References<Insertion>
   readonly #oldRows: References<Removal>
   readonly #moves: UniqueMoves
@@ -108,13 +113,13 @@ class Planner {
     changes: readonly Change[],
     removals: readonly Removal[],
     links: readonly LinkChanges[],
-    handed: HandedOn,
+    propagated: PropagatedKeys,
   ) {
     this.#insertions = insertions
     this.#changes = changes
     this.#removals = removals
     this.#links = links
-    this.#handed = handed
+    this.#propagated = propagated
     this.#newRows = new References(insertions, insertedValue)
     this.#moves = new UniqueMoves(changes)
     this.#oldRows = new References(removals, ({ state }, column) => storedValue(state, column))
@@ -124,7 +129,7 @@ class Planner {
     for (const { link, columns, removed } of this.#links) {
       if (removed.length > 0) yield unlinkStep(link.table, columns, removed)
     }
-    const early = earlyRemovals(this.#removals, this.#insertions, this.#changes, this.#oldRows)
+    const early = uniqueConflicts(this.#removals, this.#insertions, this.#changes, this.#oldRows)
     const changes = early.removals.size === 0 ? this.#changes : yield* this.#free(early)
     const groups = tableGroups([...this.#insertions, ...changes])
     for (const group of groups) {
@@ -137,13 +142,13 @@ class Planner {
     if (this.#removals.length === early.removals.size) return
     const late = this.#removals.filter((removal) => !early.removals.has(removal))
     for (const removal of late) {
-      if (this.#handed.has(removal.state)) removal.key = keyAfter(removal.state, this.#handed)
+      if (this.#propagated.has(removal.state)) removal.key = keyAfter(removal.state, this.#propagated)
     }
     yield* this.#deletes(late)
   }
 
   /** Deletes what has to go early. @returns the changes that are left. */
-  *#free(early: EarlyRemovals): Generator<Step, readonly Change[], undefined> {
+  *#free(early: UniqueConflicts): Generator<Step, readonly Change[], undefined> {
     const releasing = new Set(this.#releasing(early))
     yield* updates([...releasing, ...this.released.values()])
     yield* this.#deletes([...early.removals])
@@ -266,7 +271,7 @@ class Planner {
    * Changed rows that stop referring to a row that is deleted early. Those that also need what comes later (a new row, or a
    * key that is freed by the delete) only let go of it now.
    */
-  *#releasing({ removals, takers }: EarlyRemovals): Generator<Change, void, undefined> {
+  *#releasing({ removals, takers }: UniqueConflicts): Generator<Change, void, undefined> {
     for (const change of this.#changes) {
       const columns = this.#oldRows
         .of(change, ({ state }, column) =>

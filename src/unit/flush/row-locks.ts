@@ -61,7 +61,7 @@ function touchedTables(steps: readonly Step[]): TouchedTable[] {
       continue
     }
     ranks ??= ranksOf(steps.flatMap(({ states }) => states))
-    // Nothing refers to a table in between that no object of the flush knows.
+    // Nothing refers to a join table that no object of the flush knows.
     byTable.set(table, { table, rank: ranks.get(table) ?? ranks.size, parts: [touched], first })
   }
   return [...byTable.values()].sort((a, b) => a.rank - b.rank || (a.table.key < b.table.key ? -1 : 1))

@@ -8,7 +8,7 @@ import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import type { Table } from '../../schema/table.js'
 import type { InstanceState } from '../instance-state.js'
 
-/** Rows of one table in between, by their encoded values. */
+/** Rows of one join table, by their encoded values. */
 export interface LinkChanges {
   readonly link: RelationLink
   readonly columns: readonly TableColumn[]

@@ -122,7 +122,7 @@ export function deleteStep(rows: readonly Removal[]): Step {
   }
 }
 
-/** Takes rows out of a table in between. */
+/** Takes rows out of a join table. */
 export function unlinkStep(
   table: Table,
   columns: readonly TableColumn[],
@@ -136,7 +136,7 @@ export function unlinkStep(
   }
 }
 
-/** Puts rows into a table in between, with the defaults of its other columns. */
+/** Puts rows into a join table, with the defaults of its other columns. */
 export function linkStep(table: Table, columns: readonly TableColumn[], rows: LinkChanges['added']): Step {
   const others = table.columns.filter(
     (column) => column.definition.default !== undefined && !columns.includes(column),

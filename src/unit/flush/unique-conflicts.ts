@@ -9,18 +9,18 @@ import { changedValue, uniqueKeysOf } from './unique-moves.js'
 import { equalTupleOf, storedValue, type Change, type Insertion, type Removal } from './rows.js'
 
 /** What goes early. */
-export interface EarlyRemovals {
+export interface UniqueConflicts {
   readonly removals: ReadonlySet<Removal>
   /** The rows that take a key of these. */
   readonly takers: ReadonlySet<Insertion | Change>
 }
 
-export function earlyRemovals(
+export function uniqueConflicts(
   removals: readonly Removal[],
   insertions: readonly Insertion[],
   changes: readonly Change[],
   references: References<Removal>,
-): EarlyRemovals {
+): UniqueConflicts {
   const early = new Set<Removal>()
   const takers = new Set<Insertion | Change>()
   if (removals.length === 0 || insertions.length + changes.length === 0) return { removals: early, takers }
