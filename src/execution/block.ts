@@ -74,7 +74,7 @@ export function runBlock<Value>(
   if (rides) return rode(run, returned as Promise<Value>)
   return ended(
     run,
-    signal === undefined ? Promise.resolve(returned) : untilAborted(owner.pipeline, returned, signal),
+    signal === undefined ? Promise.resolve(returned) : untilAborted(owner, options.scope, returned, signal),
   )
 }
 
@@ -152,12 +152,13 @@ class BlockRun<Value> {
   /** The block has returned. */
   async returned(value: Value): Promise<Value> {
     const owner = this.#owner
-    const { pipeline, runner } = owner
+    const { runner } = owner
     const [scope, signal] = [this.#scope, this.#signal]
     try {
       // A commit or rollback that nobody has awaited belongs to the block, and decides what is left to do.
       const ended = runner.ended(scope)
-      if (ended !== undefined) await (signal === undefined ? ended : untilAborted(pipeline, ended, signal))
+      if (ended !== undefined)
+        await (signal === undefined ? ended : untilAborted(owner, scope, ended, signal))
       this.context.over = true
       if (scope?.ended === true) throw endedAround()
       requireAwaited(owner, scope, this.context)
@@ -208,7 +209,8 @@ class BlockRun<Value> {
  * @throws AbortedError, or CommitOutcomeUnknownError if something of it may be stored that the block has not told.
  */
 async function untilAborted<Value>(
-  pipeline: Pipeline,
+  { pipeline, runner }: BlockOwner,
+  scope: TransactionScope | undefined,
   returned: Value | Promise<Value>,
   signal: AbortSignal,
 ): Promise<Value> {
@@ -228,6 +230,8 @@ async function untilAborted<Value>(
   if (settled !== undefined) return settled()
   const isStored = await pipeline.committing
   if (isStored === undefined && !pipeline.state.hasStored) throw abortedBy(signal)
+  // commit() has stored it, and waits for its hooks: the block is told, as it is where the COMMIT at its end waits for them.
+  if (!pipeline.state.inTransaction) await runner.ended(scope)?.catch(ignore)
   // The block hears of it first, also of what was answered a moment ago, and may come to its end by that.
   const reacted = await Promise.race([settling, turns(TURNS_TO_REACT)])
   if (reacted !== undefined) return reacted()
@@ -289,4 +293,8 @@ function requireAwaited(
     `The block returned while ${what}, so its transaction was rolled back (an await is missing)${texts.length === 0 ? '' : `: ${texts.join('; ')}`}`,
     texts,
   )
+}
+
+function ignore(): void {
+  // See where it is used.
 }

@@ -79,3 +79,25 @@ describe.each([
     expect(lies).toEqual([])
   })
 })
+
+test('an afterCommit hook that takes its time does not make a stored commit() an aborted one', async () => {
+  const controller = new AbortController()
+  const { withSession } = fixture.factory()
+  let committed = false
+  const run = withSession(
+    async (session) => {
+      await session.execute('insert into marks values (4711)')
+      session.afterCommit(async () => {
+        controller.abort()
+        for (let turn = 0; turn < 10 * STEPS; turn++) await new Promise((resolve) => setImmediate(resolve))
+      })
+      await session.commit()
+      committed = true
+      return 'told'
+    },
+    { signal: controller.signal },
+  )
+  expect(await run).toBe('told')
+  expect(committed).toBe(true)
+  expect(await stored(4711)).toBe(true)
+})
