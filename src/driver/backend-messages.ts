@@ -221,3 +221,9 @@ export function severityOf(buffer: Buffer, start: number, end: number): string |
   }
   return undefined
 }
+
+/** True if the server ends the session with this error. */
+export function isFatal(error: Error): boolean {
+  const { severity } = error as { severity?: string }
+  return severity === 'FATAL' || severity === 'PANIC'
+}

@@ -19,6 +19,7 @@ import {
   ProtocolError,
   STATUS_IDLE,
   STATUS_TRANSACTION,
+  isFatal,
   unexpected,
 } from './backend-messages.js'
 import { BatchStep, type OpenPortal } from './batch-step.js'
@@ -173,7 +174,7 @@ export class BatchRun implements WireReader {
   }
 
   receiveError(error: Error): void {
-    const isLast = endsSession(error)
+    const isLast = isFatal(error)
     if (isLast) this.lastError = error
     this.#context.view.refused()
     const step = this.#failed ? undefined : this.#steps[this.#current]
@@ -417,10 +418,4 @@ function mayFollow(previous: number, status: number, isFailed: boolean): boolean
   // A refused COMMIT has ended it, anything else that was refused has only spoiled it.
   if (isFailed && previous === STATUS_TRANSACTION) return status !== STATUS_TRANSACTION
   return status === previous
-}
-
-/** The server ends the session with it. */
-export function endsSession(error: Error): boolean {
-  const { severity } = error as { severity?: string }
-  return severity === 'FATAL' || severity === 'PANIC'
 }

@@ -164,29 +164,33 @@ export class StandbyWaitEnded extends Error {
 /** Ends a transaction. */
 export type EndCommand = 'COMMIT' | 'ROLLBACK'
 
-/** Whoever waits for the end of a transaction, while its connection does not. Must not throw. */
-export interface EndWaiter extends Pick<BatchStatement, 'onResult' | 'onError'> {
+/** Told how a transaction ended whose session no longer has the connection. Must not throw. */
+export interface CommitListener extends Pick<BatchStatement, 'onResult' | 'onError'> {
   /** Called once, after one of the two: the connection has answered, or is lost. */
   onEnd(): void
 }
 
-export interface ConcludeOptions {
+/** How a transaction is ended without waiting for the answer. */
+export interface EndOptions {
   /**
-   * The statement that began the transaction, if it has the characteristics still that this gave it: a batch that begins
+   * The text that began the transaction, if the transaction still has the characteristics of that text. A batch that begins
    * with the same text becomes one step with COMMIT (`COMMIT AND CHAIN`).
    */
   readonly begun?: string | undefined
-  /** The answer comes by itself then, before that of whatever is behind it. Default: nobody; a refusal becomes a warning. */
-  readonly waiter?: EndWaiter | undefined
-  /** How long the answer may take where it comes by itself, before the connection is lost. null = for ever. */
+  /**
+   * Gives the end a Sync of its own, so that its answer comes before the answer to the next batch. Default: no listener; a
+   * refused end becomes a warning.
+   */
+  readonly listener?: CommitListener | undefined
+  /** How long an end with a Sync of its own may take before the connection is lost. null = no limit. */
   readonly timeoutMillis: number | null
 }
 
-/** How a connection is cleaned before it serves somebody else. */
+/** How a connection is cleaned before its next holder gets it: `rollback`, or also everything else of the session. */
 export type ResetMode = 'rollback' | 'session'
 
-/** One physical connection to PostgreSQL. */
-export interface DriverConnection {
+/** The state of a physical connection and its upkeep: what a pool needs. */
+export interface PhysicalConnection {
   /** Number of this connection in its driver, from 1. Stands in logs, errors and events. */
   readonly id: number
   /** Process id of the server's backend. */
@@ -196,58 +200,84 @@ export interface DriverConnection {
   readonly transactionStatus: TransactionStatus
   /** True while a batch, a COPY or any other exchange is under way. */
   readonly busy: boolean
-  /** Settles when the server has answered the ends of transactions that it was given; undefined if all are answered. */
-  readonly concluding: Promise<void> | undefined
-  /** Whether somebody waits for one of them: whoever comes next would wait for that, too. */
-  readonly endAwaited: boolean
   /** Why the connection can no longer be used; undefined while it can. */
   readonly lost: Error | undefined
   /** Value of a parameter that the server reports (`server_version`, `in_hot_standby`, ...). */
   parameter(name: string): string | undefined
-  /** Called once, when the connection is lost for whatever reason but `close` or `destroy`. One listener; set by the pool. */
+  /** Called once when the connection is lost, except by `close` or `destroy`. One listener; set by the pool. */
   onLost: ((error: Error) => void) | undefined
-  /** Called for each notification (LISTEN). One listener. */
-  onNotification: ((message: { channel: string; payload: string; processId: number }) => void) | undefined
-  /** Writes a batch. @throws IllegalStateError if one is under way. */
-  submit(batch: Batch): void
-  /**
-   * Ends the transaction and counts as idle at once: whoever has the connection may go on without waiting for the answer. The
-   * next batch takes the end along in its packet; call `sendEnd` soon, in case that there is none. If the transaction does
-   * not end, the connection is lost. @throws IllegalStateError if a batch is under way.
-   */
-  conclude(command: EndCommand, options: ConcludeOptions): void
-  /** Sends an end that no batch has taken along. */
-  sendEnd(): void
-  /**
-   * Runs a script (simple protocol, any number of statements, no values). Rejects with the server's error.
-   * @param onTag Told the command tag of each statement that was run.
-   */
-  script(text: string, onTag?: (tag: string) => void): Promise<void>
-  /**
-   * Hands the connection to an object that speaks pg's Submittable interface (`pg-copy-streams`).
-   * `onEnd` is called when the server is ready again, with its error if it refused, or when the connection was lost.
-   */
-  lend(submittable: object, onEnd: (error: Error | undefined) => void): void
   /** One cheap round trip (an empty statement). Rejects if no answer came in time; the connection is then lost. */
   ping(timeoutMillis: number): Promise<void>
   /**
-   * Cleans the connection for its next user. `rollback` sends ROLLBACK; `session` also resets settings, LISTEN, cursors,
+   * Cleans the connection for its next holder. `rollback` sends ROLLBACK; `session` also resets settings, LISTEN, cursors,
    * advisory locks and temporary tables. Prepared statements survive. Rejects on failure or after the timeout; the
    * connection is then lost.
    */
   reset(mode: ResetMode, timeoutMillis: number): Promise<void>
   /**
-   * Sends a CancelRequest for whatever the backend is doing, but not for a transaction that was concluded before, and none
-   * while a COMMIT may be running (`BatchStatement.commits`). Resolves when the server took it, or after the timeout.
+   * Sends a CancelRequest for the statement that the backend is running. It waits for the end of an earlier transaction that
+   * is still unanswered, and is not sent while a COMMIT may be running (`BatchStatement.commits`). Resolves when the server
+   * took it, or after the timeout.
    */
   cancel(timeoutMillis: number): Promise<void>
-  /** Says goodbye and closes the socket; after the timeout destroys it. Never rejects, resolves when the socket is closed. */
+  /**
+   * Sends Terminate and closes the socket; destroys the socket after the timeout. Never rejects, resolves when the socket is
+   * closed.
+   */
   close(timeoutMillis: number): Promise<void>
-  /** Drops the socket now. Whatever is under way fails with `reason`. Idempotent. */
+  /** Destroys the socket now. An exchange under way fails with `reason`. Idempotent. */
   destroy(reason?: Error): void
-  /** Whether the open socket keeps the process alive. */
+  /** Lets the open socket keep the process alive. */
   ref(): void
+  /** Lets the process end although the socket is open. */
   unref(): void
+}
+
+/** Runs statements: what a pipeline needs of every driver. */
+export interface StatementConnection {
+  /** Called for each notification (LISTEN). One listener. */
+  onNotification: ((message: { channel: string; payload: string; processId: number }) => void) | undefined
+  /** Writes a batch. @throws IllegalStateError if one is under way. */
+  submit(batch: Batch): void
+  /**
+   * Runs a script (simple protocol, any number of statements, no values). Rejects with the server's error.
+   * @param onTag Told the command tag of each statement that was run.
+   */
+  script(text: string, onTag?: (tag: string) => void): Promise<void>
+}
+
+/** Ends transactions without waiting for the answer, so that the next holder of the connection can begin. */
+export interface CommitHandoff {
+  /** Settles when the server has answered every end that was given; undefined if none is open. */
+  readonly settled: Promise<void> | undefined
+  /** True while a listener waits for an answer: the next holder of the connection would wait for that answer, too. */
+  readonly awaited: boolean
+  /**
+   * Ends the transaction. The connection counts as idle at once, and its next batch takes the end along. Call `send` soon,
+   * because there may be no next batch. If the transaction does not end, the connection is lost.
+   * @throws IllegalStateError if a batch is under way.
+   */
+  endWithoutWaiting(command: EndCommand, options: EndOptions): void
+  /** Sends an end that no batch has taken along. */
+  send(): void
+}
+
+/** Runs COPY. */
+export interface CopyExchange {
+  /**
+   * Hands the connection to an object that speaks pg's Submittable interface (a stream of COPY).
+   * @param onEnd Called when the server is ready again, with its error if it refused; or when the connection was lost.
+   * @throws IllegalStateError if a batch is under way.
+   */
+  start(submittable: object, onEnd: (error: Error | undefined) => void): void
+}
+
+/** One physical connection to PostgreSQL. */
+export interface DriverConnection extends PhysicalConnection, StatementConnection {
+  /** Without it, every COMMIT is answered before the connection is handed on. */
+  readonly commitHandoff?: CommitHandoff | undefined
+  /** Without it, `copyFrom` and `copyTo` are refused. */
+  readonly copy?: CopyExchange | undefined
 }
 
 /** Makes connections. One per engine. */

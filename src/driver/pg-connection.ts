@@ -10,9 +10,9 @@ import { BatchRun, type BatchContext } from './batch-run.js'
 import type {
   Batch,
   BatchStatement,
-  ConcludeOptions,
+  CommitHandoff,
+  CopyExchange,
   DriverConnection,
-  EndCommand,
   NoticeListener,
   ResetMode,
   ServerNotice,
@@ -20,7 +20,7 @@ import type {
   TypeParsers,
 } from './driver.js'
 import { StandbyWaitEnded, StatementNotRun } from './driver.js'
-import { Endings, warnOfConclusion } from './endings.js'
+import { PipelinedCommits, warnOfRefusedCommit } from './pipelined-commits.js'
 import { PlainExchange } from './plain-exchange.js'
 import { SentValues } from './sent-values.js'
 import { SchemaView } from './schema-view.js'
@@ -63,17 +63,19 @@ export class PgConnection implements DriverConnection {
   readonly connectedAt: number
   onLost: ((error: Error) => void) | undefined
   onNotification: DriverConnection['onNotification']
+  readonly commitHandoff: CommitHandoff
+  readonly copy: CopyExchange
 
   readonly #client: Client
   readonly #wire: WireConnection
   readonly #clock: Clock
   readonly #context: BatchContext
+  readonly #commits: PipelinedCommits
   readonly #onNotice: NoticeListener | undefined
   /** What was sent in this transaction; only with `hideParameters`. */
   readonly #sent: SentValues | undefined
   readonly #cancel: (timeoutMillis: number) => Promise<void>
   #run: BatchRun | undefined
-  readonly #endings: Endings
   #suspect: Suspect | undefined
   /** Called when a plain exchange (script, COPY) has ended. */
   #onPlainEnd: ((error: Error | undefined) => void) | undefined
@@ -103,7 +105,14 @@ export class PgConnection implements DriverConnection {
       types: parts.types,
       portals: new Map(),
     }
-    this.#endings = new Endings(this.#context, parts.clock, (error) => this.#lose(error))
+    this.#commits = new PipelinedCommits({
+      context: this.#context,
+      clock: parts.clock,
+      requireFree: () => this.#requireFree(),
+      onBroken: (error) => this.#lose(error),
+    })
+    this.commitHandoff = this.#commits
+    this.copy = { start: (submittable, onEnd) => this.#startCopy(submittable, onEnd) }
     // From birth to death: an 'error' event without a listener would end the process.
     this.#client.on('error', (error) => this.#lose(error))
     this.#client.on('end', () => this.#lose(new Error('Connection terminated unexpectedly')))
@@ -140,17 +149,9 @@ export class PgConnection implements DriverConnection {
     return this.#run !== undefined || this.#onPlainEnd !== undefined
   }
 
-  get concluding(): Promise<void> | undefined {
-    return this.#endings.settled
-  }
-
-  get endAwaited(): boolean {
-    return this.#endings.awaited
-  }
-
   get transactionStatus(): TransactionStatus {
     if (this.busy || this.#lost !== undefined) return 'unknown'
-    if (this.#endings.open) return 'idle'
+    if (this.#commits.open) return 'idle'
     switch (this.#wire.status) {
       case STATUS_IDLE:
         return 'idle'
@@ -175,9 +176,9 @@ export class PgConnection implements DriverConnection {
   submit(given: Batch): void {
     this.#requireFree()
     const batch = this.#withProbe(given)
-    this.#sent?.add(batch, this.transactionStatus === 'idle' && !this.#endings.open)
+    this.#sent?.add(batch, this.transactionStatus === 'idle' && !this.#commits.open)
     const isIdle = this.transactionStatus === 'idle'
-    const ahead = this.#lost === undefined ? this.#endings.before(batch) : undefined
+    const ahead = this.#lost === undefined ? this.#commits.before(batch) : undefined
     const run = new BatchRun(batch, this.#context, () => this.#endRun(run, batch), { ahead, isIdle })
     this.#run = run
     if (this.#lost !== undefined) {
@@ -192,15 +193,6 @@ export class PgConnection implements DriverConnection {
     }
   }
 
-  conclude(command: EndCommand, options: ConcludeOptions): void {
-    this.#requireFree()
-    this.#endings.conclude(command, options)
-  }
-
-  sendEnd(): void {
-    this.#endings.send()
-  }
-
   script(text: string, onTag?: (tag: string) => void): Promise<void> {
     return new Promise((resolve, reject) => {
       const onEnd = (error: Error | undefined): void => {
@@ -212,12 +204,6 @@ export class PgConnection implements DriverConnection {
       // The callback comes with the first error, before the server is ready again: too early.
       this.#client.query(text, () => undefined)
     })
-  }
-
-  lend(submittable: object, onEnd: (error: Error | undefined) => void): void {
-    this.#startPlain('copy', onEnd)
-    this.#sent?.startCopy()
-    this.#client.query(submittable as never)
   }
 
   async ping(timeoutMillis: number): Promise<void> {
@@ -238,14 +224,14 @@ export class PgConnection implements DriverConnection {
     const isCommitting = (): boolean => this.#run?.mayBeCommitting === true
     // Asked now as well: what destroys the connection right behind this lets go of the batch.
     if (isCommitting()) return
-    await this.#endings.settled
+    await this.#commits.settled
     if (isCommitting()) return
     await this.#cancel(timeoutMillis)
   }
 
   close(timeoutMillis: number): Promise<void> {
     this.#closing = true
-    this.#endings.send()
+    this.#commits.send()
     return new Promise((resolve) => {
       const { stream } = this.#wire
       if (stream.destroyed && stream.closed) {
@@ -277,6 +263,12 @@ export class PgConnection implements DriverConnection {
     this.#wire.stream.unref()
   }
 
+  #startCopy(submittable: object, onEnd: (error: Error | undefined) => void): void {
+    this.#startPlain('copy', onEnd)
+    this.#sent?.startCopy()
+    this.#client.query(submittable as never)
+  }
+
   /** Finds out, with the ROLLBACK behind a failure, whether a stale plan was to blame for it. */
   #withProbe(batch: Batch): Batch {
     const suspect = this.#suspect
@@ -297,7 +289,7 @@ export class PgConnection implements DriverConnection {
   ): void {
     this.#requireFree()
     if (this.#lost !== undefined) throw new StatementNotRun(this.#lost)
-    this.#endings.send()
+    this.#commits.send()
     const { cache, view } = this.#context
     const onTag = (tag: string, returnsRows: boolean): void => {
       if (tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL') cache.clear()
@@ -326,8 +318,9 @@ export class PgConnection implements DriverConnection {
     // Clearing an empty map makes a new table, to which the old one points: garbage that grows old.
     if (portals.size > 0 && this.#wire.status === STATUS_IDLE) portals.clear()
     if (run.refusedAhead !== undefined && this.#lost === undefined) {
-      warnOfConclusion(run.refusedAhead)
-      if (this.#wire.status !== STATUS_IDLE) this.#endings.conclude('ROLLBACK', { timeoutMillis: null })
+      warnOfRefusedCommit(run.refusedAhead)
+      if (this.#wire.status !== STATUS_IDLE)
+        this.#commits.endWithoutWaiting('ROLLBACK', { timeoutMillis: null })
       this.submit(batch)
       return
     }
@@ -346,7 +339,8 @@ export class PgConnection implements DriverConnection {
       return
     }
     const statements = batch.statements.map((each) => unprepared(each, each === refused ? onSuccess : ignore))
-    if (this.#wire.status !== STATUS_IDLE) this.#endings.conclude('ROLLBACK', { timeoutMillis: null })
+    if (this.#wire.status !== STATUS_IDLE)
+      this.#commits.endWithoutWaiting('ROLLBACK', { timeoutMillis: null })
     this.submit({ statements, sync: 'shared', onEnd })
   }
 
@@ -380,7 +374,7 @@ export class PgConnection implements DriverConnection {
   /** The connection died by itself. */
   #lose(error: Error): void {
     const first = this.#lost === undefined
-    const lastWords = this.#run?.lastError ?? this.#endings.lastError
+    const lastWords = this.#run?.lastError ?? this.#commits.lastError
     this.#fail(error instanceof ProtocolError ? error : (lastWords ?? error))
     this.#wire.stream.destroy()
     if (first && !this.#closing) this.onLost?.(this.#lost ?? error)
@@ -397,8 +391,8 @@ export class PgConnection implements DriverConnection {
     this.#wire.discard()
     const run = this.#run
     this.#run = undefined
-    this.#endings.fail(this.#lost)
-    const { lastError } = this.#endings
+    this.#commits.fail(this.#lost)
+    const { lastError } = this.#commits
     const isBehindEnd = !isGarbled && lastError !== undefined && isFromBackend(lastError)
     run?.fail(isBehindEnd ? new StatementNotRun(this.#lost) : this.#lost)
     this.#endPlain(this.#lost)

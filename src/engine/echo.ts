@@ -40,7 +40,7 @@ export function createEcho(echo: Echo, name: string, hideParameters: boolean): P
       if (showsRows && result.rows.length > 0)
         tell(() => logger.debug({ connectionId: connection.id }, showRows(result)))
     },
-    concluded: (connection) =>
+    committedWithoutWaiting: (connection) =>
       tell(() => logger.info({ connectionId: connection.id }, 'COMMIT (not waited for)')),
     refused(operation, connection: DriverConnection | undefined, error, durationMillis) {
       const { message } = isServerError(error) ? databaseErrorFrom(error, { hideParameters }) : error

@@ -27,8 +27,8 @@ export interface BlockOwner {
    * COMMIT.
    */
   queueCommit(): PendingCommit | undefined
-  /** Ends the transaction without waiting for COMMIT's answer, if that can bring no news; false otherwise. */
-  conclude?(): boolean
+  /** Commits without waiting for the answer, if COMMIT can store nothing. @returns false if the caller has to commit. */
+  commitWithoutWaiting?(): boolean
   /** See `BlockOptions.closes`. */
   close?(): Promise<void> | undefined
 }
@@ -163,7 +163,7 @@ class BlockRun<Value> {
       if (scope?.ended === true) throw endedAround()
       requireAwaited(owner, scope, this.context)
       if (!this.#commits) await runInside(runner, scope, () => owner.rollback())
-      else if (owner.conclude?.() !== true) {
+      else if (owner.commitWithoutWaiting?.() !== true) {
         await adoption()
         await runInside(runner, scope, () => owner.commit())
       }

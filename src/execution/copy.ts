@@ -88,7 +88,10 @@ function start<Stream extends CopyStream>(
         if (stream.destroyed) {
           throw new StatementNotRun(new AbortedError('The COPY was left before it began'))
         }
-        connection.lend(stream, (error) => {
+        if (connection.copy === undefined) {
+          throw new InvalidStatementError('The driver of this engine cannot run COPY')
+        }
+        connection.copy.start(stream, (error) => {
           over = true
           if (error !== undefined) return failed(error)
           if (discarded === undefined) finish.now()

@@ -34,10 +34,10 @@ export class Cancellation {
       // The first one counts, however often the same statement is cancelled.
       this.#timer ??= this.#clock.setTimer(() => connection.destroy(reason), this.#timeoutMillis, false)
     }
-    // The cancel waits for a COMMIT of somebody else that goes first.
-    const { concluding } = connection
-    if (concluding === undefined) arm()
-    else void concluding.then(arm)
+    // The cancel waits for the COMMIT of the connection's previous holder.
+    const earlierEnds = connection.commitHandoff?.settled
+    if (earlierEnds === undefined) arm()
+    else void earlierEnds.then(arm)
     const taken = (): void => {
       this.#active = false
       onTaken()

@@ -53,8 +53,8 @@ export interface PipelineObserver {
     error: Error,
     durationMillis: number,
   ): void
-  /** A read-only transaction was ended without its answer being waited for. */
-  concluded(connection: DriverConnection): void
+  /** A read-only transaction was committed without waiting for the answer. */
+  committedWithoutWaiting(connection: DriverConnection): void
 }
 
 /** Tells the observer, if there is one, how an operation ended. */

@@ -2,7 +2,7 @@
  * Carries the packets of a pipeline to its connection: takes one from the pool when it is needed, sends one packet at
  * a time, cancels, and gives the connection back. What the answers mean is the pipeline's business.
  */
-import type { Batch, DriverConnection, EndWaiter } from '../driver/driver.js'
+import type { Batch, CommitHandoff, CommitListener, DriverConnection } from '../driver/driver.js'
 import { ConnectionLostError, EngineDisposedError } from '../errors.js'
 import { setDeadline } from '../internal/deadline.js'
 import type { CallSite } from '../pool/call-site.js'
@@ -13,7 +13,7 @@ import { mayRepeat, mayRepeatAlone, type InFlightBatch } from './in-flight-batch
 import { endsSession } from './transaction-errors.js'
 import type { ReadTracker } from './read-tracker.js'
 
-/** Whoever sends. */
+/** The pipeline, as its dispatcher sees it. */
 export interface Sender {
   /** The server is ready for the next packet, or the connection is gone. */
   landed(inFlight: InFlightBatch): void
@@ -105,38 +105,41 @@ export class Dispatcher {
   }
 
   /**
-   * Sends the COMMIT that is all of a packet, and parts with the connection at once, if somebody waits for that: their first
-   * packet travels with COMMIT. Only where COMMIT takes no time, and the connection was heard of not long ago.
+   * Sends a lone COMMIT and hands the connection to the next waiter without waiting for the answer: the first batch of that
+   * waiter goes with COMMIT. Only where COMMIT takes no time, and the connection has answered not long ago.
    * @param reads What the transaction has done.
-   * @returns false if it was not sent.
+   * @returns false if COMMIT was not sent.
    */
-  part(inFlight: InFlightBatch, reads: ReadTracker | undefined): boolean {
+  handOff(inFlight: InFlightBatch, reads: ReadTracker | undefined): boolean {
     const { clock, prePingTimeoutMillis } = this.#host
     const [commit] = inFlight.operations
     const lease = this.#lease
     if (commit?.kind !== 'commit' || lease === undefined || this.#poison !== undefined) return false
-    // Whoever comes behind it must not wait longer than for a connection, nor COMMIT fail for an impatient one.
+    const { connection } = lease
+    const { commitHandoff } = connection
+    if (commitHandoff === undefined) return false
+    // The next waiter must not wait longer for COMMIT than for a connection, and COMMIT must not fail because its timeout is short.
     const limitMillis = lease.wantedMillis
     if (limitMillis === undefined || limitMillis < prePingTimeoutMillis) return false
     if (clock.now() - this.#heardAt >= prePingTimeoutMillis) return false
     if (reads?.plain === false) return false
     this.#start(inFlight)
-    inFlight.parted = lease.connection
-    // Whoever has given up waiting is told no more.
+    inFlight.handedOff = connection
+    // After an abort the session has stopped waiting for the answer.
     const waits = (): boolean => this.#inFlight === inFlight
-    const waiter: EndWaiter = {
+    const listener: CommitListener = {
       onResult: (result) => waits() && commit.onResult(result),
       onError: (error) => waits() && commit.onError(error),
       onEnd: () => waits() && this.#land(inFlight),
     }
-    lease.connection.conclude('COMMIT', { waiter, timeoutMillis: limitMillis })
+    commitHandoff.endWithoutWaiting('COMMIT', { listener, timeoutMillis: limitMillis })
     this.#lease = undefined
     lease.release(true)
-    sendEndSoon(lease.connection)
+    sendSoon(commitHandoff)
     return true
   }
 
-  /** Hands the connection to work that takes all of it, as soon as no COMMIT of somebody else is on its way any more. */
+  /** Gives the connection to work that needs all of it, once the COMMIT of the connection's previous holder is answered. */
   lend(
     inFlight: InFlightBatch,
     work: (connection: DriverConnection) => Promise<unknown>,
@@ -150,8 +153,8 @@ export class Dispatcher {
       this.#land(inFlight)
     }
     // COPY reads the socket itself: the answer to that COMMIT would be lost in it.
-    const { concluding } = connection
-    const working = concluding === undefined ? work(connection) : concluding.then(() => work(connection))
+    const earlierEnds = connection.commitHandoff?.settled
+    const working = earlierEnds === undefined ? work(connection) : earlierEnds.then(() => work(connection))
     working.then(() => end(undefined), end)
   }
 
@@ -159,7 +162,7 @@ export class Dispatcher {
   cancel(reason: Error): void {
     const { connection } = this
     const inFlight = this.#inFlight
-    if (inFlight?.parted !== undefined) this.#limitParted(inFlight)
+    if (inFlight?.handedOff !== undefined) this.#limitHandedOff(inFlight)
     if (inFlight === undefined || connection === undefined) return
     this.#cancellation ??= new Cancellation(this.#host.clock, this.#host.cancelTimeoutMillis)
     this.#cancellation.start(connection, reason, () => this.#sender.advance())
@@ -217,17 +220,17 @@ export class Dispatcher {
       if (this.#inFlight === inFlight && !inFlight.answered)
         inFlight.deadline = setDeadline(clock, giveUp, millis)
     }
-    // The time of a COMMIT that goes first is not its own.
-    const { concluding } = connection
-    if (concluding === undefined) arm()
-    else void concluding.then(arm)
+    // The time that the COMMIT of the previous holder takes does not count.
+    const earlierEnds = connection.commitHandoff?.settled
+    if (earlierEnds === undefined) arm()
+    else void earlierEnds.then(arm)
   }
 
   /**
-   * COMMIT that was parted with is not cancelled, for that could hit whoever goes on behind it. It gets the time of a cancel;
-   * then nobody waits for it any more, and the connection stays with who has it.
+   * A COMMIT whose connection was handed off is not cancelled: the cancel could hit the connection's new holder. The session
+   * waits for the answer as long as for a cancel, and then gives up; the new holder keeps the connection.
    */
-  #limitParted(inFlight: InFlightBatch): void {
+  #limitHandedOff(inFlight: InFlightBatch): void {
     const { clock, cancelTimeoutMillis: millis } = this.#host
     const giveUp = (): void => {
       const error = new ConnectionLostError(`COMMIT was not answered within ${millis} ms of its abort`)
@@ -248,10 +251,10 @@ export class Dispatcher {
 }
 
 /**
- * Has the end of a transaction go now: with the packet of the next waiter, who got the connection a moment ago and sends in the
- * microtask before this one, or else by itself. Not with a timer: fake timers of a test runner would keep it, and so would code
- * that blocks the event loop, which can follow in the next microtask.
+ * Sends the end of a transaction in the next microtask, unless a batch takes it along. The next waiter got the connection a
+ * moment ago and sends its first batch in an earlier microtask. A timer would be wrong: fake timers of a test runner hold it
+ * back, and so does code that blocks the event loop.
  */
-export function sendEndSoon(connection: DriverConnection): void {
-  void Promise.resolve().then(() => connection.sendEnd())
+export function sendSoon(handoff: CommitHandoff): void {
+  void Promise.resolve().then(() => handoff.send())
 }

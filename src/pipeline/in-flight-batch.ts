@@ -24,8 +24,8 @@ export interface InFlightBatch {
   replay: boolean
   /** Drops the connection, unless the first answer comes in time. */
   deadline: Timer | undefined
-  /** The connection it is on, if somebody else has that by now. */
-  parted: DriverConnection | undefined
+  /** The connection it was sent on, if that was handed to the next waiter before the answer. */
+  handedOff: DriverConnection | undefined
 }
 
 export function batchOf(operations: readonly Operation[], alone: boolean, beginning = 0): InFlightBatch {
@@ -38,7 +38,7 @@ export function batchOf(operations: readonly Operation[], alone: boolean, beginn
     undoing: [],
     replay: false,
     deadline: undefined,
-    parted: undefined,
+    handedOff: undefined,
   }
 }
 

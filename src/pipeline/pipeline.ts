@@ -16,7 +16,7 @@ import type { Lease } from '../pool/pool.js'
 import { AskedTransactions, type AskedTransaction } from './asked-transactions.js'
 import { beginSteps } from './begin.js'
 import { observe, type PipelineHost, type TransactionListener, type PipelineSetup } from './contract.js'
-import { Dispatcher, sendEndSoon, type Sender } from './dispatcher.js'
+import { Dispatcher, sendSoon, type Sender } from './dispatcher.js'
 import {
   answeredFirst,
   arePlainReads,
@@ -204,30 +204,31 @@ export class Pipeline implements OperationOwner, Sender {
   }
 
   /**
-   * Ends a read-only transaction whose COMMIT can bring no news, without waiting for its answer; false if something is
-   * still under way.
+   * Commits a read-only transaction that can store nothing, without waiting for the answer.
+   * @returns false if an operation is under way or COMMIT may store something.
    */
-  conclude(): boolean {
+  commitWithoutWaiting(): boolean {
     const { connection } = this
-    if (connection === undefined || connection.lost !== undefined || this.state.name !== 'active')
-      return false
+    const handoff = connection?.commitHandoff
+    if (connection === undefined || handoff === undefined) return false
+    if (connection.lost !== undefined || this.state.name !== 'active') return false
     if (!this.#dispatcher.free || !this.#queue.isEmpty) return false
     if (this.#reads?.pure === false || !this.#setup.beginning.commitIsFormality(connection)) return false
     this.#deferred = undefined
     // PostgreSQL refuses to change what made it read-only once a query has run.
     const begun = this.#trace?.begun
-    connection.conclude('COMMIT', { begun, timeoutMillis: this.#host.prePingTimeoutMillis })
-    this.#host.observer?.concluded(connection)
+    handoff.endWithoutWaiting('COMMIT', { begun, timeoutMillis: this.#host.prePingTimeoutMillis })
+    this.#host.observer?.committedWithoutWaiting(connection)
     this.#over('committed')
     this.#rest()
-    sendEndSoon(connection)
+    sendSoon(handoff)
     return true
   }
 
   answered(operation: Operation, result: StatementResult): void {
     const { inFlight } = this.#dispatcher
     if (inFlight !== undefined) answeredFirst(inFlight)
-    observe(this.#host, operation, inFlight?.parted ?? this.connection, result)
+    observe(this.#host, operation, inFlight?.handedOff ?? this.connection, result)
     ;(this.#reads ??= new ReadTracker()).note(operation, result)
     if (operation.kind === 'commit' && result.command !== 'COMMIT') {
       const error = answeredWithRollback(this.state.cause)
@@ -250,7 +251,7 @@ export class Pipeline implements OperationOwner, Sender {
     }
     if (error instanceof StatementSkipped)
       return passOver(operation, inFlight, this.state.cause, this.#refusedBegin)
-    const connection = inFlight?.parted ?? this.connection
+    const connection = inFlight?.handedOff ?? this.connection
     const verdict = judge(operation, error, {
       inFlight,
       isLost: connection?.lost !== undefined,
@@ -392,8 +393,8 @@ export class Pipeline implements OperationOwner, Sender {
       flushes: this.#setup.acquire.signal !== undefined,
     })
     if (inFlight.beginning > 0) this.#begins(connection, begin[0])
-    // After nothing but reads COMMIT takes no time: who waits for the connection need not wait for its answer.
-    if (this.#setup.releaseWhenIdle && this.#dispatcher.part(inFlight, this.#reads)) return
+    // After nothing but reads COMMIT takes no time: the next waiter for the connection need not wait for its answer.
+    if (this.#setup.releaseWhenIdle && this.#dispatcher.handOff(inFlight, this.#reads)) return
     this.#dispatcher.send(inFlight, this.standsAlone ? 'separate' : 'shared')
   }
 
@@ -417,7 +418,7 @@ export class Pipeline implements OperationOwner, Sender {
   /** The server is ready for the next packet, or the connection is gone. */
   landed(inFlight: InFlightBatch): void {
     this.#queue.putBack(inFlight.undoing)
-    const lost = (inFlight.parted ?? this.connection)?.lost
+    const lost = (inFlight.handedOff ?? this.connection)?.lost
     if (inFlight.replay && lost !== undefined) {
       this.#replayed = true
       this.state.move('idle')

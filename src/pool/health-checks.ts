@@ -54,7 +54,7 @@ export class HealthChecks {
     const { connection } = record
     record.state = 'checking'
     this.#resetting += 1
-    await connection.concluding
+    await connection.commitHandoff?.settled
     this.#resetting -= 1
     if (isClosing(record)) return
     if (connection.lost !== undefined) return this.#host.failed(record, 'lost', connection.lost)

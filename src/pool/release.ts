@@ -56,7 +56,7 @@ export class Releaser implements LeaseHost {
       this.#announce(connection, heldMillis)
       const error = new ConnectionClosedError('The connection was released while a statement was running')
       this.#host.retire(record, 'busy', error)
-    } else if (connection.endAwaited && !isWanted) {
+    } else if (connection.commitHandoff?.awaited === true && !isWanted) {
       // Lent and not used: its next user would wait for somebody else's COMMIT, whatever their patience.
       this.#announce(connection, heldMillis)
       void this.#healthChecks.settle(record)

@@ -64,10 +64,10 @@ export class SessionTransaction implements BlockOwner {
   }
 
   /** See `BlockOwner`. */
-  conclude(): boolean {
+  commitWithoutWaiting(): boolean {
     if (!this.#parts.setup.readOnly || this.#rollbackOnly !== undefined) return false
     if (this.#hooks.has('beforeCommit', 'afterCommit') || this.#entities.hasWork) return false
-    if (!this.pipeline.conclude()) return false
+    if (!this.pipeline.commitWithoutWaiting()) return false
     this.#entities.committed(this.#entities.committing())
     return true
   }

@@ -6,10 +6,10 @@ import { ManualClock, settle } from '../pool/manual-clock.js'
 
 const TIMEOUT = 3_000
 
-function cancelled(concluding?: Promise<void>) {
+function cancelled(earlierEnds?: Promise<void>) {
   const clock = new ManualClock()
   const connection = new FakeConnection(clock, 1)
-  connection.concluding = concluding
+  connection.commitHandoff.settled = earlierEnds
   const cancellation = new Cancellation(clock, TIMEOUT)
   cancellation.start(connection, new Error('aborted'), () => undefined)
   return { clock, connection, cancellation }
@@ -32,22 +32,22 @@ test('one that ends in time does not', async () => {
   expect(connection.lost).toBeUndefined()
 })
 
-test('its time does not run while a COMMIT of somebody else goes first', async () => {
-  let conclude!: () => void
-  const concluding = new Promise<void>((resolve) => (conclude = resolve))
-  const { clock, connection } = cancelled(concluding)
+test('its time does not run while the COMMIT of the previous holder is unanswered', async () => {
+  let answer!: () => void
+  const earlierEnds = new Promise<void>((resolve) => (answer = resolve))
+  const { clock, connection } = cancelled(earlierEnds)
   await clock.advance(2 * TIMEOUT)
   expect(connection.lost).toBeUndefined()
-  conclude()
+  answer()
   await clock.advance(TIMEOUT)
   expect(connection.lost?.message).toBe('aborted')
 })
 
 test('nothing runs any more for what has ended behind that COMMIT', async () => {
-  let conclude!: () => void
-  const { clock, connection, cancellation } = cancelled(new Promise<void>((resolve) => (conclude = resolve)))
+  let answer!: () => void
+  const { clock, connection, cancellation } = cancelled(new Promise<void>((resolve) => (answer = resolve)))
   cancellation.ended()
-  conclude()
+  answer()
   await settle()
   await clock.advance(TIMEOUT)
   expect(connection.lost).toBeUndefined()

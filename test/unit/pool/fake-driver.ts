@@ -1,5 +1,11 @@
 /** A driver without a server: everything that can go wrong goes wrong when the test says so. */
-import type { Driver, DriverConnection, ResetMode, TransactionStatus } from '../../../src/driver/driver.js'
+import type {
+  CommitHandoff,
+  Driver,
+  DriverConnection,
+  ResetMode,
+  TransactionStatus,
+} from '../../../src/driver/driver.js'
 import { ConnectError, ConnectionLostError } from '../../../src/errors.js'
 import type { Clock } from '../../../src/internal/clock.js'
 
@@ -81,8 +87,7 @@ export class FakeConnection implements DriverConnection {
   transactionStatus: TransactionStatus = 'idle'
   busy = false
   lost: Error | undefined = undefined
-  concluding: Promise<void> | undefined = undefined
-  endAwaited = false
+  readonly commitHandoff: FakeHandoff = new FakeHandoff()
   onLost: ((error: Error) => void) | undefined = undefined
   onNotification: undefined = undefined
   /** Whether the socket is open: it closes a turn of the event loop after its end. */
@@ -166,19 +171,7 @@ export class FakeConnection implements DriverConnection {
     throw new Error('the pool runs no statements')
   }
 
-  sendEnd(): void {
-    // Nothing is concluded here.
-  }
-
-  conclude(): never {
-    throw new Error('the pool runs no statements')
-  }
-
   script(): never {
-    throw new Error('the pool runs no statements')
-  }
-
-  lend(): never {
     throw new Error('the pool runs no statements')
   }
 
@@ -205,6 +198,20 @@ export class FakeConnection implements DriverConnection {
       this.open = false
       this.#closed()
     })
+  }
+}
+
+/** What a pool is told of unanswered ends. */
+class FakeHandoff implements CommitHandoff {
+  settled: Promise<void> | undefined = undefined
+  awaited = false
+
+  endWithoutWaiting(): never {
+    throw new Error('the pool runs no statements')
+  }
+
+  send(): void {
+    // No transaction is ended here.
   }
 }
 
