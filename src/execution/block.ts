@@ -252,7 +252,7 @@ async function turns(count: number): Promise<undefined> {
  * to the caller's line only after that, and a COMMIT that was answered already fails in the next microtask.
  */
 async function adoption(): Promise<void> {
-  await undefined
+  await Promise.resolve()
 }
 
 function endedAround(): IllegalStateError {

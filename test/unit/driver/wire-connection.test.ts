@@ -266,7 +266,7 @@ describe('the severity of what the server says', () => {
       receive: () => undefined,
       receiveError: (error: Error) => void seen.push((error as { severity?: string }).severity),
     }
-    wire.addReader(reader as unknown as WireReader)
+    wire.addReader(reader)
     receive(bytes, 7)
     return seen
   }
