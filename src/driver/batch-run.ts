@@ -22,33 +22,14 @@ import {
   isFatal,
   unexpected,
 } from './backend-messages.js'
-import { BatchStep, type OpenPortal } from './batch-step.js'
-import type { Batch, BatchStatement, ServerNotice, TypeParsers } from './driver.js'
+import type { BatchContext, EndAhead } from './batch-context.js'
+import type { BatchStep } from './batch-step.js'
+import { BatchWriter } from './batch-writer.js'
+import type { Batch, BatchStatement, ServerNotice } from './driver.js'
 import { StandbyWaitEnded, StatementNotRun, StatementSkipped } from './driver.js'
 import { markStalePlan } from '../internal/stale-plan.js'
-import type { SchemaView } from './schema-view.js'
-import { PreparedStatement, type StatementCache } from './statement-cache.js'
 import { isTaken, stalenessOf, type Suspect } from './stale-plan.js'
-import type { StatementPolicy } from './statement-policy.js'
-import type { EncodedValue } from './values.js'
-import type { WireConnection, WireReader } from './wire-connection.js'
-import type { WireWriter } from './wire-writer.js'
-
-/** What a batch needs from its connection. */
-export interface BatchContext {
-  readonly wire: WireConnection
-  readonly writer: WireWriter
-  readonly cache: StatementCache
-  readonly policy: StatementPolicy
-  /** Told whatever may change what the names in statements mean. */
-  readonly view: SchemaView
-  readonly types: TypeParsers
-  /** The named portals that are open, for the rows that are fetched from them later. */
-  readonly portals: Map<string, OpenPortal>
-}
-
-/** Ends the transaction before a batch. `COMMIT AND CHAIN` also begins the next one as that one began. */
-export type EndAhead = 'COMMIT' | 'COMMIT AND CHAIN' | 'ROLLBACK'
+import type { WireReader } from './wire-connection.js'
 
 /** Where a batch begins. */
 export interface BatchStart {
@@ -61,8 +42,8 @@ export class BatchRun implements WireReader {
   readonly #context: BatchContext
   readonly #ahead: EndAhead | undefined
   readonly #separate: boolean
-  readonly #steps: BatchStep[] = []
-  #parsedHere: Set<PreparedStatement> | undefined
+  /** Empty if the batch was refused before it was written. */
+  #steps: readonly BatchStep[] = []
   #current = 0
   /** No transaction was open before it. */
   readonly #startsIdle: boolean
@@ -106,42 +87,16 @@ export class BatchRun implements WireReader {
 
   /** @throws RangeError if it is longer than a Buffer: nothing was sent then, and the connection is of no use any more. */
   submit(): void {
-    let bytes: Buffer
-    try {
-      bytes = this.#writeAll()
-    } catch (error) {
-      // Whoever fails the batch now fails all of it.
-      this.#steps.length = 0
-      throw error
-    }
+    const writer = new BatchWriter(this.#context, this.#separate)
+    const bytes = writer.write(this.#batch, this.#ahead)
+    this.#steps = writer.steps
+    this.#closesExpected = writer.closes
+    if (this.#separate) this.#readiesExpected = writer.steps.length
     const { wire, policy } = this.#context
     this.#sentAt = policy.now()
     wire.addReader(this)
     this.#sent = true
     wire.stream.write(bytes)
-  }
-
-  #writeAll(): Buffer {
-    const { writer, cache, portals } = this.#context
-    const { statements } = this.#batch
-    const chains = this.#ahead === 'COMMIT AND CHAIN'
-    // First of all: behind an end that is refused the server would pass over them.
-    for (const name of cache.takeClosable()) {
-      writer.closeStatement(name)
-      this.#closesExpected++
-    }
-    if (this.#ahead !== undefined) {
-      const [first] = statements
-      this.#steps.push(this.#write(chains && first !== undefined ? chainedTo(first) : ENDS[this.#ahead]))
-      if (portals.size > 0) portals.clear()
-    }
-    for (const statement of chains ? statements.slice(1) : statements) {
-      this.#steps.push(this.#write(statement))
-      if (this.#separate) writer.sync()
-    }
-    if (this.#separate) this.#readiesExpected = this.#steps.length
-    else writer.sync()
-    return writer.take()
   }
 
   // WireReader ----------------------------------------------------------------------------------------------------
@@ -267,60 +222,6 @@ export class BatchRun implements WireReader {
     this.#end()
   }
 
-  // Writing -------------------------------------------------------------------------------------------------------
-
-  #write(statement: BatchStatement): BatchStep {
-    const { writer, portals, types, view } = this.#context
-    const name = statement.portal ?? ''
-    if (statement.closePortal === true) {
-      writer.closePortal(name)
-      portals.delete(name)
-      return new BatchStep({ statement, stage: 'closed' }, types)
-    }
-    if (name !== '' && statement.text === '') {
-      const portal = portals.get(name)
-      this.#execute(statement)
-      return new BatchStep({ statement, stage: 'rows', portal }, types)
-    }
-    const { prepared, parses } = this.#prepare(statement)
-    const kept = prepared.parsed
-    const portal: OpenPortal | undefined = name === '' ? undefined : { shape: undefined }
-    if (portal !== undefined) portals.set(name, portal)
-    writer.bind(name, prepared.name, statement.values ?? NO_VALUES)
-    // Each time, as another cursor, another plan or another backend behind a pooler gives rows of another shape.
-    const describes = prepared.shape !== null && statement.onlyBind !== true
-    if (describes) writer.describePortal(name)
-    if (statement.onlyBind === true) writer.closePortal(name)
-    else this.#execute(statement)
-    view.written(prepared.effect, statement.values ?? NO_VALUES, this.#separate)
-    return new BatchStep(
-      { statement, stage: parses ? 'parsed' : 'bound', prepared, kept, describes, portal },
-      types,
-    )
-  }
-
-  #execute(statement: BatchStatement): void {
-    const { writer } = this.#context
-    writer.execute(statement.portal ?? '', statement.maxRows ?? 0)
-    if (statement.flushAfter === true) writer.flush()
-  }
-
-  #prepare(statement: BatchStatement): { readonly prepared: PreparedStatement; readonly parses: boolean } {
-    const { cache, writer } = this.#context
-    let prepared = cache.take(statement.text, statement.prepare ?? true)
-    if (prepared.parsed) return { prepared, parses: false }
-    if (this.#parsedHere?.has(prepared) === true) {
-      // Under one Sync it is skipped together with the statement that parses it; alone it must not depend on it.
-      if (!this.#separate) return { prepared, parses: false }
-      prepared = new PreparedStatement('', statement.text)
-    } else if (prepared.name !== '') {
-      this.#parsedHere ??= new Set()
-      this.#parsedHere.add(prepared)
-    }
-    writer.parse(prepared.name, statement.text)
-    return { prepared, parses: true }
-  }
-
   // Reading -------------------------------------------------------------------------------------------------------
 
   #over(step: BatchStep): void {
@@ -385,32 +286,6 @@ export class BatchRun implements WireReader {
     this.#onEnd = undefined
     onEnd?.()
   }
-}
-
-const ENDS = {
-  COMMIT: endWith('COMMIT'),
-  'COMMIT AND CHAIN': endWith('COMMIT AND CHAIN'),
-  // Behind a refusal, which may be that of a name.
-  ROLLBACK: { ...endWith('ROLLBACK'), prepare: false },
-}
-const NO_VALUES: readonly EncodedValue[] = []
-/** An end that nobody waits for. */
-function endWith(text: EndAhead): BatchStatement {
-  return { text, onResult: ignore, onError: ignore }
-}
-
-/** An end that nobody waits for, and that stands for the statement which begins the next transaction. */
-function chainedTo(begin: BatchStatement): BatchStatement {
-  return {
-    text: 'COMMIT AND CHAIN',
-    flushAfter: begin.flushAfter,
-    onResult: (result) => begin.onResult({ ...result, command: 'BEGIN' }),
-    onError: (error) => begin.onError(error),
-  }
-}
-
-function ignore(): void {
-  // See where it is used.
 }
 
 /** Whether the state of a transaction can be what it is, where nothing began or ended one. */

@@ -4,9 +4,10 @@ import type { Client } from 'pg'
 import { isFromBackend } from '../database-errors.js'
 import { IllegalStateError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
-import { setDeadline } from '../internal/deadline.js'
 import { ProtocolError, STATUS_FAILED, STATUS_IDLE, STATUS_TRANSACTION } from './backend-messages.js'
-import { BatchRun, type BatchContext } from './batch-run.js'
+import type { BatchContext } from './batch-context.js'
+import { BatchRun } from './batch-run.js'
+import { resetStatements, runOwnStatements } from './connection-upkeep.js'
 import type {
   Batch,
   BatchStatement,
@@ -19,12 +20,12 @@ import type {
   TransactionStatus,
   TypeParsers,
 } from './driver.js'
-import { StandbyWaitEnded, StatementNotRun } from './driver.js'
+import { StatementNotRun } from './driver.js'
 import { PipelinedCommits, warnOfRefusedCommit } from './pipelined-commits.js'
-import { PlainExchange } from './plain-exchange.js'
+import { PlainRun } from './plain-run.js'
 import { SentValues } from './sent-values.js'
 import { SchemaView } from './schema-view.js'
-import { withProbe, type Suspect } from './stale-plan.js'
+import { repeatable, withProbe, type Suspect } from './stale-plan.js'
 import { StatementCache } from './statement-cache.js'
 import type { StatementPolicy } from './statement-policy.js'
 import type { WireConnection } from './wire-connection.js'
@@ -47,17 +48,6 @@ export interface PgConnectionParts {
   readonly cancel: (timeoutMillis: number) => Promise<void>
 }
 
-/** Everything a session can leave behind but its prepared statements, which the next user wants. */
-const SESSION_RESET = [
-  'SET SESSION AUTHORIZATION DEFAULT',
-  'RESET ALL',
-  'UNLISTEN *',
-  'CLOSE ALL',
-  'SELECT pg_advisory_unlock_all()',
-  'DISCARD TEMP',
-  'DISCARD SEQUENCES',
-] as const
-
 export class PgConnection implements DriverConnection {
   readonly id: number
   readonly connectedAt: number
@@ -77,11 +67,8 @@ export class PgConnection implements DriverConnection {
   readonly #cancel: (timeoutMillis: number) => Promise<void>
   #run: BatchRun | undefined
   #suspect: Suspect | undefined
-  /** Called when a plain exchange (script, COPY) has ended. */
-  #onPlainEnd: ((error: Error | undefined) => void) | undefined
-  /** With what the server refused it. */
-  #plainError: Error | undefined
-  #plainWaitEnded: StandbyWaitEnded | undefined
+  /** The script or COPY that is under way. */
+  #plain: PlainRun | undefined
   #lost: Error | undefined
   #closing = false
 
@@ -125,12 +112,12 @@ export class PgConnection implements DriverConnection {
     })
     this.#wire.conceal = this.#sent && ((texts) => this.#sent?.hide(texts))
     this.#wire.onNotice = (notice) => {
-      if (this.#onPlainEnd !== undefined) this.#plainWaitEnded ??= StandbyWaitEnded.from(notice)
+      this.#plain?.receiveNotice(notice)
       this.tellNotice(notice)
     }
     this.#wire.onReady = () => this.#endPlain(undefined)
     this.#wire.onPlainError = (error) => {
-      this.#plainError ??= error
+      this.#plain?.refused(error)
       // A slow reader of COPY may have stopped it.
       this.#wire.stream.resume()
       view.refused()
@@ -146,7 +133,7 @@ export class PgConnection implements DriverConnection {
   }
 
   get busy(): boolean {
-    return this.#run !== undefined || this.#onPlainEnd !== undefined
+    return this.#run !== undefined || this.#plain !== undefined
   }
 
   get transactionStatus(): TransactionStatus {
@@ -207,13 +194,12 @@ export class PgConnection implements DriverConnection {
   }
 
   async ping(timeoutMillis: number): Promise<void> {
-    await this.#exchange([''], timeoutMillis, 'ping')
+    await runOwnStatements(this, this.#clock, [''], timeoutMillis, 'ping')
   }
 
   async reset(mode: ResetMode, timeoutMillis: number): Promise<void> {
-    const statements: string[] = this.transactionStatus === 'idle' ? [] : ['ROLLBACK']
-    if (mode === 'session') statements.push(...SESSION_RESET)
-    if (statements.length > 0) await this.#exchange(statements, timeoutMillis, 'reset')
+    const statements = resetStatements(mode, this.transactionStatus !== 'idle')
+    if (statements.length > 0) await runOwnStatements(this, this.#clock, statements, timeoutMillis, 'reset')
     if (this.transactionStatus !== 'idle') {
       this.destroy(new Error('The connection was still in a transaction after its reset'))
       throw this.#lost as Error
@@ -285,31 +271,18 @@ export class PgConnection implements DriverConnection {
   #startPlain(
     kind: 'script' | 'copy',
     onEnd: (error: Error | undefined) => void,
-    onScriptTag?: (tag: string) => void,
+    onTag?: (tag: string) => void,
   ): void {
     this.#requireFree()
     if (this.#lost !== undefined) throw new StatementNotRun(this.#lost)
     this.#commits.send()
-    const { cache, view } = this.#context
-    const onTag = (tag: string, returnsRows: boolean): void => {
-      if (tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL') cache.clear()
-      view.completed(tag, returnsRows)
-      onScriptTag?.(tag)
-    }
-    this.#wire.startPlain(new PlainExchange(kind, onTag))
-    this.#onPlainEnd = onEnd
-    this.#plainError = undefined
-    this.#plainWaitEnded = undefined
+    this.#plain = new PlainRun(this.#context, kind, onEnd, onTag)
   }
 
   #endPlain(error: Error | undefined): void {
-    const onEnd = this.#onPlainEnd
-    if (onEnd === undefined) return
-    this.#onPlainEnd = undefined
-    this.#context.view.ready(this.#wire.status === STATUS_IDLE)
-    onEnd(this.#plainError ?? error ?? this.#plainWaitEnded)
-    // A slow reader of COPY may have stopped it, with the last rows as well.
-    this.#wire.stream.resume()
+    const plain = this.#plain
+    this.#plain = undefined
+    plain?.end(error)
   }
 
   #endRun(run: BatchRun, batch: Batch): void {
@@ -319,8 +292,7 @@ export class PgConnection implements DriverConnection {
     if (portals.size > 0 && this.#wire.status === STATUS_IDLE) portals.clear()
     if (run.refusedAhead !== undefined && this.#lost === undefined) {
       warnOfRefusedCommit(run.refusedAhead)
-      if (this.#wire.status !== STATUS_IDLE)
-        this.#commits.endWithoutWaiting('ROLLBACK', { timeoutMillis: null })
+      this.#rollBackFirst()
       this.submit(batch)
       return
     }
@@ -329,46 +301,18 @@ export class PgConnection implements DriverConnection {
     else this.#repeat(batch, run.repeated)
   }
 
-  /** Runs once more what was refused for its stale plan. Parsed for this one use: a second failure is the statement's own. */
+  /** Runs once more what was refused for its stale plan. */
   #repeat(batch: Batch, refused: BatchStatement): void {
-    const onEnd = (): void => batch.onEnd()
     // If it runs now, its plan was stale: so may be those of other connections.
-    const onSuccess = (): void => this.#context.view.outdated()
-    if (batch.sync === 'separate') {
-      this.submit({ statements: [unprepared(refused, onSuccess)], sync: 'separate', onEnd })
-      return
-    }
-    const statements = batch.statements.map((each) => unprepared(each, each === refused ? onSuccess : ignore))
-    if (this.#wire.status !== STATUS_IDLE)
-      this.#commits.endWithoutWaiting('ROLLBACK', { timeoutMillis: null })
-    this.submit({ statements, sync: 'shared', onEnd })
+    const statements = repeatable(batch, refused, () => this.#context.view.outdated())
+    if (batch.sync === 'shared') this.#rollBackFirst()
+    this.submit({ statements, sync: batch.sync, onEnd: () => batch.onEnd() })
   }
 
-  /** Our own statements, with a deadline; whoever misses it is not to be trusted any more. */
-  #exchange(texts: readonly string[], timeoutMillis: number, what: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      let failure: Error | undefined
-      const expire = (): void =>
-        this.destroy(new Error(`No answer to the ${what} within ${timeoutMillis} ms`))
-      const timer = setDeadline(this.#clock, expire, timeoutMillis)
-      const statements = texts.map((text): BatchStatement => ({
-        text,
-        prepare: false,
-        onResult: () => undefined,
-        onError: (error) => {
-          failure ??= error instanceof StatementNotRun ? error.cause : error
-        },
-      }))
-      const onEnd = (): void => {
-        timer.cancel()
-        if (failure === undefined) resolve()
-        else {
-          this.destroy(failure)
-          reject(failure)
-        }
-      }
-      this.submit({ statements, sync: 'separate', onEnd })
-    })
+  /** Sends ROLLBACK before the next batch, if a transaction is open. */
+  #rollBackFirst(): void {
+    if (this.#wire.status !== STATUS_IDLE)
+      this.#commits.endWithoutWaiting('ROLLBACK', { timeoutMillis: null })
   }
 
   /** The connection died by itself. */
@@ -386,7 +330,7 @@ export class PgConnection implements DriverConnection {
     const isGarbled = error instanceof ProtocolError
     // They answered what they seem to, where nothing but the end of the connection came behind them.
     if (!isGarbled) this.#run?.confirm('ended')
-    else this.#plainError = undefined
+    else this.#plain?.discardRefusal()
     this.#lost ??= error
     this.#wire.discard()
     const run = this.#run
@@ -397,21 +341,4 @@ export class PgConnection implements DriverConnection {
     run?.fail(isBehindEnd ? new StatementNotRun(this.#lost) : this.#lost)
     this.#endPlain(this.#lost)
   }
-}
-
-function unprepared(statement: BatchStatement, onSuccess: () => void): BatchStatement {
-  return {
-    ...statement,
-    prepare: false,
-    // Methods of a class are no properties of its instances.
-    onResult: (result) => {
-      onSuccess()
-      statement.onResult(result)
-    },
-    onError: (error) => statement.onError(error),
-  }
-}
-
-function ignore(): void {
-  // See where it is used.
 }

@@ -20,7 +20,7 @@ import {
   malformed,
   unexpected,
 } from './backend-messages.js'
-import type { BatchContext, EndAhead } from './batch-run.js'
+import type { BatchContext, EndAhead } from './batch-context.js'
 import type { Batch, CommitHandoff, CommitListener, EndCommand, EndOptions, ServerNotice } from './driver.js'
 import { StandbyWaitEnded } from './driver.js'
 import { effectOf } from './schema-effects.js'

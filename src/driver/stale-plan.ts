@@ -63,3 +63,26 @@ export function withProbe(batch: Batch, { statement, stale }: Suspect, onStale: 
   }
   return { ...batch, statements: [first, probe], onEnd: () => batch.onEnd() }
 }
+
+/**
+ * The statements to run when the batch is sent once more after `refused` failed for its stale plan. They are parsed for this
+ * one use, so that a second failure is the statement's own.
+ * @param onSuccess Called when `refused` runs: its plan was stale.
+ */
+export function repeatable(batch: Batch, refused: BatchStatement, onSuccess: () => void): BatchStatement[] {
+  if (batch.sync === 'separate') return [unprepared(refused, onSuccess)]
+  return batch.statements.map((each) => unprepared(each, each === refused ? onSuccess : undefined))
+}
+
+function unprepared(statement: BatchStatement, onSuccess: (() => void) | undefined): BatchStatement {
+  return {
+    ...statement,
+    prepare: false,
+    // Methods of a class are no properties of its instances.
+    onResult: (result) => {
+      onSuccess?.()
+      statement.onResult(result)
+    },
+    onError: (error) => statement.onError(error),
+  }
+}

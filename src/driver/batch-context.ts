@@ -1,0 +1,24 @@
+/** What the batches of one connection share, and how an earlier transaction ends in front of a batch. */
+import type { OpenPortal } from './batch-step.js'
+import type { TypeParsers } from './driver.js'
+import type { SchemaView } from './schema-view.js'
+import type { StatementCache } from './statement-cache.js'
+import type { StatementPolicy } from './statement-policy.js'
+import type { WireConnection } from './wire-connection.js'
+import type { WireWriter } from './wire-writer.js'
+
+/** What a batch needs from its connection. */
+export interface BatchContext {
+  readonly wire: WireConnection
+  readonly writer: WireWriter
+  readonly cache: StatementCache
+  readonly policy: StatementPolicy
+  /** Told whatever may change what the names in statements mean. */
+  readonly view: SchemaView
+  readonly types: TypeParsers
+  /** The named portals that are open, for the rows that are fetched from them later. */
+  readonly portals: Map<string, OpenPortal>
+}
+
+/** Ends the transaction before a batch. `COMMIT AND CHAIN` also begins the next one as that one began. */
+export type EndAhead = 'COMMIT' | 'COMMIT AND CHAIN' | 'ROLLBACK'

@@ -1,0 +1,125 @@
+/** Writes the statements of one batch into one buffer, and keeps which answers are to come. */
+import type { BatchContext, EndAhead } from './batch-context.js'
+import { BatchStep, type OpenPortal } from './batch-step.js'
+import type { Batch, BatchStatement } from './driver.js'
+import { PreparedStatement } from './statement-cache.js'
+import type { EncodedValue } from './values.js'
+
+export class BatchWriter {
+  /** The steps in the order in which the server answers them. */
+  readonly steps: BatchStep[] = []
+  /** CloseComplete messages that answer for forgotten statements, not for a step. */
+  closes = 0
+  readonly #context: BatchContext
+  readonly #separate: boolean
+  /** Statements that this batch itself parses. */
+  #parsedHere: Set<PreparedStatement> | undefined
+
+  constructor(context: BatchContext, separate: boolean) {
+    this.#context = context
+    this.#separate = separate
+  }
+
+  /**
+   * Writes all statements of the batch, behind the end of the transaction before it.
+   * @throws RangeError if the batch is longer than a Buffer.
+   */
+  write({ statements }: Batch, ahead: EndAhead | undefined): Buffer {
+    const { writer, cache, portals } = this.#context
+    const chains = ahead === 'COMMIT AND CHAIN'
+    // First of all: behind an end that is refused the server would pass over them.
+    for (const name of cache.takeClosable()) {
+      writer.closeStatement(name)
+      this.closes++
+    }
+    if (ahead !== undefined) {
+      const [first] = statements
+      this.steps.push(this.#write(chains && first !== undefined ? chainedTo(first) : ENDS[ahead]))
+      if (portals.size > 0) portals.clear()
+    }
+    for (const statement of chains ? statements.slice(1) : statements) {
+      this.steps.push(this.#write(statement))
+      if (this.#separate) writer.sync()
+    }
+    if (!this.#separate) writer.sync()
+    return writer.take()
+  }
+
+  #write(statement: BatchStatement): BatchStep {
+    const { writer, portals, types, view } = this.#context
+    const name = statement.portal ?? ''
+    if (statement.closePortal === true) {
+      writer.closePortal(name)
+      portals.delete(name)
+      return new BatchStep({ statement, stage: 'closed' }, types)
+    }
+    if (name !== '' && statement.text === '') {
+      const portal = portals.get(name)
+      this.#execute(statement)
+      return new BatchStep({ statement, stage: 'rows', portal }, types)
+    }
+    const { prepared, parses } = this.#prepare(statement)
+    const kept = prepared.parsed
+    const portal: OpenPortal | undefined = name === '' ? undefined : { shape: undefined }
+    if (portal !== undefined) portals.set(name, portal)
+    writer.bind(name, prepared.name, statement.values ?? NO_VALUES)
+    // Each time, as another cursor, another plan or another backend behind a pooler gives rows of another shape.
+    const describes = prepared.shape !== null && statement.onlyBind !== true
+    if (describes) writer.describePortal(name)
+    if (statement.onlyBind === true) writer.closePortal(name)
+    else this.#execute(statement)
+    view.written(prepared.effect, statement.values ?? NO_VALUES, this.#separate)
+    return new BatchStep(
+      { statement, stage: parses ? 'parsed' : 'bound', prepared, kept, describes, portal },
+      types,
+    )
+  }
+
+  #execute(statement: BatchStatement): void {
+    const { writer } = this.#context
+    writer.execute(statement.portal ?? '', statement.maxRows ?? 0)
+    if (statement.flushAfter === true) writer.flush()
+  }
+
+  #prepare(statement: BatchStatement): { readonly prepared: PreparedStatement; readonly parses: boolean } {
+    const { cache, writer } = this.#context
+    let prepared = cache.take(statement.text, statement.prepare ?? true)
+    if (prepared.parsed) return { prepared, parses: false }
+    if (this.#parsedHere?.has(prepared) === true) {
+      // Under one Sync it is skipped together with the statement that parses it; alone it must not depend on it.
+      if (!this.#separate) return { prepared, parses: false }
+      prepared = new PreparedStatement('', statement.text)
+    } else if (prepared.name !== '') {
+      this.#parsedHere ??= new Set()
+      this.#parsedHere.add(prepared)
+    }
+    writer.parse(prepared.name, statement.text)
+    return { prepared, parses: true }
+  }
+}
+
+const ENDS = {
+  COMMIT: endWith('COMMIT'),
+  'COMMIT AND CHAIN': endWith('COMMIT AND CHAIN'),
+  // Behind a refusal, which may be that of a name.
+  ROLLBACK: { ...endWith('ROLLBACK'), prepare: false },
+}
+const NO_VALUES: readonly EncodedValue[] = []
+/** An end that nobody waits for. */
+function endWith(text: EndAhead): BatchStatement {
+  return { text, onResult: ignore, onError: ignore }
+}
+
+/** An end that nobody waits for, and that stands for the statement which begins the next transaction. */
+function chainedTo(begin: BatchStatement): BatchStatement {
+  return {
+    text: 'COMMIT AND CHAIN',
+    flushAfter: begin.flushAfter,
+    onResult: (result) => begin.onResult({ ...result, command: 'BEGIN' }),
+    onError: (error) => begin.onError(error),
+  }
+}
+
+function ignore(): void {
+  // See where it is used.
+}

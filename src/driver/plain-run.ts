@@ -1,0 +1,56 @@
+/**
+ * One script or COPY on its way. node-postgres itself speaks it; here it is known what it fails with, and when it has ended.
+ */
+import { STATUS_IDLE } from './backend-messages.js'
+import type { BatchContext } from './batch-context.js'
+import type { ServerNotice } from './driver.js'
+import { StandbyWaitEnded } from './driver.js'
+import { PlainExchange } from './plain-exchange.js'
+
+export class PlainRun {
+  readonly #context: BatchContext
+  readonly #onEnd: (error: Error | undefined) => void
+  /** The server's first refusal. */
+  #refusal: Error | undefined
+  #waitEnded: StandbyWaitEnded | undefined
+
+  /** @param onTag Told the command tag of each statement that was run. */
+  constructor(
+    context: BatchContext,
+    kind: 'script' | 'copy',
+    onEnd: (error: Error | undefined) => void,
+    onTag?: (tag: string) => void,
+  ) {
+    this.#context = context
+    this.#onEnd = onEnd
+    const { wire, cache, view } = context
+    const completed = (tag: string, returnsRows: boolean): void => {
+      if (tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL') cache.clear()
+      view.completed(tag, returnsRows)
+      onTag?.(tag)
+    }
+    wire.startPlain(new PlainExchange(kind, completed))
+  }
+
+  refused(error: Error): void {
+    this.#refusal ??= error
+  }
+
+  receiveNotice(notice: ServerNotice): void {
+    this.#waitEnded ??= StandbyWaitEnded.from(notice)
+  }
+
+  /** The server broke the protocol: its refusal is not to be believed. */
+  discardRefusal(): void {
+    this.#refusal = undefined
+  }
+
+  /** The server is ready again, or the connection was lost (`error`). Call it once. */
+  end(error: Error | undefined): void {
+    const { wire, view } = this.#context
+    view.ready(wire.status === STATUS_IDLE)
+    this.#onEnd(this.#refusal ?? error ?? this.#waitEnded)
+    // A slow reader of COPY may have stopped the socket, with the last rows as well.
+    wire.stream.resume()
+  }
+}
