@@ -3,7 +3,7 @@
  * its block waits for its end.
  */
 import { runInScope } from '../internal/async-scope.js'
-import type { TransactionScope } from './savepoints.js'
+import type { TransactionScope } from './scope.js'
 import type { StatementRunner } from './statement-runner.js'
 import { begunAlready } from '../pipeline/transaction-errors.js'
 

@@ -5,7 +5,7 @@ import { BlockContext } from './block-context.js'
 import { runInside } from './begun-transaction.js'
 import type { AsyncScope } from '../internal/async-scope.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
-import type { TransactionScope } from './savepoints.js'
+import type { TransactionScope } from './scope.js'
 import type { StatementRunner } from './statement-runner.js'
 import { abortedTooLate } from '../pipeline/transaction-errors.js'
 
@@ -123,7 +123,8 @@ class BlockRun<Value> {
   /** The block has returned its only statement: nothing can follow, so COMMIT travels with it. False: it does not. */
   queueCommit(returned: unknown): boolean {
     const { runner } = this.#owner
-    const isAlone = runner.isOnlyCall(returned) && !runner.isNesting(this.#scope) && this.context.joined === 0
+    const isAlone =
+      runner.calls.isOnlyCall(returned) && !runner.isNesting(this.#scope) && this.context.joined === 0
     if (!this.#commits || !isAlone) return false
     this.#commit = runInside(runner, this.#scope, () => this.#owner.queueCommit())
     if (this.#commit !== undefined) this.context.over = true
@@ -156,7 +157,7 @@ class BlockRun<Value> {
     const [scope, signal] = [this.#scope, this.#signal]
     try {
       // A commit or rollback that nobody has awaited belongs to the block, and decides what is left to do.
-      const ended = runner.ended(scope)
+      const ended = runner.calls.ended(scope)
       if (ended !== undefined)
         await (signal === undefined ? ended : untilAborted(owner, scope, ended, signal))
       this.context.over = true
@@ -182,7 +183,7 @@ class BlockRun<Value> {
     const error = this.context.failureOf(thrown)
     try {
       runner.calls.silence(scope)
-      if (!(error instanceof UnawaitedStatementError)) runner.giveUp(error)
+      if (!(error instanceof UnawaitedStatementError)) runner.calls.giveUp(error)
       runner.letGo(error, scope)
       await runInside(runner, scope, () => owner.rollback())
     } catch {
@@ -231,7 +232,7 @@ async function untilAborted<Value>(
   const isStored = await pipeline.committing
   if (isStored === undefined && !pipeline.state.hasStored) throw abortedBy(signal)
   // commit() has stored it, and waits for its hooks: the block is told, as it is where the COMMIT at its end waits for them.
-  if (!pipeline.state.inTransaction) await runner.ended(scope)?.catch(ignore)
+  if (!pipeline.state.inTransaction) await runner.calls.ended(scope)?.catch(ignore)
   // The block hears of it first, also of what was answered a moment ago, and may come to its end by that.
   const reacted = await Promise.race([settling, turns(TURNS_TO_REACT)])
   if (reacted !== undefined) return reacted()
@@ -274,7 +275,7 @@ function requireAwaited(
   block: BlockContext,
 ): void {
   const isNesting = runner.isNesting(scope)
-  const streams = runner.streamTexts
+  const streams = runner.calls.streamTexts
   if (pipeline.quiet && !isNesting && block.joined === 0 && streams.length === 0) return
   const pending = pipeline.pending.map(({ text }) => text)
   const texts = pending.length > 0 ? pending : streams

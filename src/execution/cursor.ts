@@ -53,7 +53,7 @@ export function openCursor<Row>(
           'stream() needs a transaction, which autocommit mode does not open: use begin()',
         )
       }
-      if (state === 'new') runner.streams.add({ text: compiled.text, isOpen: isBeingRead })
+      if (state === 'new') runner.calls.streams.add({ text: compiled.text, isOpen: isBeingRead })
       const page =
         state === 'new'
           ? { ...compiled, portal, maxRows: batchSize }

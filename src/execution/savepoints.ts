@@ -17,29 +17,7 @@ import type { Pipeline } from '../pipeline/pipeline.js'
 import type { Operation } from '../pipeline/operation.js'
 import { begunAlready } from '../pipeline/transaction-errors.js'
 import type { ScopeHooks } from './contract.js'
-
-/** One savepoint, or the transaction of `begin()` around them. */
-class Scope {
-  /** Undefined for a transaction. */
-  readonly name: string | undefined
-  /** Started with a callback: only code inside of that belongs to it. */
-  readonly isBlock: boolean
-  /** The SAVEPOINT, once a statement needed it. */
-  savepoint: Operation | undefined
-  readonly pending: Set<Operation> = new Set()
-  ended = false
-
-  constructor(name: string | undefined, isBlock: boolean) {
-    this.name = name
-    this.isBlock = isBlock
-  }
-}
-
-/** The transaction of `begin()`. */
-export interface TransactionScope {
-  /** True: it was ended by whatever is around it. */
-  readonly ended: boolean
-}
+import { endedBlock, endedSavepoint, requireSettled, Scope, type TransactionScope } from './scope.js'
 
 /** Something that waits for its turn. */
 interface Waiter {
@@ -362,27 +340,6 @@ export class Savepoints {
     if (scope?.ended === true) throw endedBlock()
     return scope
   }
-}
-
-function endedSavepoint(end: 'committed' | 'rolled back' | undefined): IllegalStateError {
-  const why =
-    end === undefined ? 'its transaction, or a savepoint around it, has ended' : `it was ${end} already`
-  return new IllegalStateError(`Cannot commit the savepoint: ${why}`)
-}
-
-function endedBlock(): IllegalStateError {
-  return new IllegalStateError(
-    'A nested block went on after its end, or after that of its transaction: an `await` is missing',
-  )
-}
-
-function requireSettled(scope: Scope): void {
-  const texts = [...scope.pending].filter(({ outstanding }) => outstanding).map(({ text }) => text)
-  if (texts.length === 0) return
-  throw new UnawaitedStatementError(
-    `A nested block returned while ${texts.length} of its statements were running (an await is missing): ${texts.join('; ')}`,
-    texts,
-  )
 }
 
 function ignore(): void {

@@ -1,26 +1,16 @@
 /** Runs statements on a pipeline: from what the caller wrote to rows, or to an error that leads back to the caller. */
 import type { StatementResult } from '../driver/driver.js'
-import { AbortedError } from '../errors.js'
 import { orAbort, requireNotAborted } from '../internal/abort.js'
 import { statementChannel } from '../internal/channels.js'
-import { scopeValueOf } from '../internal/async-scope.js'
 import { sendAfter } from '../internal/statements-ahead.js'
 import { Result } from '../result/result.js'
 import { compileStatement } from '../sql.js'
 import type { RawRow } from '../schema/entity-meta.js'
-import { needsTransaction } from './autocommit.js'
-import { requireRunningBlock } from './block-context.js'
 import { isWatched, watch } from './watched-statement.js'
-import { CallerErrors } from './caller-errors.js'
-import type { PipelineHost } from '../pipeline/contract.js'
-import type { ExecutionOwner } from './contract.js'
-import type { Pipeline } from '../pipeline/pipeline.js'
 import { checked, encoded, textOf } from './encoded-statement.js'
 import { resultOf, rowsReaderFor, type RowsReader } from './entity-results.js'
-import { OpenStreams } from './open-streams.js'
-import { PendingCalls, type CallKind } from './pending-calls.js'
 import type { ExclusiveWork, Operation, OperationStatement } from '../pipeline/operation.js'
-import { Savepoints, type TransactionEnd, type TransactionScope } from './savepoints.js'
+import { StatementQueue } from './statement-queue.js'
 import { StatementCall, type CallHost, type ExecuteCall } from './statement-call.js'
 import {
   NO_OPTIONS,
@@ -29,70 +19,7 @@ import {
   type StatementOptions,
 } from './statement-options.js'
 
-const ENDS = { commit: { text: 'COMMIT' }, rollback: { text: 'ROLLBACK' } } as const
-
-export class StatementRunner implements CallHost {
-  readonly pipeline: Pipeline
-  readonly #host: PipelineHost
-  readonly #owner: ExecutionOwner
-  #scopes: Savepoints | undefined = undefined
-  #calls: PendingCalls | undefined = undefined
-  #streams: OpenStreams | undefined = undefined
-  /** The call made last, until it settles. */
-  #latest: ExecuteCall | undefined = undefined
-  #errors: CallerErrors | undefined = undefined
-  /** What statements fail with that a block has left running. */
-  #givenUp: AbortedError | undefined = undefined
-
-  constructor(pipeline: Pipeline, host: PipelineHost, owner: ExecutionOwner) {
-    this.pipeline = pipeline
-    this.#host = host
-    this.#owner = owner
-  }
-
-  /** The savepoints; made when the first one is wanted. */
-  get scopes(): Savepoints {
-    this.#scopes ??= new Savepoints(this.pipeline, this.#owner.scopeHooks ?? {}, {
-      explain: (error) => this.explain(error, ''),
-      left: (error, operations) => this.giveUp(error, operations),
-      reported: (scope) => this.#calls?.silence(scope),
-    })
-    return this.#scopes
-  }
-
-  /** The savepoints. @throws where none may be opened: InvalidOptionError where statements stand alone. */
-  get nestable(): Savepoints {
-    this.#owner.requireOpen()
-    if (this.standsAlone) throw needsTransaction('beginNested()')
-    return this.scopes
-  }
-
-  /** The calls that may have been forgotten; made when the first one is. */
-  get calls(): PendingCalls {
-    this.#calls ??= new PendingCalls(this.pipeline)
-    return this.#calls
-  }
-
-  /** Statements of the streams that are being read. */
-  get streamTexts(): string[] {
-    return this.#streams?.texts ?? []
-  }
-
-  /** The streams that are being read; made when the first one is. */
-  get streams(): OpenStreams {
-    return (this.#streams ??= new OpenStreams())
-  }
-
-  /** Runs a call that is more than one statement, or none, and whose promise the caller may forget. */
-  attend<Value>(kind: CallKind, work: () => Promise<Value>): Promise<Value> {
-    return this.calls.run(kind, this.#callerScope, work)
-  }
-
-  /** Waits for a commit or rollback that nobody has awaited; undefined if there is none. @throws what they throw. */
-  ended(within?: TransactionScope): Promise<void> | undefined {
-    return this.#calls?.isEnding(within) === true ? this.#calls.ended(within) : undefined
-  }
-
+export class StatementRunner extends StatementQueue implements CallHost {
   /** Runs a statement and reads its result. */
   execute<Read>(
     statement: unknown,
@@ -100,104 +27,12 @@ export class StatementRunner implements CallHost {
     options: StatementOptions | undefined,
     read: (result: Result<never, never>) => Read,
   ): Promise<Read> {
-    const call = new StatementCall(this, read, this.#callerScope)
-    this.#latest = call
+    const call = new StatementCall(this, read, this.callerScope)
+    this.calls.began(call)
     const run = (): Promise<Read> => this.#execute(call, statement, valuesOrOptions, options)
     const running = statementChannel.hasSubscribers ? this.#traced(run, textOf(statement)) : run()
     call.outer = running
     return running
-  }
-
-  /** True if the promise is that of the one statement that is queued or running. */
-  isOnlyCall(promise: unknown): boolean {
-    if (promise === undefined || this.#latest?.outer !== promise || this.#calls?.isEnding() === true)
-      return false
-    return this.pipeline.pending.length === 1
-  }
-
-  /**
-   * True while a block inside is open or waits for its turn.
-   * @param within The transaction of `begin()` that is asked about. Default: everything.
-   */
-  isNesting(within?: TransactionScope): boolean {
-    return this.#scopes?.isBusy(within) === true || this.#calls?.isInBlock(within) === true
-  }
-
-  /** See `ExecutionOwner`. */
-  get ownTransaction(): Promise<void> | undefined {
-    return this.#owner.ownTransaction
-  }
-
-  /** True if a statement of the caller would be a transaction of its own. */
-  get standsAlone(): boolean {
-    const isOutside = this.#scopes?.isOutside === true || this.ownTransaction !== undefined
-    return isOutside ? this.pipeline.autocommitMode : this.pipeline.autocommit
-  }
-
-  /** True if a nested block is open that the caller is outside of. */
-  get isBeside(): boolean {
-    return this.#scopes?.isBeside === true
-  }
-
-  /**
-   * Gives up nested blocks and streams that nobody may ever end: they must not hold up the end of the transaction.
-   * @param within Only those inside of this transaction of `begin()`.
-   */
-  letGo(cause?: unknown, within?: TransactionScope): void {
-    this.#scopes?.abandon(within)
-    if (this.pipeline.quiet) return
-    this.pipeline.stopStreams(new AbortedError('The transaction of this stream has ended', { cause }))
-  }
-
-  /**
-   * The block has thrown: its statements that still run are cancelled on the server, those that were not sent are refused.
-   * @param operations Only these; default: all.
-   */
-  giveUp(cause: unknown, operations?: ReadonlySet<Operation>): void {
-    if (this.pipeline.quiet) return
-    this.#givenUp = new AbortedError(
-      'The block ended while this statement was still running, so it was cancelled (see cause)',
-      { cause },
-    )
-    this.pipeline.giveUp(this.#givenUp, operations)
-  }
-
-  /** @throws IllegalStateError inside a nested block, which must not end the transaction around it. */
-  requireOutside(what: TransactionEnd): void {
-    this.#scopes?.requireOutside(what)
-  }
-
-  /**
-   * Ends the transaction, after everything that was given before. True if one was committed.
-   * @param queued Called when the end takes its place in the queue: what is given from now on comes after it.
-   */
-  async end(kind: TransactionEnd, queued?: () => void): Promise<boolean> {
-    return await this.endOf(this.queueEnd(kind, queued))
-  }
-
-  /** Queues the end of the transaction, as soon as it is the turn of the caller's block. See `end`. */
-  queueEnd(kind: TransactionEnd, queued?: () => void): Operation | Promise<Operation> {
-    if (kind === 'commit') requireRunningBlock(this.pipeline)
-    this.requireOutside(kind)
-    const scopes = this.#scopes
-    const start = (): Operation => {
-      const ending = this.pipeline.enqueue(kind, ENDS[kind])
-      queued?.()
-      // Only then: it wakes whoever waits behind this one.
-      scopes?.endAll()
-      return ending
-    }
-    return scopes?.active === true ? scopes.inTurn(start) : start()
-  }
-
-  /** Waits for an end that was queued. True if a transaction was committed. */
-  async endOf(queued: Operation | Promise<Operation>): Promise<boolean> {
-    const operation = queued instanceof Promise ? await queued : queued
-    try {
-      return (await operation.promise).command === 'COMMIT'
-    } catch (error) {
-      throw this.explain(error, operation.text)
-    }
   }
 
   /** Runs a statement that is nobody's call of `execute`. */
@@ -210,15 +45,9 @@ export class StatementRunner implements CallHost {
     return statementChannel.tracePromise(run, { connectionId: this.pipeline.connection?.id, text })
   }
 
-  /** @throws IllegalStateError if the caller's block has ended, so that its statements would be refused. */
-  requireRunning(): void {
-    requireRunningBlock(this.pipeline)
-    this.#scopes?.requireRunning()
-  }
-
   /** Runs one exchange that is no plain statement (a page of a cursor). */
   async send(statement: OperationStatement, options: StatementOptions): Promise<StatementResult> {
-    this.#owner.requireOpen()
+    this.owner.requireOpen()
     try {
       return await this.#answer(statement, options)
     } catch (error) {
@@ -228,10 +57,10 @@ export class StatementRunner implements CallHost {
 
   /** Lets `work` have the connection to itself, inside the transaction. */
   async exclusive(what: string, work: ExclusiveWork): Promise<void> {
-    this.#owner.requireOpen()
+    this.owner.requireOpen()
     const ahead = this.flushAhead()
     if (ahead !== undefined) await ahead
-    const started = this.#inTurn('exclusive', { text: what }, work)
+    const started = this.inTurn('exclusive', { text: what }, work)
     const operation = started instanceof Promise ? await started : started
     try {
       await operation.promise
@@ -256,12 +85,12 @@ export class StatementRunner implements CallHost {
       const reader = this.readerOf(statement)
       const query = reader?.query
       // More statements follow it, so COMMIT must not travel with it.
-      if (query !== undefined && query.load.length > 0) this.#latest = undefined
+      if (query !== undefined && query.load.length > 0) this.calls.separateCommit(call)
       const compiled = query ?? checked(compileStatement(statement, values))
-      this.#owner.requireOpen()
-      const ahead = this.#owner.beforeStatement?.()
+      this.owner.requireOpen()
+      const ahead = this.owner.beforeStatement?.()
       // It is not queued yet, so there is nothing that COMMIT could travel with.
-      if (ahead?.sent !== undefined) this.#latest = undefined
+      if (ahead?.sent !== undefined) this.calls.separateCommit(call)
       const sent = encoded(compiled, reader?.queued)
       if (ahead === undefined && reader === undefined && !isWatched(chosen))
         return this.#executePlain(call, sent)
@@ -276,7 +105,7 @@ export class StatementRunner implements CallHost {
   #executePlain<Read>(call: StatementCall<Read>, sent: OperationStatement): Promise<Read> {
     let started: Operation | Promise<Operation>
     try {
-      started = this.#inTurn('statement', sent)
+      started = this.inTurn('statement', sent)
     } catch (error) {
       return Promise.reject(this.failed(call, error, sent.text))
     }
@@ -304,7 +133,7 @@ export class StatementRunner implements CallHost {
     } catch (error) {
       throw this.failed(call, error, text)
     } finally {
-      if (this.#latest === call) this.#latest = undefined
+      this.calls.separateCommit(call)
     }
     if (reader === undefined) {
       this.answered(call)
@@ -316,17 +145,16 @@ export class StatementRunner implements CallHost {
     } catch (error) {
       // Relations were loaded meanwhile: its stack shall lead to the caller's line.
       const explained = this.explain(error)
-      this.#calls?.forgive(call, explained)
+      this.calls.unread(call, explained)
       throw explained
     } finally {
-      this.#calls?.delete(call)
+      this.calls.answered(call)
     }
   }
 
   /** See `CallHost`. */
   answered(call: ExecuteCall): void {
-    this.#calls?.delete(call)
-    if (this.#latest === call) this.#latest = undefined
+    this.calls.answered(call)
   }
 
   /** See `CallHost`. */
@@ -334,27 +162,18 @@ export class StatementRunner implements CallHost {
     // Before anything else is attached to the caller's promise: V8 follows it to the caller's line only while the
     // caller alone waits for it.
     const explained = this.explain(error, text)
-    // In a transaction the failure is not forgotten: commit reports it, awaited or not.
-    const isGivenUp = this.#givenUp !== undefined && isCausedBy(explained, this.#givenUp)
-    if (isGivenUp || (call.queued && !this.pipeline.autocommit)) call.outer?.catch(ignore)
-    else this.#calls?.forgive(call, explained)
-    this.answered(call)
+    this.calls.failed(call, explained)
     return explained
-  }
-
-  /** The nested block whose code is running. */
-  get #callerScope(): object | undefined {
-    return this.#scopes && scopeValueOf(this.#scopes)
   }
 
   /** See `rowsReaderFor`. */
   readerOf(statement: unknown): RowsReader | undefined {
-    return rowsReaderFor(this.#owner, statement)
+    return rowsReaderFor(this.owner, statement)
   }
 
   /** Has changed entities flushed before something that may read their rows. */
   flushAhead(): Promise<void> | undefined {
-    return this.#owner.beforeStatement?.()?.done
+    return this.owner.beforeStatement?.()?.done
   }
 
   /** Queues a statement, unless it has to wait for its turn. @returns its answer. */
@@ -376,7 +195,7 @@ export class StatementRunner implements CallHost {
   ): Promise<StatementResult> {
     const operation = started instanceof Promise ? await started : started
     if (call !== undefined) call.queued = true
-    const unwatch = watch(this.pipeline, this.#host.clock, operation, options)
+    const unwatch = watch(this.pipeline, this.host.clock, operation, options)
     try {
       return await operation.promise
     } finally {
@@ -387,53 +206,7 @@ export class StatementRunner implements CallHost {
   #start(statement: OperationStatement, options: StatementOptions): Operation | Promise<Operation> {
     const { signal } = options
     requireNotAborted(signal)
-    const started = this.#inTurn('statement', statement, undefined, signal)
+    const started = this.inTurn('statement', statement, undefined, signal)
     return started instanceof Promise && signal !== undefined ? orAbort(started, signal) : started
   }
-
-  /** Queues an operation when it is the turn of the caller's block, behind the SAVEPOINTs that it needs. */
-  #inTurn(
-    kind: 'statement' | 'exclusive',
-    statement: OperationStatement,
-    work?: ExclusiveWork,
-    signal?: AbortSignal,
-  ): Operation | Promise<Operation> {
-    requireRunningBlock(this.pipeline)
-    const scopes = this.#scopes
-    if (scopes === undefined) return this.#enqueue(kind, statement, work)
-    return scopes.inTurn(() => {
-      // It may have waited.
-      this.#owner.requireOpen()
-      requireNotAborted(signal)
-      scopes.establish()
-      const operation = this.#enqueue(kind, statement, work)
-      scopes.track(operation)
-      return operation
-    })
-  }
-
-  #enqueue(kind: 'statement' | 'exclusive', statement: OperationStatement, work?: ExclusiveWork): Operation {
-    statement.queued?.()
-    return this.pipeline.enqueue(kind, statement, work)
-  }
-
-  /**
-   * The error that the caller sees. Call it in the caller's own asynchronous continuation, so that the stack leads to
-   * the line that awaits the statement.
-   */
-  explain(error: unknown, statement?: string): unknown {
-    this.#errors ??= new CallerErrors(this.pipeline, {
-      hideParameters: this.#host.hideParameters,
-      translate: (failure) => this.#owner.translate?.(failure),
-    })
-    return this.#errors.explain(error, statement, this.explain)
-  }
-}
-
-function isCausedBy(error: unknown, reason: Error): boolean {
-  return error === reason || (error instanceof Error && error.cause === reason)
-}
-
-function ignore(): void {
-  // See where it is used.
 }
