@@ -9,79 +9,49 @@
  * 4. COMMIT is never sent to a connection that may be dead already (`Lease.proven`), unless it can store nothing.
  * 5. Whatever the answer, every operation settles exactly once.
  */
-import type { DriverConnection, StatementResult } from '../driver/driver.js'
-import { StatementSkipped } from '../driver/driver.js'
-import { isDisconnect } from '../database-errors.js'
+import type { DriverConnection } from '../driver/driver.js'
 import type { Lease } from '../pool/pool.js'
-import { AskedTransactions, type AskedTransaction } from './asked-transactions.js'
+import type { AskedTransaction, AskedTransactions } from './asked-transactions.js'
 import { beginSteps } from './begin.js'
-import { observe, type PipelineHost, type TransactionListener, type PipelineSetup } from './contract.js'
-import { Dispatcher, sendSoon, type Sender } from './dispatcher.js'
-import {
-  answeredFirst,
-  arePlainReads,
-  batchOf,
-  hasOpenCommit,
-  isUnbegun,
-  settlingOf,
-  takeBatch,
-  type InFlightBatch,
-} from './in-flight-batch.js'
 import { callOff, cancelAll, giveUp } from './call-off.js'
-import { answerLocally, passOver, refuseQueued } from './local-answers.js'
+import type { PipelineHost, PipelineSetup, TransactionListener } from './contract.js'
+import { Dispatcher, sendSoon, type Sender } from './dispatcher.js'
+import { batchOf, settlingOf, takeBatch, type InFlightBatch } from './in-flight-batch.js'
+import { answerLocally, refuseQueued } from './local-answers.js'
 import {
   NOTHING,
   Operation,
   undoes,
   type ExclusiveWork,
   type OperationKind,
-  type OperationOwner,
   type OperationStatement,
 } from './operation.js'
 import { OperationQueue } from './operation-queue.js'
-import { mayStore, ReadTracker } from './read-tracker.js'
-import type { RefusedBegin } from './refused-begin.js'
+import { ResponseHandler } from './response-handler.js'
 import { endedByStatement } from './script.js'
-import type { BeginPlan } from './transaction-options.js'
-import {
-  answeredWithRollback,
-  begunAlready,
-  connectionLost,
-  outcomeUnknown,
-  storedUnread,
-} from './transaction-errors.js'
-import { TransactionState } from './transaction-state.js'
-import { TransactionTrace } from './transaction-trace.js'
-import { judge, mayHaveStored, type Verdict } from './verdict.js'
+import { begunAlready } from './transaction-errors.js'
+import type { TransactionState } from './transaction-state.js'
 
-export class Pipeline implements OperationOwner, Sender {
-  readonly state: TransactionState = new TransactionState()
+export class Pipeline implements Sender {
+  readonly state: TransactionState
   /** Its session or connection takes no more statements: code that was part of its blocks need not be told apart. */
   closed = false
   readonly #host: PipelineHost
   readonly #setup: PipelineSetup
-  readonly #owner: TransactionListener
   readonly #dispatcher: Dispatcher
-  // What is made only when it is needed: many sessions wait for a connection at a time, and have none of it yet.
-  #trace: TransactionTrace | undefined = undefined
-  #asked: AskedTransactions | undefined = undefined
-  #reads: ReadTracker | undefined = undefined
-  #refusedBegin: RefusedBegin | undefined = undefined
+  readonly #answers: ResponseHandler
   readonly #queue = new OperationQueue()
   /** Steps that can wait for the next packet (RELEASE SAVEPOINT, closing a cursor). */
   #deferred: Operation[] | undefined = undefined
   #scheduled = false
-  /** A packet was sent once more already (see 3). */
-  #replayed = false
   #portals = 0
-  /** Why nothing is sent any more. */
-  #abandoned: Error | undefined
 
   constructor(host: PipelineHost, setup: PipelineSetup, owner: TransactionListener) {
     this.#host = host
     this.#setup = setup
-    this.#owner = owner
     this.#dispatcher = new Dispatcher(host, setup.acquire, this)
+    this.#answers = new ResponseHandler(host, setup, owner, this.#dispatcher)
+    this.state = this.#answers.state
   }
 
   /** The connection it holds at the moment. */
@@ -89,9 +59,9 @@ export class Pipeline implements OperationOwner, Sender {
     return this.#dispatcher.connection
   }
 
-  /** Number of the transaction that is open, or was last: what lives no longer than one knows whether it is over. */
+  /** Number of the transaction that is open, or was last: a cursor lives no longer than its transaction. */
   get transaction(): number {
-    return this.#trace?.count ?? 0
+    return this.#answers.transaction
   }
 
   /** Every statement stands alone, unless a transaction was asked for. */
@@ -101,16 +71,27 @@ export class Pipeline implements OperationOwner, Sender {
 
   /** The transactions of `begin()`. */
   get asked(): AskedTransactions {
-    return (this.#asked ??= new AskedTransactions())
+    return this.#answers.asked
   }
 
+  /** The next statement, outside of a transaction, is its own transaction. */
   get autocommit(): boolean {
-    return this.#plan === undefined
+    return this.#answers.plan === undefined
   }
 
-  /** How the next transaction begins; undefined if every statement stands alone. */
-  get #plan(): BeginPlan | undefined {
-    return this.#asked?.open === true || !this.autocommitMode ? this.#setup.beginning.plan : undefined
+  /** Every statement is a transaction of its own. */
+  get standsAlone(): boolean {
+    return this.#answers.standsAlone
+  }
+
+  /** See `ResponseHandler.originOf`. */
+  originOf(error: unknown): string | undefined {
+    return this.#answers.originOf(error)
+  }
+
+  /** The session may write, so that a server which refuses that is the wrong one. */
+  get mayWrite(): boolean {
+    return !this.#setup.readOnly
   }
 
   /** Statements of the user that have not settled. */
@@ -141,7 +122,7 @@ export class Pipeline implements OperationOwner, Sender {
 
   /** Queues an operation; it is sent when the current tick ends. */
   enqueue(kind: OperationKind, statement: OperationStatement, work?: Operation['work']): Operation {
-    const operation = new Operation(this, kind, statement, work)
+    const operation = new Operation(this.#answers, kind, statement, work)
     if (this.#queue.isEmpty) this.#dispatcher.noteOrigin(Pipeline.prototype.enqueue)
     this.#queue.push(operation)
     if (!this.#scheduled) {
@@ -154,7 +135,7 @@ export class Pipeline implements OperationOwner, Sender {
 
   /** Queues an operation that rides with the next one. Nobody waits for it. */
   defer(statement: OperationStatement): void {
-    ;(this.#deferred ??= []).push(new Operation(this, 'step', statement))
+    ;(this.#deferred ??= []).push(new Operation(this.#answers, 'step', statement))
   }
 
   /** A name for a cursor, new on this pipeline. */
@@ -180,14 +161,14 @@ export class Pipeline implements OperationOwner, Sender {
 
   /** Refuses everything from now on with `reason`, except a rollback; cancels what is under way. */
   abandon(reason: Error): void {
-    if (this.#abandoned !== undefined) return
-    this.#abandoned = reason
+    if (this.#answers.abandoned !== undefined) return
+    this.#answers.abandoned = reason
     cancelAll(this.#dispatcher, this.#dispatcher.inFlight?.operations ?? [], reason)
   }
 
   /** Drops the connection that it has now: what is under way and what is queued fails with `reason`. */
   invalidate(reason: Error): void {
-    this.#abandoned ??= reason
+    this.#answers.abandoned ??= reason
     this.#dispatcher.poison(reason)
     this.connection?.destroy(reason)
     this.release()
@@ -213,121 +194,21 @@ export class Pipeline implements OperationOwner, Sender {
     if (connection === undefined || handoff === undefined) return false
     if (connection.lost !== undefined || this.state.name !== 'active') return false
     if (!this.#dispatcher.free || !this.#queue.isEmpty) return false
-    if (this.#reads?.pure === false || !this.#setup.beginning.commitIsFormality(connection)) return false
+    if (this.#answers.reads?.pure === false || !this.#setup.beginning.commitIsFormality(connection))
+      return false
     this.#deferred = undefined
     // PostgreSQL refuses to change what made it read-only once a query has run.
-    const begun = this.#trace?.begun
+    const begun = this.#answers.begun
     handoff.endWithoutWaiting('COMMIT', { begun, timeoutMillis: this.#host.prePingTimeoutMillis })
     this.#host.observer?.committedWithoutWaiting(connection)
-    this.#over('committed')
+    this.#answers.transactionEnded('committed')
     this.#rest()
     sendSoon(handoff)
     return true
   }
 
-  answered(operation: Operation, result: StatementResult): void {
-    const { inFlight } = this.#dispatcher
-    if (inFlight !== undefined) answeredFirst(inFlight)
-    observe(this.#host, operation, inFlight?.handedOff ?? this.connection, result)
-    ;(this.#reads ??= new ReadTracker()).note(operation, result)
-    if (operation.kind === 'commit' && result.command !== 'COMMIT') {
-      const error = answeredWithRollback(this.state.cause)
-      this.state.fail(error)
-      operation.fail(error)
-      return
-    }
-    this.state.hasStored ||= operation.kind === 'commit' || (this.standsAlone && mayStore(operation, result))
-    if (operation.kind === 'commit') this.#over('committed')
-    if (operation.kind === 'rollback') this.#over('rolled back')
-    if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.state.move('active')
-    operation.succeed(result)
-  }
-
-  refused(operation: Operation, error: Error): void {
-    const { inFlight } = this.#dispatcher
-    if (inFlight !== undefined && this.#diedBeforeBegin(inFlight, error)) {
-      inFlight.replay = true
-      return
-    }
-    if (error instanceof StatementSkipped)
-      return passOver(operation, inFlight, this.state.cause, this.#refusedBegin)
-    const connection = inFlight?.handedOff ?? this.connection
-    const verdict = judge(operation, error, {
-      inFlight,
-      isLost: connection?.lost !== undefined,
-      alone: this.standsAlone,
-      stores: mayHaveStored(this.#reads, inFlight),
-    })
-    const { outcome, seen, reason } = verdict
-    observe(this.#host, operation, connection, reason)
-    // It has run nothing that came behind.
-    if (inFlight !== undefined && (seen === 'refusal' || seen === 'end')) inFlight.refused = true
-    if (verdict.ends || outcome === 'unknown') this.#lost(operation, verdict)
-    else this.#failed(operation, outcome === 'committed' ? storedUnread(reason) : reason)
-  }
-
-  /** The server refused the operation itself. */
-  #failed(operation: Operation, error: Error): void {
-    // 25006: the connection lives, but leads to a server that takes no writes.
-    if (isDisconnect(error) && !this.#setup.readOnly) this.#dispatcher.poison(error)
-    const reason = operation.calledOff ?? error
-    if (!this.standsAlone) this.state.fail(reason)
-    operation.fail(reason)
-    const { inFlight } = this.#dispatcher
-    const isBegin = inFlight !== undefined && inFlight.operations.indexOf(operation) < inFlight.beginning
-    if (isBegin) this.#refusedBegin = { error, text: operation.text, told: false }
-  }
-
-  /** Where the error comes from, if not from the statement that failed with it: BEGIN, or the settings behind it. */
-  originOf(error: unknown): string | undefined {
-    return this.#refusedBegin?.error === error ? this.#refusedBegin?.text : undefined
-  }
-
-  /** The session has ended, or what it says leaves open whether the operation is stored. */
-  #lost(operation: Operation, { outcome, seen, reason }: Verdict): void {
-    const unknown =
-      outcome === 'unknown' ? outcomeUnknown(operation.calledOff ?? reason, this.standsAlone) : undefined
-    this.state.lose(unknown ?? reason)
-    if (seen !== 'success without standby') this.#dispatcher.poison(reason)
-    if (operation.kind === 'rollback') {
-      // What was to be undone has gone with the connection.
-      this.#over('rolled back')
-      return operation.succeed(NOTHING)
-    }
-    if (unknown !== undefined) this.state.outcomeUnknown = true
-    operation.fail(unknown ?? operation.calledOff ?? connectionLost(reason))
-  }
-
-  /** The transaction has ended. */
-  #over(outcome: 'committed' | 'rolled back'): void {
-    this.#trace?.ended(this.state.outcomeUnknown ? 'unknown' : outcome)
-    if (this.state.name !== 'idle') this.state.move('idle')
-    this.#asked?.ended()
-  }
-
-  /** By what was run and what is on its way, the transaction has more to store than a plain read can. */
-  get storing(): boolean {
-    return this.#reads?.plain === false || !arePlainReads(this.#dispatcher.inFlight?.operations ?? [])
-  }
-
-  /** The session may write, so that a server which refuses that is the wrong one. */
-  get mayWrite(): boolean {
-    return !this.#setup.readOnly
-  }
-
   get committing(): Promise<boolean> | undefined {
     return settlingOf(this.#dispatcher.inFlight)
-  }
-
-  /** Every statement is a transaction of its own. */
-  get standsAlone(): boolean {
-    return this.autocommit && !this.state.inTransaction
-  }
-
-  #diedBeforeBegin(inFlight: InFlightBatch, error: Error): boolean {
-    if (this.#replayed || this.#abandoned !== undefined || !isUnbegun(inFlight)) return false
-    if (hasOpenCommit(inFlight) && mayHaveStored(this.#reads, inFlight)) return false
-    return this.#dispatcher.isReplaceable(error)
   }
 
   /** Sends what can be sent. */
@@ -338,25 +219,28 @@ export class Pipeline implements OperationOwner, Sender {
         this.#rest()
         return
       }
-      if (answerLocally(next, this, this.#abandoned, this.#endedOnServer(), this.#refusedBegin)) {
+      if (
+        answerLocally(
+          next,
+          this,
+          this.#answers.abandoned,
+          this.#answers.endedOnServer,
+          this.#answers.refusedBegin,
+        )
+      ) {
         this.#queue.shift()
         if (undoes(next)) this.#deferred = undefined
-        if (next.succeeded && (next.kind === 'commit' || next.kind === 'rollback')) this.#over('rolled back')
+        if (next.succeeded && (next.kind === 'commit' || next.kind === 'rollback'))
+          this.#answers.transactionEnded('rolled back')
         continue
       }
       // What undoes must not take along what was abandoned. ROLLBACK takes nothing along: what is behind it is refused after it.
-      if (this.#abandoned !== undefined && next.kind !== 'rollback')
-        refuseQueued(this.#queue, this.#abandoned)
+      if (this.#answers.abandoned !== undefined && next.kind !== 'rollback')
+        refuseQueued(this.#queue, this.#answers.abandoned)
       const { connection } = this
       if (connection === undefined) this.#dispatcher.acquire((error) => this.#notAcquired(error))
       else this.#send(connection)
     }
-  }
-
-  /** The transaction failed and is over on the server: a refused BEGIN or COMMIT, a connection that was never had. */
-  #endedOnServer(): boolean {
-    if (this.state.name !== 'failed') return false
-    return this.connection === undefined || this.connection.transactionStatus === 'idle'
   }
 
   #notAcquired(error: unknown): void {
@@ -379,30 +263,23 @@ export class Pipeline implements OperationOwner, Sender {
       this.#lend(next, next.work)
       return
     }
-    const begin = this.state.name === 'idle' ? beginSteps(this, this.#plan, connection) : []
+    const begin = this.state.name === 'idle' ? beginSteps(this.#answers, this.#answers.plan, connection) : []
     const proving = begin.length > 0 && !this.#dispatcher.proven
     if (proving) (begin[0] as Operation).flushAfter = true
     // What is undone takes with it whatever was put off inside.
     const deferred = undoes(next) ? [] : (this.#deferred ?? [])
     this.#deferred = undefined
-    if (begin.length > 0) this.#reads?.clear()
+    if (begin.length > 0) this.#answers.reads?.clear()
     const inFlight = takeBatch(this.#queue, begin, deferred, {
       proving,
       alone: this.standsAlone,
       readOnly: this.#setup.readOnly,
       flushes: this.#setup.acquire.signal !== undefined,
     })
-    if (inFlight.beginning > 0) this.#begins(connection, begin[0])
+    if (inFlight.beginning > 0) this.#answers.transactionBegan(connection, begin[0])
     // After nothing but reads COMMIT takes no time: the next waiter for the connection need not wait for its answer.
-    if (this.#setup.releaseWhenIdle && this.#dispatcher.handOff(inFlight, this.#reads)) return
+    if (this.#setup.releaseWhenIdle && this.#dispatcher.handOff(inFlight, this.#answers.reads)) return
     this.#dispatcher.send(inFlight, this.standsAlone ? 'separate' : 'shared')
-  }
-
-  #begins(connection: DriverConnection, begin: Operation | undefined): void {
-    this.state.move('active')
-    ;(this.#trace ??= new TransactionTrace()).began(connection.id, begin?.text)
-    this.#host.observer?.began(connection)
-    this.#owner.began?.()
   }
 
   #lend(operation: Operation, work: ExclusiveWork): void {
@@ -410,8 +287,8 @@ export class Pipeline implements OperationOwner, Sender {
       work.run(connection, (reason) => this.callOff(operation, reason))
     // The work settles the operation with its own value; here only success or failure counts.
     this.#dispatcher.lend(batchOf([operation], this.standsAlone), run, (error) => {
-      if (error === undefined) this.answered(operation, NOTHING)
-      else this.refused(operation, error instanceof Error ? error : new Error(String(error)))
+      if (error === undefined) this.#answers.answered(operation, NOTHING)
+      else this.#answers.refused(operation, error instanceof Error ? error : new Error(String(error)))
     })
   }
 
@@ -420,7 +297,7 @@ export class Pipeline implements OperationOwner, Sender {
     this.#queue.putBack(inFlight.undoing)
     const lost = (inFlight.handedOff ?? this.connection)?.lost
     if (inFlight.replay && lost !== undefined) {
-      this.#replayed = true
+      this.#answers.replayed = true
       this.state.move('idle')
       // BEGIN and its settings are made anew.
       this.#queue.putBack(inFlight.operations.slice(inFlight.beginning))
@@ -439,7 +316,7 @@ export class Pipeline implements OperationOwner, Sender {
   /** Nothing is left to do. */
   #rest(): void {
     if (this.state.inTransaction) return
-    this.#replayed = false
+    this.#answers.replayed = false
     if (this.#setup.releaseWhenIdle) this.release()
   }
 }

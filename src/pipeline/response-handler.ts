@@ -1,0 +1,196 @@
+/**
+ * What the server's answers mean: settles the operations, moves the state of the transaction, and remembers what the transaction
+ * has done. Decides nothing about what is sent.
+ */
+import { isDisconnect } from '../database-errors.js'
+import type { DriverConnection, StatementResult } from '../driver/driver.js'
+import { StatementSkipped } from '../driver/driver.js'
+import { AskedTransactions } from './asked-transactions.js'
+import { observe, type PipelineHost, type PipelineSetup, type TransactionListener } from './contract.js'
+import type { Dispatcher } from './dispatcher.js'
+import {
+  answeredFirst,
+  arePlainReads,
+  hasOpenCommit,
+  isUnbegun,
+  type InFlightBatch,
+} from './in-flight-batch.js'
+import { passOver } from './local-answers.js'
+import { NOTHING, type Operation, type OperationOwner } from './operation.js'
+import { mayStore, ReadTracker } from './read-tracker.js'
+import type { RefusedBegin } from './refused-begin.js'
+import { answeredWithRollback, connectionLost, outcomeUnknown, storedUnread } from './transaction-errors.js'
+import type { BeginPlan } from './transaction-options.js'
+import { TransactionState } from './transaction-state.js'
+import { TransactionTrace } from './transaction-trace.js'
+import { judge, mayHaveStored, type Verdict } from './verdict.js'
+
+export class ResponseHandler implements OperationOwner {
+  readonly state: TransactionState = new TransactionState()
+  /** A batch was sent once more already: the next lost connection is reported. */
+  replayed = false
+  /** Why nothing is sent any more. */
+  abandoned: Error | undefined = undefined
+  readonly #host: PipelineHost
+  readonly #setup: PipelineSetup
+  readonly #owner: TransactionListener
+  readonly #dispatcher: Dispatcher
+  // Made when they are needed: many sessions wait for a connection at a time.
+  #trace: TransactionTrace | undefined = undefined
+  #asked: AskedTransactions | undefined = undefined
+  #reads: ReadTracker | undefined = undefined
+  #refusedBegin: RefusedBegin | undefined = undefined
+
+  constructor(host: PipelineHost, setup: PipelineSetup, owner: TransactionListener, dispatcher: Dispatcher) {
+    this.#host = host
+    this.#setup = setup
+    this.#owner = owner
+    this.#dispatcher = dispatcher
+  }
+
+  /** What the transaction has done. */
+  get reads(): ReadTracker | undefined {
+    return this.#reads
+  }
+
+  /** The statement that began the transaction. */
+  get begun(): string | undefined {
+    return this.#trace?.begun
+  }
+
+  /** Why BEGIN, or a setting behind it, was refused. */
+  get refusedBegin(): RefusedBegin | undefined {
+    return this.#refusedBegin
+  }
+
+  /** Number of the transaction that is open, or was last: what lives no longer than one knows whether it is over. */
+  get transaction(): number {
+    return this.#trace?.count ?? 0
+  }
+
+  /** The transactions of `begin()`. */
+  get asked(): AskedTransactions {
+    return (this.#asked ??= new AskedTransactions())
+  }
+
+  get autocommit(): boolean {
+    return this.plan === undefined
+  }
+
+  /** How the next transaction begins; undefined if every statement stands alone. */
+  get plan(): BeginPlan | undefined {
+    return this.#asked?.open === true || !this.#setup.autocommit ? this.#setup.beginning.plan : undefined
+  }
+
+  answered(operation: Operation, result: StatementResult): void {
+    const { inFlight } = this.#dispatcher
+    if (inFlight !== undefined) answeredFirst(inFlight)
+    observe(this.#host, operation, inFlight?.handedOff ?? this.#dispatcher.connection, result)
+    ;(this.#reads ??= new ReadTracker()).note(operation, result)
+    if (operation.kind === 'commit' && result.command !== 'COMMIT') {
+      const error = answeredWithRollback(this.state.cause)
+      this.state.fail(error)
+      operation.fail(error)
+      return
+    }
+    this.state.hasStored ||= operation.kind === 'commit' || (this.standsAlone && mayStore(operation, result))
+    if (operation.kind === 'commit') this.transactionEnded('committed')
+    if (operation.kind === 'rollback') this.transactionEnded('rolled back')
+    if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.state.move('active')
+    operation.succeed(result)
+  }
+
+  refused(operation: Operation, error: Error): void {
+    const { inFlight } = this.#dispatcher
+    if (inFlight !== undefined && this.#diedBeforeBegin(inFlight, error)) {
+      inFlight.replay = true
+      return
+    }
+    if (error instanceof StatementSkipped)
+      return passOver(operation, inFlight, this.state.cause, this.#refusedBegin)
+    const connection = inFlight?.handedOff ?? this.#dispatcher.connection
+    const verdict = judge(operation, error, {
+      inFlight,
+      isLost: connection?.lost !== undefined,
+      alone: this.standsAlone,
+      stores: mayHaveStored(this.#reads, inFlight),
+    })
+    const { outcome, seen, reason } = verdict
+    observe(this.#host, operation, connection, reason)
+    // It has run nothing that came behind.
+    if (inFlight !== undefined && (seen === 'refusal' || seen === 'end')) inFlight.refused = true
+    if (verdict.ends || outcome === 'unknown') this.#lost(operation, verdict)
+    else this.#failed(operation, outcome === 'committed' ? storedUnread(reason) : reason)
+  }
+
+  /** The server refused the operation itself. */
+  #failed(operation: Operation, error: Error): void {
+    // 25006: the connection lives, but leads to a server that takes no writes.
+    if (isDisconnect(error) && !this.#setup.readOnly) this.#dispatcher.poison(error)
+    const reason = operation.calledOff ?? error
+    if (!this.standsAlone) this.state.fail(reason)
+    operation.fail(reason)
+    const { inFlight } = this.#dispatcher
+    const isBegin = inFlight !== undefined && inFlight.operations.indexOf(operation) < inFlight.beginning
+    if (isBegin) this.#refusedBegin = { error, text: operation.text, told: false }
+  }
+
+  /** Where the error comes from, if not from the statement that failed with it: BEGIN, or the settings behind it. */
+  originOf(error: unknown): string | undefined {
+    return this.#refusedBegin?.error === error ? this.#refusedBegin?.text : undefined
+  }
+
+  /** The session has ended, or what it says leaves open whether the operation is stored. */
+  #lost(operation: Operation, { outcome, seen, reason }: Verdict): void {
+    const unknown =
+      outcome === 'unknown' ? outcomeUnknown(operation.calledOff ?? reason, this.standsAlone) : undefined
+    this.state.lose(unknown ?? reason)
+    if (seen !== 'success without standby') this.#dispatcher.poison(reason)
+    if (operation.kind === 'rollback') {
+      // What was to be undone has gone with the connection.
+      this.transactionEnded('rolled back')
+      return operation.succeed(NOTHING)
+    }
+    if (unknown !== undefined) this.state.outcomeUnknown = true
+    operation.fail(unknown ?? operation.calledOff ?? connectionLost(reason))
+  }
+
+  /** The transaction has ended. */
+  transactionEnded(outcome: 'committed' | 'rolled back'): void {
+    this.#trace?.ended(this.state.outcomeUnknown ? 'unknown' : outcome)
+    if (this.state.name !== 'idle') this.state.move('idle')
+    this.#asked?.ended()
+  }
+
+  /** By what was run and what is on its way, the transaction has more to store than a plain read can. */
+  get storing(): boolean {
+    return this.#reads?.plain === false || !arePlainReads(this.#dispatcher.inFlight?.operations ?? [])
+  }
+
+  /** Every statement is a transaction of its own. */
+  get standsAlone(): boolean {
+    return this.autocommit && !this.state.inTransaction
+  }
+
+  /** The connection died before it answered BEGIN, and nothing can have been stored: the batch may go to another one. */
+  #diedBeforeBegin(inFlight: InFlightBatch, error: Error): boolean {
+    if (this.replayed || this.abandoned !== undefined || !isUnbegun(inFlight)) return false
+    if (hasOpenCommit(inFlight) && mayHaveStored(this.#reads, inFlight)) return false
+    return this.#dispatcher.isReplaceable(error)
+  }
+
+  /** The transaction failed and is over on the server: a refused BEGIN or COMMIT, a connection that was never had. */
+  get endedOnServer(): boolean {
+    if (this.state.name !== 'failed') return false
+    const { connection } = this.#dispatcher
+    return connection === undefined || connection.transactionStatus === 'idle'
+  }
+
+  /** BEGIN is sent. */
+  transactionBegan(connection: DriverConnection, begin: Operation | undefined): void {
+    this.state.move('active')
+    ;(this.#trace ??= new TransactionTrace()).began(connection.id, begin?.text)
+    this.#host.observer?.began(connection)
+    this.#owner.began?.()
+  }
+}
