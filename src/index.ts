@@ -1,6 +1,6 @@
 // Engine
 export { createEngine, Engine } from './engine/engine.js'
-export type { BeginOptions, ConnectionOptions } from './engine/engine.js'
+export type { BeginOptions, ConnectionOptions } from './engine/begin-options.js'
 export type { EngineOptions } from './engine/options.js'
 export type { ConnectOptions, Password } from './driver/connect-options.js'
 export type { ConnectArgs } from './driver/connect-args.js'

@@ -7,18 +7,20 @@ import { currentFlow, runInScope } from '../internal/async-scope.js'
 import { InvalidOptionError, LifeguardError } from '../errors.js'
 import { systemClock, type Clock } from '../internal/clock.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
-import {
-  checkBoolean,
-  checkFunction,
-  checkMillis,
-  checkSignal,
-  refuseUnknownKeys,
-} from '../internal/validate.js'
+import { checkFunction, refuseUnknownKeys } from '../internal/validate.js'
 import { CallSites } from '../pool/call-site.js'
 import type { DisposeOptions, DisposeReport, Pool } from '../pool/pool.js'
 import type { PoolStats } from '../pool/stats.js'
-import { refuseInAutocommit } from '../execution/autocommit.js'
 import { createBeginnings } from '../pipeline/begin.js'
+import {
+  BEGIN_OPTION_NAMES,
+  CONNECTION_OPTION_NAMES,
+  resolveSetup,
+  type BeginOptions,
+  type ConnectionOptions,
+  type HoldOptions,
+  type SetupDefaults,
+} from './begin-options.js'
 import { Connection } from './connection.js'
 import type { PipelineHost, PipelineObserver, PipelineSetup } from '../pipeline/contract.js'
 import { Pipeline } from '../pipeline/pipeline.js'
@@ -28,34 +30,8 @@ import type { ExecutionOwner } from '../execution/contract.js'
 import { checkListenOptions, listen, type ListenOptions, type Notification } from './listen.js'
 import { checkEcho, resolveEngineOptions, type EngineOptions, type ResolvedEngineOptions } from './options.js'
 import { StatementRunner } from '../execution/statement-runner.js'
-import {
-  checkTransactionOptions,
-  mergeTransactionOptions,
-  TRANSACTION_OPTION_NAMES,
-  type TransactionOptions,
-} from '../pipeline/transaction-options.js'
-
-/** Options of `engine.connect()` and `engine.begin()`. */
-export interface BeginOptions extends TransactionOptions {
-  /** Gives up waiting for a connection; for `begin`, ends the block as well. */
-  readonly signal?: AbortSignal | undefined
-  /** Wait for a connection at most this long, instead of the engine's `poolTimeoutMillis`. */
-  readonly poolTimeoutMillis?: number | null | undefined
-}
-
-/** Options of `engine.connect()`. */
-export interface ConnectionOptions extends BeginOptions {
-  /**
-   * True: no transaction; every statement stands alone, unless `begin()` is called. Default false. Options that only a
-   * transaction can keep (role, settings, readOnly, isolation level, time limits) are refused with it, also the engine's.
-   */
-  readonly autocommit?: boolean | undefined
-}
 
 const BRAND = Symbol.for('lifeguard.engine')
-const BEGIN_NAMES = ['signal', 'poolTimeoutMillis', ...TRANSACTION_OPTION_NAMES]
-const CONNECT_NAMES = ['autocommit', ...BEGIN_NAMES]
-const WAIT_RANGE = { min: 0, also: [null] } as const
 const CANCEL_MILLIS = 3_000
 
 /** The parts of an engine that a test may replace. */
@@ -77,7 +53,7 @@ export class Engine implements AsyncDisposable {
   readonly #driver: Driver
   readonly #clock: Clock
   readonly #events = new Emitter<EngineEvents>()
-  readonly #beginnings = createBeginnings()
+  readonly #defaults: SetupDefaults
   readonly #host: PipelineHost
   /** Ends what lives outside the pool (LISTEN) when the engine is disposed. */
   readonly #ending = new AbortController()
@@ -91,6 +67,7 @@ export class Engine implements AsyncDisposable {
   /** Use {@link createEngine}. */
   constructor({ options, driver, clock = systemClock, cancelTimeoutMillis = CANCEL_MILLIS }: EngineParts) {
     this.#options = options
+    this.#defaults = { transaction: options.transaction, beginnings: createBeginnings() }
     this.#clock = clock
     this.#driver =
       driver ??
@@ -123,8 +100,8 @@ export class Engine implements AsyncDisposable {
    * @throws PoolTimeoutError, ConnectError, EngineDisposedError, AbortedError, InvalidOptionError.
    */
   async connect(options: ConnectionOptions = {}): Promise<Connection> {
-    refuseUnknownKeys('connect', options, CONNECT_NAMES)
-    return this.#connect(this.setUp(options, false))
+    refuseUnknownKeys('connect', options, CONNECTION_OPTION_NAMES)
+    return this.#connect(this.setUp(options, { releaseWhenIdle: false }))
   }
 
   /**
@@ -138,8 +115,8 @@ export class Engine implements AsyncDisposable {
     options: BeginOptions = {},
   ): Promise<Value> {
     checkFunction('begin', work)
-    refuseUnknownKeys('begin', options, BEGIN_NAMES)
-    const setup = this.setUp(options, false)
+    refuseUnknownKeys('begin', options, BEGIN_OPTION_NAMES)
+    const setup = this.setUp(options, { releaseWhenIdle: false })
     // One flow of control from the acquire on, so that a pool that runs dry knows who waits for themselves.
     return runInScope(this, setup, async () => {
       const connection = await this.#connect(setup)
@@ -265,20 +242,8 @@ export class Engine implements AsyncDisposable {
    * @throws InvalidOptionError
    * @internal
    */
-  setUp(options: ConnectionOptions, releaseWhenIdle: boolean): PipelineSetup {
-    checkTransactionOptions(options)
-    const transaction = mergeTransactionOptions(this.#options.transaction, options)
-    const { autocommit = false, signal, poolTimeoutMillis } = options
-    if (checkBoolean('autocommit', autocommit)) refuseInAutocommit(transaction, options)
-    if (signal !== undefined) checkSignal('signal', signal)
-    if (poolTimeoutMillis !== undefined) checkMillis('poolTimeoutMillis', poolTimeoutMillis, WAIT_RANGE)
-    return {
-      beginning: this.#beginnings(transaction),
-      autocommit,
-      readOnly: transaction.readOnly === true,
-      releaseWhenIdle,
-      acquire: { signal, timeoutMillis: poolTimeoutMillis, proof: autocommit ? 'pool' : 'caller' },
-    }
+  setUp(options: ConnectionOptions, hold: HoldOptions): PipelineSetup {
+    return resolveSetup(options, hold, this.#defaults)
   }
 
   /**

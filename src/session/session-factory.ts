@@ -86,7 +86,12 @@ export function createSessionFactory<S extends Session = Session>(
   checkSessionOptions(defaults)
   const hooks = new HookSet<Session>()
   // Most sessions are opened without options of their own: theirs are worked out once.
-  const plain: SessionParts = { engine, setup: engine.setUp(defaults, true), options: defaults, hooks }
+  const plain: SessionParts = {
+    engine,
+    setup: engine.setUp(defaults, { releaseWhenIdle: true }),
+    options: defaults,
+    hooks,
+  }
   let warned = false
 
   const partsFor = (given: SessionOptions): SessionParts => {
@@ -95,7 +100,7 @@ export function createSessionFactory<S extends Session = Session>(
     const info = { ...defaults.info, ...given.info }
     const settings = { ...defaults.settings, ...given.settings }
     const options = { ...defaults, ...defined(given), info, settings }
-    return { engine, setup: engine.setUp(options, true), options, hooks }
+    return { engine, setup: engine.setUp(options, { releaseWhenIdle: true }), options, hooks }
   }
 
   const isDevelopment = process.env['NODE_ENV'] !== 'production'
