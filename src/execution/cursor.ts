@@ -56,7 +56,8 @@ export function openCursor<Row>(
       if (state === 'new') runner.calls.streams.add({ text: compiled.text, isOpen: isBeingRead })
       const page =
         state === 'new'
-          ? { ...compiled, portal, maxRows: batchSize }
+          ? // A page without a text goes on with the portal, and an empty statement has none: to PostgreSQL a blank is the same.
+            { ...compiled, text: compiled.text || ' ', portal, maxRows: batchSize }
           : { text: '', portal, maxRows: batchSize, rowMode: compiled.rowMode, types: compiled.types }
       const ahead = state === 'new' ? runner.flushAhead() : undefined
       if (ahead !== undefined) await ahead

@@ -30,6 +30,12 @@ test('every row comes once, in order', async () => {
   expect(await read(rows)).toEqual(Array.from({ length: 1234 }, (_, index) => ({ n: index + 1 })))
 })
 
+test.each(['', ' ', '-- nothing yet', ';'])('the statement %j gives none', async (text) => {
+  await using session = open()
+  expect(await read(session.stream(text))).toEqual([])
+  expect(await session.scalar('select 1')).toBe(1)
+})
+
 test.each([
   ['no rows', 0],
   ['fewer rows than a page', 3],
