@@ -53,14 +53,10 @@ function withConditions(
 }
 
 /** The rows with any of the keys, in no particular order. One text whatever the number of keys. */
-export function selectByKeys(
-  table: Table,
-  keys: readonly (readonly EncodedText[])[],
-  lock = '',
-): LoadStatement {
+export function selectByKeys(table: Table, keys: readonly (readonly EncodedText[])[]): LoadStatement {
   const where = matchesAny(table.primaryKey, table.qualifier)
   return {
-    text: `select ${table.selectList()} from ${table.sql} where ${where}${lock}`,
+    text: `select ${table.selectList()} from ${table.sql} where ${where}`,
     values: rowValues(table.primaryKey, keys),
   }
 }

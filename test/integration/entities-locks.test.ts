@@ -6,6 +6,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import {
   belongsTo,
   declarativeBase,
+  hasMany,
   inArray,
   integer,
   manyToMany,
@@ -38,6 +39,28 @@ Base.entity('account_tags', {
   accountId: integer('account_id').primaryKey().references('accounts.id'),
   tagId: integer('tag_id').primaryKey().references('tags.id'),
 })
+
+/** A tree whose rows go with their parent, each with leaves that go with it. */
+class Branch extends Base.entity('branches', {
+  id: integer().primaryKey(),
+  parentId: integer('parent_id').references('branches.id'),
+  name: text(),
+}) {
+  static readonly relations = {
+    branches: hasMany(() => Branch, 'parentId', { cascade: ['add', 'delete'] }),
+    leaves: hasMany(() => Leaf, 'branchId', { cascade: ['add', 'delete'] }),
+  }
+}
+class Leaf extends Base.entity('leaves', {
+  id: integer().primaryKey(),
+  branchId: integer('branch_id').references('branches.id'),
+}) {
+  static readonly relations = { drops: hasMany(() => Drop, 'leafId', { cascade: ['add', 'delete'] }) }
+}
+class Drop extends Base.entity('drops', {
+  id: integer().primaryKey(),
+  leafId: integer('leaf_id').references('leaves.id'),
+}) {}
 
 const fixture = useEntities(Base)
 
@@ -171,6 +194,49 @@ describe('a flush of several tables locks those first that others refer to', () 
       ['accounts', 'account_tags'],
     )
     expect(locked).toEqual([[7], []])
+  })
+})
+
+describe('a delete that takes along what is not loaded locks in the same order', () => {
+  beforeEach(() =>
+    fixture.db.query(`
+      insert into branches values (4, null), (1, 4), (3, 4), (2, 3), (5, 2);
+      insert into leaves select id, id from branches;
+      insert into drops select id, id from leaves`),
+  )
+
+  test('the rows of a tree by their keys, and not level by level', async () => {
+    const locked = await lockedWhileWaiting(
+      async (session) => session.delete(await session.getOne(Branch, 4)),
+      'select from branches where id = 2',
+      ['branches', 'leaves'],
+    )
+    expect(locked).toEqual([[1, 2], []])
+  })
+
+  test('the tables from the root on, with what else the flush changes', async () => {
+    const locked = await lockedWhileWaiting(
+      async (session) => {
+        session.delete(await session.getOne(Branch, 5))
+        ;(await session.getOne(Branch, 2)).name = 'x'
+      },
+      'select from branches where id = 5',
+      ['branches', 'leaves'],
+    )
+    expect(locked).toEqual([[2, 5], []])
+  })
+
+  test('and the tree is gone, whatever was given to it meanwhile', async () => {
+    const session = fixture.factory()()
+    session.delete(await session.getOne(Branch, 3))
+    await fixture.db.query('update branches set parent_id = 4 where id = 5')
+    await session.commit()
+    await session.close()
+    expect(await fixture.db.query('select id from branches order by id')).toEqual([
+      { id: 1 },
+      { id: 4 },
+      { id: 5 },
+    ])
   })
 })
 

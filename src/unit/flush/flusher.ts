@@ -3,14 +3,14 @@ import type { StatementResult, TypeParsers } from '../../driver/driver.js'
 import type { EncodedValue } from '../../driver/values.js'
 import { AbortedError, IllegalStateError, StaleDataError } from '../../errors.js'
 import { flushChannel } from '../../internal/channels.js'
-import type { RawRow } from '../../schema/entity-meta.js'
+import { metaOf, type RawRow } from '../../schema/entity-meta.js'
 import { NO_FILTERS_OFF } from '../../schema/filters.js'
 import { RAW_INTEGERS } from '../../codecs/raw-values.js'
 import { selectByKeys } from '../../query/key-statements.js'
 import type { Relation } from '../../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import { allocateKeys } from '../../query/write-statements.js'
-import { hasDependents, linksOf, unknownAssigned, unknownToDelete } from '../cascade.js'
+import { linksOf, unknownAssigned, unknownToDelete } from '../cascade.js'
 import { FlushApplier } from './apply.js'
 import { planFlush, type FlushPlan } from './plan.js'
 import type { Step } from './steps.js'
@@ -24,6 +24,7 @@ import { hasChanged, heldBy, heldRelations } from '../relation-values.js'
 import { groupBy } from './row-order.js'
 import { explainSwap } from './swapped-values.js'
 import { withoutKeys } from './new-keys.js'
+import { VerifiedDeletions } from './verified-deletions.js'
 import { foreignKeysOf, type Change } from './rows.js'
 
 /** A statement of the unit of work; its rows are arrays of what PostgreSQL gives. */
@@ -50,6 +51,12 @@ export interface Flush {
 // Hooks may add objects whose hooks add objects.
 const MOST_ROUNDS = 100
 
+/** What is being read of a relation that is not loaded. */
+interface Recall {
+  readonly relation: Relation
+  readonly loaded: Promise<void>
+}
+
 export class Flusher {
   readonly #members: TrackedInstances
   readonly #loader: Loader
@@ -60,8 +67,7 @@ export class Flusher {
   readonly #requireRunning: () => void
   /** Objects whose hooks have run for the flush that is being prepared. */
   readonly #hooked = new Set<InstanceState>()
-  /** Objects whose rows were read again for the flush that is being prepared, because others are deleted with them. */
-  readonly #verified = new Set<InstanceState>()
+  readonly #deletions: VerifiedDeletions
   /** Something has to be loaded before it can go on. */
   #preparing: Promise<void> | undefined = undefined
   /** Counts the transactions that were rolled back. */
@@ -79,6 +85,12 @@ export class Flusher {
     this.#relations = relations
     this.#send = send
     this.#requireRunning = requireRunning
+    this.#deletions = new VerifiedDeletions(
+      members,
+      loader,
+      (statement) => this.#fetch(statement),
+      (statement) => send(sendable(statement)),
+    )
     this.#applier = new FlushApplier(members.identities, members.journal, members, () => members.persistent())
   }
 
@@ -147,7 +159,7 @@ export class Flusher {
 
   #startOver(): void {
     this.#hooked.clear()
-    this.#verified.clear()
+    this.#deletions.startOver()
   }
 
   /** Runs cascades and hooks. Undefined if everything is known that the statements need. */
@@ -171,7 +183,12 @@ export class Flusher {
         this.#hooked.add(state)
       }
     }
-    const loads = [...this.#awaitChanged(), ...this.#recallUnknown(), ...this.#verifyDeletions()]
+    const recalls = [...this.#recallUnknown()]
+    const loads = [
+      ...this.#awaitChanged(),
+      ...recalls.map(({ loaded }) => loaded),
+      ...this.#deletions.verify(new Set(recalls.map(({ relation }) => metaOf(relation.target).table))),
+    ]
     if (loads.length === 0) {
       const relations = RelationChanges.of(this.#members.related())
       loads.push(...this.#fillExpired(this.#changed(relations)), ...this.#makeKeys(relations))
@@ -276,7 +293,7 @@ export class Flusher {
   }
 
   /** What has to be deleted with its owner, or let go by it, but is not loaded. */
-  *#recallUnknown(): Generator<Promise<void>, void, undefined> {
+  *#recallUnknown(): Generator<Recall, void, undefined> {
     const unknown = new Map<Relation, InstanceState[]>()
     for (const state of this.#members.identities.related()) {
       const relations = new Set([
@@ -293,28 +310,12 @@ export class Flusher {
       const going = owners.filter(({ markedDeleted }) => markedDeleted)
       const assigned = owners.filter(({ markedDeleted }) => !markedDeleted)
       // What was assigned replaces what filters let a query see.
-      if (assigned.length > 0) yield this.#relations.recall(assigned, relation, NO_FILTERS_OFF)
+      if (assigned.length > 0) {
+        yield { relation, loaded: this.#relations.recall(assigned, relation, NO_FILTERS_OFF) }
+      }
       // What the rows say now counts, not what was read of them earlier, nor whether filters hide them.
-      if (going.length > 0) yield this.#relations.recall(going, relation, 'all', 'renew')
-    }
-  }
-
-  /** Reads the rows again that go with an owner, and locks them, where others go because of them. */
-  *#verifyDeletions(): Generator<Promise<void>, void, undefined> {
-    const { guards } = this.#members
-    const unsure = [...guards.keys()].filter((state) => !this.#verified.has(state) && hasDependents(state))
-    for (const alike of groupBy(unsure, ({ meta }) => meta.table.key)) yield this.#verify(alike)
-  }
-
-  async #verify(states: readonly InstanceState[]): Promise<void> {
-    const [{ meta }] = states as [InstanceState]
-    const keys = states.map(({ key }) => key)
-    const { identities } = this.#members
-    const rows = await this.#fetch(selectByKeys(meta.table, keys, ' for update'))
-    const found = new Set(this.#loader.states(meta, rows, identities.revision, 'renew'))
-    for (const state of states) {
-      this.#verified.add(state)
-      if (!found.has(state) && identities.has(state)) this.#members.gone(state)
+      if (going.length > 0)
+        yield { relation, loaded: this.#relations.recall(going, relation, 'all', 'renew') }
     }
   }
 

@@ -12,7 +12,8 @@ import { lockRows } from '../../query/lock-statements.js'
 import type { Metadata } from '../../schema/metadata.js'
 import type { Table } from '../../schema/table.js'
 import type { InstanceState } from '../instance-state.js'
-import type { Step, TouchedRows } from './steps.js'
+import { groupBy } from './row-order.js'
+import { touchedRows, type Step, type TouchedRows } from './steps.js'
 import { uniqueKeysOf } from './unique-moves.js'
 
 /** What a flush does to the stored rows of one table. */
@@ -48,8 +49,35 @@ export function withLocks(steps: readonly Step[]): readonly Step[] {
   return ordered
 }
 
+/**
+ * The locks that go ahead of reading rows again, so that nothing can change in them before the flush: in the same order, and with
+ * the rows that the flush changes or deletes in the tables before theirs.
+ *
+ * @param touched What the flush is going to change or delete, the rows to be read again among it, and the columns that change
+ *   (undefined: any, or the row is deleted).
+ * @param tables The tables of the rows to be read again.
+ */
+export function locksAhead(
+  touched: readonly (readonly [InstanceState, TouchedRows['changed']])[],
+  tables: ReadonlySet<Table>,
+): readonly Step[] {
+  const alike = groupBy(
+    touched,
+    ([{ meta }, changed]) => `${meta.table.key} ${changed?.map(({ index }) => index).join()}`,
+  )
+  const ordered = touchedTables(
+    alike.map((group) => {
+      const [[, changed]] = group as [(typeof group)[number]]
+      const states = group.map(([state]) => state)
+      return { states, touched: touchedRows(states, changed) }
+    }),
+  )
+  const last = ordered.findLastIndex(({ table }) => tables.has(table))
+  return ordered.slice(0, last + 1).map((one) => lockStep(one))
+}
+
 /** In the order in which they have to be locked. */
-function touchedTables(steps: readonly Step[]): TouchedTable[] {
+function touchedTables(steps: readonly Pick<Step, 'states' | 'touched'>[]): TouchedTable[] {
   const byTable = new Map<Table, TouchedTable>()
   let ranks: ReadonlyMap<Table, number> | undefined
   for (const [first, { touched }] of steps.entries()) {

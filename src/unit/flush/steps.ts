@@ -77,17 +77,18 @@ export function updates(changes: readonly Change[], circular?: ReadonlySet<objec
         respelledOf(rows).filter((column) => columns.includes(column)),
       ),
       states,
-      touched: { table, ...storedRows(states), changed: columns },
+      touched: touchedRows(states, columns),
       circular: circular !== undefined && rows.some((row) => circular.has(row)),
     }
   })
 }
 
-/** Rows by their stored keys; not those that the flush itself inserts. */
-function storedRows(states: readonly InstanceState[]): MatchedRows {
+/** Rows of one table by their stored keys; not those that the flush itself inserts. */
+export function touchedRows(states: readonly InstanceState[], changed: TouchedRows['changed']): TouchedRows {
   const [first] = states as readonly [InstanceState]
+  const { table } = first.meta
   const stored = states.filter(({ snapshot }) => snapshot !== undefined)
-  return { columns: first.meta.table.primaryKey, rows: stored.map(({ key }) => key) }
+  return { table, columns: table.primaryKey, rows: stored.map(({ key }) => key), changed }
 }
 
 /** Changes of the same columns travel together. @param changes At least one. */
@@ -118,7 +119,7 @@ export function deleteStep(rows: readonly Removal[]): Step {
     kind: 'delete',
     statement: guarded.length === 0 ? deleteRows(table, keyed) : deleteGuarded(table, guarded, keyed),
     states,
-    touched: { table, ...storedRows(states), changed: undefined },
+    touched: touchedRows(states, undefined),
   }
 }
 

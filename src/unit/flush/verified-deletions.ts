@@ -1,0 +1,78 @@
+/**
+ * Rows that are deleted with an owner are read again before the flush, and locked, where others go because of them: another session
+ * may have given them to another owner since they were loaded, and then what belongs to them stays.
+ *
+ * The locks keep the order of all flushes (row-locks.ts).
+ */
+import { selectByKeys, type LoadStatement } from '../../query/key-statements.js'
+import type { RawRow } from '../../schema/entity-meta.js'
+import type { Table } from '../../schema/table.js'
+import { hasDependents } from '../cascade.js'
+import type { InstanceState } from '../instance-state.js'
+import type { Loader } from '../loader.js'
+import { RelationChanges } from '../relation-changes.js'
+import type { TrackedInstances } from '../tracked-instances.js'
+import { locksAhead } from './row-locks.js'
+import { groupBy } from './row-order.js'
+
+export class VerifiedDeletions {
+  readonly #members: TrackedInstances
+  readonly #loader: Loader
+  readonly #fetch: (statement: LoadStatement) => Promise<RawRow[]>
+  readonly #send: (statement: LoadStatement) => Promise<unknown>
+  /** Objects whose rows were read again for the flush that is being prepared. */
+  readonly #verified = new Set<InstanceState>()
+
+  constructor(
+    members: TrackedInstances,
+    loader: Loader,
+    fetch: (statement: LoadStatement) => Promise<RawRow[]>,
+    send: (statement: LoadStatement) => Promise<unknown>,
+  ) {
+    this.#members = members
+    this.#loader = loader
+    this.#fetch = fetch
+    this.#send = send
+  }
+
+  /** Another flush begins. */
+  startOver(): void {
+    this.#verified.clear()
+  }
+
+  /**
+   * Reads what has not been read again yet.
+   *
+   * @param recalled Tables of which rows are being loaded: theirs wait, because they are to be locked by their keys, and not level by level.
+   */
+  *verify(recalled: ReadonlySet<Table>): Generator<Promise<void>, void, undefined> {
+    const unsure = [...this.#members.guards.keys()].filter(
+      (state) => !this.#verified.has(state) && !recalled.has(state.meta.table) && hasDependents(state),
+    )
+    if (unsure.length === 0) return
+    yield this.#lockAhead(new Set(unsure.map(({ meta }) => meta.table)))
+    for (const alike of groupBy(unsure, ({ meta }) => meta.table.key)) yield this.#read(alike)
+  }
+
+  async #lockAhead(tables: ReadonlySet<Table>): Promise<void> {
+    const { holders } = RelationChanges.of(this.#members.related())
+    const touched: Parameters<typeof locksAhead>[0][number][] = []
+    for (const state of this.#members.identities.states()) {
+      if (state.markedDeleted || holders.has(state)) touched.push([state, undefined])
+      else if (state.changes.length > 0) touched.push([state, state.changes])
+    }
+    await Promise.all(locksAhead(touched, tables).map(({ statement }) => this.#send(statement)))
+  }
+
+  async #read(states: readonly InstanceState[]): Promise<void> {
+    const [{ meta }] = states as [InstanceState]
+    const keys = states.map(({ key }) => key)
+    const { identities } = this.#members
+    const rows = await this.#fetch(selectByKeys(meta.table, keys))
+    const found = new Set(this.#loader.states(meta, rows, identities.revision, 'renew'))
+    for (const state of states) {
+      this.#verified.add(state)
+      if (!found.has(state) && identities.has(state)) this.#members.gone(state)
+    }
+  }
+}
