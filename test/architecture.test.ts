@@ -34,7 +34,19 @@ const SINGLE_IMPORTERS: Readonly<Record<string, string>> = {
   'pg-copy-streams': 'execution',
 }
 
-const LONGEST_FILE = 450
+const LONGEST_FILE = 350
+
+/** Files that are longer still, with the lines that they may have. The list gets shorter, and never longer. */
+const LONGER_FILES: Readonly<Record<string, number>> = {
+  'pool/queue-pool.ts': 450,
+  'query/select.ts': 375,
+  'query/write-statements.ts': 380,
+  'schema/column-types.ts': 380,
+  'session/flush-coordinator.ts': 375,
+  'unit/flush/flusher.ts': 435,
+  'unit/flush/plan.ts': 405,
+  'unit/unit-of-work.ts': 450,
+}
 
 interface Import {
   readonly from: string
@@ -113,7 +125,9 @@ describe('every file', () => {
 
   test('is short enough to be read in one go', () => {
     expect(
-      files.filter(({ text }) => text.split('\n').length > LONGEST_FILE).map(({ path }) => path),
+      files
+        .filter(({ path, text }) => text.trimEnd().split('\n').length > (LONGER_FILES[path] ?? LONGEST_FILE))
+        .map(({ path }) => path),
     ).toEqual([])
   })
 

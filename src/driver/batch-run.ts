@@ -9,8 +9,8 @@
  *    skips the rest.
  * 2. A statement with a Sync of its own settles at its ReadyForQuery, because its implicit commit can still fail then
  *    (deferred constraints).
- * 3. A refusal is told when ReadyForQuery follows it, as the protocol demands, or the connection ends. Anything else behind it shows
- *    that it answered something else.
+ * 3. A refusal is reported when ReadyForQuery follows it, as the protocol demands, or when the connection ends. Any other message
+ *    after it shows that it answered something else.
  */
 import { isFromBackend } from '../database-errors.js'
 import {
@@ -49,7 +49,7 @@ export class BatchRun implements WireReader {
   readonly #startsIdle: boolean
   /** On the policy's clock. */
   #sentAt = 0
-  /** The server refused something, and passes over what follows until the next ReadyForQuery. */
+  /** The server refused a statement, and skips the following ones until the next ReadyForQuery. */
   #failed = false
   /** Something in it began or ended a transaction since the last ReadyForQuery. */
   #control = false
@@ -65,9 +65,9 @@ export class BatchRun implements WireReader {
   repeated: BatchStatement | undefined
   /** A statement that may have been refused for its stale plan, and cannot be sent once more. */
   suspect: Suspect | undefined
-  /** Why what went ahead was refused: the server ran nothing of the batch, which has to be submitted again. */
+  /** Why the end ahead of the batch was refused: the server ran nothing of the batch, which has to be submitted again. */
   refusedAhead: Error | undefined
-  /** The server's last words, if it ended the session in good order (FATAL). */
+  /** The server's FATAL error, if it ended the session. */
   lastError: Error | undefined
   #onEnd: (() => void) | undefined
 
@@ -138,13 +138,13 @@ export class BatchRun implements WireReader {
     // What is complete stands, but for the commit under a Sync of its own.
     if (step === undefined || (step.isOver && !this.#separate)) return
     step.refusal = error
-    // Nothing comes behind it.
+    // No message comes after it.
     if (isLast) this.confirm('ended')
   }
 
   /**
-   * Tells a refusal; until then, what comes behind it may show that it was none (see 3). Tells the answer to the last statement, too;
-   * where the connection has ended, only what cannot fail any more (see 2).
+   * Reports a refusal: until then, the message after it may show that it was none (see 3). Reports the answer to the last statement,
+   * too; if the connection has ended, only an answer that cannot fail any more (see 2).
    */
   confirm(connection: 'ready' | 'ended'): void {
     const step = this.#steps[this.#current]
@@ -172,7 +172,7 @@ export class BatchRun implements WireReader {
     const { cache, view, policy } = this.#context
     const { prepared, statement } = step
     if (prepared === undefined || prepared.name === '' || step.isBound) return false
-    // A name can be taken only where a pooler lends one backend to several connections.
+    // A name can be taken only if a pooler gives one backend to several connections.
     const staleness = step.kept || isTaken(error) ? stalenessOf(error) : undefined
     // A backend that has forgotten one has forgotten all: a pooler that changed the backend, or DEALLOCATE ALL in a function.
     if (staleness === 'missing') {
@@ -191,7 +191,7 @@ export class BatchRun implements WireReader {
     return false
   }
 
-  /** Only what is undone or was never run is run once more, and nothing overtakes it. */
+  /** Runs once more only what was rolled back or never run, and in its old order. */
   #mayRepeat({ statement }: BatchStep): boolean {
     if (this.#separate && statement !== this.#batch.statements[this.#batch.statements.length - 1])
       return false
@@ -214,7 +214,7 @@ export class BatchRun implements WireReader {
   /** Fails everything that has not settled: the connection is lost. */
   fail(error: Error): void {
     this.#context.wire.removeReader(this)
-    // PostgreSQL answers in order: what it said last answers the statement that it was at, and it runs nothing behind that.
+    // PostgreSQL answers in order: its FATAL error answers the statement that it was running, and it runs no later one.
     const { lastError } = this
     const isEnded = lastError !== undefined && isFromBackend(lastError) && !(error instanceof ProtocolError)
     const isTold = error instanceof StatementNotRun || (this.#sent && !isEnded)

@@ -84,9 +84,9 @@ export class BatchStep {
   #failure: Error | undefined
   /** The answer, complete once the step is over; undefined if the server refused the statement. */
   result: StatementResult | undefined
-  /** With what the server refused it; only ReadyForQuery is to come. */
+  /** The error of the server; only ReadyForQuery is to come. */
   refusal: Error | undefined
-  /** Whoever waits for it was told. */
+  /** `onResult` or `onError` of the statement was called. */
   isSettled = false
   /** It began or ended a transaction. */
   isControl = false
@@ -153,8 +153,8 @@ export class BatchStep {
   }
 
   /**
-   * Takes the rows that stand one behind the other from `start` on, as far as they are whole: a loop of its own, since results have
-   * many. Returns where they end; what it does not take, `receive` judges.
+   * Takes consecutive whole rows from `start` on, in a loop of its own because results have many. Returns where they end; `receive`
+   * takes the message there.
    * @throws ProtocolError if a row does not fit.
    */
   receiveRows(buffer: Buffer, start: number): number {
@@ -183,7 +183,7 @@ export class BatchStep {
     return at
   }
 
-  /** Tells whoever waits for it. */
+  /** Calls `onResult` or `onError` of the statement. */
   settle(): void {
     this.isSettled = true
     if (this.standbyWaitEnded !== undefined) this.statement.onError(this.standbyWaitEnded)

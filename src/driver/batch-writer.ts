@@ -21,13 +21,13 @@ export class BatchWriter {
   }
 
   /**
-   * Writes all statements of the batch, behind the end of the transaction before it.
+   * Writes the end of the previous transaction, if there is one, and all statements of the batch.
    * @throws RangeError if the batch is longer than a Buffer.
    */
   write({ statements }: Batch, ahead: EndAhead | undefined): Buffer {
     const { writer, cache, portals } = this.#context
     const chains = ahead === 'COMMIT AND CHAIN'
-    // First of all: behind an end that is refused the server would pass over them.
+    // First of all: after an end that is refused the server would skip them.
     for (const name of cache.takeClosable()) {
       writer.closeStatement(name)
       this.closes++
@@ -105,12 +105,12 @@ const ENDS = {
   ROLLBACK: { ...endWith('ROLLBACK'), prepare: false },
 }
 const NO_VALUES: readonly EncodedValue[] = []
-/** An end that nobody waits for. */
+/** An end whose answer is not waited for. */
 function endWith(text: EndAhead): BatchStatement {
   return { text, onResult: ignore, onError: ignore }
 }
 
-/** An end that nobody waits for, and that stands for the statement which begins the next transaction. */
+/** COMMIT AND CHAIN: ends the transaction, and stands for the statement that begins the next one. */
 function chainedTo(begin: BatchStatement): BatchStatement {
   return {
     text: 'COMMIT AND CHAIN',

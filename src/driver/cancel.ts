@@ -23,8 +23,8 @@ const CANCEL_REQUEST_CODE = 80_877_102
  * Sends a CancelRequest over a socket of its own: to the same server and, where the connection is encrypted, encrypted.
  * Resolves when the server has taken it (it then closes the socket), or after the timeout.
  *
- * Never rejects. Also a request that arrives may come too late or hit nothing, so whoever cancels has to watch the
- * statement in any case; that the server cannot be reached shows there.
+ * Never rejects. A request that arrives may still come too late or hit nothing, so the caller has to watch the statement in any
+ * case. There it also shows that the server cannot be reached.
  */
 export async function cancelBackend(
   cancel: CancelTarget,

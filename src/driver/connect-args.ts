@@ -8,7 +8,7 @@ import type { SslMode, TlsInput } from './tls.js'
 /** How to talk to the server. What libpq has too is spelt as libpq spells it. */
 export interface ConnectArgs {
   /**
-   * Settings of the session, by name: `application_name`, `statement_timeout`, `search_path`, ... They travel with the
+   * Settings of the session, by name: `application_name`, `statement_timeout`, `search_path`, ... They are sent in the
    * start of the connection, so they cost no round trip and RESET comes back to them.
    */
   readonly serverSettings?: Readonly<Record<string, string>> | undefined

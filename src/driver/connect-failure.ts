@@ -81,7 +81,7 @@ const WAITING_FOR: Readonly<Record<ConnectPhase, string>> = {
 
 /**
  * @param target `user@host:port/database`.
- * @param isUnsaid Nobody has said where to connect, and no connection to the default has come about: it is no use to try again.
+ * @param isUnsaid No option, url or variable says where to connect, and the default refused: another attempt is of no use.
  */
 export function connectFailure(
   error: unknown,

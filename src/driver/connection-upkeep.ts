@@ -4,7 +4,7 @@ import { setDeadline } from '../internal/deadline.js'
 import type { BatchStatement, PhysicalConnection, ResetMode, StatementConnection } from './driver.js'
 import { StatementNotRun } from './driver.js'
 
-/** Everything a session can leave behind but its prepared statements, which the next user wants. */
+/** Resets everything that a session can leave behind, except prepared statements: the next holder uses them. */
 const SESSION_RESET = [
   'SET SESSION AUTHORIZATION DEFAULT',
   'RESET ALL',

@@ -12,8 +12,8 @@ interface CopyConnection {
 }
 
 /**
- * Speaks pg's Submittable interface. What reads the stream slowly holds the server back; whoever hands it to a connection makes sure
- * that the socket is read again when the exchange has ended.
+ * Speaks pg's Submittable interface. A slow reader of the stream pauses the socket. The connection resumes the socket when the
+ * exchange has ended.
  */
 export class CopyOut extends Readable {
   readonly text: string

@@ -83,24 +83,24 @@ export interface BatchStatement {
   onError(error: Error): void
 }
 
-/** Statements that travel together. */
+/** Statements that are sent together. */
 export interface Batch {
   readonly statements: readonly BatchStatement[]
   /**
    * `shared`: one Sync at the end, so the server skips everything after the first failure.
-   * `separate`: a Sync after each statement, so each stands alone (autocommit).
+   * `separate`: a Sync after each statement, so each is its own transaction (autocommit).
    */
   readonly sync: 'shared' | 'separate'
   /**
-   * Whether the batch may be sent once more after `refused`, which was refused for its stale plan. Asked only where nothing
-   * of a transaction is undone by that but the batch itself (`separate`: but the statement). Default: never.
+   * Whether the batch may be sent once more after `refused` failed for its stale plan. Asked only if nothing else of the
+   * transaction was rolled back than the batch itself (`separate`: than the statement). Default: never.
    */
   readonly mayRepeat?: ((refused: BatchStatement) => boolean) | undefined
   /** Called once, after every statement has settled and the connection is ready for the next batch or lost. */
   onEnd(): void
 }
 
-/** What the server says beside its answers: RAISE NOTICE, warnings. Texts are in the server's language. */
+/** A NoticeResponse: RAISE NOTICE, warnings. Texts are in the server's language. */
 export interface ServerNotice {
   /** `NOTICE`, `WARNING`, `INFO`, `LOG` or `DEBUG`; never translated. */
   readonly severity: string

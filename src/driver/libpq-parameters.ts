@@ -47,7 +47,7 @@ const OFF = /^(?:0|off|false|no)$/i
 const DEFAULT_OF_SYSTEM = /^0$/
 const NO_KERBEROS = 'GSSAPI is not supported: use a password or a client certificate'
 const NO_OAUTH = 'OAuth is not supported: give a function as the option password'
-const ONE_SERVER = 'an engine has one server: name the one that is meant'
+const ONE_SERVER = 'an engine connects to one server: name that server'
 const NO_SERVICE = 'service files are not read: give a url, or PGHOST, PGUSER, ...'
 const BY_SYSTEM = 'the operating system decides about it: leave it out'
 

@@ -39,7 +39,7 @@ export interface PgConnectionParts {
   readonly clock: Clock
   readonly types: TypeParsers
   readonly onNotice: NoticeListener | undefined
-  /** True: what the server says is freed from the values that were sent, before anybody sees it. */
+  /** True: values that were sent are removed from the server's errors and notices before the caller sees them. */
   readonly hideParameters: boolean
   /** Which statements are kept on the server. */
   readonly statements: StatementPolicy
@@ -100,7 +100,7 @@ export class PgConnection implements DriverConnection {
     })
     this.commitHandoff = this.#commits
     this.copy = { start: (submittable, onEnd) => this.#startCopy(submittable, onEnd) }
-    // From birth to death: an 'error' event without a listener would end the process.
+    // As long as the client exists: an 'error' event without a listener would end the process.
     this.#client.on('error', (error) => this.#lose(error))
     this.#client.on('end', () => this.#lose(new Error('Connection terminated unexpectedly')))
     this.#client.on('notification', (message) => {
@@ -175,7 +175,7 @@ export class PgConnection implements DriverConnection {
     try {
       run.submit()
     } catch (error) {
-      // It was not sent, and what the cache has noted of its statements is wrong.
+      // The batch was not sent, so what the statement cache has noted of it is wrong.
       this.#lose(error instanceof Error ? error : new Error(String(error)))
     }
   }
@@ -188,7 +188,7 @@ export class PgConnection implements DriverConnection {
       }
       this.#startPlain('script', onEnd, onTag)
       this.#context.view.scripted(text)
-      // The callback comes with the first error, before the server is ready again: too early.
+      // The callback of pg comes with the first error, before the server is ready again. `onEnd` waits for that.
       this.#client.query(text, () => undefined)
     })
   }
@@ -208,7 +208,7 @@ export class PgConnection implements DriverConnection {
 
   async cancel(timeoutMillis: number): Promise<void> {
     const isCommitting = (): boolean => this.#run?.mayBeCommitting === true
-    // Asked now as well: what destroys the connection right behind this lets go of the batch.
+    // Asked before the wait as well: destroying the connection meanwhile forgets the batch.
     if (isCommitting()) return
     await this.#commits.settled
     if (isCommitting()) return
@@ -224,7 +224,7 @@ export class PgConnection implements DriverConnection {
         resolve()
         return
       }
-      // A server that does not answer must not hold us up.
+      // A server that does not answer must not delay the close.
       const timer = this.#clock.setTimer(() => this.destroy(), timeoutMillis)
       stream.once('close', () => {
         timer.cancel()
@@ -255,7 +255,7 @@ export class PgConnection implements DriverConnection {
     this.#client.query(submittable as never)
   }
 
-  /** Finds out, with the ROLLBACK behind a failure, whether a stale plan was to blame for it. */
+  /** Adds to the ROLLBACK after a failure a probe that shows whether a stale plan was the cause. */
   #withProbe(batch: Batch): Batch {
     const suspect = this.#suspect
     const { view } = this.#context
@@ -315,7 +315,7 @@ export class PgConnection implements DriverConnection {
       this.#commits.endWithoutWaiting('ROLLBACK', { timeoutMillis: null })
   }
 
-  /** The connection died by itself. */
+  /** The server or the network ended the connection. */
   #lose(error: Error): void {
     const first = this.#lost === undefined
     const lastWords = this.#run?.lastError ?? this.#commits.lastError
@@ -324,11 +324,11 @@ export class PgConnection implements DriverConnection {
     if (first && !this.#closing) this.onLost?.(this.#lost ?? error)
   }
 
-  /** Marks the connection lost and settles whatever is under way. */
+  /** Marks the connection lost and settles the exchange that is under way. */
   #fail(error: Error): void {
     if (this.#lost === undefined) this.#context.view.lost()
     const isGarbled = error instanceof ProtocolError
-    // They answered what they seem to, where nothing but the end of the connection came behind them.
+    // The last answer or refusal is believed, unless a message came after it that does not fit.
     if (!isGarbled) this.#run?.confirm('ended')
     else this.#plain?.discardRefusal()
     this.#lost ??= error

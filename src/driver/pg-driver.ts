@@ -3,7 +3,7 @@
  *
  * 1. One deadline and one signal cover the whole connect: password function, certificate files, DNS, TCP, TLS,
  *    authentication. Whatever ends it, no socket stays open.
- * 2. A client has a listener for 'error' from birth to death.
+ * 2. A client has a listener for 'error' as long as it exists.
  * 3. Nothing of `pg` is looked up before it is used: instrumentation replaces methods of `pg.Client.prototype` later.
  */
 import type { Socket } from 'node:net'
@@ -189,7 +189,7 @@ class NodePostgresDriver implements Driver {
     })
     Object.assign(client, { getStartupConf: () => ({ ...startup }) })
     await orAborted(client.connect(), signal)
-    // It came in the same packet as the end of the authentication.
+    // It came in the same chunk as the end of the authentication.
     if (early !== undefined) throw early
     const address = addressOf(socket)
     const { processID: processId, secretKey } = client

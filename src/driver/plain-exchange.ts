@@ -54,7 +54,7 @@ export class PlainExchange implements WireGuard {
         return this.#command(type, buffer, start, end)
       case 'rows':
         if (type !== DATA_ROW) return this.#done(type)
-        // Nobody reads the rows of a script.
+        // The rows of a script are discarded.
         checkRow(this.#columns, buffer, start, end)
         return false
       case 'copying out':

@@ -133,7 +133,7 @@ function arrayReader(
         continue
       }
       const end = offset + length
-      // Before the value is read: what lies behind the row belongs to somebody else.
+      // Before the value is read: the bytes after the row are another message.
       if (end > rowEnd) throw malformed(DATA_ROW)
       const kind = kinds[index]
       if (kind === INTEGER) row[index] = readInteger(buffer, offset, end)
@@ -197,7 +197,7 @@ function instantOrText(buffer: Buffer, start: number, end: number, parser: TypeP
 }
 
 /**
- * Checks the body of a DataRow that nobody reads.
+ * Checks the body of a DataRow whose values are not read.
  * @throws ProtocolError
  */
 export function checkRow(count: number, buffer: Buffer, start: number, end: number): void {

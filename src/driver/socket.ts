@@ -33,7 +33,7 @@ export class TlsRefusedError extends Error {
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f])
 const YES = 'S'
 const NO = 'N'
-/** First letter of an ErrorResponse, which nobody has vouched for yet: its text is not to be shown. */
+/** First letter of an ErrorResponse. The server is not authenticated yet, so its text is not shown. */
 const ERROR = 'E'
 
 /** Opens the socket; the result is a `TLSSocket` if it is encrypted. */
@@ -80,7 +80,7 @@ async function serverTakesTls(socket: Socket, signal: AbortSignal): Promise<bool
   const answer = next(socket, 'data', signal)
   socket.write(SSL_REQUEST)
   const bytes = String(await answer)
-  // Exactly one byte: more would be somebody's who wants it read as if it had come encrypted (CVE-2021-23222).
+  // Exactly one byte: an attacker could add more, to have it read as if it had come encrypted (CVE-2021-23222).
   if (bytes === YES) return true
   if (bytes === NO) return false
   if (bytes.startsWith(ERROR)) throw serverClosed('The server answered the request for TLS with an error')
@@ -131,7 +131,7 @@ function serverClosed(message: string): Error {
   return Object.assign(new Error(message), { code: 'ECONNRESET' })
 }
 
-/** For life: an 'error' that nobody listens to would end the process. What it means, whoever waits is told. */
+/** As long as the socket exists: an 'error' without a listener would end the process. The pending promise reports the error. */
 function ignoreErrors(socket: Socket): void {
   socket.on('error', () => undefined)
 }

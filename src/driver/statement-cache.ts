@@ -3,8 +3,8 @@
  *
  * 1. A statement counts as prepared only when ParseComplete came for it.
  * 2. A name that the server has parsed is never given to another statement of the connection.
- * 3. Nor does another connection give it to another text: behind a pooler that lends one backend to both but keeps no
- *    prepared statements, a name may be missing or taken, and that fails, but it is never somebody else's statement.
+ * 3. Nor does another connection give it to another text: behind a pooler that gives one backend to both but keeps no
+ *    prepared statements, a name may be missing or taken, and that fails. It never runs the statement of another connection.
  * 4. A statement is used again only while names mean what they meant when it was parsed, and until its greatest age.
  */
 import { createHash } from 'node:crypto'

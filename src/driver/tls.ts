@@ -100,7 +100,7 @@ function sslMode({ sslmode, sslrootcert }: TlsInput): SslMode {
   if (mode === 'verify-ca' && sslrootcert === undefined) {
     throw new InvalidOptionError(
       origin,
-      'sslmode=verify-ca needs sslrootcert: with public authorities anybody can get a certificate. ' +
+      'sslmode=verify-ca needs sslrootcert: a public certificate authority issues certificates to any host. ' +
         'Give the file of your own authority, or use verify-full',
     )
   }

@@ -1,5 +1,5 @@
 /**
- * node-postgres's connection, behind a reader that trusts nothing.
+ * node-postgres's connection. Every message is checked before node-postgres or a reader gets it.
  *
  * 1. Every message is framed and checked here, and has to have a place where it comes: in the answer to a batch, in that to a plain
  *    exchange (script, COPY), while connecting, or (notices, notifications, parameters) anywhere. One that has none ends the connection
@@ -30,7 +30,7 @@ import type { ServerErrorFields } from '../database-errors.js'
 import type { ServerTexts } from '../internal/hidden-values.js'
 import type { ServerNotice } from './driver.js'
 
-/** Whoever reads the answers to a batch. */
+/** Reads the answers to a batch, or to the end of a transaction. */
 export interface WireReader {
   /**
    * Takes a message whose body lies between `start` and `end`. Errors and what may come anywhere do not get here.
@@ -103,7 +103,7 @@ export class WireConnection extends Base {
   onReady: (() => void) | undefined
   /** Called for each ErrorResponse that no reader took, before node-postgres hears of it. */
   onPlainError: ((error: Error) => void) | undefined
-  /** Changes the texts of errors and notices before anybody sees them. */
+  /** Removes values from the texts of errors and notices before readers and listeners get them. */
   conceal: ((texts: ServerTexts) => void) | undefined
   /** Called for each NoticeResponse, after the reader whose answers it came among. */
   onNotice: ((notice: ServerNotice) => void) | undefined
@@ -144,12 +144,12 @@ export class WireConnection extends Base {
     if (at !== -1) this.#readers.splice(at, 1)
   }
 
-  /** What comes until the next ReadyForQuery, behind the answers to what was sent before, is node-postgres's, if the guard admits it. */
+  /** After the answers to earlier batches, messages up to the next ReadyForQuery go to node-postgres, if the guard admits them. */
   startPlain(guard: WireGuard): void {
     this.#guard = guard
   }
 
-  /** The connection is lost: whatever still arrives, or stands in the same buffer, answers nobody. */
+  /** The connection is lost: messages that still arrive, or stand in the same buffer, are ignored. */
   discard(): void {
     this.#discarding = true
   }
@@ -219,7 +219,7 @@ export class WireConnection extends Base {
     this.#discarding = true
     const isKnown = cause instanceof ProtocolError
     const error = isKnown ? cause : new ProtocolError('A message of the server could not be read', { cause })
-    // Whoever listens ends what is under way, and drops the socket.
+    // The connection listens: it fails the exchange under way and destroys the socket.
     super.emit('error', error)
     this.stream.destroy()
   }

@@ -21,7 +21,7 @@ export interface BeginOptions extends TransactionOptions {
 /** Options of `engine.connect()`. */
 export interface ConnectionOptions extends BeginOptions {
   /**
-   * True: no transaction; every statement stands alone, unless `begin()` is called. Default false. Options that only a
+   * True: no transaction; every statement is its own transaction, unless `begin()` is called. Default false. Options that only a
    * transaction can keep (role, settings, readOnly, isolation level, time limits) are refused with it, also the engine's.
    */
   readonly autocommit?: boolean | undefined

@@ -104,7 +104,7 @@ export class Connection extends Executor implements AsyncDisposable {
     }
   }
 
-  /** Closes this connection and drops its socket, because something is wrong with it. Its transaction is undone. */
+  /** Drops the socket of a broken connection and closes this object. The server rolls its transaction back. */
   async invalidate(reason: unknown = new Error('invalidate() was called')): Promise<void> {
     this.#closed = this.#pipeline.closed = true
     this.#pipeline.invalidate(reason instanceof Error ? reason : new Error(String(reason)))

@@ -117,7 +117,7 @@ export class Engine implements AsyncDisposable {
     checkFunction('begin', work)
     refuseUnknownKeys('begin', options, BEGIN_OPTION_NAMES)
     const setup = this.setUp(options, { releaseWhenIdle: false })
-    // One flow of control from the acquire on, so that a pool that runs dry knows who waits for themselves.
+    // One async context from the acquire on, so that an exhausted pool can tell that a caller waits for its own connection.
     return runInScope(this, setup, async () => {
       const connection = await this.#connect(setup)
       try {
@@ -176,7 +176,7 @@ export class Engine implements AsyncDisposable {
     return this.#events.on(event, listener)
   }
 
-  /** Changes the pool's limits; connections above them are closed when they come back. */
+  /** Changes the pool's limits; connections above them are closed when they are released. */
   resize(limits: { readonly poolSize?: number; readonly maxOverflow?: number }): void {
     this.#pool.resize(limits)
   }
@@ -191,8 +191,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Replaces every connection: idle ones now, borrowed ones when they come back. Borrowed ones prepare each statement anew
-   * from now on. Call it after a migration that another process has made.
+   * Replaces every connection: idle ones now, checked-out ones when they are released. Checked-out ones prepare each statement
+   * anew from now on. Call it after a migration that another process has made.
    */
   refresh(): void {
     schemaGeneration().current++
@@ -200,8 +200,9 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * SQLAlchemy's `dispose()`: swaps in an empty pool and disposes the old one. The engine goes on: who waited for a
-   * connection of the old pool gets one of the new, who holds one may finish until the deadline (then: ConnectionLostError).
+   * SQLAlchemy's `dispose()`: swaps in an empty pool and disposes the old one. The engine goes on. Callers that
+   * wait for a connection of the old pool get one of the new pool. Holders of a connection may finish until the deadline, and then
+   * get a ConnectionLostError.
    */
   recreate(options: DisposeOptions = {}): Promise<DisposeReport> {
     if (this.#disposal !== undefined) return this.#disposal
@@ -213,10 +214,10 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Ends the engine: refuses new work, rejects who waits, lets borrowed connections finish until the deadline, then
+   * Ends the engine: refuses new work, rejects waiting callers, lets checked-out connections finish until the deadline, then
    * cancels their statements on the server and drops them. Afterwards no backend and no handle is left. Never rejects;
-   * a second call gives the first one's report.
-   * @param options `timeoutMillis`: default 10000; 0 = at once.
+   * a second call returns the first one's report.
+   * @param options `timeoutMillis`: default 10000; 0 = at once, null = no limit.
    */
   dispose(options: DisposeOptions = {}): Promise<DisposeReport> {
     this.#disposal ??= this.#dispose(options)
@@ -281,7 +282,7 @@ export class Engine implements AsyncDisposable {
     const { hideParameters, pool } = this.#options
     const observer = (): PipelineObserver | undefined => this.#observer
     return {
-      // The context tells a pool that runs dry whether somebody waits for a connection that they hold themselves.
+      // With the context, an exhausted pool can tell that a caller waits for a connection that it holds itself.
       // Spelt out: Node 20 makes a new hidden class for each object that is a spread with further properties (3 us).
       acquire: ({ signal, timeoutMillis, proof }, origin) =>
         this.#pool.acquire({ signal, timeoutMillis, proof, origin, context: currentFlow() }),

@@ -47,7 +47,7 @@ export interface ListenParts {
   readonly channel: string
   /** Fires when the engine is disposed. */
   readonly ending: AbortSignal
-  /** Told when the connection is being closed, so that whoever ends the engine can wait for it. */
+  /** Told when the connection is being closed, so that `dispose()` can wait for it. */
   readonly onClosing: (closing: Promise<void>) => void
   readonly signal: AbortSignal | undefined
   readonly onConnect: (() => void) | undefined
@@ -68,7 +68,7 @@ export async function* listen(parts: ListenParts): AsyncGenerator<Notification, 
   let connection: DriverConnection | undefined
   let wake: () => void = () => undefined
   const close = (): Promise<void> => connection?.close(CLOSE_MILLIS) ?? Promise.resolve()
-  // Whoever reads may be busy elsewhere: the connection does not wait for them.
+  // The reader of the iterator may be busy elsewhere: the connection is closed at once.
   const onStop = (): void => {
     parts.onClosing(close())
     wake()

@@ -10,7 +10,7 @@ export interface RetryOptions {
   /** Runs in all, the first included; at least 1. */
   readonly attempts: number
   /**
-   * Milliseconds to wait before the next run; `attempt` is the one that failed, from 1. Default: full jitter, a random
+   * Milliseconds to wait before the next run; `attempt` is the number of the failed run, from 1. Default: full jitter, a random
    * time up to 25 ms, 50 ms, 100 ms, ... and at most 1000 ms.
    */
   readonly backoff?: ((attempt: number) => number) | undefined

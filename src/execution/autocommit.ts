@@ -14,7 +14,7 @@ const SERVER_SETTINGS: Partial<Record<OptionName, string>> = {
   lockTimeoutMillis: 'lock_timeout',
 }
 
-/** Options that change what a statement does which stands alone. */
+/** Options that change what a statement in autocommit mode does. */
 const NEED_A_TRANSACTION: readonly OptionName[] = [
   'role',
   'settings',
@@ -28,7 +28,7 @@ const NEED_A_TRANSACTION: readonly OptionName[] = [
 /**
  * @param options All options of the transactions, those of the engine included.
  * @param given Those that were given with `autocommit`.
- * @throws InvalidOptionError for an option that would be ignored for statements that stand alone.
+ * @throws InvalidOptionError for an option that would be ignored in autocommit mode.
  */
 export function refuseInAutocommit(options: TransactionOptions, given: TransactionOptions): void {
   const name = NEED_A_TRANSACTION.find((option) => matters(options[option]))
@@ -51,7 +51,7 @@ function matters(value: TransactionOptions[OptionName]): boolean {
   return typeof value !== 'object' || Object.keys(value).length > 0
 }
 
-/** Refuses a call that autocommit mode gives no transaction to work in. */
+/** The error of a call that needs a transaction, in autocommit mode. */
 export function needsTransaction(what: string): InvalidOptionError {
   return new InvalidOptionError(
     'autocommit',

@@ -8,7 +8,7 @@ import type { StatementRunner } from './statement-runner.js'
 import { begunAlready } from '../pipeline/transaction-errors.js'
 
 /**
- * Calls `action` when it is the caller's turn and nothing else is under way. Only for what would stand alone.
+ * Calls `action` when it is the caller's turn and nothing else is under way. Only outside of a transaction.
  * @throws IllegalStateError if a transaction is open that `begin()` without a callback has begun.
  */
 export async function whenAlone<Value>(runner: StatementRunner, action: () => Value): Promise<Value> {
@@ -57,7 +57,7 @@ export async function runTransaction<Value>(
 ): Promise<Value> {
   const { pipeline, scopes } = runner
   const scope = await beginInTurn(runner, () => {
-    pipeline.beginOnce(true)
+    pipeline.beginOnce({ inBlock: true })
     return scopes.openTransaction()
   })
   try {

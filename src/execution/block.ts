@@ -9,13 +9,13 @@ import type { TransactionScope } from './scope.js'
 import type { StatementRunner } from './statement-runner.js'
 import { abortedTooLate } from '../pipeline/transaction-errors.js'
 
-/** A COMMIT that has its place behind the statements of its block. */
+/** A COMMIT that is queued after the statements of its block. */
 export interface PendingCommit {
   /** Waits for its end; true if a transaction was committed. Call it once. @throws as `BlockOwner.commit`. */
   settle(): Promise<boolean>
 }
 
-/** Whose transaction it is. */
+/** The session or connection that the block runs on. */
 export interface BlockOwner {
   readonly pipeline: Pipeline
   readonly runner: StatementRunner
@@ -23,7 +23,7 @@ export interface BlockOwner {
   commit(): Promise<boolean>
   rollback(): Promise<unknown>
   /**
-   * Has COMMIT travel with the statements of this tick. Undefined: something has to happen between the last statement and
+   * Sends COMMIT in the batch of this tick's statements. Undefined: something has to happen between the last statement and
    * COMMIT.
    */
   queueCommit(): PendingCommit | undefined
@@ -64,14 +64,14 @@ export function runBlock<Value>(
   if (signal?.aborted === true) return Promise.reject(abortedBy(signal))
   const run = new BlockRun<Value>(owner, options)
   let returned: Value | Promise<Value>
-  let rides: boolean
+  let isCommitQueued: boolean
   try {
     returned = run.context.run(work, asyncScope)
-    rides = run.queueCommit(returned)
+    isCommitQueued = run.queueCommit(returned)
   } catch (error) {
     return run.threw(error)
   }
-  if (rides) return rode(run, returned as Promise<Value>)
+  if (isCommitQueued) return withCommit(run, returned as Promise<Value>)
   return ended(
     run,
     signal === undefined ? Promise.resolve(returned) : untilAborted(owner, options.scope, returned, signal),
@@ -79,14 +79,14 @@ export function runBlock<Value>(
 }
 
 /**
- * COMMIT travels with the statement that the block has returned. It decides how the block ends: what goes on behind it is
- * refused, and an abort only hurries it.
+ * COMMIT is sent with the statement that the block has returned, and decides how the block ends: later statements are refused,
+ * and an abort only limits the wait for the answer.
  */
-function rode<Value>(run: BlockRun<Value>, returned: Promise<Value>): Promise<Value> {
+function withCommit<Value>(run: BlockRun<Value>, returned: Promise<Value>): Promise<Value> {
   // Derived, and not awaited: most blocks that wait for a connection wait here, and an async function keeps much more.
   return returned.then(
-    (value) => run.rode(value),
-    (error: unknown) => run.rideThrew(error),
+    (value) => run.answeredWithCommit(value),
+    (error: unknown) => run.refusedWithCommit(error),
   )
 }
 
@@ -120,7 +120,7 @@ class BlockRun<Value> {
     this.#unlisten = signal && onAbort(signal, () => pipeline.abandon(abortedBy(signal)))
   }
 
-  /** The block has returned its only statement: nothing can follow, so COMMIT travels with it. False: it does not. */
+  /** Queues COMMIT behind the only statement of the block, if the block has returned it. @returns false if it has not. */
   queueCommit(returned: unknown): boolean {
     const { runner } = this.#owner
     const isAlone =
@@ -131,8 +131,8 @@ class BlockRun<Value> {
     return this.#commit !== undefined
   }
 
-  /** The statement that COMMIT travels with was answered. */
-  async rode(value: Value): Promise<Value> {
+  /** The statement that COMMIT was sent with was answered. */
+  async answeredWithCommit(value: Value): Promise<Value> {
     try {
       await adoption()
       await this.#committed()
@@ -143,7 +143,7 @@ class BlockRun<Value> {
   }
 
   /** It has failed, or its answer cannot be read: the server may have run what cannot be read here. */
-  async rideThrew(error: unknown): Promise<Value> {
+  async refusedWithCommit(error: unknown): Promise<Value> {
     const committed = await this.#committed().catch(() => false)
     if (!committed) return await this.threw(error)
     const message = 'The transaction was committed, but its result cannot be read (see cause)'
@@ -156,7 +156,7 @@ class BlockRun<Value> {
     const { runner } = owner
     const [scope, signal] = [this.#scope, this.#signal]
     try {
-      // A commit or rollback that nobody has awaited belongs to the block, and decides what is left to do.
+      // A commit or rollback that was not awaited belongs to the block: after it there may be nothing left to end.
       const ended = runner.calls.ended(scope)
       if (ended !== undefined)
         await (signal === undefined ? ended : untilAborted(owner, scope, ended, signal))
@@ -187,7 +187,7 @@ class BlockRun<Value> {
       runner.letGo(error, scope)
       await runInside(runner, scope, () => owner.rollback())
     } catch {
-      // The connection is gone, and the transaction with it; the first error is the one that tells why.
+      // The connection is lost, and the transaction with it. The first error tells why.
     }
     await this.#leave(undefined)
     throw error

@@ -1,4 +1,4 @@
-/** What a session or a connection gives to the layer that runs its statements. */
+/** What a session or a connection provides to the layer that runs its statements. */
 import type { DatabaseError } from '../database-errors.js'
 import type { LifeguardError } from '../errors.js'
 import type { StatementsAhead } from '../internal/statements-ahead.js'
@@ -14,7 +14,7 @@ export interface ExecutionOwner extends TransactionListener {
   readonly ownTransaction?: Promise<void> | undefined
   /** Comes before every statement of the user: autoflush. */
   beforeStatement?(): StatementsAhead | undefined
-  /** Reads the rows of a query that gives entities. Without it, such queries are refused. */
+  /** Reads the rows of a query for entities. Without it, such queries are refused. */
   entityReader?(query: EntityQuery): EntityReader
   /** What an error of PostgreSQL means, where it is more than that. */
   translate?(error: DatabaseError): LifeguardError | undefined

@@ -75,11 +75,11 @@ function start<Stream extends CopyStream>(
   const fail = (error: unknown): void => {
     // It waits for this answer.
     if (stream.destroyed) return refuse(error)
-    // pg-copy-streams would only emit the error: a caller that turns to the stream later would wait for ever.
+    // pg-copy-streams would only emit the error: a caller that reads the stream later would never be told.
     stream._destroy = (reason, done) => done(reason)
     stream.destroy(error as Error)
   }
-  // Whoever has the stream listens as well; if nobody does, the transaction still reports the error.
+  // The caller may add a listener; without one, the transaction still reports the error.
   stream.on('error', () => undefined)
   return new Promise((resolve, reject) => {
     const run = (connection: DriverConnection, leave: (reason: Error) => void): Promise<void> =>
@@ -157,7 +157,7 @@ function innerQuery(text: string): string {
   return query ?? 'table'
 }
 
-/** The server does not notice a cancel while it waits for somebody to take what it sends. */
+/** Reads and discards the rest: the server does not notice a cancel while its send buffer is full. */
 function drain(stream: Readable): void {
   stream.push = () => true
   stream._read(0)

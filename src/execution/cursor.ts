@@ -69,7 +69,7 @@ export function openCursor<Row>(
       return (reader === undefined ? rows : await reader.read(rows as RawRow[])) as readonly Row[]
     },
     close(): void {
-      // The end of the transaction closes it in any case; nobody waits for the answer.
+      // The end of the transaction closes the portal in any case, so the answer is not waited for.
       const isOpen = state === 'open' || state === 'read'
       if (isOpen && isAlive() && pipeline.state.name === 'active') {
         pipeline.defer({ text: '', portal, closePortal: true })

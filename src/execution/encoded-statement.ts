@@ -29,7 +29,7 @@ export function encoded(
   }
 }
 
-/** Its text, for those who watch statements. */
+/** The text of a statement, for the channel `lifeguard:statement`. */
 export function textOf(statement: unknown): string {
   try {
     return (entityQueryOf(statement) ?? compileStatement(statement)).text

@@ -1,4 +1,4 @@
-/** What queries of the builders give instead of plain rows: entities, where the caller keeps them, or values. */
+/** What queries of the builders return instead of plain rows: entities in a session, or values. */
 import type { StatementResult } from '../driver/driver.js'
 import { InvalidStatementError } from '../errors.js'
 import { Result } from '../result/result.js'
@@ -16,7 +16,7 @@ export interface RowsReader {
 
 /**
  * The reader of a query of a builder of entities; undefined for any other statement.
- * @throws InvalidStatementError for entities where nobody keeps them.
+ * @throws InvalidStatementError for entities on a connection, which keeps none.
  */
 export function rowsReaderFor(owner: ExecutionOwner, statement: unknown): RowsReader | undefined {
   const query = entityQueryOf(statement)

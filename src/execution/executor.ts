@@ -41,8 +41,8 @@ export abstract class Executor {
   }
 
   /**
-   * Runs a statement and buffers its rows. The first statement begins the transaction, in the same packet; statements
-   * issued in the same tick (`Promise.all`) travel together, in order.
+   * Runs a statement and buffers its rows. The first statement begins the transaction, in the same batch. Statements
+   * issued in the same tick (`Promise.all`) are sent in one batch, in order.
    *
    * @param statement SQL text, `{ text, values }`, `` sql`...` ``, a Kysely or Drizzle query, `select(Entity)`.
    * @param values One for each placeholder; where the statement brings none.
@@ -139,7 +139,7 @@ export abstract class Executor {
   }
 
   /**
-   * Starts `COPY ... FROM STDIN` and gives the stream to write to. Later statements wait until it has ended.
+   * Starts `COPY ... FROM STDIN` and returns the stream to write to. Later statements wait until it has ended.
    * Needs the package `pg-copy-streams`.
    * @example
    * await pipeline(createReadStream('songs.csv'), await session.copyFrom('copy songs from stdin csv'))
@@ -149,9 +149,9 @@ export abstract class Executor {
   }
 
   /**
-   * Starts `COPY ... TO STDOUT` and gives the stream to read from. Later statements wait until it has ended. Whoever leaves
-   * it before its end (`break`, `destroy()`) cancels it on the server: unless that had finished, the transaction has then
-   * failed with an AbortedError.
+   * Starts `COPY ... TO STDOUT` and returns the stream to read from. Later statements wait until it has ended. If the caller
+   * leaves it early (`break`, `destroy()`), the COPY is cancelled on the server. If the server was still sending, the transaction
+   * fails with an AbortedError.
    */
   copyTo(statement: string): Promise<Readable> {
     return copyTo(this.#runner, statement)
@@ -162,7 +162,7 @@ export abstract class Executor {
    * transaction itself goes on). Without: ended by `commit()`, `rollback()`, or by `await using`, which rolls back
    * what was not committed.
    *
-   * SAVEPOINT and RELEASE travel with other statements and cost no round trip. Blocks started side by side run one
+   * SAVEPOINT and RELEASE are sent with other statements and cost no round trip. Blocks started side by side run one
    * after the other.
    *
    * @throws UnawaitedStatementError, TransactionAbortedError if a failure inside was not passed on. InvalidOptionError in

@@ -1,4 +1,4 @@
-/** Streams that somebody has begun to read: a block must not end before they have. */
+/** Streams whose first page was read: a block must not end before they have ended. */
 
 export interface OpenStream {
   readonly text: string

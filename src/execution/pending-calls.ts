@@ -1,12 +1,12 @@
 /**
- * Calls whose promises somebody may have forgotten to await. Node ends a process for a rejection that nobody handles, so
- * whoever reports the forgotten call, or its failure, silences it here. Every other failure stays as loud as any.
+ * Calls whose promises the caller may have forgotten to await. Node ends a process for an unhandled rejection, so the code that
+ * reports the forgotten call or its failure silences the promise here. Every other unhandled failure still ends the process.
  */
 import { LifeguardError } from '../errors.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 
 /**
- * What a call is to whoever reports failures.
+ * Where the failure of a call is reported.
  *
  * - `query`: its failure is the transaction's, so that COMMIT reports it.
  * - `block`: runs code of the caller; what that throws is its own.
@@ -72,7 +72,7 @@ export class PendingCalls {
     return [...this.#ends].filter((call) => scope === undefined || call.scope === scope)
   }
 
-  /** A call has failed: nobody needs to hear of it here if the transaction has, because COMMIT will say so. */
+  /** A call has failed. If the transaction has failed with it, COMMIT reports the failure, so the promise is silenced. */
   forgive(call: PendingCall, error: unknown): void {
     const { name } = this.#pipeline.state
     const isReported = name === 'failed' || name === 'lost'
@@ -80,7 +80,7 @@ export class PendingCalls {
   }
 
   /**
-   * That these were not awaited is reported: what becomes of them is nobody's surprise.
+   * It is reported that these were not awaited, so their failures are not reported again.
    * @param scope Only those of this nested block.
    */
   silence(scope?: object): void {

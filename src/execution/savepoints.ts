@@ -1,7 +1,7 @@
 /**
  * The savepoints of one pipeline, innermost last.
  *
- * 1. SAVEPOINT is sent with the first statement inside, RELEASE with the first packet after: an empty block sends nothing.
+ * 1. SAVEPOINT is sent with the first statement inside, RELEASE with the first batch after it: an empty block sends nothing.
  * 2. Blocks that were started side by side run one after the other, so that undoing one cannot undo another. Whatever has
  *    to wait for its turn gets it in the order in which it asked, COMMIT and ROLLBACK included.
  * 3. A statement belongs to the block whose code issued it, not to the block that happens to be open: one from outside waits
@@ -19,7 +19,7 @@ import { begunAlready } from '../pipeline/transaction-errors.js'
 import type { ScopeHooks } from './contract.js'
 import { endedBlock, endedSavepoint, requireSettled, Scope, type TransactionScope } from './scope.js'
 
-/** Something that waits for its turn. */
+/** An action that waits for its turn. */
 interface Waiter {
   /** The block whose code asked. */
   readonly block: Scope | undefined
@@ -74,8 +74,8 @@ export class Savepoints {
   }
 
   /**
-   * Calls `action` when it is the turn of the caller's block: at once, unless a block inside it is open. Whoever asked
-   * earlier comes first; the action has to queue what it wants to send before it returns.
+   * Calls `action` when it is the turn of the caller's block: at once, unless a block inside it is open. An earlier caller
+   * comes first. The action has to queue its operations before it returns.
    * @throws IllegalStateError if the caller's block has ended.
    */
   inTurn<Value>(action: () => Value): Value | Promise<Value> {
@@ -150,7 +150,7 @@ export class Savepoints {
     }
   }
 
-  /** Notes a statement, so that its block can tell whether somebody awaited it. */
+  /** Notes a statement, so that its block can tell whether it was awaited. */
   track(operation: Operation): void {
     const scope = this.#stack[this.#stack.length - 1]
     if (scope?.name === undefined) return
@@ -273,7 +273,7 @@ export class Savepoints {
     if (releasing !== undefined) await releasing
     // A COPY that was left may still fail.
     for (const operation of scope.pending) await operation.promise.catch(ignore)
-    // The failure of a block inside is being undone: only then can be told whether this one has failed.
+    // The rollback of a block inside is under way: only its answer shows whether this block has failed, too.
     if (this.#undoing?.settled === false) await this.#undoing.promise.catch(ignore)
     if (scope.ended) throw endedBlock()
     const { name, cause } = this.#pipeline.state
@@ -298,7 +298,7 @@ export class Savepoints {
     const { savepoint, name } = scope
     // A SAVEPOINT that was refused has nothing to go back to.
     if (savepoint !== undefined && (!savepoint.settled || savepoint.succeeded)) {
-      // Nobody waits for the answer: it comes before that of the next statement.
+      // The answer is not waited for: it comes before the answer to the next statement.
       this.#undoing = this.#pipeline.enqueue('rollbackTo', { text: `ROLLBACK TO SAVEPOINT ${name}` })
       this.#pipeline.enqueue('step', { text: `RELEASE SAVEPOINT ${name}` })
     }
@@ -317,7 +317,7 @@ export class Savepoints {
     for (const ended of this.#stack.splice(this.#stack.indexOf(scope))) ended.ended = true
   }
 
-  /** Starts whatever has its turn now. What is started may open a block, and so end the turn of those behind it. */
+  /** Starts the waiters that have their turn now. One of them may open a block, and so end the turn of the later ones. */
   #wake(): void {
     for (let at = 0; at < this.#waiting.length;) {
       const waiter = this.#waiting[at] as Waiter
@@ -343,5 +343,5 @@ export class Savepoints {
 }
 
 function ignore(): void {
-  // What could not be undone shows in the state of the transaction.
+  // If the rollback failed, the state of the transaction shows it.
 }

@@ -15,9 +15,9 @@ export interface ExecuteCall extends PendingCall {
   queued: boolean
 }
 
-/** Whose call it is. */
+/** The runner of the call. */
 export interface CallHost {
-  /** Makes of the error what the caller is to see, and tells whoever reports forgotten calls. Called in the caller's own continuation. */
+  /** Returns the error as the caller sees it, and notes the failure of the call. Call it in the caller's own continuation. */
   failed(call: ExecuteCall, error: unknown, text: string): unknown
   /** The call has ended without an error. */
   answered(call: ExecuteCall): void

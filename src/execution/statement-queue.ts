@@ -45,7 +45,7 @@ export class StatementQueue {
     return this.#scopes
   }
 
-  /** The savepoints. @throws where none may be opened: InvalidOptionError where statements stand alone. */
+  /** The savepoints. @throws where none may be opened: InvalidOptionError in autocommit mode. */
   get nestable(): Savepoints {
     this.owner.requireOpen()
     if (this.standsAlone) throw needsTransaction('beginNested()')
@@ -82,7 +82,7 @@ export class StatementQueue {
   }
 
   /**
-   * Gives up nested blocks and streams that nobody may ever end: they must not hold up the end of the transaction.
+   * Gives up open nested blocks and streams, which the caller may have forgotten: they must not delay the end of the transaction.
    * @param within Only those inside of this transaction of `begin()`.
    */
   letGo(cause?: unknown, within?: TransactionScope): void {
@@ -112,7 +112,7 @@ export class StatementQueue {
     const start = (): Operation => {
       const ending = this.pipeline.enqueue(kind, ENDS[kind])
       queued?.()
-      // Only then: it wakes whoever waits behind this one.
+      // Only after that: it starts the actions that wait for their turn.
       scopes?.endAll()
       return ending
     }
@@ -140,7 +140,7 @@ export class StatementQueue {
     return this.#scopes && scopeValueOf(this.#scopes)
   }
 
-  /** Queues an operation when it is the turn of the caller's block, behind the SAVEPOINTs that it needs. */
+  /** Queues an operation when it is the turn of the caller's block, after the SAVEPOINTs that it needs. */
   protected inTurn(
     kind: 'statement' | 'exclusive',
     statement: OperationStatement,

@@ -35,7 +35,7 @@ export class StatementRunner extends StatementQueue implements CallHost {
     return running
   }
 
-  /** Runs a statement that is nobody's call of `execute`. */
+  /** Runs a statement of the library itself, without a call of `execute` (a flush, a loading of relations). */
   run(statement: OperationStatement): Promise<StatementResult> {
     const run = (): Promise<StatementResult> => this.send(statement, NO_OPTIONS)
     return statementChannel.hasSubscribers ? this.#traced(run, statement.text) : run()
@@ -45,7 +45,7 @@ export class StatementRunner extends StatementQueue implements CallHost {
     return statementChannel.tracePromise(run, { connectionId: this.pipeline.connection?.id, text })
   }
 
-  /** Runs one exchange that is no plain statement (a page of a cursor). */
+  /** Runs one statement that was not issued by `execute` (a page of a cursor). */
   async send(statement: OperationStatement, options: StatementOptions): Promise<StatementResult> {
     this.owner.requireOpen()
     try {
@@ -84,12 +84,12 @@ export class StatementRunner extends StatementQueue implements CallHost {
       )
       const reader = this.readerOf(statement)
       const query = reader?.query
-      // More statements follow it, so COMMIT must not travel with it.
+      // More statements follow it, so COMMIT must not be sent with it.
       if (query !== undefined && query.load.length > 0) this.calls.separateCommit(call)
       const compiled = query ?? checked(compileStatement(statement, values))
       this.owner.requireOpen()
       const ahead = this.owner.beforeStatement?.()
-      // It is not queued yet, so there is nothing that COMMIT could travel with.
+      // The statement is not queued yet, so COMMIT cannot be sent with it.
       if (ahead?.sent !== undefined) this.calls.separateCommit(call)
       const sent = encoded(compiled, reader?.queued)
       if (ahead === undefined && reader === undefined && !isWatched(chosen))
@@ -101,7 +101,7 @@ export class StatementRunner extends StatementQueue implements CallHost {
     }
   }
 
-  /** A statement that nothing comes before and that nothing may call off. */
+  /** A statement without a flush before it, a signal or a timeout. */
   #executePlain<Read>(call: StatementCall<Read>, sent: OperationStatement): Promise<Read> {
     let started: Operation | Promise<Operation>
     try {
@@ -115,8 +115,8 @@ export class StatementRunner extends StatementQueue implements CallHost {
   }
 
   /**
-   * A statement that has to wait for its place in the queue, or may be called off, or gives more than rows.
-   * @param reader Makes of the rows of a builder's query what it gives.
+   * A statement that has to wait for its place in the queue, or may be called off, or returns more than rows.
+   * @param reader Makes entities or values of the rows of a builder's query.
    */
   async #executeWaiting<Read>(
     call: StatementCall<Read>,

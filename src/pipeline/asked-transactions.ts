@@ -1,4 +1,4 @@
-/** Transactions that `begin()` asks for, and not the first statement: also where statements stand alone otherwise. */
+/** Transactions that `begin()` begins, instead of the first statement: in autocommit mode as well. */
 import { begunAlready } from './transaction-errors.js'
 
 /** A transaction that was asked for. */

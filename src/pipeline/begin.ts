@@ -1,4 +1,4 @@
-/** Prepares the packet that begins a transaction, and learns from it what COMMIT's answer can still bring. */
+/** Prepares the statements that begin a transaction, and learns from their answers whether its COMMIT can store anything. */
 import type { DriverConnection } from '../driver/driver.js'
 import { Operation, type OperationOwner } from './operation.js'
 import {
@@ -18,7 +18,7 @@ export function beginSteps(
   return statements.map((statement) => {
     const { onRows } = statement
     const step = new Operation(owner, 'step', statement)
-    // Its failure is that of the statement behind it.
+    // The statement after it fails with the same error.
     if (onRows !== undefined)
       step.promise.then(
         ({ rows }) => onRows(rows),
@@ -55,7 +55,7 @@ export function createBeginnings(): (options: TransactionOptions) => Beginning {
     return {
       plan: (connection) => {
         if (!asks || defaultLevels.has(connection)) return statements
-        // Asked once for each connection, in the same packet.
+        // Asked once for each connection, in the same batch.
         const ask: BeginStatement = {
           text: 'show transaction_isolation',
           values: [],

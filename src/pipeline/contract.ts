@@ -9,7 +9,7 @@ import type { Operation } from './operation.js'
 /** What pipelines of one kind have in common. */
 export interface PipelineSetup {
   readonly beginning: Beginning
-  /** True: no transaction, every statement stands alone. */
+  /** True: no transaction, every statement is its own transaction. */
   readonly autocommit: boolean
   /** False: 25006 means that the server is no primary any more, and the pool has to look for another connection. */
   readonly readOnly: boolean
@@ -29,7 +29,7 @@ export interface PipelineHost {
   readonly prePingTimeoutMillis: number
   /** How long the server may take to answer a cancel or a ROLLBACK before the connection is dropped. */
   readonly cancelTimeoutMillis: number
-  /** Who is told what is said at the moment. */
+  /** Receives statement events (echo); undefined if the echo is off. */
   readonly observer: PipelineObserver | undefined
 }
 

@@ -1,6 +1,6 @@
 /**
- * Carries the packets of a pipeline to its connection: takes one from the pool when it is needed, sends one packet at
- * a time, cancels, and gives the connection back. What the answers mean is the pipeline's business.
+ * Sends the batches of a pipeline: takes a connection from the pool when one is needed, sends one batch at a time, cancels, and
+ * releases the connection. What the answers mean is decided in response-handler.ts.
  */
 import type { Batch, CommitHandoff, CommitListener, DriverConnection } from '../driver/driver.js'
 import { ConnectionLostError, EngineDisposedError } from '../errors.js'
@@ -15,7 +15,7 @@ import type { ReadTracker } from './read-tracker.js'
 
 /** The pipeline, as its dispatcher sees it. */
 export interface Sender {
-  /** The server is ready for the next packet, or the connection is gone. */
+  /** The server is ready for the next batch, or the connection is lost. */
   landed(inFlight: InFlightBatch): void
   /** Something can be sent again. */
   advance(): void
@@ -27,7 +27,7 @@ export class Dispatcher {
   readonly #sender: Sender
   #lease: Lease | undefined
   #proven = false
-  /** When the last packet was answered. */
+  /** When the last batch was answered. */
   #heardAt = 0
   #poison: unknown
   #inFlight: InFlightBatch | undefined
@@ -47,7 +47,7 @@ export class Dispatcher {
     return this.#lease?.connection
   }
 
-  /** The packet on its way. */
+  /** The batch that was sent and is not answered yet. */
   get inFlight(): InFlightBatch | undefined {
     return this.#inFlight
   }
@@ -57,7 +57,7 @@ export class Dispatcher {
     return this.#proven
   }
 
-  /** Nothing is on its way, neither there nor back. */
+  /** No batch, acquire or cancel is under way. */
   get free(): boolean {
     return this.#inFlight === undefined && !this.#acquiring && this.#cancellation?.active !== true
   }
@@ -89,7 +89,7 @@ export class Dispatcher {
     )
   }
 
-  /** Sends a packet. */
+  /** Sends a batch. */
   send(inFlight: InFlightBatch, sync: Batch['sync']): void {
     const { connection } = this
     if (connection === undefined) return
@@ -140,7 +140,7 @@ export class Dispatcher {
   }
 
   /** Gives the connection to work that needs all of it, once the COMMIT of the connection's previous holder is answered. */
-  lend(
+  runExclusive(
     inFlight: InFlightBatch,
     work: (connection: DriverConnection) => Promise<unknown>,
     onEnd: (error: unknown) => void,
@@ -179,12 +179,12 @@ export class Dispatcher {
     return true
   }
 
-  /** The connection must not serve anybody else; the first reason counts. */
+  /** The connection must not be given to another holder; the first reason counts. */
   poison(reason: unknown): void {
     if (this.#lease !== undefined) this.#poison ??= reason
   }
 
-  /** Gives the connection back. What it was in the middle of is the pool's to clean. */
+  /** Releases the connection. The pool resets it if a transaction or statement is open. */
   release(): void {
     const lease = this.#lease
     const poison = this.#poison
@@ -204,12 +204,12 @@ export class Dispatcher {
     for (const operation of operations) operation.sentAt = now
   }
 
-  /** The server has to answer at once where it has nothing to do first: one that does not is not worth waiting for. */
+  /** Sets a deadline for an answer that takes the server no time (BEGIN of an idle connection, ROLLBACK). */
   #limit(inFlight: InFlightBatch, connection: DriverConnection): void {
     const { clock, prePingTimeoutMillis, cancelTimeoutMillis } = this.#host
     const first = inFlight.operations[0]
     const pings = first?.flushAfter === true
-    // What a lost connection would have stored is undone, too.
+    // ROLLBACK needs no answer: losing the connection rolls back as well.
     if (!pings && first?.kind !== 'rollback') return
     const millis = pings ? prePingTimeoutMillis : cancelTimeoutMillis
     const silent = pings

@@ -1,4 +1,4 @@
-/** Operations that travel in one packet. */
+/** Operations that are sent in one batch. */
 import type { DriverConnection } from '../driver/driver.js'
 import { CommitOutcomeUnknownError, UnreadableResultError } from '../errors.js'
 import type { Timer } from '../internal/clock.js'
@@ -7,7 +7,7 @@ import type { OperationQueue } from './operation-queue.js'
 import { isPlainRead, mayEndTransaction } from './read-tracker.js'
 import { isPureRead } from './pure-reads.js'
 
-/** A packet on its way. */
+/** A batch that was sent and is not answered yet. */
 export interface InFlightBatch {
   readonly operations: readonly Operation[]
   /** Each of them is its own transaction. */
@@ -16,7 +16,7 @@ export interface InFlightBatch {
   readonly beginning: number
   /** The server has answered the first of them. */
   answered: boolean
-  /** The server refused one of them, so it ran nothing that came behind it. */
+  /** The server refused one of them, so it ran no later one. */
   refused: boolean
   /** What undoes, and what follows it, passed over because something before it had been refused: sent next, in order. */
   readonly undoing: Operation[]
@@ -42,11 +42,11 @@ export function batchOf(operations: readonly Operation[], alone: boolean, beginn
   }
 }
 
-/** What decides how far a packet goes. */
+/** What decides which operations a batch takes. */
 export interface BatchRules {
-  /** Its BEGIN has to prove that the connection lives. */
+  /** Its BEGIN is the liveness check of an idle connection (pre-ping). */
   readonly proving: boolean
-  /** Every statement stands alone. */
+  /** Every statement is its own transaction. */
   readonly alone: boolean
   /** The transaction is read-only. */
   readonly readOnly: boolean
@@ -55,13 +55,13 @@ export interface BatchRules {
 }
 
 /**
- * Takes from the front of the queue what may travel together.
+ * Takes from the front of the queue the operations that may share a batch.
  *
- * 1. COMMIT and ROLLBACK end a packet, because what follows is another transaction.
- * 2. COMMIT does not travel with the BEGIN that has yet to prove its connection (`proving`), unless it can store nothing.
- * 3. What may be cancelled travels last and without other statements before it, so that a cancel cannot hit them.
- * 4. What takes the whole connection does not travel at all.
- * 5. Where every statement stands alone there is nothing to end: COMMIT and ROLLBACK stay behind, to be settled here.
+ * 1. COMMIT and ROLLBACK end a batch, because what follows is another transaction.
+ * 2. COMMIT is not sent with a BEGIN that is the liveness check of its connection (`proving`), unless it can store nothing.
+ * 3. A statement that may be cancelled is the last of its batch, with no other statement before it, so that a cancel cannot hit those.
+ * 4. Work that needs the whole connection (a script, COPY) shares no batch.
+ * 5. In autocommit there is no transaction to end: COMMIT and ROLLBACK stay in the queue and are settled without the server.
  * 6. Where an abort has to know whether COMMIT is running, which no cancel must hit, the server answers what goes before COMMIT
  *    before it commits.
  */
@@ -106,7 +106,7 @@ export function mayRepeat({ operations }: InFlightBatch, refused: unknown): bool
   return operations.slice(0, at).every(({ kind }) => kind === 'step')
 }
 
-/** Whether a statement that stands alone may be sent once more. */
+/** Whether a statement that is its own transaction may be sent once more. */
 export function mayRepeatAlone({ operations }: InFlightBatch, refused: unknown): boolean {
   return operations.some((operation) => operation === refused && operation.calledOff === undefined)
 }
@@ -131,7 +131,7 @@ export function arePlainReads(
 }
 
 /**
- * Settles when what is on its way and is stored by its own answer (COMMIT, whatever stands alone) has been answered or given up:
+ * Settles when what is on its way and is stored by its own answer (COMMIT, a statement in autocommit) has been answered or given up:
  * true if some of it may be stored. Undefined if there is nothing of that kind.
  */
 export function settlingOf(inFlight: InFlightBatch | undefined): Promise<boolean> | undefined {

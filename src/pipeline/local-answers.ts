@@ -1,4 +1,4 @@
-/** Answers that need no server, because the state of the transaction gives them. */
+/** Settles operations that need not be sent, because the state of the transaction decides their answer. */
 import type { InFlightBatch } from './in-flight-batch.js'
 import { NOTHING, undoes, type Operation } from './operation.js'
 import type { OperationQueue } from './operation-queue.js'
@@ -48,7 +48,7 @@ export function answerLocally(
   return false
 }
 
-/** The server passed over the operation, because one before it in the same packet had failed with `cause`. */
+/** The server skipped the operation, because an earlier one of the same batch had failed with `cause`. */
 export function passOver(
   operation: Operation,
   inFlight: InFlightBatch | undefined,

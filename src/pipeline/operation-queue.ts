@@ -10,7 +10,7 @@ export class OperationQueue {
   #first: Operation | undefined = undefined
   #last: Operation | undefined = undefined
 
-  /** The one that is sent next. */
+  /** The operation that is sent next. */
   get first(): Operation | undefined {
     return this.#first
   }

@@ -37,13 +37,13 @@ export interface ExclusiveWork {
   run(connection: DriverConnection, leave: (reason: Error) => void): Promise<unknown>
   /** Makes it end soon, where asking the server to cancel is not enough. */
   stop?(reason: Error): void
-  /** True: whoever wanted it has given it up, and does not wait for its end. */
+  /** True: the caller has left the stream, and does not wait for the end. */
   readonly left?: boolean
   /** True: the server waits for more of it, and so cannot have finished it. */
   readonly incomplete?: boolean
 }
 
-/** Whoever has to know how an operation ended before the one who asked for it does. */
+/** Told how an operation ended before its caller is (`ResponseHandler`). */
 export interface OperationOwner {
   /** A COMMIT on its way may store something. */
   readonly storing: boolean
@@ -60,7 +60,7 @@ export class Operation implements BatchStatement {
   readonly kind: OperationKind
   readonly text: string
   readonly values: readonly EncodedValue[] | undefined
-  /** Set for the BEGIN that proves an idle connection. */
+  /** Set for the BEGIN that checks an idle connection (pre-ping), and before a COMMIT that an abort must not hit. */
   flushAfter: boolean | undefined = undefined
   /** True: it may have to be cancelled, so nothing of the user's shares its batch. */
   cancellable = false
@@ -70,7 +70,7 @@ export class Operation implements BatchStatement {
   sentAt = 0
   /** For `exclusive`: what to do with the connection. */
   readonly work: ExclusiveWork | undefined
-  /** The one behind it in its queue. */
+  /** The next operation in the queue. */
   next: Operation | undefined = undefined
 
   readonly #owner: OperationOwner
@@ -118,7 +118,7 @@ export class Operation implements BatchStatement {
     return this.#special?.closePortal
   }
 
-  /** How it ends. Made when it is asked for: most steps have nobody who waits, and then a failure is nobody's surprise. */
+  /** Settles with the answer. Made on first access: most steps are not awaited, and their failure must be no unhandled rejection. */
   get promise(): Promise<StatementResult> {
     if (this.#awaited === undefined) {
       this.#awaited = new AwaitedEnd()
@@ -194,7 +194,7 @@ class Failure {
   }
 }
 
-/** Somebody awaits the end of an operation. */
+/** The promise of an operation that is awaited. */
 class AwaitedEnd {
   #resolve!: (result: StatementResult) => void
   #reject!: (error: unknown) => void
@@ -213,7 +213,7 @@ function isSpecial({ rowMode, types, prepare, portal, maxRows, closePortal }: Op
   return (rowMode ?? types ?? prepare ?? portal ?? maxRows ?? closePortal) !== undefined
 }
 
-/** True for what ends a failure instead of suffering from it. */
+/** True for ROLLBACK and ROLLBACK TO, which end the failed state instead of being refused in it. */
 export function undoes(operation: Operation | undefined): boolean {
   return operation?.kind === 'rollback' || operation?.kind === 'rollbackTo'
 }

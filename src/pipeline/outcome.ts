@@ -28,7 +28,7 @@ export type Seen =
   | 'success'
   | 'success without standby'
   | 'refusal'
-  /** PostgreSQL itself has ended the session while it was at it. It has run nothing that came behind. */
+  /** PostgreSQL itself has ended the session while it ran the statement. It has run no later one. */
   | 'end'
   | 'nothing'
 

@@ -1,9 +1,9 @@
 /**
- * What one session says to one connection: statements in order, the transaction around them, and as few packets as that
+ * What one session says to one connection: statements in order, the transaction around them, and as few batches as that
  * takes. The engine's `Connection` and the `Session` are faces of it.
  *
- * 1. Operations are sent in the order in which they were given. Those given in the same tick travel in one packet.
- * 2. BEGIN travels with the first statement, COMMIT with the last ones if they were given in the same tick.
+ * 1. Operations are sent in the order in which they were issued. Operations issued in the same tick are sent in one batch.
+ * 2. BEGIN is sent with the first statement, COMMIT with the last ones if they were issued in the same tick.
  * 3. A transaction belongs to one physical connection. If that dies, nothing of the transaction is ever repeated,
  *    except when the server had not even answered BEGIN and nothing can have been stored, and then once.
  * 4. COMMIT is never sent to a connection that may be dead already (`Lease.proven`), unless it can store nothing.
@@ -41,7 +41,7 @@ export class Pipeline implements Sender {
   readonly #dispatcher: Dispatcher
   readonly #answers: ResponseHandler
   readonly #queue = new OperationQueue()
-  /** Steps that can wait for the next packet (RELEASE SAVEPOINT, closing a cursor). */
+  /** Steps that can wait for the next batch (RELEASE SAVEPOINT, closing a cursor). */
   #deferred: Operation[] | undefined = undefined
   #scheduled = false
   #portals = 0
@@ -64,7 +64,7 @@ export class Pipeline implements Sender {
     return this.#answers.transaction
   }
 
-  /** Every statement stands alone, unless a transaction was asked for. */
+  /** Autocommit: every statement is its own transaction, unless `begin()` was called. */
   get autocommitMode(): boolean {
     return this.#setup.autocommit
   }
@@ -100,22 +100,22 @@ export class Pipeline implements Sender {
     return [...inFlight, ...this.#queue].filter(({ outstanding }) => outstanding)
   }
 
-  /** Takes the connection at once, instead of at the first statement. */
+  /** Uses this connection from now on, instead of acquiring one at the first statement. */
   adopt(lease: Lease): void {
     this.#dispatcher.adopt(lease)
   }
 
-  /** Gives the connection back without waiting for an answer: the pool cleans it. */
+  /** Releases the connection without waiting for an answer: the pool resets it. */
   release(): void {
     this.#dispatcher.release()
   }
 
   /**
-   * The next statement begins a transaction, also in autocommit mode; after COMMIT or ROLLBACK it is as it was.
-   * @param inBlock True: so does the next one after these, until the block is left.
+   * The next statement begins a transaction, also in autocommit mode, until COMMIT or ROLLBACK.
+   * @param options.inBlock True: the statement after COMMIT or ROLLBACK begins another one, until the block is left.
    * @throws IllegalStateError while a transaction is open, or has been asked for.
    */
-  beginOnce(inBlock = false): AskedTransaction {
+  beginOnce({ inBlock = false }: { readonly inBlock?: boolean } = {}): AskedTransaction {
     if (this.state.inTransaction || !this.#queue.isEmpty) throw begunAlready()
     return this.asked.begin(inBlock)
   }
@@ -127,13 +127,13 @@ export class Pipeline implements Sender {
     this.#queue.push(operation)
     if (!this.#scheduled) {
       this.#scheduled = true
-      // After every microtask of this tick, so that whatever they ask for travels together.
+      // After every microtask of this tick, so that the statements they issue are sent in one batch.
       process.nextTick(Pipeline.#pump, this)
     }
     return operation
   }
 
-  /** Queues an operation that rides with the next one. Nobody waits for it. */
+  /** Queues an operation that is sent in the batch of the next one. Its answer is not waited for. */
   defer(statement: OperationStatement): void {
     ;(this.#deferred ??= []).push(new Operation(this.#answers, 'step', statement))
   }
@@ -148,7 +148,7 @@ export class Pipeline implements Sender {
     callOff(this.#queue, this.#dispatcher, operation, reason)
   }
 
-  /** Ends the streams that nobody may ever end: they must not hold up the end of the transaction. */
+  /** Ends open streams, which their readers may have forgotten: they must not delay the end of the transaction. */
   stopStreams(reason: Error): void {
     for (const operation of this.pending)
       if (operation.work?.stop !== undefined) this.callOff(operation, reason)
@@ -234,7 +234,7 @@ export class Pipeline implements Sender {
           this.#answers.transactionEnded('rolled back')
         continue
       }
-      // What undoes must not take along what was abandoned. ROLLBACK takes nothing along: what is behind it is refused after it.
+      // ROLLBACK TO must not be sent together with abandoned operations. ROLLBACK ends its batch, so what follows is refused later.
       if (this.#answers.abandoned !== undefined && next.kind !== 'rollback')
         refuseQueued(this.#queue, this.#answers.abandoned)
       const { connection } = this
@@ -260,13 +260,13 @@ export class Pipeline implements Sender {
     const next = this.#queue.first
     if (next?.work !== undefined && (this.autocommit || this.state.name === 'active')) {
       this.#queue.shift()
-      this.#lend(next, next.work)
+      this.#runExclusive(next, next.work)
       return
     }
     const begin = this.state.name === 'idle' ? beginSteps(this.#answers, this.#answers.plan, connection) : []
     const proving = begin.length > 0 && !this.#dispatcher.proven
     if (proving) (begin[0] as Operation).flushAfter = true
-    // What is undone takes with it whatever was put off inside.
+    // A rollback makes deferred steps superfluous.
     const deferred = undoes(next) ? [] : (this.#deferred ?? [])
     this.#deferred = undefined
     if (begin.length > 0) this.#answers.reads?.clear()
@@ -282,17 +282,17 @@ export class Pipeline implements Sender {
     this.#dispatcher.send(inFlight, this.standsAlone ? 'separate' : 'shared')
   }
 
-  #lend(operation: Operation, work: ExclusiveWork): void {
+  #runExclusive(operation: Operation, work: ExclusiveWork): void {
     const run = (connection: DriverConnection): Promise<unknown> =>
       work.run(connection, (reason) => this.callOff(operation, reason))
     // The work settles the operation with its own value; here only success or failure counts.
-    this.#dispatcher.lend(batchOf([operation], this.standsAlone), run, (error) => {
+    this.#dispatcher.runExclusive(batchOf([operation], this.standsAlone), run, (error) => {
       if (error === undefined) this.#answers.answered(operation, NOTHING)
       else this.#answers.refused(operation, error instanceof Error ? error : new Error(String(error)))
     })
   }
 
-  /** The server is ready for the next packet, or the connection is gone. */
+  /** The server is ready for the next batch, or the connection is lost. */
   landed(inFlight: InFlightBatch): void {
     this.#queue.putBack(inFlight.undoing)
     const lost = (inFlight.handedOff ?? this.connection)?.lost
@@ -313,7 +313,7 @@ export class Pipeline implements Sender {
     this.advance()
   }
 
-  /** Nothing is left to do. */
+  /** The queue is empty: releases the connection if no transaction is open. */
   #rest(): void {
     if (this.state.inTransaction) return
     this.#answers.replayed = false

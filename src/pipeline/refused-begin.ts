@@ -1,12 +1,12 @@
-/** What begins a transaction was refused: nobody has asked for BEGIN, so its failure is that of the first operation behind it. */
+/** The refusal of BEGIN or its settings. The caller has not issued BEGIN, so the first operation after it fails with the error. */
 import { EndedBehindError } from './script.js'
 import { transactionAborted } from './transaction-errors.js'
 
 export interface RefusedBegin {
   readonly error: Error
-  /** BEGIN, or the settings behind it. */
+  /** Text of BEGIN, or of the setting after it. */
   readonly text: string
-  /** The operation behind it has failed with the error. */
+  /** The operation after it has failed with the error. */
   told: boolean
 }
 

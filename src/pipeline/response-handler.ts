@@ -58,7 +58,7 @@ export class ResponseHandler implements OperationOwner {
     return this.#trace?.begun
   }
 
-  /** Why BEGIN, or a setting behind it, was refused. */
+  /** Why BEGIN, or a setting after it, was refused. */
   get refusedBegin(): RefusedBegin | undefined {
     return this.#refusedBegin
   }
@@ -77,7 +77,7 @@ export class ResponseHandler implements OperationOwner {
     return this.plan === undefined
   }
 
-  /** How the next transaction begins; undefined if every statement stands alone. */
+  /** How the next transaction begins; undefined if every statement is its own transaction. */
   get plan(): BeginPlan | undefined {
     return this.#asked?.open === true || !this.#setup.autocommit ? this.#setup.beginning.plan : undefined
   }
@@ -117,7 +117,7 @@ export class ResponseHandler implements OperationOwner {
     })
     const { outcome, seen, reason } = verdict
     observe(this.#host, operation, connection, reason)
-    // It has run nothing that came behind.
+    // The server has run no later operation of the batch.
     if (inFlight !== undefined && (seen === 'refusal' || seen === 'end')) inFlight.refused = true
     if (verdict.ends || outcome === 'unknown') this.#lost(operation, verdict)
     else this.#failed(operation, outcome === 'committed' ? storedUnread(reason) : reason)
@@ -135,7 +135,7 @@ export class ResponseHandler implements OperationOwner {
     if (isBegin) this.#refusedBegin = { error, text: operation.text, told: false }
   }
 
-  /** Where the error comes from, if not from the statement that failed with it: BEGIN, or the settings behind it. */
+  /** Text of the BEGIN or setting that the error came from; undefined if it came from the statement itself. */
   originOf(error: unknown): string | undefined {
     return this.#refusedBegin?.error === error ? this.#refusedBegin?.text : undefined
   }
@@ -147,7 +147,7 @@ export class ResponseHandler implements OperationOwner {
     this.state.lose(unknown ?? reason)
     if (seen !== 'success without standby') this.#dispatcher.poison(reason)
     if (operation.kind === 'rollback') {
-      // What was to be undone has gone with the connection.
+      // The server has rolled back with the loss of the connection.
       this.transactionEnded('rolled back')
       return operation.succeed(NOTHING)
     }

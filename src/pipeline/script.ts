@@ -108,7 +108,7 @@ function endedBy(tags: readonly string[], cause: unknown): EndedBehindError {
   )
 }
 
-/** Rolls back what a script has left open where every statement stands alone. */
+/** Rolls back the transaction that a script has left open in autocommit mode. */
 async function requireClosed(
   connection: DriverConnection,
   failure: { readonly error: unknown } | undefined,
@@ -126,7 +126,7 @@ async function requireClosed(
   )
 }
 
-/** A single statement did: how, nobody has seen. */
+/** A single statement ended the transaction; it is not known whether by COMMIT or ROLLBACK. */
 export function endedByStatement(): EndedBehindError {
   return new EndedBehindError(
     'A statement ended the transaction of its block, by a COMMIT or ROLLBACK of its own: look whether what was done before is stored',

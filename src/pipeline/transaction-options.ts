@@ -1,4 +1,4 @@
-/** What a transaction starts with, and the packet that starts it. */
+/** What a transaction starts with, and the statements that begin it. */
 import type { DriverConnection } from '../driver/driver.js'
 import { InvalidOptionError } from '../errors.js'
 import { checkBoolean, checkInteger, checkObject, checkOneOf, checkString } from '../internal/validate.js'
@@ -8,12 +8,12 @@ export type IsolationLevel = 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABL
 
 /**
  * How transactions begin. Given for an engine, a session factory, a session or a block; the narrower one wins, option by
- * option. All of it travels in the packet of BEGIN and costs no round trip.
+ * option. All of it is sent in the batch of BEGIN and costs no round trip.
  */
 export interface TransactionOptions {
   /** Default: the server's (`default_transaction_isolation`). */
   readonly isolationLevel?: IsolationLevel | undefined
-  /** True: PostgreSQL refuses writes, and a session gives its value without waiting for COMMIT's answer. */
+  /** True: PostgreSQL refuses writes, and a session returns its value without waiting for COMMIT's answer. */
   readonly readOnly?: boolean | undefined
   /** With `SERIALIZABLE` and `readOnly`: wait for a snapshot that cannot fail. */
   readonly deferrable?: boolean | undefined
@@ -29,7 +29,7 @@ export interface TransactionOptions {
   readonly settings?: Readonly<Record<string, string>> | undefined
 }
 
-/** One statement of the packet that begins a transaction. */
+/** One of the statements that begin a transaction. */
 export interface BeginStatement {
   readonly text: string
   readonly values: readonly string[]
@@ -37,7 +37,7 @@ export interface BeginStatement {
   readonly onRows?: ((rows: readonly unknown[]) => void) | undefined
 }
 
-/** The packet that begins a transaction on a certain connection. */
+/** The statements that begin a transaction on a certain connection. */
 export type BeginPlan = (connection: DriverConnection) => readonly BeginStatement[]
 
 const LEVELS: readonly IsolationLevel[] = [

@@ -26,7 +26,7 @@ export class TransactionState {
   #cause: unknown
   /** While `lost` or `failed`: COMMIT was on its way, or a script has run one: the transaction may be stored. */
   outcomeUnknown = false
-  /** PostgreSQL has confirmed something: a COMMIT, or a statement that stands alone. Stays true. */
+  /** PostgreSQL has confirmed a COMMIT, or a statement that is its own transaction. Stays true. */
   hasStored = false
 
   get name(): TransactionStateName {
@@ -53,7 +53,7 @@ export class TransactionState {
     this.#cause = cause
   }
 
-  /** Something in the transaction failed; the first failure is the one that counts. */
+  /** A statement of the transaction failed. The first failure stays the cause. */
   fail(cause: unknown): void {
     if (this.#name !== 'active' && this.#name !== 'idle') return
     this.move('failed', cause)

@@ -184,7 +184,7 @@ test('what the url says counts before the variable, also where the variable woul
   const refusal = refusalOf(() => resolve({ url: 'postgres://h/d' }, environment))
   expect(refusal).toMatchObject({
     option: 'PGTARGETSESSIONATTRS',
-    message: 'PGTARGETSESSIONATTRS is not supported: an engine has one server: name the one that is meant',
+    message: 'PGTARGETSESSIONATTRS is not supported: an engine connects to one server: name that server',
   })
   expect(refusalOf(() => resolve({ url: 'postgres://h/d?require_auth=md5' })).message).toMatch(
     /^require_auth in url is not supported: /,
