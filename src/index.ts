@@ -49,10 +49,8 @@ export {
   boolean,
   bytea,
   char,
-  customType,
   date,
   doublePrecision,
-  enumType,
   integer,
   interval,
   json,
@@ -69,12 +67,9 @@ export {
   varchar,
   version,
 } from './schema/column-types.js'
-export type {
-  CustomTypeOptions,
-  LengthOptions,
-  NumericOptions,
-  PrecisionOptions,
-} from './schema/column-types.js'
+export type { LengthOptions, NumericOptions, PrecisionOptions } from './schema/column-types.js'
+export { customType, enumType } from './schema/custom-types.js'
+export type { CustomTypeOptions } from './schema/custom-types.js'
 export { jsonNull } from './codecs/json-null.js'
 export type { JsonNull } from './codecs/json-null.js'
 export { Column } from './schema/column.js'
@@ -122,7 +117,8 @@ export type { BuildValues } from './schema/build.js'
 
 // Queries for entities
 export { select, Select } from './query/select.js'
-export type { Exists, LockOptions, Picked } from './query/select.js'
+export type { Exists } from './query/exists.js'
+export type { LockOptions, Picked } from './query/select.js'
 export { BulkDelete, BulkUpdate, deleteFrom, update } from './query/bulk.js'
 export { BulkInsert, insert, InsertStart, OnConflict } from './query/insert.js'
 export type { ConflictChanges } from './query/insert.js'
@@ -156,7 +152,14 @@ export type { ConnectionEvent, LeakEvent, PoolEvents } from './pool/events.js'
 export type { EngineEvents, NoticeEvent } from './engine/events.js'
 export type { CloseReason, PoolCounters, PoolStats } from './pool/stats.js'
 export type { HistogramSnapshot } from './pool/histogram.js'
-export type { AcquireOptions, DisposeOptions, DisposeReport, Lease, Pool } from './pool/pool.js'
+export type {
+  AcquireOptions,
+  DisposeOptions,
+  DisposeReport,
+  Lease,
+  Pool,
+  ReleaseOptions,
+} from './pool/pool.js'
 export type { Unsubscribe } from './internal/emitter.js'
 
 // Errors

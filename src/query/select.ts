@@ -1,8 +1,7 @@
 /** `select(Entity)`: what it takes to load entities, and no more; joins and reports belong to SQL or a query builder. */
 import { InvalidStatementError, MappingError } from '../errors.js'
-import { didYouMean } from '../internal/nearest-name.js'
 import { checkInteger, refuseUnknownKeys } from '../internal/validate.js'
-import { compileStatement, kindOf, sql, SqlFragment, type Statement } from '../sql.js'
+import { compileStatement, sql, SqlFragment, type Statement } from '../sql.js'
 import { requireOneTableOfName } from '../schema/column-ref.js'
 import { and, orderOf } from './conditions.js'
 import type { Condition } from '../sql.js'
@@ -20,12 +19,14 @@ import {
 import type { AnyEntity, ColumnName, ColumnsOf, DeferredName, InstanceOf } from '../schema/entity-types.js'
 import { checkWithout, filtersOf, NO_FILTERS_OFF, type WithoutFilters } from '../schema/filters.js'
 import { fragmentOf } from './placeholders.js'
+import { Exists } from './exists.js'
 import { relationPart, type LoadOptions } from './relation-part.js'
+import { checkPath, requireText } from './relation-path.js'
 import type { RelationPart } from '../schema/relation-resolution.js'
 import type { CollectionName, Loaded, LoadedPart, RelationPath } from '../schema/relations.js'
 import type { TableColumn } from '../schema/table-column.js'
 
-/** What to do about rows that somebody else has locked. Default: wait for them. */
+/** What to do about rows that another transaction has locked. Default: wait until they are unlocked. */
 export interface LockOptions {
   /** Leave them out: for queues of jobs. */
   readonly skipLocked?: boolean | undefined
@@ -241,7 +242,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   /** The number of rows instead of the rows. */
   count(): ValueStatement<number> {
     const { limit, offset, distinct } = this.#state
-    // Made for each run: filters say what holds then.
+    // Made for each run: conditions of filters may change between runs.
     const statement = (): SqlFragment<unknown> =>
       limit === undefined && offset === undefined && !distinct
         ? concat(this.#clause(), text('select count(*)'), this.#fromWhere())
@@ -310,53 +311,6 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
     const from = text(` from ${source === undefined ? table.sql : table.qualifier}`)
     return conditions.length === 0 ? from : concat(from, text(' where '), and(...conditions))
   }
-}
-
-/** `exists (select ...)`: a condition, and a statement that gives true or false. */
-export class Exists extends SqlFragment<unknown> implements ValueStatement<boolean> {
-  readonly givesOne: true = true
-  declare readonly $item?: boolean
-  declare readonly $scalar?: boolean
-  readonly #meta: EntityMeta
-  readonly #make: () => SqlFragment<unknown>
-
-  /** @param make Called for each statement that it is part of: filters say what holds then. */
-  constructor(meta: EntityMeta, make: () => SqlFragment<unknown>) {
-    super([''], [])
-    this.#meta = meta
-    this.#make = make
-  }
-
-  override get dependsOnTime(): boolean {
-    return true
-  }
-
-  protected override get current(): SqlFragment<unknown> {
-    return this.#make()
-  }
-
-  toEntityQuery(): EntityQuery {
-    return entityQuery(this.#meta, sql`select ${this}`, { kind: 'scalar', decode: (text) => text === 't' })
-  }
-}
-
-/** @throws MappingError if there is no such relation. */
-export function checkPath(meta: EntityMeta, path: string): void {
-  requireText(meta, path)
-  let at = meta
-  for (const name of path.split('.')) {
-    const relation = at.relations.get(name)
-    if (relation === undefined)
-      throw new MappingError(
-        `${at.table.key} has no relation '${name}'${didYouMean(name, at.relations.keys())}`,
-      )
-    at = metaOf(relation.target)
-  }
-}
-
-function requireText({ table }: EntityMeta, name: unknown): asserts name is string {
-  if (typeof name === 'string') return
-  throw new MappingError(`A relation of ${table.key} is named by a text, not ${kindOf(name)}`)
 }
 
 function noLockOnSource(): InvalidStatementError {

@@ -11,7 +11,7 @@
 import { definitionSql, quoteLiteral } from '../schema/definition-sql.js'
 import { columnList } from './entity-statement.js'
 import { matchesAny, rowSource, rowValues } from './unnest.js'
-import type { EncodedText, RawValue, StatementValue, TableColumn } from '../schema/table-column.js'
+import type { EncodedText, StatementValue, TableColumn } from '../schema/table-column.js'
 import type { StatementShape, Table } from '../schema/table.js'
 
 /** A statement over any number of rows of one table. */
@@ -31,148 +31,6 @@ export interface KeyedRow {
 export interface ChangedRow extends KeyedRow {
   /** New values, in the order of the columns to change. */
   readonly values: readonly EncodedText[]
-}
-
-/**
- * Inserts rows that give the same columns. What PostgreSQL fills in for the others comes back. Fails unless all are stored,
- * which a trigger or a rule can prevent; see {@link shortfallOf}.
- *
- * @param columns The columns that are given; may be empty.
- * @param rows At least one.
- * @param places Where the value of each column stands in a row; default: in the order of `columns`.
- * @param readBack Columns that are given and come back as they are stored; NULL where that is not known.
- */
-export function insertRows(
-  table: Table,
-  columns: readonly TableColumn[],
-  rows: readonly (readonly (EncodedText | undefined)[])[],
-  places?: readonly number[],
-  readBack: readonly TableColumn[] = NONE,
-): WriteStatement {
-  const only = rows.length === 1 ? rows[0] : undefined
-  const kind = shapeKind(only === undefined ? 'insert' : 'insert one', readBack)
-  const shape = table.shape(kind, columns, () => {
-    const filled = table.columns.filter(
-      (column) => readBack.includes(column) || (column.serverFilled && !columns.includes(column)),
-    )
-    return only === undefined ? insertMany(table, columns, filled) : insertOne(table, columns, filled)
-  })
-  if (only !== undefined) {
-    return withValues(
-      shape,
-      columns.map((_, index) => only[places?.[index] ?? index] ?? null),
-    )
-  }
-  const values = rowValues(columns, rows, places)
-  return withValues(shape, shape.order === 'ordinal' ? values : [...values, String(rows.length)])
-}
-
-function insertOne(
-  table: Table,
-  columns: readonly TableColumn[],
-  filled: readonly TableColumn[],
-): StatementShape {
-  const what =
-    columns.length === 0
-      ? 'default values'
-      : `(${columnList(columns)}) values (${columns.map((_, index) => `$${index + 1}`).join(', ')})`
-  const returned = ['1 as "found"', ...filled.map(({ sql }, index) => `${sql} as "r${index}"`)]
-  // One row needs no count, which is faster.
-  const text = [
-    `with "changed" as (insert into ${table.sql} ${what} returning ${returned.join(', ')}) select `,
-    ...filled.map((_, index) => `"r${index}", `),
-    `case when "found" is null then ${failure(table, STORED, 'coalesce("found", 0)', '1')} end`,
-    ` from (values (1)) as "row" left join "changed" on true`,
-  ].join('')
-  return { text, returning: filled, order: 'sent' }
-}
-
-function insertMany(
-  table: Table,
-  columns: readonly TableColumn[],
-  filled: readonly TableColumn[],
-): StatementShape {
-  const [key, ...others] = table.primaryKey as [TableColumn]
-  const isCounted = others.length === 0 && filled.includes(key) && isSerial(key)
-  if (columns.length === 0 || (filled.length > 0 && !isCounted)) return insertJoined(table, columns, filled)
-  const source = rowSource(columns)
-  const order = isCounted ? ` order by ${source.ordinal}` : ''
-  const change = `insert into ${table.sql} (${columnList(columns)}) select ${source.columns.join(', ')} from ${source.sql}${order}`
-  const returned = filled.map(({ sql }) => sql)
-  const text = allFound(table, STORED, change, returned, columns.length)
-  return { text, returning: filled, order: isCounted ? 'key' : 'sent' }
-}
-
-/**
- * An INSERT cannot return the ordinal of its source. So keys that PostgreSQL would make are made beforehand, and the
- * rows that come back are joined to the source by their key.
- */
-function insertJoined(
-  table: Table,
-  columns: readonly TableColumn[],
-  filled: readonly TableColumn[],
-): StatementShape {
-  const source = rowSource(columns)
-  const isGiven = (column: TableColumn): boolean => columns.includes(column)
-  const made = filled.filter((column) => column.definition.primaryKey === true && !isGiven(column))
-  const stored = [...columns, ...made]
-  const inputs = [...source.columns, ...made.map((column) => keyExpression(table, column))]
-  const keys = table.primaryKey.map((column, index) => {
-    const { type } = column.definition
-    // As it is rounded when it is stored.
-    const cast = type.respells === undefined || type.ddl === type.cast ? '' : `::${type.ddl}`
-    return `"k${index}" = "c${stored.indexOf(column)}"${cast}`
-  })
-  const joined = `"source" left join "changed" on ${keys.join(' and ')}`
-  // A trigger may have changed the key itself: where nothing else comes back, such a row is only counted.
-  const isCounted = filled.every(isGiven)
-  const found = isCounted ? `(select count(*) from "changed")` : `(select count("k0") from ${joined})`
-  const wanted = `(select count(*) from "source")`
-  const isMissing = isCounted ? `${found} <> ${wanted}` : '"k0" is null'
-  const text = [
-    `with "source" as materialized (select ${source.ordinal} as "n"`,
-    ...inputs.map((sql, index) => `, ${sql} as "c${index}"`),
-    ` from ${source.sql}), "changed" as (`,
-    `insert into ${table.sql} (${columnList(stored)}) overriding system value`,
-    ` select ${inputs.map((_, index) => `"c${index}"`).join(', ')} from "source" order by "n" returning `,
-    [
-      ...table.primaryKey.map(({ sql }, index) => `${sql} as "k${index}"`),
-      ...filled.map(({ sql }, index) => `${sql} as "r${index}"`),
-    ].join(', '),
-    `) select `,
-    ...filled.map((_, index) => `"r${index}", `),
-    // The counts are made only where one is missing.
-    `"n", case when ${isMissing} then ${failure(table, STORED, found, wanted)} end from ${joined}`,
-  ].join('')
-  return { text, returning: filled, order: 'ordinal' }
-}
-
-/** Whether a sequence makes its values. */
-function isSerial({ definition: { type, serverDefault } }: TableColumn): boolean {
-  return type.serial === true && serverDefault === undefined
-}
-
-/** SQL that gives the key of one row, as PostgreSQL would have filled it in. */
-function keyExpression(table: Table, { name, definition }: TableColumn): string {
-  const { type, serverDefault } = definition
-  if (serverDefault !== undefined) return `(${definitionSql(table.key, serverDefault)})`
-  if (type.serial !== true) return 'null'
-  // Looked up once for the statement, not for each row.
-  return `nextval((select pg_get_serial_sequence(${quoteLiteral(table.sql)}, ${quoteLiteral(name)})::regclass))`
-}
-
-/**
- * Values for columns of rows that do not exist yet, as PostgreSQL would fill them in; where other rows need to know them.
- *
- * @param columns Filled in by PostgreSQL, and not computed from other columns.
- */
-export function allocateKeys(table: Table, columns: readonly TableColumn[], count: number): WriteStatement {
-  const shape = table.shape('allocate', columns, () => {
-    const made = columns.map((column) => keyExpression(table, column)).join(', ')
-    const text = `select ${made} from generate_series(1, $1::integer)`
-    return { text, returning: columns, order: 'sent' }
-  })
-  return withValues(shape, [String(count)])
 }
 
 /**
@@ -299,19 +157,19 @@ export function allFound(
   )
 }
 
-const NONE: readonly TableColumn[] = []
+export const NONE: readonly TableColumn[] = []
 
 /** Tells apart statements of the same columns that read back others of them. */
-function shapeKind(kind: string, readBack: readonly TableColumn[]): string {
+export function shapeKind(kind: string, readBack: readonly TableColumn[]): string {
   return readBack.length === 0 ? kind : `${kind} and read ${readBack.map(({ index }) => index).join()}`
 }
 
 const FOUND = 'found'
-const STORED = 'stored'
+export const STORED = 'stored'
 const SHORTFALL = /lifeguard: (found|stored) (.*?)"?$/
 
 /** SQL that fails when it is run: a cast that cannot work, as SQL has no other way to raise an error of its own. */
-function failure(table: Table, what: string, found: string, wanted: string): string {
+export function failure(table: Table, what: string, found: string, wanted: string): string {
   return `('lifeguard: ${what} ' || ${found} || ' of ' || ${wanted} || ${quoteLiteral(` rows of ${table.key}`)})::integer`
 }
 
@@ -321,40 +179,6 @@ export function shortfallOf(
 ): { readonly what: 'found' | 'stored'; readonly rows: string } | undefined {
   const match = SHORTFALL.exec(message)
   return match === null ? undefined : { what: match[1] as 'found' | 'stored', rows: match[2] as string }
-}
-
-/**
- * Brings the rows that came back into the order of the rows that were sent.
- *
- * @param count How many were sent.
- * @returns Their values, those of `returning` first; undefined if it cannot be told which row is which.
- */
-export function matchReturned(
-  { order, returning }: WriteStatement,
-  returned: readonly RawValue[][],
-  count: number,
-): readonly RawValue[][] | undefined {
-  if (order === 'sent') return returned
-  if (order === 'key') return isOneDirection(returned, returning) ? returned : undefined
-  const matched = new Array<RawValue[]>(count)
-  for (const row of returned) matched[Number(row[returning.length]) - 1] = row
-  return matched
-}
-
-/**
- * A sequence counts in the order in which rows are inserted. So rows whose keys only rise (or only fall) have come back in that
- * order, too.
- */
-function isOneDirection(rows: readonly RawValue[][], returning: readonly TableColumn[]): boolean {
-  const at = returning.findIndex(({ definition }) => definition.primaryKey === true)
-  const keys = rows.map((row) => exact(row[at] as string | number))
-  const [first = 0, second = first] = keys
-  return keys.every((key, index) => index === 0 || key > (keys[index - 1] ?? 0) === second > first)
-}
-
-/** An integer; what a number may not hold exactly as a bigint. */
-function exact(integer: string | number): number | bigint {
-  return typeof integer === 'number' || integer.length <= 15 ? Number(integer) : BigInt(integer)
 }
 
 export function keyAndVersion({ primaryKey, version }: Table): readonly TableColumn[] {

@@ -1,7 +1,6 @@
 /** The column types of PostgreSQL. Each takes the name of the column in the database; default: the property's name. */
 import { MappingError } from '../errors.js'
-import { checkFunction, checkObject, checkString } from '../internal/validate.js'
-import { quoteIdentifier } from '../sql.js'
+import { checkObject } from '../internal/validate.js'
 import {
   bigintElement,
   booleanElement,
@@ -22,10 +21,9 @@ import {
   numericCodec,
   textCodec,
   uuidCodec,
-  type Codec,
 } from '../codecs/codec.js'
 import { Column, type ColumnType } from './column.js'
-import { noneOf, outOfRange, tooLong } from '../codecs/value-limits.js'
+import { outOfRange, tooLong } from '../codecs/value-limits.js'
 import { always, endsWithBlank, isUnusualUuid, plainNumber, withoutBlanks } from './respelling.js'
 import { timestampCodec } from '../codecs/timestamp-codec.js'
 
@@ -47,21 +45,6 @@ export interface NumericOptions {
 export interface PrecisionOptions {
   /** Digits kept of a second, 0 to 6. Default 6. */
   readonly precision?: number | undefined
-}
-
-/** Options of {@link customType}. */
-export interface CustomTypeOptions<Value> {
-  /** The type in SQL, for CREATE TABLE: `citext`, `geometry(Point, 4326)`. */
-  readonly type: string
-  /** The type for casts, if the one above limits a length. Default: the same. */
-  readonly castType?: string | undefined
-  /**
-   * From PostgreSQL's text, and from what `encode` gives; never called for NULL. A text that it reads as `null` is left as it
-   * is, as long as the property stays `null`: to tell it from NULL, give another value, such as `jsonNull`.
-   */
-  decode(text: string): Value
-  /** To PostgreSQL's text. `encode(decode(text))` must always give the same text for the same value. */
-  encode(value: Value): string
 }
 
 /**
@@ -255,75 +238,8 @@ export function interval(
 }
 
 /**
- * An enum type of the database, created by `createAll` before the tables. Gives the function that makes columns of it.
- * @throws MappingError without values, or with one twice.
- * @example
- * const mood = enumType('mood', ['happy', 'sad'])
- * class Person extends Base.entity('people', { id: serial().primaryKey(), mood: mood().notNull() }) {}
- */
-export function enumType<const Value extends string>(
-  name: string,
-  values: readonly Value[],
-  options: { readonly schema?: string | undefined } = {},
-): (name?: string) => Column<Value | null> {
-  if (
-    typeof name !== 'string' ||
-    !Array.isArray(values) ||
-    !values.every((value) => typeof value === 'string')
-  ) {
-    throw new MappingError(
-      "enumType takes a name and an array of strings: enumType('mood', ['happy', 'sad'])",
-    )
-  }
-  checkObject('the options of enumType', options)
-  if (values.length === 0) throw new MappingError(`The enum ${name} has no values`)
-  if (new Set(values).size < values.length) throw new MappingError(`The enum ${name} has a value twice`)
-  const { schema } = options
-  const type = [...(schema === undefined ? [] : [schema]), name].map(quoteIdentifier).join('.')
-  return (columnName) =>
-    new Column({
-      name: columnName,
-      nullable: true,
-      type: {
-        ddl: type,
-        cast: type,
-        codec: textCodec,
-        refusal: noneOf(values),
-        enumType: { name, schema, values },
-      },
-    })
-}
-
-/**
- * A type with codecs of its own. Gives the function that makes columns of it. Values may be objects: changes in place
- * are found by comparing what `encode` gives.
- * @example
- * const point = customType<Point>({ type: 'point', decode: parsePoint, encode: ({ x, y }) => `(${x},${y})` })
- */
-export function customType<Value>(
-  options: CustomTypeOptions<Value>,
-): (name?: string) => Column<Value | null> {
-  checkObject('customType', options)
-  const { type, castType = type } = options
-  checkString('customType.type', type)
-  checkFunction('customType.decode', options.decode)
-  checkFunction('customType.encode', options.encode)
-  const codec: Codec<Value> = {
-    mutable: true,
-    decode: (text) => options.decode(text),
-    encode: (value) => textCodec.encode(options.encode(value)),
-  }
-  return (name) =>
-    new Column({
-      name,
-      nullable: true,
-      type: { ddl: type, cast: castType, codec, respells: always, travelsAsText: true },
-    })
-}
-
-/**
- * A counter that every update of the row raises, for optimistic locking: an update or delete of a row that somebody else
- * has changed since it was loaded fails with a StaleDataError. Starts at 1; the session keeps it, not your code.
+ * A counter that every update of the row increments, for optimistic locking: an update or delete of a row that another
+ * transaction has changed since it was loaded fails with a StaleDataError. Starts at 1; the session increments it, not your code.
  */
 export function version(name?: string): Column<number, 'default'> {
   return new Column({

@@ -11,7 +11,6 @@ import {
   char,
   date,
   doublePrecision,
-  enumType,
   integer,
   jsonb,
   numeric,
@@ -23,6 +22,7 @@ import {
   varchar,
   version,
 } from '../../src/schema/column-types.js'
+import { enumType } from '../../src/schema/custom-types.js'
 import { metaOf } from '../../src/schema/entity-meta.js'
 import { manyToMany } from '../../src/schema/relations.js'
 import { rowSource, rowValues } from '../../src/query/unnest.js'

@@ -7,10 +7,8 @@ import {
   boolean,
   bytea,
   char,
-  customType,
   date,
   doublePrecision,
-  enumType,
   integer,
   interval,
   json,
@@ -27,9 +25,10 @@ import {
   varchar,
   version,
 } from '../../src/schema/column-types.js'
+import { customType, enumType } from '../../src/schema/custom-types.js'
 import { metaOf } from '../../src/schema/entity-meta.js'
 import { select } from '../../src/query/select.js'
-import { insertRows } from '../../src/query/write-statements.js'
+import { insertRows } from '../../src/query/insert-statements.js'
 import { sql } from '../../src/sql.js'
 import { database, type TestDatabase } from '../helpers/database.js'
 import { TextClient } from './schema-support.js'

@@ -6,8 +6,6 @@ import { build } from '../../src/schema/build.js'
 import { deleteFrom, update } from '../../src/query/bulk.js'
 import {
   bigint,
-  customType,
-  enumType,
   integer,
   jsonb,
   numeric,
@@ -17,6 +15,7 @@ import {
   uuid,
   version,
 } from '../../src/schema/column-types.js'
+import { customType, enumType } from '../../src/schema/custom-types.js'
 import { desc, eq, gt, inArray, like } from '../../src/query/conditions.js'
 import type { EntityStatement } from '../../src/query/entity-statement.js'
 import type { KeyOf } from '../../src/schema/entity-types.js'

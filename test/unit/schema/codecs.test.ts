@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { declarativeBase } from '../../../src/schema/base.js'
 import * as types from '../../../src/schema/column-types.js'
+import { customType } from '../../../src/schema/custom-types.js'
 import type { Column, ColumnFlag } from '../../../src/schema/column.js'
 import { ENTITY } from '../../../src/schema/entity-types.js'
 import type { TableColumn } from '../../../src/schema/table-column.js'
@@ -112,7 +113,7 @@ describe('values', () => {
   })
 
   test('of a custom type that cannot be written name the column, not the value', () => {
-    const broken = types.customType<string>({
+    const broken = customType<string>({
       type: 'text',
       decode: String,
       encode: (value) => {

@@ -4,7 +4,6 @@ import { declarativeBase } from '../../../src/schema/base.js'
 import { build } from '../../../src/schema/build.js'
 import {
   bigint,
-  enumType,
   integer,
   jsonb,
   numeric,
@@ -15,6 +14,7 @@ import {
   varchar,
   version,
 } from '../../../src/schema/column-types.js'
+import { enumType } from '../../../src/schema/custom-types.js'
 import type { Column } from '../../../src/schema/column.js'
 import { metaOf } from '../../../src/schema/entity-meta.js'
 import { belongsTo, hasMany, manyToMany } from '../../../src/schema/relations.js'

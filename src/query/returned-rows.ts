@@ -1,0 +1,37 @@
+/** Matches the rows that a statement returned with the rows that it wrote. */
+import type { RawValue, TableColumn } from '../schema/table-column.js'
+import type { WriteStatement } from './write-statements.js'
+
+/**
+ * Brings the rows that came back into the order of the rows that were sent.
+ *
+ * @param count How many were sent.
+ * @returns Their values, those of `returning` first; undefined if it cannot be told which row is which.
+ */
+export function matchReturned(
+  { order, returning }: WriteStatement,
+  returned: readonly RawValue[][],
+  count: number,
+): readonly RawValue[][] | undefined {
+  if (order === 'sent') return returned
+  if (order === 'key') return isOneDirection(returned, returning) ? returned : undefined
+  const matched = new Array<RawValue[]>(count)
+  for (const row of returned) matched[Number(row[returning.length]) - 1] = row
+  return matched
+}
+
+/**
+ * A sequence counts in the order in which rows are inserted. So rows whose keys only rise (or only fall) have come back in that
+ * order, too.
+ */
+function isOneDirection(rows: readonly RawValue[][], returning: readonly TableColumn[]): boolean {
+  const at = returning.findIndex(({ definition }) => definition.primaryKey === true)
+  const keys = rows.map((row) => exact(row[at] as string | number))
+  const [first = 0, second = first] = keys
+  return keys.every((key, index) => index === 0 || key > (keys[index - 1] ?? 0) === second > first)
+}
+
+/** An integer; what a number may not hold exactly as a bigint. */
+function exact(integer: string | number): number | bigint {
+  return typeof integer === 'number' || integer.length <= 15 ? Number(integer) : BigInt(integer)
+}
