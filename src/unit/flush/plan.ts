@@ -22,6 +22,7 @@ import { References, type Reference } from './row-references.js'
 import type { LinkChanges } from './rows.js'
 import { orderRows } from './row-order.js'
 import { withLocks } from './row-locks.js'
+import { completion, halve, isNullable, released, type Halves } from './two-step-rows.js'
 import { changedValue, insertedValue, UniqueMoves } from './unique-moves.js'
 import { isNew, orderNewRows, orderWrites, runsOf, type WrittenRow } from './write-order.js'
 import {
@@ -30,7 +31,6 @@ import {
   insertionOf,
   removalOf,
   storedValue,
-  versionOf,
   type Change,
   type Insertion,
   type Removal,
@@ -336,60 +336,6 @@ function tableGroups(rows: readonly (Insertion | Change | Removal)[]): (readonly
     .filter((group) => group.length > 0)
 }
 
-/** A change that is written in two steps. */
-interface Halves {
-  /** Foreign keys that lead to new rows are NULL at first. */
-  readonly first: Change
-  readonly second: Change
-}
-
-/** Undefined if it leads to no new row, or must lead to one at once. */
-function halve(change: Change, toNew: readonly Reference<Insertion>[]): Halves | undefined {
-  const leading = new Set(toNew.flatMap(({ key }) => key.columns))
-  const columns = change.columns.filter((column) => leading.has(column))
-  if (columns.length === 0 || !columns.every(isNullable)) return undefined
-  const first: Change = {
-    ...change,
-    values: change.values.map((value, index) =>
-      leading.has(change.columns[index] as TableColumn) ? null : value,
-    ),
-  }
-  const second: Change = {
-    ...change,
-    columns,
-    values: columns.map((column) => changedValue(change, column) ?? null),
-    key: change.table.primaryKey.map((column) => changedValue(first, column) ?? null),
-    version: raised(change.version, 1),
-  }
-  return { first, second }
-}
-
 function targetOf({ target }: Reference<Insertion>): Insertion {
   return target
-}
-
-/** What was stored as NULL first. */
-function completion({ state, table, values, postponed }: Insertion): Change {
-  const columns = [...postponed]
-  const key = table.primaryKey.map(({ index }) => values[index] ?? null)
-  const version = table.version && (values[table.version.index] ?? null)
-  return {
-    state,
-    table,
-    columns,
-    values: columns.map(({ index }) => values[index] ?? null),
-    respelled: [],
-    key,
-    version,
-  }
-}
-
-function released({ state, table, key, postponed }: Removal): Change {
-  const columns = [...postponed]
-  const values = columns.map(() => null)
-  return { state, table, columns, values, respelled: [], key, version: versionOf(state) }
-}
-
-function isNullable({ definition }: TableColumn): boolean {
-  return definition.nullable
 }

@@ -1,10 +1,10 @@
 /** One statement of a flush for some of its rows. */
 import type { TableColumn } from '../../schema/table-column.js'
 import type { Table } from '../../schema/table.js'
+import { insertRows } from '../../query/insert-statements.js'
 import {
   deleteMatching,
   deleteRows,
-  insertRows,
   linkRows,
   updateRows,
   type WriteStatement,

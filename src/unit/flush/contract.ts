@@ -1,0 +1,44 @@
+/** What a flush needs from its session, and what it returns: statements are passed to the session, which has the connection. */
+import type { StatementResult, TypeParsers } from '../../driver/driver.js'
+import type { EncodedValue } from '../../driver/values.js'
+import { AbortedError } from '../../errors.js'
+import { RAW_INTEGERS } from '../../codecs/raw-values.js'
+
+/** A statement of the unit of work; its rows are arrays of PostgreSQL's values. */
+export interface UnitStatement {
+  readonly text: string
+  readonly values: readonly EncodedValue[]
+  readonly rowMode: 'array'
+  readonly types: TypeParsers
+  /** Called when it takes its place in the queue. */
+  readonly queued?: () => void
+}
+
+/** Queues a statement before it returns, unless the statement has to wait for its savepoint block. */
+export type Send = (statement: UnitStatement) => Promise<StatementResult>
+
+/** A running flush. */
+export interface Flush {
+  /** Settles when all of its statements are queued; undefined if they are already. */
+  readonly sent: Promise<void> | undefined
+  /** Settles when they have been answered. */
+  readonly done: Promise<void>
+}
+
+/** A statement in the form in which the session takes it. */
+export function sendable({
+  text,
+  values,
+}: {
+  readonly text: string
+  readonly values: readonly EncodedValue[]
+}): UnitStatement {
+  return { text, values, rowMode: 'array', types: RAW_INTEGERS }
+}
+
+/** The transaction was rolled back while the flush waited for something that it had to load. */
+export function rolledBackMeanwhile(): AbortedError {
+  return new AbortedError(
+    'The transaction or savepoint was rolled back while this flush was being prepared: nothing was stored',
+  )
+}

@@ -1,0 +1,229 @@
+/**
+ * The preparation of a flush: cascades, hooks, and what has to be loaded before the statements can be planned (keys that
+ * PostgreSQL makes, expired rows, relations of deleted objects).
+ */
+import type { EncodedValue } from '../../driver/values.js'
+import { IllegalStateError, StaleDataError } from '../../errors.js'
+import { metaOf, type RawRow } from '../../schema/entity-meta.js'
+import { NO_FILTERS_OFF } from '../../schema/filters.js'
+import { selectByKeys } from '../../query/key-statements.js'
+import type { Relation } from '../../schema/relation-resolution.js'
+import type { EncodedText, TableColumn } from '../../schema/table-column.js'
+import { allocateKeys } from '../../query/insert-statements.js'
+import { unknownAssigned, unknownToDelete } from '../cascade.js'
+import type { InstanceState } from '../instance-state.js'
+import type { Loader } from '../loader.js'
+import { settleDeletions } from '../ownership.js'
+import { RelationChanges } from '../relation-changes.js'
+import type { RelationLoader } from '../relation-loader.js'
+import { hasChanged } from '../relation-values.js'
+import type { TrackedInstances } from '../tracked-instances.js'
+import { rolledBackMeanwhile, sendable, type Send } from './contract.js'
+import { withoutKeys } from './new-keys.js'
+import { groupBy } from './row-order.js'
+import { VerifiedDeletions } from './verified-deletions.js'
+
+// Hooks may add objects whose hooks add objects.
+const MOST_ROUNDS = 100
+
+/** A relation whose objects are being loaded. */
+interface Recall {
+  readonly relation: Relation
+  readonly loaded: Promise<void>
+}
+
+export class FlushPreparation {
+  readonly #members: TrackedInstances
+  readonly #loader: Loader
+  readonly #relations: RelationLoader
+  readonly #send: Send
+  /** Objects whose hooks have run for the flush that is being prepared. */
+  readonly #hooked = new Set<InstanceState>()
+  readonly #deletions: VerifiedDeletions
+
+  constructor(members: TrackedInstances, loader: Loader, relations: RelationLoader, send: Send) {
+    this.#members = members
+    this.#loader = loader
+    this.#relations = relations
+    this.#send = send
+    this.#deletions = new VerifiedDeletions(
+      members,
+      loader,
+      (statement) => this.#fetch(statement),
+      (statement) => send(sendable(statement)),
+    )
+  }
+
+  /** Forgets which hooks have run: the next flush is prepared from the start. */
+  reset(): void {
+    this.#hooked.clear()
+    this.#deletions.startOver()
+  }
+
+  /** Runs cascades and hooks, and loads what the statements need. Undefined if everything is known already. */
+  prepare(): Promise<void> | undefined {
+    const members = this.#members
+    for (let round = 0; ; round++) {
+      if (round === MOST_ROUNDS) {
+        throw new IllegalStateError(
+          `The hooks of entities were still adding objects after ${MOST_ROUNDS} rounds`,
+        )
+      }
+      members.addRelated()
+      settleDeletions(members)
+      const hooks = this.#hooksToRun()
+      // A hook may read any property, so expired objects are loaded before it runs.
+      const loads = [...this.#fillExpired(hooks.keys())]
+      if (loads.length > 0) return Promise.all(loads).then(ignore)
+      if (hooks.size === 0) break
+      for (const [state, hook] of hooks) {
+        hook(state.instance)
+        this.#hooked.add(state)
+      }
+    }
+    const recalls = [...this.#recallUnknown()]
+    const loads = [
+      ...this.#awaitChanged(),
+      ...recalls.map(({ loaded }) => loaded),
+      ...this.#deletions.verify(new Set(recalls.map(({ relation }) => metaOf(relation.target).table))),
+    ]
+    if (loads.length === 0) {
+      const relations = RelationChanges.of(this.#members.related())
+      loads.push(...this.#fillExpired(this.#changed(relations)), ...this.#makeKeys(relations))
+    }
+    return loads.length === 0 ? undefined : Promise.all(loads).then(ignore)
+  }
+
+  /** The hooks that have not run for this flush yet. */
+  #hooksToRun(): Map<InstanceState, (instance: object) => void> {
+    const hooks = new Map<InstanceState, (instance: object) => void>()
+    const want = (state: InstanceState, hook: ((instance: object) => void) | undefined): void => {
+      if (hook !== undefined && !this.#hooked.has(state)) hooks.set(state, hook)
+    }
+    for (const state of this.#members.pending) want(state, state.meta.hooks.beforeInsert)
+    let relations: RelationChanges | undefined
+    for (const state of this.#members.identities.states('hooks')) {
+      const { beforeUpdate, beforeDelete } = state.meta.hooks
+      if (state.markedDeleted) want(state, beforeDelete)
+      else if (beforeUpdate !== undefined) {
+        relations ??= RelationChanges.of(this.#members.related())
+        if (state.changes.length > 0 || relations.holders.has(state)) want(state, beforeUpdate)
+      }
+    }
+    return hooks
+  }
+
+  /** Objects that were changed again while their INSERT is running: they are updated by their keys, which must be known. */
+  *#awaitChanged(): Generator<Promise<void>, void, undefined> {
+    for (const [arrival, states] of this.#members.awaitingKeys) {
+      if (states.some((state) => state.markedDeleted || hasChanged(state))) yield arrival
+    }
+  }
+
+  /** Loads the relations whose objects have to be deleted with their owner, or detached from it. */
+  *#recallUnknown(): Generator<Recall, void, undefined> {
+    const unknown = new Map<Relation, InstanceState[]>()
+    for (const state of this.#members.identities.related()) {
+      const relations = new Set([
+        ...unknownAssigned(state),
+        ...(state.markedDeleted ? unknownToDelete(state) : []),
+      ])
+      for (const relation of relations) {
+        const owners = unknown.get(relation)
+        if (owners === undefined) unknown.set(relation, [state])
+        else owners.push(state)
+      }
+    }
+    for (const [relation, owners] of unknown) {
+      const going = owners.filter(({ markedDeleted }) => markedDeleted)
+      const assigned = owners.filter(({ markedDeleted }) => !markedDeleted)
+      // An assigned relation replaces the rows that filters let a query see.
+      if (assigned.length > 0) {
+        yield { relation, loaded: this.#relations.recall(assigned, relation, NO_FILTERS_OFF) }
+      }
+      // The rows of this moment count, also if they were read earlier or filters hide them.
+      if (going.length > 0)
+        yield { relation, loaded: this.#relations.recall(going, relation, 'all', 'renew') }
+    }
+  }
+
+  /** Expired objects whose rows the flush may update. */
+  #changed({ holders }: RelationChanges): InstanceState[] {
+    return this.#members.identities
+      .states()
+      .filter(
+        (state) =>
+          state.expired !== undefined &&
+          !state.markedDeleted &&
+          (state.changes.length > 0 || holders.has(state)),
+      )
+  }
+
+  /** Loads the rows of expired objects: assigned values can be compared only with loaded ones. */
+  *#fillExpired(states: Iterable<InstanceState>): Generator<Promise<void>, void, undefined> {
+    const expired = [...states].filter((state) => state.expired !== undefined)
+    for (const alike of groupBy(expired, ({ meta }) => meta.table.key)) yield this.#fillAlike(alike)
+  }
+
+  async #fillAlike(states: readonly InstanceState[]): Promise<void> {
+    const [{ meta }] = states as [InstanceState]
+    const keys = states.map(({ key }) => key)
+    const rows = await this.#fetch(selectByKeys(meta.table, keys))
+    const byIdentity = new Map(rows.map((row) => [meta.identityOfRow(row), row]))
+    for (const state of states) {
+      const row = state.identity === undefined ? undefined : byIdentity.get(state.identity)
+      if (row === undefined) {
+        throw new StaleDataError(`The row of a ${meta.name} that was changed after it had expired is gone`)
+      }
+      this.#loader.fill(state, row, 'keep')
+      this.#members.journal.loads(this.#members.identities.revision)?.loaded.add(state)
+    }
+  }
+
+  /**
+   * Lets PostgreSQL make keys for new objects that foreign keys refer to. Waits for keys of running INSERTs that are needed,
+   * also of objects whose own foreign keys are to be set.
+   */
+  *#makeKeys({ needed, holders }: RelationChanges): Generator<Promise<void>, void, undefined> {
+    yield* this.#allocate(withoutKeys(needed, this.#members.pending))
+    for (const [arrival, states] of this.#members.awaitingKeys) {
+      if (states.some((state) => needed.has(state) || holders.has(state))) yield arrival
+    }
+  }
+
+  #allocate(needed: ReadonlyMap<InstanceState, ReadonlySet<TableColumn>>): Promise<void>[] {
+    const alike = groupBy([...needed], ([{ meta }, columns]) => `${meta.table.key} ${[...columns].join()}`)
+    return alike.map(async (group) => {
+      const [[{ meta }, columns]] = group as [(typeof group)[number]]
+      const statement = allocateKeys(meta.table, [...columns], group.length)
+      for (const [index, row] of (await this.#fetch(statement)).entries()) {
+        const state = group[index]?.[0] as InstanceState
+        for (const [at, column] of [...columns].entries()) {
+          // A key that was assigned meanwhile is kept.
+          state.instance[column.property] ??= column.decode(row[at] as EncodedText)
+        }
+      }
+      const states = group.map(([state]) => state)
+      this.#members.journal.filled(states, [...columns])
+    })
+  }
+
+  /** Reads rows. */
+  async #fetch(statement: {
+    readonly text: string
+    readonly values: readonly EncodedValue[]
+  }): Promise<RawRow[]> {
+    const { identities } = this.#members
+    let { revision } = identities
+    const queued = (): void => {
+      revision = identities.revision
+    }
+    const { rows } = await this.#send({ ...sendable(statement), queued })
+    if (identities.isRolledBack(revision)) throw rolledBackMeanwhile()
+    return rows as RawRow[]
+  }
+}
+
+function ignore(): void {
+  // The flush waits for all of them, and needs no value.
+}

@@ -1,0 +1,100 @@
+/** Merges objects that the session does not track into the objects with their keys: `session.merge`. */
+import { StaleDataError } from '../errors.js'
+import { isFilledIn } from '../schema/filled-in.js'
+import { NO_FILTERS_OFF } from '../schema/filters.js'
+import type { EntityMeta } from '../schema/entity-meta.js'
+import type { TableColumn } from '../schema/table-column.js'
+import { IdentityMap } from './identity-map.js'
+import { stateOf, type InstanceState } from './instance-state.js'
+import type { KeyLoader } from './key-loader.js'
+import type { RelationLoader } from './relation-loader.js'
+import { heldBy, heldRelations } from './relation-values.js'
+import type { TrackedInstances } from './tracked-instances.js'
+
+export class Merger {
+  readonly #members: TrackedInstances
+  readonly #loader: KeyLoader
+  readonly #relations: RelationLoader
+  /** How many merges are running. */
+  #merges = 0
+  /** The objects that running merges have made: another merge may need the same key. */
+  readonly #made = new IdentityMap()
+
+  constructor(members: TrackedInstances, loader: KeyLoader, relations: RelationLoader) {
+    this.#members = members
+    this.#loader = loader
+    this.#relations = relations
+  }
+
+  /** Copies the values of an object into the session's object with the same key. @returns the session's object. */
+  async merge<T extends object>(given: T): Promise<T> {
+    this.#merges++
+    try {
+      return (await this.#merge(stateOf(given), new Map())).instance as T
+    } finally {
+      if (--this.#merges === 0) this.#made.clear()
+    }
+  }
+
+  async #merge(given: InstanceState, merged: Map<InstanceState, InstanceState>): Promise<InstanceState> {
+    const known = given.attachment === this.#members ? given : merged.get(given)
+    if (known !== undefined) return known
+    const { instance, meta } = given
+    const key = meta.table.primaryKey.map((column) => given.value(column))
+    const { target, isMade } = await this.#mergeTarget(meta, key)
+    const hasRow = target.status === 'persistent'
+    merged.set(given, target)
+    // A value that the constructor filled in says nothing about the row.
+    const isGiven = (column: TableColumn): boolean =>
+      given.snapshot !== undefined || !isFilledIn(instance, column)
+    const { version } = meta.table
+    const comparesVersions = hasRow && version !== undefined && isGiven(version)
+    if (comparesVersions && given.value(version) !== target.value(version)) {
+      throw new StaleDataError(
+        `The ${meta.name} to merge was changed by another transaction since it was loaded`,
+      )
+    }
+    for (const column of meta.table.columns) {
+      const isUnknown = meta.isExpired(instance, column) || meta.isMissing(instance, column)
+      const value = isUnknown ? undefined : instance[column.property]
+      const counts = value !== undefined && column.definition.generated === undefined && isGiven(column)
+      if (isMade || counts) {
+        // A value that can be changed in place is copied.
+        target.instance[column.property] = column.mutable ? column.restore(column.snapshot(value)) : value
+      }
+    }
+    for (const relation of heldRelations(given)) {
+      if (!relation.cascades.has('add')) continue
+      const members: object[] = []
+      for (const member of heldBy(given, relation)) members.push((await this.#merge(member, merged)).instance)
+      // The stored relation must be known, to find the objects that were removed from it.
+      if (hasRow) await this.#relations.load([target], [relation.name], NO_FILTERS_OFF)
+      target.instance[relation.name] = relation.many ? members : (members[0] ?? null)
+    }
+    if (!hasRow) this.#members.add(target)
+    return target
+  }
+
+  /** The object with a key: the session's, one that another merge has made meanwhile, or a new one. */
+  async #mergeTarget(
+    meta: EntityMeta,
+    key: readonly unknown[],
+  ): Promise<{ readonly target: InstanceState; readonly isMade: boolean }> {
+    const isKeyed = key.every((value) => value !== undefined && value !== null)
+    if (isKeyed) {
+      const found = await this.#loader.get(meta, keyOf(meta, key), {})
+      if (found !== null) return { target: stateOf(found), isMade: false }
+      const identity = meta.identityOf(key)
+      const known = this.#members.identities.of(meta).get(identity) ?? this.#made.of(meta).get(identity)
+      if (known !== undefined) return { target: known, isMade: false }
+    }
+    const target = stateOf(meta.create())
+    if (isKeyed) this.#made.of(meta).set(meta.identityOf(key), target)
+    return { target, isMade: true }
+  }
+}
+
+function keyOf({ table }: EntityMeta, values: readonly unknown[]): unknown {
+  if (values.length === 1) return values[0]
+  return Object.fromEntries(table.primaryKey.map(({ property }, index) => [property, values[index]]))
+}
