@@ -33,7 +33,7 @@ export async function cancelBackend(
 ): Promise<void> {
   const { target, address, tlsOptions } = cancel
   const ending = new AbortController()
-  const timer = clock.setTimer(() => ending.abort(), timeoutMillis, false)
+  const timer = clock.setTimer(() => ending.abort(), timeoutMillis, { keepAlive: false })
   const { signal } = ending
   try {
     const tls = cancel.encrypted ? 'always' : 'never'

@@ -109,14 +109,14 @@ function keepPinging(
   connection: () => DriverConnection | undefined,
 ): () => void {
   if (keepAliveMillis === -1) return () => undefined
-  let timer = clock.setTimer(ping, keepAliveMillis, false)
+  let timer = clock.setTimer(ping, keepAliveMillis, { keepAlive: false })
   function ping(): void {
     const current = connection()
     if (current !== undefined && current.lost === undefined && !current.busy) {
       // Its failure destroys the connection, and the loop takes another one.
       current.ping(pingTimeoutMillis).catch(() => current.onLost?.(new Error('No answer to the ping')))
     }
-    timer = clock.setTimer(ping, keepAliveMillis, false)
+    timer = clock.setTimer(ping, keepAliveMillis, { keepAlive: false })
   }
   return () => timer.cancel()
 }

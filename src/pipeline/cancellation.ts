@@ -32,7 +32,9 @@ export class Cancellation {
     const arm = (): void => {
       if (!this.#running) return
       // The first one counts, however often the same statement is cancelled.
-      this.#timer ??= this.#clock.setTimer(() => connection.destroy(reason), this.#timeoutMillis, false)
+      this.#timer ??= this.#clock.setTimer(() => connection.destroy(reason), this.#timeoutMillis, {
+        keepAlive: false,
+      })
     }
     // The cancel waits for the COMMIT of the connection's previous holder.
     const earlierEnds = connection.commitHandoff?.settled

@@ -134,7 +134,7 @@ export class Dispatcher {
     }
     commitHandoff.endWithoutWaiting('COMMIT', { listener, timeoutMillis: limitMillis })
     this.#lease = undefined
-    lease.release(true)
+    lease.release({ beforeCommitIsAnswered: true })
     sendSoon(commitHandoff)
     return true
   }

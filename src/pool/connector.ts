@@ -1,8 +1,8 @@
 /**
- * Opens the pool's connections. They belong to the pool, not to whoever waits: a connection whose waiter was served by
- * somebody's release, or gave up, ends idle.
+ * Opens the pool's connections. They belong to the pool, not to the waiting caller: if that caller got a released connection
+ * meanwhile, or gave up, the new connection becomes idle.
  *
- * 1. At most `maxConnecting` attempts are under way; after a failure that may pass, one, and none before its time.
+ * 1. At most `maxConnecting` attempts are under way; after a failure that may pass, one at a time, with a pause before each.
  * 2. Every attempt holds a slot from before its start until after its failure.
  */
 import { AsyncResource } from 'node:async_hooks'
@@ -22,15 +22,23 @@ export interface ConnectorHost {
   connected(record: ConnectionRecord, connection: DriverConnection, durationMillis: number): void
   /** The attempt's slot is free again. */
   failed(error: Error, fatal: boolean): void
-  /** The pause after a failure is over: say again how many connections are wanted. */
+  /** The pause after a failure is over: the pool calls `open` again. */
   ready(): void
+}
+
+/** Why connections are opened, and for which pool. */
+export interface OpenOptions {
+  /** True: a caller waits for them, so the process must not end during a pause. */
+  readonly urgent: boolean
+  /** The generation of the pool to which the connections belong. */
+  readonly generation: number
 }
 
 export class Connector {
   readonly #pool: PoolContext
   readonly #host: ConnectorHost
   readonly #stop = new AbortController()
-  /** A connection outlives the request that happened to need it first, so it must not live in its async context. */
+  /** A connection outlives the request that needed it first, so it is opened outside of that request's async context. */
   readonly #context = new AsyncResource('lifeguard.Connector')
   #connecting = 0
   #failures = 0
@@ -41,7 +49,7 @@ export class Connector {
   constructor(pool: PoolContext, host: ConnectorHost) {
     this.#pool = pool
     this.#host = host
-    // Every attempt listens to it; a NullPool has as many as there are callers.
+    // Every attempt listens to this signal, and a NullPool has as many attempts as callers.
     setMaxListeners(0, this.#stop.signal)
   }
 
@@ -59,19 +67,18 @@ export class Connector {
     return this.#failures > 0
   }
 
-  /** True while it waits after a failure. */
+  /** True during the pause after a failure. */
   get pausing(): boolean {
     return this.failing && this.#notBefore > this.#pool.clock.now()
   }
 
   /**
-   * Starts as many attempts as are wanted and allowed. `urgent` says that somebody waits, so the process must not end
-   * during a pause. The connections belong to that generation of the pool.
+   * Starts up to `wanted` attempts, as many as `maxConnecting` allows.
    */
-  open(wanted: number, urgent: boolean, generation: number): void {
+  open(wanted: number, { urgent, generation }: OpenOptions): void {
     if (wanted <= 0 || this.#stop.signal.aborted) return
     const pause = this.#notBefore - this.#pool.clock.now()
-    if (pause > 0) return this.#wakeAfter(pause, urgent)
+    if (pause > 0) return this.#wakeAfter(pause, { urgent })
     const limit = this.failing ? 1 : this.#pool.options.maxConnecting
     for (let left = wanted; left > 0 && this.#connecting < limit; left -= 1) {
       this.#connecting += 1
@@ -81,7 +88,7 @@ export class Connector {
     }
   }
 
-  /** Gives up whatever is under way. */
+  /** Cancels all running attempts. */
   stop(): void {
     this.#timer?.cancel()
     this.#stop.abort()
@@ -118,10 +125,10 @@ export class Connector {
 
   #failed(error: Error): void {
     this.#lastError = error
-    // Only the driver knows failures that pass; whatever else was thrown will be thrown again.
+    // Only the driver knows which failures may pass. Any other error would be thrown again.
     const fatal = !(error instanceof ConnectError) || error.fatal
     if (fatal || this.#pool.options.connectRetry === 'fail') {
-      // Who waits is told and nobody tries again by itself, so there is nothing to pause.
+      // The waiting callers get the error, and no attempt follows by itself: there is nothing to pause.
       this.#failures = 0
     } else {
       const delay = Math.min(FIRST_DELAY_MILLIS * 2 ** this.#failures, LONGEST_DELAY_MILLIS)
@@ -131,14 +138,14 @@ export class Connector {
     this.#host.failed(error, fatal)
   }
 
-  #wakeAfter(millis: number, urgent: boolean): void {
+  #wakeAfter(millis: number, { urgent }: { readonly urgent: boolean }): void {
     if (this.#timer !== undefined && this.#timer.urgent >= urgent) return
     this.#timer?.cancel()
     const wake = (): void => {
       this.#timer = undefined
       this.#host.ready()
     }
-    const timer = this.#pool.clock.setTimer(wake, millis, urgent)
+    const timer = this.#pool.clock.setTimer(wake, millis, { keepAlive: urgent })
     this.#timer = { urgent, cancel: () => timer.cancel() }
   }
 }

@@ -1,4 +1,7 @@
-/** What a pool knows about itself. Every count is derived from the part that owns the fact; none is kept twice. */
+/**
+ * The pool's statistics, and the error of an acquire that timed out: what it waited for, and which callers hold the
+ * connections. Every count is derived from the part that owns the fact; none is kept twice.
+ */
 import type { HealthChecks } from './health-checks.js'
 import type { Closer } from './closer.js'
 import type { Connector } from './connector.js'
@@ -6,7 +9,7 @@ import { PoolTimeoutError, type AcquirePhase, type Holder } from './errors.js'
 import type { CallSite } from './call-site.js'
 import type { ConnectionRecord } from './record.js'
 import type { WaitQueue, Waiter } from './wait-queue.js'
-import type { Limits } from './limits.js'
+import type { Eligibility } from './eligibility.js'
 import type { PoolContext } from './pool-context.js'
 import { describeStats, type PoolStats } from './stats.js'
 
@@ -19,13 +22,7 @@ export interface Observed {
   readonly connector: Connector
   readonly healthChecks: HealthChecks
   readonly closer: Closer
-}
-
-/** What only the pool itself knows. */
-export interface PoolState {
-  readonly limits: Limits
-  readonly generation: number
-  readonly disposed: boolean
+  readonly eligibility: Eligibility
 }
 
 export class Diagnostics {
@@ -40,35 +37,41 @@ export class Diagnostics {
   get borrowed(): number {
     const { size, idle } = this.#pool.slots
     const { healthChecks, connector, closer } = this.#parts
-    return size - idle - connector.connecting - healthChecks.probing - healthChecks.resetting - closer.closing
+    return size - idle - connector.connecting - healthChecks.pinging - healthChecks.resetting - closer.closing
   }
 
-  /** So many waiters can be served without anybody releasing anything. */
-  reachable({ capacity }: Limits): number {
-    return capacity - this.borrowed
+  /** How many waiters can be served before a connection is released. */
+  get reachable(): number {
+    return this.#pool.limits.capacity - this.borrowed
   }
 
-  /** What the waiter at that place of the queue was about to get. */
-  phaseAt(position: number, { capacity }: Limits): AcquirePhase {
-    const { probing, resetting } = this.#parts.healthChecks
+  /** What the waiter at this position of the queue was waiting for. */
+  phaseAt(position: number): AcquirePhase {
+    const { capacity } = this.#pool.limits
+    const { pinging, resetting } = this.#parts.healthChecks
     const { connecting, failing } = this.#parts.connector
-    if (position < probing) return 'ping'
-    if (position < probing + resetting) return 'reset'
+    if (position < pinging) return 'ping'
+    if (position < pinging + resetting) return 'reset'
     const isStuck = failing && this.#pool.slots.size < capacity
-    return isStuck || position < probing + resetting + connecting ? 'connect' : 'wait'
+    return isStuck || position < pinging + resetting + connecting ? 'connect' : 'wait'
   }
 
-  timeoutError(waiter: Waiter, phase: AcquirePhase, lateMillis: number, stats: PoolStats): PoolTimeoutError {
-    const { clock, driver, slots } = this.#pool
+  /** Counts and announces an acquire that timed out. @returns its error, which names the holders of connections. */
+  timedOut(waiter: Waiter, phase: AcquirePhase, lateMillis: number): PoolTimeoutError {
+    const { clock, driver, events, slots, statistics } = this.#pool
+    statistics.counters.timedOut += 1
     const now = clock.now()
     const borrowed = [...slots.all()].filter(({ state }) => state === 'borrowed')
     const acquire = { phase, waitedMillis: now - waiter.since, context: waiter.options.context, lateMillis }
-    return poolTimeoutError(acquire, stats, driver.target, borrowed, now)
+    const error = poolTimeoutError(acquire, this.stats(), driver.target, borrowed, now)
+    events.emit('timeout', { error })
+    return error
   }
 
-  stats({ limits, generation, disposed }: PoolState): PoolStats {
-    const { name, slots, statistics } = this.#pool
-    const { waitQueue, connector, healthChecks, closer } = this.#parts
+  stats(): PoolStats {
+    const { name, limits, slots, statistics } = this.#pool
+    const { waitQueue, connector, healthChecks, closer, eligibility } = this.#parts
+    const { disposed, generation } = eligibility
     const { poolSize, maxOverflow, keep, capacity } = limits
     return {
       name,
@@ -79,7 +82,7 @@ export class Diagnostics {
       idle: slots.idle,
       borrowed: this.borrowed,
       connecting: connector.connecting,
-      checking: healthChecks.probing + healthChecks.resetting,
+      checking: healthChecks.pinging + healthChecks.resetting,
       closing: closer.closing,
       overflow: Math.max(0, slots.size - keep),
       waiting: waitQueue.size,
@@ -89,6 +92,11 @@ export class Diagnostics {
       lastConnectError: connector.lastError,
       ...statistics.snapshot(),
     }
+  }
+
+  /** The statistics in one line, for messages. */
+  status(): string {
+    return describeStats(this.stats())
   }
 }
 

@@ -18,7 +18,7 @@ export interface CheckHost {
 export class HealthChecks {
   readonly #pool: PoolContext
   readonly #host: CheckHost
-  #probing = 0
+  #pinging = 0
   #resetting = 0
 
   constructor(pool: PoolContext, host: CheckHost) {
@@ -27,8 +27,8 @@ export class HealthChecks {
   }
 
   /** Connections being pinged; each will serve a waiter, if it is alive. */
-  get probing(): number {
-    return this.#probing
+  get pinging(): number {
+    return this.#pinging
   }
 
   get resetting(): number {
@@ -36,17 +36,17 @@ export class HealthChecks {
   }
 
   /** Proves that a connection is alive. */
-  async probe(record: ConnectionRecord): Promise<void> {
+  async ping(record: ConnectionRecord): Promise<void> {
     const { clock, options, statistics } = this.#pool
     record.state = 'checking'
     statistics.counters.pinged += 1
-    this.#probing += 1
+    this.#pinging += 1
     const error = await failureOf(record.connection.ping(options.prePingTimeoutMillis))
-    this.#probing -= 1
+    this.#pinging -= 1
     if (isClosing(record)) return
     if (error !== undefined) return this.#host.failed(record, 'probe', error)
-    record.provenAt = clock.now()
-    this.#host.passed(record, record.provenAt)
+    record.lastAliveAt = clock.now()
+    this.#host.passed(record, record.lastAliveAt)
   }
 
   /** Waits for the answer to the end of a transaction, which has a limit of its own. */
@@ -58,8 +58,8 @@ export class HealthChecks {
     this.#resetting -= 1
     if (isClosing(record)) return
     if (connection.lost !== undefined) return this.#host.failed(record, 'lost', connection.lost)
-    record.provenAt = record.idleSince = this.#pool.clock.now()
-    this.#host.passed(record, record.provenAt)
+    record.lastAliveAt = record.idleSince = this.#pool.clock.now()
+    this.#host.passed(record, record.lastAliveAt)
   }
 
   /** Cleans a connection; `done` is called in any case, before its fate is decided. */
@@ -75,8 +75,8 @@ export class HealthChecks {
     events.emit('reset', error === undefined ? { connection, mode } : { connection, mode, error })
     done()
     if (error !== undefined) return this.#host.failed(record, 'reset', error)
-    record.provenAt = record.idleSince = clock.now()
-    this.#host.passed(record, record.provenAt)
+    record.lastAliveAt = record.idleSince = clock.now()
+    this.#host.passed(record, record.lastAliveAt)
   }
 }
 

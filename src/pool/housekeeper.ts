@@ -6,6 +6,7 @@
  */
 import { AsyncResource } from 'node:async_hooks'
 import type { Timer } from '../internal/clock.js'
+import type { Eligibility } from './eligibility.js'
 import type { LeakWatch } from './leak-watch.js'
 import type { ResolvedPoolOptions } from './options.js'
 import type { ConnectionRecord } from './record.js'
@@ -16,16 +17,15 @@ const SHORTEST_PERIOD_MILLIS = 20
 const LONGEST_PERIOD_MILLIS = 10_000
 
 export interface HousekeepingHost {
-  /** Why a connection must not be lent any more. */
-  unfit(record: ConnectionRecord, now: number): CloseReason | undefined
   close(record: ConnectionRecord, reason: CloseReason): void
-  probe(record: ConnectionRecord): void
+  ping(record: ConnectionRecord): void
   /** Opens what `minIdle` asks for. */
   refill(): void
 }
 
 export class Housekeeper {
   readonly #pool: PoolContext
+  readonly #eligibility: Eligibility
   readonly #leaks: LeakWatch
   readonly #host: HousekeepingHost
   readonly #periodMillis: number
@@ -35,8 +35,9 @@ export class Housekeeper {
   #tickedAt = 0
   #tickedOn = 0
 
-  constructor(pool: PoolContext, leaks: LeakWatch, host: HousekeepingHost) {
+  constructor(pool: PoolContext, eligibility: Eligibility, leaks: LeakWatch, host: HousekeepingHost) {
     this.#pool = pool
+    this.#eligibility = eligibility
     this.#leaks = leaks
     this.#host = host
     this.#periodMillis = periodFor(pool.options)
@@ -56,7 +57,7 @@ export class Housekeeper {
     const { clock } = this.#pool
     this.#tickedAt = clock.now()
     this.#tickedOn = Date.now()
-    this.#timer = clock.setTimer(() => this.#tick(), this.#periodMillis, false)
+    this.#timer = clock.setTimer(() => this.#tick(), this.#periodMillis, { keepAlive: false })
   }
 
   #tick(): void {
@@ -66,7 +67,7 @@ export class Housekeeper {
     const passed = Math.max(now - this.#tickedAt, Date.now() - this.#tickedOn)
     if (passed > this.#periodMillis * 1.5) this.#suspectIdle()
     this.#closeIdle(now)
-    this.#probeQuiet(now)
+    this.#pingQuiet(now)
     this.#leaks.inspect(slots.all(), now)
     this.#host.refill()
     if (slots.size > 0 || options.minIdle > 0) this.#schedule()
@@ -74,7 +75,7 @@ export class Housekeeper {
   }
 
   #suspectIdle(): void {
-    for (const record of this.#pool.slots.all()) if (record.state === 'idle') record.provenAt = -Infinity
+    for (const record of this.#pool.slots.all()) if (record.state === 'idle') record.lastAliveAt = -Infinity
   }
 
   #closeIdle(now: number): void {
@@ -82,7 +83,7 @@ export class Housekeeper {
     const { minIdle, idleTimeoutMillis } = options
     let spare = slots.idle - minIdle
     const reasonFor = (record: ConnectionRecord): CloseReason | undefined => {
-      const reason = this.#host.unfit(record, now)
+      const reason = this.#eligibility.unfit(record, now)
       if (reason !== undefined || spare <= 0 || idleTimeoutMillis === -1) return reason
       return now - record.idleSince >= idleTimeoutMillis ? 'idle' : undefined
     }
@@ -97,12 +98,12 @@ export class Housekeeper {
     for (const [record, reason] of done) this.#host.close(record, reason)
   }
 
-  #probeQuiet(now: number): void {
+  #pingQuiet(now: number): void {
     const { slots, options } = this.#pool
     const { keepAliveMillis } = options
     if (keepAliveMillis === -1) return
-    const quiet = slots.takeIf((record) => now - record.provenAt >= keepAliveMillis)
-    for (const record of quiet) this.#host.probe(record)
+    const quiet = slots.takeIf((record) => now - record.lastAliveAt >= keepAliveMillis)
+    for (const record of quiet) this.#host.ping(record)
   }
 }
 

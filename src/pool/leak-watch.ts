@@ -11,20 +11,20 @@ import type { ConnectionRecord } from './record.js'
 import type { PoolContext } from './pool-context.js'
 import { stackOf } from './diagnostics.js'
 
-interface Loan {
+interface Checkout {
   readonly record: ConnectionRecord
   readonly number: number
 }
 
 export class LeakWatch {
   readonly #pool: PoolContext
-  readonly #collected: FinalizationRegistry<Loan>
+  readonly #collected: FinalizationRegistry<Checkout>
 
   /** @param reclaim takes a connection back whose lease was collected. */
   constructor(pool: PoolContext, reclaim: (record: ConnectionRecord) => void) {
     this.#pool = pool
     this.#collected = new FinalizationRegistry(({ record, number }) => {
-      if (record.loan === number) reclaim(record)
+      if (record.checkout === number) reclaim(record)
     })
   }
 
@@ -44,7 +44,7 @@ export class LeakWatch {
   /** From now on the lease is held by nobody but its user. */
   #watch(record: ConnectionRecord): void {
     if (record.lease === undefined) return
-    this.#collected.register(record.lease, { record, number: record.loan }, record)
+    this.#collected.register(record.lease, { record, number: record.checkout }, record)
     record.lease = undefined
   }
 

@@ -1,48 +1,50 @@
-/** What an acquire hands out: a handle on one loan, worthless once the loan has ended. */
+/** What an acquire returns: a handle on one checkout of a connection, without effect once the checkout has ended. */
 import type { DriverConnection } from '../driver/driver.js'
 import { IllegalStateError } from '../errors.js'
-import type { Lease } from './pool.js'
+import type { Lease, ReleaseOptions } from './pool.js'
 import type { ConnectionRecord } from './record.js'
 
-/** Where a lease goes back to. */
+const NO_OPTIONS: ReleaseOptions = {}
+
+/** The part of the pool that takes released connections back. */
 export interface LeaseHost {
   /** See {@link Lease.wantedMillis}. */
   wantedMillis(record: ConnectionRecord): number | undefined
-  release(record: ConnectionRecord, isWanted: boolean): void
+  release(record: ConnectionRecord, options: ReleaseOptions): void
   invalidate(record: ConnectionRecord, reason: unknown): void
   softInvalidate(record: ConnectionRecord, reason: unknown): void
   detach(record: ConnectionRecord): void
 }
 
 /**
- * The number of the loan decides whether the lease still has a say: a second release cannot end somebody else's loan,
- * and the pool can end a loan without knowing the lease.
+ * The lease is active as long as its checkout number is the record's. So a second release cannot end another caller's checkout,
+ * and the pool can end a checkout without knowing the lease.
  */
 export class PoolLease implements Lease {
   readonly connection: DriverConnection
   readonly proven: boolean
   readonly #host: LeaseHost
   readonly #record: ConnectionRecord
-  readonly #loan: number
+  readonly #checkout: number
 
   constructor(host: LeaseHost, record: ConnectionRecord, proven: boolean) {
     this.connection = record.connection
     this.proven = proven
     this.#host = host
     this.#record = record
-    this.#loan = record.loan
+    this.#checkout = record.checkout
   }
 
   get active(): boolean {
-    return this.#record.loan === this.#loan
+    return this.#record.checkout === this.#checkout
   }
 
   get wantedMillis(): number | undefined {
     return this.active ? this.#host.wantedMillis(this.#record) : undefined
   }
 
-  release(isWanted = false): void {
-    if (this.active) this.#host.release(this.#record, isWanted)
+  release(options: ReleaseOptions = NO_OPTIONS): void {
+    if (this.active) this.#host.release(this.#record, options)
   }
 
   invalidate(reason?: unknown): void {
@@ -54,7 +56,10 @@ export class PoolLease implements Lease {
   }
 
   detach(): DriverConnection {
-    if (!this.active) throw new IllegalStateError('A lease that has ended has no connection to detach')
+    if (!this.active)
+      throw new IllegalStateError(
+        'Cannot detach the connection: its lease was already released, invalidated or detached',
+      )
     this.#host.detach(this.#record)
     return this.connection
   }

@@ -5,6 +5,7 @@ import type { Emitter } from '../internal/emitter.js'
 import type { PoolEvents } from './events.js'
 import type { ResolvedPoolOptions } from './options.js'
 import type { CallSites } from './call-site.js'
+import type { Limits } from './limits.js'
 import type { Slots } from './slots.js'
 import type { Statistics } from './stats.js'
 
@@ -16,6 +17,8 @@ export interface PoolContext {
   readonly events: Emitter<PoolEvents>
   readonly statistics: Statistics
   readonly slots: Slots
+  /** `resize()` replaces them. */
+  limits: Limits
   /** Notes where connections are asked for; undefined without `captureStacks`. */
   readonly origins: CallSites | undefined
 }

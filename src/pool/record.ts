@@ -1,4 +1,4 @@
-/** One slot of a pool: what it holds, and who has it. */
+/** One slot of a pool: its connection, and the checkout that uses it. */
 import type { DriverConnection } from '../driver/driver.js'
 import type { CallSite } from './call-site.js'
 
@@ -6,38 +6,47 @@ import type { CallSite } from './call-site.js'
 export type RecordState = 'connecting' | 'idle' | 'borrowed' | 'checking' | 'closing'
 
 /**
- * A slot is on loan from generic-pool from its creation to its end, except while it is parked as idle. It is made empty,
- * gets its connection once, and ends with it.
+ * A slot is checked out of generic-pool from its creation to its end, except while it is idle. It is created empty, gets its
+ * connection once, and ends with it.
  */
 export class ConnectionRecord {
   state: RecordState = 'connecting'
-  /** Not to be read before the connect has ended. */
+  /** Set by {@link open}; not to be read before. */
   connection!: DriverConnection
-  /** The pool's generation at birth. */
+  /** The pool's generation when the slot was created. */
   generation = 0
-  /** When it is too old; drawn once, at birth. */
+  /** When the connection exceeds its maximum lifetime. */
   recycleAt: number = Infinity
-  /** When it last showed that it is alive; -Infinity makes it suspect. */
-  provenAt = 0
+  /** When the connection last answered; -Infinity forces a ping before the next use. */
+  lastAliveAt = 0
   idleSince = 0
   uses = 0
-  /** True: it was invalidated softly, so it is closed as soon as it is back. */
-  doomed = false
+  /** True: the connection is closed as soon as it is released. */
+  softInvalidated = false
 
-  // The loan. Its number is what a lease is compared with, so that the pool needs no reference to the lease.
-  loan = 0
+  // The checkout. A lease knows its number, so the pool needs no reference to the lease.
+  checkout = 0
   acquiredAt = 0
   statement: string | undefined = undefined
-  /** Where it was asked for; only with `captureStacks`. */
+  /** Where the connection was acquired; only with `captureStacks`. */
   origin: CallSite | undefined = undefined
   context: object | undefined = undefined
   leakReported = false
-  /** Held until the housekeeper watches it for garbage collection, so that short leases cost nothing. */
+  /** The lease, until the housekeeper watches it for garbage collection: short leases cost nothing. */
   lease: object | undefined = undefined
 
-  /** Ends the loan: whatever its lease does from now on has no effect. */
-  endLoan(): void {
-    this.loan += 1
+  /** The connection was opened. */
+  open(connection: DriverConnection, now: number, recycleMillis: number): void {
+    this.connection = connection
+    this.lastAliveAt = this.idleSince = now
+    // Drawn once: if each check drew a new limit, the earliest one would win.
+    const share = 1 - Math.random() / 10
+    if (recycleMillis !== -1) this.recycleAt = connection.connectedAt + recycleMillis * share
+  }
+
+  /** Ends the checkout: calls on its lease have no effect from now on. */
+  endCheckout(): void {
+    this.checkout += 1
     this.statement = undefined
     this.origin = undefined
     this.context = undefined

@@ -39,14 +39,9 @@ import {
 import { belongsTo, hasMany, manyToMany } from '../../src/schema/relations.js'
 import { select } from '../../src/query/select.js'
 import type { EncodedText } from '../../src/schema/table-column.js'
-import {
-  deleteRows,
-  insertRows,
-  matchReturned,
-  shortfallOf,
-  updateRows,
-  type WriteStatement,
-} from '../../src/query/write-statements.js'
+import { insertRows } from '../../src/query/insert-statements.js'
+import { matchReturned } from '../../src/query/returned-rows.js'
+import { deleteRows, shortfallOf, updateRows, type WriteStatement } from '../../src/query/write-statements.js'
 import { sql, type Condition } from '../../src/sql.js'
 import { database, type TestDatabase } from '../helpers/database.js'
 import { TextClient } from './schema-support.js'

@@ -1,5 +1,5 @@
 /** Time that moves only when a test says so. */
-import type { Clock } from '../../../src/internal/clock.js'
+import type { Clock, TimerOptions } from '../../../src/internal/clock.js'
 
 interface Entry {
   readonly at: number
@@ -17,7 +17,11 @@ export class ManualClock implements Clock {
     return this.#now
   }
 
-  setTimer(callback: () => void, millis: number, keepAlive = true): { cancel(): void } {
+  setTimer(
+    callback: () => void,
+    millis: number,
+    { keepAlive = true }: TimerOptions = {},
+  ): { cancel(): void } {
     const entry = { at: this.#now + millis, order: (this.#order += 1), callback, keepAlive }
     this.#timers.add(entry)
     return { cancel: () => void this.#timers.delete(entry) }
