@@ -118,7 +118,7 @@ export class SerializationFailureError extends DatabaseError {}
 export class DeadlockError extends DatabaseError {}
 /** 55P03: `lock_timeout` passed, or NOWAIT found the row locked. */
 export class LockTimeoutError extends DatabaseError {}
-/** 57014: somebody cancelled the statement (`pg_cancel_backend`, an aborted call). See {@link StatementTimeoutError}. */
+/** 57014: the statement was cancelled (`pg_cancel_backend`, an aborted call). See {@link StatementTimeoutError}. */
 export class QueryCanceledError extends DatabaseError {}
 /**
  * 57014: the statement ran longer than `statement_timeout`. PostgreSQL tells it from a cancel only by its message, so
@@ -322,7 +322,7 @@ export function isTimeout(error: unknown): boolean {
   })
 }
 
-/** A chain of causes longer than this is a mistake, or a circle. */
+/** A longer chain of causes is a mistake, or a cycle. */
 const LONGEST_CHAIN = 16
 
 /** Asks about an error, then about its cause, and so on, until `verdict` is not undefined. */

@@ -1,6 +1,6 @@
 /**
- * Every error that Lifeguard throws, in one place: one base class, one code per situation, and predicates
- * that tell what the caller may do about it.
+ * The base class of all errors, their codes, and the errors that are not those of PostgreSQL (`database-errors.ts`) or of the
+ * pool (`pool/errors.ts`).
  *
  * 1. `code` is stable; match on it. `docs/errors.md` explains each one.
  * 2. `instanceof` is decided by a brand, so it also holds between the ESM and the CommonJS copy of this package.
@@ -137,7 +137,7 @@ export class ExpiredAttributeError extends LifeguardError {
 }
 
 /**
- * A row that was to be changed or deleted is gone, or somebody else has changed it since it was loaded (`version()`).
+ * A row to update or delete is gone, or another transaction has changed it since it was loaded (`version()`).
  * Nothing of the flush was stored. Safe to retry with a new session, which reads the row again.
  */
 export class StaleDataError extends LifeguardError {

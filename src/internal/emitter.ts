@@ -1,4 +1,4 @@
-/** Typed events whose listeners cannot break whoever emits them. */
+/** Typed events: an error of a listener never reaches the code that emits the event. */
 
 /** Maps an event's name to its payload. */
 export type EventMap = object
@@ -39,7 +39,7 @@ export class Emitter<Events extends EventMap> {
     if (listeners?.delete(listener) === true && listeners.size === 0) this.#listeners.delete(event)
   }
 
-  /** True when somebody listens: spare the work of making a payload otherwise. */
+  /** True if the event has a listener. Without one the payload need not be made. */
   has(event: keyof Events): boolean {
     return this.#listeners.has(event)
   }

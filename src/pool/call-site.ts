@@ -1,26 +1,26 @@
-/** Where somebody asked for a connection: for `captureStacks`. */
+/** Where a caller acquired a connection: for `captureStacks`. */
 export interface CallSite {
   readonly stack: string
 }
 
-// The way of a statement through its session and pipeline: the caller's own frames are to find room beside these.
+// The frames between the caller and `acquire` (session, pipeline): the limit leaves room for the caller's own frames.
 const OWN_FRAMES = 8
 
-/** The stack from the caller of `above` on. */
+/** The stack that starts with the caller of `above`. */
 export function captureCallSite(above: (...parameters: never[]) => unknown): CallSite {
   const origin: { stack?: string } = {}
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = stackTraceLimit + OWN_FRAMES
   Error.captureStackTrace(origin, above)
   Error.stackTraceLimit = stackTraceLimit
-  // Read at once: until it is text, V8 keeps every object whose method stands in it, a forgotten holder among them.
+  // Read at once: an unread stack keeps the objects of its frames alive, and so a forgotten lease.
   return { stack: origin.stack ?? '' }
 }
 
-// A program asks for connections in fewer places than that.
+// More than the places in which a program acquires connections.
 const MOST_KNOWN = 500
 
-/** Captures origins. Callers that come the same way share one, because its text is longer than all else that waits with them. */
+/** Captures call sites. Equal ones are shared, because the text is larger than the rest of a waiter. */
 export class CallSites {
   readonly #known = new Map<string, CallSite>()
 

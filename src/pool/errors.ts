@@ -1,4 +1,4 @@
-/** Why an acquire failed although the server may be well, and what a pool that ends tells those who are not done. */
+/** The errors of acquires that the pool refuses, and of callers that still use a pool when it is disposed. */
 import {
   AbortedError,
   ConnectionLostError,
@@ -9,12 +9,12 @@ import {
 import type { PoolStats } from './stats.js'
 
 /**
- * Where the time of an acquire went: `wait` for a connection in use, `connect` for one being opened, `ping` for one
- * being proved, `reset` for one being cleaned.
+ * What an acquire was waiting for: `wait` = a release, `connect` = a connection being opened, `ping` = a ping,
+ * `reset` = a reset.
  */
 export type AcquirePhase = 'wait' | 'connect' | 'ping' | 'reset'
 
-/** Somebody who has a connection. */
+/** The holder of a connection. */
 export interface Holder {
   readonly connectionId: number
   /** Process id of the server's backend: look it up in `pg_stat_activity`. */
@@ -24,7 +24,7 @@ export interface Holder {
   readonly statement: string | undefined
   /** Where it was acquired; only with `captureStacks`. */
   readonly stack: string | undefined
-  /** True: the very code that waits holds it (a pool deadlock, if every connection is held like that). */
+  /** True: the same async context waits for a connection and holds this one (a pool deadlock, if all are held like that). */
   readonly sameContext: boolean
 }
 
@@ -62,7 +62,7 @@ export class PoolTimeoutError extends LifeguardError {
   }
 }
 
-/** `maxWaiting` acquires wait already. Safe to retry later; better shed the load. */
+/** `maxWaiting` acquires are waiting already. Safe to retry later; better shed the load. */
 export class PoolQueueFullError extends LifeguardError {
   /** The pool at that moment. Not enumerable. */
   declare readonly stats: PoolStats
@@ -83,14 +83,16 @@ export function poolDisposed(pool: string): EngineDisposedError {
   return new EngineDisposedError(`Pool '${pool}' was disposed (engine.dispose()) and takes no new work`)
 }
 
-/** @param replaced Another pool has taken over, on which everything can be done again. */
+/** @param replaced True: another pool has taken over, so the transaction can be run again there. */
 export function closedAtDeadline(replaced: boolean): EngineDisposedError | ConnectionLostError {
   return replaced
-    ? new ConnectionLostError('recreate() closed the connection at its deadline')
-    : new EngineDisposedError('dispose() closed the connection at its deadline')
+    ? new ConnectionLostError(
+        'recreate() closed this connection because it was still in use at the deadline of dispose()',
+      )
+    : new EngineDisposedError('dispose() closed this connection because it was still in use at the deadline')
 }
 
-/** A pool that has never connected says why at once: often it never will. */
+/** Warns of the first failed connect: the cause is often one that does not pass. */
 export function warnOfFirstFailure(pool: string, error: Error): void {
   const message = `Pool '${pool}' has no connection yet, and tries again: ${error.message}`
   process.emitWarning(message, { type: 'LifeguardWarning', code: 'LIFEGUARD_CONNECT' })

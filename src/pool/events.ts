@@ -8,15 +8,15 @@ export interface ConnectionEvent {
   readonly connection: DriverConnection
 }
 
-/** A lease was held too long, came back after all, or was garbage-collected without release. */
+/** A lease was held too long, was released after all, or was garbage-collected without release. */
 export interface LeakEvent extends ConnectionEvent {
   readonly heldMillis: number
   /**
-   * `held`: still out after `leakDetectionMillis`; `returned`: reported before, and came back; `reclaimed`: nobody can
-   * release it any more, so the connection was closed and the slot is free again.
+   * `held`: still out after `leakDetectionMillis`; `returned`: reported before, and released now; `reclaimed`: garbage-
+   * collected without release, so the connection was closed and its slot is free.
    */
   readonly stage: 'held' | 'returned' | 'reclaimed'
-  /** What it was doing last, if the holder said so. */
+  /** The last statement, if the holder described it. */
   readonly statement: string | undefined
   /** Where it was acquired; only with `captureStacks`. */
   readonly stack: string | undefined
@@ -30,25 +30,25 @@ export interface PoolEvents {
   firstConnect: ConnectionEvent & { readonly durationMillis: number }
   /** An attempt to connect failed. */
   connectFailed: { readonly error: Error; readonly fatal: boolean }
-  /** A lease was handed out. `waitedMillis` is 0 if nothing had to be waited for. */
+  /** A lease was handed out. `waitedMillis` is 0 if the caller did not wait. */
   acquire: ConnectionEvent & { readonly waitedMillis: number }
-  /** A lease came back; what had to be reset was reset (see `reset`, which comes before). */
+  /** A lease was released, and its connection was reset if need be (see `reset`, which comes before). */
   release: ConnectionEvent & { readonly heldMillis: number }
-  /** A connection was cleaned on its return. `error` is set if that failed; it is closed then. */
+  /** A released connection was reset. `error` is set if that failed; the connection is closed then. */
   reset: ConnectionEvent & { readonly mode: ResetMode; readonly error?: unknown }
   /** A lease was invalidated: its connection is closed now. */
   invalidate: ConnectionEvent & { readonly reason: unknown }
-  /** A lease was invalidated softly: its connection is closed when it comes back. */
+  /** A lease was invalidated softly: its connection is closed when it is released. */
   softInvalidate: ConnectionEvent & { readonly reason: unknown }
   /** A connection was closed; its slot is free. */
   close: ConnectionEvent & { readonly reason: CloseReason; readonly ageMillis: number; readonly uses: number }
-  /** A connection left the pool for good and belongs to whoever detached it. */
+  /** A connection was detached: it left the pool for good, and the caller of `detach()` has to close it. */
   detach: ConnectionEvent
   leak: LeakEvent
   /** An acquire joined the queue; `ahead` others are before it. */
   wait: { readonly ahead: number }
   /** An acquire gave up. */
   timeout: { readonly error: PoolTimeoutError }
-  /** Every connection opened before is replaced before it is lent again. */
+  /** Every connection opened before is replaced before its next use. */
   generation: { readonly generation: number; readonly reason: unknown }
 }

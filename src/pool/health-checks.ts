@@ -1,6 +1,6 @@
 /**
- * The round trips that the pool itself makes: is a connection alive, and is it clean. Each has a time limit of its own.
- * Meanwhile the connection is nobody's; afterwards it is free, or closed.
+ * The round trips of the pool itself: pings and resets, each with a time limit of its own. Meanwhile the connection is neither
+ * idle nor checked out; afterwards it is free, or closed.
  */
 import type { ResetMode } from '../driver/driver.js'
 import type { ConnectionRecord } from './record.js'
@@ -9,7 +9,7 @@ import type { CloseReason } from './stats.js'
 
 const RESET_MILLIS = 5_000
 
-/** What becomes of a connection after a check. */
+/** Receives the connection after a check. */
 export interface CheckHost {
   passed(record: ConnectionRecord, now: number): void
   failed(record: ConnectionRecord, reason: CloseReason, error: Error): void
@@ -35,7 +35,7 @@ export class HealthChecks {
     return this.#resetting
   }
 
-  /** Proves that a connection is alive. */
+  /** Pings a connection. */
   async ping(record: ConnectionRecord): Promise<void> {
     const { clock, options, statistics } = this.#pool
     record.state = 'checking'
@@ -49,7 +49,7 @@ export class HealthChecks {
     this.#host.passed(record, record.lastAliveAt)
   }
 
-  /** Waits for the answer to the end of a transaction, which has a limit of its own. */
+  /** Waits for the answer to a COMMIT or ROLLBACK, which has a time limit of its own. */
   async settle(record: ConnectionRecord): Promise<void> {
     const { connection } = record
     record.state = 'checking'
@@ -62,7 +62,7 @@ export class HealthChecks {
     this.#host.passed(record, record.lastAliveAt)
   }
 
-  /** Cleans a connection; `done` is called in any case, before its fate is decided. */
+  /** Resets a connection. `done` is called in any case, before the connection is handed out or closed. */
   async reset(record: ConnectionRecord, mode: ResetMode, done: () => void): Promise<void> {
     const { clock, events, statistics } = this.#pool
     const { connection } = record

@@ -1,9 +1,9 @@
 /**
- * Finds leases that nobody gives back: those held too long, and those that were garbage-collected.
+ * Finds leases that are not released: held too long, or garbage-collected.
  *
  * 1. A short lease costs nothing: only leases that are still out at a tick of the housekeeper are registered.
- * 2. From then on the pool does not keep the lease alive, and after its loan not even what it would have reclaimed: a
- *    broken connection may lead to the lease (through the stack of an error), which then would never be collected.
+ * 2. From then on the pool does not keep the lease alive, and after its checkout not even the record: a broken connection
+ *    may reference the lease (through the stack of an error), which then would never be collected.
  */
 import { leakChannel, type LeakMessage } from '../internal/channels.js'
 import type { LeakEvent } from './events.js'
@@ -20,7 +20,7 @@ export class LeakWatch {
   readonly #pool: PoolContext
   readonly #collected: FinalizationRegistry<Checkout>
 
-  /** @param reclaim takes a connection back whose lease was collected. */
+  /** @param reclaim Called with the record of a lease that was collected. */
   constructor(pool: PoolContext, reclaim: (record: ConnectionRecord) => void) {
     this.#pool = pool
     this.#collected = new FinalizationRegistry(({ record, number }) => {
@@ -28,7 +28,7 @@ export class LeakWatch {
     })
   }
 
-  /** Looks at the slots that are lent. */
+  /** Looks at the slots that are checked out. */
   inspect(records: Iterable<ConnectionRecord>, now: number): void {
     for (const record of records) {
       if (record.state !== 'borrowed') continue
@@ -41,14 +41,14 @@ export class LeakWatch {
     }
   }
 
-  /** From now on the lease is held by nobody but its user. */
+  /** Drops the pool's own reference to the lease, so that it can be collected if its holder forgets it. */
   #watch(record: ConnectionRecord): void {
     if (record.lease === undefined) return
     this.#collected.register(record.lease, { record, number: record.checkout }, record)
     record.lease = undefined
   }
 
-  /** The loan is about to end: there is nothing to reclaim any more. */
+  /** The checkout is about to end, so there is nothing to reclaim. */
   forget(record: ConnectionRecord): void {
     const isWatched = record.lease === undefined
     if (isWatched) this.#collected.unregister(record)
@@ -74,8 +74,8 @@ export class LeakWatch {
 }
 
 const STAGES: Readonly<Record<LeakEvent['stage'], string>> = {
-  held: 'is still out',
-  returned: 'came back after all',
+  held: 'is still checked out',
+  returned: 'was released after all',
   reclaimed: 'was garbage-collected without release; its connection was closed',
 }
 

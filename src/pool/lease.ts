@@ -58,7 +58,7 @@ export class PoolLease implements Lease {
   detach(): DriverConnection {
     if (!this.active)
       throw new IllegalStateError(
-        'Cannot detach the connection: its lease was already released, invalidated or detached',
+        'Cannot detach the connection: its lease has ended (released, invalidated or detached)',
       )
     this.#host.detach(this.#record)
     return this.connection

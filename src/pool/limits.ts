@@ -7,9 +7,9 @@ export interface Limits {
   readonly poolSize: number
   /** As the caller gave it. */
   readonly maxOverflow: number
-  /** So many stay open when nobody uses them. */
+  /** How many idle connections are kept open. */
   readonly keep: number
-  /** Never more slots than that. */
+  /** The highest number of slots. */
   readonly capacity: number
 }
 

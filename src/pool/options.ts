@@ -12,20 +12,20 @@ export interface PoolParts {
   readonly driver: Driver
   /** See `resolvePoolOptions`. */
   readonly options: ResolvedPoolOptions
-  /** Stands in messages and statistics. */
+  /** The name in messages and statistics. */
   readonly name: string
   /** Default: the clock of the machine. */
   readonly clock?: Clock | undefined
-  /** Default: an emitter of its own. A pool that replaces another one goes on with its emitter. */
+  /** Default: a new emitter. `recreate()` passes the emitter of the old pool on. */
   readonly events?: Emitter<PoolEvents> | undefined
 }
 
-/** A class of pools, as `poolClass` takes it: QueuePool, NullPool, or one of your own. */
+/** A class of pools, as `poolClass` takes it: QueuePool, NullPool, or a class of your own. */
 export type PoolClass = new (parts: PoolParts) => Pool
 
 /** Options of a pool as the caller gives them; each may be left out. `docs/pool.md` gives advice on each. */
 export interface PoolOptions {
-  /** Connections kept open when nobody uses them. Default 5; 0 = unlimited (then leave `maxOverflow` out). */
+  /** Up to this many idle connections are kept open. Default 5; 0 = unlimited (then leave `maxOverflow` out). */
   readonly poolSize?: number | undefined
   /**
    * Extra connections above `poolSize` under load. A released connection is closed if `poolSize` are idle and no caller waits.
@@ -33,7 +33,7 @@ export interface PoolOptions {
    */
   readonly maxOverflow?: number | undefined
   /**
-   * How long an acquire waits for a connection, opening and proving one included. Default 30000; `null` = for ever.
+   * How long an acquire waits for a connection, opening and pinging one included. Default 30000; `null` = no limit.
    * 0 = never wait for a release: fail at once if every connection is in use, and with the connect error if
    * one has to be opened and cannot.
    */
@@ -43,34 +43,34 @@ export interface PoolOptions {
    * -1 = never. Shortened by a random jitter of up to a tenth.
    */
   readonly poolRecycleMillis?: number | undefined
-  /** Prove that an idle connection is alive before it is lent. Default true. */
+  /** Ping an idle connection before it is handed out. Default true. */
   readonly poolPrePing?: boolean | undefined
-  /** A connection that was used so recently needs no proof. Default 500; 0 = always prove. */
+  /** A connection that was used in the last so many milliseconds is not pinged. Default 500; 0 = always ping. */
   readonly prePingSkipMillis?: number | undefined
-  /** How long a proof (pre-ping or keep-alive) may take. Default 1000. */
+  /** How long a ping (pre-ping or keep-alive) may take. Default 1000. */
   readonly prePingTimeoutMillis?: number | undefined
-  /** Lend the connection that came back last (default true: few stay hot) or first (false: all take turns). */
+  /** Hand out the connection that was released last (default true: few stay hot) or first (false: all take turns). */
   readonly poolUseLifo?: boolean | undefined
   /**
-   * What happens to a connection that comes back. Default `'rollback'`: ROLLBACK if a transaction is open. `'session'`:
+   * How a released connection is reset. Default `'rollback'`: ROLLBACK if a transaction is open. `'session'`:
    * settings, LISTEN, cursors, advisory locks and temporary tables as well, each time. `false`: nothing.
    */
   readonly poolResetOnReturn?: 'rollback' | 'session' | false | undefined
-  /** Close a connection that was idle for so long, down to `minIdle`. Default 600000; -1 = never. */
+  /** Close a connection after so many idle milliseconds, down to `minIdle`. Default 600000; -1 = never. */
   readonly idleTimeoutMillis?: number | undefined
   /** Idle connections to keep ready, opened in the background. Default 0; at most `poolSize`. */
   readonly minIdle?: number | undefined
-  /** Prove idle connections about this often, so that no firewall forgets them. Default 120000; -1 = never. */
+  /** Ping idle connections about this often, so that no firewall drops them. Default 120000; -1 = never. */
   readonly keepAliveMillis?: number | undefined
-  /** Acquires that may wait for somebody's release; one more is refused at once. Default Infinity; 0 = none. */
+  /** How many acquires may wait for a release; one more fails at once. Default Infinity; 0 = none. */
   readonly maxWaiting?: number | undefined
   /** Connections being opened at the same time. Default 2 (NullPool: Infinity). */
   readonly maxConnecting?: number | undefined
   /** How long opening a connection may take, authentication included. Default 10000. */
   readonly connectTimeoutMillis?: number | undefined
   /**
-   * What a connect failure that may pass (server restarting, too many connections) means to those who wait.
-   * Default `'wait'`: go on trying, with pauses, until their own time is over. `'fail'`: they get the error.
+   * What waiting callers do after a connect failure that may pass (server restarting, too many connections). Default `'wait'`:
+   * they keep waiting until their own timeout, while the pool tries again with pauses. `'fail'`: they get the error.
    */
   readonly connectRetry?: 'wait' | 'fail' | undefined
   /** Report leases held longer than this. Default 0 = off. */

@@ -41,12 +41,12 @@ const DEFAULTS = {
   poolClass: QueuePool,
 } as const satisfies PoolOptions
 
-/** Names of all options, for whoever has to tell them from others. */
+/** Names of all pool options, to tell them from the other options of an engine. */
 export const POOL_OPTION_NAMES: readonly (keyof PoolOptions)[] = Object.keys(
   DEFAULTS,
 ) as (keyof PoolOptions)[]
 
-/** A NullPool has no idle connections, so nothing about them can be meant. */
+/** Options about idle connections, of which a NullPool has none. */
 const REFUSED_BY_NULL_POOL: readonly (keyof PoolOptions)[] = [
   'poolSize',
   'maxOverflow',
@@ -114,7 +114,7 @@ function checkClass(value: unknown): PoolClass {
   if (typeof value === 'function') return value as PoolClass
   throw new InvalidOptionError(
     'poolClass',
-    'poolClass must be a class: QueuePool, NullPool or one of your own',
+    'poolClass must be a class: QueuePool, NullPool or a class of your own',
   )
 }
 
@@ -127,7 +127,7 @@ function refuseWithNullPool(input: PoolOptions): void {
   )
 }
 
-/** Only what the caller wrote can contradict: a default gives way. */
+/** Only options that the caller wrote can contradict each other: a default yields. */
 function refuseContradictions(input: PoolOptions, options: ResolvedPoolOptions): void {
   const { poolSize, maxOverflow, minIdle, idleTimeoutMillis, poolRecycleMillis, keepAliveMillis } = options
   if (poolSize === 0 && input.maxOverflow !== undefined && maxOverflow !== -1) {
@@ -156,7 +156,7 @@ function refuseContradictions(input: PoolOptions, options: ResolvedPoolOptions):
   ) {
     throw new InvalidOptionError(
       'keepAliveMillis',
-      `keepAliveMillis ${String(keepAliveMillis)} never comes: idleTimeoutMillis ${String(idleTimeoutMillis)} closes the connection first`,
+      `keepAliveMillis (${String(keepAliveMillis)}) has no effect: idleTimeoutMillis ${String(idleTimeoutMillis)} closes the connection first`,
     )
   }
   if (input.prePingSkipMillis !== undefined && input.poolPrePing === false) {

@@ -1,6 +1,6 @@
 /**
- * The slots of a pool, kept by generic-pool: how many there are and in which order idle ones are lent. Only this file
- * knows generic-pool.
+ * The slots of a pool, kept by generic-pool: how many there are, and in which order idle ones are handed out. Only this file
+ * uses generic-pool.
  *
  * 1. A slot is made empty, at once and without fail; no socket is generic-pool's business. So neither its retries nor its
  *    validation, its queue, `drain` or `clear` are ever in use.
@@ -11,7 +11,7 @@ import { ConnectionRecord } from './record.js'
 
 /**
  * The promise that generic-pool is given (its `Promise` option): it is settled when it is made and calls back at once.
- * Slots are data, so there is nothing to wait for, and taking one leaves no gap in which somebody else could take it.
+ * Slots are data, so there is nothing to wait for, and no other code can run while one is taken.
  */
 class Immediate<Value> {
   constructor(executor: (resolve: (value: Value) => void, reject: (reason: unknown) => void) => void) {
@@ -41,8 +41,8 @@ export class Slots {
   readonly #pool: genericPool.Pool<ConnectionRecord>
   readonly #all = new Set<ConnectionRecord>()
   /**
-   * The idle slot that is next, kept on loan: a pool that is not exhausted lends the same slot over and over, and this
-   * way generic-pool's bookkeeping is spared. It never changes the order.
+   * The next idle slot, checked out of generic-pool in advance: a pool that is not exhausted hands out the same slot again and
+   * again, and this saves generic-pool's bookkeeping. The order stays the same.
    */
   #next: ConnectionRecord | undefined = undefined
 
@@ -71,7 +71,7 @@ export class Slots {
 
   /** A new slot, whose connection is to be opened. */
   create(): ConnectionRecord {
-    // generic-pool lends idle slots before it makes one.
+    // generic-pool hands out idle slots before it creates one.
     const coldestFirst = this.takeIf(() => true)
     const record = this.#lend()
     for (const idle of coldestFirst) this.put(idle)

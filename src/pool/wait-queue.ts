@@ -1,9 +1,9 @@
 /**
- * The queue in front of the slots: first in, first out.
+ * The callers that wait for a connection: first in, first out.
  *
  * 1. Every waiter settles exactly once, and leaves the queue in the same moment.
- * 2. One timer serves all waiters: it is armed for the earliest deadline and only while somebody waits.
- * 3. Settling resolves a promise: code of the waiter never runs on the stack of whoever settles it.
+ * 2. One timer serves all waiters: it is armed for the earliest deadline, and only while a caller waits.
+ * 3. Settling resolves a promise: code of the waiter never runs on the stack of the code that settles it.
  */
 import { setMaxListeners } from 'node:events'
 import type { Clock, Timer } from '../internal/clock.js'
@@ -15,7 +15,7 @@ import type { AcquireOptions, Lease } from './pool.js'
 export class Waiter {
   readonly since: number
   readonly options: AcquireOptions
-  /** When it gives up; Infinity = never, -Infinity = it waits for a connect, but never for somebody's release. */
+  /** When it gives up; Infinity = never, -Infinity = it waits for a connection that is being opened, never for a release. */
   deadline: number
   /** Where it was called; only with `captureStacks`. */
   readonly origin: CallSite | undefined
@@ -37,13 +37,13 @@ export class Waiter {
     this.origin = origin
   }
 
-  /** True if it may not wait for somebody's release. */
+  /** True if it does not wait for a release (timeout 0). */
   get impatient(): boolean {
     return this.deadline === -Infinity
   }
 }
 
-/** When a waiter gives up that may wait so long; null = for ever. */
+/** The deadline of a waiter with this timeout; null = no timeout. */
 export function deadlineOf(timeoutMillis: number | null, now: number): number {
   if (timeoutMillis === null) return Infinity
   return timeoutMillis === 0 ? -Infinity : now + timeoutMillis
@@ -51,9 +51,9 @@ export function deadlineOf(timeoutMillis: number | null, now: number): number {
 
 /** What the wait queue tells the pool. */
 export interface WaitQueueHost {
-  /** The waiter has left the queue, because its signal was aborted. */
+  /** The waiter has left the queue because its signal was aborted. */
   aborted(waiter: Waiter): void
-  /** The waiter has left the queue, because its time is over; `lateMillis` is how long the event loop was blocked. */
+  /** The waiter has left the queue because it timed out; `lateMillis` is how long the event loop was blocked. */
   expired(waiter: Waiter, position: number, lateMillis: number): void
 }
 
@@ -84,7 +84,7 @@ export class WaitQueue {
     return this.#suspendedAt !== undefined
   }
 
-  /** True if an acquire may be served at once: nobody is before it. */
+  /** True if an acquire may be served at once: no waiter is before it. */
   get open(): boolean {
     return this.#first === undefined && this.#suspendedAt === undefined
   }
@@ -102,12 +102,12 @@ export class WaitQueue {
       this.leave(waiter)
       this.#host.aborted(waiter)
     }
-    // Many may wait on one signal, and each takes its listener away when it leaves: not the leak that Node warns of.
+    // Many waiters may share a signal. Each removes its listener when it leaves, so this is not the leak that Node warns of.
     setMaxListeners(0, signal)
     signal.addEventListener('abort', waiter.onAbort)
   }
 
-  /** Takes a waiter out of the queue; whoever calls this settles it. */
+  /** Takes a waiter out of the queue. The caller of this method settles it. */
   leave(waiter: Waiter): void {
     if (waiter.previous === undefined) this.#first = waiter.next
     else waiter.previous.next = waiter.next
@@ -119,7 +119,7 @@ export class WaitQueue {
     if (waiter.onAbort !== undefined) waiter.options.signal?.removeEventListener('abort', waiter.onAbort)
   }
 
-  /** Takes out and rejects those that `chosen` picks. Returns how many. */
+  /** Removes and rejects the waiters that `chosen` selects. @returns how many. */
   rejectIf(chosen: (waiter: Waiter, position: number) => boolean, error: (waiter: Waiter) => Error): number {
     let position = 0
     let rejected = 0
@@ -137,9 +137,9 @@ export class WaitQueue {
     return rejected
   }
 
-  /** Takes over who waits in another queue, in their order and with the time they have left; returns how many. */
+  /** Takes over the waiters of another queue, in their order and with their remaining timeouts. @returns how many. */
   adopt(other: WaitQueue): number {
-    // While it is stopped, a deadline means something only in the queue that stopped it.
+    // While a queue is suspended, its deadlines are relative to that suspension: both queues must agree.
     if (other.suspended) this.suspend()
     other.resume()
     const adopted = other.size
@@ -150,14 +150,14 @@ export class WaitQueue {
     return adopted
   }
 
-  /** Stops every waiter's time. */
+  /** Stops the timeouts of all waiters. */
   suspend(): void {
     if (this.#suspendedAt !== undefined) return
     this.#suspendedAt = this.#clock.now()
     this.#disarm()
   }
 
-  /** Lets the time run again. */
+  /** Lets the timeouts run again. */
   resume(): void {
     if (this.#suspendedAt === undefined) return
     const now = this.#clock.now()
@@ -197,7 +197,7 @@ export class WaitQueue {
     }
     for (const [waiter] of expired) this.leave(waiter)
     this.#rearm()
-    // Last, because the host tells listeners, who may do anything to the queue.
+    // Last, because listeners of the host may change the queue.
     for (const [waiter, at] of expired) this.#host.expired(waiter, at, lateMillis)
   }
 }

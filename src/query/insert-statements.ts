@@ -1,6 +1,6 @@
 /**
- * Statements that insert rows of the unit of work, and return what PostgreSQL fills in; and the one that makes keys beforehand.
- * The rules of `write-statements.ts` hold here, too.
+ * Statements that insert rows of the unit of work and return server-generated values, and the statement that allocates keys.
+ * The rules of `write-statements.ts` apply.
  */
 import { definitionSql, quoteLiteral } from '../schema/definition-sql.js'
 import { columnList } from './entity-statement.js'

@@ -1,7 +1,7 @@
 /** `select(Entity)`: what it takes to load entities, and no more; joins and reports belong to SQL or a query builder. */
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { checkInteger, refuseUnknownKeys } from '../internal/validate.js'
-import { compileStatement, sql, SqlFragment, type Statement } from '../sql.js'
+import { compileStatement, sql, type SqlFragment, type Statement } from '../sql.js'
 import { requireOneTableOfName } from '../schema/column-ref.js'
 import { and, orderOf } from './conditions.js'
 import type { Condition } from '../sql.js'

@@ -31,7 +31,7 @@ export interface DeclarativeBase {
   /**
    * A class for the rows of a table, to be extended. Its instances are plain objects: every column is an own property.
    *
-   * The constructor takes the columns as an object, sets the defaults, and makes columns that nobody set null (or leaves
+   * The constructor takes the columns as an object, sets the defaults, and makes columns that were not set null (or leaves
    * them undefined where PostgreSQL will fill them in). It is not run when rows are loaded.
    *
    * @param table Name in the database, exactly as written.

@@ -134,7 +134,7 @@ export class EntityMeta<T extends object = object> {
     }
   }
 
-  /** Whether a column has expired, and nobody has set it since. */
+  /** Whether a column has expired and was not set since. */
   isExpired(instance: T, { property, index }: TableColumn): boolean {
     if (this.#expired === undefined) return false
     return Object.getOwnPropertyDescriptor(instance, property)?.get === this.#expired[index]?.get

@@ -190,7 +190,7 @@ export abstract class EntitySession extends Executor {
     return this.#entities.runner.attend('block', async () => {
       checkFunction('noAutoflush', work)
       this.#entities.requireOpen()
-      return await this.#entities.withoutAutoflush(work)
+      return await this.#entities.autoflushBlocks.run(work)
     })
   }
 

@@ -1,22 +1,22 @@
-/** The unit of work of a session, as its transaction sees it: when it is flushed, and what comes of a flush that fails. */
+/** Coordinates the flushes of a session with its queries, hooks and transaction: when it flushes, and what a failed flush ends. */
 import type { DatabaseError } from '../database-errors.js'
 import { whenAlone } from '../execution/begun-transaction.js'
 import type { PipelineSetup } from '../pipeline/contract.js'
 import type { ExecutionOwner, EntityReader, ScopeHooks } from '../execution/contract.js'
 import type { PipelineOpener } from '../execution/executor.js'
 import type { StatementRunner } from '../execution/statement-runner.js'
-import { AbortedError, IllegalStateError, LifeguardError, SessionClosedError } from '../errors.js'
-import { scopeValueOf, runInScope } from '../internal/async-scope.js'
+import { IllegalStateError, LifeguardError, SessionClosedError } from '../errors.js'
 import { addHint } from '../internal/error-hint.js'
 import { sendAfter, type StatementsAhead } from '../internal/statements-ahead.js'
 import type { EntityQuery } from '../query/entity-statement.js'
 import type { Sealed } from '../unit/journal.js'
 import { staleDataError } from '../unit/flush/apply.js'
 import { UnitOfWork } from '../unit/unit-of-work.js'
+import { AutoflushBlocks } from './autoflush-blocks.js'
 import type { EntityHooks } from './session-hooks.js'
 import type { SharedUse } from './shared-use.js'
 
-/** What the entities of a session are made of. One object for all sessions that are opened without options. */
+/** What a coordinator is made of. One object for all sessions that are opened without options. */
 export interface EntityParts {
   readonly engine: PipelineOpener
   readonly setup: PipelineSetup
@@ -24,40 +24,38 @@ export interface EntityParts {
     readonly autoflush?: boolean | undefined
     readonly expireOnCommit?: boolean | undefined
   }
-  /** Notices that several requests use the session; undefined where nobody looks. */
+  /** Notices that several requests use the session; undefined if `detectSharing` is off. */
   readonly shared?: SharedUse | undefined
 }
 
-/** A block in which queries do not flush. */
-interface QuietBlock {
-  /** It is one of the hooks of a flush: what they ask for is part of it. */
-  readonly isHook: boolean
-  /** The rollbacks that it knows of: after any other, what its code asks for is part of nothing. */
-  rollbacks: number
-  closed: boolean
+/** What a rollback ends. */
+export interface RollbackOptions {
+  /** False: no transaction was open, and only changes of objects are undone. */
+  readonly hadTransaction: boolean
+  /** True: the session is being closed, and expunges its objects after the answer. */
+  readonly closes: boolean
 }
 
 /** A flush in autocommit mode. */
 interface Turn extends StatementsAhead {
-  /** The rollbacks that were given before it. */
+  /** How many rollbacks were called before it. */
   readonly rollbacks: number
 }
 
-// Hooks may change what was flushed, and so make another flush necessary.
+// Hooks may change objects again, and so make another flush necessary.
 const MOST_FLUSHES = 100
 
-/** Owns the pipeline of a session, on behalf of the session and of its unit of work. */
+/** Owns the pipeline of a session, for the session and its unit of work. */
 export class FlushCoordinator implements ExecutionOwner {
   readonly runner: StatementRunner
   /** Set by the session, before anything else is called. */
   hooks!: EntityHooks
+  readonly autoflushBlocks: AutoflushBlocks = new AutoflushBlocks()
   readonly #parts: EntityParts
-  /** Made when the first entity comes: many sessions never see one. */
+  /** Made for the first entity: many sessions use none. */
   #unit: UnitOfWork | undefined = undefined
-  /** In autocommit mode: the flush that was given last, until it has ended. */
+  /** In autocommit mode: the last flush, until it has ended. */
   #turn: Turn | undefined = undefined
-  /** Counts the rollbacks: a flush that was waiting then stores nothing. */
-  #rollbacks = 0
 
   constructor(parts: EntityParts) {
     this.#parts = parts
@@ -82,7 +80,9 @@ export class FlushCoordinator implements ExecutionOwner {
       )
     }
     if (this.hooks.ending) {
-      throw new IllegalStateError('The session is ending its transaction: take another session in this hook')
+      throw new IllegalStateError(
+        'This session is finishing its transaction: use a new session in afterCommit and afterRollback hooks',
+      )
     }
   }
 
@@ -90,12 +90,12 @@ export class FlushCoordinator implements ExecutionOwner {
     this.hooks.began()
   }
 
-  /** Autoflush. Undefined if there is nothing to flush, or it is not wanted. */
+  /** Autoflush. Undefined if there is nothing to flush, or if autoflush is off. */
   beforeStatement(): StatementsAhead | undefined {
     this.#parts.shared?.use()
-    this.#requireCurrentHook()
+    this.autoflushBlocks.requireCurrentHook()
     if (this.#unit === undefined) return undefined
-    if (this.#quietBlock !== undefined || this.#parts.options.autoflush === false) {
+    if (this.autoflushBlocks.isInside || this.#parts.options.autoflush === false) {
       return this.#turn === undefined || this.#isInTransaction ? undefined : settled(this.#turn)
     }
     let flush: StatementsAhead | undefined
@@ -108,7 +108,7 @@ export class FlushCoordinator implements ExecutionOwner {
     const done = flush.done.catch((error: unknown) => {
       throw withHint(error)
     })
-    // Whoever waits for `sent` first, or gives up before, never asks for it.
+    // A caller that fails before it waits for `done` would leave an unhandled rejection.
     done.catch(ignore)
     return { sent: flush.sent, done }
   }
@@ -121,7 +121,7 @@ export class FlushCoordinator implements ExecutionOwner {
     return staleDataError(error)
   }
 
-  /** What happens to objects in a savepoint is undone with it. */
+  /** Changes of objects in a savepoint are rolled back with it. */
   get scopeHooks(): ScopeHooks {
     return {
       entering: () => this.flush()?.done,
@@ -132,46 +132,26 @@ export class FlushCoordinator implements ExecutionOwner {
     }
   }
 
-  /** True if a flush would find something. */
+  /** True if a flush would write something. */
   get hasWork(): boolean {
     return this.#unit?.hasWork === true
   }
 
-  /** Runs a block in which queries do not flush. */
-  async withoutAutoflush<Value>(
-    work: () => Value | Promise<Value>,
-    isHook: boolean = this.#quietBlock?.isHook ?? false,
-    rollbacks: number = this.#quietBlock?.rollbacks ?? this.#rollbacks,
-  ): Promise<Value> {
-    const block: QuietBlock = { isHook, rollbacks, closed: false }
-    try {
-      return await runInScope(this, block, work)
-    } finally {
-      block.closed = true
-    }
-  }
-
-  /** The one that the current call is part of. */
-  get #quietBlock(): QuietBlock | undefined {
-    const block = scopeValueOf(this) as QuietBlock | undefined
-    return block?.closed === true ? undefined : block
-  }
-
   /**
-   * Sends what has changed, with the hooks around it. Undefined if nothing has.
+   * Writes all changes, and runs the hooks of the flush around it. Undefined if nothing has changed.
    * @throws InvalidValueError, MappingError, IllegalStateError: nothing was sent, and nothing has changed.
    */
   flush(): StatementsAhead | undefined {
     const unit = this.#unit
     if (unit === undefined) return undefined
-    this.#requireCurrentHook()
-    // It is part of the flush that is waiting for the hook.
-    if (this.inFlushHook) return unit.flush()
+    this.autoflushBlocks.requireCurrentHook()
+    // The call is part of the flush whose hook makes it.
+    if (this.autoflushBlocks.inFlushHook) return unit.flush()
     const alone = this.runner.pipeline.autocommitMode && !this.#isInTransaction
     if (!alone && !this.hasHooks) return unit.flush()
     const before = this.#turn
-    const rollbacks = this.#rollbacks
-    // The failure of one that was rolled back says nothing about what comes after the rollback.
+    const { rollbacks } = this.autoflushBlocks
+    // After a rollback, the failure of an earlier flush does not concern the caller.
     if (!unit.hasWork && alone) return before && before.rollbacks !== rollbacks ? settled(before) : before
     if (!unit.hasWork) return undefined
     const done = alone ? this.#flushInTurn(unit, before, rollbacks) : this.#flushBetweenHooks(unit, rollbacks)
@@ -187,63 +167,32 @@ export class FlushCoordinator implements ExecutionOwner {
     return flush
   }
 
-  /** The current call is made by a hook of a flush. */
-  get inFlushHook(): boolean {
-    return this.#quietBlock?.isHook === true
-  }
-
-  /** How many rollbacks were given: whatever waits has to know of one. */
-  get rollbacks(): number {
-    return this.#rollbacks
-  }
-
-  /** A rollback is given. The hook of a flush that gives it goes on behind it; what others do for that flush is over. */
-  noteRollback(): void {
-    this.#rollbacks++
-    const block = this.#quietBlock
-    if (block?.isHook === true) block.rollbacks = this.#rollbacks
-  }
-
-  /** @throws AbortedError if a rollback was called since then: what came before it must not be stored. */
-  requireNoRollbackSince(rollbacks: number): void {
-    if (this.#rollbacks === rollbacks) return
-    throw new AbortedError(
-      'The transaction was rolled back while the flush waited (for its hooks, or for its turn): nothing of it was stored',
-    )
-  }
-
-  /** @throws AbortedError if the current call is made by the hook of a flush that was rolled back meanwhile. */
-  #requireCurrentHook(): void {
-    const block = this.#quietBlock
-    if (block?.isHook === true) this.requireNoRollbackSince(block.rollbacks)
-  }
-
-  /** @throws IllegalStateError beside a nested block: a rollback undoes whatever came to the session since it began. */
+  /** @throws IllegalStateError beside a nested block: its rollback would undo all changes since it began. */
   requireTurn(what: 'add' | 'delete' | 'merge'): void {
     this.#parts.shared?.use()
-    this.#requireCurrentHook()
+    this.autoflushBlocks.requireCurrentHook()
     if (!this.runner.isBeside) return
     throw new IllegalStateError(
       `${what}() was called beside a nested block that is open, and would be undone with it: call it inside, or await the block first`,
     )
   }
 
-  /** The caller's code is part of a transaction: of one of `begin()`, or of the flush whose hook it is. */
+  /** True if the caller's code is part of a transaction: in a block of `begin()`, or in the hook of a flush. */
   get #isInTransaction(): boolean {
-    return this.#quietBlock?.isHook === true || this.runner.scopes.isInside
+    return this.autoflushBlocks.inFlushHook || this.runner.scopes.isInside
   }
 
-  /** The flush that is under way in autocommit mode, as a transaction of its own, and that the caller is outside of. */
+  /** In autocommit mode: the running flush, which is a transaction of its own, if the caller is outside of it. */
   get ownTransaction(): Promise<void> | undefined {
     return this.#turn === undefined || this.#isInTransaction ? undefined : settled(this.#turn).done
   }
 
-  /** True if the flush has hooks: what these do has to be known before COMMIT. */
+  /** True if the flush has hooks: they run before COMMIT is sent. */
   get hasHooks(): boolean {
     return this.hooks.has('beforeFlush', 'afterFlush')
   }
 
-  /** True if COMMIT cannot go without a look at what has changed. */
+  /** True if COMMIT has to wait for a flush. */
   get needsFlush(): boolean {
     return this.#turn !== undefined || this.hasWork || this.hasHooks
   }
@@ -260,7 +209,7 @@ export class FlushCoordinator implements ExecutionOwner {
     )
   }
 
-  /** COMMIT is on its way: what comes now belongs to the next transaction. */
+  /** COMMIT was queued: later changes belong to the next transaction. */
   committing(): Sealed | undefined {
     return this.#unit?.committing()
   }
@@ -274,20 +223,18 @@ export class FlushCoordinator implements ExecutionOwner {
   }
 
   /**
-   * ROLLBACK is on its way: what comes now belongs to the next transaction.
-   * @param hadTransaction False: there are only changes to take back.
-   * @param closing True: the objects are let go of when it has been answered.
+   * ROLLBACK was queued: later changes belong to the next transaction.
    */
-  rollingBack(hadTransaction: boolean, closing: boolean): void {
+  rollingBack({ hadTransaction, closes }: RollbackOptions): void {
     this.#unit?.interrupt()
-    if (!closing) this.#unit?.rolledBack(hadTransaction)
+    if (!closes) this.#unit?.rolledBack(hadTransaction)
   }
 
   close(): void {
     this.#unit?.close()
   }
 
-  /** Nothing else may get into the transaction of a flush that stands alone: it waits for whatever was given before. */
+  /** A flush in autocommit mode is a transaction of its own, so it waits for all statements before it. */
   async #flushInTurn(unit: UnitOfWork, before: Turn | undefined, rollbacks: number): Promise<void> {
     const failed = await before?.done.then(
       () => undefined,
@@ -297,13 +244,13 @@ export class FlushCoordinator implements ExecutionOwner {
     const { pipeline } = runner
     const begins = await whenAlone(runner, () => {
       this.requireOpen()
-      this.requireNoRollbackSince(rollbacks)
+      this.autoflushBlocks.requireNoRollbackSince(rollbacks)
       const isNeeded = before === undefined || unit.hasWork
       if (isNeeded) pipeline.beginOnce()
       return isNeeded
     })
     if (begins) await this.#flushAlone(unit, rollbacks)
-    // What it was to write was part of the one before.
+    // The flush before it has written these changes.
     else if (failed !== undefined) throw failed.error
   }
 
@@ -311,8 +258,8 @@ export class FlushCoordinator implements ExecutionOwner {
     const { runner } = this
     const { pipeline } = runner
     let sealed: Sealed | undefined
-    // A rollback has ended the transaction, also one that had not begun: what is sent behind it would stand alone.
-    const requireTransaction = (): void => this.requireNoRollbackSince(rollbacks)
+    // After a rollback the statements would not run in this transaction, even if it had not begun yet.
+    const requireTransaction = (): void => this.autoflushBlocks.requireNoRollbackSince(rollbacks)
     try {
       requireTransaction()
       if (this.hasHooks) await this.#flushBetweenHooks(unit, rollbacks)
@@ -323,10 +270,10 @@ export class FlushCoordinator implements ExecutionOwner {
       this.committed(sealed)
     } catch (error) {
       this.commitFailed(sealed)
-      // Where nothing was sent, the objects stay as they are: to be mended. A rollback that came has undone what was.
-      const isUndone = pipeline.quiet || this.#rollbacks !== rollbacks
+      // If nothing was sent, the objects keep their changes, so the caller can fix them. After a rollback they are undone already.
+      const isUndone = pipeline.quiet || this.autoflushBlocks.rollbacks !== rollbacks
       const undo = (): void => {
-        if (!isUndone) this.rollingBack(true, false)
+        if (!isUndone) this.rollingBack({ hadTransaction: true, closes: false })
       }
       await runner.end('rollback', undo).catch(ignore)
       throw error
@@ -336,18 +283,18 @@ export class FlushCoordinator implements ExecutionOwner {
   async #flushBetweenHooks(unit: UnitOfWork, rollbacks: number): Promise<void> {
     const work = async (): Promise<void> => {
       await this.hooks.aroundFlush('beforeFlush')
-      this.requireNoRollbackSince(rollbacks)
+      this.autoflushBlocks.requireNoRollbackSince(rollbacks)
       await unit.flush()?.done
-      this.requireNoRollbackSince(rollbacks)
+      this.autoflushBlocks.requireNoRollbackSince(rollbacks)
       await this.hooks.aroundFlush('afterFlush')
-      this.requireNoRollbackSince(rollbacks)
+      this.autoflushBlocks.requireNoRollbackSince(rollbacks)
     }
-    // What the hooks ask for must not flush again.
-    await this.withoutAutoflush(work, true, rollbacks)
+    // Queries in the hooks must not start another flush.
+    await this.autoflushBlocks.runFlushHooks(work, rollbacks)
   }
 }
 
-/** Waits for statements whose error is somebody else's. */
+/** Waits for statements of another caller, without their error. */
 function settled({ done }: StatementsAhead): StatementsAhead {
   const ended = done.catch(ignore)
   return { sent: ended, done: ended }
@@ -355,12 +302,12 @@ function settled({ done }: StatementsAhead): StatementsAhead {
 
 const HINT = ' (while changes were flushed before a query: autoflush)'
 
-/** Tells whoever sees the error of a query that it is not the query's. */
+/** Adds to an error that it came from the flush before the query, not from the query. */
 function withHint(error: unknown): unknown {
   if (error instanceof LifeguardError) addHint(error, HINT)
   return error
 }
 
 function ignore(): void {
-  // Whoever asked for the flush waits for `done`.
+  // The caller of the flush waits for `done`, and gets the error there.
 }

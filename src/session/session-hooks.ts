@@ -5,19 +5,19 @@ import type { Unsubscribe } from '../internal/emitter.js'
 import { checkFunction } from '../internal/validate.js'
 
 /**
- * The moments, in order.
+ * The moments of a transaction, in order.
  *
  * - `begin`: a transaction has begun. Not awaited; what it throws becomes a warning.
- * - `beforeFlush`: changes of entities are about to be written; may change more. Awaited; what it throws prevents the flush.
+ * - `beforeFlush`: changes of entities are about to be written; may change more objects. Awaited; if it throws, the flush rejects with the error and writes nothing.
  *   Queries in it do not flush; `flush()` and `beginNested()` do, as a part of the flush, for which no hook runs again.
- * - `afterFlush`: they were written, in the transaction that is still open. Awaited; what it throws is the flush's error.
- *   A session whose factory has one of these two cannot send a flush and COMMIT in one packet.
- * - `beforeCommit`: may still issue statements; is awaited, and what it throws prevents the commit.
- *   In these three `rollback()` and `close()` prevent what is going on, which then rejects; `commit()` is refused.
- * - `afterCommit`: PostgreSQL has confirmed. Awaited; nothing can be undone any more, and the session cannot be used in
- *   it. What it throws is thrown as `HookError`, after the other hooks have run.
- * - `afterRollback`: the transaction was undone. Awaited; what it throws becomes a warning, because the error that led
- *   to the rollback is the one to see.
+ * - `afterFlush`: the changes were written, before COMMIT. Awaited; if it throws, the flush rejects with the error.
+ *   With one of these two hooks, a commit that flushes costs one more round trip.
+ * - `beforeCommit`: may still issue statements. Awaited; if it throws, the commit rejects with the error.
+ *   In these three hooks `rollback()` and `close()` cancel the flush or commit, which then rejects; `commit()` throws.
+ * - `afterCommit`: PostgreSQL has confirmed. Awaited; the transaction cannot be undone, and the session cannot
+ *   be used in the hook. If it throws, `commit()` rejects with `HookError` after the other hooks have run.
+ * - `afterRollback`: the transaction was rolled back. Awaited; what it throws becomes a warning, because the caller should see
+ *   the error that led to the rollback.
  *
  * Neither of the last two is called when the outcome is unknown (`CommitOutcomeUnknownError`).
  */
@@ -52,7 +52,7 @@ export class HookSet<S> {
   }
 }
 
-/** A hook failed where its error can reach nobody. */
+/** Warns of a hook that failed where its error cannot reach a caller. */
 export function warnOfHook(event: SessionEvent, error: unknown): void {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
   process.emitWarning(`A hook of '${event}' threw: ${text}`, {
@@ -71,7 +71,7 @@ export interface EntityHooks {
   aroundFlush(event: 'beforeFlush' | 'afterFlush'): Promise<void>
 }
 
-/** A commit waits for its hooks. */
+/** A commit that waits for its hooks. */
 interface Waiting {
   closed: boolean
 }

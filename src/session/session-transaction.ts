@@ -99,13 +99,14 @@ export class SessionTransaction implements BlockOwner {
   /** See `Session.commit`. */
   async commit(): Promise<boolean> {
     if (this.#rollbackOnly !== undefined) throw joinedBlockThrew(this.#rollbackOnly)
-    const { rollbacks } = this.#entities
+    const { autoflushBlocks } = this.#entities
+    const { rollbacks } = autoflushBlocks
     const hooked = this.#hooks.beforeCommit()
     if (hooked !== undefined) await hooked
     const commit = new QueuedCommit(this)
     let answering: Promise<boolean> | undefined
     const send = (): Promise<boolean> => {
-      this.#entities.requireNoRollbackSince(rollbacks)
+      autoflushBlocks.requireNoRollbackSince(rollbacks)
       // The transaction of a flush that was given later (autocommit) is not this one's to end.
       if (this.#entities.ownTransaction !== undefined) return Promise.resolve(false)
       this.#committing = true
@@ -120,7 +121,7 @@ export class SessionTransaction implements BlockOwner {
     } catch (error) {
       committed = (await answering?.catch(() => false)) ?? false
       if (!committed) {
-        const isOvertaken = answering === undefined && this.#entities.rollbacks !== rollbacks
+        const isOvertaken = answering === undefined && autoflushBlocks.rollbacks !== rollbacks
         throw this.#notCommitted(commit, isOvertaken ? overtaken(error) : error)
       }
       // Only the answer of the flush cannot be read.
@@ -145,7 +146,7 @@ export class SessionTransaction implements BlockOwner {
     if (pipeline.closed) return this.#hooks.ending ? undefined : this.#closing
     pipeline.closed = true
     this.#unwatch?.()
-    this.#entities.noteRollback()
+    this.#entities.autoflushBlocks.noteRollback()
     this.runner.letGo()
     if (pipeline.quiet && !this.#hooks.hasOwn('afterRollback')) {
       pipeline.release()
@@ -185,12 +186,12 @@ export class SessionTransaction implements BlockOwner {
     const [entities, hooks] = [this.#entities, this.#hooks]
     const isBeside = !closes && runner.isBeside
     // Beside a block that is open it waits for the end of that.
-    if (!isBeside) entities.noteRollback()
+    if (!isBeside) entities.autoflushBlocks.noteRollback()
     const queued = (hadTransaction: boolean): void => {
-      if (isBeside) entities.noteRollback()
-      entities.rollingBack(hadTransaction, closes)
+      if (isBeside) entities.autoflushBlocks.noteRollback()
+      entities.rollingBack({ hadTransaction, closes })
     }
-    // Whether a transaction whose COMMIT was never answered is undone, nobody knows.
+    // If a COMMIT was never answered, it is unknown whether the transaction was rolled back.
     const { state, transaction, autocommit, quiet } = pipeline
     const { outcomeUnknown } = state
     const hadTransaction = !quiet

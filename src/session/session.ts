@@ -1,4 +1,4 @@
-/** The session: a transaction with a lifetime, whose connection is taken late and given back early. */
+/** The session: transactions one after the other, whose connection is acquired late and released early. */
 import { runTransaction } from '../execution/begun-transaction.js'
 import { ownedByBlock, runBlock } from '../execution/block.js'
 import { joinBlock } from '../execution/block-context.js'
@@ -21,17 +21,17 @@ export interface SessionParts {
   readonly options: SessionOptions
   /** The factory's hooks. */
   readonly hooks: HookSet<Session>
-  /** Notices that several requests use the session; undefined where nobody looks. */
+  /** Notices that several requests use the session; undefined if `detectSharing` is off. */
   readonly shared?: SharedUse | undefined
 }
 
 /**
- * One unit of work with the database: a transaction, and the objects that it loads and changes. No connection is taken
- * before the first statement; it goes back at commit, rollback or close. The first statement begins a transaction in the
- * same packet; after `commit()` or `rollback()` the next one begins another.
+ * A transaction, and the objects that it loads and changes. The connection is acquired at the first statement, and released at
+ * commit, rollback or close. The first statement begins a transaction in the same batch; the first statement after `commit()` or
+ * `rollback()` begins another one.
  *
- * Statements may be issued concurrently: they are sent in order, those of one tick in one packet; commit, rollback and
- * close never overtake them.
+ * Statements may be issued concurrently: they are sent in order, those of one tick in one batch. Commit, rollback and close
+ * never overtake them.
  *
  * Made by a {@link SessionFactory}. Prefer `withSession(fn)`, which cannot be forgotten; or
  * `await using session = sessionFactory()`.
@@ -42,7 +42,7 @@ export class Session extends EntitySession implements AsyncDisposable {
   readonly #transaction: SessionTransaction
   readonly #hooks: TransactionHooks<Session>
   #info: Record<string, unknown> | undefined = undefined
-  /** A block has the session, and is a transaction from its first moment on. */
+  /** True if a `withSession` block owns the session: the block is a transaction from its start. */
   #owned = false
 
   /** Use a session factory. */
@@ -81,8 +81,8 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   /**
    * Runs a block in a transaction of this session: committed when it returns, rolled back when it throws. Needed in
-   * autocommit mode; otherwise the first statement begins by itself. What code outside of the block asks for meanwhile, another
-   * `begin()` included, waits until the block has ended.
+   * autocommit mode; otherwise the first statement begins a transaction. Statements of code outside of the block, another
+   * `begin()` included, wait until the block has ended.
    * @throws IllegalStateError inside of a transaction, which the COMMIT of another one would end: there it is `beginNested()`;
    *   otherwise what the block throws, or as `commit`.
    */
@@ -106,8 +106,8 @@ export class Session extends EntitySession implements AsyncDisposable {
   }
 
   /**
-   * Writes what has changed about the session's objects and commits, after everything that was given before. COMMIT travels
-   * with the flush and with statements of the same tick. Where there is nothing to write and no transaction, nothing is sent.
+   * Writes all changes of the session's objects and commits, after all statements issued before. COMMIT is sent in the same batch
+   * as the flush and the statements of the same tick. Nothing is sent if there are no changes and no open transaction.
    *
    * @throws what `flush` throws, and TransactionAbortedError if a statement had failed (also if PostgreSQL answered COMMIT
    *   with ROLLBACK), or if `rollback()` or `close()` was called while its hooks ran: nothing was stored.
@@ -125,8 +125,8 @@ export class Session extends EntitySession implements AsyncDisposable {
   }
 
   /**
-   * Undoes the transaction, and any failure in it, after everything that was given before. New objects are as they were
-   * before they were added; the others expire (see `refresh`), as soon as ROLLBACK has its place behind what came before.
+   * Rolls the transaction back after all statements issued before; a failed transaction becomes usable again. New objects become
+   * transient, the others expire (see `refresh`), as soon as ROLLBACK is queued.
    */
   rollback(): Promise<void> {
     return this.#entities.runner.attend('end', async () => {
@@ -138,9 +138,8 @@ export class Session extends EntitySession implements AsyncDisposable {
   }
 
   /**
-   * Closes the session for good, after everything that was given before; rolls back an open transaction, and lets go of its
-   * objects. Idempotent; whoever calls it again waits for the same end.
-   * Never rejects: a connection that cannot be cleaned is dropped.
+   * Closes the session after all statements issued before; rolls back an open transaction and expunges the objects. Idempotent:
+   * later calls wait for the same end. Never rejects: a connection that cannot be reset is closed.
    */
   async close(): Promise<void> {
     await this.#transaction.close()
@@ -184,7 +183,7 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   /**
    * Runs a block that takes part in this session's transaction. If it throws, the transaction cannot be committed; that
-   * reports the failure, also where nobody awaits the block.
+   * reports the failure, also if the block is not awaited.
    * @internal
    */
   join<Value>(work: () => Value | Promise<Value>): Promise<Value> {
@@ -212,11 +211,11 @@ export class Session extends EntitySession implements AsyncDisposable {
   /** @throws IllegalStateError in a hook that a flush or a commit waits for. */
   #requireNoHook(what: 'commit' | 'begin'): void {
     const { holdUpCommit } = this.#hooks
-    if (!holdUpCommit && !this.#entities.inFlushHook) return
+    if (!holdUpCommit && !this.#entities.autoflushBlocks.inFlushHook) return
     const hook = holdUpCommit ? 'a beforeCommit hook' : 'a hook of a flush'
     throw new IllegalStateError(
-      `${what}() was called in ${hook}, which is a part of what is going on: what the hook does goes with it. Return to let ` +
-        'it go on, throw or call rollback() to prevent it.',
+      `${what}() cannot be called in ${hook}: the commit or flush that waits for the hook is already running, and includes what ` +
+        'the hook does. Return to let it go on, throw or call rollback() to prevent it.',
     )
   }
 }

@@ -1,9 +1,10 @@
 /**
  * Notices that one session serves two requests at once: the commit of one would store what the other has half done. Only for
- * sessions that are made by hand, and in development; what a block owns nobody else has.
+ * sessions that are made by hand, and by default only in development; the session of a block is used by that block alone.
  *
  * - Two requests of an HTTP server are certain: the second is refused while the first is in progress and the transaction open.
- * - Code with different contents in its AsyncLocalStorages is probably two: whoever ends the work of the other is warned of.
+ * - Code with different contents in its AsyncLocalStorages is probably two requests: a warning is emitted when one of them ends the
+ *   transaction of the other.
  *   Code that runs side by side within one request (`Promise.all`, helpers, hooks of a test) has the same contents, or none.
  */
 import { IllegalStateError } from '../errors.js'

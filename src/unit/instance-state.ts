@@ -1,5 +1,5 @@
 /**
- * What a session knows of an instance, beside the instance itself: nothing of it shows on the object.
+ * What a session tracks of an instance. It is stored beside the instance, so nothing of it shows on the object.
  */
 import { MappingError } from '../errors.js'
 import { ReturnOverride } from '../internal/return-override.js'
@@ -12,31 +12,31 @@ import { hasWhole } from './partial-collections.js'
 /**
  * As in SQLAlchemy:
  *
- * - `transient`: made by its constructor, no session knows it.
+ * - `transient`: made by its constructor, and in no session.
  * - `pending`: added; its row will be inserted by the next flush.
- * - `persistent`: it has a row, and the session follows its changes.
+ * - `persistent`: it has a row, and the session tracks its changes.
  * - `deleted`: its row was deleted in the transaction that is still open.
- * - `detached`: it has (or had) a row, and no session follows it.
+ * - `detached`: it has (or had) a row, and no session tracks it.
  */
 export type InstanceStatus = 'transient' | 'pending' | 'persistent' | 'deleted' | 'detached'
 
 /** The session that an instance is attached to, seen from here. */
 export interface Attachment {
-  /** True once its session was closed: whatever was attached to it is free. */
+  /** True once the session was closed: its instances may be added to another session. */
   readonly closed: boolean
 }
 
 /** What a relation held when it was loaded or flushed: the object or null, or the objects. */
 export type RememberedRelation = object | null | readonly object[]
 
-/** What an object gets that is more than read. Most are not, and a session may hold many thousands. */
+/** The tracking of an object that is not only read. Made when needed: most objects are only read, and there may be thousands. */
 interface Tracking {
   relations: Map<string, RememberedRelation> | undefined
   expired: 'all' | ReadonlySet<TableColumn> | undefined
   revision: number
   insertGeneration: number
   markedDeleted: boolean
-  /** Of foreign keys: what they are equal to although it is written differently. */
+  /** Foreign keys that equal the key of their target in PostgreSQL, although it is written differently. */
   spellings: Map<TableColumn, readonly [EncodedText, EncodedText]> | undefined
 }
 
@@ -161,7 +161,7 @@ export class InstanceState {
     return column.mutable ? (stored as EncodedText) : column.encode(stored)
   }
 
-  /** The current value of a column, also if it has expired: then the one that was loaded last. Undefined if it was not loaded. */
+  /** The current value of a column; if it has expired, the value that was loaded last. Undefined if it was not loaded. */
   value(column: TableColumn): unknown {
     const { instance, meta, snapshot } = this
     if (meta.isMissing(instance, column)) return undefined
@@ -181,7 +181,7 @@ export class InstanceState {
     return column.canonical(stored)
   }
 
-  /** The columns that have expired, and that nobody has set since. */
+  /** The columns that have expired and were not set since. */
   get expiredColumns(): readonly TableColumn[] {
     return this.expired !== undefined
       ? this.meta.table.columns.filter((column) => this.meta.isExpired(this.instance, column))
@@ -247,7 +247,7 @@ class Stamp extends ReturnOverride {
   }
 }
 
-/** What is known of an instance; undefined if it was never given to a session. */
+/** The state of an instance; undefined if it was never passed to a session. */
 export function knownState(instance: object): InstanceState | undefined {
   return Stamp.stateOf(instance)
 }

@@ -131,7 +131,7 @@ export class Loader {
     if (mode === 'overwrite') forgetRelations(state)
   }
 
-  /** Whether a row has another version than the one that changes were made on. */
+  /** Whether a row has another version than the object whose changes are not flushed. */
   #isOvertaken(state: InstanceState, version: TableColumn, row: RawRow): boolean {
     const known = state.snapshot?.[version.index]
     if (known === undefined || version.decode(row[version.index] ?? null) === known) return false

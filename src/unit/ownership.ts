@@ -184,7 +184,7 @@ class Settlement {
     const assigned = this.#changes.ownerOf(member, relation)
     if (assigned === owner) return true
     if (assigned === null) {
-      // What was only taken out cannot be without an owner, and goes with the one that it had.
+      // An object that needs an owner, and was only removed from a collection, is deleted with its last owner.
       const isRequired = targetColumns.every(({ definition }) => !definition.nullable)
       return isRequired && rememberedBy(owner, relation).includes(member)
     }

@@ -1,8 +1,8 @@
 /**
  * What changed relations mean for the rows: foreign keys to set, and rows of join tables to insert and to delete.
  *
- * Where two relations say something about the same foreign key, being taken out of a collection counts least, being put
- * into one more, and what the object itself says most.
+ * If two relations set the same foreign key, the relation of the object itself wins; then being added to a collection; then
+ * being removed from one.
  */
 import { InvalidValueError } from '../errors.js'
 import type { Relation, RelationLink } from '../schema/relation-resolution.js'
@@ -72,7 +72,7 @@ export class RelationChanges {
     return changes
   }
 
-  /** Columns that others refer to, that nobody but PostgreSQL can fill in, and that it has not filled in yet. */
+  /** Columns that foreign keys refer to and only PostgreSQL can fill in, of rows that have no value yet. */
   get needed(): Map<InstanceState, Set<TableColumn>> {
     const needed = new Map<InstanceState, Set<TableColumn>>()
     const need = (state: InstanceState, columns: readonly TableColumn[]): void => {

@@ -74,7 +74,9 @@ describe('a connection that is held for long', () => {
     await connection.close()
     warn.mockRestore()
     expect(options).toEqual({ type: 'LifeguardWarning', code: 'LIFEGUARD_LEAK' })
-    expect(message).toMatch(/^Pool 'songs': the lease of connection 1 is still out \(\d+ ms\); acquired\n/)
+    expect(message).toMatch(
+      /^Pool 'songs': the lease of connection 1 is still checked out \(\d+ ms\); acquired\n/,
+    )
     expect(message).toContain('forgetful')
   })
 })

@@ -217,14 +217,14 @@ describe('merge', () => {
     expect([merged.notes, merged.printedAt]).toEqual([{ pages: [1, 2] }, new Date(0)])
   })
 
-  test('refuses what somebody else has changed since', async () => {
+  test('refuses what another transaction has changed since', async () => {
     const { factory, book } = await detached()
     await fixture.db.query('update books set version = 5')
     await using session = factory()
     book.title = 'mine'
     const error = await errorOf(session.merge(book))
     expect(error).toBeInstanceOf(StaleDataError)
-    expect(error.message).toContain('Book to merge was changed by somebody else')
+    expect(error.message).toContain('Book to merge was changed by another transaction')
     expect(session.dirty).toEqual([])
   })
 

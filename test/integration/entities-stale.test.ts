@@ -1,4 +1,4 @@
-/** Rows that somebody else has changed, and connections that end in the middle of a flush. */
+/** Rows that another transaction has changed, and connections that end in the middle of a flush. */
 import { describe, expect, test } from 'vitest'
 import {
   StaleDataError,
@@ -110,7 +110,7 @@ describe('rows that are not as they were', () => {
     const { session, page } = await stored()
     await using _ = session
     Object.assign(page, { title: 'mine', version: 7 })
-    expect((await errorOf(session.commit())).message).toContain('pages.version counts by itself')
+    expect((await errorOf(session.commit())).message).toContain('pages.version is incremented by the session')
     page.version = 1
     await session.commit()
     expect(await rows()).toEqual([{ title: 'mine', body: 'empty', version: 2 }])

@@ -40,6 +40,7 @@ import type {
   PoolOptions,
   PoolParts,
   PoolStats,
+  ReleaseOptions,
   Propagation,
   Result,
   RetryOptions,
@@ -135,6 +136,7 @@ describe('the pool', () => {
   })
 
   test('lends leases', () => {
+    expectTypeOf<Parameters<Lease['release']>>().toEqualTypeOf<[options?: ReleaseOptions]>()
     expectTypeOf<Parameters<Pool['acquire']>>().toEqualTypeOf<[options?: AcquireOptions]>()
     expectTypeOf<ReturnType<Pool['acquire']>>().resolves.toEqualTypeOf<Lease>()
   })

@@ -255,8 +255,8 @@ export function staleDataError({ sqlState, message }: DatabaseError): StaleDataE
     )
   }
   return new StaleDataError(
-    `A flush found ${shortfall.rows}: the others were deleted, or changed since they were loaded, by somebody else or by a ` +
-      'bulk statement of this session (which can give them anew: returning()). Nothing of the transaction is stored; run ' +
-      'it again with a new session, which reads them again.',
+    `A flush found ${shortfall.rows}: another transaction, or a bulk statement of this session, has deleted the others, or ` +
+      'changed them since they were loaded. Nothing of the transaction is stored. Run it again with a new session, which reads ' +
+      'them again; a bulk statement returns the changed rows with returning().',
   )
 }

@@ -1,9 +1,9 @@
 /**
  * The values that foreign keys get when relations have changed.
  *
- * 1. A key that is propagated twice (order, line, allocation) is propagated in the order of dependency, not of `add`.
+ * 1. A key that is assigned along a chain (order, line, allocation) is assigned in the order of dependency, not of `add`.
  * 2. Foreign keys may share columns, such as the tenant. Two relations that need different values of one column are refused.
- * 3. A relation that is let go of sets only those of its columns to NULL that take NULL and that no other relation needs.
+ * 3. A removed relation sets only those of its columns to NULL that are nullable and that no other relation needs.
  */
 import { InvalidValueError, MappingError } from '../../errors.js'
 import { orderByDependency } from '../../schema/dependency-order.js'
@@ -19,7 +19,7 @@ export interface KeyAssignment {
   readonly columns: readonly TableColumn[]
   readonly target: InstanceState | undefined
   readonly targetColumns: readonly TableColumn[]
-  /** What says so: the holder's own relation, that of its owner, or the deletion of its owner. */
+  /** The reason: the holder's own relation, the relation of its owner, or the deletion of its owner. */
   readonly said: 'itself' | 'by owner' | 'by deletion'
   /** The entity whose relation it is, and the relation. */
   readonly of: EntityMeta
@@ -175,7 +175,7 @@ class HolderKeys {
     }
   }
 
-  /** A relation that nobody has changed must not lead elsewhere because another one has moved a column that they share. */
+  /** An unchanged relation must not lead to another row because a changed relation sets a column that both share. */
   #checkOthers(): void {
     for (const { name, columns } of this.#references) {
       // What gets all of its columns is led as a whole.

@@ -1,5 +1,5 @@
 /**
- * Relations that nobody has changed, but that lead to a row whose key changes in the flush: their foreign keys get the new one.
+ * Unchanged relations to a row whose key changes in the flush: their foreign keys get the new key.
  * (Where the foreign key says ON UPDATE, PostgreSQL does that; see key-propagation.ts.)
  */
 import type { Relation } from '../../schema/relation-resolution.js'

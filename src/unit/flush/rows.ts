@@ -1,4 +1,4 @@
-/** The rows that a flush writes: new ones, changed ones, deleted ones. Encoded, so that nothing is sent if a value is wrong. */
+/** The rows that a flush inserts, updates and deletes. They are encoded first, so nothing is sent if a value is wrong. */
 import { InvalidValueError, MappingError } from '../../errors.js'
 import { ENTITY } from '../../schema/entity-types.js'
 import { hadValue } from '../../schema/filled-in.js'
@@ -20,7 +20,7 @@ export interface LinkChanges {
 export interface Insertion {
   readonly state: InstanceState
   readonly table: Table
-  /** The columns that it leaves to PostgreSQL; rows with the same ones travel together. */
+  /** The columns that PostgreSQL fills in; rows that agree in them are one statement. */
   readonly shape: string
   /** The values by index of the column; undefined where it is left out. */
   readonly values: (EncodedText | undefined)[]
@@ -46,22 +46,22 @@ export interface Change {
   readonly computed?: ReadonlyMap<TableColumn, unknown> | undefined
 }
 
-/** A row that goes. */
+/** A row that is deleted. */
 export interface Removal {
   readonly state: InstanceState
   readonly table: Table
-  /** The key that its row has when it goes. */
+  /** The key that its row has when it is deleted. */
   key: readonly EncodedText[]
   /** Foreign keys that have to become NULL first. */
   postponed: ReadonlySet<TableColumn>
-  /** What the row must still hold, or it stays: it goes because of another one, to which it may belong no more. */
+  /** Values that the row must still hold to be deleted: it is deleted with its owner, and may have another owner by now. */
   readonly guard: ReadonlyMap<TableColumn, EncodedText> | undefined
 }
 
 const NONE: ReadonlySet<TableColumn> = new Set()
 
 /**
- * @param before Another one, which is probably alike.
+ * @param before The row before it, which probably has the same shape.
  * @throws InvalidValueError
  */
 export function insertionOf(state: InstanceState, before?: Insertion): Insertion {
@@ -120,10 +120,10 @@ function shapeOf({ key }: Table, values: readonly (EncodedText | undefined)[]): 
   return shape
 }
 
-/** What has changed about an object; undefined if nothing has. @throws InvalidValueError, MappingError */
+/** The change of an object's row; undefined if nothing has changed. @throws InvalidValueError, MappingError */
 export function changeOf(state: InstanceState): Change | undefined {
   const { changes } = state
-  // Most have not changed, and cost nothing more.
+  // Most objects have not changed, and cost nothing more.
   return changes.length === 0 ? undefined : changeTo(state, changes)
 }
 
@@ -134,7 +134,7 @@ function changeTo(state: InstanceState, changes: readonly TableColumn[]): Change
   const version = columns.find(({ definition }) => definition.version === true)
   if (version !== undefined)
     throw new MappingError(
-      `${version} counts by itself and cannot be set; merge() compares it with the one that is stored`,
+      `${version} is incremented by the session and cannot be set; merge() compares it with the stored version`,
     )
   const generated = columns.find(({ definition }) => definition.generated !== undefined)
   if (generated !== undefined)

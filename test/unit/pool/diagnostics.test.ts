@@ -293,7 +293,7 @@ describe('Leaks', () => {
     await settle()
     process.off('warning', listener)
     expect(warnings).toMatchObject([{ name: 'LifeguardWarning', code: 'LIFEGUARD_LEAK' }])
-    expect(warnings[0]?.message).toContain("Pool 'songs': the lease of connection 1 is still out")
+    expect(warnings[0]?.message).toContain("Pool 'songs': the lease of connection 1 is still checked out")
     expect(warnings[0]?.message).toMatch(/acquired\n +at .*diagnostics\.test\.ts/)
     lease.release()
   })
