@@ -1,6 +1,6 @@
 /**
- * Types whose arrays travel in PostgreSQL's binary form: bulk statements store most of their values as these. Other arrays
- * travel as literals.
+ * Types whose arrays are sent in PostgreSQL's binary form: bulk statements send most of their values so. Other arrays are sent
+ * as literals.
  * @see https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/arrayfuncs.c (array_recv)
  */
 import type { ArrayElement } from '../driver/array-parameter.js'

@@ -1,6 +1,6 @@
 /**
- * How the values of a column travel: always as PostgreSQL's text, in both directions, so that entities do not depend
- * on the type parsers of the engine.
+ * How the values of a column are written and read: always as PostgreSQL's text, so that entities do not depend on the type
+ * parsers of the engine.
  *
  * What has no time zone is text (`date`, `time`, `timestamp`, `interval`); only `timestamptz`, an instant, is a `Date`.
  * What a JavaScript number cannot hold exactly is no number: `bigint` is a BigInt, `numeric` a string.
@@ -13,8 +13,14 @@ import { isTextOf } from './json-text.js'
 export interface Codec<Value> {
   /** True if a value can be changed in place (objects): it is then compared by its text to find such changes. */
   readonly mutable: boolean
-  /** Its texts need no quotes in the literal of an array: nothing but digits and letters, and none of them is `null`. */
+  /** Its texts need no quotes in the literal of an array: digits and letters only, and never `null`. */
   readonly plain?: boolean
+  /** Its values are the numbers of integer columns: rows may hold them as numbers, and need not be decoded. */
+  readonly integers?: boolean
+  /** Values that are equal by `===` may be stored differently: 0 and -0. */
+  readonly signedZero?: boolean
+  /** Equal values have one text only, so texts tell rows apart. `usual`: unless PostgreSQL may store a text in another form. */
+  readonly onlySpelling?: 'always' | 'usual'
   /** Reads PostgreSQL's text, and what `encode` gives. @throws RefusedValue */
   decode(text: string): Value
   /** @throws RefusedValue, whose message becomes part of an InvalidValueError. */
@@ -59,6 +65,7 @@ export const numericCodec: Codec<string> = {
 /** PostgreSQL gives uuids in lower case, so that is the form in which they are compared. */
 export const uuidCodec: Codec<string> = {
   mutable: false,
+  onlySpelling: 'usual',
   decode: asIs,
   encode: (value) => encodeText(value).toLowerCase(),
 }
@@ -66,6 +73,8 @@ export const uuidCodec: Codec<string> = {
 export const integerCodec: Codec<number> = {
   mutable: false,
   plain: true,
+  integers: true,
+  onlySpelling: 'always',
   decode(text) {
     const number = readDigits(text)
     if (Number.isSafeInteger(number)) return number
@@ -80,6 +89,7 @@ export const integerCodec: Codec<number> = {
 export const floatCodec: Codec<number> = {
   mutable: false,
   plain: true,
+  signedZero: true,
   decode: Number,
   encode(value) {
     if (typeof value !== 'number') throw new RefusedValue(`takes a number, not ${kindOf(value)}`)
@@ -90,6 +100,7 @@ export const floatCodec: Codec<number> = {
 export const bigintCodec: Codec<bigint> = {
   mutable: false,
   plain: true,
+  onlySpelling: 'always',
   decode(text) {
     // Half the time, for most keys.
     if (text.length < EXACT_DIGITS) return BigInt(readDigits(text))
@@ -109,6 +120,7 @@ export const bigintCodec: Codec<bigint> = {
 export const booleanCodec: Codec<boolean> = {
   mutable: false,
   plain: true,
+  onlySpelling: 'always',
   decode(text) {
     if (text === 't') return true
     if (text === 'f') return false

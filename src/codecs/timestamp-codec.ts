@@ -12,11 +12,12 @@ const LATEST_USUAL = Date.UTC(10_000, 0)
 const MICROSECONDS = /\.\d{4}/
 
 /**
- * A Date counts milliseconds: the microseconds that PostgreSQL keeps are cut off when a row is read, and the column is
- * written only if the Date was changed. `infinity` and `-infinity` are the latest and the earliest Date.
+ * A Date counts milliseconds: PostgreSQL's microseconds are truncated when a row is read, and the column is written only if
+ * the Date was changed. `infinity` and `-infinity` are the latest and the earliest Date.
  */
 export const timestampCodec: Codec<Date> = {
   mutable: true,
+  onlySpelling: 'always',
   decode(text) {
     const date = new Date(timeOf(text))
     if (Number.isNaN(date.getTime())) throw new RefusedValue('holds an instant that a Date cannot express')

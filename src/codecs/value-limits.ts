@@ -1,4 +1,4 @@
-/** What a type of PostgreSQL cannot store although it is of the right kind: known here, so that no packet has to fail for it. */
+/** Values that a type of PostgreSQL cannot store: too long, out of range, no label of an enum. Rejected before a batch is sent. */
 
 /** Why a value is not stored, without showing it; undefined if it is. Must be cheap: it is asked for each value of each row. */
 export type Refusal = (value: never) => string | undefined

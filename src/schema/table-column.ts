@@ -1,19 +1,9 @@
-/** One column of a table: its names, its SQL, and the way of its values to PostgreSQL and back. */
+/** One column of a table: its names, its SQL, and how its values are encoded, decoded and compared. */
 import type { ArrayParameter } from '../driver/array-parameter.js'
 import { InvalidValueError } from '../errors.js'
 import { quoteIdentifier } from '../sql.js'
-import {
-  bigintCodec,
-  booleanCodec,
-  floatCodec,
-  integerCodec,
-  RefusedValue,
-  uuidCodec,
-  type Brief,
-  type Codec,
-} from '../codecs/codec.js'
+import { RefusedValue, type Brief, type Codec } from '../codecs/codec.js'
 import type { ColumnDefinition } from './column.js'
-import { timestampCodec } from '../codecs/timestamp-codec.js'
 
 /** A value as PostgreSQL's text; null is NULL. */
 export type EncodedText = string | null
@@ -39,14 +29,14 @@ export class TableColumn {
   /** PostgreSQL computes it when an update leaves it out. */
   readonly serverUpdated: boolean
   readonly mutable: boolean
-  /** Rows can be told apart by its values, or are referred to by them. */
+  /** Its values identify rows, or refer to rows. */
   readonly namesRows: boolean
-  /** Not loaded unless it is asked for. */
+  /** Loaded only if a query names it (`undefer`). */
   readonly deferred: boolean
-  /** Equal by `===` is not yet the same: what can change in place, and floats, where PostgreSQL keeps 0 and -0 apart. */
+  /** Values are compared by more than `===`: they can change in place, or are floats (PostgreSQL keeps 0 and -0 apart). */
   readonly #comparesClosely: boolean
   readonly #codec: Codec<unknown>
-  /** Not of keys and of what refers to them: these name rows by the very text of PostgreSQL. */
+  /** Undefined for keys and foreign keys: they identify rows by the exact text of PostgreSQL. */
   readonly #brief: Brief<unknown> | undefined
   readonly #refusal: ((value: unknown) => string | undefined) | undefined
   readonly #label: string
@@ -69,14 +59,14 @@ export class TableColumn {
     this.mutable = type.codec.mutable
     this.namesRows = namesRows
     this.deferred = definition.deferred === true
-    this.#comparesClosely = type.codec.mutable || type.codec === floatCodec
+    this.#comparesClosely = type.codec.mutable || type.codec.signedZero === true
     this.#codec = type.codec
     this.#brief = namesRows ? undefined : type.codec.brief
     this.#refusal = type.refusal as ((value: unknown) => string | undefined) | undefined
     this.#label = `${table}.${this.name}`
   }
 
-  /** Its values are instants that are remembered by a number; not those that name rows. */
+  /** Its values are instants, and snapshots hold them as numbers; false for columns that identify rows. */
   get isInstant(): boolean {
     return this.#brief !== undefined
   }
@@ -125,7 +115,7 @@ export class TableColumn {
     if (raw === null) return null
     try {
       if (typeof raw === 'string') return this.#codec.decode(raw)
-      if (raw instanceof Date || this.#codec === integerCodec) return raw
+      if (raw instanceof Date || this.#codec.integers === true) return raw
       // Others may read integers, too: as their texts.
       return this.#codec.decode(String(raw))
     } catch (cause) {
@@ -136,7 +126,7 @@ export class TableColumn {
 
   /** What a value is in a key, equal for values that PostgreSQL takes for equal. Where values cannot change in place. */
   keyOf(value: unknown): unknown {
-    return this.#codec === integerCodec && Number.isInteger(value) ? value : this.decode(this.encode(value))
+    return this.#codec.integers === true && Number.isInteger(value) ? value : this.decode(this.encode(value))
   }
 
   /** As {@link snapshot}, of a value that PostgreSQL gave. */
@@ -159,11 +149,8 @@ export class TableColumn {
    * nor of what it writes in a form of its own.
    */
   isOnlySpelling(text: EncodedText): boolean {
-    const codec = this.#codec
-    if (codec === uuidCodec) return text !== null && !this.mayRespell(text)
-    return (
-      codec === integerCodec || codec === bigintCodec || codec === booleanCodec || codec === timestampCodec
-    )
+    const { onlySpelling } = this.#codec
+    return onlySpelling === 'usual' ? text !== null && !this.mayRespell(text) : onlySpelling === 'always'
   }
 
   /** Whether PostgreSQL may store a text in another form. */
