@@ -1,8 +1,7 @@
-/** `insert(Entity)`: many rows at once, without objects; with `onConflict` it is what others call an upsert. */
-import { InvalidStatementError, MappingError } from '../errors.js'
+/** `insert(Entity)`: inserts many rows without objects; with `onConflict` it is an upsert. */
+import { InvalidStatementError } from '../errors.js'
 import { checkObject, refuseUnknownKeys } from '../internal/validate.js'
-import { sql, SqlFragment } from '../sql.js'
-import { assignment, automaticChange, returningSql, withReturning, writable } from './bulk.js'
+import { sql, type SqlFragment } from '../sql.js'
 import { ColumnRef } from '../schema/column-ref.js'
 import { and } from './conditions.js'
 import type { Condition } from '../sql.js'
@@ -22,6 +21,7 @@ import { checkWithout, filtersOf, NO_FILTERS_OFF, type WithoutFilters } from '..
 import { givenRows, rowsToInsert, type GivenRows } from './given-rows.js'
 import type { Picked } from './select.js'
 import type { TableColumn } from '../schema/table-column.js'
+import { assignments, changesOf, returningSql, withReturning, writable } from './write-parts.js'
 
 /**
  * Starts an INSERT of rows, in the order in which they are given. Defaults are applied as by the constructor; hooks are not
@@ -59,15 +59,15 @@ export class InsertStart<E extends AnyEntity> {
 }
 
 interface InsertState {
-  /** What stands after the rows, ON CONFLICT. @param filters Conditions that rows which are there must meet to be changed. */
+  /** The ON CONFLICT clause. @param filters Conditions that an existing row must meet to be changed. */
   readonly conflict: ((filters: readonly Condition[]) => SqlFragment<unknown>) | undefined
   /** Undefined: nothing is returned. */
   readonly returning: Reading | undefined
-  /** The filters that it does without. */
+  /** The filters that are off. */
   readonly without: WithoutFilters
 }
 
-/** An INSERT. It never changes: every method gives a new one. */
+/** An INSERT. Immutable: every method returns a new statement. */
 export class BulkInsert<E extends AnyEntity, Item = never, Scalar = Item> implements EntityStatement<
   Item,
   Scalar
@@ -85,7 +85,7 @@ export class BulkInsert<E extends AnyEntity, Item = never, Scalar = Item> implem
   }
 
   /**
-   * What to do about rows that are there already: `.doUpdate(...)` or `.doNothing()` follows.
+   * What to do about rows that exist already: `.doUpdate(...)` or `.doNothing()` follows.
    *
    * @param target The property or properties that have a unique index, or `{ constraint }` with its name. Left out: any
    *   conflict, which only `doNothing()` can take.
@@ -108,7 +108,7 @@ export class BulkInsert<E extends AnyEntity, Item = never, Scalar = Item> implem
   }
 
   /**
-   * Gives the rows as they are stored now: entities, or plain objects with the named columns. An object that the session
+   * Returns the rows as they are stored now: entities, or plain objects with the named columns. An object that the session
    * holds takes the new values, except where it has changes that were not flushed. Rows that were left alone, by `doNothing()`
    * or because a filter hides them from `doUpdate()`, do not come back.
    */
@@ -139,14 +139,14 @@ export class BulkInsert<E extends AnyEntity, Item = never, Scalar = Item> implem
   }
 }
 
-/** What happens to rows that are there already. @param filters Conditions that they must meet to be changed. */
+/** What happens to existing rows. @param filters Conditions that an existing row must meet to be changed. */
 type ConflictAction = (filters: readonly Condition[]) => SqlFragment<unknown>
 
-/** What a row that is there already is changed to: values and SQL by property, names, or a function of `excluded`. */
+/** The changes of an existing row: values and SQL by property, names, or a function of `excluded`. */
 export type ConflictChanges<E extends AnyEntity> =
   Update<E> | readonly ColumnName<E>[] | ((excluded: ColumnRefs<ColumnsOf<E>>) => Update<E>)
 
-/** An INSERT that has still to be told what to do about rows that are there already. */
+/** An INSERT that waits for `doUpdate()` or `doNothing()`: what to do about rows that exist already. */
 export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
   readonly #meta: EntityMeta
   readonly #rows: GivenRows
@@ -166,13 +166,13 @@ export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
     this.#decide = decide
   }
 
-  /** Leaves rows that are there already as they are. They do not come back from `returning()`. */
+  /** Leaves existing rows as they are. `returning()` does not return them. */
   doNothing(): BulkInsert<E, Item, Scalar> {
     return this.#decide(() => text(' do nothing'))
   }
 
   /**
-   * Changes rows that are there already. `version()` columns are incremented and `onUpdate` columns set, as by `update()`.
+   * Changes existing rows. `version()` columns are incremented and `onUpdate` columns set, as by `update()`.
    *
    * @param changes Left out: every column that was given takes the new value, except the key and the target of the conflict.
    *   An array: only these columns. An object: these values or SQL. A function: the same, from the row that was to be
@@ -202,17 +202,12 @@ export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
         `The upsert of ${table.key} changes nothing: use doNothing(), or name what to change`,
       )
     }
-    const assignments = [...set].map(([column, value]) => assignment(column, value))
-    for (const column of table.columns) {
-      const automatic = set.has(column) ? undefined : automaticChange(column, table.qualifier)
-      if (automatic !== undefined) assignments.push(automatic)
-    }
     const given = options.where === undefined ? [] : [options.where]
     and(...given)
     return this.#decide((filters) => {
       const conditions = [...given, ...filters]
       const where = conditions.length === 0 ? text('') : concat(text(' where '), and(...conditions))
-      return concat(text(' do update set '), sql.join(assignments), where)
+      return concat(text(' do update set '), assignments(table, set), where)
     })
   }
 
@@ -234,16 +229,7 @@ export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
       >
     const values = typeof changes === 'function' ? changes(refs()) : changes
     checkObject('doUpdate', values)
-    const set = new Map<TableColumn, unknown>()
-    for (const [property, value] of Object.entries<unknown>(values)) {
-      if (value === undefined) continue
-      const column = table.column(property)
-      if (column.definition.generated !== undefined) {
-        throw new MappingError(`${column} is computed by PostgreSQL and cannot be set`)
-      }
-      set.set(column, value instanceof SqlFragment ? value : column.encodeStored(value))
-    }
-    return set
+    return changesOf(this.#meta, 'doUpdate', values)
   }
 }
 
