@@ -76,7 +76,7 @@ export class SqlFragment<Row = Record<string, unknown>> {
     return this.assemble().text
   }
 
-  /** The values behind the placeholders. */
+  /** The values of the placeholders. */
   get values(): readonly unknown[] {
     return this.assemble().values
   }
@@ -302,7 +302,7 @@ const COPY_STREAM = /^copy\b[\s\S]*\b(?:from\s+stdin|to\s+stdout)\b/i
 const SUSPECTS = new Set('bBsScCeErRaApP-/; \t\r\n\v\f')
 
 /**
- * Why a statement may not run as a plain one: it would change the transaction behind the session's back, or it
+ * Why a statement may not run as a plain one: it would change the transaction without the session, or it
  * speaks the COPY protocol. Undefined if it may.
  */
 export function refusalOf(text: string): string | undefined {
@@ -320,7 +320,7 @@ export function refusalOf(text: string): string | undefined {
   return undefined
 }
 
-/** Where the first word is: behind white space, comments (which nest in PostgreSQL) and empty statements. */
+/** Where the first word starts: after white space, comments (which nest in PostgreSQL) and empty statements. */
 export function startOf(text: string): number {
   let at = 0
   for (let depth = 0; at < text.length;) {

@@ -102,7 +102,7 @@ function hasWord(text: string, word: string): boolean {
   return false
 }
 
-/** Whether no word goes on before or behind. */
+/** Whether no word continues before or after. */
 function standsAlone(text: string, start: number, end: number): boolean {
   const joins = (inside: number, outside: number): boolean =>
     WORD.test(text.charAt(inside)) && WORD.test(text.charAt(outside))

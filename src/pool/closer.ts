@@ -1,24 +1,24 @@
 /**
- * Ends connections. A slot stays taken until its socket is closed, and nothing can hold that up for longer than a
- * moment.
+ * Closes connections. A slot stays in use until its socket is closed; a server that does not answer delays that for two seconds
+ * at most.
  */
 import { connectionClosedChannel, type ConnectionClosedMessage } from '../internal/channels.js'
 import type { ConnectionRecord } from './record.js'
 import type { PoolContext } from './pool-context.js'
 import type { CloseReason } from './stats.js'
 
-const GOODBYE_MILLIS = 2_000
+const TERMINATE_MILLIS = 2_000
 const CANCEL_MILLIS = 1_000
 
-/** Connections that are closed for these reasons are well: they say goodbye. Any other is dropped. */
-const SAYS_GOODBYE: ReadonlySet<CloseReason> = new Set(['overflow', 'recycled', 'idle', 'disposed'])
+/** Reasons for which a healthy connection is closed: it sends a Terminate message. Otherwise the socket is destroyed. */
+const TERMINATES: ReadonlySet<CloseReason> = new Set(['overflow', 'recycled', 'idle', 'disposed'])
 
 export class Closer {
   readonly #pool: PoolContext
   readonly #freed: () => void
   #closing = 0
 
-  /** @param freed called whenever a slot has become free. */
+  /** @param freed Called whenever a slot has become free. */
   constructor(pool: PoolContext, freed: () => void) {
     this.#pool = pool
     this.#freed = freed
@@ -28,21 +28,21 @@ export class Closer {
     return this.#closing
   }
 
-  /** @param error what fails with the connection, if something is under way on it. */
+  /** @param error The error of the operation that is running on the connection, if there is one. */
   close(record: ConnectionRecord, reason: CloseReason, error?: Error): void {
     const { connection } = record
-    if (!SAYS_GOODBYE.has(reason) || connection.lost !== undefined || connection.busy) {
+    if (!TERMINATES.has(reason) || connection.lost !== undefined || connection.busy) {
       return this.drop(record, reason, error)
     }
     this.#begin(record, reason)
-    void connection.close(GOODBYE_MILLIS).then(() => this.#end(record, reason))
+    void connection.close(TERMINATE_MILLIS).then(() => this.#end(record, reason))
   }
 
   /** Closes the socket at once; a statement that still runs is cancelled on the server. */
   drop(record: ConnectionRecord, reason: CloseReason, error?: Error): void {
     const { connection } = record
     this.#begin(record, reason)
-    // Asked before the socket goes: the server would not notice that until the statement ends.
+    // Sent before the socket is destroyed: the server would not notice a closed socket until the statement ends.
     const isRunning = connection.busy && connection.lost === undefined
     const cancelled = isRunning ? connection.cancel(CANCEL_MILLIS) : undefined
     connection.destroy(error)

@@ -1,4 +1,4 @@
-/** The end of a pool, within its time. */
+/** The disposal of a pool, within its time limit. */
 import { checkMillis, checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import type { Closer } from './closer.js'
 import type { DisposeOptions, DisposeReport } from './pool.js'
@@ -15,7 +15,7 @@ export interface Disposal {
   readonly revoke: (record: ConnectionRecord) => void
   /** The listener is called when the last slot is free. */
   readonly onEmpty: (listener: () => void) => void
-  /** What statements fail with that are still running at the deadline. */
+  /** The error of statements that are still running at the deadline. */
   readonly reason: () => Error
 }
 
@@ -26,7 +26,7 @@ export function checkDisposeOptions(options: DisposeOptions): void {
   checkMillis('timeoutMillis', options.timeoutMillis ?? null, { min: 0, also: [null] })
 }
 
-/** Closes what is idle, waits for what is lent, and drops what is left at the deadline. */
+/** Closes idle connections, waits for those in use, and drops the remaining ones at the deadline. */
 export async function dispose(
   pool: PoolContext,
   { timeoutMillis = DISPOSE_MILLIS }: DisposeOptions,
@@ -41,7 +41,7 @@ export async function dispose(
   let forced = 0
   for (const record of [...slots.all()]) {
     if (record.state === 'closing') {
-      // Its goodbye has not been answered: a dead line must not hold us up.
+      // The socket is not closed after the Terminate message: a dead network must not delay the disposal.
       record.connection.destroy(reason())
     } else if (record.state !== 'connecting') {
       forced += 1

@@ -1,7 +1,7 @@
 /**
  * The pool's only regular timer. It never keeps the process alive, and rests while the pool is empty.
  *
- * Each tick: close what is stale, too old or was idle for too long, prove what was quiet for long, look for leaks,
+ * Each tick: close stale, expired and long idle connections, ping quiet ones, look for leaks,
  * refill `minIdle`. After a tick that came much too late nothing idle is trusted.
  */
 import { AsyncResource } from 'node:async_hooks'
@@ -29,7 +29,7 @@ export class Housekeeper {
   readonly #leaks: LeakWatch
   readonly #host: HousekeepingHost
   readonly #periodMillis: number
-  /** The timer must not live in the async context of whichever request opened the first connection. */
+  /** Keeps the timer out of the async context of the request that opened the first connection. */
   readonly #context = new AsyncResource('lifeguard.Housekeeper')
   #timer: Timer | undefined = undefined
   #tickedAt = 0

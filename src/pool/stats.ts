@@ -1,4 +1,4 @@
-/** What a pool knows about itself: gauges of this moment, counters and distributions since it was made. */
+/** The statistics of a pool: current gauges, and counters and distributions since it was made. */
 import { Histogram, type HistogramSnapshot } from './histogram.js'
 
 /** Why a connection was closed. */
@@ -17,7 +17,7 @@ export type CloseReason =
   | 'probe'
   /** It could not be reset. */
   | 'reset'
-  /** It came back while a statement was still running. */
+  /** It was released while a statement was still running. */
   | 'busy'
   /** `Lease.invalidate` or `softInvalidate`. */
   | 'invalidated'
@@ -64,7 +64,7 @@ export interface PoolStats {
 export interface PoolCounters {
   /** Leases handed out. */
   acquired: number
-  /** Leases that came back, in whatever way. */
+  /** Leases that ended: released, invalidated, detached or reclaimed. */
   released: number
   /** Acquires that went through the queue, however they ended. */
   waited: number

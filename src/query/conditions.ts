@@ -53,7 +53,7 @@ export function between<Value>(
 }
 
 /**
- * One of the values. They travel as one array, so the statement's text is the same for any number; an empty list matches
+ * One of the values. They are one array parameter, so the statement's text is the same for any number; an empty list matches
  * nothing.
  * @throws InvalidStatementError for a column that itself holds arrays.
  */

@@ -1,12 +1,12 @@
 /**
  * Statements that store, change and delete rows by their keys; for the unit of work.
  *
- * 1. The text depends on the columns only, not on the number of rows: many rows travel as one array for each column. A
+ * 1. The text depends on the columns only, not on the number of rows: many rows are one array for each column. A
  *    single row has a text of its own, which PostgreSQL runs faster.
- * 2. Returned rows are matched by an ordinal that travels with each row, or by keys that a sequence made for them in their
+ * 2. Returned rows are matched by an ordinal that is sent with each row, or by keys that a sequence made for them in their
  *    order; never by the order alone in which they come.
- * 3. A statement that does not find or store all of its rows fails on the server, so that a COMMIT in the same packet does not
- *    happen: nothing has to be checked in between.
+ * 3. A statement that does not find or store all of its rows fails on the server, so that a COMMIT in the same batch does not
+ *    happen: nothing has to be checked before the COMMIT.
  */
 import { definitionSql, quoteLiteral } from '../schema/definition-sql.js'
 import { columnList } from './entity-statement.js'
@@ -34,7 +34,7 @@ export interface ChangedRow extends KeyedRow {
 }
 
 /**
- * Changes rows by their key, and where the table has a version, only in the version that was loaded, raising it. Fails
+ * Changes rows by their key, and where the table has a version, only in the version that was loaded, incrementing it. Fails
  * unless all are found; see {@link shortfallOf}.
  *
  * @param columns What to change, not the version; may include parts of the key. Empty: only what changes by itself.

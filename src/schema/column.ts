@@ -20,7 +20,7 @@ export interface ColumnType {
    */
   readonly cast: string
   readonly codec: Codec<unknown>
-  /** How many values of it travel at once; default: as the literal of an array. */
+  /** How many values are sent at once, in binary form; default: as the literal of an array. */
   readonly element?: ArrayElement | undefined
   /** Why PostgreSQL would not store a value that the codec has written; undefined if it would. */
   readonly refusal?: Refusal | undefined
@@ -30,11 +30,11 @@ export interface ColumnType {
   readonly normal?: ((text: string) => string) | undefined
   readonly isArray?: boolean
   /**
-   * Many values travel as texts, not as an array of the type: `unnest` would take arrays of arrays apart to their last
+   * Many values are sent as texts, not as an array of the type: `unnest` would take arrays of arrays apart to their last
    * dimension, and some types (`box`) write their arrays in a way of their own.
    */
   readonly travelsAsText?: boolean
-  /** The sequence behind the column gives its values. */
+  /** A sequence that the column owns makes its values. */
   readonly serial?: boolean
   readonly enumType?: EnumDefinition
 }

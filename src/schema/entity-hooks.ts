@@ -5,7 +5,7 @@ import { MappingError } from '../errors.js'
 type Synchronous = void | null | undefined | { readonly then?: never; toString(): string }
 
 /**
- * Called by the session with an instance. They are synchronous, because they run while a packet is put together, and
+ * Called by the session with an instance. They are synchronous, because they run while a batch is put together, and
  * must not flush; what they throw ends the flush, or the load, and nothing of it is sent or kept. So does a promise that
  * they return, with a MappingError: what waits belongs to `beforeFlush` of the session factory.
  *

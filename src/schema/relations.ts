@@ -84,7 +84,7 @@ export function belongsTo<E extends AnyEntity, const Key extends string>(
 }
 
 /**
- * Any number of objects of the other entity hold a foreign key on this one, in the named properties of theirs.
+ * Any number of objects of the other entity hold a foreign key on this one, in the named properties.
  * @example
  * static readonly relations = { songs: hasMany(() => Song, 'albumId', { orderBy: () => asc(Song.c.title) }) }
  */

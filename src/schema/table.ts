@@ -125,7 +125,7 @@ export class Table {
   requireWritable(): void {
     if (!this.isView) return
     throw new MappingError(
-      `${this.key} is declared as a view, which is read-only: write to the tables behind it. For an object that was changed call ` +
+      `${this.key} is declared as a view, which is read-only: write to its tables. For an object that was changed call ` +
         'session.refresh() or session.expunge()',
     )
   }

@@ -1,4 +1,4 @@
-/** What a session does with entities: SQLAlchemy's verbs. */
+/** The methods of a session for entities, with SQLAlchemy's names. */
 import { Executor } from '../execution/executor.js'
 import { InvalidOptionError, MappingError, NoResultError } from '../errors.js'
 import { checkFunction, checkObject, refuseUnknownKeys } from '../internal/validate.js'
@@ -46,8 +46,8 @@ export abstract class EntitySession extends Executor {
   }
 
   /**
-   * Puts a new object into the session: the next flush inserts its row. An object of an earlier session is followed again,
-   * one that was marked with `delete` is kept. What its relations hold comes with it (unless their `cascade` says no).
+   * Adds a new object to the session: the next flush inserts its row. A detached object is attached again; an object that was
+   * marked with `delete` is kept. The objects in its relations are added with it, unless their `cascade` excludes `add`.
    *
    * @throws IllegalStateError if another open session has it, or another object with its key is here, or beside a nested
    *   block that is open; MappingError.
@@ -68,7 +68,7 @@ export abstract class EntitySession extends Executor {
   }
 
   /**
-   * Has the next flush delete the row of an object, and of what its relations with `cascade: ['delete']` hold.
+   * Marks an object for deletion: the next flush deletes its row, and the objects of its relations with `cascade: ['delete']`.
    * @throws IllegalStateError if it has no row, or beside a nested block that is open.
    */
   delete(instance: object): void {
@@ -78,7 +78,7 @@ export abstract class EntitySession extends Executor {
   }
 
   /**
-   * Lets go of an object: the session follows it no more, and a new one is not inserted. Its row stays as it is.
+   * Detaches an object from the session; a new object is not inserted. Its row stays as it is.
    * @throws IllegalStateError if it is not in this session.
    */
   expunge(instance: object): void {
@@ -87,8 +87,8 @@ export abstract class EntitySession extends Executor {
   }
 
   /**
-   * The object with a key, or null. One that the session holds already is given without a query (and without a flush),
-   * unless it has expired or an option says otherwise.
+   * The object with a key, or null. If the session holds it, it is returned without a query (and without a flush), unless it has
+   * expired or an option asks for a query.
    *
    * @param key The primary key; composite: an object by property.
    * @throws as `execute`, where a query is needed.
@@ -134,9 +134,9 @@ export abstract class EntitySession extends Executor {
   }
 
   /**
-   * Takes over the values of an object that this session does not follow (from another session, or made of what a client
-   * sent): into the object with its key, which is loaded if need be, or into a new one. The given object stays as it is.
-   * What the constructor of a new object has filled in by itself (defaults, NULL) does not go over what is stored.
+   * Copies the values of an object that is not in this session (from another session, or made from a request) into the
+   * session's object with its key, which is loaded if need be, or into a new object. The given object stays as it is.
+   * Values that the constructor of a new object has filled in (defaults, NULL) do not replace stored values.
    *
    * @returns the object of this session.
    * @throws StaleDataError if both have a `version()` and these differ.
@@ -152,7 +152,7 @@ export abstract class EntitySession extends Executor {
   }
 
   /**
-   * Takes the values of an object away; reading one throws ExpiredAttributeError (a relation: RelationNotLoadedError) until
+   * Expires an object: reading a value throws ExpiredAttributeError (a relation: RelationNotLoadedError) until
    * it is refreshed, loaded again, or set. Changes that were not flushed are lost.
    *
    * @param names Columns and relations. Default: all of them.
@@ -170,12 +170,12 @@ export abstract class EntitySession extends Executor {
   }
 
   /**
-   * Writes all changes now: new objects get what PostgreSQL fills in. Many rows of a table are one statement, and all
+   * Writes all changes now: new objects get their server-generated values. Many rows of a table are one statement, and all
    * statements one round trip (two, where new rows refer to new rows whose keys PostgreSQL makes). `commit` does this,
    * too, and queries do unless `autoflush` is off.
    *
    * @throws DatabaseError, StaleDataError: the transaction has failed, roll it back. InvalidValueError, MappingError:
-   *   nothing was sent; mend the object and go on. InvalidStatementError: one column of all new or changed rows takes more
+   *   nothing was sent; fix the object and continue. InvalidStatementError: one column of all new or changed rows takes more
    *   than a gigabyte, and nothing was sent; flush fewer at a time.
    */
   flush(): Promise<void> {
@@ -185,7 +185,7 @@ export abstract class EntitySession extends Executor {
     })
   }
 
-  /** Runs a block whose queries do not flush; those of other code beside it do, and commit does. */
+  /** Runs a block whose queries do not flush. Queries of other code beside it do, and so does commit. */
   noAutoflush<Value>(work: () => Value | Promise<Value>): Promise<Value> {
     return this.#entities.runner.attend('block', async () => {
       checkFunction('noAutoflush', work)
@@ -214,7 +214,7 @@ export abstract class EntitySession extends Executor {
     return this.#entities.unit.isModified(instance)
   }
 
-  /** Whether the session follows an object; not one whose deletion was flushed. */
+  /** Whether an object is in the session; false once its deletion was flushed. */
   contains(instance: object): boolean {
     const given: unknown = instance
     return typeof given === 'object' && given !== null && this.#entities.unit.has(given)
@@ -248,7 +248,7 @@ export abstract class EntitySession extends Executor {
   }
 }
 
-/** A text would be taken letter by letter. @throws InvalidOptionError */
+/** @throws InvalidOptionError unless it is an array: the characters of a text would be taken for names. */
 function requireList(load: unknown): void {
   if (load === undefined || Array.isArray(load)) return
   const name = typeof load === 'string' && /^[\w.]+$/.test(load) ? load : 'songs'

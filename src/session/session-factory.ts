@@ -24,7 +24,7 @@ import {
   type WithSessionOptions,
 } from './session-options.js'
 
-/** A class of sessions: `Session`, or one of your own with repositories on it. */
+/** A class of sessions: `Session`, or a subclass of your own, for example with repositories. */
 export type SessionClass<S extends Session> = new (parts: SessionParts) => S
 
 /** What `createSessionFactory` takes: the engine, the class, and the defaults of its sessions. */
@@ -39,11 +39,11 @@ export interface SessionFactoryOptions<S extends Session = Session> extends Omit
  * Makes sessions: call it for a session of your own, or use `withSession`. Made by {@link createSessionFactory}.
  */
 export interface SessionFactory<S extends Session = Session> {
-  /** A new session; close it, or say `await using`. Its options go over the factory's. */
+  /** A new session; close it, or use `await using`. Its options override the factory's. */
   (options?: SessionOptions): S
   /** The engine. */
   readonly bind: Engine
-  /** {@link withSession}, bound to this factory: may be taken off it. */
+  /** {@link withSession}, bound to this factory: may be destructured. */
   readonly withSession: <Value>(
     work: (session: S) => Value | Promise<Value>,
     options?: WithSessionOptions,
@@ -85,7 +85,7 @@ export function createSessionFactory<S extends Session = Session>(
   checkFunction('sessionClass', sessionClass)
   checkSessionOptions(defaults)
   const hooks = new HookSet<Session>()
-  // Most sessions are opened without options of their own: theirs are worked out once.
+  // Most sessions are opened without options: the result for these is computed once.
   const plain: SessionParts = {
     engine,
     setup: engine.setUp(defaults, { releaseWhenIdle: true }),
@@ -200,8 +200,8 @@ export function createSessionFactory<S extends Session = Session>(
  * Runs a block with a session of its own: committed when it returns, rolled back when it throws (and the original error
  * thrown on), closed in any case. The value is the block's.
  *
- * If the block returns the promise of its only statement, COMMIT travels with it: the whole transaction is one round
- * trip. A read-only block gives its value without waiting for COMMIT's answer.
+ * If the block returns the promise of its only statement, COMMIT is sent in the same batch: the whole transaction is one round
+ * trip. A read-only block returns its value without waiting for the answer to COMMIT.
  *
  * @throws what the block throws; UnawaitedStatementError if it returned while its statements were running; otherwise as
  *   `Session.execute` and `Session.commit`.

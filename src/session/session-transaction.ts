@@ -1,4 +1,4 @@
-/** How the transaction of a session ends: with the flush of its unit of work, its hooks, and the connection given back. */
+/** Commit, rollback and close of a session: the flush before them, their hooks, and the release of the connection. */
 import type { BlockOwner, PendingCommit } from '../execution/block.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 import type { Operation } from '../pipeline/operation.js'
@@ -23,11 +23,11 @@ export class SessionTransaction implements BlockOwner {
   readonly #hooks: EndHooks
   readonly #entities: FlushCoordinator
   readonly #parts: EntityParts
-  /** COMMIT is on its way. */
+  /** True while COMMIT waits for its answer. */
   #committing = false
-  /** A block that had joined the session threw: what it did must not be stored. */
+  /** The error of a block that had joined the session: the transaction can only be rolled back. */
   #rollbackOnly: unknown = undefined
-  /** It is closed, and rolls back still. */
+  /** Set while the closed session rolls back. */
   #closing: Promise<void> | undefined = undefined
   /** Stops listening to the session's signal. */
   #unwatch: (() => void) | undefined = undefined
@@ -46,7 +46,7 @@ export class SessionTransaction implements BlockOwner {
     return this.#entities.runner
   }
 
-  /** COMMIT is on its way. */
+  /** True while COMMIT waits for its answer. */
   get committing(): boolean {
     return this.#committing
   }
@@ -82,7 +82,7 @@ export class SessionTransaction implements BlockOwner {
     return commit
   }
 
-  /** Waits for a COMMIT that was queued, and does what comes behind it. @throws as `commit`. */
+  /** Waits for a queued COMMIT, and runs what follows it. @throws as `commit`. */
   async settle(commit: QueuedCommit): Promise<boolean> {
     let committed: boolean
     try {
@@ -107,7 +107,7 @@ export class SessionTransaction implements BlockOwner {
     let answering: Promise<boolean> | undefined
     const send = (): Promise<boolean> => {
       autoflushBlocks.requireNoRollbackSince(rollbacks)
-      // The transaction of a flush that was given later (autocommit) is not this one's to end.
+      // In autocommit mode, a later flush is a transaction of its own, which this commit must not end.
       if (this.#entities.ownTransaction !== undefined) return Promise.resolve(false)
       this.#committing = true
       commit.queue()
@@ -124,7 +124,7 @@ export class SessionTransaction implements BlockOwner {
         const isOvertaken = answering === undefined && autoflushBlocks.rollbacks !== rollbacks
         throw this.#notCommitted(commit, isOvertaken ? overtaken(error) : error)
       }
-      // Only the answer of the flush cannot be read.
+      // COMMIT has succeeded; only the answer of the flush cannot be read.
       unreadable = error
     } finally {
       this.#committing = false
@@ -142,7 +142,7 @@ export class SessionTransaction implements BlockOwner {
   /** Undefined if there was nothing to wait for. */
   close(): Promise<void> | undefined {
     const { pipeline } = this
-    // A hook that the end waits for must not wait for the end.
+    // A hook that delays the end of the transaction must not wait for that end.
     if (pipeline.closed) return this.#hooks.ending ? undefined : this.#closing
     pipeline.closed = true
     this.#unwatch?.()
@@ -155,13 +155,13 @@ export class SessionTransaction implements BlockOwner {
     }
     this.#closing = this.#rollback({ closes: true })
       .catch(() => {
-        // The connection is lost, and the transaction with it; the pool has reported it.
+        // The connection is lost, so the transaction was rolled back; the pool has reported the loss.
       })
       .finally(() => pipeline.release())
     return this.#closing
   }
 
-  /** Queues COMMIT: what is given from now on belongs to the next transaction. */
+  /** Queues COMMIT: later statements belong to the next transaction. */
   queueEnd(commit: QueuedCommit): Operation | Promise<Operation> {
     return this.runner.queueEnd('commit', () => (commit.sealed = this.#entities.committing()))
   }
@@ -170,12 +170,12 @@ export class SessionTransaction implements BlockOwner {
   async #committed({ sealed }: QueuedCommit): Promise<void> {
     this.#parts.shared?.ended()
     this.#entities.committed(sealed)
-    // Asked only now: one may have been added while COMMIT was on its way.
+    // Checked only now: a hook may have been added while COMMIT waited for its answer.
     if (this.#hooks.has('afterCommit')) await this.#hooks.ended('afterCommit')
     else this.#hooks.clear()
   }
 
-  /** The error that the caller sees: its stack shall lead to the line that commits. */
+  /** The error for the caller, whose stack leads to the line that commits. */
   #notCommitted({ sealed }: QueuedCommit, error: unknown): unknown {
     this.#entities.commitFailed(sealed)
     return this.runner.explain(error)
@@ -185,7 +185,7 @@ export class SessionTransaction implements BlockOwner {
     const { pipeline, runner } = this
     const [entities, hooks] = [this.#entities, this.#hooks]
     const isBeside = !closes && runner.isBeside
-    // Beside a block that is open it waits for the end of that.
+    // Beside an open block, the rollback waits for the end of that block.
     if (!isBeside) entities.autoflushBlocks.noteRollback()
     const queued = (hadTransaction: boolean): void => {
       if (isBeside) entities.autoflushBlocks.noteRollback()
@@ -196,7 +196,7 @@ export class SessionTransaction implements BlockOwner {
     const { outcomeUnknown } = state
     const hadTransaction = !quiet
     const isOpen = state.inTransaction || hooks.hasOwn('afterRollback')
-    // The packet that begins it may not have been sent yet.
+    // The batch that begins it may not have been sent yet.
     const begins = !autocommit && !quiet
     try {
       await runner.end('rollback', () => queued(hadTransaction))
@@ -237,7 +237,7 @@ class QueuedCommit implements PendingCommit {
   }
 }
 
-/** A COMMIT that something comes before. */
+/** A COMMIT that is preceded by a flush or by hooks. */
 function alreadyPending(committing: Promise<boolean>): PendingCommit {
   committing.catch(ignore)
   return { settle: () => committing }
@@ -251,7 +251,7 @@ function joinedBlockThrew(cause: unknown): TransactionAbortedError {
 
 function overtaken(cause: unknown): TransactionAbortedError {
   const message =
-    'rollback() or close() was called while commit() was waiting for its hooks or for what it has to know first: the ' +
+    'rollback() or close() was called while commit() was waiting for its hooks or for generated keys: the ' +
     'transaction was rolled back, and nothing of it was stored'
   return new TransactionAbortedError(message, { cause })
 }

@@ -1,5 +1,5 @@
 /**
- * Notices that one session serves two requests at once: the commit of one would store what the other has half done. Only for
+ * Notices that one session serves two requests at once: the commit of one would store unfinished work of the other. Only for
  * sessions that are made by hand, and by default only in development; the session of a block is used by that block alone.
  *
  * - Two requests of an HTTP server are certain: the second is refused while the first is in progress and the transaction open.
@@ -56,7 +56,7 @@ export class SharedUse {
     if (now.length === 0 || now.some((store) => before.includes(store))) return
     this.#warned = true
     process.emitWarning(
-      `A session is ended by other code than has begun its transaction, as two requests with one session would do: the work of both is stored or undone. It was made ${this.#made}. ${ADVICE}`,
+      `A session was committed or rolled back by other code than the code that began its transaction. If two requests share the session, the work of both is stored or rolled back. It was made ${this.#made}. ${ADVICE}`,
       { type: 'LifeguardWarning', code: 'LIFEGUARD_SHARED_SESSION' },
     )
   }

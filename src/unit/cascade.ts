@@ -17,7 +17,7 @@ export function addedWith(state: InstanceState): readonly InstanceState[] {
   })
 }
 
-/** @throws IllegalStateError if a relation that adds nothing holds what was not added. Asked when all had their turn to be added. */
+/** @throws IllegalStateError if a relation without cascade `add` holds an object that was not added. Checked after all were added. */
 export function requireAllAttached(state: InstanceState): void {
   for (const relation of heldRelations(state)) {
     if (relation.cascades.has('add')) continue
@@ -57,7 +57,7 @@ export function* newWith(state: InstanceState): Generator<InstanceState, void, u
   }
 }
 
-/** Relations whose objects have to be deleted with their owner, but are not known; those that PostgreSQL deletes excepted. */
+/** Relations that are not loaded and whose objects are deleted with their owner, unless PostgreSQL deletes them. */
 export function* unknownToDelete(state: InstanceState): Generator<Relation, void, undefined> {
   for (const relation of state.meta.relations.values()) {
     if (!relation.cascades.has('delete') || isKnown(state, relation)) continue
@@ -65,7 +65,7 @@ export function* unknownToDelete(state: InstanceState): Generator<Relation, void
   }
 }
 
-/** Relations that were assigned without being loaded: what they held before is not known, and has to be let go. */
+/** Relations that were assigned without being loaded: the objects that they held before must be loaded and removed. */
 export function* unknownAssigned(state: InstanceState): Generator<Relation, void, undefined> {
   for (const relation of heldRelations(state)) {
     if (relation.kind !== 'belongsTo' && !isKnown(state, relation)) yield relation

@@ -44,7 +44,7 @@ export class Given {
     )
   }
 
-  /** The object is as it was, and no session follows it. */
+  /** Restores the object; it is detached again. */
   restore(): void {
     const state = this.#state
     const { instance, meta } = state

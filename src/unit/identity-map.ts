@@ -23,12 +23,12 @@ interface Undone {
   readonly until: number
 }
 
-// A query that was queued before so many others were undone has been answered.
+// After so many rollbacks, a query that was queued before the oldest one has been answered.
 const MOST_UNDONE = 32
 
 export class IdentityMap {
   readonly #tables = new Map<Table, Entry>()
-  /** Counts the flushes. A query that was queued at one revision knows nothing of what was flushed at a later one. */
+  /** Counts the flushes. The rows of a query that was queued at one revision do not contain later flushes. */
   revision = 0
   readonly #undone: Undone[] = []
 
@@ -63,7 +63,7 @@ export class IdentityMap {
     if (state.identity !== undefined && this.has(state)) this.of(state.meta).delete(state.identity)
   }
 
-  /** Takes an instance out whose row has its key no more. */
+  /** Removes an instance whose row does not have this key any more. */
   leave(state: InstanceState): void {
     const { identity, meta } = state
     if (identity === undefined || !this.has(state)) return
@@ -78,7 +78,7 @@ export class IdentityMap {
   }
 
   /**
-   * ROLLBACK is on its way: what was read before it is of a transaction that never was, or of a savepoint.
+   * ROLLBACK was queued: rows that were read before it belong to the rolled back transaction or savepoint, and are ignored.
    * @param since The revision at which the savepoint began.
    */
   rolledBack(since = 0): void {

@@ -56,7 +56,7 @@ export class InstanceState {
   readonly meta: EntityMeta
   #status: InstanceStatus
   #attachment: Attachment | undefined
-  /** Its place in the identity map; set while it is persistent or deleted. */
+  /** Its key in the identity map; set while it is persistent or deleted. */
   identity: Identity | undefined = undefined
   /**
    * The stored values by index of the column; set once it has a row. Replaced when the row changes, filled in when
@@ -78,7 +78,7 @@ export class InstanceState {
     return this.#status === 'pending' || this.#status === 'transient' ? 'transient' : 'detached'
   }
 
-  /** The session that follows it; undefined if none does. */
+  /** The session that tracks it; undefined if none does. */
   get attachment(): Attachment | undefined {
     return this.#attachment?.closed === true ? undefined : this.#attachment
   }
@@ -115,7 +115,7 @@ export class InstanceState {
     ;(this.#tracking ??= newTracking()).revision = revision
   }
 
-  /** How often its insertion was undone: an answer may come that belongs to an earlier one. */
+  /** How often its INSERT was rolled back: a late answer may belong to an earlier INSERT. */
   get insertGeneration(): number {
     return this.#tracking?.insertGeneration ?? 0
   }
@@ -188,14 +188,14 @@ export class InstanceState {
       : []
   }
 
-  /** The columns that differ from what is stored. @throws InvalidValueError */
+  /** The columns whose values differ from the stored ones. @throws InvalidValueError */
   get changes(): readonly TableColumn[] {
     const { instance, meta, snapshot, expired } = this
     if (snapshot === undefined) return []
     if (expired === undefined) return meta.changes(instance, snapshot)
     return meta.table.columns.filter((column) => {
       if (meta.isExpired(instance, column) || meta.isMissing(instance, column)) return false
-      // It was set since; what is stored is not known.
+      // It was assigned after it had expired; the stored value is unknown.
       if (expired === 'all' || expired.has(column)) return true
       return meta.hasChanged(instance, column, snapshot[column.index])
     })
@@ -269,7 +269,7 @@ export function stateIfInstance(instance: unknown): InstanceState | undefined {
   return new InstanceState(instance, metaOf(entity as unknown as AnyEntity), 'transient')
 }
 
-/** What something is that is no instance of an entity, and what was probably meant. */
+/** Describes a value that is no instance of an entity, with a hint on the probable mistake. */
 export function kindOfStranger(value: unknown): string {
   if (typeof value === 'function') return ENTITY in value ? `the class ${value.name} itself` : 'a function'
   if (Array.isArray(value)) return 'an array (of several objects: addAll() adds them)'

@@ -21,7 +21,7 @@ interface Filled {
 interface Departure {
   readonly state: InstanceState
   readonly identity: Identity | undefined
-  /** The session follows it no more: not for its deletion, but because its row was not found, or another object has its key. */
+  /** True if the object was detached because its row was not found, or because another object has its key. */
   readonly isLetGo: boolean
 }
 
@@ -34,7 +34,7 @@ interface Frame {
   readonly attached: Map<InstanceState, Given>
   readonly inserted: Set<InstanceState>
   readonly filled: Filled[]
-  /** Objects whose row was changed, with what was stored before. */
+  /** Objects whose row was changed, with their snapshots from before. */
   readonly updated: Map<InstanceState, Snapshot>
   /** Objects whose row was deleted. */
   readonly deleted: Set<InstanceState>
@@ -48,10 +48,10 @@ interface Frame {
   readonly relations: Map<InstanceState, Set<string>>
 }
 
-/** What a transaction did whose COMMIT is on its way. */
+/** The changes of a transaction whose COMMIT was queued. */
 export interface Sealed {
   readonly frames: readonly Frame[]
-  /** ROLLBACK is on its way behind that COMMIT. */
+  /** True if a ROLLBACK was queued after that COMMIT. */
   rollbackFollows: boolean
 }
 
@@ -125,13 +125,14 @@ export class Journal {
     for (const frame of this.#frames) frame.deleted.delete(state)
   }
 
-  /** An object loses its place in the identity map. @param isLetGo The session follows it no more. */
+  /** An object leaves its place in the identity map. @param isLetGo True: it is detached, too. */
   departed(state: InstanceState, isLetGo: boolean): void {
     this.#top.departures.push({ state, identity: state.identity, isLetGo })
   }
 
   /**
-   * Where to note what a query has loaded or renewed that was queued at a revision: its rows are undone with the savepoint.
+   * Where to note the objects that a query has loaded or renewed: if the query was queued inside a savepoint, they expire with
+   * its rollback.
    * Undefined if it was queued outside of every savepoint.
    */
   loads(revision: number): Pick<Frame, 'loaded' | 'relations'> | undefined {
@@ -174,7 +175,7 @@ export class Journal {
     }
   }
 
-  /** COMMIT is on its way: what happens from now on belongs to the next transaction. */
+  /** COMMIT was queued: later changes belong to the next transaction. */
   seal(): Sealed {
     const sealed = { frames: this.#frames.splice(0), rollbackFollows: false }
     this.#sealed.add(sealed)
@@ -186,13 +187,13 @@ export class Journal {
     return this.#frames.some(({ inserted, updated }) => inserted.has(state) || updated.has(state))
   }
 
-  /** What was sealed is committed. @returns the objects whose rows are gone. */
+  /** The sealed changes are committed. @returns the objects whose rows were deleted. */
   committed(sealed: Sealed): InstanceState[] {
     this.#sealed.delete(sealed)
     return sealed.frames.flatMap(({ deleted }) => [...deleted])
   }
 
-  /** COMMIT has failed: the rollback that is to come undoes what was sealed. One that was given behind it has undone it. */
+  /** COMMIT has failed: the next rollback undoes the sealed changes. If a rollback was queued after the COMMIT, it undoes them now. */
   failed(sealed: Sealed, identities: IdentityMap, attachment: Attachment): Set<InstanceState> {
     this.#sealed.delete(sealed)
     if (sealed.rollbackFollows) return undo(sealed.frames, identities, attachment)
@@ -272,7 +273,7 @@ function undoFrame(
     state.become('persistent', attachment)
     unknown.add(state)
     const other = identities.add(state)
-    // Its row was of the transaction that is undone.
+    // Its row was inserted by the transaction that is rolled back.
     if (other !== undefined) other.become('detached', undefined)
   }
   for (const state of frame.loaded) if (isOwn(state) && identities.has(state)) unknown.add(state)

@@ -82,7 +82,7 @@ export class Loader {
     })
   }
 
-  /** Instances of rows that are not there any more: nothing follows them. */
+  /** Instances of deleted rows: no session tracks them. */
   deleted(meta: EntityMeta, rows: readonly RawRow[]): InstanceState[] {
     return rows.map((row) => {
       const state = newState(meta, row, 'detached', undefined, [])
@@ -113,7 +113,7 @@ export class Loader {
       // What keeps its value keeps what it is compared with, too: it would count as changed otherwise, and be written.
       if (mode === 'keep' && expired !== 'all' && expired?.has(column) !== true) return snapshot?.[index]
       if (column.deferred && lacking.includes(column)) {
-        // What was set stays, and is written: what is stored is not known.
+        // An assigned value is kept, and will be written: the stored one is unknown.
         const stays =
           changed === undefined ? mode === 'keep' && !meta.isExpired(instance, column) : changed.has(column)
         if (!stays) meta.defer(instance, column)

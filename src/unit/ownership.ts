@@ -15,7 +15,7 @@ import { refersTo, RelationChanges } from './relation-changes.js'
 import { differenceOf, heldBy, heldRelations, isKnown, rememberedBy } from './relation-values.js'
 import { storedValue, tupleOf } from './flush/rows.js'
 
-/** Whether a relation deletes what is taken out of it. */
+/** Whether a relation deletes the objects that are removed from it. */
 export function deletesOrphans({ cascades }: Relation): boolean {
   return cascades.has('delete-orphan')
 }
@@ -59,7 +59,7 @@ function oppositeOf({ meta }: InstanceState, { kind, target, ownColumns }: Relat
 class Settlement {
   readonly #members: TrackedInstances
   readonly #related: readonly InstanceState[]
-  /** What relations say, also those of what is deleted. */
+  /** The changed relations, also of deleted objects. */
   readonly #changes: RelationChanges
   readonly #condemned = new Map<InstanceState, Guard | undefined>()
   readonly #byKey = new Map<Relation, ReadonlyMap<string, readonly InstanceState[]>>()
@@ -75,7 +75,7 @@ class Settlement {
     for (const root of roots) this.#condemned.set(root, undefined)
     for (const state of this.#related) this.#condemnOrphans(state)
     const expunged = new Set<InstanceState>()
-    // A map gives what is added to it while it is read.
+    // Iterating a map includes the entries that are added meanwhile.
     for (const state of this.#condemned.keys()) {
       for (const relation of state.meta.relations.values()) {
         if (!relation.cascades.has('delete')) continue
@@ -98,7 +98,7 @@ class Settlement {
     this.#condemned.set(member, isHeldByKey ? guardOf(member, relation) : undefined)
   }
 
-  /** What was taken out of a relation that deletes orphans, or has let go of its owner itself, and belongs to nothing now. */
+  /** Orphans: objects that were removed from a relation with `delete-orphan`, or have removed their owner, and have no other one. */
   #condemnOrphans(state: InstanceState): void {
     for (const relation of heldRelations(state)) {
       if (deletesOrphans(relation) && isKnown(state, relation)) {
@@ -196,7 +196,7 @@ class Settlement {
     )
   }
 
-  /** Objects with a row whose foreign key has the value of the owner's key, in whichever way they were loaded. */
+  /** Objects with a row whose foreign key equals the owner's key, however they were loaded. */
   #referringTo(owner: InstanceState, relation: Relation): readonly InstanceState[] {
     let byKey = this.#byKey.get(relation)
     if (byKey === undefined) {

@@ -1,6 +1,6 @@
 /**
  * Related objects that a query chose (`load('songs', { where, limit })`): a plain array that cannot be changed. The unit of work
- * does not take it for what the relation holds, so nothing is let go of because it is not in there.
+ * does not take it for the whole relation, so objects that are missing in it are not removed from the relation.
  */
 
 const PARTIAL: unique symbol = Symbol.for('lifeguard.partial') as never

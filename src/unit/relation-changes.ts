@@ -26,7 +26,7 @@ export class RelationChanges {
   readonly #keys = new KeyAssignments()
   readonly #linked: Pair[] = []
   readonly #unlinked: Pair[] = []
-  /** What has to be remembered once the changes are on their way. */
+  /** The relations to remember once the flush was sent. */
   readonly #touched: { readonly state: InstanceState; readonly relation: Relation }[] = []
 
   private constructor(deletions: boolean) {
@@ -35,7 +35,7 @@ export class RelationChanges {
 
   /**
    * Looks for changes.
-   * @param states What the session follows, also what is to be deleted.
+   * @param states The tracked objects, also those that are to be deleted.
    * @param options `deletions: false`: as if nothing were deleted.
    */
   static of(
@@ -53,7 +53,7 @@ export class RelationChanges {
       }
       for (const relation of heldRelations(state)) {
         const difference = differenceOf(state, relation)
-        // Of a collection that has changed, the members that it keeps are led as before.
+        // The objects that stay in a changed collection keep their foreign keys.
         if (difference === undefined || relation.many) kept.push({ state, relation })
         if (difference === undefined) continue
         changes.#touched.push({ state, relation })
@@ -144,13 +144,13 @@ export class RelationChanges {
           .filter((pair) => !linked.has(pair) && hasRow(pair.owner) && hasRow(pair.member))
           .map((pair) => linkValues(pair, columns, storedValue)),
       )
-      // Both sides may say something; what is there at the end is what one of them has put in.
+      // If one side has added a pair and the other has removed it, the pair is linked.
       for (const id of added.keys()) removed.delete(id)
       return { link, columns, added: [...added.values()], removed: [...removed.values()] }
     })
   }
 
-  /** From now on, what the relations hold is what is stored. @returns whose relations these are. */
+  /** The flush was sent: the relations are now as they are stored. @returns the objects with changed relations. */
   remember(): Set<InstanceState> {
     for (const { state, relation } of this.#touched) remember(state, relation)
     return new Set(this.#touched.map(({ state }) => state))

@@ -1,4 +1,4 @@
-/** Loads relations: one statement for each, whatever the number of objects; those of one level travel together. */
+/** Loads relations: one statement per relation for any number of objects; statements of one level share a batch. */
 import { IllegalStateError } from '../errors.js'
 import { metaOf, type RawRow } from '../schema/entity-meta.js'
 import { filtersOfRelated, type WithoutFilters } from '../schema/filters.js'
@@ -210,7 +210,7 @@ export class RelationLoader {
   }
 }
 
-/** A part takes the place of what was loaded; what was changed there would be lost. @throws IllegalStateError */
+/** Loading a part replaces the loaded relation. @throws IllegalStateError if that would lose changes. */
 function requireUnchanged(owner: InstanceState, relation: Relation): void {
   const { instance, meta } = owner
   const { name } = relation

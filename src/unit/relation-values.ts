@@ -5,7 +5,7 @@ import type { Relation } from '../schema/relation-resolution.js'
 import { hasWhole } from './partial-collections.js'
 import { kindOfStranger, knownState, stateIfInstance, type InstanceState } from './instance-state.js'
 
-/** How a relation differs from what was remembered. */
+/** How a relation differs from the remembered one. */
 export interface RelationDifference {
   readonly added: readonly InstanceState[]
   readonly removed: readonly InstanceState[]
@@ -36,7 +36,7 @@ export function heldBy(state: InstanceState, relation: Relation): InstanceState[
   if (many && !Array.isArray(held))
     throw new MappingError(`${state.meta.name}.${name} takes an array of objects`)
   const objects: readonly unknown[] = many ? (held as unknown[]) : held === null ? [] : [held]
-  // Not map, which passes over what was never set: an array that was made longer holds undefined.
+  // Not `map`, which skips holes: an array whose length was increased holds undefined.
   return Array.from(objects, (object) => {
     if (object === undefined) throw isUndefined(state, relation)
     const member = stateIfInstance(object)
@@ -67,7 +67,7 @@ export function rememberedBy(state: InstanceState, { name }: Relation): Instance
   return objects.map((object) => knownState(object) as InstanceState)
 }
 
-/** What was added to a relation and what was taken out of it; undefined if it is as it was. */
+/** The objects that were added to a relation and removed from it; undefined if it is unchanged. */
 export function differenceOf(state: InstanceState, relation: Relation): RelationDifference | undefined {
   const { instance, relations } = state
   const { name } = relation
@@ -119,7 +119,7 @@ export function know(state: InstanceState, { name, many }: Relation, members: re
   state.relations.set(name, many ? members : (members[0] ?? null))
 }
 
-/** From now on, what the relation holds is what is stored. */
+/** Remembers the relation as it is now: as stored. */
 export function remember(state: InstanceState, { name }: Relation): void {
   const held = state.instance[name] as object | null
   state.relations ??= new Map()

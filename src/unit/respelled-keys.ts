@@ -12,12 +12,12 @@ type Reference = readonly [columns: readonly TableColumn[], targets: readonly Ta
 
 /** The keys of one answer. */
 export class RespelledKeys {
-  /** What is stored, by what was given. */
+  /** Stored values by assigned values. */
   readonly #forms = new Map<TableColumn, Map<EncodedText, EncodedText>>()
   /** The classes of their objects. */
   readonly #owners = new Set<EntityMeta>()
 
-  /** Notes what has come back for an object that still remembers what was sent. */
+  /** Notes the stored value of an object whose snapshot still holds the assigned one. */
   note({ meta, snapshot }: InstanceState, returned: readonly TableColumn[], row: RawRow): void {
     for (const [index, column] of returned.entries()) {
       if (column.definition.primaryKey !== true) continue

@@ -1,4 +1,4 @@
-/** The instances of a session, by what is to happen to them: who comes in, who leaves, what the end of a transaction does. */
+/** The instances that a session tracks: which are new or marked for deletion, and what commit and rollback do to them. */
 import { IllegalStateError } from '../errors.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
@@ -9,10 +9,10 @@ import { Journal, type Sealed } from './journal.js'
 import { expire } from './loader.js'
 import { differenceOf, hasChanged, heldRelations } from './relation-values.js'
 
-/** What a row must still hold to be deleted: otherwise another session has given it away. */
+/** Values that a row must still hold to be deleted: otherwise another session has given it another owner. */
 export type Guard = ReadonlyMap<TableColumn, EncodedText>
 
-/** What is deleted because of others, with its guard; undefined: whatever its row holds. */
+/** Objects that are deleted, each with its guard; undefined: whatever the row holds. */
 export type Condemned = ReadonlyMap<InstanceState, Guard | undefined>
 
 export class TrackedInstances implements Attachment {
@@ -21,39 +21,39 @@ export class TrackedInstances implements Attachment {
   readonly journal: Journal = new Journal()
   /** New objects, in the order of `add`. */
   readonly pending: Set<InstanceState> = new Set()
-  /** Objects whose rows are being inserted, and whose keys are not known yet: until the promise has settled. */
+  /** Objects whose rows are being inserted and whose keys are unknown until the promise has settled. */
   readonly awaitingKeys: Map<Promise<void>, readonly InstanceState[]> = new Map()
-  /** Objects to delete: those that `delete` was called for, and what goes with them as far as it was settled. */
+  /** Objects to delete: the arguments of `delete`, and the objects that are deleted with them as far as they are settled. */
   readonly markedDeleted: Set<InstanceState> = new Set()
-  /** Those that `delete` was called for. */
+  /** The arguments of `delete`. */
   readonly roots: Set<InstanceState> = new Set()
-  /** What `add` has kept since. */
+  /** Objects that were added after `delete`: they are not deleted with their owners. */
   readonly spared: Set<InstanceState> = new Set()
-  /** What the rows of others must still hold to be deleted. */
+  /** The guards of objects that are deleted with their owners. */
   readonly guards: Map<InstanceState, Guard> = new Map()
   /** New objects that relations with `delete-orphan` have brought. */
   readonly brought: Map<InstanceState, Set<Relation>> = new Map()
 
-  /** Adds an object, and what its relations add with it; all of it or nothing. */
+  /** Adds an object and the objects that its relations add: all of them, or none. */
   add(root: InstanceState): void {
     if (this.roots.size > 0) this.spared.add(root)
     this.#addWith(root)
   }
 
-  /** Adds what was put into relations since. */
+  /** Adds the objects that were put into relations since the last call. */
   addRelated(): void {
     for (const state of this.related()) {
       if (state.markedDeleted || !state.holdsRelation) continue
       for (const member of addedWith(state)) if (!this.#follows(member)) this.#addWith(member)
       noteBrought(state, this.brought)
     }
-    // The other end may have been added after this one.
+    // Checked last: the other side may have been added after this one.
     for (const state of [...this.pending, ...this.identities.related()]) {
       if (!state.markedDeleted && state.holdsRelation) requireAllAttached(state)
     }
   }
 
-  /** Whatever may have changed relations, new objects first. */
+  /** Objects that may have changed relations, new objects first. */
   related(): InstanceState[] {
     const related: InstanceState[] = []
     for (const state of this.pending) if (state.holdsRelation) related.push(state)
@@ -61,7 +61,7 @@ export class TrackedInstances implements Attachment {
     return related
   }
 
-  /** Deletes an object with the next flush; what its relations delete with it is settled then. */
+  /** Marks an object for deletion. The next flush settles which related objects are deleted with it. */
   delete(root: InstanceState): void {
     if (root.status === 'deleted') return
     if (root.status === 'transient' || root.status === 'pending') {
@@ -79,7 +79,7 @@ export class TrackedInstances implements Attachment {
     }
   }
 
-  /** Deletes these with the next flush, and nothing else. */
+  /** Replaces the objects that the next flush deletes. */
   settle(condemned: Condemned): void {
     for (const state of this.markedDeleted) {
       if (condemned.has(state)) continue
@@ -93,7 +93,7 @@ export class TrackedInstances implements Attachment {
     }
   }
 
-  /** Lets go of an object; its row stays as it is. */
+  /** Detaches an object; its row stays as it is. */
   expunge(state: InstanceState): void {
     this.#requireOwn(state)
     this.pending.delete(state)
@@ -102,7 +102,7 @@ export class TrackedInstances implements Attachment {
     state.become(state.status === 'pending' ? 'transient' : 'detached', undefined)
   }
 
-  /** The row of an object was not found: the session follows it no more. */
+  /** The row of an object was not found: detaches the object. */
   gone(state: InstanceState): void {
     this.journal.departed(state, true)
     this.expunge(state)
@@ -118,9 +118,9 @@ export class TrackedInstances implements Attachment {
   }
 
   /**
-   * A flush has taken over the new and the doomed objects.
-   * @param moved Objects whose keys it may have changed.
-   * @param done Settles when it has been answered.
+   * A flush was sent for the new objects and those marked for deletion.
+   * @param moved Objects whose keys the flush may have changed.
+   * @param done Settles when the flush was answered.
    */
   flushed(moved: Iterable<InstanceState>, done: Promise<void>): void {
     const awaitingKeys = [...this.pending, ...moved].filter(({ identity }) => identity === undefined)
@@ -133,7 +133,7 @@ export class TrackedInstances implements Attachment {
     this.#forgetDeletions()
   }
 
-  /** Whatever has a row, or will have it when a flush that is under way has been answered. */
+  /** Objects that have a row, or will have one when a running flush is answered. */
   *persistent(): Generator<InstanceState, void, undefined> {
     yield* this.identities.states()
     for (const states of this.awaitingKeys.values()) {
@@ -141,7 +141,7 @@ export class TrackedInstances implements Attachment {
     }
   }
 
-  /** COMMIT is on its way: what is added, deleted or changed from now on is for the next transaction. */
+  /** COMMIT was queued: later changes belong to the next transaction. */
   committing(): Sealed {
     const sealed = this.journal.seal()
     for (const state of this.pending) this.journal.added(state)
@@ -150,7 +150,7 @@ export class TrackedInstances implements Attachment {
   }
 
   committed(sealed: Sealed, expireAll: boolean): void {
-    // What has left since is still of use.
+    // Objects that left during the next transaction are still needed for its rollback.
     if (this.journal.empty) this.identities.forgetLeft()
     for (const state of this.journal.committed(sealed)) {
       if (state.status !== 'deleted') continue
@@ -167,7 +167,7 @@ export class TrackedInstances implements Attachment {
     for (const state of this.#tidied(this.journal.failed(sealed, this.identities, this))) forget(state)
   }
 
-  /** ROLLBACK is on its way; without a transaction there are only changes to take back. */
+  /** ROLLBACK was queued. Without a transaction, only changes of objects are undone. */
   rolledBack(hadTransaction: boolean): void {
     const unknown = this.#undo(-1)
     this.identities.forgetLeft()
@@ -177,7 +177,7 @@ export class TrackedInstances implements Attachment {
     }
   }
 
-  /** A savepoint was rolled back: whatever changed since then is not known any more. */
+  /** A savepoint was rolled back: objects that changed since then expire. */
   rolledBackTo(depth: number): void {
     const since = this.journal.since(depth)
     if (since !== undefined) this.identities.rolledBack(since)
@@ -187,7 +187,7 @@ export class TrackedInstances implements Attachment {
     }
   }
 
-  /** The session ends. What its last transaction stored and did not commit is undone; what it only read stays as it is. */
+  /** The session is closed. Uncommitted changes are undone; objects that were only read stay as they are. */
   close(): void {
     for (const state of this.#undo(-1)) forget(state)
     this.closed = true
@@ -201,7 +201,7 @@ export class TrackedInstances implements Attachment {
     return this.#tidied(this.journal.rollback(depth, this.identities, this))
   }
 
-  /** Something was undone. */
+  /** Removes the marks of objects whose changes were undone. */
   #tidied(unknown: Set<InstanceState>): Set<InstanceState> {
     for (const state of this.pending) if (state.status !== 'pending') this.pending.delete(state)
     for (const state of this.markedDeleted) if (!state.markedDeleted) this.#pardon(state)
@@ -215,15 +215,15 @@ export class TrackedInstances implements Attachment {
       return
     }
     const met = new Set([root])
-    // A set gives what is added to it while it is read.
+    // Iterating a set includes the elements that are added meanwhile.
     for (const state of met) {
-      // What hangs on objects that were here before came with them, or comes with the flush: graphs are gone through once.
+      // Related objects of a tracked object were added with it, or are added by the flush: each graph is visited once.
       const isOld = state !== root && this.#follows(state)
       this.#requireAttachable(state)
       if (isOld) continue
       for (const member of addedWith(state)) met.add(member)
       for (const member of returningWith(state)) {
-        // The session may have the same row already: then only changes would be lost.
+        // If the session holds the same row already, the object is needed only for its changes.
         if (!this.#holdsRowOf(member) || hasChanged(member)) met.add(member)
       }
     }
@@ -299,7 +299,7 @@ export class TrackedInstances implements Attachment {
     } else if (identity === undefined) {
       if ([...this.awaitingKeys.values()].some((states) => states.includes(state))) return
       throw new IllegalStateError(
-        `This ${meta.name} is being stored by the session that has let go of it: await that flush before you add it here`,
+        `This ${meta.name} is being inserted by the session that it was expunged from: await that flush before you add it here`,
       )
     } else if (this.#holdsRowOf(state)) {
       throw new IllegalStateError(
@@ -312,18 +312,18 @@ export class TrackedInstances implements Attachment {
     if (state.attachment === this) return
     throw new IllegalStateError(
       state.attachment === undefined
-        ? `This ${state.meta.name} is ${state.status}: no session follows it`
+        ? `This ${state.meta.name} is ${state.status}: it is in no session`
         : `This ${state.meta.name} belongs to another session: expunge() it there, close that session, or merge() it here`,
     )
   }
 }
 
-/** Its values are not known any more. One that was frozen keeps them: it is there to be read, and is never written. */
+/** Expires an object. A frozen object keeps its values: it is read-only. */
 function forget(state: InstanceState): void {
   if (!Object.isFrozen(state.instance)) expire(state)
 }
 
-/** Whether anything was assigned to an object since it was flushed, also such as changes nothing or cannot be written. */
+/** Whether anything was assigned to an object since its flush, also values that are equal or invalid. */
 function isTouched(state: InstanceState): boolean {
   try {
     if (state.changes.length > 0) return true

@@ -46,7 +46,7 @@ export class UnitOfWork {
     this.#flusher = new Flusher(this.#members, this.#loader, this.#relations, send, requireRunning)
   }
 
-  // Which objects it follows ------------------------------------------------------------------------------------------
+  // Tracked objects --------------------------------------------------------------------------------------------------
 
   add(instance: object): void {
     this.#members.add(stateOf(instance))
@@ -99,7 +99,7 @@ export class UnitOfWork {
 
   // Flush -------------------------------------------------------------------------------------------------------------
 
-  /** True if a flush would find something. */
+  /** True if a flush would write something. */
   get hasWork(): boolean {
     const { pending, markedDeleted } = this.#members
     return pending.size > 0 || markedDeleted.size > 0 || this.#dirtyStates().next().done !== true
@@ -155,7 +155,7 @@ export class UnitOfWork {
 
   // Ends --------------------------------------------------------------------------------------------------------------
 
-  /** COMMIT is on its way. */
+  /** COMMIT was queued. */
   committing(): Sealed {
     return this.#members.committing()
   }
@@ -168,7 +168,7 @@ export class UnitOfWork {
     this.#members.commitFailed(sealed)
   }
 
-  /** ROLLBACK is on its way: what is being prepared must not be stored after it. */
+  /** ROLLBACK was queued: a flush that is being prepared must not store anything after it. */
   interrupt(): void {
     this.#flusher.interrupt()
   }
@@ -178,7 +178,7 @@ export class UnitOfWork {
   }
 
   savepointEntered(): void {
-    // What is read inside is told from what was read before.
+    // A new revision: rows that are read inside the savepoint are told from those read before.
     this.#members.journal.enter(++this.#members.identities.revision)
   }
 
@@ -191,17 +191,17 @@ export class UnitOfWork {
     this.#members.rolledBackTo(depth)
   }
 
-  /** Lets go of everything. */
+  /** Detaches all objects. */
   close(): void {
     this.#members.close()
   }
 
-  /** Brings up to date what is deleted because of others. */
+  /** Updates the set of objects that are deleted with their owners. */
   #settle(): void {
     try {
       settleDeletions(this.#members)
     } catch {
-      // The flush will say why.
+      // The flush throws the same error.
     }
   }
 
@@ -236,7 +236,7 @@ function instancesOf(states: InstanceState[]): object[] {
   return instances
 }
 
-/** Lets answers take effect that came before, with the same packet: an object that was inserted has its key then. */
+/** Waits until earlier answers of the same batch have been applied: inserted objects have their keys then. */
 function earlierAnswers(): Promise<void> {
   return new Promise((resolve) => process.nextTick(resolve))
 }

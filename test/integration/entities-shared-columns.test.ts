@@ -181,7 +181,7 @@ describe('letting go of a relation', () => {
     const error = await refusal(async (session) => ((await load(session, Draft, 1)).tenant = null))
     expect(error).toBeInstanceOf(InvalidValueError)
     expect(error.message).toContain(
-      'Draft.tenant cannot be let go of while Draft.album needs the same columns (a stored Draft, id 1)',
+      'Draft.tenant cannot be set to null while Draft.album needs the same columns (a stored Draft, id 1)',
     )
     expect(
       await after('drafts', async (session) => {
@@ -195,7 +195,7 @@ describe('letting go of a relation', () => {
   test('is refused where no column takes NULL', async () => {
     const error = await refusal(async (session) => ((await load(session, Cover, 1)).tenant = null as never))
     expect(error).toBeInstanceOf(MappingError)
-    expect(error.message).toContain('A Cover would belong to nothing, but covers.tenant_id takes no NULL')
+    expect(error.message).toContain('A Cover would have no owner, but covers.tenant_id is not nullable')
   })
 
   test('says nothing about a new object that other relations lead', async () => {
@@ -275,7 +275,7 @@ describe('relations that contradict each other are refused before anything is se
       login.profile = null
     })
     expect(halved.message).toContain(
-      'Login.profile cannot be let go of while Login.user needs the same columns',
+      'Login.profile cannot be set to null while Login.user needs the same columns',
     )
   })
 

@@ -285,7 +285,7 @@ describe('get and refresh', () => {
     await session.flush()
     session.expunge(song)
     expect((await errorOf(session.refresh(song))).message).toContain('this Song is detached')
-    expect(() => session.expunge(song)).toThrow(/is detached: no session follows it/)
+    expect(() => session.expunge(song)).toThrow(/is detached: it is in no session/)
   })
 
   test('a new object has no relation loaded, flushed or not, until it is asked for', async () => {

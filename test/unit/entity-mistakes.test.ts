@@ -149,7 +149,7 @@ test.each([
   const error = failure(() => statement().toEntityQuery())
   expect(error).toBeInstanceOf(InvalidStatementError)
   expect(error.message).toBe(
-    `The condition of a bulk statement on ${table} is an and() of nothing: leave where() out if every row is meant`,
+    `The condition of a bulk statement on ${table} is an empty and(): leave where() out if every row is meant`,
   )
 })
 
@@ -176,7 +176,7 @@ test.each([
   const error = failure(() => statement().toEntityQuery())
   expect(error).toBeInstanceOf(InvalidStatementError)
   expect(error.message).toBe(
-    `The condition of a bulk statement on ${table} is a where() of nothing: leave where() out if every row is meant`,
+    `The condition of a bulk statement on ${table} is an empty where(): leave where() out if every row is meant`,
   )
 })
 

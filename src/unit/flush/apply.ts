@@ -15,7 +15,7 @@ import type { Journal } from '../journal.js'
 import { expire } from '../loader.js'
 import { RespelledKeys } from '../respelled-keys.js'
 
-/** The objects of a step when its statement was sent. */
+/** The state of a step's objects when its statement was sent. */
 interface Sent {
   readonly snapshots: readonly Snapshot[]
   readonly insertGenerations: readonly number[]
@@ -27,7 +27,7 @@ export class FlushApplier {
   readonly #identities: IdentityMap
   readonly #journal: Journal
   readonly #attachment: Attachment
-  /** Whatever has a row. */
+  /** All objects with a row. */
   readonly #followed: () => Iterable<InstanceState>
 
   constructor(
@@ -43,8 +43,8 @@ export class FlushApplier {
   }
 
   /**
-   * The statements are on their way. What they write counts as stored from now on, so that it is not written twice; should
-   * they fail, the transaction has failed, and its rollback undoes this, too.
+   * The statements were queued. The changes count as stored from now on, so they are not written twice. If a statement fails, the
+   * transaction has failed, and its rollback undoes this, too.
    */
   applied({ insertions, changes, removals, completed, propagated }: FlushPlan): void {
     this.#identities.revision++
@@ -56,7 +56,7 @@ export class FlushApplier {
     ]
     for (const { state } of completed) raiseVersion(state)
     for (const state of displaced) {
-      // One that has a new place itself is not gone.
+      // An object that got a new key itself is still tracked.
       if (state !== undefined && !this.#identities.has(state)) this.#displaced(state)
     }
   }
@@ -76,7 +76,7 @@ export class FlushApplier {
     if (kind === 'delete' && order === 'ordinal') this.#stay(states, result.rows as RawRow[])
     else if (kind === 'delete' && result.command === 'DELETE') warnOfMissing(states, result.rowCount ?? 0)
     if (returning.length === 0) return
-    // It may have been undone in the meantime, and even be stored again; or have been let go, but its row has a key all the same.
+    // The INSERT may have been rolled back meanwhile, and even repeated. An expunged object still gets the key of its row.
     const isCurrent = ({ status, insertGeneration }: InstanceState, index: number): boolean =>
       (status === 'persistent' || status === 'detached') && insertGeneration === sent.insertGenerations[index]
     const current = states.every(isCurrent) ? states : states.filter(isCurrent)
@@ -93,25 +93,25 @@ export class FlushApplier {
     respelled.hold(this.#followed)
   }
 
-  /** @returns the object whose place it takes. */
+  /** @returns the object that had its key before. */
   #inserted(insertion: Insertion): InstanceState | undefined {
     const { state, values } = insertion
     const { instance, meta } = state
     state.become('persistent', this.#attachment)
     state.revision = this.#identities.revision
-    // What was encoded is what to remember of values that can change in place.
+    // Snapshots of values that can change in place hold their encoded form.
     const snapshot: Snapshot = values
     for (const { index, mutable, property } of meta.table.columns) {
       if (!mutable) snapshot[index] = instance[property]
     }
     state.snapshot = snapshot
-    // A key that may be stored in another form is known when the answer is here, as one that PostgreSQL makes.
+    // A key that PostgreSQL may store in another form is known after the answer, as a generated key is.
     state.identity = hasRespelledKey(insertion) ? undefined : meta.identity(instance)
     this.#journal.inserted(state)
     return this.#identities.add(state)
   }
 
-  /** @returns the object whose place it takes. */
+  /** @returns the object that had its key before. */
   #updated(change: Change): InstanceState | undefined {
     const { state, columns, computed } = change
     const { instance } = state
@@ -127,12 +127,12 @@ export class FlushApplier {
     return this.#moved(state, hasRespelledKey(change))
   }
 
-  /** PostgreSQL has propagated a changed key to its row. @returns the object whose place it takes. */
+  /** PostgreSQL has propagated a changed key to its row. @returns the object that had its key before. */
   #propagated(
     state: InstanceState,
     values: ReadonlyMap<TableColumn, EncodedText>,
   ): InstanceState | undefined {
-    // Its row is gone by the time.
+    // Its row is deleted by the same flush.
     if (state.status === 'deleted') return undefined
     const { instance, meta } = state
     const before = state.snapshot as Snapshot
@@ -141,7 +141,7 @@ export class FlushApplier {
     for (const [column, text] of values) {
       const { index, property, mutable } = column
       after[index] = mutable ? text : column.decode(text)
-      // What was set is written by the flush itself.
+      // An assigned value is written by the flush itself.
       const keeps = meta.isExpired(instance, column) || column.hasChanged(instance[property], before[index])
       if (!keeps) instance[property] = column.decode(text)
     }
@@ -152,8 +152,8 @@ export class FlushApplier {
 
   /**
    * Its key has changed.
-   * @param mayRespell It may be stored in another form, and has its place when the answer is here.
-   * @returns the object whose place it takes.
+   * @param mayRespell The key may be stored in another form: its identity is known after the answer.
+   * @returns the object that had its key before.
    */
   #moved(state: InstanceState, mayRespell = false): InstanceState | undefined {
     const identity = mayRespell ? undefined : state.meta.identityOfStored(state.snapshot as Snapshot)
@@ -164,7 +164,7 @@ export class FlushApplier {
     return this.#identities.add(state)
   }
 
-  /** Its row must have been deleted by some other statement. If it is still there, the flush fails and is undone. */
+  /** Another object has its key now, so another statement must have deleted its row. If the row still exists, the flush fails. */
   #displaced(state: InstanceState): void {
     this.#journal.departed(state, true)
     state.become('detached', undefined)
@@ -179,7 +179,7 @@ export class FlushApplier {
     state.markedDeleted = false
   }
 
-  /** Rows that were to go with others, and belong to these no more, are still there; what they hold is not known. */
+  /** Rows that were to be deleted with an owner, but have another owner by now, still exist: their objects expire. */
   #stay(states: readonly InstanceState[], deleted: readonly RawRow[]): void {
     if (deleted.length === states.length) return
     const gone = new Set(deleted.map(([ordinal]) => states[Number(ordinal) - 1]))
@@ -192,19 +192,22 @@ export class FlushApplier {
     }
   }
 
-  /** Takes over what PostgreSQL has filled in or stored in another form; what was set in the meantime stays, and counts as changed unless it was flushed. */
+  /**
+   * Takes over values that PostgreSQL has filled in or stored in another form. A value that was assigned meanwhile is kept, and
+   * counts as a change unless it was flushed.
+   */
   #fill(state: InstanceState, columns: readonly TableColumn[], row: RawRow, sent: Snapshot): void {
     const { instance, meta } = state
     const snapshot = state.snapshot as Snapshot
     for (let index = 0; index < columns.length; index++) {
       const column = columns[index] as TableColumn
-      // A later flush has written it.
+      // A later flush has written the column.
       if (snapshot[column.index] !== sent[column.index]) continue
-      // What was not asked for stays deferred.
+      // A deferred column stays deferred.
       if (meta.isMissing(instance, column)) continue
       const raw = row[index] ?? null
       const wasGiven = sent[column.index] !== undefined
-      // A key that could not be matched stays as it was given; so does what was frozen.
+      // A key that could not be matched keeps its assigned form; so does a frozen object.
       if (wasGiven && (raw === null || Object.isFrozen(instance))) continue
       const value = column.decode(raw)
       const isExpired = meta.isExpired(instance, column)

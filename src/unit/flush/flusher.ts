@@ -92,7 +92,7 @@ export class Flusher {
     this.#preparation.reset()
   }
 
-  /** Whether the next flush will write the row of an object: for its own changes, or those of what is related to it. */
+  /** Whether the next flush will write the row of an object, for its own changes or those of related objects. */
   willWrite(state: InstanceState): boolean {
     try {
       return (

@@ -41,19 +41,19 @@ type ValueOf = (state: InstanceState, column: TableColumn) => unknown
 export class KeyAssignments {
   readonly #byHolder = new Map<InstanceState, Map<string, KeyAssignment>>()
 
-  /** Of two that are about the same columns and the same table the later one counts. */
+  /** Of two assignments of the same columns to the same table, the later one wins. */
   add(assignment: KeyAssignment): void {
     const { holder } = assignment
     const assignments = this.#byHolder.get(holder) ?? new Map<string, KeyAssignment>()
     this.#byHolder.set(holder, assignments.set(idOf(assignment), assignment))
   }
 
-  /** Whether another one is about the same columns and the same table. */
+  /** Whether there is an assignment of the same columns to the same table. */
   hasAlike(assignment: Omit<KeyAssignment, 'said'>): boolean {
     return this.#byHolder.get(assignment.holder)?.has(idOf(assignment)) === true
   }
 
-  /** What is said about the columns of a holder. */
+  /** The assignment of some columns of a holder. */
   find(
     holder: InstanceState,
     columns: readonly TableColumn[],
@@ -62,7 +62,7 @@ export class KeyAssignments {
     return this.#byHolder.get(holder)?.get(idOf({ columns, targetColumns }))
   }
 
-  /** The objects that are led to a target by some columns. */
+  /** The objects whose columns are assigned the key of a target. */
   *ledTo(
     target: InstanceState,
     columns: readonly TableColumn[],
@@ -178,7 +178,7 @@ class HolderKeys {
   /** An unchanged relation must not lead to another row because a changed relation sets a column that both share. */
   #checkOthers(): void {
     for (const { name, columns } of this.#references) {
-      // What gets all of its columns is led as a whole.
+      // A reference that gets all of its columns is assigned as a whole.
       if (columns.every((column) => this.#givenBy.has(column)) || this.#isLetGo(columns)) continue
       const moved = columns.find(
         (column) =>
@@ -204,7 +204,7 @@ class HolderKeys {
     if (nullable.length === 0 && required !== undefined) {
       if (said === 'by deletion') return
       throw new MappingError(
-        `A ${this.#holder.meta.name} would belong to nothing, but ${required} takes no NULL: give it another owner, or ` +
+        `A ${this.#holder.meta.name} would have no owner, but ${required} is not nullable: give it another owner, or ` +
           'delete it with session.delete()',
       )
     }
@@ -214,7 +214,7 @@ class HolderKeys {
         (column) =>
           !this.#givenBy.has(column) && !references.some((reference) => reference.columns.includes(column)),
       )
-    // A column that is shared is kept if there is another one, also while no other relation uses it: it may be the tenant.
+    // A shared column is kept if another column can be NULL, even if no other relation uses it now: it may be the tenant.
     let free = freeOf(others)
     if (free.length === 0) free = freeOf(others.filter((reference) => this.#isUsed(reference)))
     for (const column of free) this.#values.set(column, null)
@@ -248,14 +248,14 @@ class HolderKeys {
     const values = [someValue, otherValue].map((value) => shownValue(column, value))
     const shown = values.includes(undefined) ? '' : `: ${values.join(' and ')}`
     return new InvalidValueError(
-      `${some} and ${other} need different values of ${column}${shown} (${this.#holder}). Assign objects that agree, or let go ` +
-        'of one of them (null)',
+      `${some} and ${other} need different values of ${column}${shown} (${this.#holder}). Assign objects that agree, or set ` +
+        'one of the relations to null',
     )
   }
 
   #stillNeeded(assignment: KeyAssignment, other: string): InvalidValueError {
     return new InvalidValueError(
-      `${nameOf(assignment)} cannot be let go of while ${other} needs the same columns (${this.#holder}): let go of both`,
+      `${nameOf(assignment)} cannot be set to null while ${other} needs the same columns (${this.#holder}): set both to null`,
     )
   }
 }
@@ -274,7 +274,7 @@ function checkExact(
   )
 }
 
-/** What leads from rows of a table to others: declared foreign keys, and relations. */
+/** The references from the rows of a table to other rows: declared foreign keys, and relations. */
 function referencesOf(holder: InstanceState): readonly Reference[] {
   const { meta } = holder
   const references: Reference[] = []
@@ -293,7 +293,7 @@ function nameOf({ of, relation }: KeyAssignment): string {
   return `${of.name}.${relation.name}`
 }
 
-/** What is not known yet differs from nothing. */
+/** An unknown value counts as equal. */
 function differ(column: TableColumn, one: unknown, other: unknown): boolean {
   if (one === other || one === undefined || other === undefined) return false
   return column.normal(column.encode(one)) !== column.normal(column.encode(other))
@@ -307,7 +307,7 @@ function sameColumns(some: readonly TableColumn[], others: readonly TableColumn[
   return some.length === others.length && some.every((column) => others.includes(column))
 }
 
-/** Two are alike if they are about the same columns and lead to the same ones. */
+/** Equal for assignments of the same columns to the same target columns. */
 function idOf({ columns, targetColumns }: Pick<KeyAssignment, 'columns' | 'targetColumns'>): string {
   const pairs = columns.map(({ index }, at) => `${index} ${String(targetColumns[at])}`)
   return pairs.length === 1 ? (pairs[0] as string) : pairs.sort().join()

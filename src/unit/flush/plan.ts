@@ -2,7 +2,7 @@
  * The statements of a flush, in an order that foreign keys and unique keys allow, as few as possible:
  *
  * 1. rows that leave link tables;
- * 2. deletes that free a unique key which a new or changed row takes, when changed rows have let go of what is deleted;
+ * 2. deletes that free a unique key which a new or changed row takes, after changed rows have stopped referring to the deleted rows;
  * 3. table by table, those first that others refer to: changes, new rows in the order of `add`, changes that refer to these; where
  *    unique values move from row to row, in the order that write-order.ts finds;
  * 4. rows for link tables;
@@ -103,9 +103,9 @@ class Planner {
   readonly #newRows: References<Insertion>
   readonly #oldRows: References<Removal>
   readonly #moves: UniqueMoves
-  /** What is left of changes that are released. */
+  /** The rest of each change that was released. */
   readonly #rests = new Map<Change, Change>()
-  /** Changes whose rows let go of others first, and are written when these are gone. */
+  /** Changes whose rows first stop referring to deleted rows, and are written after the delete. */
   readonly released: Map<Change, Change> = new Map()
 
   constructor(
@@ -198,7 +198,7 @@ class Planner {
     yield* updates([...late])
   }
 
-  /** The same where some rows take unique values that others let go of. */
+  /** As `#writes`, for rows that take unique values which other rows free. */
   *#waiting(group: readonly Table[], rows: readonly WrittenRow[]): Generator<Step, void, undefined> {
     /** Changes that are written in two steps. */
     const halves = new Map<WrittenRow, Halves>()
@@ -269,7 +269,7 @@ class Planner {
 
   /**
    * Changed rows that stop referring to a row that is deleted early. Those that also need what comes later (a new row, or a
-   * key that is freed by the delete) only let go of it now.
+   * key that is freed by the delete) only set their foreign keys to NULL now.
    */
   *#releasing({ removals, takers }: UniqueConflicts): Generator<Change, void, undefined> {
     for (const change of this.#changes) {
@@ -312,7 +312,7 @@ class Planner {
     }
   }
 
-  /** Rows of different tables that refer to each other let go of each other before they are deleted. */
+  /** Rows of different tables that refer to each other: their foreign keys become NULL before they are deleted. */
   #release(circle: ReadonlySet<Removal>): void {
     for (const row of circle) {
       for (const { key, target } of this.#oldRows.of(row, ({ state }, column) =>

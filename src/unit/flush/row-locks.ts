@@ -4,7 +4,7 @@
  *
  * An UPDATE or DELETE of many rows locks them in the order of its plan, several of them in theirs, and deletes go from table to
  * table the other way round. So rows are locked beforehand wherever the statements alone would not keep the order; the locks are in
- * the same packet. Not in this order: what PostgreSQL locks by itself (for foreign keys, cascades and unique values that two
+ * the same batch. Not in this order: the rows that PostgreSQL locks by itself (for foreign keys, cascades and unique values that two
  * transactions insert).
  */
 import { ENTITY } from '../../schema/entity-types.js'

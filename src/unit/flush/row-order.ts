@@ -3,11 +3,11 @@ import { orderByDependency } from '../../schema/dependency-order.js'
 
 /** What orders rows; `Row` is one row to insert or to delete. */
 export interface RowOrdering<Row> {
-  /** Rows of the same shape can travel in one statement, and may then refer to each other: it is checked at its end. */
+  /** Rows of the same shape can share a statement, and may then refer to each other: foreign keys are checked at its end. */
   shapeOf(row: Row): string
   /** The rows that must come before a row. */
   dependenciesOf(row: Row): readonly Row[]
-  /** Rows that depend on each other in a circle: makes them depend less, if it can. */
+  /** Rows that depend on each other in a cycle: removes dependencies, if possible. */
   cut(circle: ReadonlySet<Row>): void
 }
 
@@ -39,7 +39,7 @@ export function orderRows<Row>(rows: readonly Row[], ordering: RowOrdering<Row>)
     }
     ordering.cut(new Set(circle))
     for (const component of components(circle, ordering)) {
-      // If they still depend on each other, PostgreSQL has the last word.
+      // If they still depend on each other, PostgreSQL decides whether the statements are valid.
       for (const shape of groupBy(component, (row) => ordering.shapeOf(row))) place(shape)
     }
   }

@@ -16,14 +16,14 @@ import type { LinkChanges } from './rows.js'
 import { groupBy } from './row-order.js'
 import { versionOf, type Change, type Insertion, type Removal } from './rows.js'
 
-/** One statement, and the objects behind its rows. */
+/** One statement, and the objects of its rows. */
 export interface Step {
   readonly statement: WriteStatement
   readonly kind: 'insert' | 'update' | 'delete' | 'link' | 'lock'
   readonly states: readonly InstanceState[]
   /** The stored rows that it changes or deletes. */
   readonly touched?: TouchedRows
-  /** Some of its rows take unique values from each other in a circle. */
+  /** True if some of its rows take unique values from each other in a cycle. */
   readonly circular?: boolean
 }
 
@@ -91,7 +91,7 @@ export function touchedRows(states: readonly InstanceState[], changed: TouchedRo
   return { table, columns: table.primaryKey, rows: stored.map(({ key }) => key), changed }
 }
 
-/** Changes of the same columns travel together. @param changes At least one. */
+/** Groups changes of the same columns: each group is one statement. @param changes At least one. */
 function alike(changes: readonly Change[]): (readonly Change[])[] {
   const [first, ...others] = changes as readonly [Change, ...Change[]]
   // Most flushes change one thing.
@@ -105,7 +105,7 @@ function alike(changes: readonly Change[]): (readonly Change[])[] {
 
 export function deleteStep(rows: readonly Removal[]): Step {
   const [{ table }] = rows as readonly [Removal]
-  // What was let go of first, to break a circle, holds it no more.
+  // A foreign key that was set to NULL first, to break a cycle, is NULL now.
   const isGuarded = (column: TableColumn): boolean =>
     rows.some(({ guard, postponed }) => guard?.has(column) === true && !postponed.has(column))
   const guarded = table.columns.filter(isGuarded)

@@ -1,6 +1,6 @@
 /**
- * Rows that have to be deleted before anything is stored, because a new or changed row takes a unique key of theirs.
- * (Otherwise deletes come last, when nothing refers to the rows any more.)
+ * Unique conflicts between deleted and written rows: rows that must be deleted first, because a new or changed row takes their
+ * unique key. (Other deletes come last, when nothing refers to the rows any more.)
  */
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import type { Table } from '../../schema/table.js'
@@ -8,10 +8,11 @@ import type { References } from './row-references.js'
 import { changedValue, uniqueKeysOf } from './unique-moves.js'
 import { equalTupleOf, storedValue, type Change, type Insertion, type Removal } from './rows.js'
 
-/** What goes early. */
+/** The conflicts of a flush. */
 export interface UniqueConflicts {
+  /** Rows to delete first. */
   readonly removals: ReadonlySet<Removal>
-  /** The rows that take a key of these. */
+  /** The rows that take their keys. */
   readonly takers: ReadonlySet<Insertion | Change>
 }
 
@@ -52,9 +53,9 @@ export function uniqueConflicts(
   return { removals: early, takers }
 }
 
-/** Deleted rows that refer to one that goes early have to go before it. */
+/** Deleted rows that refer to a row that is deleted first must be deleted before it. */
 function takeAlongReferring(early: Set<Removal>, references: References<Removal>): void {
-  // A set gives what is added to it while it is read.
+  // Iterating a set includes the elements that are added meanwhile.
   for (const removal of early) for (const referring of references.to(removal)) early.add(referring)
 }
 

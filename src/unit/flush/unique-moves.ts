@@ -36,9 +36,9 @@ export function insertedValue({ values }: Insertion, { index }: TableColumn): En
 
 export class UniqueMoves {
   readonly #keys = new Map<Table, readonly (readonly TableColumn[])[]>()
-  /** Values of unique keys, with the changed row that lets go of them. */
+  /** Values of unique keys, with the changed row that frees them. */
   readonly #freed = new Map<string, Change>()
-  /** The rows whose unique keys change, by what foreign keys may lead to. */
+  /** The rows whose unique keys change, by the columns that foreign keys may refer to. */
   readonly #movers: References<Change>
 
   constructor(changes: readonly Change[]) {
@@ -60,7 +60,7 @@ export class UniqueMoves {
   /** No unique key changes: nothing has to be written before anything else. */
   readonly none: boolean
 
-  /** The changed rows that let go of a unique value that a row takes, or that get a key that it will refer to. */
+  /** The changed rows that free a unique value that a row takes, or that get a key that it will refer to. */
   before(row: Insertion | Change): Change[] {
     if (this.none) return []
     return isNew(row)

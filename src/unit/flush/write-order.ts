@@ -1,8 +1,8 @@
 /**
- * New and changed rows of which some have to wait for others: as few statements as that takes.
+ * The order of new and changed rows that depend on each other, in as few statements as possible.
  *
- * A row that takes a unique value comes after the statement of the changed row that lets go of it, as PostgreSQL checks each row
- * when it is written, and the order within a statement is that of its plan.
+ * A row that takes a unique value comes after the statement of the changed row that frees it: PostgreSQL checks each row when it
+ * is written, and the order within a statement is that of its plan.
  */
 import { orderByDependency } from '../../schema/dependency-order.js'
 import { groupBy } from './row-order.js'
@@ -16,7 +16,7 @@ export interface WriteOrdering {
   before(row: WrittenRow): readonly WrittenRow[]
   /** New rows that must come before a new row; also in the same statement, as foreign keys are checked at its end. */
   notAfter(row: WrittenRow): readonly WrittenRow[]
-  /** Rows that wait for each other in a circle: makes them wait less, if it can. @returns rows to be written in addition. */
+  /** Rows that wait for each other in a cycle: breaks the cycle, if possible. @returns rows to be written in addition. */
   cut(circle: ReadonlySet<WrittenRow>): readonly WrittenRow[]
 }
 
@@ -24,7 +24,7 @@ export interface WriteOrdering {
 export interface WriteOrder {
   /** The rows of each level can be written at once, changed ones first. */
   readonly levels: readonly (readonly WrittenRow[])[]
-  /** Rows that wait for each other still. */
+  /** Rows that still wait for each other. */
   readonly circular: ReadonlySet<WrittenRow>
 }
 
@@ -94,7 +94,7 @@ export function orderNewRows(
     // In one statement, which is checked at its end.
     if (isOneShape(circle)) return circle
     cut(new Set(circle))
-    // If they still depend on each other, PostgreSQL has the last word.
+    // If they still depend on each other, PostgreSQL decides whether the statements are valid.
     return orderByDependency(circle, dependenciesOf).flatMap((part) =>
       groupBy(part, ({ shape }) => shape).flat(),
     )
