@@ -7,10 +7,10 @@
  * @see https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
 
-/** The server broke the protocol: what else it sends cannot be understood, so the connection is of no use any more. */
+/** The server broke the protocol: its later messages cannot be understood, so the connection is closed. */
 export class ProtocolError extends Error {
   override readonly name: string = 'ProtocolError'
-  /** It says that the server is busy: another attempt may succeed. */
+  /** The server is busy: another attempt may succeed. */
   readonly mayPass: boolean
 
   constructor(message: string, options?: ErrorOptions & { readonly mayPass?: boolean }) {
@@ -56,7 +56,7 @@ const LONGEST_ROW = 1024 * MEBIBYTE
 /** An error or a notice can quote a value, but becomes a string, and those end at half a gigabyte. */
 const LONGEST_REPORT = 64 * MEBIBYTE
 const LONGEST_REST = MEBIBYTE
-/** What a server says before it knows its client. libpq takes less. */
+/** Messages before authentication. libpq takes less. */
 const LONGEST_AT_STARTUP = 64 * KIBIBYTE
 
 /** The length of a DataRow as its header says it: its own four bytes, and the number of columns. */
@@ -147,12 +147,12 @@ function hasBody(type: number, buffer: Buffer, start: number, end: number): bool
   }
 }
 
-/** What is wrong with a message of which nothing more can be said. */
+/** The error of a message whose body does not fit its type. */
 export function malformed(type: number): ProtocolError {
   return new ProtocolError(`The server sent a malformed message ${nameOf(type)}`)
 }
 
-/** What is wrong with a message that has no place where it came. */
+/** The error of a message that is not allowed at this point. */
 export function unexpected(type: number, where: string): ProtocolError {
   return new ProtocolError(`The server sent a message ${nameOf(type)} that has no place ${where}`)
 }
@@ -167,7 +167,7 @@ function isStatus(status: number | undefined): boolean {
   return status === STATUS_IDLE || status === STATUS_TRANSACTION || status === STATUS_FAILED
 }
 
-/** Zero-terminated texts, and nothing behind them. */
+/** Zero-terminated texts, and nothing after them. */
 function hasTexts(buffer: Buffer, start: number, end: number, count: number): boolean {
   let at = start
   for (let index = 0; index < count; index++) {
@@ -204,7 +204,7 @@ function hasReport(buffer: Buffer, start: number, end: number, isError: boolean)
     else if (field === CODE && zero - at - 1 === SQL_STATE_BYTES) found |= 4
     at = zero + 1
   }
-  // Without them an error says nothing of what became of the statement.
+  // Without its fields an error does not tell the outcome of the statement.
   return at === end - 1 && (!isError || found === 7)
 }
 

@@ -13,7 +13,7 @@ export interface BatchContext {
   readonly writer: WireWriter
   readonly cache: StatementCache
   readonly policy: StatementPolicy
-  /** Told whatever may change what the names in statements mean. */
+  /** Follows the changes of the schema and of settings that change what names in statements mean. */
   readonly view: SchemaView
   readonly types: TypeParsers
   /** The named portals that are open, for the rows that are fetched from them later. */

@@ -1,8 +1,8 @@
 /**
  * One batch on its way: writes all its statements as one buffer and matches the answers to them, in order.
  *
- * node-postgres's client never hears of it: to its bookkeeping the connection is idle meanwhile, which saves a tenth of
- * what a small transaction costs the process.
+ * node-postgres's client never sees the batch: in its view the connection is idle meanwhile. That saves a tenth of the CPU time
+ * of a small transaction.
  *
  * 1. Statements under one Sync settle as soon as their answer is complete, the last one at ReadyForQuery, which comes with its answer:
  *    as long as the batch is on its way, one statement has not settled, and an abort or a timeout ends the wait. The first failure
@@ -56,7 +56,7 @@ export class BatchRun implements WireReader {
   /** CloseComplete messages that answer for forgotten statements, not for a step. */
   #closesExpected = 0
   #readiesExpected = 1
-  /** It was handed to the socket. */
+  /** The batch was written to the socket. */
   #sent = false
   /**
    * The statement that was refused for its stale plan, where nothing else is undone if it runs once more: alone (`separate`),
@@ -135,7 +135,7 @@ export class BatchRun implements WireReader {
     const step = this.#failed ? undefined : this.#steps[this.#current]
     this.#failed = true
     this.#closesExpected = 0
-    // What is complete stands, but for the commit under a Sync of its own.
+    // A complete answer stands, except that the implicit commit of a statement with its own Sync can still fail.
     if (step === undefined || (step.isOver && !this.#separate)) return
     step.refusal = error
     // No message comes after it.
@@ -161,20 +161,20 @@ export class BatchRun implements WireReader {
     if (isAhead) this.refusedAhead = error
     if (this.#noteStale(step, error, !isAhead && connection === 'ready')) return
     step.isSettled = true
-    // Alone, the step is advanced by its own ReadyForQuery; otherwise nothing more of it will come.
+    // With a Sync of its own, the step ends at its ReadyForQuery. Otherwise no more messages of it will come.
     if (!this.#separate) this.#current++
     // The whole batch is submitted again.
     if (!isAhead) step.statement.onError(error)
   }
 
-  /** Forgets a plan that may be stale. @returns true: the statement is run once more, and the refusal is not told. */
+  /** Forgets a plan that may be stale. @returns true: the statement is run once more, and the refusal is not reported. */
   #noteStale(step: BatchStep, error: Error, mayRepeat: boolean): boolean {
     const { cache, view, policy } = this.#context
     const { prepared, statement } = step
     if (prepared === undefined || prepared.name === '' || step.isBound) return false
     // A name can be taken only if a pooler gives one backend to several connections.
     const staleness = step.kept || isTaken(error) ? stalenessOf(error) : undefined
-    // A backend that has forgotten one has forgotten all: a pooler that changed the backend, or DEALLOCATE ALL in a function.
+    // If one statement is missing, all are: a pooler changed the backend, or a function ran DEALLOCATE ALL.
     if (staleness === 'missing') {
       cache.clear()
       policy.missing(error)
@@ -288,9 +288,9 @@ export class BatchRun implements WireReader {
   }
 }
 
-/** Whether the state of a transaction can be what it is, where nothing began or ended one. */
+/** Whether the status of the transaction can follow from the previous one, if no statement began or ended a transaction. */
 function mayFollow(previous: number, status: number, isFailed: boolean): boolean {
-  // A refused COMMIT has ended it, anything else that was refused has only spoiled it.
+  // A refused COMMIT ends the transaction; any other refusal makes it fail.
   if (isFailed && previous === STATUS_TRANSACTION) return status !== STATUS_TRANSACTION
   return status === previous
 }

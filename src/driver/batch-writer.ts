@@ -101,7 +101,7 @@ export class BatchWriter {
 const ENDS = {
   COMMIT: endWith('COMMIT'),
   'COMMIT AND CHAIN': endWith('COMMIT AND CHAIN'),
-  // Behind a refusal, which may be that of a name.
+  // After a refusal, which may be about a statement's name.
   ROLLBACK: { ...endWith('ROLLBACK'), prepare: false },
 }
 const NO_VALUES: readonly EncodedValue[] = []
@@ -121,5 +121,5 @@ function chainedTo(begin: BatchStatement): BatchStatement {
 }
 
 function ignore(): void {
-  // See where it is used.
+  // The answer to an end without a listener: `refusedAhead` reports a refusal.
 }

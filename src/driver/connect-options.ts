@@ -153,7 +153,7 @@ function fromOptions({ host, port, user, password, database }: ConnectOptions, a
     if (typeof password !== 'string') {
       throw new InvalidOptionError('password', 'password must be a string or a function')
     }
-    // Empty is what `process.env.PASSWORD ?? ''` gives for "none".
+    // `process.env.PASSWORD ?? ''` is empty without a password.
     if (password !== '') settings.password = setting(password, 'password')
   }
   return settings

@@ -124,8 +124,8 @@ export class StatementSkipped extends Error {
 }
 
 /**
- * The server has not run the statement: it was never written to the socket, or PostgreSQL itself ended the session while it
- * was at something that came before. `cause` is the reason.
+ * The server has not run the statement: it was never written to the socket, or PostgreSQL itself ended the session while it ran
+ * an earlier one. `cause` is the reason.
  */
 export class StatementNotRun extends Error {
   override readonly name = 'StatementNotRun'

@@ -1,5 +1,5 @@
 /**
- * What a statement does to the meaning of the statements behind it, as far as its text or its command tag says: DDL,
+ * What a statement does to the meaning of later statements, as far as its text or its command tag says: DDL,
  * temporary tables, and settings that decide how names are resolved.
  *
  * What a function or a procedure does inside is not seen here.

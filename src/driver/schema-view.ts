@@ -3,9 +3,9 @@
  * temporary tables, and the settings by which names are resolved. A prepared statement is used again only in the view in
  * which it was parsed, because PostgreSQL keeps the types of its parameters for good.
  *
- * 1. It is told what is written, before it is known whether the server runs it: what stands behind it in the same
- *    batch must be parsed in the new view already.
- * 2. What it cannot know is a view that never was before. It never guesses that an old one is back.
+ * 1. A statement changes the view when it is written, before it is known whether the server runs it: later statements of the same
+ *    batch must be parsed in the new view.
+ * 2. If the effect is not known, the view is a new one. An earlier view is never assumed to be back.
  */
 import {
   mayChangeNames,
@@ -69,7 +69,7 @@ export class SchemaView {
     return this.#names === this.#session && !this.#touched && !this.#changed && !this.#changedOwn
   }
 
-  /** A statement was written. `alone`: it is a transaction of its own. */
+  /** A statement was written. @param alone True: the statement is its own transaction. */
   written(effect: StatementEffect, values: readonly EncodedValue[], alone: boolean): void {
     switch (effect.kind) {
       case 'none':
@@ -111,7 +111,7 @@ export class SchemaView {
     else if (tagChangesSchema(tag, returnsRows)) this.#note('schema')
   }
 
-  /** A plan did not fit the schema: another process has changed it. */
+  /** A plan did not fit the schema: another process has changed the schema. */
   outdated(): void {
     this.#generation.current++
   }

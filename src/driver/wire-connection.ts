@@ -90,14 +90,14 @@ const Base = pg.Connection as unknown as new (config: WireConnectionConfig) => P
 const EMPTY: Buffer = Buffer.alloc(0)
 
 export class WireConnection extends Base {
-  /** Who reads the answers, in the order of what was sent. */
+  /** Readers of the answers, in the order in which their messages were sent. */
   readonly #readers: WireReader[] = []
   /** Watches over the start-up, or a plain exchange. */
   #guard: WireGuard | undefined
   #startup: StartupWatch | undefined
   /** Status byte of the last ReadyForQuery. */
   status = 0
-  /** That of the one before. */
+  /** Status byte of the ReadyForQuery before it. */
   previousStatus = 0
   /** Called after each ReadyForQuery that no reader took, when node-postgres has seen it too. */
   onReady: (() => void) | undefined
@@ -134,7 +134,7 @@ export class WireConnection extends Base {
     })
   }
 
-  /** The answers to what is sent now are `reader`'s, once those sent before have theirs. */
+  /** `reader` gets the answers to the messages that are sent now, after earlier readers have got theirs. */
   addReader(reader: WireReader): void {
     this.#readers.push(reader)
   }
@@ -214,7 +214,7 @@ export class WireConnection extends Base {
     }
   }
 
-  /** Nothing that comes from now on can be understood. */
+  /** The server broke the protocol: no later message can be understood. */
   #break(cause: unknown): void {
     this.#discarding = true
     const isKnown = cause instanceof ProtocolError
@@ -224,7 +224,7 @@ export class WireConnection extends Base {
     this.stream.destroy()
   }
 
-  /** Hands out every whole message; returns what is left. */
+  /** Passes on every whole message; returns the rest. */
   #readMessages(buffer: Buffer, relay: EventEmitter): Buffer {
     let offset = 0
     while (offset + HEADER_BYTES <= buffer.length && !this.#discarding) {

@@ -1,7 +1,7 @@
 /**
- * What autocommit mode cannot do. Each statement is a transaction of its own there, which PostgreSQL opens and ends without a
- * word from the client: whatever has to be said at the beginning of a transaction has no place. It is refused, because a
- * role or a read-only mode that is dropped in silence opens what it was to protect.
+ * What autocommit mode cannot do. Each statement is its own transaction there, which PostgreSQL opens and ends by itself, so
+ * options that BEGIN sets cannot be sent. They are refused: a role or a read-only mode that is silently ignored would grant what
+ * it was to prevent.
  */
 import { InvalidOptionError } from '../errors.js'
 import type { TransactionOptions } from '../pipeline/transaction-options.js'
@@ -45,7 +45,7 @@ export function refuseInAutocommit(options: TransactionOptions, given: Transacti
   )
 }
 
-/** False for what asks for nothing: `readOnly: false`, no settings. */
+/** False for an option without effect: `readOnly: false`, no settings. */
 function matters(value: TransactionOptions[OptionName]): boolean {
   if (value === undefined || value === false) return false
   return typeof value !== 'object' || Object.keys(value).length > 0

@@ -16,14 +16,14 @@ export class BlockContext {
     this.#pipeline = pipeline
   }
 
-  /** Calls the block; whatever it starts belongs to it, and to `inner`. */
+  /** Calls the block. Calls that it starts belong to it, and to `inner`. */
   run<Value>(work: () => Value, inner: AsyncScope | undefined): Value {
     return runInScope(this.#pipeline, this, work, inner)
   }
 
   /**
-   * The error that the block fails with. What Node throws at a stream that is destroyed already (`ERR_STREAM_...`, which of
-   * them depends on its version) is only the consequence of what has destroyed the stream.
+   * The error that the block fails with. Node throws `ERR_STREAM_...` (which one depends on its version) for a stream that
+   * was destroyed: the error that destroyed the stream is the cause, and is reported instead.
    */
   failureOf(error: unknown): unknown {
     const { code } = error instanceof Error ? (error as NodeJS.ErrnoException) : {}

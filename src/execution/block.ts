@@ -11,7 +11,7 @@ import { abortedTooLate } from '../pipeline/transaction-errors.js'
 
 /** A COMMIT that is queued after the statements of its block. */
 export interface PendingCommit {
-  /** Waits for its end; true if a transaction was committed. Call it once. @throws as `BlockOwner.commit`. */
+  /** Waits for the answer; true if a transaction was committed. Call it once. @throws as `BlockOwner.commit`. */
   settle(): Promise<boolean>
 }
 
@@ -44,7 +44,7 @@ export interface BlockOptions {
   readonly commit?: boolean | undefined
   /** The transaction of `begin()`, if the block is one in a session or connection that goes on after it. */
   readonly scope?: TransactionScope | undefined
-  /** What else the block is part of. */
+  /** Async scope that the block is part of as well. */
   readonly asyncScope?: AsyncScope | undefined
   /** True: the owner is closed last, however the block ends. Default: false. */
   readonly closes?: boolean | undefined
@@ -53,7 +53,7 @@ export interface BlockOptions {
 /**
  * Runs the block and ends its transaction.
  *
- * @throws what the block throws, first and foremost; UnawaitedStatementError; AbortedError; what COMMIT throws.
+ * @throws the error of the block, if it throws; otherwise UnawaitedStatementError, AbortedError or the error of COMMIT.
  */
 export function runBlock<Value>(
   owner: BlockOwner,
@@ -83,7 +83,7 @@ export function runBlock<Value>(
  * and an abort only limits the wait for the answer.
  */
 function withCommit<Value>(run: BlockRun<Value>, returned: Promise<Value>): Promise<Value> {
-  // Derived, and not awaited: most blocks that wait for a connection wait here, and an async function keeps much more.
+  // `then` instead of `await`: most blocks that wait for a connection wait here, and an async function takes more memory.
   return returned.then(
     (value) => run.answeredWithCommit(value),
     (error: unknown) => run.refusedWithCommit(error),
@@ -142,7 +142,7 @@ class BlockRun<Value> {
     return await this.#leave(value)
   }
 
-  /** It has failed, or its answer cannot be read: the server may have run what cannot be read here. */
+  /** The statement has failed, or its answer cannot be read. In the second case the server may have committed. */
   async refusedWithCommit(error: unknown): Promise<Value> {
     const committed = await this.#committed().catch(() => false)
     if (!committed) return await this.threw(error)
@@ -174,7 +174,7 @@ class BlockRun<Value> {
     return await this.#leave(value)
   }
 
-  /** The block has thrown, or its transaction could not be ended as it should be. */
+  /** The block has thrown, or COMMIT has failed: rolls back and rejects. */
   async threw(thrown: unknown): Promise<never> {
     const owner = this.#owner
     const { runner } = owner
@@ -206,8 +206,8 @@ class BlockRun<Value> {
 }
 
 /**
- * Waits for what the block has returned. After an abort that is for nothing longer than for what may be stored.
- * @throws AbortedError, or CommitOutcomeUnknownError if something of it may be stored that the block has not told.
+ * Waits for the promise of the block. After an abort it waits only for a COMMIT, or a statement that commits by itself.
+ * @throws AbortedError, or CommitOutcomeUnknownError if something may be stored that the block has not reported.
  */
 async function untilAborted<Value>(
   { pipeline, runner }: BlockOwner,
@@ -231,26 +231,26 @@ async function untilAborted<Value>(
   if (settled !== undefined) return settled()
   const isStored = await pipeline.committing
   if (isStored === undefined && !pipeline.state.hasStored) throw abortedBy(signal)
-  // commit() has stored it, and waits for its hooks: the block is told, as it is where the COMMIT at its end waits for them.
+  // commit() has stored it and waits for its hooks. The block waits for them as well, as after the COMMIT at its end.
   if (!pipeline.state.inTransaction) await runner.calls.ended(scope)?.catch(ignore)
-  // The block hears of it first, also of what was answered a moment ago, and may come to its end by that.
+  // The block gets the answer first, and may return because of it.
   const reacted = await Promise.race([settling, turns(TURNS_TO_REACT)])
   if (reacted !== undefined) return reacted()
   throw isStored === true ? abortedTooLate(abortedBy(signal)) : abortedBy(signal)
 }
 
-/** Statements that are refused at once take a turn each. */
+/** Each statement that is refused at once takes one turn. */
 const TURNS_TO_REACT = 16
 
-/** Lets everything happen that waits for nothing from outside. */
+/** Lets pending microtasks and ticks run. */
 async function turns(count: number): Promise<undefined> {
   for (let turn = 0; turn < count; turn++) await new Promise<void>((resolve) => process.nextTick(resolve))
   return undefined
 }
 
 /**
- * What a handler of `then` returns is adopted by the promise of the block in the second microtask from now. V8 follows an error
- * to the caller's line only after that, and a COMMIT that was answered already fails in the next microtask.
+ * A promise that a handler of `then` returns is adopted in the second microtask from now. V8 follows an error to the caller's line
+ * only after that, and a COMMIT that is answered already would fail in the next microtask.
  */
 async function adoption(): Promise<void> {
   await Promise.resolve()

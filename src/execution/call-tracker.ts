@@ -49,7 +49,7 @@ export class CallTracker {
     if (this.#latest === call) this.#latest = undefined
   }
 
-  /** A call that can fail in more places than one is open until it settles. */
+  /** Notes a call that can fail before or after its statement: it is open until it settles. */
   add(call: ExecuteCall): void {
     this.pending.add(call)
   }
@@ -67,7 +67,7 @@ export class CallTracker {
 
   /** The call has failed. @param error As the caller sees it. */
   failed(call: ExecuteCall, error: unknown): void {
-    // In a transaction the failure is not forgotten: commit reports it, awaited or not.
+    // In a transaction COMMIT reports the failure, whether the call was awaited or not.
     const isGivenUp = this.#givenUp !== undefined && isCausedBy(error, this.#givenUp)
     if (isGivenUp || (call.queued && !this.#pipeline.autocommit)) call.outer?.catch(ignore)
     else this.#pending?.forgive(call, error)

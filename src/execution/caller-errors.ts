@@ -3,10 +3,10 @@ import { databaseErrorFrom, isServerError, type DatabaseError } from '../databas
 import { LifeguardError } from '../errors.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 
-/** What decides how errors are told. */
+/** Options of `CallerErrors`. */
 export interface ErrorRules {
   readonly hideParameters: boolean
-  /** What an error of PostgreSQL means, where it is more than that. */
+  /** Replaces an error of PostgreSQL by a more specific one (a stale row, a unique conflict). */
   readonly translate: ((error: DatabaseError) => LifeguardError | undefined) | undefined
 }
 
@@ -15,7 +15,7 @@ type ServerError = Parameters<typeof databaseErrorFrom>[0]
 export class CallerErrors {
   readonly #pipeline: Pipeline
   readonly #rules: ErrorRules
-  /** What became of PostgreSQL's errors, so that whatever follows from one names the same as its cause. */
+  /** The error made of each error of PostgreSQL: later errors with the same cause name the same object. */
   readonly #explained = new WeakMap<Error, LifeguardError>()
 
   constructor(pipeline: Pipeline, rules: ErrorRules) {
@@ -26,7 +26,7 @@ export class CallerErrors {
   /**
    * The error that the caller sees. Call it in the caller's own asynchronous continuation, so that the stack leads to
    * the line that awaits the statement.
-   * @param above The stack begins with what has called this.
+   * @param above The stack begins with the caller of this function.
    */
   explain(
     error: unknown,

@@ -6,29 +6,29 @@ import type { RawRow } from '../schema/entity-meta.js'
 import type { EntityQuery } from '../query/entity-statement.js'
 import type { TransactionListener } from '../pipeline/contract.js'
 
-/** What owns a pipeline: a session, or a connection of the engine. */
+/** The owner of a pipeline: a session, or a connection of the engine. */
 export interface ExecutionOwner extends TransactionListener {
   /** Throws if the owner is closed. */
   requireOpen(): void
-  /** Settles when the transaction of its own has ended that the owner has open (a flush in autocommit mode). Never rejects. */
+  /** Settles when the transaction that the owner has opened for itself (a flush in autocommit mode) has ended. Never rejects. */
   readonly ownTransaction?: Promise<void> | undefined
   /** Comes before every statement of the user: autoflush. */
   beforeStatement?(): StatementsAhead | undefined
   /** Reads the rows of a query for entities. Without it, such queries are refused. */
   entityReader?(query: EntityQuery): EntityReader
-  /** What an error of PostgreSQL means, where it is more than that. */
+  /** Replaces an error of PostgreSQL by a more specific one (a stale row, a unique conflict). */
   translate?(error: DatabaseError): LifeguardError | undefined
   readonly scopeHooks?: ScopeHooks
 }
 
 /** Makes entities of the rows of one query. */
 export interface EntityReader {
-  /** The query takes its place in the queue: what happens to objects from now on is news to its rows. */
+  /** Called when the query is queued: changes to objects from now on are newer than its rows. */
   readonly queued: () => void
   read(rows: readonly RawRow[]): Promise<object[]>
 }
 
-/** What an owner that keeps state beside the database (a unit of work) does when a savepoint begins and ends. */
+/** Called when a savepoint begins and ends, for an owner with state of its own (a unit of work). */
 export interface ScopeHooks {
   /** Before SAVEPOINT; may still issue statements. */
   entering?(): Promise<void> | undefined

@@ -10,7 +10,7 @@ import { isPlainRead } from '../pipeline/read-tracker.js'
 import type { StatementRunner } from './statement-runner.js'
 import { abortedTooLate } from '../pipeline/transaction-errors.js'
 
-/** What node-postgres calls when the server refuses, and when it is ready for the next command. */
+/** Methods that node-postgres calls when the server refuses, and when it is ready for the next command. */
 interface Answerable {
   handleError(error: unknown): void
   handleReadyForQuery(): void
@@ -67,13 +67,13 @@ function start<Stream extends CopyStream>(
   stream: Stream,
 ): Promise<Stream> {
   let over = false
-  /** Why its rows are passed over, though it may have stored something. */
+  /** Why the rows are discarded, although the COPY may have stored something. */
   let discarded: Error | undefined
   const refuse = stream.handleError.bind(stream)
   stream.handleError = () => void (over = true)
   const finish = holdEnd(stream)
   const fail = (error: unknown): void => {
-    // It waits for this answer.
+    // `destroy` was called and waits for this answer.
     if (stream.destroyed) return refuse(error)
     // pg-copy-streams would only emit the error: a caller that reads the stream later would never be told.
     stream._destroy = (reason, done) => done(reason)
@@ -84,7 +84,7 @@ function start<Stream extends CopyStream>(
   return new Promise((resolve, reject) => {
     const run = (connection: DriverConnection, leave: (reason: Error) => void): Promise<void> =>
       new Promise((done, failed) => {
-        // Called off while it waited for the connection: what was destroyed would not notice the end of its exchange.
+        // Called off while it waited for the connection: a destroyed stream would not notice the end of its exchange.
         if (stream.destroyed) {
           throw new StatementNotRun(new AbortedError('The COPY was left before it began'))
         }
@@ -132,9 +132,9 @@ function start<Stream extends CopyStream>(
   })
 }
 
-/** The end of a stream, which is held back until it is known what became of the COPY. */
+/** The end of a stream, which is held back until the outcome of the COPY is known. */
 interface HeldEnd {
-  /** Everything was written: the server may have been told that there is no more. */
+  /** Every byte was written: CopyDone may have been sent. */
   readonly begun: boolean
   now(): void
 }
@@ -151,7 +151,7 @@ function holdEnd(stream: CopyStream): HeldEnd {
   return held
 }
 
-/** `copy (select ...) to stdout`: what stands in the brackets; for a table, a query that reads it. */
+/** The query in the brackets of `copy (select ...) to stdout`; for a table, a query that reads it. */
 function innerQuery(text: string): string {
   const query = /\bcopy\s*\((.*)\)\s*to\b/is.exec(text)?.[1]
   return query ?? 'table'

@@ -1,18 +1,18 @@
-/** From a statement as the caller wrote it to what is sent. */
+/** Checks and encodes a statement of the caller. */
 import { encodeValues } from '../driver/values.js'
 import { InvalidStatementError } from '../errors.js'
 import { entityQueryOf, type EntityQuery } from '../query/entity-statement.js'
 import { compileStatement, refusalOf, type CompiledStatement } from '../sql.js'
 import type { OperationStatement } from '../pipeline/operation.js'
 
-/** @throws InvalidStatementError for what may not run as a plain statement. */
+/** @throws InvalidStatementError for COMMIT, COPY and other texts that must not run as a plain statement. */
 export function checked(compiled: CompiledStatement): CompiledStatement {
   const refusal = refusalOf(compiled.text)
   if (refusal !== undefined) throw new InvalidStatementError(refusal)
   return compiled
 }
 
-/** What is sent for a statement. */
+/** The text and encoded values of a statement. */
 export function encoded(
   compiled: CompiledStatement | EntityQuery,
   queued?: OperationStatement['queued'],

@@ -1,4 +1,4 @@
-/** What a connection and a session have in common: they run statements. */
+/** The methods that a connection and a session share: they run statements. */
 import type { Readable, Writable } from 'node:stream'
 
 import { InvalidStatementError } from '../errors.js'
@@ -45,7 +45,7 @@ export abstract class Executor {
    * issued in the same tick (`Promise.all`) are sent in one batch, in order.
    *
    * @param statement SQL text, `{ text, values }`, `` sql`...` ``, a Kysely or Drizzle query, `select(Entity)`.
-   * @param values One for each placeholder; where the statement brings none.
+   * @param values One for each placeholder, if the statement has no values of its own.
    * @throws DatabaseError (by SQLSTATE), ConnectionLostError, PoolTimeoutError, ConnectError, TransactionAbortedError
    *   after an earlier failure, InvalidStatementError, AbortedError. `isRetryable` tells whether a retry of the whole
    *   transaction is safe.
@@ -125,8 +125,8 @@ export abstract class Executor {
 
   /**
    * Runs a script: several statements in one text, without values (the simple query protocol). For migrations and
-   * tests; inside the transaction, like any other statement. A script must not end that with a COMMIT or ROLLBACK of its own;
-   * in autocommit mode it may have transactions of its own, and has to end the last one.
+   * tests; inside the transaction, like any other statement. A script must not end the transaction with a COMMIT or ROLLBACK of its own.
+   * In autocommit mode a script may have transactions of its own, and has to end the last one.
    * @throws as `execute`. IllegalStateError if the script ended the transaction around it, and in autocommit mode if it left one
    *   open: the message says what is stored.
    */
@@ -187,7 +187,7 @@ export abstract class Executor {
   }
 }
 
-/** @throws InvalidStatementError before a connection is taken: the server would not be sent what is no text. */
+/** @throws InvalidStatementError before a connection is acquired. */
 function requireScript(text: unknown): void {
   if (typeof text !== 'string') throw new InvalidStatementError(`A script is a string, not ${kindOf(text)}`)
   if (text.includes('\0'))

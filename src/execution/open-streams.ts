@@ -2,7 +2,7 @@
 
 export interface OpenStream {
   readonly text: string
-  /** False when it has ended, or its transaction. */
+  /** False when the stream or its transaction has ended. */
   isOpen(): boolean
 }
 
@@ -14,7 +14,7 @@ export class OpenStreams {
     this.#streams.add(stream)
   }
 
-  /** Statements of those that are being read. */
+  /** Statements of the open streams. */
   get texts(): string[] {
     return [...this.#streams].filter((stream) => stream.isOpen()).map(({ text }) => text)
   }

@@ -8,9 +8,9 @@ import type { Pipeline } from '../pipeline/pipeline.js'
 /**
  * Where the failure of a call is reported.
  *
- * - `query`: its failure is the transaction's, so that COMMIT reports it.
- * - `block`: runs code of the caller; what that throws is its own.
- * - `end`: commit or rollback: a block waits for it.
+ * - `query`: its failure makes the transaction fail, so COMMIT reports it.
+ * - `block`: runs code of the caller, whose errors are reported by the call only.
+ * - `end`: commit or rollback; a block waits for it.
  */
 export type CallKind = 'query' | 'block' | 'end'
 
@@ -18,7 +18,7 @@ export type CallKind = 'query' | 'block' | 'end'
 export interface PendingCall {
   /** The promise that the caller holds. */
   outer: Promise<unknown> | undefined
-  /** The nested block that has made it. */
+  /** The nested block that has made the call. */
   readonly scope: object | undefined
 }
 
@@ -40,7 +40,7 @@ export class PendingCalls {
     return running
   }
 
-  /** Of a call that is run elsewhere: it has not settled. */
+  /** Notes a call that is run elsewhere and has not settled. */
   add(call: PendingCall): void {
     this.#calls.add(call)
   }

@@ -2,10 +2,10 @@
  * The savepoints of one pipeline, innermost last.
  *
  * 1. SAVEPOINT is sent with the first statement inside, RELEASE with the first batch after it: an empty block sends nothing.
- * 2. Blocks that were started side by side run one after the other, so that undoing one cannot undo another. Whatever has
- *    to wait for its turn gets it in the order in which it asked, COMMIT and ROLLBACK included.
- * 3. A statement belongs to the block whose code issued it, not to the block that happens to be open: one from outside waits
- *    until the block has ended, one from a block that has ended is refused.
+ * 2. Blocks that were started side by side run one after the other, so that a rollback of one cannot undo another. Actions
+ *    that wait for their turn get it in the order of their calls, COMMIT and ROLLBACK included.
+ * 3. A statement belongs to the block whose code issued it, not to the block that happens to be open. A statement from outside
+ *    waits until the block has ended; a statement from a block that has ended is refused.
  * 4. The transaction of `begin()` is a block as well, always the outermost, from the moment when it is entered until its end
  *    was answered. It has no SAVEPOINT, and COMMIT or ROLLBACK inside of it does not end it: its next statement begins anew.
  */
@@ -27,12 +27,12 @@ interface Waiter {
   refuse(error: unknown): void
 }
 
-/** What ends a transaction. */
+/** How a transaction is ended. */
 export type TransactionEnd = 'commit' | 'rollback'
 
-/** How failures get to the caller. */
+/** How failures are reported to the caller. */
 interface ScopeReports {
-  /** Makes of a failure what the caller is to see. */
+  /** Returns the error as the caller sees it. */
   explain(error: unknown): unknown
   /** The block is reported to have failed: so are the calls that it has not awaited. */
   reported(block: object): void
@@ -42,9 +42,9 @@ interface ScopeReports {
 
 /** A savepoint that is ended by hand or by `await using`. */
 export interface Savepoint extends AsyncDisposable {
-  /** RELEASE SAVEPOINT: what happened since stays, if the transaction does. @throws TransactionAbortedError */
+  /** RELEASE SAVEPOINT: keeps the changes since, if the transaction commits. @throws TransactionAbortedError */
   commit(): Promise<void>
-  /** ROLLBACK TO SAVEPOINT: undoes what happened since, also a failure. Idempotent. */
+  /** ROLLBACK TO SAVEPOINT: undoes the changes since, and ends the failed state. Idempotent. */
   rollback(): Promise<void>
 }
 
@@ -130,12 +130,12 @@ export class Savepoints {
 
   /** Opens the transaction of `begin()`. Call it when it is the caller's turn, and nothing else is under way. */
   openTransaction(): TransactionScope {
-    const scope = new Scope(undefined, true)
+    const scope = new Scope(undefined, 'block')
     this.#stack.push(scope)
     return scope
   }
 
-  /** It has ended, and whatever waited for that has its turn. */
+  /** The transaction of `begin()` has ended: starts the actions that waited for its end. */
   closeTransaction(scope: TransactionScope): void {
     if (scope.ended) return
     this.#pop(scope as Scope)
@@ -150,7 +150,7 @@ export class Savepoints {
     }
   }
 
-  /** Notes a statement, so that its block can tell whether it was awaited. */
+  /** Notes a statement, so that its block can tell whether it has settled. */
   track(operation: Operation): void {
     const scope = this.#stack[this.#stack.length - 1]
     if (scope?.name === undefined) return
@@ -162,7 +162,7 @@ export class Savepoints {
   /** Runs a block inside a savepoint: released when it returns, rolled back when it throws. */
   async run<Value>(work: () => Value | Promise<Value>): Promise<Value> {
     checkFunction('beginNested', work)
-    const scope = await this.#open(true)
+    const scope = await this.#open('block')
     try {
       const value = await runInScope(this, scope, work)
       requireSettled(scope)
@@ -179,8 +179,8 @@ export class Savepoints {
 
   /** Opens a savepoint that the caller ends. */
   async open(): Promise<Savepoint> {
-    const scope = await this.#open(false)
-    // What the caller has done with it; otherwise something around it has ended it.
+    const scope = await this.#open('by hand')
+    // How the caller has ended it; undefined if it ended with its transaction or an outer savepoint.
     let end: 'committed' | 'rolled back' | undefined
     const rollback = async (): Promise<void> => {
       if (!scope.ended) end = 'rolled back'
@@ -203,7 +203,7 @@ export class Savepoints {
   }
 
   /**
-   * True while a block is open, or something waits for the end of one.
+   * True while a block is open, or an action waits for the end of one.
    * @param within Only inside of this transaction.
    */
   isBusy(within?: TransactionScope): boolean {
@@ -213,7 +213,7 @@ export class Savepoints {
   }
 
   /**
-   * Ends every savepoint, and refuses whatever waits for one: the transaction is given up.
+   * Gives up the transaction: ends every savepoint, and refuses the actions that wait for one.
    * @param within Only inside of this transaction, which itself stays. Default: everything.
    */
   abandon(within?: TransactionScope): void {
@@ -252,13 +252,14 @@ export class Savepoints {
     return outermost !== undefined && outermost.name === undefined
   }
 
-  async #open(isBlock: boolean): Promise<Scope> {
+  /** @param ended By the end of a block, or by hand. */
+  async #open(ended: 'block' | 'by hand'): Promise<Scope> {
     const entering = this.#hooks.entering?.()
     if (entering !== undefined) await entering
     return await this.inTurn(() => {
       if (this.#pipeline.autocommit) throw needsTransaction('beginNested()')
-      // Names repeat by depth, so that the server's prepared SAVEPOINT statements do, too.
-      const opened = new Scope(`lifeguard_${this.#depth + 1}`, isBlock)
+      // Names repeat by depth, so that the prepared SAVEPOINT statements are used again.
+      const opened = new Scope(`lifeguard_${this.#depth + 1}`, ended)
       this.#stack.push(opened)
       this.#hooks.entered?.()
       return opened
@@ -268,10 +269,10 @@ export class Savepoints {
   async #release(scope: Scope): Promise<void> {
     if (scope.ended) throw endedBlock()
     const { releasing: hook } = this.#hooks
-    // What it issues belongs inside. A savepoint without a block has no code of its own: it is the caller's turn then.
+    // Statements of the hook belong inside. A savepoint without a block has no code of its own: it is the caller's turn.
     const releasing = hook && scope.isBlock ? runInScope(this, scope, hook) : hook?.()
     if (releasing !== undefined) await releasing
-    // A COPY that was left may still fail.
+    // A COPY that its reader left may still fail.
     for (const operation of scope.pending) await operation.promise.catch(ignore)
     // The rollback of a block inside is under way: only its answer shows whether this block has failed, too.
     if (this.#undoing?.settled === false) await this.#undoing.promise.catch(ignore)
@@ -306,13 +307,13 @@ export class Savepoints {
     this.#wake()
   }
 
-  /** What has not settled of the scope and of those that were left open inside it. */
+  /** Operations that have not settled, of the scope and of scopes left open inside it. */
   #pendingIn(scope: Scope): Set<Operation> {
     if (scope.ended) return new Set()
     return new Set(this.#stack.slice(this.#stack.indexOf(scope)).flatMap(({ pending }) => [...pending]))
   }
 
-  /** Ends the scope and whatever was left open inside it. */
+  /** Ends the scope, and scopes left open inside it. */
   #pop(scope: Scope): void {
     for (const ended of this.#stack.splice(this.#stack.indexOf(scope))) ended.ended = true
   }

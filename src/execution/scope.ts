@@ -13,9 +13,9 @@ export class Scope {
   readonly pending: Set<Operation> = new Set()
   ended = false
 
-  constructor(name: string | undefined, isBlock: boolean) {
+  constructor(name: string | undefined, ended: 'block' | 'by hand') {
     this.name = name
-    this.isBlock = isBlock
+    this.isBlock = ended === 'block'
   }
 }
 

@@ -9,7 +9,7 @@ import { Result } from '../result/result.js'
 import type { PendingCall } from './pending-calls.js'
 import type { Operation, OperationFollower } from '../pipeline/operation.js'
 
-/** What is known of a call from outside. */
+/** A call of `execute`, as the tracker of calls sees it. */
 export interface ExecuteCall extends PendingCall {
   /** Its statement has its place in the queue. */
   queued: boolean

@@ -1,9 +1,9 @@
 /** Transactions that `begin()` begins, instead of the first statement: in autocommit mode as well. */
 import { begunAlready } from './transaction-errors.js'
 
-/** A transaction that was asked for. */
+/** A transaction of `begin()`. */
 export interface AskedTransaction {
-  /** It has ended. */
+  /** The transaction has ended. */
   over: boolean
 }
 
@@ -11,7 +11,7 @@ export class AskedTransactions {
   #asked: AskedTransaction | undefined
   #inBlock = false
 
-  /** One was asked for, and has not ended. */
+  /** `begin()` was called, and its transaction has not ended. */
   get open(): boolean {
     return this.#asked !== undefined
   }
@@ -23,14 +23,14 @@ export class AskedTransactions {
     return (this.#asked = { over: false })
   }
 
-  /** A transaction has ended; that of a block goes on with the next one. */
+  /** A transaction has ended. The transaction of a block goes on: its next statement begins again. */
   ended(): void {
     if (this.#inBlock || this.#asked === undefined) return
     this.#asked.over = true
     this.#asked = undefined
   }
 
-  /** @param inTransaction One is open still, and ends as if it had been asked for by itself. */
+  /** @param inTransaction A transaction is still open: it ends with its own COMMIT or ROLLBACK. */
   leaveBlock(inTransaction: boolean): void {
     this.#inBlock = false
     if (!inTransaction) this.ended()

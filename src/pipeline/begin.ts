@@ -32,7 +32,7 @@ export function beginSteps(
 export interface Beginning {
   readonly plan: BeginPlan
   /**
-   * True if the answer to COMMIT cannot bring news: a read-only transaction that is not serializable. Asked after a
+   * True if COMMIT can neither store anything nor fail: a read-only transaction that is not serializable. Asked after a
    * transaction has begun on the connection.
    */
   commitIsFormality(connection: DriverConnection): boolean
@@ -41,7 +41,7 @@ export interface Beginning {
 // Timeouts are numbers, so there is no end of forms; a program uses few.
 const MOST_KNOWN = 100
 
-/** Makes the beginnings of one engine. */
+/** Makes the `Beginning` of each set of options; one engine shares them. */
 export function createBeginnings(): (options: TransactionOptions) => Beginning {
   // The level a connection starts with unless told otherwise; the server does not report it by itself.
   const defaultLevels = new WeakMap<DriverConnection, string>()

@@ -1,4 +1,4 @@
-/** Takes back what has not been sent, and cancels on the server what has. */
+/** Removes operations from the queue, or cancels them on the server if they were sent. */
 import type { Dispatcher } from './dispatcher.js'
 import { hasOpenCommit } from './in-flight-batch.js'
 import { refuseQueued } from './local-answers.js'
@@ -17,7 +17,7 @@ export function callOff(
   else cancelAll(dispatcher, [operation], reason)
 }
 
-/** Cancels on the server what is on its way. The operations fail with `reason`, unless their answer says something else. */
+/** Cancels operations that were sent. They fail with `reason`, unless their answer decides otherwise (a COMMIT that was stored). */
 export function cancelAll(dispatcher: Dispatcher, operations: readonly Operation[], reason: Error): void {
   for (const operation of operations) {
     operation.calledOff ??= reason
@@ -27,7 +27,7 @@ export function cancelAll(dispatcher: Dispatcher, operations: readonly Operation
 }
 
 /**
- * The block that has made these operations is over: takes back what has not been sent, and cancels what is running, unless the
+ * The block of these operations is over: removes operations that were not sent, and cancels running ones, unless the
  * cancel could hit something else.
  * @param alone Every statement is its own transaction.
  * @param mine The operations of the block; default: all.

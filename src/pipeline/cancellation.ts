@@ -1,4 +1,4 @@
-/** Cancels what a connection is doing, and sees to it that the cancel hits nothing else. */
+/** Cancels the batch that a connection is running, and holds back later batches so that the cancel cannot hit them. */
 import type { DriverConnection } from '../driver/driver.js'
 import type { Clock, Timer } from '../internal/clock.js'
 
@@ -6,17 +6,17 @@ export class Cancellation {
   readonly #clock: Clock
   readonly #timeoutMillis: number
   #active = false
-  /** What was cancelled has not ended. */
+  /** The cancelled batch has not ended. */
   #running = false
   #timer: Timer | undefined
 
-  /** @param timeoutMillis How long the server may take to end what was cancelled, before the connection is dropped. */
+  /** @param timeoutMillis How long the server may take to end the cancelled batch before the connection is destroyed. */
   constructor(clock: Clock, timeoutMillis: number) {
     this.#clock = clock
     this.#timeoutMillis = timeoutMillis
   }
 
-  /** True until the server has taken the cancel: nothing must be sent that it could hit. */
+  /** True until the server has taken the cancel: a batch that is sent now could be hit. */
   get active(): boolean {
     return this.#active
   }
@@ -31,7 +31,7 @@ export class Cancellation {
     this.#running = true
     const arm = (): void => {
       if (!this.#running) return
-      // The first one counts, however often the same statement is cancelled.
+      // The first reason and deadline count, however often the same statement is cancelled.
       this.#timer ??= this.#clock.setTimer(() => connection.destroy(reason), this.#timeoutMillis, {
         keepAlive: false,
       })
@@ -47,7 +47,7 @@ export class Cancellation {
     connection.cancel(this.#timeoutMillis).then(taken, taken)
   }
 
-  /** What was cancelled has ended. */
+  /** The cancelled batch has ended. */
   ended(): void {
     this.#running = false
     this.#timer?.cancel()

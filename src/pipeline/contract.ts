@@ -1,4 +1,4 @@
-/** How pipelines are set up. Computed once for all that are alike. */
+/** The contract of the pipeline: its set-up, what the engine provides, and who listens. */
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import type { Clock } from '../internal/clock.js'
 import type { CallSite, CallSites } from '../pool/call-site.js'
@@ -6,12 +6,12 @@ import type { AcquireOptions, Lease } from '../pool/pool.js'
 import type { Beginning } from './begin.js'
 import type { Operation } from './operation.js'
 
-/** What pipelines of one kind have in common. */
+/** Settings of a pipeline. Computed once and shared by pipelines with the same options. */
 export interface PipelineSetup {
   readonly beginning: Beginning
   /** True: no transaction, every statement is its own transaction. */
   readonly autocommit: boolean
-  /** False: 25006 means that the server is no primary any more, and the pool has to look for another connection. */
+  /** False: error 25006 means that the server is no primary any more, so the connection is replaced. */
   readonly readOnly: boolean
   /** True: the connection goes back to the pool whenever no transaction is open. */
   readonly releaseWhenIdle: boolean
@@ -22,7 +22,7 @@ export interface PipelineSetup {
 /** What the engine provides for all its pipelines. */
 export interface PipelineHost {
   acquire(options: AcquireOptions, origin: CallSite | undefined): Promise<Lease>
-  /** Notes where the statement was given that needs a connection; undefined: it is not wanted. */
+  /** Captures the call site of the statement that needs a connection; undefined without `captureStacks`. */
   readonly origins: CallSites | undefined
   readonly clock: Clock
   readonly hideParameters: boolean
@@ -38,7 +38,7 @@ export interface TransactionListener {
   began?(): void
 }
 
-/** Told what happens, as it happens. Must not throw. */
+/** Receives statement events. Must not throw. */
 export interface PipelineObserver {
   began(connection: DriverConnection): void
   answered(

@@ -33,7 +33,7 @@ export class Dispatcher {
   #inFlight: InFlightBatch | undefined
   #acquiring = false
   #cancellation: Cancellation | undefined
-  /** Where the first statement was given that needs a connection. */
+  /** Call site of the first statement that needs a connection. */
   #origin: CallSite | undefined
 
   constructor(host: PipelineHost, options: AcquireOptions, sender: Sender) {
@@ -52,7 +52,7 @@ export class Dispatcher {
     return this.#inFlight
   }
 
-  /** False: the connection may be dead already; nothing has been heard of it since it was idle. */
+  /** False: the connection may be dead already; the server has not answered since it was idle. */
   get proven(): boolean {
     return this.#proven
   }
@@ -62,7 +62,7 @@ export class Dispatcher {
     return this.#inFlight === undefined && !this.#acquiring && this.#cancellation?.active !== true
   }
 
-  /** Remembers the line that asks for a connection, if stacks are wanted. */
+  /** Captures the call site that needs a connection, with `captureStacks`. */
   noteOrigin(above: (...parameters: never[]) => unknown): void {
     if (this.#lease === undefined) this.#origin = this.#host.origins?.capture(above)
   }
@@ -152,13 +152,13 @@ export class Dispatcher {
       onEnd(error)
       this.#land(inFlight)
     }
-    // COPY reads the socket itself: the answer to that COMMIT would be lost in it.
+    // COPY reads the socket itself, and would take the answer to that COMMIT for its own.
     const earlierEnds = connection.commitHandoff?.settled
     const working = earlierEnds === undefined ? work(connection) : earlierEnds.then(() => work(connection))
     working.then(() => end(undefined), end)
   }
 
-  /** Asks the server to end what it is doing; if it does not, the connection is dropped. */
+  /** Cancels the batch on the server; if it does not end in time, the connection is destroyed. */
   cancel(reason: Error): void {
     const { connection } = this
     const inFlight = this.#inFlight
@@ -168,13 +168,13 @@ export class Dispatcher {
     this.#cancellation.start(connection, reason, () => this.#sender.advance())
   }
 
-  /** Whether the connection has ended with this error, and another one may be taken instead. */
+  /** Whether the connection was lost with this error, and another one may be used instead. */
   isReplaceable(error: Error): boolean {
     const { connection } = this
     // Of a disposed engine there is no other connection.
     if (connection?.lost !== undefined) return !(connection.lost instanceof EngineDisposedError)
     if (!endsSession(error)) return false
-    // FATAL comes right before the end of the socket; be sure that it is the end.
+    // FATAL comes right before the end of the socket; the connection is destroyed in any case.
     process.nextTick(() => connection?.destroy(error))
     return true
   }

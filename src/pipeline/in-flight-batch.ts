@@ -18,9 +18,9 @@ export interface InFlightBatch {
   answered: boolean
   /** The server refused one of them, so it ran no later one. */
   refused: boolean
-  /** What undoes, and what follows it, passed over because something before it had been refused: sent next, in order. */
+  /** ROLLBACK (TO) and the operations after it that the server skipped after an earlier refusal: sent next, in order. */
   readonly undoing: Operation[]
-  /** It has to be sent once more, on a fresh connection: this one died before it answered BEGIN. */
+  /** The batch has to be sent once more, on another connection: this one died before it answered BEGIN. */
   replay: boolean
   /** Drops the connection, unless the first answer comes in time. */
   deadline: Timer | undefined
@@ -50,7 +50,7 @@ export interface BatchRules {
   readonly alone: boolean
   /** The transaction is read-only. */
   readonly readOnly: boolean
-  /** It may be aborted: has the server answer what goes before COMMIT before it commits (see 6). */
+  /** The batch may be aborted: the server answers the statement before COMMIT before it commits (see 6). */
   readonly flushes: boolean
 }
 
@@ -62,8 +62,8 @@ export interface BatchRules {
  * 3. A statement that may be cancelled is the last of its batch, with no other statement before it, so that a cancel cannot hit those.
  * 4. Work that needs the whole connection (a script, COPY) shares no batch.
  * 5. In autocommit there is no transaction to end: COMMIT and ROLLBACK stay in the queue and are settled without the server.
- * 6. Where an abort has to know whether COMMIT is running, which no cancel must hit, the server answers what goes before COMMIT
- *    before it commits.
+ * 6. No cancel must hit a COMMIT. If the batch may be aborted, the server therefore answers the statement before COMMIT before it
+ *    commits: the answer shows that COMMIT is running.
  */
 export function takeBatch(
   queue: OperationQueue,
@@ -88,18 +88,18 @@ export function takeBatch(
   return batchOf(operations, alone, begin.length)
 }
 
-/** The server has answered the first of it. */
+/** The server has answered the first operation. */
 export function answeredFirst(inFlight: InFlightBatch): void {
   inFlight.answered = true
   inFlight.deadline?.cancel()
 }
 
-/** It was to begin the transaction, and nothing says that it has. One that was called off is not run any more. */
+/** True if the batch begins the transaction and BEGIN is not answered. A batch that was called off is not sent again. */
 export function isUnbegun({ beginning, answered, operations }: InFlightBatch): boolean {
   return beginning > 0 && !answered && !operations.some(({ calledOff }) => calledOff)
 }
 
-/** Whether it may be sent once more, prepared anew, when `refused` was refused: what was answered before only prepares it. */
+/** Whether the batch may be sent once more when `refused` failed for its stale plan: only steps were answered before it. */
 export function mayRepeat({ operations }: InFlightBatch, refused: unknown): boolean {
   const at = operations.findIndex((operation) => operation === refused)
   if (at === -1 || operations.some(({ calledOff }) => calledOff !== undefined)) return false
@@ -111,7 +111,7 @@ export function mayRepeatAlone({ operations }: InFlightBatch, refused: unknown):
   return operations.some((operation) => operation === refused && operation.calledOff === undefined)
 }
 
-/** COMMIT is on its way in it, and nothing says that it was not run. */
+/** True if the batch has a COMMIT that the server may have run. */
 export function hasOpenCommit(inFlight: InFlightBatch | undefined): boolean {
   return inFlight?.refused === false && inFlight.operations.some(({ kind }) => kind === 'commit')
 }
@@ -120,7 +120,7 @@ export function hasOpenCommit(inFlight: InFlightBatch | undefined): boolean {
  * By their texts, none of the statements can store anything, nor turn a read-only transaction into another one. NOTIFY and
  * large objects, which PostgreSQL allows in a read-only transaction, are effects as well.
  *
- * @param isRead `isPureRead`: so that they send nothing, either, whatever the functions do that they call.
+ * @param isRead `isPureRead`: excludes statements that call functions of the user as well.
  */
 export function arePlainReads(
   operations: readonly Operation[],
@@ -131,8 +131,8 @@ export function arePlainReads(
 }
 
 /**
- * Settles when what is on its way and is stored by its own answer (COMMIT, a statement in autocommit) has been answered or given up:
- * true if some of it may be stored. Undefined if there is nothing of that kind.
+ * Settles when every operation of the batch that commits (COMMIT, a statement in autocommit) was answered or given up: true if
+ * one of them may be stored. Undefined if the batch has no such operation.
  */
 export function settlingOf(inFlight: InFlightBatch | undefined): Promise<boolean> | undefined {
   const storing = inFlight?.operations.filter(

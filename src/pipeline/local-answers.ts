@@ -9,9 +9,9 @@ import type { TransactionState } from './transaction-state.js'
 /**
  * Settles the operation if it need not be sent.
  *
- * @param abandoned Why nothing is sent any more but what undoes.
+ * @param abandoned Why no operation is sent any more, except ROLLBACK.
  * @param endedOnServer The transaction has failed and is over on the server already.
- * @param refusedBegin What begins the transaction, if that was refused.
+ * @param refusedBegin The refusal of BEGIN, if there was one.
  * @returns false if the operation has to be sent.
  */
 export function answerLocally(
@@ -26,13 +26,13 @@ export function answerLocally(
     operation.succeed(NOTHING)
     return true
   }
-  // After an abort only what was stored before it makes that true: something else may be missing.
+  // After an abort this is true only if something was stored before: refused statements may be missing.
   if (operation.kind === 'commit' && name === 'idle' && (abandoned === undefined || state.hasStored)) {
     operation.succeed(NOTHING)
     return true
   }
   if (abandoned !== undefined && !undoes(operation)) {
-    // It is missing in the transaction, which must not be committed without it.
+    // The transaction must not be committed without this operation.
     if (!autocommit && operation.kind !== 'commit') state.fail(abandoned)
     operation.fail(abandoned)
     return true
@@ -55,7 +55,7 @@ export function passOver(
   cause: unknown,
   refusedBegin: RefusedBegin | undefined,
 ): void {
-  // What undoes was meant for exactly that failure, and whatever follows it for the state after it.
+  // ROLLBACK (TO) was issued for exactly that failure, and the operations after it expect the state after it.
   const follows = inFlight !== undefined && inFlight.undoing.length > 0 && operation.calledOff === undefined
   if (undoes(operation) || follows) inFlight?.undoing.push(operation)
   // Steps are the pipeline's own: they are told nothing.
@@ -63,7 +63,7 @@ export function passOver(
     operation.fail(operation.calledOff ?? (operation.kind === 'step' ? cause : notRun(refusedBegin, cause)))
 }
 
-/** Fails what is queued, except what undoes, or other exceptions. */
+/** Fails the queued operations. @param isSpared Exceptions; default: ROLLBACK and ROLLBACK TO. */
 export function refuseQueued(
   queue: OperationQueue,
   reason: unknown,

@@ -1,5 +1,5 @@
 /**
- * Operations that have not been sent, in the order in which they were given.
+ * Operations that have not been sent, in the order in which they were issued.
  *
  * They are linked by `Operation.next`, so an operation is in one queue at most. An array would keep room for 16 more, and most
  * sessions that wait for a connection have one or two operations.
@@ -35,7 +35,7 @@ export class OperationQueue {
     }
   }
 
-  /** Takes the first one out. */
+  /** Removes the first operation. */
   shift(): Operation | undefined {
     const first = this.#first
     if (first === undefined) return undefined
@@ -52,7 +52,7 @@ export class OperationQueue {
     return all
   }
 
-  /** Takes one out; false if it is not in it. */
+  /** Removes an operation; false if it is not queued. */
   remove(operation: Operation): boolean {
     let previous: Operation | undefined
     for (const queued of this) {

@@ -10,9 +10,9 @@ import type { EncodedValue } from '../driver/values.js'
 
 /**
  * - `statement`: what the user runs.
- * - `step`: put in front of a statement (BEGIN, SAVEPOINT, RELEASE); the statement stands or falls with it.
+ * - `step`: sent before a statement (BEGIN, SAVEPOINT, RELEASE); if it fails, the statement fails.
  * - `commit`, `rollback`: end the transaction.
- * - `rollbackTo`: undoes a savepoint, and with it a failure that happened inside.
+ * - `rollbackTo`: rolls back to a savepoint, and ends the failed state if the failure happened inside.
  * - `exclusive`: takes the whole connection for a while (a script, COPY).
  */
 export type OperationKind = 'statement' | 'step' | 'commit' | 'rollback' | 'rollbackTo' | 'exclusive'
@@ -27,19 +27,19 @@ export interface OperationStatement {
   readonly portal?: string | undefined
   readonly maxRows?: number | undefined
   readonly closePortal?: boolean | undefined
-  /** Called when it takes its place in the queue. */
+  /** Called when the operation is queued. */
   readonly queued?: (() => void) | undefined
 }
 
-/** What takes the whole connection for a while. */
+/** Work that needs the whole connection (a script, COPY). */
 export interface ExclusiveWork {
-  /** @param leave Cancels it on the server, with that reason, before it has ended. */
+  /** @param leave Cancels the work on the server, with that reason. */
   run(connection: DriverConnection, leave: (reason: Error) => void): Promise<unknown>
-  /** Makes it end soon, where asking the server to cancel is not enough. */
+  /** Ends the work where a cancel on the server is not enough (a stream). */
   stop?(reason: Error): void
   /** True: the caller has left the stream, and does not wait for the end. */
   readonly left?: boolean
-  /** True: the server waits for more of it, and so cannot have finished it. */
+  /** True: the server still waits for data (COPY FROM STDIN), so it cannot have finished. */
   readonly incomplete?: boolean
 }
 
@@ -51,7 +51,7 @@ export interface OperationOwner {
   refused(operation: Operation, error: Error): void
 }
 
-/** Told that an operation has ended, before whatever waits for its promise. Must not throw. */
+/** Told that an operation has ended, before its promise settles. Must not throw. */
 export interface OperationFollower {
   ended(operation: Operation): void
 }
@@ -62,9 +62,9 @@ export class Operation implements BatchStatement {
   readonly values: readonly EncodedValue[] | undefined
   /** Set for the BEGIN that checks an idle connection (pre-ping), and before a COMMIT that an abort must not hit. */
   flushAfter: boolean | undefined = undefined
-  /** True: it may have to be cancelled, so nothing of the user's shares its batch. */
+  /** True: a signal or timeout may cancel it, so no other statement of the caller shares its batch. */
   cancellable = false
-  /** Why it was called off; its answer does not matter any more. */
+  /** Why the operation was called off: it fails with this reason. */
   calledOff: Error | undefined = undefined
   /** When it was sent, on the pipeline's clock. */
   sentAt = 0
@@ -74,7 +74,7 @@ export class Operation implements BatchStatement {
   next: Operation | undefined = undefined
 
   readonly #owner: OperationOwner
-  /** What few statements have beside text and values. Many operations wait at a time, so the others carry nothing of it. */
+  /** Rare options beside text and values. Many operations wait at a time, so the others have no fields for them. */
   readonly #special: OperationStatement | undefined
   #outcome: StatementResult | Failure | undefined = undefined
   #follower: OperationFollower | undefined = undefined
@@ -127,7 +127,7 @@ export class Operation implements BatchStatement {
     return this.#awaited.promise
   }
 
-  /** Has it told, too, how it ends. Call it at most once, and before it has ended. */
+  /** Sets the follower. Call it at most once, and before the operation has ended. */
   follow(follower: OperationFollower): void {
     this.#follower = follower
   }
@@ -136,7 +136,7 @@ export class Operation implements BatchStatement {
     return this.kind === 'commit' && this.#owner.storing
   }
 
-  /** What the server answered. @throws what it has failed with. */
+  /** The server's answer. @throws the error of the operation. */
   get result(): StatementResult {
     if (this.#outcome instanceof Failure) throw this.#outcome.error
     return this.#outcome ?? NOTHING
@@ -150,13 +150,13 @@ export class Operation implements BatchStatement {
     return this.#outcome !== undefined
   }
 
-  /** The user has to wait for it still: it has not ended, and was not given up. */
+  /** True if the caller still waits for it: it has not ended, and its stream was not left. */
   get outstanding(): boolean {
     if (this.kind !== 'statement' && this.kind !== 'exclusive') return false
     return !this.settled && this.work?.left !== true
   }
 
-  /** It is cancelled on the server: what it answers does not matter any more. */
+  /** Notes that it is cancelled on the server: it fails with `reason`. */
   callOff(reason: Error): void {
     this.calledOff ??= reason
     this.work?.stop?.(reason)
@@ -218,7 +218,7 @@ export function undoes(operation: Operation | undefined): boolean {
   return operation?.kind === 'rollback' || operation?.kind === 'rollbackTo'
 }
 
-/** The result of what was not sent. */
+/** The result of an operation that was settled without the server. */
 export const NOTHING: StatementResult = {
   command: '',
   rowCount: null,

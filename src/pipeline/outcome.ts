@@ -1,5 +1,5 @@
 /**
- * What became of something: the one place that decides it, for every way in which a statement or a COMMIT can end (its answer,
+ * The outcome of a statement or a COMMIT. This is the one place that decides it, for every way in which they can end (the answer,
  * an abort, a timeout, a FATAL, a lost socket, `dispose`, `invalidate`).
  *
  * | run? | may commit | what was seen of it                                           | outcome       |
@@ -23,7 +23,7 @@ import { endsSession } from './transaction-errors.js'
 
 export type Outcome = 'not run' | 'open' | 'committed' | 'rolled back' | 'unknown'
 
-/** What was seen of it. */
+/** What was seen of the statement. */
 export type Seen =
   | 'success'
   | 'success without standby'
@@ -35,7 +35,7 @@ export type Seen =
 export interface Evidence {
   /** False: the server has certainly not run it (`StatementNotRun`). */
   readonly isRun: boolean
-  /** What it does may be stored without anything else being sent. */
+  /** Its effects may be stored without a later COMMIT. */
   readonly commits: boolean
   readonly seen: Seen
 }
@@ -51,10 +51,10 @@ export function outcomeOf({ isRun, commits, seen }: Evidence): Outcome {
 /**
  * What the error of a statement says about it.
  *
- * @param isLost The connection is lost, so that the error is the reason of that, and no answer.
+ * @param isLost The connection is lost: the error is the reason, and not an answer.
  */
 export function seenIn(error: Error, isLost: boolean): Seen {
-  // Our own refusal of what a script has done, which says itself what is stored.
+  // The library's own error about a script, which says itself what is stored.
   if (error instanceof StatementSkipped || error instanceof EndedBehindError) return 'refusal'
   if (error instanceof StandbyWaitEnded) return 'success without standby'
   if (isLost || error instanceof StatementNotRun) return 'nothing'

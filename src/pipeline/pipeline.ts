@@ -1,10 +1,10 @@
 /**
  * What one session says to one connection: statements in order, the transaction around them, and as few batches as that
- * takes. The engine's `Connection` and the `Session` are faces of it.
+ * takes. The engine's `Connection` and the `Session` each have one.
  *
  * 1. Operations are sent in the order in which they were issued. Operations issued in the same tick are sent in one batch.
  * 2. BEGIN is sent with the first statement, COMMIT with the last ones if they were issued in the same tick.
- * 3. A transaction belongs to one physical connection. If that dies, nothing of the transaction is ever repeated,
+ * 3. A transaction belongs to one physical connection. If the connection is lost, no part of the transaction is repeated,
  *    except when the server had not even answered BEGIN and nothing can have been stored, and then once.
  * 4. COMMIT is never sent to a connection that may be dead already (`Lease.proven`), unless it can store nothing.
  * 5. Whatever the answer, every operation settles exactly once.
@@ -34,7 +34,7 @@ import type { TransactionState } from './transaction-state.js'
 
 export class Pipeline implements Sender {
   readonly state: TransactionState
-  /** Its session or connection takes no more statements: code that was part of its blocks need not be told apart. */
+  /** True: its session or connection is closed. */
   closed = false
   readonly #host: PipelineHost
   readonly #setup: PipelineSetup
@@ -89,7 +89,7 @@ export class Pipeline implements Sender {
     return this.#answers.originOf(error)
   }
 
-  /** The session may write, so that a server which refuses that is the wrong one. */
+  /** True: the session may write. A server that refuses writes (25006) is the wrong one. */
   get mayWrite(): boolean {
     return !this.#setup.readOnly
   }
@@ -138,12 +138,12 @@ export class Pipeline implements Sender {
     ;(this.#deferred ??= []).push(new Operation(this.#answers, 'step', statement))
   }
 
-  /** A name for a cursor, new on this pipeline. */
+  /** A portal name that was not used on this pipeline. */
   nextPortal(): string {
     return `lifeguard_${++this.#portals}`
   }
 
-  /** Takes back what has not been sent, cancels on the server what has. The operation fails with `reason`. */
+  /** Removes the operation from the queue, or cancels it on the server. It fails with `reason`. */
   callOff(operation: Operation, reason: Error): void {
     callOff(this.#queue, this.#dispatcher, operation, reason)
   }
@@ -154,19 +154,19 @@ export class Pipeline implements Sender {
       if (operation.work?.stop !== undefined) this.callOff(operation, reason)
   }
 
-  /** A block is over: takes back and cancels what it has left. @param mine Default: everything. */
+  /** A block is over: removes and cancels its operations. @param mine Default: every operation. */
   giveUp(reason: Error, mine?: ReadonlySet<Operation>): void {
     giveUp(this.#queue, this.#dispatcher, this.standsAlone, reason, mine)
   }
 
-  /** Refuses everything from now on with `reason`, except a rollback; cancels what is under way. */
+  /** Refuses every operation from now on with `reason`, except a rollback; cancels the batch under way. */
   abandon(reason: Error): void {
     if (this.#answers.abandoned !== undefined) return
     this.#answers.abandoned = reason
     cancelAll(this.#dispatcher, this.#dispatcher.inFlight?.operations ?? [], reason)
   }
 
-  /** Drops the connection that it has now: what is under way and what is queued fails with `reason`. */
+  /** Destroys the connection: operations under way and queued ones fail with `reason`. */
   invalidate(reason: Error): void {
     this.#answers.abandoned ??= reason
     this.#dispatcher.poison(reason)
@@ -197,7 +197,7 @@ export class Pipeline implements Sender {
     if (this.#answers.reads?.pure === false || !this.#setup.beginning.commitIsFormality(connection))
       return false
     this.#deferred = undefined
-    // PostgreSQL refuses to change what made it read-only once a query has run.
+    // PostgreSQL refuses SET TRANSACTION once a query has run, so the modes are those of BEGIN.
     const begun = this.#answers.begun
     handoff.endWithoutWaiting('COMMIT', { begun, timeoutMillis: this.#host.prePingTimeoutMillis })
     this.#host.observer?.committedWithoutWaiting(connection)
@@ -211,7 +211,7 @@ export class Pipeline implements Sender {
     return settlingOf(this.#dispatcher.inFlight)
   }
 
-  /** Sends what can be sent. */
+  /** Sends the queue, as far as the connection is free. */
   advance(): void {
     while (this.#dispatcher.free) {
       const next = this.#queue.first
@@ -245,13 +245,13 @@ export class Pipeline implements Sender {
 
   #notAcquired(error: unknown): void {
     if (!this.autocommit && !this.#queue.isEmpty) this.state.fail(error)
-    // What undoes needs no connection now.
+    // ROLLBACK needs no connection: no transaction has begun.
     refuseQueued(this.#queue, error)
   }
 
   #send(connection: DriverConnection): void {
     if (connection.lost !== undefined && (this.state.name === 'active' || this.state.name === 'idle')) {
-      // Nothing of a transaction that has not begun is lost with it: the next round takes another connection.
+      // A transaction that has not begun loses nothing: the next round takes another connection.
       if (this.state.name === 'active') this.state.move('lost', connection.lost)
       this.#dispatcher.poison(connection.lost)
       this.release()

@@ -1,4 +1,4 @@
-/** Whether a transaction has only read, and how plainly: what its COMMIT can bring, and how long it can take, depends on it. */
+/** Whether a transaction has only read: decides whether its COMMIT can store anything, and whether it takes time. */
 import type { StatementResult } from '../driver/driver.js'
 import type { Operation } from './operation.js'
 import { isPureRead } from './pure-reads.js'
@@ -11,7 +11,7 @@ const PLAIN_TEXT = /^\s*(?:select|with|show|table|values)\b/i
 const CHANGING_WORD =
   /\b(?:insert|update|delete|merge|into|share|nextval|setval|set_config|pg_notify|lo_\w+)\b/i
 
-// What has read more often than that ends as if it had written.
+// A transaction with more texts counts as one that has written.
 const MOST_TEXTS = 32
 
 /** By its text, the statement stores and locks nothing, unless a function of the user's own does. */
@@ -19,7 +19,7 @@ export function isPlainRead(text: string): boolean {
   return PLAIN_TEXT.test(text) && !CHANGING_WORD.test(text)
 }
 
-// Words that end a transaction; behind ROLLBACK the rest of a script commits by itself. `CASE ... END` is taken for one as well.
+// Words that end a transaction; after ROLLBACK the rest of a script commits by itself. `CASE ... END` is taken for one as well.
 const ENDING_WORD = /\b(?:commit|end|rollback|abort|prepare)\b/i
 
 /** True for the text of a script that may end the transaction in which it is run. */

@@ -11,7 +11,7 @@ export interface RefusedBegin {
 }
 
 /**
- * What an operation fails with that is not run.
+ * The error of an operation that was not run.
  * @param cause Why its transaction has failed.
  */
 export function notRun(refused: RefusedBegin | undefined, cause: unknown): unknown {

@@ -48,7 +48,7 @@ export class ResponseHandler implements OperationOwner {
     this.#dispatcher = dispatcher
   }
 
-  /** What the transaction has done. */
+  /** What the transaction has read; undefined before its first answer. */
   get reads(): ReadTracker | undefined {
     return this.#reads
   }
@@ -63,7 +63,7 @@ export class ResponseHandler implements OperationOwner {
     return this.#refusedBegin
   }
 
-  /** Number of the transaction that is open, or was last: what lives no longer than one knows whether it is over. */
+  /** Number of the open or last transaction. A cursor compares it to know whether its transaction is over. */
   get transaction(): number {
     return this.#trace?.count ?? 0
   }
@@ -125,7 +125,7 @@ export class ResponseHandler implements OperationOwner {
 
   /** The server refused the operation itself. */
   #failed(operation: Operation, error: Error): void {
-    // 25006: the connection lives, but leads to a server that takes no writes.
+    // 25006: the connection works, but its server refuses writes.
     if (isDisconnect(error) && !this.#setup.readOnly) this.#dispatcher.poison(error)
     const reason = operation.calledOff ?? error
     if (!this.standsAlone) this.state.fail(reason)
@@ -140,7 +140,7 @@ export class ResponseHandler implements OperationOwner {
     return this.#refusedBegin?.error === error ? this.#refusedBegin?.text : undefined
   }
 
-  /** The session has ended, or what it says leaves open whether the operation is stored. */
+  /** The connection is lost, or the answer leaves open whether the operation is stored. */
   #lost(operation: Operation, { outcome, seen, reason }: Verdict): void {
     const unknown =
       outcome === 'unknown' ? outcomeUnknown(operation.calledOff ?? reason, this.standsAlone) : undefined
@@ -162,7 +162,7 @@ export class ResponseHandler implements OperationOwner {
     this.#asked?.ended()
   }
 
-  /** By what was run and what is on its way, the transaction has more to store than a plain read can. */
+  /** True if a statement of the transaction, answered or under way, may have stored something. */
   get storing(): boolean {
     return this.#reads?.plain === false || !arePlainReads(this.#dispatcher.inFlight?.operations ?? [])
   }
@@ -179,7 +179,7 @@ export class ResponseHandler implements OperationOwner {
     return this.#dispatcher.isReplaceable(error)
   }
 
-  /** The transaction failed and is over on the server: a refused BEGIN or COMMIT, a connection that was never had. */
+  /** The transaction failed and is over on the server: a refused BEGIN or COMMIT, or no connection could be acquired. */
   get endedOnServer(): boolean {
     if (this.state.name !== 'failed') return false
     const { connection } = this.#dispatcher

@@ -1,4 +1,4 @@
-/** A script, and what it does to the transaction that it runs in: judged by what the server answers, not by its text. */
+/** Runs scripts, and finds out from the server's answers (not from the text) whether a script ended its transaction. */
 import type { DriverConnection } from '../driver/driver.js'
 import { IllegalStateError } from '../errors.js'
 
@@ -49,14 +49,14 @@ export async function runScript(connection: DriverConnection, text: string): Pro
   if (failure !== undefined) throw failure.error
 }
 
-/** Whether the transaction is another one than before the script, or none. */
+/** Whether the transaction from before the script has ended. */
 async function isEnded(
   connection: DriverConnection,
   tags: readonly string[],
   before: string | undefined,
 ): Promise<boolean> {
   if (isIdle(connection) || tags.some((tag) => STORES.has(tag))) return true
-  // In a transaction that has failed nothing can be asked; it stores nothing in any case.
+  // A failed transaction cannot be queried, and stores nothing in any case.
   if (before === undefined || !tags.includes('ROLLBACK') || connection.transactionStatus !== 'transaction')
     return false
   return (await beginningOf(connection)) !== before
@@ -66,7 +66,7 @@ function isIdle(connection: DriverConnection): boolean {
   return connection.transactionStatus === 'idle'
 }
 
-/** When the transaction began, to the microsecond: no other one of the connection has begun then. */
+/** When the transaction began, to the microsecond: identifies the transaction on its connection. */
 function beginningOf(connection: DriverConnection): Promise<string> {
   return new Promise((resolve, reject) => {
     let failure: Error | undefined

@@ -1,4 +1,4 @@
-/** What becomes of operations whose transaction or connection failed. */
+/** The errors of operations whose transaction or connection failed. */
 import { isDisconnect, isWriteRefused } from '../database-errors.js'
 import { StandbyWaitEnded } from '../driver/driver.js'
 import {
@@ -41,7 +41,7 @@ export function connectionLost(cause: unknown): ConnectionLostError | EngineDisp
   )
 }
 
-/** What is asked of a transaction whose connection was lost earlier, for the reason `cause`. */
+/** The error of an operation in a transaction whose connection was lost earlier, for the reason `cause`. */
 export function afterLoss(
   cause: unknown,
 ): ConnectionLostError | EngineDisposedError | CommitOutcomeUnknownError {
@@ -51,8 +51,8 @@ export function afterLoss(
 }
 
 /**
- * It was sent, may have been stored, and PostgreSQL has neither confirmed nor refused it.
- * @param autocommit It is a statement that is its own transaction.
+ * COMMIT or a statement in autocommit was sent, and PostgreSQL has neither confirmed nor refused it.
+ * @param autocommit True: it was a statement that is its own transaction.
  */
 export function outcomeUnknown(cause: unknown, autocommit: boolean): CommitOutcomeUnknownError {
   const advice = 'look whether its work was stored before you retry'
@@ -71,7 +71,7 @@ export function outcomeUnknown(cause: unknown, autocommit: boolean): CommitOutco
   )
 }
 
-/** The block was aborted, and learns only then that what was on its way may be stored. */
+/** The block was aborted, and the COMMIT that was under way may be stored. */
 export function abortedTooLate(cause: Error): CommitOutcomeUnknownError {
   return new CommitOutcomeUnknownError(
     'The block was aborted while COMMIT, or a statement that commits by itself, was on its way: it may be stored. Look before ' +

@@ -1,5 +1,5 @@
 /**
- * Where the transaction of a pipeline is, and what may follow.
+ * The state of a pipeline's transaction, and the transitions between states.
  *
  *     idle ──statement──> active ──commit/rollback──> idle
  *                           │ a statement fails            ▲
@@ -38,7 +38,7 @@ export class TransactionState {
     return this.#cause
   }
 
-  /** A transaction has begun and has not ended, whatever became of it. */
+  /** A transaction has begun and has not ended; it may have failed. */
   get inTransaction(): boolean {
     return this.#name === 'active' || this.#name === 'failed' || this.#name === 'lost'
   }
@@ -60,7 +60,7 @@ export class TransactionState {
     this.outcomeUnknown = cause instanceof EndedBehindError && cause.isStored
   }
 
-  /** The connection died; what had failed before stays the cause. */
+  /** The connection was lost; an earlier failure stays the cause. */
   lose(cause: unknown): void {
     if (this.#name === 'active' || this.#name === 'failed') this.move('lost', this.#cause ?? cause)
   }

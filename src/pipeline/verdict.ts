@@ -1,4 +1,4 @@
-/** From the failure of an operation to what became of it: collects the evidence that `outcomeOf` decides by. */
+/** Collects the evidence by which `outcomeOf` decides the outcome of a failed operation. */
 import { RowsUnreadable, StatementNotRun } from '../driver/driver.js'
 import { arePlainReads, hasOpenCommit, type InFlightBatch } from './in-flight-batch.js'
 import type { Operation } from './operation.js'
