@@ -9,7 +9,7 @@ import { DEEPEST_RECURSION, jsonTextOf, NoDocument } from '../internal/json.js'
 import { jsonNull } from './json-null.js'
 import { isTextOf } from './json-text.js'
 
-/** Converts between the text of PostgreSQL and a value; NULL never comes here. */
+/** Converts between the text of PostgreSQL and a value; NULL is handled before. */
 export interface Codec<Value> {
   /** True if a value can be changed in place (objects): it is then compared by its text to find such changes. */
   readonly mutable: boolean
@@ -21,7 +21,7 @@ export interface Codec<Value> {
   readonly signedZero?: boolean
   /** Equal values have one text only, so texts tell rows apart. `usual`: unless PostgreSQL may store a text in another form. */
   readonly onlySpelling?: 'always' | 'usual'
-  /** Reads PostgreSQL's text, and what `encode` gives. @throws RefusedValue */
+  /** Reads PostgreSQL's text, and the text of `encode`. @throws RefusedValue */
   decode(text: string): Value
   /** @throws RefusedValue, whose message becomes part of an InvalidValueError. */
   encode(value: Value): string
@@ -62,7 +62,7 @@ export const numericCodec: Codec<string> = {
   },
 }
 
-/** PostgreSQL gives uuids in lower case, so that is the form in which they are compared. */
+/** PostgreSQL returns uuids in lower case, so they are compared in lower case. */
 export const uuidCodec: Codec<string> = {
   mutable: false,
   onlySpelling: 'usual',
@@ -170,7 +170,7 @@ export const jsonbCodec: Codec<unknown> = {
 const ESCAPED = /(?<!\\)(?:\\\\)*\\u(0000|d[89a-f])/
 
 const NUL = 'cannot hold a NUL character'
-// As UTF-8 it would become U+FFFD: something else would be stored than was given.
+// As UTF-8 it would become U+FFFD: the stored text would differ from the value.
 const HALF_CHARACTER = 'cannot hold half a character (a lone surrogate)'
 
 function decodeJson(text: string): unknown {

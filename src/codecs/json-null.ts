@@ -21,7 +21,7 @@ function constant(): JsonNull {
 }
 
 /**
- * The JSON document `null`, in a `json` or `jsonb` column: what such a column gives when it holds that document, and what
+ * The JSON document `null`, in a `json` or `jsonb` column: the value of such a column when it holds that document, and what
  * stores it. `null` is SQL's NULL, which is no document. Inside of a document JSON's null is `null`, as always.
  *
  * @example

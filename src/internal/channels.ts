@@ -7,7 +7,7 @@
  */
 import { channel, tracingChannel, type Channel, type TracingChannel } from 'node:diagnostics_channel'
 
-/** Message of `lifeguard:acquire`: from the call until the lease, or the error, is there. */
+/** Message of `lifeguard:acquire`: from the call until the lease was handed out or the call has failed. */
 export interface AcquireMessage {
   /** Name of the pool. */
   readonly pool: string
@@ -20,7 +20,7 @@ export interface ConnectMessage {
   readonly pool: string
   /** `user@host:port/database`. */
   readonly target: string
-  /** Set once the connection is there. */
+  /** Set once the connection was opened. */
   connectionId?: number
 }
 
@@ -70,7 +70,7 @@ export interface LeakMessage {
   readonly stack: string | undefined
 }
 
-/** Message of `lifeguard:notice`: what the server said beside its answers (RAISE NOTICE, warnings). */
+/** Message of `lifeguard:notice`: a notice of the server (RAISE NOTICE, warnings). */
 export interface NoticeMessage {
   /** Name of the engine. */
   readonly engine: string
@@ -83,7 +83,7 @@ export interface NoticeMessage {
   readonly hint: string | undefined
   /** The call stack of the functions that it came from. */
   readonly where: string | undefined
-  /** The function in PostgreSQL's source that said it; never translated. */
+  /** The function in PostgreSQL's source that sent it; never translated. */
   readonly routine: string | undefined
 }
 

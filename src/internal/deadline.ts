@@ -8,7 +8,7 @@ const LATE_MILLIS = 50
  * Calls back after that time, unless it is cancelled before. Timers run before sockets are read: after the loop was
  * blocked, an answer that came in time would be found too late. So a timer that is late gives the sockets one turn first.
  *
- * @param onExpired is told how long the loop was blocked; 0 if it was not.
+ * @param onExpired Receives how long the loop was blocked; 0 if it was not.
  */
 export function setDeadline(clock: Clock, onExpired: (lateMillis: number) => void, millis: number): Timer {
   const dueAt = clock.now() + millis

@@ -104,7 +104,7 @@ function writeDocument(document: unknown): string {
   return parts.join('')
 }
 
-/** What a value says itself that it is in JSON. */
+/** The form of a value in JSON: the result of its `toJSON`, if it has one. */
 function ownForm(value: unknown, key: string): unknown {
   if (typeof value === 'bigint' || (typeof value === 'object' && value !== null)) {
     if (types.isDate(value) && Number.isNaN(value.getTime())) return value

@@ -22,7 +22,7 @@ const KINDS: readonly (readonly [is: (value: object) => boolean, what: string])[
   [(value) => typeof (value as { then?: unknown }).then === 'function', 'a promise (an await is missing)'],
   [(value) => types.isNativeError(value) || value instanceof Error, 'an Error: give its message'],
   [types.isRegExp, 'a RegExp: give its source'],
-  // A valid one says itself what it is.
+  // A valid Date has `toJSON`.
   [types.isDate, 'an invalid Date'],
   [
     (value) => ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value),

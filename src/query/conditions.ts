@@ -10,12 +10,12 @@ import type { TableColumn } from '../schema/table-column.js'
 /** What a column may be compared with: a value of its type, another column, SQL. */
 export type Operand<Value> = NoInfer<Value> | SqlFragment<unknown>
 
-/** Equal. `null` gives IS NULL. */
+/** Equal. `null` means IS NULL. */
 export function eq<Value>(column: ColumnRef<Value>, value: Operand<Value>): Condition {
   return value === null ? isNull(column) : compare(column, '=', value)
 }
 
-/** Not equal. `null` gives IS NOT NULL; for other values a row with NULL does not match, as in SQL. */
+/** Not equal. `null` means IS NOT NULL; for other values a row with NULL does not match, as in SQL. */
 export function ne<Value>(column: ColumnRef<Value>, value: Operand<Value>): Condition {
   return value === null ? not(isNull(column)) : compare(column, '<>', value)
 }
@@ -96,7 +96,7 @@ export function isNull(column: ColumnRef<unknown>): Condition {
   return new SqlFragment(['', ' is null'], [column])
 }
 
-/** All of them. Without any: true; a bulk statement refuses that as its only condition. */
+/** All of the conditions. Without conditions: true, which a bulk statement refuses as its only condition. */
 export function and(...conditions: readonly Condition[]): Condition {
   return conditions.every(matchesAll) ? new Everything() : combine(conditions, ' and ')
 }
@@ -109,26 +109,26 @@ export function further(conditions: readonly Condition[]): SqlFragment<unknown> 
     : new SqlFragment([...strings, ')'], conditions.map(checked))
 }
 
-/** What `and()` makes of no conditions. `` sql`true` `` says it on purpose. */
+/** The condition of an empty `and()`. Write `` sql`true` `` to match every row on purpose. */
 class Everything extends SqlFragment<unknown> {
   constructor() {
     super(['true'], [])
   }
 }
 
-/** Whether a condition matches every row only because there is nothing in it. */
+/** Whether a condition matches every row because it is empty. */
 export function matchesAll(condition: Condition): boolean {
   return condition instanceof Everything
 }
 
-/** At least one of them. Without any: false. */
+/** At least one of the conditions. Without conditions: false. */
 export function or(...conditions: readonly Condition[]): Condition {
   if (conditions.length === 0) return new None()
   const combined = combine(conditions, ' or ')
   return conditions.some(matchesAll) ? new Everything() : combined
 }
 
-/** What `or()` makes of no conditions. */
+/** The condition of an empty `or()`. */
 class None extends SqlFragment<unknown> {
   constructor() {
     super(['false'], [])
@@ -161,7 +161,7 @@ export function operand(column: ColumnRef<unknown>, value: unknown): unknown {
   return value instanceof SqlFragment ? value : definition.encode(value)
 }
 
-/** What rows may be ordered by: anything else would be a parameter, which orders nothing. @throws InvalidStatementError */
+/** Checks an order: anything but SQL would be a parameter, which orders nothing. @throws InvalidStatementError */
 export function orderOf(by: unknown): SqlFragment<unknown> {
   if (by instanceof SqlFragment) return by
   throw new InvalidStatementError(
@@ -169,7 +169,7 @@ export function orderOf(by: unknown): SqlFragment<unknown> {
   )
 }
 
-/** A misspelt column is undefined where no types look at it. @throws InvalidStatementError */
+/** The declared column of a reference; in plain JavaScript a misspelt one is undefined. @throws InvalidStatementError */
 function declared(column: ColumnRef<unknown>): TableColumn {
   const given: unknown = column
   if (given instanceof SqlFragment && 'column' in given) return column.column

@@ -1,4 +1,4 @@
-/** What the builders make: a statement, and how to read its rows. Running it is the session's business. */
+/** The statements of the builders, and how their rows are read. The session runs them. */
 import type { RawTypes, TypeParsers } from '../driver/driver.js'
 import { SqlFragment } from '../sql.js'
 import type { EntityMeta } from '../schema/entity-meta.js'
@@ -20,7 +20,7 @@ export interface EntityStatement<Item, Scalar = Item> {
   toEntityQuery(): EntityQuery
 }
 
-/** A statement that always gives exactly one value. */
+/** A statement that always returns exactly one value. */
 export interface ValueStatement<Value> extends EntityStatement<Value> {
   readonly givesOne: true
 }
@@ -39,7 +39,7 @@ export interface EntityQuery {
   readonly load: readonly (string | RelationPart)[]
   /** Deferred columns that the rows of entities do not hold: they are NULL there. */
   readonly lacking: readonly TableColumn[]
-  /** Filters that are off for these relations, too. */
+  /** Filters that are off, also for the loaded relations. */
   readonly without: WithoutFilters
   /**
    * What the rows are to instances that are here already. `read`: no news. `fresh`: locked or changed by this statement, so
@@ -103,12 +103,12 @@ export function columnList(columns: readonly TableColumn[], qualifier?: string):
   return columns.map(({ sql }) => `${prefix}${sql}`).join(', ')
 }
 
-/** Fragments one after the other, with nothing in between. */
+/** Joins fragments without a separator. */
 export function concat(...parts: readonly SqlFragment<unknown>[]): SqlFragment<unknown> {
   return new SqlFragment(['', ...parts.map(() => '')], parts)
 }
 
-/** SQL as it stands. */
+/** Raw SQL. */
 export function text(sql: string): SqlFragment<unknown> {
   return new SqlFragment([sql], [])
 }

@@ -3,7 +3,7 @@ import { sql, SqlFragment } from '../sql.js'
 import type { EntityMeta } from '../schema/entity-meta.js'
 import { entityQuery, type EntityQuery, type ValueStatement } from './entity-statement.js'
 
-/** `exists (select ...)`: a condition, and a statement that gives true or false. */
+/** `exists (select ...)`: a condition, and a statement that returns true or false. */
 export class Exists extends SqlFragment<unknown> implements ValueStatement<boolean> {
   readonly givesOne: true = true
   declare readonly $item?: boolean

@@ -1,4 +1,4 @@
-/** Rows that a caller gives by property, ready to be written: for `insert(Entity).values(...)`. */
+/** The rows of `insert(Entity).values(...)`: checked, encoded, and as SQL. */
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import { sql, type SqlFragment } from '../sql.js'
@@ -18,7 +18,7 @@ const MOST_PARAMETERS = 65_535
 export interface GivenRows {
   /** Columns that at least one row has a value for, in the order of the table. */
   readonly columns: readonly TableColumn[]
-  /** Those of them that the caller gave; the others have their `default`. */
+  /** The columns that the caller has set; the others have their `default`. */
   readonly explicit: ReadonlySet<TableColumn>
   /** By index of the column; undefined where PostgreSQL fills the column in. */
   readonly rows: readonly (readonly (EncodedText | undefined)[])[]
@@ -55,7 +55,7 @@ function readRow(
     const value = valueOf(column, values)
     if (value === undefined) return undefined
     used.add(column)
-    // What a constructor filled in says nothing about the row that is there already.
+    // A value that a constructor filled in must not replace the value of an existing row.
     if (values[column.property] !== undefined && !isFilledIn(row, column)) explicit.add(column)
     return column.encodeStored(value)
   })

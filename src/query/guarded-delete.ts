@@ -1,4 +1,4 @@
-/** Deletes rows that go because of others, as far as they still belong to these. */
+/** Deletes rows together with their owners, as far as they still belong to these owners. */
 import { rowSource, rowValues } from './unnest.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { Table } from '../schema/table.js'
@@ -11,15 +11,15 @@ import {
   type WriteStatement,
 } from './write-statements.js'
 
-/** A row by its key, and what it must still hold. */
+/** A row by its key, and the values that it must still hold. */
 export interface GuardedRow extends KeyedRow {
   /** In the order of the columns; null: whatever it holds. */
   readonly guard: readonly EncodedText[]
 }
 
 /**
- * Deletes those of the rows that still hold what they must; the ordinals of these come back. Where the table has a version, it
- * fails unless all are found.
+ * Deletes the rows that still hold their guards, and returns their ordinals. If the table has a version, it fails unless all rows
+ * are found.
  *
  * @param columns What the guards are about.
  * @param rows At least one.

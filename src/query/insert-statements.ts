@@ -18,13 +18,13 @@ import {
 } from './write-statements.js'
 
 /**
- * Inserts rows that give the same columns. What PostgreSQL fills in for the others comes back. Fails unless all are stored,
- * which a trigger or a rule can prevent; see {@link shortfallOf}.
+ * Inserts rows with values for the same columns, and returns the server-generated values of the other columns. Fails unless all
+ * rows are inserted, which a trigger or a rule can prevent; see {@link shortfallOf}.
  *
- * @param columns The columns that are given; may be empty.
+ * @param columns The columns with values; may be empty.
  * @param rows At least one.
  * @param places Where the value of each column stands in a row; default: in the order of `columns`.
- * @param readBack Columns that are given and come back as they are stored; NULL where that is not known.
+ * @param readBack Columns with values that are returned as they are stored; NULL where that is not known.
  */
 export function insertRows(
   table: Table,
@@ -88,8 +88,8 @@ function insertMany(
 }
 
 /**
- * An INSERT cannot return the ordinal of its source. So keys that PostgreSQL would make are made beforehand, and the
- * rows that come back are joined to the source by their key.
+ * An INSERT cannot return the ordinal of its source. So generated keys are made beforehand, and the returned rows are joined to
+ * the source by their keys.
  */
 function insertJoined(
   table: Table,
@@ -108,7 +108,7 @@ function insertJoined(
     return `"k${index}" = "c${stored.indexOf(column)}"${cast}`
   })
   const joined = `"source" left join "changed" on ${keys.join(' and ')}`
-  // A trigger may have changed the key itself: where nothing else comes back, such a row is only counted.
+  // A trigger may have changed the key: if nothing else is returned, such a row is only counted.
   const isCounted = filled.every(isGiven)
   const found = isCounted ? `(select count(*) from "changed")` : `(select count("k0") from ${joined})`
   const wanted = `(select count(*) from "source")`
@@ -131,12 +131,12 @@ function insertJoined(
   return { text, returning: filled, order: 'ordinal' }
 }
 
-/** Whether a sequence makes its values. */
+/** Whether a sequence generates its values. */
 function isSerial({ definition: { type, serverDefault } }: TableColumn): boolean {
   return type.serial === true && serverDefault === undefined
 }
 
-/** SQL that gives the key of one row, as PostgreSQL would have filled it in. */
+/** SQL for the key of one row, as PostgreSQL would generate it. */
 function keyExpression(table: Table, { name, definition }: TableColumn): string {
   const { type, serverDefault } = definition
   if (serverDefault !== undefined) return `(${definitionSql(table.key, serverDefault)})`

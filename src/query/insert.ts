@@ -24,7 +24,7 @@ import type { TableColumn } from '../schema/table-column.js'
 import { assignments, changesOf, returningSql, withReturning, writable } from './write-parts.js'
 
 /**
- * Starts an INSERT of rows, in the order in which they are given. Defaults are applied as by the constructor; hooks are not
+ * Starts an INSERT of rows, in the order of the array. Defaults are applied as by the constructor; hooks are not
  * run. For objects with relations use `session.add`.
  * @throws MappingError if it is no entity, or a view.
  * @example
@@ -110,7 +110,7 @@ export class BulkInsert<E extends AnyEntity, Item = never, Scalar = Item> implem
   /**
    * Returns the rows as they are stored now: entities, or plain objects with the named columns. An object that the session
    * holds takes the new values, except where it has changes that were not flushed. Rows that were left alone, by `doNothing()`
-   * or because a filter hides them from `doUpdate()`, do not come back.
+   * or because a filter hides them from `doUpdate()`, are not returned.
    */
   returning(): BulkInsert<E, InstanceOf<E>>
   returning<const Names extends readonly ColumnName<E>[]>(
@@ -174,7 +174,7 @@ export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
   /**
    * Changes existing rows. `version()` columns are incremented and `onUpdate` columns set, as by `update()`.
    *
-   * @param changes Left out: every column that was given takes the new value, except the key and the target of the conflict.
+   * @param changes Left out: every column of the rows takes the new value, except the key and the target of the conflict.
    *   An array: only these columns. An object: these values or SQL. A function: the same, from the row that was to be
    *   inserted (`excluded`).
    * @param options `where`: only rows that meet the condition are changed; the others are left as they are.

@@ -48,7 +48,7 @@ function withConditions(
 ): LoadStatement {
   if (conditions.length === 0) return { text: start + end, values }
   const whole = concat(fragmentOf(start, values), further(conditions), text(end))
-  // Conditions that were written with the sql tag hold values as they were given.
+  // Conditions that were written with the sql tag hold values that are not encoded yet.
   return { text: whole.text, values: encodeValues(whole.values) }
 }
 
@@ -68,7 +68,7 @@ export interface RelatedStatement extends LoadStatement {
    * owner that it belongs to, or only its ordinal.
    */
   readonly ownerColumns: number
-  /** The owner of a row is named by its place among the owners, from 1. */
+  /** True: a row names its owner by its position among the owners, from 1. */
   readonly byOrdinal: boolean
 }
 
@@ -116,7 +116,7 @@ export function selectRelated(
   }
 }
 
-/** How a join table is called in a statement: by its name, as conditions do, unless the target is called so, too. */
+/** The alias of a join table in a statement: its own name, which conditions use, unless the target has the same name. */
 export function linkAlias({ link, target }: Relation): string {
   const { table } = metaOf(target)
   if (link !== undefined && link.table.name !== table.name) return link.table.qualifier

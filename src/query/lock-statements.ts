@@ -12,8 +12,8 @@ export interface MatchedRows {
 }
 
 /**
- * Locks rows in the order of their primary key, whatever plan PostgreSQL makes: it locks what the sort gives. Rows that are gone
- * are passed over.
+ * Locks rows in the order of their primary key, whatever plan PostgreSQL makes: it locks the rows as the sort returns them. Deleted rows are
+ * skipped.
  *
  * @param matched At least one, each with at least one row; may overlap.
  * @param strength As strong as what is going to happen: a lock that is made stronger later can deadlock.

@@ -27,7 +27,7 @@ export interface LoadOptions {
 }
 
 /**
- * Reads what `load(name, options)` was given.
+ * Checks the arguments of `load(name, options)`.
  * @throws MappingError if there is no such relation to many; InvalidOptionError, InvalidStatementError.
  */
 export function relationPart(meta: EntityMeta, name: string, options: LoadOptions): RelationPart {

@@ -21,8 +21,8 @@ export function matchReturned(
 }
 
 /**
- * A sequence counts in the order in which rows are inserted. So rows whose keys only rise (or only fall) have come back in that
- * order, too.
+ * A sequence counts in the order in which rows are inserted. So returned rows whose keys only rise (or only fall) are in that
+ * order.
  */
 function isOneDirection(rows: readonly RawValue[][], returning: readonly TableColumn[]): boolean {
   const at = returning.findIndex(({ definition }) => definition.primaryKey === true)

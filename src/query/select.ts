@@ -1,4 +1,4 @@
-/** `select(Entity)`: what it takes to load entities, and no more; joins and reports belong to SQL or a query builder. */
+/** `select(Entity)`: loads entities. Joins and reports belong to SQL or a query builder. */
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { checkInteger, refuseUnknownKeys } from '../internal/validate.js'
 import { compileStatement, sql, type SqlFragment, type Statement } from '../sql.js'
@@ -77,14 +77,14 @@ interface SelectState {
   /** Undefined: entities. */
   readonly columns: readonly TableColumn[] | undefined
   readonly load: readonly (string | RelationPart)[]
-  /** Deferred columns that are read all the same. */
+  /** Deferred columns that are loaded (`undefer`). */
   readonly undeferred: readonly string[]
   /** See `populateExisting`. */
   readonly overwrites: boolean
   readonly without: WithoutFilters
 }
 
-/** A SELECT. It never changes: every method gives a new one. */
+/** A SELECT. Immutable: every method returns a new statement. */
 export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> implements EntityStatement<
   Item,
   Scalar
@@ -103,14 +103,14 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
     return new Select<E, NewItem, NewScalar>(this.#meta, { ...this.#state, ...change })
   }
 
-  /** Only rows that meet all conditions, and those given before. @throws InvalidStatementError if one is no condition. */
+  /** Only rows that meet all conditions, of earlier calls too. @throws InvalidStatementError if one is no condition. */
   where(...conditions: readonly Condition[]): Select<E, Item, Scalar> {
     for (const condition of conditions) and(condition)
     requireOneTableOfName(this.#meta.table, conditions)
     return this.#with({ conditions: [...this.#state.conditions, ...conditions] })
   }
 
-  /** Columns, `asc(...)`, `desc(...)` or SQL; after those given before. @throws InvalidStatementError for anything else. */
+  /** Columns, `asc(...)`, `desc(...)` or SQL; after those of earlier calls. @throws InvalidStatementError for anything else. */
   orderBy(...by: readonly SqlFragment<unknown>[]): Select<E, Item, Scalar> {
     return this.#with({ order: [...this.#state.order, ...by.map(orderOf)] })
   }
@@ -144,7 +144,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   /**
-   * Gives plain objects with these columns instead of entities.
+   * Returns plain objects with these columns instead of entities.
    * @throws MappingError if there is no such column, or relations were to be loaded.
    * @example
    * const titles = await session.scalars(select(Song).columns('title'))
@@ -215,7 +215,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   /**
-   * Has the rows replace what objects of the session hold already: their values, changes that were not flushed included (with
+   * Lets the rows replace the values of objects that the session holds: their values, changes that were not flushed included (with
    * `autoflush` these were flushed before the query), and their relations. Without it an object keeps the values that it has.
    * @example
    * const songs = await session.scalars(select(Song).where(eq(Song.c.albumId, id)).populateExisting())
@@ -225,7 +225,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   /**
-   * Takes the rows from a statement of yours, raw or of a query builder. It must give every column by its name in the
+   * Reads the rows from another statement, raw or of a query builder. It must return every column by its name in the
    * database; others are ignored. INSERT, UPDATE and DELETE with RETURNING are possible too.
    * @example
    * select(Song).from(sql`select * from songs tablesample system (1)`)
@@ -259,7 +259,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   /**
-   * Whether there is any row: as a statement of its own, or as a condition of another one.
+   * Whether any row exists: a statement of its own, or a condition of another statement.
    * @example
    * select(Album).where(select(Song).where(eq(Song.c.albumId, Album.c.id)).exists())
    */

@@ -37,9 +37,9 @@ export interface ChangedRow extends KeyedRow {
  * Changes rows by their key, and where the table has a version, only in the version that was loaded, incrementing it. Fails
  * unless all are found; see {@link shortfallOf}.
  *
- * @param columns What to change, not the version; may include parts of the key. Empty: only what changes by itself.
+ * @param columns What to change, not the version; may include parts of the key. Empty: only the version and `onUpdate` columns.
  * @param rows At least one.
- * @param readBack Some of the columns, which come back as they are stored.
+ * @param readBack Some of the columns, which are returned as they are stored.
  */
 export function updateRows(
   table: Table,
@@ -89,7 +89,7 @@ function updateShape(
 
 /**
  * Deletes rows by their key. Where the table has a version, only in the version that was loaded, and it fails unless all
- * are found; see {@link shortfallOf}. Otherwise the count of deleted rows comes back.
+ * are found; see {@link shortfallOf}. Otherwise the count of deleted rows is returned.
  *
  * @param rows At least one.
  */
@@ -132,7 +132,7 @@ export function deleteMatching(
 }
 
 /**
- * Makes a change that fails unless it changes as many rows as its last parameter says.
+ * Wraps a change so that it fails unless it changes as many rows as its last parameter says.
  * @param parameters How many parameters the change itself has.
  */
 export function allFound(
@@ -173,7 +173,7 @@ export function failure(table: Table, what: string, found: string, wanted: strin
   return `('lifeguard: ${what} ' || ${found} || ' of ' || ${wanted} || ${quoteLiteral(` rows of ${table.key}`)})::integer`
 }
 
-/** What is missing (`0 of 2 rows of songs`), and whether it was to be found or to be stored, if that is what PostgreSQL's message says. */
+/** The missing rows (`0 of 2 rows of songs`), and whether they were to be found or stored; undefined for any other message. */
 export function shortfallOf(
   message: string,
 ): { readonly what: 'found' | 'stored'; readonly rows: string } | undefined {

@@ -1,4 +1,4 @@
-/** `declarativeBase()` and the classes it gives. */
+/** `declarativeBase()` and the classes that it returns. */
 import { MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import { checkObject, refuseUnknownKeys } from '../internal/validate.js'
@@ -19,7 +19,7 @@ export interface DeclarativeBaseOptions {
   readonly schema?: string | undefined
   /**
    * Names of columns in the database, for properties that are declared without one: `'snake_case'` (`albumId` is `album_id`),
-   * or a function of the property's name. A name that a column gives itself always counts. Default: the property's own name.
+   * or a function of the property's name. A name in the declaration of a column overrides it. Default: the property's own name.
    */
   readonly naming?: NamingStrategy | undefined
 }
@@ -126,7 +126,7 @@ function initialise(
   if (!isPlain) checkNames(properties, values, table, meta)
 }
 
-/** Takes over relations, and refuses what is neither that nor a column that can be given. */
+/** Assigns relations. @throws MappingError for a property that is no relation and no column that may be set. */
 function checkNames(
   properties: Record<string, unknown>,
   values: Record<string, unknown>,
@@ -139,7 +139,7 @@ function checkNames(
       throw new MappingError(`${table.key}.${name} is computed by PostgreSQL and cannot be given`)
     }
     if (!meta.hasRelation(name)) throw unknownProperty(table, meta.relationNames, name)
-    // As with columns: undefined is not given.
+    // As with columns, `undefined` counts as left out.
     if (values[name] !== undefined) properties[name] = values[name]
   }
 }

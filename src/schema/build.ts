@@ -3,7 +3,7 @@ import { metaOf } from './entity-meta.js'
 import type { ENTITY, AnyEntity, ColumnName, ColumnsOf, Insert } from './entity-types.js'
 import type { BelongsTo, RelationName, RelationsOf, WithRelations } from './relations.js'
 
-/** The columns that a relation fills in: a `belongsTo` of this entity, or the `hasMany` or `hasOne` of another one. */
+/** The columns that a relation fills in: a `belongsTo` of this entity, or a `hasMany` or `hasOne` of another entity. */
 type RelationKey<E extends AnyEntity> =
   | {
       [Name in RelationName<E>]: RelationsOf<E>[Name] extends BelongsTo<AnyEntity, infer Key> ? Key : never

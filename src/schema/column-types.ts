@@ -48,7 +48,7 @@ export interface PrecisionOptions {
 }
 
 /**
- * A whole number from 1, given by a sequence that the column owns (as `serial` and `identity` columns do): 4 bytes,
+ * A whole number from 1, made by a sequence that the column owns (as `serial` and `identity` columns do): 4 bytes,
  * `number`. For a sequence that belongs to no column write ``integer().serverDefault(sql`nextval('name')`)``.
  */
 export function serial(name?: string): Column<number, 'default'> {
@@ -148,7 +148,7 @@ export function varchar<Value extends string = string>(
   })
 }
 
-/** Text of a fixed length: PostgreSQL pads it with blanks, and so it comes back. */
+/** Text of a fixed length: PostgreSQL pads it with blanks, and returns it padded. */
 export function char<Value extends string = string>(
   name?: string | LengthOptions,
   options?: LengthOptions,
@@ -212,7 +212,7 @@ export function timestamp(
 }
 
 /**
- * An instant, as a `Date`. Microseconds are cut off when it is read; the column is written only if the Date was changed.
+ * An instant, as a `Date`. Microseconds are truncated when it is read; the column is written only if the Date was changed.
  * PostgreSQL's `infinity` is the latest possible Date.
  */
 export function timestamptz(

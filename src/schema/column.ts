@@ -26,7 +26,7 @@ export interface ColumnType {
   readonly refusal?: Refusal | undefined
   /** Whether PostgreSQL may store a text in another form: rounded, padded, written anew. Absent: never. */
   readonly respells?: ((text: string) => boolean) | undefined
-  /** One text for all that PostgreSQL takes for equal, as far as that can be told here. Absent: texts are compared as they are. */
+  /** One text for all texts that PostgreSQL treats as equal, as far as known here. Absent: texts are compared as they are. */
   readonly normal?: ((text: string) => string) | undefined
   readonly isArray?: boolean
   /**
@@ -59,7 +59,7 @@ export interface ReferenceRules {
   readonly deferred?: boolean | undefined
 }
 
-/** Everything that was said about a column. */
+/** The declaration of a column, with its type and all modifiers. */
 export interface ColumnDefinition {
   readonly type: ColumnType
   /** Name in the database; default: the name of the property. */
@@ -83,7 +83,7 @@ export interface ColumnDefinition {
 export type Columns = Record<string, Column<unknown, ColumnFlag>>
 
 /**
- * A column of an entity. Made by the type functions (`text()`, `uuid()`, ...); every modifier gives a new column, so
+ * A column of an entity. Made by the type functions (`text()`, `uuid()`, ...); every modifier returns a new column, so
  * declarations may be shared between entities. Without `notNull` a column takes NULL.
  *
  * @example

@@ -14,7 +14,7 @@ export interface CustomTypeOptions<Value> {
   /** The type for casts, if the one above limits a length. Default: the same. */
   readonly castType?: string | undefined
   /**
-   * From PostgreSQL's text, and from what `encode` gives; never called for NULL. A text that it reads as `null` is left as it
+   * From PostgreSQL's text, and from the text of `encode`; never called for NULL. A text that it reads as `null` is left as it
    * is, as long as the property stays `null`: to tell it from NULL, give another value, such as `jsonNull`.
    */
   decode(text: string): Value
@@ -64,7 +64,7 @@ export function enumType<const Value extends string>(
 
 /**
  * A type with codecs of its own. Gives the function that makes columns of it. Values may be objects: changes in place
- * are found by comparing what `encode` gives.
+ * are found by comparing the texts of `encode`.
  * @example
  * const point = customType<Point>({ type: 'point', decode: parsePoint, encode: ({ x, y }) => `(${x},${y})` })
  */

@@ -153,7 +153,7 @@ function action(rule: string): string {
   return rule
 }
 
-/** Without names, where none was given: PostgreSQL makes them, and keeps them apart. */
+/** Constraints without a name get one from PostgreSQL, which keeps names unique. */
 function createIndexes(table: Table): string[] {
   const single = table.columns
     .filter(({ definition }) => definition.index === true)

@@ -205,7 +205,7 @@ export class EntityMeta<T extends object = object> {
     )
   }
 
-  /** The identity of a key as PostgreSQL gives it, in the order of the key. */
+  /** The identity of a key as PostgreSQL returns it, in the order of the key. */
   identityOfKey(key: readonly RawValue[]): Identity {
     const [only] = this.table.primaryKey
     if (key.length === 1 && only !== undefined && !only.mutable)

@@ -36,7 +36,7 @@ export type ColumnRefs<C extends Columns> = { readonly [Name in keyof C]: Column
 type ConstructorArguments<C extends Columns> =
   Record<never, never> extends NewRow<C> ? [values?: NewRow<C>] : [values: NewRow<C>]
 
-/** The class that `Base.entity` gives: to be extended, or used as it is. */
+/** The class that `Base.entity` returns: to be extended, or used as it is. */
 export interface EntityClass<C extends Columns, Referring extends string = never> {
   new (...values: ConstructorArguments<C>): StoredRow<C>
   readonly prototype: StoredRow<C>
@@ -79,7 +79,7 @@ export type DeferredName<E extends AnyEntity> = {
 /** The columns of an instance, without what its class adds: `{ ...song }`. */
 export type Row<E extends AnyEntity> = StoredRow<ColumnsOf<E>>
 
-/** What `new Song(...)` takes: every column that takes no NULL and has no default; the others may be left out. */
+/** What `new Song(...)` takes: every column that is not nullable and has no default; the others may be left out. */
 export type Insert<E extends AnyEntity> = NewRow<ColumnsOf<E>>
 
 /** What `update(Song).set(...)` takes: any of the columns, as values or as SQL. */

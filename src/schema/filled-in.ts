@@ -1,8 +1,8 @@
-/** What a constructor filled in by itself: a default, NULL, nothing. `merge` must not take that for values that were given. */
+/** Values that a constructor has filled in: a default, NULL, nothing. `merge` must not take them for values of the caller. */
 import { ReturnOverride } from '../internal/return-override.js'
 import type { TableColumn } from './table-column.js'
 
-/** Stands for a value that was given. */
+/** Marks a value of the caller. */
 export const GIVEN: unique symbol = Symbol('given') as never
 
 /** A default that can be changed in place, with what it was. */
@@ -15,7 +15,7 @@ class Changeable {
     try {
       this.#snapshot = column.snapshot(value)
     } catch {
-      // It cannot be written, and counts as given: the flush will say why.
+      // It cannot be encoded, and counts as a value of the caller: the flush throws the error.
     }
   }
 

@@ -23,7 +23,7 @@ export type Filters<C extends Columns> = Readonly<Record<string, (columns: Colum
 export interface FilterOptions<C extends Columns> {
   /**
    * Conditions that hold for every query of the entity unless it turns them off by name (`withoutFilters`): `select`, `get`, what
-   * relations load (of the join table, too), `update`, `deleteFrom`, `onConflict`, counts. Not for `refresh`, nor for SQL of yours.
+   * relations load (of the join table, too), `update`, `deleteFrom`, `onConflict`, counts. Not for `refresh`, nor for raw SQL.
    * @example
    * filters: { live: (c) => isNull(c.deletedAt), tenant: (c) => eq(c.tenantId, currentTenant()) }
    */
@@ -55,7 +55,7 @@ export function checkFilters(entity: string, filters: unknown): Filters<Columns>
 
 /**
  * The conditions of an entity's filters as they are now.
- * @throws InvalidStatementError if a filter gives no condition; what a filter throws.
+ * @throws InvalidStatementError if a filter returns no condition; errors of a filter.
  */
 export function filtersOf({ entity, table }: EntityMeta, without: WithoutFilters): Condition[] {
   const { c } = entity as AnyEntity & { readonly c: ColumnRefs<Columns> }

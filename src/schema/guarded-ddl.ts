@@ -41,7 +41,7 @@ export function guardedCreateScript(source: DdlSource): string {
   return script([LOCK, ...schemaStatements(source), `do ${tag}\n${body}\n${tag}`])
 }
 
-/** Drops what is there. */
+/** Drops an object if it exists. */
 export function guardedDropScript(source: DdlSource): string {
   return script([LOCK, ...dropStatements(source, 'if exists ')])
 }

@@ -18,7 +18,7 @@ export interface ScriptRunner {
 
 /** Options of `createAll` and `dropAll`. */
 export interface DdlOptions {
-  /** Leave alone what is there already, or gone already. False: fail. Default true. */
+  /** Skip objects that exist already (create) or do not exist (drop). False: fail. Default true. */
   readonly checkFirst?: boolean | undefined
 }
 

@@ -1,4 +1,4 @@
-/** How columns are called in the database when their declaration gives no name. */
+/** The names of columns in the database whose declaration has none. */
 import { InvalidOptionError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import { kindOf } from '../codecs/codec.js'

@@ -45,7 +45,7 @@ export interface RelationPart {
   readonly limit: number | undefined
 }
 
-/** What is known of the other tables. */
+/** The other tables of the metadata. */
 export interface Surroundings {
   readonly tables: readonly Table[]
   foreignKeys(table: Table): readonly ForeignKey[]

@@ -1,5 +1,5 @@
 /**
- * Which texts PostgreSQL may store in another form than they were given. A key among them is read back when its row is written, as a
+ * Which texts PostgreSQL may store in another form than they were sent. Such a key is read back when its row is written, as a
  * session knows rows by what is stored.
  */
 

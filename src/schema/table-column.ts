@@ -11,7 +11,7 @@ export type EncodedText = string | null
 /** A parameter of a statement: one value, or the values of a column for many rows. */
 export type StatementValue = EncodedText | ArrayParameter
 
-/** A value as PostgreSQL gives it: a text; rows that become instances may have integers as numbers, and instants as dates. */
+/** A value as PostgreSQL returns it: a text; rows that become instances may have integers as numbers, and instants as dates. */
 export type RawValue = EncodedText | number | Date
 
 export class TableColumn {
@@ -110,7 +110,7 @@ export class TableColumn {
     return text
   }
 
-  /** The value of what PostgreSQL gave. @throws InvalidValueError if it cannot be read. */
+  /** Decodes a value that PostgreSQL returned. @throws InvalidValueError if it cannot be read. */
   decode(raw: RawValue): unknown {
     if (raw === null) return null
     try {
@@ -129,7 +129,7 @@ export class TableColumn {
     return this.#codec.integers === true && Number.isInteger(value) ? value : this.decode(this.encode(value))
   }
 
-  /** As {@link snapshot}, of a value that PostgreSQL gave. */
+  /** As {@link snapshot}, of a value that PostgreSQL returned. */
   snapshotOf(value: unknown, raw: RawValue): unknown {
     if (!this.mutable) return value
     if (this.#brief !== undefined && value !== null) return this.#brief.of(value)
@@ -145,8 +145,8 @@ export class TableColumn {
   }
 
   /**
-   * Whether PostgreSQL takes no other text for equal to this one, which may name a row. Not certain of text (collations, citext),
-   * nor of what it writes in a form of its own.
+   * Whether this is the only text of its value in PostgreSQL, so that it identifies a row. Not known of text (collations, citext),
+   * nor of values that PostgreSQL writes in another form.
    */
   isOnlySpelling(text: EncodedText): boolean {
     const { onlySpelling } = this.#codec
@@ -179,7 +179,7 @@ export class TableColumn {
     return this.#codec.canonical(snapshot)
   }
 
-  /** As {@link canonical}, of what PostgreSQL gave. */
+  /** As {@link canonical}, of a value that PostgreSQL returned. */
   canonicalOf(raw: RawValue): EncodedText {
     return this.canonical(this.snapshotOf(this.decode(raw), raw))
   }
@@ -198,7 +198,7 @@ export class TableColumn {
       try {
         return !this.#codec.holds(snapshot as string, value)
       } catch {
-        // It cannot be written: the flush will say why.
+        // It cannot be encoded: the flush throws the error.
         return true
       }
     }

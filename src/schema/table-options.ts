@@ -1,4 +1,4 @@
-/** What can be said about an entity beyond its columns. */
+/** The options of an entity: keys, indexes and checks beyond its columns. */
 import type { SqlFragment } from '../sql.js'
 import type { ReferenceRules } from './column.js'
 

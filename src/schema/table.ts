@@ -13,10 +13,10 @@ const RESERVED_PROPERTIES = ['__proto__', 'constructor', 'then']
 /** A statement over any number of rows, without their values. */
 export interface StatementShape {
   readonly text: string
-  /** Columns of the rows that come back; none: only the count comes back. */
+  /** Columns of the returned rows; empty: only the count is returned. */
   readonly returning: readonly TableColumn[]
   /**
-   * How the rows that come back are matched with those that were sent: by their ordinal, from 1, which follows after the
+   * How the returned rows are matched with the rows that were sent: by their ordinal, from 1, which follows after the
    * columns; by their keys, which only rise or only fall; not at all, as there is one, or none.
    */
   readonly order: 'ordinal' | 'key' | 'sent'
@@ -155,7 +155,7 @@ export class Table {
   }
 }
 
-/** The properties that name rows, or refer to them, by what was said beyond the columns. */
+/** The properties that identify rows, or refer to rows, according to the options of the entity. */
 function namingProperties({ unique, indexes, foreignKeys }: EntityOptions<string>): ReadonlySet<unknown> {
   const uniqueIndexes = indexes?.filter((index) => index.unique === true)
   const together = [...(uniqueIndexes ?? []), ...(foreignKeys ?? [])].map(({ columns }) => columns)

@@ -1,6 +1,6 @@
 /**
- * Rows that are deleted with an owner are read again before the flush, and locked, where others go because of them: another session
- * may have given them to another owner since they were loaded, and then what belongs to them stays.
+ * Rows that are deleted with an owner are locked and read again before the flush, if other rows are deleted with them: another
+ * session may have given them another owner since they were loaded, and then the rows that belong to them stay.
  *
  * The locks keep the order of all flushes (row-locks.ts).
  */
@@ -41,7 +41,7 @@ export class VerifiedDeletions {
   }
 
   /**
-   * Reads what has not been read again yet.
+   * Reads the rows that were not read again yet.
    *
    * @param recalled Tables of which rows are being loaded: theirs wait, because they are to be locked by their keys, and not level by level.
    */
