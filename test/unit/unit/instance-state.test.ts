@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { declarativeBase, integer, jsonb, MappingError, text, timestamptz, uuid } from '../../../src/index.js'
 import {
-  InstanceState,
+  type InstanceState,
   kindOfStranger,
   knownState,
   stateIfInstance,
@@ -94,7 +94,7 @@ describe('changes', () => {
     const { instance, state } = doc()
     const title = state.meta.table.column('title')
     const gone = expired === 'all' ? state.meta.table.columns : [title]
-    state.meta.expire(instance as never, gone)
+    state.meta.expire(instance, gone)
     state.expired = expired === 'all' ? 'all' : new Set([title])
     set(instance)
     expect(changed(state)).toEqual(columns)
@@ -104,7 +104,7 @@ describe('changes', () => {
   test('a deferred column that was not loaded has not changed; one that was set has', () => {
     const { instance, state } = doc()
     const body = state.meta.table.column('body')
-    state.meta.defer(instance as never, body)
+    state.meta.defer(instance, body)
     if (state.snapshot !== undefined) state.snapshot[body.index] = undefined
     expect([changed(state), state.value(body)]).toEqual([[], undefined])
     instance.body = 'c'
@@ -116,7 +116,7 @@ describe('values', () => {
   test('an expired one is the one that was loaded last, unless it was set since', () => {
     const { instance, state } = doc()
     const [title, at] = [state.meta.table.column('title'), state.meta.table.column('at')]
-    state.meta.expire(instance as never)
+    state.meta.expire(instance)
     state.expired = 'all'
     expect([state.value(title), state.value(at)]).toEqual(['a', AT])
     instance.title = 'b'

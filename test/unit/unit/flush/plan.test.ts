@@ -75,6 +75,15 @@ class Doc extends Base.entity('docs', {
   slot: integer().unique(),
 }) {}
 
+/** Unique by two columns, and by an index; the other index is not unique. */
+class Seat extends Base.entity(
+  'seats',
+  { id: integer().primaryKey(), row: integer(), place: integer(), code: integer(), hint: integer() },
+  { unique: [['row', 'place']], indexes: [{ columns: ['code'], unique: true }, { columns: ['hint'] }] },
+) {}
+const seat = (id: number, row: number, place: number, code: number, hint: number): Seat =>
+  new Seat({ id, row, place, code, hint })
+
 const node = (id: number, parentId: number | null = null, mark: number | null = null): Node =>
   new Node({ id, parentId, mark })
 const line = (tenant: number, order: number, product: number | null): Line =>
@@ -309,6 +318,43 @@ const TABLE: Readonly<Record<string, () => Changes & { readonly lines: readonly 
         'delete uses 1',
         'delete rates 1.00',
         'insert rates 2.00(code=ab)',
+      ],
+    }
+  },
+  'a deleted row that was changed is not changed first': () => {
+    const gone = node(1)
+    return { stored: [gone], deleted: [gone], change: () => (gone.mark = 3), lines: ['delete nodes 1'] }
+  },
+  'a versioned row that lets go of a deleted one, and is written again': () => {
+    const [gone, child] = [
+      new Doc({ id: 1, version: 1, next: null, slot: 5 }),
+      new Doc({ id: 2, version: 4, next: 1, slot: null }),
+    ]
+    return {
+      added: [new Doc({ id: 3, version: 1, next: null, slot: 5 })],
+      stored: [gone, child],
+      deleted: [gone],
+      change: () => (child.next = 3),
+      lines: [
+        'lock docs for update {2,1,2}',
+        'update docs 2/4(next=null)',
+        'delete docs 1/1',
+        'insert docs 3(version=1 next=null slot=5)',
+        'update docs 2/5(next=3)',
+      ],
+    }
+  },
+  'a place of two columns, and one of a unique index, are places; that of another index is none': () => {
+    const [a, b, c] = [seat(1, 1, 1, 1, 1), seat(2, 1, 2, 2, 2), seat(3, 1, 3, 3, 3)]
+    return {
+      added: [seat(4, 1, 1, 9, 1), seat(5, 2, 2, 2, 3)],
+      stored: [a, b, c],
+      deleted: [a, b, c],
+      lines: [
+        'lock seats for update {1,2,3}',
+        'delete seats 1 2',
+        'insert seats 4(row=1 place=1 code=9 hint=1) 5(row=2 place=2 code=2 hint=3)',
+        'delete seats 3',
       ],
     }
   },
