@@ -226,7 +226,8 @@ class Planner {
           return []
         }
         return [...circle].flatMap((change) => {
-          if (isNew(change)) return []
+          // Each is written in two steps at most.
+          if (isNew(change) || halves.has(change) || isFirst.has(change)) return []
           const half = halve(change, this.#newIn(group, change))
           if (half === undefined) return []
           this.released.set(change, half.first)

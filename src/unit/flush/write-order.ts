@@ -32,11 +32,18 @@ export interface WriteOrder {
 export function orderWrites(rows: readonly WrittenRow[], ordering: WriteOrdering): WriteOrder {
   const parts: (readonly WrittenRow[])[] = []
   for (const circle of components(rows, ordering)) {
-    if (circle.length === 1) parts.push(circle)
-    else parts.push(...components([...ordering.cut(new Set(circle)), ...circle], ordering))
+    for (const part of cutCircle(circle, ordering)) {
+      // What is left may be a circle of new rows only, which is cut in another way.
+      if (part.length < circle.length) parts.push(...cutCircle(part, ordering))
+      else parts.push(part)
+    }
   }
   const circular = parts.filter((part) => part.length > 1 && !part.every(isNew)).flat()
   return { levels: levelsOf(parts, ordering), circular: new Set(circular) }
+}
+
+function cutCircle(circle: readonly WrittenRow[], ordering: WriteOrdering): (readonly WrittenRow[])[] {
+  return circle.length === 1 ? [circle] : components([...ordering.cut(new Set(circle)), ...circle], ordering)
 }
 
 function components(rows: readonly WrittenRow[], ordering: WriteOrdering): WrittenRow[][] {

@@ -1,6 +1,6 @@
 /** The statements of a flush and their order, for the awkward cases. */
 import { expect, test } from 'vitest'
-import { char, declarativeBase, integer, numeric, text, version } from '../../../../src/index.js'
+import { char, declarativeBase, integer, numeric, serial, sql, text, version } from '../../../../src/index.js'
 import { linesOf, planOf, type Changes } from './planned.js'
 
 const Base = declarativeBase()
@@ -16,6 +16,7 @@ class Node extends Base.entity('nodes', {
 class Team extends Base.entity('teams', {
   id: integer().primaryKey(),
   captainId: integer('captain').references('members.id'),
+  mark: integer().unique(),
 }) {}
 class Member extends Base.entity('members', {
   id: integer().primaryKey(),
@@ -75,6 +76,24 @@ class Doc extends Base.entity('docs', {
   slot: integer().unique(),
 }) {}
 
+/** What PostgreSQL fills in. */
+class Log extends Base.entity('logs', {
+  id: serial().primaryKey(),
+  title: text(),
+  length: integer().generated(sql`length(title)`),
+}) {}
+
+/** Each refers to the one before, whose name comes later in the alphabet. */
+class Zone extends Base.entity('zones', { id: integer().primaryKey(), name: integer() }) {}
+class House extends Base.entity('houses', {
+  id: integer().primaryKey(),
+  zone: integer().references('zones.id'),
+}) {}
+class Attic extends Base.entity('attics', {
+  id: integer().primaryKey(),
+  house: integer().references('houses.id'),
+}) {}
+
 /** Unique by two columns, and by an index; the other index is not unique. */
 class Seat extends Base.entity(
   'seats',
@@ -86,6 +105,8 @@ const seat = (id: number, row: number, place: number, code: number, hint: number
 
 const node = (id: number, parentId: number | null = null, mark: number | null = null): Node =>
   new Node({ id, parentId, mark })
+const team = (id: number, captainId: number | null = null, mark: number | null = null): Team =>
+  new Team({ id, captainId, mark })
 const line = (tenant: number, order: number, product: number | null): Line =>
   new Line({ tenant, order, product })
 
@@ -105,22 +126,21 @@ const TABLE: Readonly<Record<string, () => Changes & { readonly lines: readonly 
     lines: ['insert orders 1/1', 'insert products 1/7', 'insert lines 1/1(product=7)'],
   }),
   'new rows in a circle of two tables: one goes in with NULL first': () => ({
-    added: [new Team({ id: 1, captainId: 2 }), new Member({ id: 2, teamId: 1 })],
-    lines: ['insert teams 1(captain=null)', 'insert members 2(team=1)', 'update teams 1(captain=2)'],
+    added: [team(1, 2), new Member({ id: 2, teamId: 1 })],
+    lines: [
+      'insert teams 1(captain=null mark=null)',
+      'insert members 2(team=1)',
+      'update teams 1(captain=2)',
+    ],
   }),
   'a circle of which one foreign key is checked at COMMIT needs no NULL': () => ({
     added: [new Right({ id: 2, left: 1 }), new Left({ id: 1, right: 2 })],
     lines: ['insert lefts 1(right=2)', 'insert rights 2(left=1)'],
   }),
   'only the rows of the circle are stored twice': () => ({
-    added: [
-      new Team({ id: 2, captainId: null }),
-      new Team({ id: 1, captainId: 2 }),
-      new Member({ id: 2, teamId: 1 }),
-      new Member({ id: 3, teamId: 2 }),
-    ],
+    added: [team(2, null), team(1, 2), new Member({ id: 2, teamId: 1 }), new Member({ id: 3, teamId: 2 })],
     lines: [
-      'insert teams 2(captain=NULL) 1(captain=NULL)',
+      'insert teams 2(captain=NULL mark=NULL) 1(captain=NULL mark=NULL)',
       'insert members 2(team=1) 3(team=2)',
       'update teams 1(captain=2)',
     ],
@@ -149,7 +169,7 @@ const TABLE: Readonly<Record<string, () => Changes & { readonly lines: readonly 
     }
   },
   'a deleted circle of two tables: one lets go first': () => {
-    const stored = [new Team({ id: 1, captainId: 2 }), new Member({ id: 2, teamId: 1 })]
+    const stored = [team(1, 2), new Member({ id: 2, teamId: 1 })]
     return {
       stored,
       deleted: stored,
@@ -276,6 +296,22 @@ const TABLE: Readonly<Record<string, () => Changes & { readonly lines: readonly 
         ],
       }
     },
+  'new rows in a circle, of which one takes the value of a changed row that leads to them: both circles are cut':
+    () => {
+      const old = team(1, null, 5)
+      return {
+        added: [new Member({ id: 3, teamId: 2 }), team(2, 3, 5)],
+        stored: [old],
+        change: () => ([old.captainId, old.mark] = [3, null]),
+        lines: [
+          'update teams 1(captain=null mark=null)',
+          'insert teams 2(captain=null mark=5)',
+          'insert members 3(team=2)',
+          'update teams 1(captain=3)',
+          'update teams 2(captain=3)',
+        ],
+      }
+    },
   'the second half of a versioned row counts from the first': () => {
     const a = new Doc({ id: 1, version: 4, next: null, slot: 1 })
     return {
@@ -319,6 +355,38 @@ const TABLE: Readonly<Record<string, () => Changes & { readonly lines: readonly 
         'delete rates 1.00',
         'insert rates 2.00(code=ab)',
       ],
+    }
+  },
+  'rows that leave the same columns to PostgreSQL travel together, in the order of add': () => ({
+    added: ['a', 'b', 7, 'c'].map((given) =>
+      typeof given === 'number' ? new Log({ id: given, title: 'x' }) : new Log({ title: given }),
+    ),
+    lines: ['insert logs new(title=a) new(title=b)', 'insert logs 7(title=x)', 'insert logs new(title=c)'],
+  }),
+  'locks are taken in the order of references, whatever the names are': () => {
+    const stored = [
+      new Zone({ id: 1, name: 1 }),
+      new House({ id: 2, zone: 1 }),
+      new Attic({ id: 3, house: 2 }),
+    ]
+    return {
+      stored,
+      deleted: stored,
+      lines: [
+        'lock zones for update {1}',
+        'lock houses for update {2}',
+        'delete attics 3',
+        'delete houses 2',
+        'delete zones 1',
+      ],
+    }
+  },
+  'rows of which no key changes are locked more weakly': () => {
+    const [a, b] = [new Zone({ id: 1, name: 1 }), new Zone({ id: 2, name: 2 })]
+    return {
+      stored: [a, b],
+      change: () => ([a.name, b.name] = [8, 9]),
+      lines: ['lock zones for no key update {1,2}', 'update zones 1(name=8) 2(name=9)'],
     }
   },
   'a deleted row that was changed is not changed first': () => {
