@@ -1,9 +1,9 @@
-/** What is found out about the text of a statement, kept: a service sends the same few texts again and again. */
+/** A cache of facts about the texts of statements: a service sends the same few texts again and again. */
 
 const MOST_TEXTS = 500
 const LONGEST_TEXT = 4_000
 
-/** The same function, which looks at a text once. Of texts that are long, or used with too many others, it looks again. */
+/** The same function with a cache by text. Long texts are not cached; a full cache is emptied. */
 export function rememberedByText<Value>(look: (text: string) => Value): (text: string) => Value {
   const known = new Map<string, Value>()
   return (text) => {

@@ -1,5 +1,5 @@
 /**
- * Checks of options, with messages that say what was given, what is allowed and what was probably meant.
+ * Checks of options. The messages name the value, the allowed values and the probable intention.
  *
  * 1. A value is never corrected in silence: it is taken as it is, or refused with `InvalidOptionError`.
  * 2. A value that could be a secret is never printed; only its type is.
@@ -24,7 +24,7 @@ export function checkObject(option: string, input: unknown): asserts input is ob
 }
 
 /**
- * @param elsewhere Names that others have for what is known here under another name.
+ * @param elsewhere Names of other libraries for options that have another name here.
  * @throws InvalidOptionError if `input` is no object, and for the first key of `input` that is not known, with the nearest known one.
  */
 export function refuseUnknownKeys(

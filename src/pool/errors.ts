@@ -87,9 +87,9 @@ export function poolDisposed(pool: string): EngineDisposedError {
 export function closedAtDeadline(replaced: boolean): EngineDisposedError | ConnectionLostError {
   return replaced
     ? new ConnectionLostError(
-        'recreate() closed this connection because it was still in use at the deadline of dispose()',
+        'recreate() closed the connection, which was still in use at the deadline of dispose()',
       )
-    : new EngineDisposedError('dispose() closed this connection because it was still in use at the deadline')
+    : new EngineDisposedError('dispose() closed the connection, which was still in use at the deadline')
 }
 
 /** Warns of the first failed connect: the cause is often one that does not pass. */

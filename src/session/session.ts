@@ -214,7 +214,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     if (!holdUpCommit && !this.#entities.autoflushBlocks.inFlushHook) return
     const hook = holdUpCommit ? 'a beforeCommit hook' : 'a hook of a flush'
     throw new IllegalStateError(
-      `${what}() cannot be called in ${hook}: the commit or flush that waits for the hook is already running, and includes what ` +
+      `${what}() was called in ${hook}: the commit or flush that waits for the hook is already running, and includes what ` +
         'the hook does. Return to let it go on, throw or call rollback() to prevent it.',
     )
   }

@@ -1,4 +1,4 @@
-/** What is added and deleted together with an object. */
+/** Cascades: the objects that are added or deleted together with an object. */
 import { IllegalStateError } from '../errors.js'
 import { metaOf } from '../schema/entity-meta.js'
 import { ENTITY } from '../schema/entity-types.js'
@@ -8,10 +8,10 @@ import type { InstanceState } from './instance-state.js'
 import { differenceOf, heldBy, heldRelations, isKnown } from './relation-values.js'
 import { storedValue, type LinkChanges } from './flush/rows.js'
 
-/** Whatever hangs on an object and is to be added with it, as far as it is new in its relation. */
+/** The related objects that are added with an object, as far as they are new in its relations. */
 export function addedWith(state: InstanceState): readonly InstanceState[] {
   return heldRelations(state).flatMap((relation) => {
-    // What it holds is checked in any case.
+    // The objects of the relation are checked in any case.
     const added = differenceOf(state, relation)?.added ?? []
     return relation.cascades.has('add') ? added : []
   })
@@ -26,8 +26,8 @@ export function requireAllAttached(state: InstanceState): void {
 }
 
 /**
- * The detached objects that come with one that is added again: what its relations hold, and what was taken out of them since,
- * as its rows have to be told.
+ * The detached objects that are added with a detached object: the objects of its relations, and those that were removed from them
+ * while it was detached, because their rows change.
  */
 export function returningWith(state: InstanceState): readonly InstanceState[] {
   if (state.status !== 'detached') return []
@@ -38,7 +38,7 @@ export function returningWith(state: InstanceState): readonly InstanceState[] {
   })
 }
 
-/** Notes which new objects an object holds in relations that delete orphans: they are orphans when these hold them no more. */
+/** Notes the new objects in relations that delete orphans: they are orphans once they are removed from these relations. */
 export function noteBrought(state: InstanceState, brought: Map<InstanceState, Set<Relation>>): void {
   for (const relation of heldRelations(state)) {
     if (!relation.cascades.has('delete-orphan')) continue
@@ -49,7 +49,7 @@ export function noteBrought(state: InstanceState, brought: Map<InstanceState, Se
   }
 }
 
-/** The new objects that hang on an object which is deleted: they are taken back at once, and added again with another owner. */
+/** The new objects in the relations of a deleted object: they are expunged at once, and added again with another owner. */
 export function* newWith(state: InstanceState): Generator<InstanceState, void, undefined> {
   for (const relation of heldRelations(state)) {
     if (!relation.cascades.has('delete')) continue
@@ -73,8 +73,8 @@ export function* unknownAssigned(state: InstanceState): Generator<Relation, void
 }
 
 /**
- * Whether other rows are deleted or let go because an object is: then it must be certain that its own row goes, which others may
- * have given to another owner meanwhile.
+ * Whether other rows are deleted or detached together with an object: then its own row is verified first, because another session
+ * may have given it another owner.
  */
 export function hasDependents(state: InstanceState): boolean {
   if (state.meta.relationNames.length === 0) return false
@@ -87,7 +87,7 @@ export function hasDependents(state: InstanceState): boolean {
   return false
 }
 
-/** The rows of the join table that have to go with their owners; those that PostgreSQL deletes excepted. */
+/** The rows of join tables that are deleted with their owners, unless PostgreSQL deletes them. */
 export function linksOf(owners: Iterable<InstanceState>): LinkChanges[] {
   const removed = new Map<Relation, EncodedText[][]>()
   for (const owner of owners) {
@@ -103,7 +103,7 @@ export function linksOf(owners: Iterable<InstanceState>): LinkChanges[] {
   )
 }
 
-/** A foreign key on the owner that says ON DELETE CASCADE. */
+/** A foreign key on the owner with ON DELETE CASCADE. */
 export function deletedByDatabase(
   { meta }: InstanceState,
   { target, targetColumns, link }: Relation,

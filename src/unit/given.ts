@@ -1,6 +1,6 @@
 /**
- * What a detached object was when it was added to a session: a rollback makes it that again, so that what was changed outside
- * of the session is not lost with the first attempt to store it.
+ * The state of a detached object when it was added to a session. A rollback restores it, so that changes which were made outside
+ * of the session are not lost with the first attempt to store them.
  */
 import type { Identity, Snapshot } from '../schema/entity-meta.js'
 import type { TableColumn } from '../schema/table-column.js'
@@ -9,7 +9,7 @@ import type { InstanceState, RememberedRelation } from './instance-state.js'
 interface GivenValue {
   readonly column: TableColumn
   readonly value: unknown
-  /** What the value was, if it can change in place and can be written. */
+  /** The encoded value, if it can change in place and can be encoded. */
   readonly snapshot: unknown
 }
 
@@ -21,7 +21,7 @@ export class Given {
   readonly #expiredColumns: readonly TableColumn[]
   readonly #values: readonly GivenValue[]
   readonly #remembered: ReadonlyMap<string, RememberedRelation> | undefined
-  /** What relations held, with a copy of the arrays. */
+  /** The objects of its relations, with a copy of the arrays. */
   readonly #held: ReadonlyMap<string, readonly [unknown, readonly unknown[] | undefined]>
 
   constructor(state: InstanceState) {
@@ -54,7 +54,7 @@ export class Given {
     state.expired = this.#expired
     state.relations = this.#remembered && new Map(this.#remembered)
     state.markedDeleted = false
-    // One that was frozen has not changed.
+    // A frozen object has not changed.
     if (Object.isFrozen(instance)) return
     for (const given of this.#values) {
       const value = restored(given)
@@ -92,7 +92,7 @@ function givenValue(column: TableColumn, value: unknown): GivenValue {
   try {
     return { column, value, snapshot: column.snapshot(value) }
   } catch {
-    // It cannot be written: the flush will say why.
+    // It cannot be encoded: the flush throws the error.
     return { column, value, snapshot: undefined }
   }
 }

@@ -11,7 +11,7 @@ export type Trait = 'relations' | 'hooks'
 
 interface Entry {
   readonly identities: TableIdentities
-  /** Who had a place before its row was deleted, or got another key. */
+  /** Instances that left the map because their row was deleted or got another key. */
   readonly left: TableIdentities
   /** What some of the instances may have. */
   readonly traits: Set<Trait>
@@ -44,7 +44,7 @@ export class IdentityMap {
     return entry.identities
   }
 
-  /** Puts an instance in its place. @returns the other one that it takes the place from. */
+  /** Adds an instance under its key. @returns the instance that had this key before. */
   add(state: InstanceState): InstanceState | undefined {
     if (state.identity === undefined) return undefined
     const identities = this.of(state.meta)
@@ -53,12 +53,12 @@ export class IdentityMap {
     return before === state ? undefined : before
   }
 
-  /** Whether an instance has its place. */
+  /** Whether an instance is in the map under its key. */
   has(state: InstanceState): boolean {
     return state.identity !== undefined && this.of(state.meta).get(state.identity) === state
   }
 
-  /** Takes an instance out, if the place is still its own. */
+  /** Removes an instance, if it is still the one with its key. */
   remove(state: InstanceState): void {
     if (state.identity !== undefined && this.has(state)) this.of(state.meta).delete(state.identity)
   }
@@ -71,7 +71,7 @@ export class IdentityMap {
     this.#tables.get(meta.table)?.left.set(identity, state)
   }
 
-  /** The instance of a row that was read at a revision, if it has left its place since. */
+  /** The instance of a row that was read at a revision, if it has left the map since. */
   leftSince(revision: number, meta: EntityMeta, identity: Identity): InstanceState | undefined {
     const state = this.#tables.get(meta.table)?.left.get(identity)
     return state !== undefined && state.revision > revision ? state : undefined
@@ -90,7 +90,7 @@ export class IdentityMap {
     return this.#undone.some(({ since, until }) => since <= revision && revision < until)
   }
 
-  /** The transaction has ended, and with it every query that could still tell of rows that are gone. */
+  /** The transaction has ended, so no running query can still return rows that it has deleted. */
   forgetLeft(): void {
     for (const { left } of this.#tables.values()) left.clear()
   }
@@ -104,7 +104,7 @@ export class IdentityMap {
     return byTable.length === 1 ? (byTable[0] as InstanceState[]) : byTable.flat()
   }
 
-  /** The instances whose relations a flush has to look at. Every flush asks several times, and most have none. */
+  /** The instances with relations. Each flush asks several times, and most sessions have none. */
   related(): InstanceState[] {
     const related: InstanceState[] = []
     for (const { identities, traits } of this.#tables.values()) {
@@ -121,8 +121,8 @@ export class IdentityMap {
   }
 
   clear(): void {
-    // One by one: a map that is cleared leaves its old table to the collector, and if that has grown old, what it leads to
-    // outlives the young.
+    // One by one: `clear()` leaves the old table to the garbage collector. If that table is in the old generation, it keeps its
+    // entries alive until the next full collection.
     for (const { identities, left } of this.#tables.values()) {
       identities.clear()
       left.clear()

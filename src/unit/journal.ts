@@ -1,5 +1,5 @@
 /**
- * What the session did to its instances in the transaction, so that a rollback can undo it: one frame for the
+ * The changes that the session made to its instances in the transaction, so that a rollback can undo them: one frame for the
  * transaction, and one for each savepoint.
  */
 import type { Identity, Snapshot } from '../schema/entity-meta.js'
@@ -9,15 +9,15 @@ import type { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import { unload } from './relation-values.js'
 
-/** Columns that PostgreSQL, or the flush in its name, filled in for new objects. */
+/** Columns that PostgreSQL or the flush has filled in for new objects. */
 interface Filled {
   readonly states: readonly InstanceState[]
   readonly columns: readonly TableColumn[]
-  /** What they held before, in the order of the columns. Default: nothing. */
+  /** Their values from before, in the order of the columns. Default: none. */
   readonly given?: ReadonlyMap<InstanceState, readonly unknown[]> | undefined
 }
 
-/** An object that has lost its place in the identity map: its row was deleted, has got another key, or was not found. */
+/** An object that left the identity map: its row was deleted, got another key, or was not found. */
 interface Departure {
   readonly state: InstanceState
   readonly identity: Identity | undefined
@@ -40,11 +40,11 @@ interface Frame {
   readonly deleted: Set<InstanceState>
   /** In the order in which it happened. */
   readonly departures: Departure[]
-  /** Objects that `delete` was called for. */
+  /** Objects that were marked for deletion. */
   readonly markedDeleted: Set<InstanceState>
-  /** Objects that were loaded or renewed; only in savepoints, as the end of a transaction tells of all of them. */
+  /** Objects that were loaded or renewed; only in savepoints: the end of a transaction expires all objects. */
   readonly loaded: Set<InstanceState>
-  /** Relations that were loaded; likewise. */
+  /** Relations that were loaded; only in savepoints. */
   readonly relations: Map<InstanceState, Set<string>>
 }
 
@@ -65,7 +65,7 @@ export class Journal {
     return Math.max(0, this.#frames.length - 1)
   }
 
-  /** Nothing has happened in the transaction that is open. */
+  /** True if the open transaction has changed nothing. */
   get empty(): boolean {
     return this.#frames.length === 0
   }
@@ -85,7 +85,7 @@ export class Journal {
 
   /** A detached object is about to be added. */
   attached(state: InstanceState): void {
-    // One that has lost its place returns to it.
+    // An object that left the identity map returns to it.
     const hasLeft = this.#frames.some(({ departures }) => departures.some((one) => one.state === state))
     if (!hasLeft) this.#top.attached.set(state, new Given(state))
   }
@@ -119,7 +119,7 @@ export class Journal {
     this.#top.deleted.add(state)
   }
 
-  /** The row of an object is there although it was to be deleted. */
+  /** The row of an object still exists although it was to be deleted. */
   stayed(state: InstanceState): void {
     for (const { frames } of this.#sealed) for (const frame of frames) frame.deleted.delete(state)
     for (const frame of this.#frames) frame.deleted.delete(state)
@@ -154,7 +154,7 @@ export class Journal {
     return this.#frames[depth + 1]?.since
   }
 
-  /** The savepoints deeper than `depth` were released: what happened in them belongs to the one around them. */
+  /** The savepoints deeper than `depth` were released: their changes belong to the savepoint around them. */
   release(depth: number): void {
     while (this.depth > depth) {
       const inner = this.#frames.pop() as Frame
@@ -202,8 +202,8 @@ export class Journal {
   }
 
   /**
-   * Undoes what happened in the savepoints deeper than `depth`; -1 undoes the transaction.
-   * @returns the objects that exist, but whose values are not known any more.
+   * Undoes the changes in the savepoints deeper than `depth`; -1 undoes the transaction.
+   * @returns the objects with a row whose values must expire.
    */
   rollback(depth: number, identities: IdentityMap, attachment: Attachment): Set<InstanceState> {
     if (depth < 0) for (const sealed of this.#sealed) sealed.rollbackFollows = true
@@ -223,9 +223,9 @@ export function noteRelation(
 }
 
 /**
- * New objects become transient again, without what PostgreSQL had filled in. Detached ones that were added are what they were
- * then. Deleted ones come back, and whatever else has lost its place returns to it. What was expunged stays away, and belongs
- * to another session by now, perhaps.
+ * New objects become transient again, without their server-generated values. Detached objects are restored as they were added.
+ * Deleted objects become persistent again, and objects that left the identity map return to it. Expunged objects stay detached:
+ * they may be in another session by now.
  */
 function undo(frames: readonly Frame[], identities: IdentityMap, attachment: Attachment): Set<InstanceState> {
   const unknown = new Set<InstanceState>()
@@ -233,7 +233,7 @@ function undo(frames: readonly Frame[], identities: IdentityMap, attachment: Att
   return unknown
 }
 
-/** @param unknown Gets the objects that exist, but whose values are not known any more. */
+/** @param unknown Receives the objects with a row whose values must expire. */
 function undoFrame(
   frame: Frame,
   identities: IdentityMap,
@@ -245,7 +245,7 @@ function undoFrame(
   for (const state of frame.added) {
     if (state.status === 'pending' && isOwn(state)) state.become('transient', undefined)
   }
-  // Backwards, as a key that was made before may have come back in another form.
+  // Backwards: a key that was made first may have been returned in another form later.
   for (const { states, columns, given } of [...frame.filled].reverse()) {
     for (const state of states) {
       if (isElsewhere(state) || Object.isFrozen(state.instance)) continue
@@ -263,7 +263,7 @@ function undoFrame(
     state.snapshot = before
     if (isOwn(state)) unknown.add(state)
   }
-  // Backwards, so that a place is at the end its that had it first.
+  // Backwards, so that the object that had a key first gets it back.
   for (const { state, identity, isLetGo } of [...frame.departures].reverse()) {
     // Without a snapshot it has no row: two new objects had one key.
     if (frame.inserted.has(state) || isElsewhere(state) || state.snapshot === undefined) continue
@@ -289,7 +289,7 @@ function undoFrame(
   }
 }
 
-/** What new objects were given for columns that PostgreSQL stores in another form; undefined if nothing. */
+/** The assigned values of new objects in columns that PostgreSQL stores in another form; undefined if there are none. */
 function givenOf(states: readonly InstanceState[], columns: readonly TableColumn[]): Filled['given'] {
   const isGiven = ({ snapshot }: InstanceState, { index }: TableColumn): boolean =>
     snapshot?.[index] !== undefined

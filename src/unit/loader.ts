@@ -1,4 +1,4 @@
-/** Makes instances from rows: each row has one instance in a session, whichever statement brought it. */
+/** Makes instances from rows: each row has one instance in a session, whatever statement has read it. */
 import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
 import type { RawValue, TableColumn } from '../schema/table-column.js'
 import type { IdentityMap } from './identity-map.js'
@@ -8,11 +8,11 @@ import type { Named } from './property-names.js'
 import { unload } from './relation-values.js'
 
 /**
- * What a row means for an instance that the session holds already.
+ * How a row changes an instance that the session holds already.
  *
  * - `keep`: it keeps its values, unless they have expired.
  * - `renew`: it takes the row's values, except where it has changes that were not flushed. For rows that were locked or
- *   changed: what was read before may be out of date.
+ *   changed by the statement: values that were read before may be out of date.
  * - `overwrite`: it takes the row's values, also over changes that were not flushed.
  */
 export type LoadMode = 'keep' | 'renew' | 'overwrite'
@@ -21,7 +21,7 @@ export class Loader {
   readonly #identities: IdentityMap
   readonly #journal: Journal
   readonly #attachment: Attachment
-  /** Whether an object has changes that were not flushed, also such as only its relations tell. */
+  /** Whether an object has changes that were not flushed, also changes of its relations. */
   readonly #willBeWritten: (state: InstanceState) => boolean
 
   constructor(
@@ -37,11 +37,11 @@ export class Loader {
   }
 
   /**
-   * The instances of rows, in their order. The rows become snapshots. What was flushed since they were read is newer: it
-   * keeps its values, and stays deleted. What was read in a transaction that was rolled back since has expired; what is read
-   * in a savepoint expires with it.
+   * The instances of rows, in their order. The rows become snapshots. An object that was flushed after the query was queued is
+   * newer: it keeps its values, or stays deleted. An object that was read in a transaction that was rolled back since has
+   * expired; an object that is read in a savepoint expires with its rollback.
    * @param rows All columns of the table, in their order.
-   * @param revision That of the identity map when the query was queued.
+   * @param revision The revision of the identity map when the query was queued.
    * @param lacking The columns that the rows do not hold. Default: all that are deferred.
    */
   states(
@@ -92,9 +92,9 @@ export class Loader {
   }
 
   /**
-   * Takes over a row. What was set since a column expired is kept, and counts as changed, except to `overwrite`. To `renew`, a
-   * version stays that changes were made on which are not flushed: these must not go over what the row has become meanwhile.
-   * Columns that the row lacks keep their values to `keep`, and are deferred again where these have expired or may be out of date.
+   * Takes over a row. A value that was assigned after its column expired is kept, and counts as a change, except with `overwrite`.
+   * With `renew`, an object with unflushed changes keeps its version: so its update fails if the row has changed meanwhile.
+   * Columns that the row lacks keep their values with `keep`, and become deferred if these have expired or may be out of date.
    */
   fill(
     state: InstanceState,
@@ -110,7 +110,7 @@ export class Loader {
       row[version.index] = snapshot?.[version.index] as RawValue
     }
     state.snapshot = meta.table.columns.map((column, index) => {
-      // What keeps its value keeps what it is compared with, too: it would count as changed otherwise, and be written.
+      // A column that keeps its value keeps its snapshot, too: otherwise it would count as changed, and be written.
       if (mode === 'keep' && expired !== 'all' && expired?.has(column) !== true) return snapshot?.[index]
       if (column.deferred && lacking.includes(column)) {
         // An assigned value is kept, and will be written: the stored one is unknown.
@@ -135,19 +135,19 @@ export class Loader {
   #isOvertaken(state: InstanceState, version: TableColumn, row: RawRow): boolean {
     const known = state.snapshot?.[version.index]
     if (known === undefined || version.decode(row[version.index] ?? null) === known) return false
-    // Before it expired, nothing can have been changed that is still to be written.
+    // An expired object has no unflushed changes from before it expired.
     return !state.meta.isExpired(state.instance, version) && this.#willBeWritten(state)
   }
 }
 
-/** Gives an object the deferred columns of a row that it does not have. @returns whether there are any. */
+/** Adds deferred columns of a row that the object does not have. @returns whether there were any. */
 function complete(state: InstanceState, row: RawRow, lacking: readonly TableColumn[]): boolean {
   const { instance, meta } = state
   const { deferred } = meta.table
   if (deferred.length === lacking.length) return false
   const added = deferred.filter((column) => meta.isMissing(instance, column) && !lacking.includes(column))
   if (added.length === 0) return false
-  // Not in place: the one from before is kept for a rollback.
+  // A new snapshot: the previous one is kept for a rollback.
   const snapshot = [...(state.snapshot ?? [])]
   for (const column of added) {
     const raw = row[column.index] as RawValue
@@ -173,16 +173,16 @@ function newState(
   return state
 }
 
-/** Takes back what relations were loaded: reading one explains itself again. */
+/** Removes loaded relations: reading one throws RelationNotLoadedError again. */
 function forgetRelations(state: InstanceState): void {
   for (const name of state.meta.relationNames) unload(state, name)
   state.relations = undefined
 }
 
-/** The values of an instance are not known any more: of some columns, or of all columns and relations. */
+/** Expires an instance: some columns, or all columns and relations. */
 export function expire(state: InstanceState, columns?: readonly TableColumn[]): void {
   const { instance, meta } = state
-  // What was never loaded cannot expire.
+  // A column that was never loaded cannot expire.
   const held = columns?.filter((column) => !meta.isMissing(instance, column))
   meta.expire(instance, held)
   if (held === undefined) {

@@ -1,8 +1,8 @@
 /**
- * Whom an object belongs to now, changes included that were not flushed: that decides what is deleted with an owner, and what
- * is an orphan (`delete-orphan`).
+ * The current owner of an object, unflushed changes included. It decides which objects are deleted with an owner, and which are
+ * orphans (`delete-orphan`).
  *
- * It is decided anew before each flush, so that an object that was given away, or back, is not deleted with an earlier owner.
+ * Decided again before each flush, so that an object with a new owner is not deleted with an earlier one.
  */
 import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
@@ -20,7 +20,7 @@ export function deletesOrphans({ cascades }: Relation): boolean {
   return cascades.has('delete-orphan')
 }
 
-/** Decides what the next flush deletes. @throws MappingError, InvalidValueError for what no relation can hold. */
+/** Decides which objects the next flush deletes. @throws MappingError, InvalidValueError for invalid values of relations. */
 export function settleDeletions(members: TrackedInstances): void {
   const related = members.related()
   const cascading = [...members.roots].some(cascadesDelete)
@@ -121,7 +121,7 @@ class Settlement {
     return relation.targetColumns.some((column) => isNothing(member.value(column)))
   }
 
-  /** New objects that were taken out again of a relation that deletes orphans, before they had a row. */
+  /** New objects without a row that were removed again from a relation that deletes orphans. */
   #expungeOrphans(): void {
     const { brought } = this.#members
     for (let isDone = brought.size === 0; !isDone;) {
@@ -150,7 +150,7 @@ class Settlement {
     }
   }
 
-  /** What belongs to an object by a relation. */
+  /** The objects that belong to an owner by a relation. */
   *#belongingTo(owner: InstanceState, relation: Relation): Generator<InstanceState, void, undefined> {
     const holds = hasWhole(owner.instance, relation.name)
     const held = holds ? heldBy(owner, relation) : rememberedBy(owner, relation)
@@ -220,7 +220,7 @@ class Settlement {
 
 const NONE: readonly InstanceState[] = []
 
-/** Undefined for what cannot be written: the flush will say why. */
+/** Undefined for a value that cannot be encoded: the flush throws the error. */
 function textOf(state: InstanceState, column: TableColumn): EncodedText | undefined {
   try {
     return state.text(column)

@@ -1,4 +1,4 @@
-/** Properties as `expire` and `refresh` take them: by name, columns and relations told apart. */
+/** The names that `expire` and `refresh` take, as columns and relations. */
 import { InvalidOptionError, MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import { kindOf } from '../codecs/codec.js'
@@ -12,7 +12,7 @@ export interface Named {
   readonly relations: readonly string[]
 }
 
-/** What names mean that may be columns and relations. @throws MappingError for another name; InvalidOptionError. */
+/** The columns and relations with these names. @throws MappingError for another name; InvalidOptionError. */
 export function namedProperties(meta: EntityMeta, names: readonly string[]): Named {
   requireNames('names', names)
   const { table, relationNames } = meta
@@ -28,8 +28,8 @@ export function namedProperties(meta: EntityMeta, names: readonly string[]): Nam
 }
 
 /**
- * What `refresh` has to read again: some columns, and the relations that `load` names; of a `belongsTo` also its foreign key,
- * which says what it leads to.
+ * The columns and relations that `refresh` reads again: the named columns, and the relations in `load`; for a `belongsTo` also its
+ * foreign key.
  *
  * @throws MappingError for a name that is no column; InvalidOptionError.
  */

@@ -16,7 +16,7 @@ import { differenceOf, heldBy, know, unload } from './relation-values.js'
 /** Rows that were read. */
 export interface Fetched {
   readonly rows: readonly RawRow[]
-  /** That of the identity map when the statement was queued. */
+  /** The revision of the identity map when the statement was queued. */
   readonly revision: number
 }
 
@@ -43,7 +43,7 @@ export class RelationLoader {
   }
 
   /**
-   * Loads what the paths name. What is loaded or assigned already stays as it is.
+   * Loads the relations of the paths. Relations that are loaded or assigned already stay as they are.
    * @param owners Of one entity.
    * @param without The filters that the related entities do without.
    */
@@ -82,7 +82,7 @@ export class RelationLoader {
     ])
   }
 
-  /** Puts a part of a relation into its property. What the relation holds is not known by that. */
+  /** Sets the property of a relation to a part of it. The relation itself still counts as not loaded. */
   async #loadPart(
     owners: readonly InstanceState[],
     part: RelationPart,
@@ -121,10 +121,10 @@ export class RelationLoader {
   }
 
   /**
-   * Makes known what a relation holds in the database. What was assigned to it stays there.
+   * Loads the stored objects of a relation, to compare with the assigned ones. An assigned relation keeps its value.
    * @param owners Of one entity.
    * @param without The filters that the related entity does without.
-   * @param mode What the rows mean for objects that are here already.
+   * @param mode How the rows change objects that the session holds already.
    */
   async recall(
     owners: readonly InstanceState[],
@@ -152,7 +152,7 @@ export class RelationLoader {
       filtersOfRelated(relation, without),
     )
     const { rows, revision } = await this.#fetch(statement)
-    // What it tells never was.
+    // These rows were rolled back.
     if (this.#identities.isRolledBack(revision)) return
     const count = statement.ownerColumns
     const related = this.#loader.states(
@@ -179,7 +179,7 @@ export class RelationLoader {
     }
   }
 
-  /** The only object that the relation can lead to, if it needs no query: null where there is none. */
+  /** The only object that the relation can refer to, if no query is needed; null if there is none. */
   #alreadyHere(relation: Relation, key: readonly EncodedText[]): InstanceState | null | undefined {
     if (key.includes(null)) return null
     if (relation.kind !== 'belongsTo') return undefined
@@ -193,7 +193,7 @@ export class RelationLoader {
     return present?.expired === undefined ? present : undefined
   }
 
-  /** @param revision That of the identity map when it was asked for. */
+  /** @param revision The revision of the identity map when the statement was queued. */
   #arrive(
     owner: InstanceState,
     relation: Relation,
@@ -222,8 +222,8 @@ function requireUnchanged(owner: InstanceState, relation: Relation): void {
 }
 
 /**
- * PostgreSQL takes a foreign key for equal to a key that is written differently.
- * @param row What it has compared: the member itself may hold something else by now, which is not flushed.
+ * Notes that a foreign key equals a key that is written differently, as PostgreSQL has found.
+ * @param row The compared row: the object itself may have unflushed changes.
  */
 function noteSpellings(
   { kind, ownColumns, targetColumns }: Relation,

@@ -1,6 +1,6 @@
 /**
- * Keys that PostgreSQL stores in another form than they were given (`1` as `1.00`). Foreign keys of other objects still hold what was
- * given, which is equal for PostgreSQL: they go on leading to the same object.
+ * Keys that PostgreSQL stores in another form than they were sent (`1` as `1.00`). Foreign keys of other objects still hold the
+ * sent form, which is equal for PostgreSQL: they keep referring to the same object.
  */
 import { metaOf, type EntityMeta, type RawRow } from '../schema/entity-meta.js'
 import { ENTITY } from '../schema/entity-types.js'
@@ -31,7 +31,7 @@ export class RespelledKeys {
     }
   }
 
-  /** Has objects that refer to one of these know that both forms are equal. @param followed Whatever has a row. */
+  /** Notes on objects that refer to one of these keys that both forms are equal. @param followed All objects with a row. */
   hold(followed: () => Iterable<InstanceState>): void {
     if (this.#forms.size === 0) return
     const references = new Map<EntityMeta, readonly Reference[]>()
@@ -49,7 +49,7 @@ export class RespelledKeys {
     }
   }
 
-  /** What leads from objects of a class to these keys: foreign keys, and relations of either side. */
+  /** The references from objects of a class to these keys: foreign keys, and relations of either side. */
   #referencesOf({ entity, table, relations }: EntityMeta): readonly Reference[] {
     const references: Reference[] = []
     for (const { columns, targetColumns } of entity[ENTITY].metadata.foreignKeys(table))

@@ -299,7 +299,7 @@ export class TrackedInstances implements Attachment {
     } else if (identity === undefined) {
       if ([...this.awaitingKeys.values()].some((states) => states.includes(state))) return
       throw new IllegalStateError(
-        `This ${meta.name} is being inserted by the session that it was expunged from: await that flush before you add it here`,
+        `This ${meta.name} is being stored by the session that it was expunged from: await that flush before you add it here`,
       )
     } else if (this.#holdsRowOf(state)) {
       throw new IllegalStateError(

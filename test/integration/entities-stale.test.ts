@@ -70,9 +70,7 @@ describe('rows that are not as they were', () => {
     page.body = 'mine'
     const error = await errorOf(session.commit())
     expect(error).toBeInstanceOf(StaleDataError)
-    expect(error.message).toContain(
-      'by a bulk statement of this session (which can give them anew: returning())',
-    )
+    expect(error.message).toContain('a bulk statement returns the changed rows with returning()')
     await session.rollback()
     await session.refresh(page)
     await session.scalars(update(Page).set({ title: 'bulk' }).returning())

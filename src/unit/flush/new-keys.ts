@@ -4,9 +4,9 @@ import type { TableColumn } from '../../schema/table-column.js'
 import type { InstanceState } from '../instance-state.js'
 
 /**
- * All new rows of the tables that need keys beforehand, also those that nothing refers to: so the keys rise in the order of `add`.
+ * All new rows of the tables that need keys beforehand, referred to or not: so the keys rise in the order of `add`.
  *
- * @param needed Columns that others refer to.
+ * @param needed Columns that other rows refer to.
  * @param pending New objects, in the order of `add`.
  */
 export function withoutKeys(
