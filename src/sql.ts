@@ -5,6 +5,7 @@
  * and Drizzle, recognised by their shape: neither is imported.
  */
 import { InvalidStatementError } from './errors.js'
+import { requireText } from './internal/statement-text.js'
 
 /** A statement as node-postgres takes it. */
 export interface StatementConfig {
@@ -207,8 +208,7 @@ export function compileStatement(statement: unknown, values?: readonly unknown[]
   const config = typeof statement === 'string' ? { text: statement, values } : readObject(statement)
   const { text } = config
   if (typeof text !== 'string') throw notAStatement(statement)
-  if (text.includes('\0'))
-    throw new InvalidStatementError('The text of a statement must not hold a NUL character')
+  requireText('statement', text)
   const own = config.values ?? NO_VALUES
   if (values !== undefined && typeof statement !== 'string' && own.length > 0) {
     throw new InvalidStatementError('The statement brings its own values: give none besides')

@@ -5,6 +5,7 @@ import { InvalidStatementError } from '../errors.js'
 import type { Result } from '../result/result.js'
 import { ResultStream } from '../result/result-stream.js'
 import type { EntityStatement, ValueStatement } from '../query/entity-statement.js'
+import { requireText } from '../internal/statement-text.js'
 import { kindOf } from '../sql.js'
 import type {
   CompiledQueryLike,
@@ -190,6 +191,5 @@ export abstract class Executor {
 /** @throws InvalidStatementError before a connection is acquired. */
 function requireScript(text: unknown): void {
   if (typeof text !== 'string') throw new InvalidStatementError(`A script is a string, not ${kindOf(text)}`)
-  if (text.includes('\0'))
-    throw new InvalidStatementError('The text of a script must not hold a NUL character')
+  requireText('script', text)
 }

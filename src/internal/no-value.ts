@@ -16,6 +16,18 @@ export function noValue(value: object): string | undefined {
   return `an object of the class ${nameOf(prototype)}, which has no properties to send`
 }
 
+/**
+ * What an object is that holds no properties of its own to read, such as a Set, or a promise where an `await` is missing: as options, or
+ * as a row, it would count as `{}`. Undefined for all others.
+ */
+export function noProperties(value: object): string | undefined {
+  if (Array.isArray(value) || Object.keys(value).length > 0) return undefined
+  for (const [is, what] of KINDS) {
+    if (is(value)) return types.isDate(value) ? 'a Date' : what.replace(/:.*/, '')
+  }
+  return undefined
+}
+
 const KINDS: readonly (readonly [is: (value: object) => boolean, what: string])[] = [
   [types.isSet, 'a Set: spread it into an array ([...set])'],
   [types.isMap, 'a Map: give Object.fromEntries(map) or [...map]'],

@@ -6,6 +6,7 @@
  */
 import { InvalidOptionError } from '../errors.js'
 import { didYouMean } from './nearest-name.js'
+import { noProperties } from './no-value.js'
 
 /** Bounds of a number, both inclusive, and values outside them that have a meaning of their own. */
 export interface NumberRange<Also extends number | null = never> {
@@ -16,11 +17,11 @@ export interface NumberRange<Also extends number | null = never> {
   readonly also?: readonly Also[]
 }
 
-/** @throws InvalidOptionError when `input` is no plain bag of options: null, an array, a primitive. */
+/** @throws InvalidOptionError when `input` is no plain bag of options: null, an array, a primitive, a promise, a Map. */
 export function checkObject(option: string, input: unknown): asserts input is object {
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
-    throw new InvalidOptionError(option, `${option} must be an object, not ${describe(input)}`)
-  }
+  const isObject = typeof input === 'object' && input !== null && !Array.isArray(input)
+  const other = isObject ? noProperties(input) : describe(input)
+  if (other !== undefined) throw new InvalidOptionError(option, `${option} must be an object, not ${other}`)
 }
 
 /**
@@ -69,6 +70,15 @@ export function checkBoolean(option: string, value: unknown): boolean {
 export function checkString(option: string, value: unknown): string {
   if (typeof value === 'string' && value !== '') return value
   throw new InvalidOptionError(option, `${option} must be a string that is not empty, not ${typeOf(value)}`)
+}
+
+/** @throws InvalidOptionError for what PostgreSQL cannot be sent as it is: NUL ends a text, and half a character would become U+FFFD. */
+export function refuseUnsendable(option: string, text: string): void {
+  if (!text.includes('\0') && text.isWellFormed()) return
+  throw new InvalidOptionError(
+    option,
+    `${option} holds a NUL character, or half a character (a lone surrogate)`,
+  )
 }
 
 /** An AbortSignal. @throws InvalidOptionError */

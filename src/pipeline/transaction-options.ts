@@ -1,7 +1,14 @@
 /** What a transaction starts with, and the statements that begin it. */
 import type { DriverConnection } from '../driver/driver.js'
 import { InvalidOptionError } from '../errors.js'
-import { checkBoolean, checkInteger, checkObject, checkOneOf, checkString } from '../internal/validate.js'
+import {
+  checkBoolean,
+  checkInteger,
+  checkObject,
+  checkOneOf,
+  checkString,
+  refuseUnsendable,
+} from '../internal/validate.js'
 
 /** SQL's isolation levels, as SQLAlchemy spells them. */
 export type IsolationLevel = 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE' | 'READ UNCOMMITTED'
@@ -88,12 +95,16 @@ const CHECKS: Readonly<Record<keyof TransactionOptions, Check>> = {
   statementTimeoutMillis: checkTimeout,
   lockTimeoutMillis: checkTimeout,
   idleInTransactionTimeoutMillis: checkTimeout,
-  role: checkString,
+  role: (name, value) => refuseUnsendable(name, checkString(name, value)),
   settings(name, value) {
     checkObject(name, value)
     for (const [key, text] of Object.entries(value)) {
-      if (typeof text === 'string') continue
-      throw new InvalidOptionError(`${name}.${key}`, `${name}.${key} must be a string, not a ${typeof text}`)
+      if (typeof text !== 'string')
+        throw new InvalidOptionError(
+          `${name}.${key}`,
+          `${name}.${key} must be a string, not a ${typeof text}`,
+        )
+      refuseUnsendable(`${name}.${key}`, text)
     }
   },
 }

@@ -1,6 +1,7 @@
 /** The rows of `insert(Entity).values(...)`: checked, encoded, and as SQL. */
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
+import { noProperties } from '../internal/no-value.js'
 import { sql, type SqlFragment } from '../sql.js'
 import { kindOf } from '../codecs/codec.js'
 import type { EntityMeta } from '../schema/entity-meta.js'
@@ -45,10 +46,10 @@ function readRow(
 ): (EncodedText | undefined)[] {
   const { table } = meta
   if (typeof row !== 'object' || row === null || Array.isArray(row)) {
-    throw new InvalidStatementError(
-      `A row of ${table.key} is an object with values by property, not ${kindOf(row)}`,
-    )
+    throw noRow(table, kindOf(row))
   }
+  const other = noProperties(row)
+  if (other !== undefined) throw noRow(table, other)
   const values = row as Readonly<Record<string, unknown>>
   requireColumns(meta, values)
   return table.columns.map((column) => {
@@ -59,6 +60,10 @@ function readRow(
     if (values[column.property] !== undefined && !isFilledIn(row, column)) explicit.add(column)
     return column.encodeStored(value)
   })
+}
+
+function noRow({ key }: Table, what: string): InvalidStatementError {
+  return new InvalidStatementError(`A row of ${key} is an object with values by property, not ${what}`)
 }
 
 function valueOf({ property, definition }: TableColumn, values: Readonly<Record<string, unknown>>): unknown {

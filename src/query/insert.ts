@@ -1,7 +1,7 @@
 /** `insert(Entity)`: inserts many rows without objects; with `onConflict` it is an upsert. */
 import { InvalidStatementError } from '../errors.js'
 import { checkObject, refuseUnknownKeys } from '../internal/validate.js'
-import { sql, type SqlFragment } from '../sql.js'
+import { kindOf, sql, type SqlFragment } from '../sql.js'
 import { ColumnRef } from '../schema/column-ref.js'
 import { and } from './conditions.js'
 import type { Condition } from '../sql.js'
@@ -261,7 +261,11 @@ function readTarget(
     const name = sql.identifier(options.constraint)
     return { sql: concat(text(' on constraint '), name), columns: [] }
   }
-  const names = typeof target === 'string' ? [target] : (target as readonly string[])
+  const names: readonly string[] | undefined =
+    typeof target === 'string' ? [target] : Array.isArray(target) ? target : undefined
+  if (names === undefined) {
+    throw new InvalidStatementError(`onConflict() takes properties or { constraint }, not ${kindOf(target)}`)
+  }
   if (names.length === 0) throw new InvalidStatementError('onConflict() was given an empty list of columns')
   const columns = names.map((name) => table.column(name))
   return { sql: concat(text(` (${columnList(columns)})`), condition), columns }

@@ -1,4 +1,6 @@
 /** `declarativeBase()` and the classes that it returns. */
+import { kindOf } from '../codecs/codec.js'
+import { noProperties } from '../internal/no-value.js'
 import { MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import { checkObject, refuseUnknownKeys } from '../internal/validate.js'
@@ -98,6 +100,9 @@ function initialise(
   notes: FilledInNotes,
   meta: EntityMeta,
 ): void {
+  if (typeof values !== 'object' || (values as object | null) === null || Array.isArray(values)) {
+    throw noValues(table, kindOf(values))
+  }
   const properties = instance as Record<string, unknown>
   const alike = notes.last
   let filledIn: unknown[] | undefined = alike.length < table.columns.length ? [] : undefined
@@ -121,7 +126,13 @@ function initialise(
     filledIn?.push(note)
   }
   notes.add(instance, filledIn ?? alike)
-  for (const name in values) if (!table.has(name)) isPlain = false
+  let isEmpty = true
+  for (const name in values) {
+    isEmpty = false
+    if (!table.has(name)) isPlain = false
+  }
+  const other = isEmpty ? noProperties(values) : undefined
+  if (other !== undefined) throw noValues(table, other)
   // Mostly there is nothing but columns.
   if (!isPlain) checkNames(properties, values, table, meta)
 }
@@ -142,6 +153,10 @@ function checkNames(
     // As with columns, `undefined` counts as left out.
     if (values[name] !== undefined) properties[name] = values[name]
   }
+}
+
+function noValues({ key }: Table, what: string): MappingError {
+  return new MappingError(`A new row of ${key} takes an object with values by property, not ${what}`)
 }
 
 function unknownProperty({ columns, key }: Table, relations: readonly string[], name: string): MappingError {

@@ -1,5 +1,6 @@
 /** Text that becomes part of a definition: names, literals and expressions, which cannot be parameters. */
 import { InvalidStatementError, MappingError } from '../errors.js'
+import { kindOf } from '../codecs/codec.js'
 import { SqlFragment } from '../sql.js'
 
 // PostgreSQL cuts longer names without an error.
@@ -8,7 +9,9 @@ const LONGEST_NAME_BYTES = 63
 /** @throws MappingError for a name that is empty, holds a NUL character, or is longer than PostgreSQL's 63 bytes. */
 export function checkName(kind: string, name: unknown): string {
   if (typeof name !== 'string' || name === '' || name.includes('\0')) {
-    throw new MappingError(`Not a name for a ${kind}: ${JSON.stringify(name)}`)
+    throw new MappingError(
+      `Not a name for a ${kind}: ${typeof name === 'string' ? JSON.stringify(name) : kindOf(name)}`,
+    )
   }
   if (Buffer.byteLength(name) > LONGEST_NAME_BYTES) {
     throw new MappingError(`The name of a ${kind} has at most ${LONGEST_NAME_BYTES} bytes: ${name}`)

@@ -280,6 +280,77 @@ test('what is no script is refused before anything is taken', async () => {
   }
 })
 
+// Each has no properties, and would be taken for `{}`: options that are dropped, a row of nothing but defaults.
+const NO_PROPERTIES: readonly [string, () => object][] = [
+  ['a promise', () => Promise.resolve({ readOnly: true })],
+  ['a Map', () => new Map([['readOnly', true]])],
+  ['a Set', () => new Set()],
+  ['a Date', () => new Date()],
+  ['an iterator', () => [1].values()],
+]
+
+test.each(NO_PROPERTIES)('%s is neither options nor a row', async (what, make) => {
+  const { withSession } = fixture.factory()
+  const given = make() as never
+  const calls: Callable[] = [
+    () => withSession(() => 1, given),
+    () => fixture.factory()(given),
+    () => fixture.engine().begin(() => 1, given),
+    () => fixture.engine().connect(given),
+    () => withSession((session) => session.get(User, 1, given)),
+    () => withSession((session) => session.execute(lifeguard.insert(User).values(given))),
+    () => withSession((session) => session.execute(lifeguard.insert(User).values([{ id: 1 }, given]))),
+    () => new User(given),
+    () => createEngine(given),
+    () => declarativeBase(given),
+  ]
+  for (const call of calls) {
+    const error = await errorOf(Promise.resolve().then(call))
+    expect(error, String(call)).toBeInstanceOf(LifeguardError)
+    expect(error.message, String(call)).toContain(`not ${what}`)
+  }
+  expect(await withSession((session) => session.scalar('select count(*)::int from users'))).toBe(0)
+})
+
+test('what PostgreSQL could not be sent as it is is refused, and not stored as U+FFFD', async () => {
+  const { withSession } = fixture.factory()
+  const half = '\ud800'
+  const calls: Callable[] = [
+    () => withSession((session) => session.scalar(`select '${half}'`)),
+    () => withSession((session) => session.scalar(sql`select 1 as ${sql.identifier(half)}`)),
+    () => withSession((session) => session.executeScript(`select '${half}'`)),
+    () => withSession((session) => session.scalar('select 1'), { settings: { 'app.tenant': half } }),
+    () => withSession((session) => session.scalar('select 1'), { settings: { 'app.tenant': 'a\0b' } }),
+    () => withSession((session) => session.scalar('select 1'), { role: half }),
+  ]
+  for (const call of calls) {
+    const error = await errorOf(Promise.resolve().then(call))
+    expect(error, String(call)).toBeInstanceOf(LifeguardError)
+    expect(error.message, String(call)).toMatch(/half a character/)
+  }
+  expect(await withSession((session) => session.scalar("select '😀'"))).toBe('😀')
+})
+
+test('what names no entity, table or conflict is refused by what it is', () => {
+  const circle: { self?: unknown } = {}
+  circle.self = circle
+  for (const name of [circle, 1n, null, undefined, Symbol('x')]) {
+    expect(() => declarativeBase().entity(name as never, { id: integer().primaryKey() })).toThrow(
+      LifeguardError,
+    )
+  }
+  for (const target of [1, 1n, Symbol('x'), () => 1]) {
+    expect(() =>
+      lifeguard
+        .insert(User)
+        .values({ id: 1 })
+        .onConflict(target as never),
+    ).toThrow(lifeguard.InvalidStatementError)
+  }
+  for (const values of [null, 5, 'x', [], Symbol('x')])
+    expect(() => new User(values as never)).toThrow(LifeguardError)
+})
+
 test('a relation to load that is no list is refused by its name', async () => {
   const { withSession } = fixture.factory()
   const error = await errorOf(withSession((session) => session.get(User, 1, { load: 'posts' as never })))
