@@ -199,15 +199,25 @@ function portOf(port: Setting | undefined): number {
 
 function timeoutOf(timeout: Setting | undefined): number | undefined {
   if (timeout === undefined) return undefined
-  const seconds = checkInteger(timeout.origin, Number(timeout.value), { min: Number.MIN_SAFE_INTEGER })
+  const seconds = secondsOf(timeout)
   // libpq: zero and below wait for ever. So does a timer of 24 days.
   return seconds > 0 ? seconds * 1000 : LONGEST_TIMER_MILLIS
+}
+
+/** @throws InvalidOptionError for what is no whole number. */
+function secondsOf({ origin, value }: Setting): number {
+  const seconds = Number(value)
+  if (Number.isSafeInteger(seconds) && value.trim() !== '') return seconds
+  throw new InvalidOptionError(
+    origin,
+    `${origin} must be a whole number of seconds, not ${JSON.stringify(value)}`,
+  )
 }
 
 function keepAliveDelayOf(idle: Setting | undefined): number {
   if (idle === undefined) return DEFAULT_KEEP_ALIVE_DELAY_MILLIS
   // libpq: zero is what the operating system does, and so it is here.
-  return checkInteger(idle.origin, Number(idle.value), { min: 0, max: LONGEST_TIMER_MILLIS / 1000 }) * 1000
+  return checkInteger(idle.origin, secondsOf(idle), { min: 0, max: LONGEST_TIMER_MILLIS / 1000 }) * 1000
 }
 
 function channelBindingOf(binding: Setting | undefined): ConnectTarget['channelBinding'] {

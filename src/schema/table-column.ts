@@ -202,7 +202,13 @@ export class TableColumn {
         return true
       }
     }
-    const text = this.encode(value)
+    let text: EncodedText
+    try {
+      text = this.encode(value)
+    } catch (error) {
+      if (this.#isReadUnwritable(snapshot as string, error)) return false
+      throw error
+    }
     if (text === snapshot) return false
     // PostgreSQL writes many values differently (spaces in jsonb, time zones), so its text is brought into our form first.
     return text !== this.encode(this.decode(snapshot as string))
@@ -215,6 +221,16 @@ export class TableColumn {
       return this.decode(snapshot) === value
     } catch {
       return false
+    }
+  }
+
+  /** Whether the stored text is read as a value that is refused in the same way: a custom type may read what it cannot write. */
+  #isReadUnwritable(snapshot: string, refusal: unknown): boolean {
+    try {
+      this.encode(this.decode(snapshot))
+      return false
+    } catch (error) {
+      return String((error as Error).cause ?? error) === String((refusal as Error).cause ?? refusal)
     }
   }
 

@@ -166,3 +166,49 @@ describe("JSON's null", () => {
     expect(await shown()).toBe('(1,,null,"{""null"",NULL}",,null,null,4)')
   })
 })
+
+describe('a custom type that reads what it cannot write', () => {
+  /** PostgreSQL's `infinity` is read as an invalid Date, which no Date can be written as. */
+  const day = customType<Date>({
+    type: 'date',
+    decode: (text) => new Date(text),
+    encode: (value) => value.toISOString().slice(0, 10),
+  })
+  const Days = declarativeBase()
+  class Holiday extends Days.entity('holidays', { id: integer().primaryKey(), day: day() }) {}
+  const days = useEntities(Days)
+
+  test('is no change by being read, in a read-only block as well', async () => {
+    await days.db.query("insert into holidays values (1, 'infinity')")
+    const { withSession } = days.factory()
+    for (const readOnly of [true, false]) {
+      await withSession(
+        async (session) => {
+          const holiday = await session.getOne(Holiday, 1)
+          expect(session.isModified(holiday)).toBe(false)
+        },
+        { readOnly },
+      )
+    }
+    expect(await days.db.query('select day::text from holidays')).toEqual([{ day: 'infinity' }])
+  })
+
+  test('is a change when another value is set, and refused where that cannot be written', async () => {
+    await days.db.query("insert into holidays values (2, 'infinity'), (3, '2030-01-01')")
+    const { withSession } = days.factory()
+    await withSession(async (session) => {
+      const holiday = await session.getOne(Holiday, 2)
+      holiday.day = new Date('2031-02-03')
+    })
+    expect(await days.db.query('select day::text from holidays where id = 2')).toEqual([
+      { day: '2031-02-03' },
+    ])
+    const error = await errorOf(
+      withSession(async (session) => {
+        const holiday = await session.getOne(Holiday, 3)
+        holiday.day = new Date(Number.NaN)
+      }),
+    )
+    expect(error).toMatchObject({ code: 'INVALID_VALUE' })
+  })
+})

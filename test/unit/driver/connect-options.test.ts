@@ -259,7 +259,11 @@ describe('what cannot work is refused, by the name the caller gave it', () => {
       'sslmode=require or stricter',
     ],
     [{ connectArgs: { channel_binding: 'maybe' } }, 'connectArgs.channel_binding', 'require'],
-    [{ url: 'postgres://db?connect_timeout=soon' }, 'connect_timeout in url', 'whole number'],
+    [
+      { url: 'postgres://db?connect_timeout=soon' },
+      'connect_timeout in url',
+      'a whole number of seconds, not "soon"',
+    ],
   ])('%j', (options, option, reason) => {
     expect(() => resolve(options)).toThrow(InvalidOptionError)
     expect(() => resolve(options)).toThrow(expect.objectContaining({ option }) as Error)
