@@ -108,8 +108,8 @@ describe.each([
         friends: manyToMany(() => Child, 'friends'),
       }
     }
-    class Child extends Base.entity('c' + name.slice(0, 5), {
-      [`k${name.slice(0, 5)}`]: serial().primaryKey(),
+    class Child extends Base.entity('c' + name.slice(0, 4), {
+      [`k${name.slice(0, 4)}`]: serial().primaryKey(),
       parent: integer().references(`${name}.${name}`),
     }) {
       static readonly relations = { owner: belongsTo(() => Owner, 'parent') }
@@ -118,7 +118,7 @@ describe.each([
       owner: integer().primaryKey().references(`${name}.${name}`),
       child: integer()
         .primaryKey()
-        .references(`${'c' + name.slice(0, 5)}.k${name.slice(0, 5)}`),
+        .references(`${'c' + name.slice(0, 4)}.k${name.slice(0, 4)}`),
     })
     await create(Base)
     const factory = fixture.factory()
