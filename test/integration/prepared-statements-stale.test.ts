@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { isRetryable } from '../../src/database-errors.js'
 import { createSessionFactory } from '../../src/session/session-factory.js'
 import type { Session } from '../../src/session/session.js'
+import { createUnhurriedEngine } from '../helpers/unhurried-engine.js'
 import { errorOf, useDatabase } from './session-support.js'
 
 const fixture = useDatabase(
@@ -22,7 +23,7 @@ beforeEach(async () => {
 
 /** Sessions on so many connections, each of which knows the statements as prepared ones. */
 async function warm(connections = 1) {
-  const engine = fixture.engine({ poolSize: connections, maxOverflow: 0 })
+  const engine = fixture.engine({ poolSize: connections, maxOverflow: 0 }, createUnhurriedEngine)
   const factory = createSessionFactory({ bind: engine })
   for (let round = 0; round < 3; round++) {
     await Promise.all(
