@@ -126,8 +126,14 @@ describe.each(BLOCKS)('%s', (name, block) => {
       block(engine, async (executor) => {
         await executor.execute(MARK, ['before'])
         void executor.execute(REFUSED)
-        // Long enough for the answer to be there.
-        await fixture.db.query('select 1')
+        await waitUntil(async () => {
+          const failed = await fixture.db.query(
+            "select 1 from pg_stat_activity where state = 'idle in transaction (aborted)' and datname = current_database()",
+          )
+          return failed.length > 0
+        })
+        // The server has answered before that query, so its answer is read in this turn of the event loop at the latest.
+        await new Promise((resolve) => setImmediate(resolve))
       }),
     )
     expect(error).toBeInstanceOf(TransactionAbortedError)
