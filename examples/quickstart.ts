@@ -9,7 +9,7 @@ const id = await withSession(async (session) => {
   return session.scalar<number>('insert into songs (title) values ($1) returning id', ['Help!'])
 })
 
-// A statement that is returned takes COMMIT with it: the whole transaction is one round trip.
+// Return the promise of the last statement, and COMMIT is sent with it: the whole transaction is one round trip.
 const songs = await withSession((session) =>
   session.execute<{ title: string }>('select title from songs where id = $1', [id]),
 )

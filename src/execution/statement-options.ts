@@ -7,7 +7,7 @@ import { kindOf } from '../sql.js'
 
 /** Options of one statement. */
 export interface StatementOptions {
-  /** Abort cancels the statement on the server; inside a transaction, that transaction then has failed. */
+  /** Abort cancels the statement on the server; inside a transaction, the transaction is then failed and must be rolled back. */
   readonly signal?: AbortSignal | undefined
   /** Cancel it on the server after so many milliseconds. Default: only the server's `statement_timeout`. */
   readonly timeoutMillis?: number | undefined
