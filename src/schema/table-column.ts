@@ -211,7 +211,14 @@ export class TableColumn {
     }
     if (text === snapshot) return false
     // PostgreSQL writes many values differently (spaces in jsonb, time zones), so its text is brought into our form first.
-    return text !== this.encode(this.decode(snapshot as string))
+    let stored: EncodedText
+    try {
+      stored = this.encode(this.decode(snapshot as string))
+    } catch {
+      // What is stored cannot be written, and so is another value.
+      return true
+    }
+    return text !== stored
   }
 
   /** Whether a stored text that is not NULL is read as null or undefined: custom types may do so. */

@@ -26,14 +26,15 @@ async function warm(connections = 1) {
   const engine = fixture.engine({ poolSize: connections, maxOverflow: 0 }, createUnhurriedEngine)
   const factory = createSessionFactory({ bind: engine })
   for (let round = 0; round < 3; round++) {
+    const sessions = Array.from({ length: connections }, () => factory())
+    // Each has a connection of its own from here on: none of the connections is left out.
+    await Promise.all(sessions.map((session) => session.execute('select 1')))
     await Promise.all(
-      Array.from({ length: connections }, () =>
-        factory.withSession(async (session) => {
-          await session.execute(INSERT, [1, 'a'])
-          await session.execute('select * from events limit 1')
-          await session.rollback()
-        }),
-      ),
+      sessions.map(async (session) => {
+        await session.execute(INSERT, [1, 'a'])
+        await session.execute('select * from events limit 1')
+        await session.close()
+      }),
     )
   }
   return { ...factory, engine, withSession: factory.withSession }
