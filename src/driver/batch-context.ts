@@ -20,5 +20,5 @@ export interface BatchContext {
   readonly portals: Map<string, OpenPortal>
 }
 
-/** Ends the transaction before a batch. `COMMIT AND CHAIN` also begins the next one as that one began. */
+/** Ends the transaction before a batch. `COMMIT AND CHAIN` also begins the next transaction with the modes of the ended one. */
 export type EndAhead = 'COMMIT' | 'COMMIT AND CHAIN' | 'ROLLBACK'

@@ -26,7 +26,7 @@ const ADVICE =
   'A script with transactions of its own belongs on a connection in autocommit mode: engine.connect({ autocommit: true })'
 
 /**
- * Runs a script. Inside a transaction it must not end that one; outside it must not leave one open, which then is rolled back.
+ * Runs a script. Inside a transaction the script must not end it. Outside, a transaction that the script leaves open is rolled back.
  * @throws what the server refuses, and EndedBehindError, which tells what is stored.
  */
 export async function runScript(connection: DriverConnection, text: string): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * Notices that one session serves two requests at once: the commit of one would store unfinished work of the other. Only for
+ * Notices that one session serves two requests at once: the commit of one request would store unfinished work of the other. Only for
  * sessions that are made by hand, and by default only in development; the session of a block is used by that block alone.
  *
  * - Two requests of an HTTP server are certain: the second is refused while the first is in progress and the transaction open.

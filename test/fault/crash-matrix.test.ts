@@ -200,7 +200,7 @@ describe.each(NAMED_SCENARIOS)('%s', (_name, scenario, row) => {
     const lies: string[] = []
     let runs = 0
     for (let fired = true; fired;) {
-      // Connects, if the last run ended the connection. Nobody may have noticed that yet: a read is safe to run again.
+      // Connects, if the last run ended the connection. The pool may not have noticed that yet: a read is safe to run again.
       await sessions.withSession((session) => session.execute('select'), { retry: { attempts: 3 } })
       const run = nextRun++
       const ending = dieAt(proxy, observer, place, ++runs)

@@ -73,7 +73,7 @@ describe.each(KINDS)('begin() of %s', (_name, autocommit, open) => {
     expect(await marks()).toEqual(['outer'])
   })
 
-  test('waits for another one beside it: what that one undoes is undone, and nothing else', async () => {
+  test('waits for another begin() beside it: what the other block undoes is undone, and nothing else', async () => {
     await using executor = await open()
     const order: string[] = []
     const isRunning = gate()

@@ -310,6 +310,6 @@ test('statements of a flush have one prepared name each, whatever the number of 
   for (const count of [2, 3]) await write(count)
   const before = await known()
   for (const count of [2, 50, 700]) await write(count)
-  // Fewer where a statement was slow: that one is prepared anew.
+  // Fewer where a statement was slow: a slow statement is prepared anew.
   expect(await known()).toBeLessThanOrEqual(before ?? 0)
 })
