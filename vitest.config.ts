@@ -2,6 +2,8 @@ import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
+const SRC = fileURLToPath(new URL('src/', import.meta.url))
+
 /** The longest files, which begin first: a clone that has never run does not know, and would wait for one of them in the end. */
 const LONGEST = /\/test\/(package|fault)\//
 
@@ -16,7 +18,10 @@ class LongestFirst extends BaseSequencer {
 export default defineConfig({
   resolve: {
     // Examples and documentation import the package by its name; here that is the source.
-    alias: [{ find: /^lifeguard$/, replacement: fileURLToPath(new URL('src/index.ts', import.meta.url)) }],
+    alias: [
+      { find: /^lifeguard$/, replacement: `${SRC}index.ts` },
+      { find: /^lifeguard\/(.+)$/, replacement: `${SRC}integrations/$1.ts` },
+    ],
   },
   test: {
     maxWorkers: 2,

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { byLength } from '../helpers/length.js'
 import { type InstalledPackage, installPackage } from './installed.js'
 
-const LARGEST_TARBALL = 480_000
+/** The package itself with its declarations; the subpaths beside it add to the whole. */
+const LARGEST_TARBALL = 400_000
 const LONGEST_LOAD_MILLIS = 100
 
 let installed: InstalledPackage
