@@ -87,7 +87,7 @@ export class StatementPolicy {
     this.#isPooled = true
     process.emitWarning(
       `A pooler that keeps no prepared statements stands between this process and PostgreSQL (${error.message}). From now on ` +
-        'this engine prepares none. Set statementCacheSize: 0, or let the pooler keep them (see docs/poolers.md)',
+        'this engine prepares none. Set statementCacheSize: 0, or let the pooler keep them (see docs/deployment.md)',
       { type: 'LifeguardWarning', code: 'LIFEGUARD_POOLER' },
     )
   }

@@ -33,7 +33,7 @@ export interface EngineOptions extends ConnectOptions, PoolOptions, TransactionO
   readonly hideParameters?: boolean | undefined
   /**
    * Most prepared statements kept per connection, least recently used first out. Default 256; 0 = none, for poolers that
-   * cannot keep them (see docs/poolers.md). A text is kept from its second use on.
+   * cannot keep them (see docs/deployment.md). A text is kept from its second use on.
    */
   readonly statementCacheSize?: number | undefined
   /**
