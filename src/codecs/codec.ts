@@ -5,6 +5,7 @@
  * What has no time zone is text (`date`, `time`, `timestamp`, `interval`); only `timestamptz`, an instant, is a `Date`.
  * What a JavaScript number cannot hold exactly is no number: `bigint` is a BigInt, `numeric` a string.
  */
+import { plainMessageOf, saysPlainly } from '../internal/plain-errors.js'
 import { DEEPEST_RECURSION, jsonTextOf, NoDocument } from '../internal/json.js'
 import { jsonNull } from './json-null.js'
 import { isTextOf } from './json-text.js'
@@ -181,9 +182,9 @@ function encodeJson(value: unknown): string {
   try {
     return jsonTextOf(value)
   } catch (error) {
-    if (error instanceof NoDocument)
-      throw new RefusedValue(`takes what JSON can express, not ${error.message}`)
-    throw error
+    if (!(error instanceof NoDocument)) throw error
+    const taken = 'takes what JSON can express, not'
+    throw saysPlainly(new RefusedValue(`${taken} ${error.message}`), `${taken} ${plainMessageOf(error)}`)
   }
 }
 

@@ -5,6 +5,7 @@ import utils from 'pg/lib/utils.js'
 import { InvalidStatementError, type LifeguardErrorOptions } from '../errors.js'
 import { jsonTextOf, NoDocument } from '../internal/json.js'
 import { noValue } from '../internal/no-value.js'
+import { plainMessageOf, saysPlainly } from '../internal/plain-errors.js'
 import { isArrayParameter, type ArrayParameter } from './array-parameter.js'
 
 /** A parameter as it goes over the wire: text, bytes, an array that writes itself, or NULL. */
@@ -60,19 +61,33 @@ function encodeValue(value: unknown, index: number): EncodedValue {
     // It may be sent a while later, and buffers are often used again.
     return Buffer.isBuffer(prepared) ? Buffer.from(prepared) : prepared
   } catch (cause) {
-    if (cause instanceof NoDocument) throw unsendable(index, `it holds ${cause.message}`)
-    if (cause instanceof NoData) throw unsendable(index, cause.message)
+    const refusal = noDataOf(cause)
+    if (refusal !== undefined) throw unsendable(index, refusal.message, plainMessageOf(refusal))
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw unsendable(index, reason, { cause })
+    throw unsendable(index, reason, 'a function of it (toPostgres, toJSON, a getter) throws', { cause })
   }
 }
 
-function unsendable(index: number, reason: string, options?: LifeguardErrorOptions): InvalidStatementError {
-  return new InvalidStatementError(`Parameter $${index + 1} cannot be sent: ${reason}`, options)
+/** @param plain The reason without any piece of the value. */
+function unsendable(
+  index: number,
+  reason: string,
+  plain: string = reason,
+  options?: LifeguardErrorOptions,
+): InvalidStatementError {
+  const what = `Parameter $${index + 1} cannot be sent:`
+  return saysPlainly(new InvalidStatementError(`${what} ${reason}`, options), `${what} ${plain}`)
 }
 
 /** Why a value cannot be sent; the message is the reason. */
 class NoData extends Error {}
+
+/** The refusal of a value, or of what a document in it holds. Undefined for another error. */
+function noDataOf(error: unknown): NoData | undefined {
+  if (error instanceof NoData) return error
+  if (!(error instanceof NoDocument)) return undefined
+  return saysPlainly(new NoData(`it holds ${error.message}`), `it holds ${plainMessageOf(error)}`)
+}
 
 /**
  * The same value of what node-postgres knows: primitives, dates, bytes, and arrays of them. Objects are texts then.
@@ -129,8 +144,9 @@ function elementOf(item: unknown, index: number, dimensions: number): unknown {
   try {
     return dataOf(item, 0)
   } catch (error) {
-    if (!(error instanceof NoData) && !(error instanceof NoDocument)) throw error
-    const reason = error instanceof NoData ? error.message : `it holds ${error.message}`
-    throw new NoData(`of element [${index}] of the array, ${reason}`)
+    const refusal = noDataOf(error)
+    if (refusal === undefined) throw error
+    const place = `of element [${index}] of the array,`
+    throw saysPlainly(new NoData(`${place} ${refusal.message}`), `${place} ${plainMessageOf(refusal)}`)
   }
 }

@@ -29,7 +29,7 @@ export interface EngineOptions extends ConnectOptions, PoolOptions, TransactionO
   readonly name?: string | undefined
   /** Print statements: `true`, `'debug'` (their rows as well), or a logger of pino's shape. Default false. */
   readonly echo?: Echo | undefined
-  /** Keep parameter values out of echo and errors, also those that PostgreSQL quotes. Default false. */
+  /** Keep values of parameters and keys out of echo and errors, also those that PostgreSQL quotes. Default false. */
   readonly hideParameters?: boolean | undefined
   /**
    * Most prepared statements kept per connection, least recently used first out. Default 256; 0 = none, for poolers that

@@ -1,6 +1,7 @@
 /** From an error of the driver or of the library to the error that the caller sees, with the caller's own stack. */
 import { databaseErrorFrom, isServerError, type DatabaseError } from '../database-errors.js'
-import { LifeguardError } from '../errors.js'
+import { InvalidStatementError, InvalidValueError, LifeguardError } from '../errors.js'
+import { takeOutValues } from '../internal/plain-errors.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 
 /** Options of `CallerErrors`. */
@@ -34,6 +35,7 @@ export class CallerErrors {
     above: (...parameters: never[]) => unknown,
   ): unknown {
     if (error instanceof LifeguardError) {
+      if (this.#rules.hideParameters && isAboutValue(error)) takeOutValues(error)
       Error.captureStackTrace(error, above)
       const { cause } = error
       if (isServerError(cause)) {
@@ -59,4 +61,8 @@ export class CallerErrors {
     this.#explained.set(error, explained)
     return explained
   }
+}
+
+function isAboutValue(error: LifeguardError): boolean {
+  return error instanceof InvalidValueError || error instanceof InvalidStatementError
 }

@@ -121,7 +121,11 @@ export abstract class Executor {
       third ?? (values === undefined ? second : undefined),
       STREAM_OPTION_NAMES,
     )
-    return new ResultStream<never>(openCursor(runner, statement, values, options))
+    try {
+      return new ResultStream<never>(openCursor(runner, statement, values, options))
+    } catch (error) {
+      throw runner.explain(error)
+    }
   }
 
   /**

@@ -70,6 +70,11 @@ export class StatementQueue {
     return this.owner.ownTransaction
   }
 
+  /** Messages show no value, not even of a key. */
+  get hidesParameters(): boolean {
+    return this.host.hideParameters
+  }
+
   /** True if a statement of the caller would be a transaction of its own. */
   get standsAlone(): boolean {
     const isOutside = this.#scopes?.isOutside === true || this.ownTransaction !== undefined

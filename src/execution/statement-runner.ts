@@ -97,7 +97,7 @@ export class StatementRunner extends StatementQueue implements CallHost {
       const answer = (): Promise<StatementResult> => sendAfter(ahead, () => this.#answer(sent, chosen, call))
       return this.#executeWaiting(call, sent.text, answer, reader)
     } catch (error) {
-      return Promise.reject(error)
+      return Promise.reject(this.explain(error))
     }
   }
 

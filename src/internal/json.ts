@@ -7,6 +7,7 @@
  */
 import { types } from 'node:util'
 import { noValue } from './no-value.js'
+import { saysPlainly } from './plain-errors.js'
 
 /** A document that cannot be written. The message says what is in the way and where, never a value. */
 export class NoDocument extends Error {
@@ -66,7 +67,8 @@ function writeDocument(document: unknown): string {
   const open = new Set<object>()
   const parts: string[] = []
   const refuse = (what: string): never => {
-    throw new NoDocument(`${what}${levels.length === 0 ? '' : ` (at ${placeOf(levels)})`}`)
+    // Names of properties may be data.
+    throw saysPlainly(new NoDocument(levels.length === 0 ? what : `${what} (at ${placeOf(levels)})`), what)
   }
   const enter = (given: unknown, key: string): void => {
     const value = ownForm(given, key)

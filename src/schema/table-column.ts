@@ -1,6 +1,7 @@
 /** One column of a table: its names, its SQL, and how its values are encoded, decoded and compared. */
 import type { ArrayParameter } from '../driver/array-parameter.js'
 import { InvalidValueError } from '../errors.js'
+import { plainMessageOf, saysPlainly } from '../internal/plain-errors.js'
 import { quoteIdentifier } from '../sql.js'
 import { RefusedValue, type Brief, type Codec } from '../codecs/codec.js'
 import type { ColumnDefinition } from './column.js'
@@ -89,7 +90,7 @@ export class TableColumn {
     try {
       return this.#codec.encode(value)
     } catch (cause) {
-      if (cause instanceof RefusedValue) throw this.#refuse(cause.message)
+      if (cause instanceof RefusedValue) throw this.#refuse(cause.message, undefined, plainMessageOf(cause))
       throw this.#refuse('holds a value that cannot be written', cause)
     }
   }
@@ -241,7 +242,8 @@ export class TableColumn {
     }
   }
 
-  #refuse(reason: string, cause?: unknown): InvalidValueError {
-    return new InvalidValueError(`${this.#label} ${reason}`, cause === undefined ? undefined : { cause })
+  #refuse(reason: string, cause?: unknown, plain: string = reason): InvalidValueError {
+    const options = cause === undefined ? undefined : { cause }
+    return saysPlainly(new InvalidValueError(`${this.#label} ${reason}`, options), `${this.#label} ${plain}`)
   }
 }

@@ -68,6 +68,7 @@ export class FlushCoordinator implements ExecutionOwner {
       (statement) => this.runner.run(statement),
       () => this.beforeStatement(),
       () => this.runner.requireRunning(),
+      this.runner.hidesParameters,
     )
     return this.#unit
   }

@@ -24,6 +24,8 @@ export type InstanceStatus = 'transient' | 'pending' | 'persistent' | 'deleted' 
 export interface Attachment {
   /** True once the session was closed: its instances may be added to another session. */
   readonly closed: boolean
+  /** Messages show no value, not even of a key (`hideParameters`). */
+  readonly hidesValues: boolean
 }
 
 /** What a relation held when it was loaded or flushed: the object or null, or the objects. */
@@ -208,13 +210,21 @@ export class InstanceState {
     return false
   }
 
-  /** Name of its class and its key, for messages; not of a key that could say something about a person. */
+  /**
+   * A value of one of its columns for messages. Undefined if it could say something about a person, and unless the object is in an open
+   * session whose engine shows values (`hideParameters`): of an object without a session it is not known.
+   */
+  shown(column: TableColumn, value: unknown): string | undefined {
+    return this.attachment?.hidesValues === false ? shownValue(column, value) : undefined
+  }
+
+  /** Name of its class, and its key if that may be shown, for messages. */
   toString(): string {
     const { meta, snapshot } = this
     const kind = `${snapshot === undefined ? 'a new' : 'a stored'} ${meta.name}`
     const parts = meta.table.primaryKey.map((column) => {
       const value = snapshot === undefined ? this.value(column) : column.restore(snapshot[column.index])
-      const shown = shownValue(column, value)
+      const shown = this.shown(column, value)
       return shown === undefined ? undefined : `${column.property} ${shown}`
     })
     return parts.includes(undefined) ? kind : `${kind}, ${parts.join(', ')}`
@@ -222,7 +232,7 @@ export class InstanceState {
 }
 
 /** A value for messages; undefined if it could say something about a person. */
-export function shownValue({ definition }: TableColumn, value: unknown): string | undefined {
+function shownValue({ definition }: TableColumn, value: unknown): string | undefined {
   const isPlain =
     typeof value === 'string'
       ? definition.type.ddl === 'uuid'

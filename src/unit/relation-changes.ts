@@ -7,7 +7,7 @@
 import { InvalidValueError } from '../errors.js'
 import type { Relation, RelationLink } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
-import { shownValue, type InstanceState } from './instance-state.js'
+import type { InstanceState } from './instance-state.js'
 import { deletedByDatabase } from './cascade.js'
 import { KeyAssignments, type KeyAssignment } from './flush/key-assignments.js'
 import { followMovedKeys, type KeptRelation } from './flush/moved-keys.js'
@@ -264,7 +264,7 @@ function cannotLink(
   texts: readonly (EncodedText | undefined)[],
 ): InvalidValueError {
   const values = texts.map((text) =>
-    text === null || text === undefined ? undefined : shownValue(column, column.decode(text)),
+    text === null || text === undefined ? undefined : owner.shown(column, column.decode(text)),
   )
   const shown = values.includes(undefined) ? '' : `: ${values.join(' and ')}`
   return new InvalidValueError(

@@ -17,6 +17,7 @@ export type Condemned = ReadonlyMap<InstanceState, Guard | undefined>
 
 export class TrackedInstances implements Attachment {
   closed = false
+  readonly hidesValues: boolean
   readonly identities: IdentityMap = new IdentityMap()
   readonly journal: Journal = new Journal()
   /** New objects, in the order of `add`. */
@@ -33,6 +34,10 @@ export class TrackedInstances implements Attachment {
   readonly guards: Map<InstanceState, Guard> = new Map()
   /** New objects that relations with `delete-orphan` have brought. */
   readonly brought: Map<InstanceState, Set<Relation>> = new Map()
+
+  constructor(hidesValues: boolean) {
+    this.hidesValues = hidesValues
+  }
 
   /** Adds an object and the objects that its relations add: all of them, or none. */
   add(root: InstanceState): void {

@@ -20,7 +20,7 @@ import { RelationLoader, type Fetched } from './relation-loader.js'
 import { hasChanged } from './relation-values.js'
 
 export class UnitOfWork {
-  readonly #members = new TrackedInstances()
+  readonly #members: TrackedInstances
   readonly #loader: Loader
   readonly #relations: RelationLoader
   readonly #flusher: Flusher
@@ -28,8 +28,15 @@ export class UnitOfWork {
   readonly #keys: KeyLoader
   readonly #merger: Merger
 
-  constructor(send: Send, autoflush: () => Flush | undefined, requireRunning: () => void) {
+  /** @param hidesValues Messages show no value, not even of a key. */
+  constructor(
+    send: Send,
+    autoflush: () => Flush | undefined,
+    requireRunning: () => void,
+    hidesValues: boolean,
+  ) {
     this.#send = send
+    this.#members = new TrackedInstances(hidesValues)
     const { identities, journal } = this.#members
     this.#loader = new Loader(identities, journal, this.#members, (state) => this.#flusher.willWrite(state))
     this.#relations = new RelationLoader(identities, journal, this.#loader, (statement) =>

@@ -10,7 +10,7 @@ import { orderByDependency } from '../../schema/dependency-order.js'
 import type { EntityMeta } from '../../schema/entity-meta.js'
 import type { Relation } from '../../schema/relation-resolution.js'
 import type { TableColumn } from '../../schema/table-column.js'
-import { shownValue, type InstanceState } from '../instance-state.js'
+import type { InstanceState } from '../instance-state.js'
 import { foreignKeysOf } from './rows.js'
 
 /** A foreign key that must lead to an object, or to none. */
@@ -245,7 +245,7 @@ class HolderKeys {
     other: string,
     otherValue: unknown,
   ): InvalidValueError {
-    const values = [someValue, otherValue].map((value) => shownValue(column, value))
+    const values = [someValue, otherValue].map((value) => this.#holder.shown(column, value))
     const shown = values.includes(undefined) ? '' : `: ${values.join(' and ')}`
     return new InvalidValueError(
       `${some} and ${other} need different values of ${column}${shown} (${this.#holder}). Assign objects that agree, or set ` +

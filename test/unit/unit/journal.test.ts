@@ -146,7 +146,7 @@ describe('what was added although it has a row', () => {
     const [, stored, detached] = all as [InstanceState, InstanceState, InstanceState]
     updated(journal, stored)
     journal.attached(detached)
-    for (const state of all) state.become('persistent', { closed: false })
+    for (const state of all) state.become('persistent', { closed: false, hidesValues: false })
     const before = all.map(({ status, snapshot }) => [status, snapshot])
     expect(journal.rollback(-1, identities, SESSION).size).toBe(0)
     expect(all.map(({ status, snapshot }) => [status, snapshot])).toEqual(before)

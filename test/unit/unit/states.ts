@@ -3,7 +3,7 @@ import type { Attachment, InstanceState, InstanceStatus } from '../../../src/uni
 import { stateOf } from '../../../src/unit/instance-state.js'
 
 /** What stands for the session. */
-export const SESSION: Attachment = { closed: false }
+export const SESSION: Attachment = { closed: false, hidesValues: false }
 
 /** A new object that was added. */
 export function pending(instance: object): InstanceState {
