@@ -47,8 +47,9 @@ export function parseConnectionUrl(given: string): UrlSettings {
 
 function setParameter(settings: UrlSettings, pair: string): void {
   if (pair === '') return
-  const [name = '', ...rest] = pair.split('=')
-  const value = rest.join('=')
+  const end = pair.indexOf('=')
+  const name = nameOf(end === -1 ? pair : pair.slice(0, end))
+  const value = end === -1 ? '' : pair.slice(end + 1)
   if (name === 'ssl') {
     // JDBC's way to say it, which libpq takes too.
     if (value !== 'true') refuse("has 'ssl' with a value other than true; write sslmode=...")
@@ -59,7 +60,6 @@ function setParameter(settings: UrlSettings, pair: string): void {
   if (name === 'uselibpqcompat') return
   const known = URL_PARAMETERS.find((parameter) => parameter === name)
   if (known === undefined) {
-    if (!/^\w+$/.test(name)) refuse(UNREADABLE)
     const nearest = nearestName(name, URL_PARAMETERS)
     const remedy =
       nearest === undefined
@@ -67,7 +67,26 @@ function setParameter(settings: UrlSettings, pair: string): void {
         : `Did you mean '${nearest}'?`
     throw new InvalidOptionError('url', `url has the unknown parameter '${name}'. ${remedy}`)
   }
+  if (end === -1) refuse(`has the parameter '${name}' without a value: write '${name}=...', or leave it out`)
   set(settings, known, value, known)
+}
+
+/** The name of a parameter, decoded as libpq decodes it. A name that is none is not shown: it may be a part of a password. */
+function nameOf(encoded: string): string {
+  if (encoded === '')
+    refuse("has a '=' in its parameters without a name before it: write 'name=value', joined by '&'")
+  let name = encoded
+  try {
+    name = decodeURIComponent(encoded)
+  } catch {
+    // Refused below: it has a percent sign.
+  }
+  if (/^\w+$/.test(name)) return name
+  if (encoded.includes('@')) refuse(UNREADABLE)
+  return refuse(
+    "has a parameter whose name cannot be read: after '?' come 'name=value' pairs, joined by '&'; a '?' in a user name or " +
+      "password, and a '&' in a value, must be percent-encoded ('%3F', '%26')",
+  )
 }
 
 /** Empty means: not said. */

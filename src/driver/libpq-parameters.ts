@@ -5,6 +5,7 @@
  * @see https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
  * @see https://www.postgresql.org/docs/current/libpq-envars.html
  */
+import { existsSync } from 'node:fs'
 import { InvalidOptionError } from '../errors.js'
 import type { Setting } from './tls.js'
 
@@ -40,6 +41,8 @@ interface Unsupported {
   readonly variable?: string
   /** Values that mean what is done anyway. */
   readonly accepts?: RegExp
+  /** The value is the name of a file that is not read. */
+  readonly isFile?: true
   readonly remedy: string
 }
 
@@ -88,9 +91,10 @@ type UnsupportedName =
 const UNSUPPORTED: Readonly<Record<UnsupportedName, Unsupported>> = {
   service: { variable: 'PGSERVICE', remedy: NO_SERVICE },
   // Without a service it names a file that nothing is read from.
-  servicefile: { accepts: /^/, remedy: NO_SERVICE },
+  servicefile: { variable: 'PGSERVICEFILE', accepts: /^/, isFile: true, remedy: NO_SERVICE },
   passfile: {
     variable: 'PGPASSFILE',
+    isFile: true,
     remedy: 'password files are not read: give a password, or a function that reads it',
   },
   target_session_attrs: { variable: 'PGTARGETSESSIONATTRS', accepts: /^any$/, remedy: ONE_SERVER },
@@ -174,14 +178,21 @@ export const VARIABLES: readonly Variable[] = [
   ...unsupported.map(([name, { variable }]) => [name, variable] as const),
 ].flatMap(([name, variable]) => (variable === undefined ? [] : [[variable, name as SettingName] as const]))
 
-/** @throws InvalidOptionError for the first setting that would be passed over. */
+/** @throws InvalidOptionError for the first setting that would be passed over, and for a file that is not there. */
 export function refuseUnsupported(settings: Settings, hasPassword: boolean): void {
-  for (const [name, { accepts, remedy }] of unsupported) {
+  for (const [name, { accepts, remedy, isFile }] of unsupported) {
     const setting = settings[name]
-    if (setting === undefined || accepts?.test(setting.value) === true) continue
+    if (setting === undefined) continue
+    const { origin, value } = setting
     // As with libpq, the file counts only where no password is given.
-    if (name === 'passfile' && hasPassword) continue
-    throw new InvalidOptionError(setting.origin, `${setting.origin} is not supported: ${remedy}`)
+    const isAccepted = accepts?.test(value) === true || (name === 'passfile' && hasPassword)
+    if (!isAccepted) throw new InvalidOptionError(origin, `${origin} is not supported: ${remedy}`)
+    if (isFile === true && !existsSync(value)) {
+      throw new InvalidOptionError(
+        origin,
+        `${origin} names a file that does not exist; leave it out: ${remedy}`,
+      )
+    }
   }
 }
 

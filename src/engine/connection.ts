@@ -4,6 +4,7 @@ import { checkFunction } from '../internal/validate.js'
 import type { Lease } from '../pool/pool.js'
 import { beginInTurn, runTransaction } from '../execution/begun-transaction.js'
 import { ownedByBlock, runBlock, type BlockOwner } from '../execution/block.js'
+import type { TransactionEnding } from '../pipeline/asked-transactions.js'
 import type { PipelineSetup } from '../pipeline/contract.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 import { Executor, type PipelineOpener } from '../execution/executor.js'
@@ -71,9 +72,10 @@ export class Connection extends Executor implements AsyncDisposable {
     }
     const asked = await beginInTurn(runner, () => this.#pipeline.beginOnce())
     const end = async (kind: 'commit' | 'rollback'): Promise<void> => {
-      if (asked.over && kind === 'rollback') return
-      if (asked.over) throw new IllegalStateError('Cannot commit the transaction: it has ended already')
-      await runner.end(kind)
+      const { ending } = asked
+      if (ending === undefined) await runner.end(kind)
+      else if (kind === 'commit')
+        throw new IllegalStateError(`Cannot commit the transaction: ${ENDED[ending]}`)
     }
     return {
       commit: () => end('commit'),
@@ -162,4 +164,10 @@ export class Connection extends Executor implements AsyncDisposable {
   #requireOpen(): void {
     if (this.#closed) throw new ConnectionClosedError('The connection is closed')
   }
+}
+
+const ENDED: Readonly<Record<TransactionEnding, string>> = {
+  committed: 'it was committed already',
+  'rolled back': 'it was rolled back already',
+  unknown: 'it has ended already, and whether it was committed is not known',
 }

@@ -1,7 +1,7 @@
 /** LISTEN on a connection of its own, which is made anew after a loss. */
 import { isDisconnect } from '../database-errors.js'
 import type { Driver, DriverConnection } from '../driver/driver.js'
-import { ConnectError, ConnectionLostError } from '../errors.js'
+import { ConnectError, ConnectionLostError, InvalidStatementError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
 import { setDeadline } from '../internal/deadline.js'
 import { checkFunction, checkObject, checkSignal, refuseUnknownKeys } from '../internal/validate.js'
@@ -56,13 +56,15 @@ export interface ListenParts {
 const FIRST_PAUSE_MILLIS = 100
 const LONGEST_PAUSE_MILLIS = 10_000
 const CLOSE_MILLIS = 1_000
+/** Bytes of a name; PostgreSQL cuts off the rest of it, with a notice. */
+const LONGEST_NAME = 63
 
 /**
  * Yields notifications until the signal fires or the engine ends.
- * @throws ConnectError if the connect fails for a reason that will not pass; InvalidStatementError for a bad name.
+ * @throws ConnectError if the connect fails for a reason that will not pass; InvalidStatementError for a bad name, also for one of more than 63 bytes.
  */
 export async function* listen(parts: ListenParts): AsyncGenerator<Notification, void, undefined> {
-  const statement = `LISTEN ${quoteIdentifier(parts.channel)}`
+  const statement = listenTo(parts.channel)
   const stop = parts.signal === undefined ? parts.ending : AbortSignal.any([parts.ending, parts.signal])
   const inbox: Notification[] = []
   let connection: DriverConnection | undefined
@@ -101,6 +103,17 @@ export async function* listen(parts: ListenParts): AsyncGenerator<Notification, 
     stopPinging()
     await close()
   }
+}
+
+/** @throws InvalidStatementError for what is no name, or one that is too long. */
+function listenTo(channel: string): string {
+  const statement = `LISTEN ${quoteIdentifier(channel)}`
+  const bytes = Buffer.byteLength(channel)
+  if (bytes <= LONGEST_NAME) return statement
+  throw new InvalidStatementError(
+    `The name of the channel has ${bytes} bytes, and PostgreSQL takes ${LONGEST_NAME}: it would listen to the first ` +
+      `${LONGEST_NAME} bytes, where nothing is notified under the whole name. Give the channel a shorter name`,
+  )
 }
 
 /** Pings the connection now and then; one that does not answer is lost, and found to be. Returns what ends it. */

@@ -1,9 +1,10 @@
 /** COPY as Node streams; into the database through `pg-copy-streams` (an optional peer). */
-import { Readable, type Writable } from 'node:stream'
+import { Readable, type Writable, type WritableOptions } from 'node:stream'
 
 import { CopyOut } from '../driver/copy-out.js'
 import { StatementNotRun, type DriverConnection } from '../driver/driver.js'
 import { AbortedError, InvalidOptionError, InvalidStatementError, LifeguardError } from '../errors.js'
+import { requireText } from '../internal/statement-text.js'
 import { noteStreamFailure } from './block-context.js'
 import type { ExclusiveWork } from '../pipeline/operation.js'
 import { isPlainRead } from '../pipeline/read-tracker.js'
@@ -20,7 +21,7 @@ type CopyStream = (Readable | Writable) & Answerable
 
 /** The function of `pg-copy-streams` that is used. */
 interface CopyStreams {
-  from(text: string): Writable & Answerable
+  from(text: string, options: WritableOptions): Writable & Answerable
 }
 
 async function loadCopyStreams(): Promise<CopyStreams> {
@@ -40,7 +41,8 @@ async function loadCopyStreams(): Promise<CopyStreams> {
 export async function copyFrom(runner: StatementRunner, text: string): Promise<Writable> {
   requireCopy(text, /\bfrom\s+stdin\b/i, 'COPY ... FROM STDIN')
   const { from } = await loadCopyStreams()
-  return start(runner, text, from(text))
+  const stream = from(text, { decodeStrings: false })
+  return start(runner, text, stream, encodeTexts(stream))
 }
 
 /**
@@ -53,8 +55,47 @@ export async function copyTo(runner: StatementRunner, text: string): Promise<Rea
 }
 
 function requireCopy(text: unknown, form: RegExp, wanted: string): void {
-  if (typeof text === 'string' && form.test(text)) return
-  throw new InvalidStatementError(`The statement must be \`${wanted}\``)
+  if (typeof text !== 'string' || !form.test(text)) {
+    throw new InvalidStatementError(`The statement must be \`${wanted}\``)
+  }
+  requireText('COPY', text)
+}
+
+interface Chunk {
+  chunk: unknown
+  encoding: BufferEncoding
+}
+
+/** Why the COPY has been given up. */
+type Refusal = () => Error | undefined
+
+/** Makes the bytes of texts here, and not in Node, which would send half a character as U+FFFD. */
+function encodeTexts(stream: Writable): Refusal {
+  let refusal: Error | undefined
+  const writeAll = stream._writev?.bind(stream)
+  const write = (chunks: Chunk[], done: (error?: Error | null) => void): void => {
+    try {
+      for (const each of chunks) each.chunk = bytesOf(each)
+    } catch (error) {
+      refusal = error as Error
+      return done(refusal)
+    }
+    writeAll?.(chunks, done)
+  }
+  stream._writev = write
+  stream._write = (chunk, encoding, done) => write([{ chunk, encoding }], done)
+  return () => refusal
+}
+
+/** @throws InvalidStatementError for half a character. */
+function bytesOf({ chunk, encoding }: Chunk): unknown {
+  if (typeof chunk !== 'string') return chunk
+  if (/^utf-?8$/i.test(encoding) && !chunk.isWellFormed()) {
+    throw new InvalidStatementError(
+      'The text of a COPY holds half a character (a lone surrogate), or a character was cut into two writes',
+    )
+  }
+  return Buffer.from(chunk, encoding)
 }
 
 /**
@@ -65,6 +106,7 @@ function start<Stream extends CopyStream>(
   runner: StatementRunner,
   text: string,
   stream: Stream,
+  refusal?: Refusal,
 ): Promise<Stream> {
   let over = false
   /** Why the rows are discarded, although the COPY may have stored something. */
@@ -124,7 +166,9 @@ function start<Stream extends CopyStream>(
         return !(stream instanceof Readable) && !finish.begun
       },
     }
-    runner.exclusive(text, work).catch((error: unknown) => {
+    runner.exclusive(text, work).catch((failure: unknown) => {
+      // The server only repeats that it was told to give up.
+      const error = refusal?.() ?? failure
       if (error instanceof LifeguardError) noteStreamFailure(runner.pipeline, error)
       reject(error)
       fail(error)

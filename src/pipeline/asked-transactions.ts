@@ -1,10 +1,13 @@
 /** Transactions that `begin()` begins, instead of the first statement: in autocommit mode as well. */
 import { begunAlready } from './transaction-errors.js'
 
+/** How a transaction has ended. */
+export type TransactionEnding = 'committed' | 'rolled back' | 'unknown'
+
 /** A transaction of `begin()`. */
 export interface AskedTransaction {
-  /** The transaction has ended. */
-  over: boolean
+  /** How it has ended; undefined while it has not. */
+  ending: TransactionEnding | undefined
 }
 
 export class AskedTransactions {
@@ -20,19 +23,20 @@ export class AskedTransactions {
   begin(inBlock: boolean): AskedTransaction {
     if (this.#asked !== undefined) throw begunAlready()
     this.#inBlock = inBlock
-    return (this.#asked = { over: false })
+    return (this.#asked = { ending: undefined })
   }
 
   /** A transaction has ended. The transaction of a block goes on: its next statement begins again. */
-  ended(): void {
+  ended(ending: TransactionEnding): void {
     if (this.#inBlock || this.#asked === undefined) return
-    this.#asked.over = true
+    this.#asked.ending = ending
     this.#asked = undefined
   }
 
   /** @param inTransaction A transaction is still open: it ends with its own COMMIT or ROLLBACK. */
   leaveBlock(inTransaction: boolean): void {
     this.#inBlock = false
-    if (!inTransaction) this.ended()
+    // Nothing holds the transaction of a block that could tell how it has ended.
+    if (!inTransaction) this.ended('unknown')
   }
 }

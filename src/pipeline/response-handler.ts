@@ -157,9 +157,10 @@ export class ResponseHandler implements OperationOwner {
 
   /** The transaction has ended. */
   transactionEnded(outcome: 'committed' | 'rolled back'): void {
-    this.#trace?.ended(this.state.outcomeUnknown ? 'unknown' : outcome)
+    const ending = this.state.outcomeUnknown ? 'unknown' : outcome
+    this.#trace?.ended(ending)
     if (this.state.name !== 'idle') this.state.move('idle')
-    this.#asked?.ended()
+    this.#asked?.ended(ending)
   }
 
   /** True if a statement of the transaction, answered or under way, may have stored something. */

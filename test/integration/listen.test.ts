@@ -100,6 +100,27 @@ test.each(['', 'a\0b', 5 as never, undefined as never])('the channel %j is refus
   expect(await backends()).toEqual([])
 })
 
+test('a name that PostgreSQL would cut off is refused; the longest one works', async () => {
+  const { engine, backends } = found()
+  // 64 bytes, but 63 characters.
+  for (const channel of ['c'.repeat(64), `\u00e9${'c'.repeat(62)}`]) {
+    const failure = await errorOf(engine.listen(channel).next())
+    expect(failure).toMatchObject({
+      code: 'INVALID_STATEMENT',
+      message: expect.stringContaining('has 64 bytes, and PostgreSQL takes 63') as unknown,
+    })
+  }
+  expect(await backends()).toEqual([])
+  const longest = 'c'.repeat(63)
+  const controller = new AbortController()
+  const { received, ready, ended } = collect(engine, longest, { signal: controller.signal })
+  await ready
+  await notify(longest, '')
+  await waitUntil(() => received.length === 1)
+  controller.abort()
+  await ended
+})
+
 test('it listens again after its backend was terminated, and says so', async () => {
   const { engine, backends } = found()
   const controller = new AbortController()

@@ -71,6 +71,12 @@ describe('a url that cannot be read is refused with a reason', () => {
       "'pgbouncer'. Settings of the server belong into connectArgs.serverSettings",
     ],
     ['postgres://db/songs?ssl=no', 'sslmode='],
+    ['postgres://db/songs?=require', "a '=' in its parameters without a name before it: write 'name=value'"],
+    ['postgres://db/songs?sslmode', "the parameter 'sslmode' without a value: write 'sslmode=...'"],
+    ['postgres://db/songs?sslmod', "'sslmod'. Did you mean 'sslmode'?"],
+    ['postgres://db/songs?ssl-mode=require', 'a parameter whose name cannot be read'],
+    ['postgres://db/songs?ssl%mode=require', 'a parameter whose name cannot be read'],
+    ['postgres://db/songs? sslmode=require', 'a parameter whose name cannot be read'],
     ['postgres://me:100%@db', '%25'],
   ])('%s', (url, reason) => {
     expect(() => parseConnectionUrl(url)).toThrow(InvalidOptionError)
@@ -89,11 +95,22 @@ describe('a url that cannot be read is refused with a reason', () => {
     'postgres://me:12?s3cret@db/songs',
     'postgres://me:x/s3cret@db/songs',
     'postgres://me:x?s3cret@db/songs',
+    'postgres://db/songs?=s3cret',
+    'postgres://db/songs?password=x&%s3cret',
   ])('that does not show the password of %s', (url) => {
     const error = thrownBy(() => parseConnectionUrl(url))
     expect(error).toBeInstanceOf(InvalidOptionError)
     expect(inspect(error, { showHidden: true }).split('\n    at ')[0]).not.toContain('s3cret')
     expect(JSON.stringify(error)).not.toContain('s3cret')
+  })
+})
+
+test('names of parameters are decoded, as libpq decodes them', () => {
+  expect(parseConnectionUrl('postgres://db/songs?%73slmode=require&application%5fname=a=b&&')).toEqual({
+    host: 'db',
+    dbname: 'songs',
+    sslmode: 'require',
+    application_name: 'a=b',
   })
 })
 

@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { resolveConnectOptions, type ConnectTarget } from '../../../src/driver/connect-options.js'
 import { InvalidOptionError } from '../../../src/errors.js'
 
+const EXISTING_FILE = import.meta.filename
+
 function resolve(options: object, environment: Record<string, string> = {}): ConnectTarget {
   return resolveConnectOptions(options, environment)
 }
@@ -160,7 +162,7 @@ test.each([
   ['PGMINPROTOCOLVERSION', '3.0'],
   ['PGMAXPROTOCOLVERSION', 'latest'],
   ['PGKRBSRVNAME', 'postgres'],
-  ['PGSERVICEFILE', '/etc/pg_service.conf'],
+  ['PGSERVICEFILE', EXISTING_FILE],
   ['PGREQUIREAUTH', ''],
 ])('%s=%s means what is done anyway', (name, value) => {
   expect(resolve({}, { [name]: value })).toEqual({
@@ -171,11 +173,26 @@ test.each([
 })
 
 test('PGPASSFILE is refused only where no password is given', () => {
-  const environment = { PGPASSFILE: '/home/me/.pgpass' }
+  const environment = { PGPASSFILE: EXISTING_FILE }
   expect(refusalOf(() => resolve({}, environment)).option).toBe('PGPASSFILE')
   expect(resolve({ password: 'x' }, environment)).toBeDefined()
   expect(resolve({ password: () => 'x' }, environment)).toBeDefined()
   expect(resolve({ url: 'postgres://u:p@h' }, environment)).toBeDefined()
+})
+
+test('a file that is not there is refused by name, although it would not be read', () => {
+  const missing = '/home/me/no-such-file'
+  for (const name of ['PGSERVICEFILE', 'PGPASSFILE']) {
+    expect(refusalOf(() => resolve({ password: 'x' }, { [name]: missing }))).toMatchObject({
+      option: name,
+      message: expect.stringMatching(`^${name} names a file that does not exist`) as unknown,
+    })
+  }
+  for (const name of ['servicefile', 'passfile']) {
+    const url = `postgres://u:p@h?${name}=${missing}`
+    expect(refusalOf(() => resolve({ url })).option).toBe(`${name} in url`)
+    expect(resolve({ url: `postgres://u:p@h?${name}=${EXISTING_FILE}` })).toBeDefined()
+  }
 })
 
 test('what the url says counts before the variable, also where the variable would be refused', () => {
