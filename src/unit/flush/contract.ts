@@ -1,4 +1,8 @@
 /** What a flush needs from its session, and what it returns: statements are passed to the session, which has the connection. */
+import type { EntityMeta } from '../../schema/entity-meta.js'
+import type { Relation } from '../../schema/relation-resolution.js'
+import type { TableColumn } from '../../schema/table-column.js'
+import type { InstanceState } from '../instance-state.js'
 import type { StatementResult, TypeParsers } from '../../driver/driver.js'
 import type { EncodedValue } from '../../driver/values.js'
 import { AbortedError } from '../../errors.js'
@@ -41,4 +45,17 @@ export function rolledBackMeanwhile(): AbortedError {
   return new AbortedError(
     'The transaction or savepoint was rolled back while this flush was being prepared: nothing was stored',
   )
+}
+
+/** A foreign key that must lead to an object, or to none. */
+export interface KeyAssignment {
+  readonly holder: InstanceState
+  readonly columns: readonly TableColumn[]
+  readonly target: InstanceState | undefined
+  readonly targetColumns: readonly TableColumn[]
+  /** The reason: the holder's own relation, the relation of its owner, or the deletion of its owner. */
+  readonly said: 'itself' | 'by owner' | 'by deletion'
+  /** The entity whose relation it is, and the relation. */
+  readonly of: EntityMeta
+  readonly relation: Relation
 }
