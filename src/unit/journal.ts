@@ -5,6 +5,7 @@
 import type { Identity, Snapshot } from '../schema/entity-meta.js'
 import type { TableColumn } from '../schema/table-column.js'
 import { Given } from './given.js'
+import { unset, type KeySetting } from './flush/contract.js'
 import type { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import { unload } from './relation-values.js'
@@ -34,6 +35,8 @@ interface Frame {
   readonly attached: Map<InstanceState, Given>
   readonly inserted: Set<InstanceState>
   readonly filled: Filled[]
+  /** Foreign keys that relations have set: a new object gets them back as they were given. */
+  readonly settings: KeySetting[]
   /** Objects whose row was changed, with their snapshots from before. */
   readonly updated: Map<InstanceState, Snapshot>
   /** Objects whose row was deleted. */
@@ -110,6 +113,11 @@ export class Journal {
     else if (first.status === 'pending') this.#top.filled.push({ states, columns, given })
   }
 
+  /** A flush has set foreign keys. */
+  set(settings: readonly KeySetting[]): void {
+    for (const setting of settings) this.#top.settings.push(setting)
+  }
+
   updated(state: InstanceState, before: Snapshot): void {
     const { updated } = this.#top
     if (!updated.has(state)) updated.set(state, before)
@@ -164,6 +172,7 @@ export class Journal {
         if (!outer.attached.has(state)) outer.attached.set(state, given)
       for (const state of inner.inserted) outer.inserted.add(state)
       outer.filled.push(...inner.filled)
+      outer.settings.push(...inner.settings)
       for (const [state, before] of inner.updated)
         if (!outer.updated.has(state)) outer.updated.set(state, before)
       for (const state of inner.deleted) outer.deleted.add(state)
@@ -230,6 +239,7 @@ export function noteRelation(
 function undo(frames: readonly Frame[], identities: IdentityMap, attachment: Attachment): Set<InstanceState> {
   const unknown = new Set<InstanceState>()
   for (const frame of [...frames].reverse()) undoFrame(frame, identities, attachment, unknown)
+  unset(frames.flatMap(({ settings }) => settings).filter(isTransient))
   return unknown
 }
 
@@ -310,6 +320,7 @@ function newFrame(since = 0): Frame {
     attached: new Map(),
     inserted: new Set(),
     filled: [],
+    settings: [],
     updated: new Map(),
     deleted: new Set(),
     departures: [],
@@ -317,6 +328,10 @@ function newFrame(since = 0): Frame {
     loaded: new Set(),
     relations: new Map(),
   }
+}
+
+function isTransient({ state: { snapshot, attachment, instance } }: KeySetting): boolean {
+  return snapshot === undefined && attachment === undefined && !Object.isFrozen(instance)
 }
 
 function undoInsert(state: InstanceState): void {

@@ -1,8 +1,8 @@
 /**
  * What changed relations mean for the rows: foreign keys to set, and rows of join tables to insert and to delete.
  *
- * If two relations set the same foreign key, the relation of the object itself wins; then being added to a collection; then
- * being removed from one.
+ * Relations that set the same foreign key differently are refused (see flush/contradictions.ts); to be taken out of a collection and
+ * given to another owner is to move.
  */
 import { InvalidValueError } from '../errors.js'
 import type { Relation, RelationLink } from '../schema/relation-resolution.js'
@@ -10,7 +10,7 @@ import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { InstanceState } from './instance-state.js'
 import { deletedByDatabase } from './cascade.js'
 import { KeyAssignments } from './flush/key-assignments.js'
-import type { KeyAssignment } from './flush/contract.js'
+import type { KeyAssignment, KeySetting } from './flush/contract.js'
 import { followMovedKeys, type KeptRelation } from './flush/moved-keys.js'
 import { differenceOf, heldRelations, remember, rememberedBy } from './relation-values.js'
 import { storedValue, type LinkChanges } from './flush/rows.js'
@@ -20,6 +20,11 @@ interface Pair {
   readonly link: RelationLink
   readonly owner: InstanceState
   readonly member: InstanceState
+}
+
+interface LinkRow {
+  readonly pair: Pair
+  readonly values: EncodedText[]
 }
 
 export class RelationChanges {
@@ -115,16 +120,25 @@ export class RelationChanges {
   /**
    * Sets the foreign keys; nothing is set if one of them is refused.
    *
-   * @throws InvalidValueError if relations contradict each other, or a foreign key could not be told from that of another row;
+   * @returns what was set, the latest last.
+   * @throws InvalidValueError if changes contradict each other, or a foreign key could not be told from that of another row;
    *   MappingError if an object that must belong to something would belong to nothing.
    */
-  apply(): void {
-    for (const [holder, values] of this.#keys.resolve()) {
-      for (const [column, value] of values) holder.instance[column.property] = value
+  apply(): KeySetting[] {
+    const settings: KeySetting[] = []
+    for (const [state, values] of this.#keys.resolve()) {
+      const { instance } = state
+      for (const [column, value] of values) {
+        const before = instance[column.property]
+        if (before === value) continue
+        settings.push({ state, column, before, value })
+        instance[column.property] = value
+      }
     }
+    return settings
   }
 
-  /** The changes of join tables. */
+  /** The changes of join tables. @throws InvalidValueError if both sides say different things about a pair. */
   links(): LinkChanges[] {
     const byTable = new Map<string, Pair[]>()
     for (const pair of [...this.#linked, ...this.#unlinked]) {
@@ -137,17 +151,19 @@ export class RelationChanges {
     return [...byTable.values()].map((pairs) => {
       const { link } = pairs[0] as Pair
       const columns = linkColumns(link)
-      const added = unique(
-        pairs.filter((pair) => linked.has(pair)).map((pair) => linkValues(pair, columns, heldIn)),
-      )
-      const removed = unique(
-        pairs
-          .filter((pair) => !linked.has(pair) && hasRow(pair.owner) && hasRow(pair.member))
-          .map((pair) => linkValues(pair, columns, storedValue)),
-      )
-      // If one side has added a pair and the other has removed it, the pair is linked.
-      for (const id of added.keys()) removed.delete(id)
-      return { link, columns, added: [...added.values()], removed: [...removed.values()] }
+      const added = new Map<string, LinkRow>()
+      const removed = new Map<string, LinkRow>()
+      for (const pair of pairs) {
+        const isLinked = linked.has(pair)
+        if (!isLinked && !(hasRow(pair.owner) && hasRow(pair.member))) continue
+        const values = linkValues(pair, columns, isLinked ? heldIn : storedValue)
+        ;(isLinked ? added : removed).set(JSON.stringify(values), { pair, values })
+      }
+      for (const [id, { pair }] of removed) {
+        const other = added.get(id)
+        if (other !== undefined) throw linkedAndUnlinked(other.pair, pair)
+      }
+      return { link, columns, added: rowsOf(added), removed: rowsOf(removed) }
     })
   }
 
@@ -170,7 +186,18 @@ export class RelationChanges {
 
   #assignOwn(holder: InstanceState, relation: Relation, target: InstanceState | undefined): void {
     const { ownColumns: columns, targetColumns } = relation
-    this.#keys.add({ holder, columns, target, targetColumns, said: 'itself', of: holder.meta, relation })
+    const wasLeading =
+      holder.snapshot !== undefined && columns.every((column) => storedValue(holder, column) !== null)
+    this.#keys.add({
+      holder,
+      columns,
+      target,
+      targetColumns,
+      said: 'itself',
+      of: holder.meta,
+      relation,
+      wasLeading,
+    })
   }
 
   #assignMembers(
@@ -192,8 +219,7 @@ export class RelationChanges {
     const { ownColumns, targetColumns: columns } = relation
     for (const holder of removed) {
       const assignment = assignmentOf(holder, undefined, relation, said, owner)
-      if (!hasRow(holder) || (this.#deletions && holder.markedDeleted) || this.#keys.hasAlike(assignment))
-        continue
+      if (!hasRow(holder) || (this.#deletions && holder.markedDeleted)) continue
       const refers =
         refersTo(holder, columns, owner, ownColumns) ||
         // The key of the owner may have changed since.
@@ -212,7 +238,7 @@ function assignmentOf(
   owner: InstanceState,
 ): KeyAssignment {
   const { ownColumns: targetColumns, targetColumns: columns } = relation
-  return { holder, columns, target, targetColumns, said, of: owner.meta, relation }
+  return { holder, columns, target, targetColumns, said, of: owner.meta, relation, owner }
 }
 
 /** Whether a foreign key leads to an object now. @param textOf What the key of the object is. */
@@ -251,7 +277,8 @@ function linkValues(
     if (own !== -1) texts.push(textOf(owner, relation.ownColumns[own] as TableColumn))
     if (other !== -1) texts.push(textOf(member, relation.targetColumns[other] as TableColumn))
     const [text, another = text] = texts
-    if (text !== another) throw cannotLink(owner, relation, member, column, [text, another])
+    if (column.normal(text) !== column.normal(another))
+      throw cannotLink(owner, relation, member, column, [text, another])
     // It says what is wrong where there is none.
     return text ?? column.encode(text)
   })
@@ -273,6 +300,14 @@ function cannotLink(
   )
 }
 
+function linkedAndUnlinked(added: Pair, removed: Pair): InvalidValueError {
+  const nameOf = ({ owner, relation }: Pair): string => `${owner.meta.name}.${relation.name} of ${owner}`
+  return new InvalidValueError(
+    `Changes contradict each other: ${added.member} was put into ${nameOf(added)}, and ${removed.member} was taken out of ` +
+      `${nameOf(removed)}. Both are the same row of ${added.link.table.key}: make one of the changes only`,
+  )
+}
+
 /** Which text of a column counts. */
 type TextOf = (state: InstanceState, column: TableColumn) => EncodedText | undefined
 
@@ -280,6 +315,6 @@ function heldIn(state: InstanceState, column: TableColumn): EncodedText | undefi
   return state.text(column)
 }
 
-function unique(rows: readonly EncodedText[][]): Map<string, EncodedText[]> {
-  return new Map(rows.map((row) => [JSON.stringify(row), row]))
+function rowsOf(rows: ReadonlyMap<string, LinkRow>): EncodedText[][] {
+  return [...rows.values()].map(({ values }) => values)
 }

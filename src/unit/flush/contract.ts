@@ -53,9 +53,28 @@ export interface KeyAssignment {
   readonly columns: readonly TableColumn[]
   readonly target: InstanceState | undefined
   readonly targetColumns: readonly TableColumn[]
-  /** The reason: the holder's own relation, the relation of its owner, or the deletion of its owner. */
-  readonly said: 'itself' | 'by owner' | 'by deletion'
+  /** The reason: the holder's own relation, the relation of its owner, the deletion of its owner, or the changed key of its owner. */
+  readonly said: 'itself' | 'by owner' | 'by deletion' | 'by key'
+  /** The owner whose relation it is; undefined for a relation of the holder. */
+  readonly owner?: InstanceState | undefined
+  /** Of a relation of the holder that leads to nothing now: whether its stored columns lead to something. */
+  readonly wasLeading?: boolean
   /** The entity whose relation it is, and the relation. */
   readonly of: EntityMeta
   readonly relation: Relation
+}
+
+/** A column that a flush has set because of a relation. */
+export interface KeySetting {
+  readonly state: InstanceState
+  readonly column: TableColumn
+  readonly before: unknown
+  readonly value: unknown
+}
+
+/** Sets columns back that still hold what was set. @param settings The latest last. */
+export function unset(settings: readonly KeySetting[]): void {
+  for (const { state, column, before, value } of [...settings].reverse()) {
+    if (state.instance[column.property] === value) state.instance[column.property] = before
+  }
 }

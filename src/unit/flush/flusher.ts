@@ -10,7 +10,7 @@ import type { RelationLoader } from '../relation-loader.js'
 import { heldBy, heldRelations } from '../relation-values.js'
 import type { TrackedInstances } from '../tracked-instances.js'
 import { FlushApplier } from './apply.js'
-import { rolledBackMeanwhile, sendable, type Flush, type Send } from './contract.js'
+import { rolledBackMeanwhile, sendable, unset, type Flush, type Send } from './contract.js'
 import { planFlush, type FlushPlan } from './plan.js'
 import { FlushPreparation } from './preparation.js'
 import { foreignKeysOf, type Change } from './rows.js'
@@ -111,19 +111,26 @@ export class Flusher {
     const { pending, markedDeleted, journal } = members
     this.#preparation.reset()
     const relations = RelationChanges.of(this.#members.related())
-    relations.apply()
-    const plan = planFlush({
-      inserted: [...pending],
-      followed: members.identities.states(),
-      deleted: [...markedDeleted],
-      guards: members.guards,
-      links: [...linksOf(markedDeleted), ...relations.links()],
-    })
+    const settings = relations.apply()
+    let plan: FlushPlan
+    try {
+      plan = planFlush({
+        inserted: [...pending],
+        followed: members.identities.states(),
+        deleted: [...markedDeleted],
+        guards: members.guards,
+        links: [...linksOf(markedDeleted), ...relations.links()],
+      })
+      if (plan.steps.length > 0) this.#requireRunning()
+    } catch (error) {
+      unset(settings)
+      throw error
+    }
     if (plan.steps.length === 0) {
       relations.remember()
       return undefined
     }
-    this.#requireRunning()
+    journal.set(settings)
     this.#applier.applied(plan)
     for (const state of relations.remember()) {
       if (state.snapshot !== undefined && state.status === 'persistent')

@@ -3,6 +3,7 @@ import { InvalidValueError, MappingError } from '../../errors.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import type { InstanceState } from '../instance-state.js'
 import type { KeyAssignment } from './contract.js'
+import { checkGiven, givenValue, isAlike, refuseLettingGo, refuseMove } from './contradictions.js'
 import { foreignKeysOf } from './rows.js'
 
 /** Columns that lead to another row, if none of them is NULL. */
@@ -36,6 +37,7 @@ export class HolderKeys {
   values(valueOf: ValueOf): ReadonlyMap<TableColumn, unknown> {
     for (const assignment of this.#assignments) this.#lead(assignment, valueOf)
     if (this.#references.length > 1) this.#checkOthers()
+    for (const assignment of this.#assignments) this.#checkColumns(assignment)
     for (const assignment of this.#assignments) {
       if (assignment.target === undefined) this.#letGo(assignment)
     }
@@ -50,12 +52,54 @@ export class HolderKeys {
       const value = valueOf(target, from)
       checkExact(this.#holder, column, target, from, value)
       const other = this.#givenBy.get(column)
-      if (other !== undefined && differ(column, value, this.#values.get(column))) {
+      if (other !== undefined && this.#differ(column, value, this.#values.get(column))) {
         throw this.#contradiction(column, nameOf(other), this.#values.get(column), nameOf(assignment), value)
       }
       this.#values.set(column, value)
       this.#givenBy.set(column, assignment)
     }
+  }
+
+  /** What a relation needs must not contradict values that were assigned to its columns. */
+  #checkColumns(assignment: KeyAssignment): void {
+    // A row that follows the changed key of its owner keeps its relation: that says nothing new.
+    if (assignment.target === undefined || assignment.said === 'by key') return
+    for (const column of assignment.columns) {
+      const value = this.#values.get(column)
+      if (!this.#differ(column, value, this.#holder.value(column))) continue
+      if (!this.#isPlaceholder(column)) checkGiven(assignment, column, value)
+      if (this.#splitsKey(assignment, column)) throw refuseMove(assignment, column, value)
+    }
+  }
+
+  /**
+   * Whether a new object has 0 or '' in a column of one foreign key only: the constructor asks for a value, although a relation is to
+   * set it. (A column that is shared, such as the tenant, has a meaning of its own.)
+   */
+  #isPlaceholder(column: TableColumn): boolean {
+    const { instance, snapshot } = this.#holder
+    if (snapshot !== undefined || ![0, 0n, ''].includes(instance[column.property] as number)) return false
+    const [{ columns } = { columns: [] }, other] = this.#references.filter((one) =>
+      one.columns.includes(column),
+    )
+    return other === undefined && (!isKey(column) || columns.every(isKey))
+  }
+
+  /**
+   * Whether a relation would change the key of a stored row by a column that it shares with the key, as the tenant, although the key
+   * does not hold all of the relation: such a row is another row, and stays where it is.
+   */
+  #splitsKey({ columns }: KeyAssignment, column: TableColumn): boolean {
+    const holder = this.#holder
+    if (holder.snapshot === undefined || !isKey(column) || columns.every(isKey)) return false
+    // Another changed relation may be held by the key as a whole.
+    return !this.#assignments.some(
+      (other) => other.target !== undefined && other.columns.includes(column) && other.columns.every(isKey),
+    )
+  }
+
+  #differ(column: TableColumn, one: unknown, other: unknown): boolean {
+    return !isAlike(this.#holder, column, one, other)
   }
 
   /** An unchanged relation must not lead to another row because a changed relation sets a column that both share. */
@@ -65,7 +109,8 @@ export class HolderKeys {
       if (columns.every((column) => this.#givenBy.has(column)) || this.#isLetGo(columns)) continue
       const moved = columns.find(
         (column) =>
-          this.#givenBy.has(column) && differ(column, this.#values.get(column), this.#holder.value(column)),
+          this.#givenBy.has(column) &&
+          this.#differ(column, this.#values.get(column), this.#holder.value(column)),
       )
       if (moved === undefined || columns.some((column) => isNothing(this.#holder.value(column)))) continue
       const by = nameOf(this.#givenBy.get(moved) as KeyAssignment)
@@ -79,7 +124,7 @@ export class HolderKeys {
       (other) => other.target !== undefined && sameColumns(other.columns, columns),
     )
     if (leading !== undefined) {
-      if (said !== 'itself') return
+      if (said !== 'itself' || assignment.wasLeading !== true) return
       throw this.#stillNeeded(assignment, nameOf(leading))
     }
     const nullable = columns.filter(({ definition }) => definition.nullable)
@@ -100,8 +145,17 @@ export class HolderKeys {
     // A shared column is kept if another column can be NULL, even if no other relation uses it now: it may be the tenant.
     let free = freeOf(others)
     if (free.length === 0) free = freeOf(others.filter((reference) => this.#isUsed(reference)))
+    if (said !== 'by deletion') {
+      const isSet = (column: TableColumn): boolean =>
+        !isNothing(givenValue(this.#holder, column)) && !this.#isPlaceholder(column)
+      const [set] = free.filter(isSet)
+      if (set !== undefined) free = free.filter((column) => !isSet(column))
+      if (set !== undefined && free.length === 0) throw refuseLettingGo(assignment, set)
+    }
     for (const column of free) this.#values.set(column, null)
-    if (free.length > 0 || said === 'by deletion') return
+    // A relation of the holder that has led to nothing says nothing.
+    const isSaid = said === 'by owner' || (said === 'itself' && assignment.wasLeading === true)
+    if (free.length > 0 || !isSaid) return
     if (columns.some((column) => isNothing(this.#valueOf(column)))) return
     const needing = others.find((reference) => reference.columns.some((column) => nullable.includes(column)))
     throw this.#stillNeeded(assignment, needing?.name ?? 'another relation')
@@ -176,10 +230,8 @@ function nameOf({ of, relation }: KeyAssignment): string {
   return `${of.name}.${relation.name}`
 }
 
-/** An unknown value counts as equal. */
-function differ(column: TableColumn, one: unknown, other: unknown): boolean {
-  if (one === other || one === undefined || other === undefined) return false
-  return column.normal(column.encode(one)) !== column.normal(column.encode(other))
+function isKey({ definition }: TableColumn): boolean {
+  return definition.primaryKey === true
 }
 
 function isNothing(value: unknown): boolean {

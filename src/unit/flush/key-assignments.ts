@@ -2,7 +2,8 @@
  * The values that foreign keys get when relations have changed.
  *
  * 1. A key that is assigned along a chain (order, line, allocation) is assigned in the order of dependency, not of `add`.
- * 2. Foreign keys may share columns, such as the tenant. Two relations that need different values of one column are refused.
+ * 2. Foreign keys may share columns, such as the tenant. Changes that need different values of one column are refused (see
+ *    contradictions.ts).
  * 3. A removed relation sets only those of its columns to NULL that are nullable and that no other relation needs.
  */
 import { orderByDependency } from '../../schema/dependency-order.js'
@@ -10,6 +11,7 @@ import type { EntityMeta } from '../../schema/entity-meta.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import type { InstanceState } from '../instance-state.js'
 import type { KeyAssignment } from './contract.js'
+import { contradict, refuse, type Contradiction } from './contradictions.js'
 import { HolderKeys, referencesOf, type Reference, type ValueOf } from './holder-keys.js'
 
 /** The values that foreign keys get, by holder. */
@@ -17,12 +19,17 @@ export type ResolvedKeys = ReadonlyMap<InstanceState, ReadonlyMap<TableColumn, u
 
 export class KeyAssignments {
   readonly #byHolder = new Map<InstanceState, Map<string, KeyAssignment>>()
+  readonly #contradictions: Contradiction[] = []
 
-  /** Of two assignments of the same columns to the same table, the later one wins. */
+  /** Of two assignments of the same columns to the same table, the one that leads to an object counts. */
   add(assignment: KeyAssignment): void {
     const { holder } = assignment
     const assignments = this.#byHolder.get(holder) ?? new Map<string, KeyAssignment>()
-    this.#byHolder.set(holder, assignments.set(idOf(assignment), assignment))
+    const id = idOf(assignment)
+    const known = assignments.get(id)
+    if (known !== undefined && contradict(known, assignment)) this.#contradictions.push([known, assignment])
+    if (known !== undefined && rankOf(known) > rankOf(assignment)) return
+    this.#byHolder.set(holder, assignments.set(id, assignment))
   }
 
   /** Whether there is an assignment of the same columns to the same table. */
@@ -77,10 +84,12 @@ export class KeyAssignments {
   /**
    * What the foreign keys will be. Nothing is changed by it.
    *
-   * @throws InvalidValueError if two relations contradict each other, or if a key could not be told from that of another row;
+   * @throws InvalidValueError if changes contradict each other, or if a key could not be told from that of another row;
    *   MappingError if an object that must belong to something would belong to nothing.
    */
   resolve(): ResolvedKeys {
+    const found = this.#contradictions.find(([{ holder }]) => !holder.markedDeleted)
+    if (found !== undefined) throw refuse(found)
     const resolved = new Map<InstanceState, ReadonlyMap<TableColumn, unknown>>()
     const valueAfter: ValueOf = (state, column) => {
       const values = resolved.get(state)
@@ -112,4 +121,10 @@ export class KeyAssignments {
 function idOf({ columns, targetColumns }: Pick<KeyAssignment, 'columns' | 'targetColumns'>): string {
   const pairs = columns.map(({ index }, at) => `${index} ${String(targetColumns[at])}`)
   return pairs.length === 1 ? (pairs[0] as string) : pairs.sort().join()
+}
+
+/** Which of two assignments of the same columns counts. */
+function rankOf({ target, said }: KeyAssignment): number {
+  const rank = said === 'itself' ? 2 : said === 'by deletion' ? 0 : 1
+  return target === undefined ? rank : rank + 3
 }

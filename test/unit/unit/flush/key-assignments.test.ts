@@ -7,7 +7,8 @@ import {
   integer,
   MappingError,
 } from '../../../../src/index.js'
-import { KeyAssignments, type KeyAssignment } from '../../../../src/unit/flush/key-assignments.js'
+import type { KeyAssignment } from '../../../../src/unit/flush/contract.js'
+import { KeyAssignments } from '../../../../src/unit/flush/key-assignments.js'
 import { stateOf, type InstanceState } from '../../../../src/unit/instance-state.js'
 import { pending, persistent } from '../states.js'
 
