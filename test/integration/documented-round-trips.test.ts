@@ -145,7 +145,7 @@ const someSongs = select(Song).limit(100)
 
 const entityRows: [name: string, text: string, trips: number, block: typeof one][] = [
   [
-    'adds a new object, whoever makes its key',
+    'adds a new object, with any kind of key',
     '1',
     1,
     (withSession) => withSession((session) => session.add(new Song({ title: 'Help!' }))),
