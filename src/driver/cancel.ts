@@ -3,11 +3,13 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls'
 
 import type { Clock } from '../internal/clock.js'
 import type { ConnectTarget } from './connect-options.js'
+import type { HostTarget } from './hosts.js'
 import { openSocket } from './socket.js'
 
 /** The connection whose statement is to be cancelled. */
 export interface CancelTarget {
   readonly target: ConnectTarget
+  readonly host: HostTarget
   /** The server that the connection went to; undefined for a Unix socket. */
   readonly address: { readonly host: string; readonly port: number } | undefined
   readonly encrypted: boolean
@@ -31,13 +33,13 @@ export async function cancelBackend(
   timeoutMillis: number,
   clock: Clock,
 ): Promise<void> {
-  const { target, address, tlsOptions } = cancel
+  const { target, host, address, tlsOptions } = cancel
   const ending = new AbortController()
   const timer = clock.setTimer(() => ending.abort(), timeoutMillis, { keepAlive: false })
   const { signal } = ending
   try {
     const tls = cancel.encrypted ? 'always' : 'never'
-    const socket = await openSocket({ target, address, tls, tlsOptions, signal })
+    const socket = await openSocket({ target, host, address, tls, tlsOptions, signal })
     await new Promise<void>((resolve) => {
       socket.on('close', () => resolve())
       signal.addEventListener('abort', () => socket.destroy())

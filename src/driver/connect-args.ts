@@ -5,6 +5,18 @@ import { InvalidOptionError } from '../errors.js'
 import { checkBoolean, checkMillis, checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import type { SslMode, TlsInput } from './tls.js'
 
+export const TARGET_SESSION_ATTRS = [
+  'any',
+  'read-write',
+  'read-only',
+  'primary',
+  'standby',
+  'prefer-standby',
+] as const
+
+/** Which server is meant, as libpq's `target_session_attrs` says it. */
+export type TargetSessionAttrs = (typeof TARGET_SESSION_ATTRS)[number]
+
 /** How to talk to the server. What libpq has too is spelt as libpq spells it. */
 export interface ConnectArgs {
   /**
@@ -27,6 +39,13 @@ export interface ConnectArgs {
   readonly sslnegotiation?: 'postgres' | 'direct' | undefined
   /** `require` refuses a server that does not prove that it holds the password on this very TLS connection. */
   readonly channel_binding?: 'disable' | 'prefer' | 'require' | undefined
+  /**
+   * Which of several hosts is meant, asked of each new connection: `primary`, `standby`, `prefer-standby` (a standby if one
+   * answers), `read-write` (may write, so no standby and not `default_transaction_read_only`), `read-only`. Default `any`.
+   */
+  readonly target_session_attrs?: TargetSessionAttrs | undefined
+  /** `random`: each new connection tries the hosts in another order. Default `disable`: in the order given. */
+  readonly load_balance_hosts?: 'disable' | 'random' | undefined
   /** Instead of the `ssl...` settings: true (verified by what Node trusts), false, or options of `tls.connect`. */
   readonly ssl?: boolean | TlsOptions | undefined
   /** TCP keep-alive, which finds out about a peer that is gone. Default true. */
@@ -44,10 +63,13 @@ export const TLS_ARGS: readonly Exclude<keyof TlsInput, 'minVersion' | 'maxVersi
   'sslnegotiation',
 ]
 
+/** Other texts that are spelt as libpq spells them. */
+export const TEXT_ARGS = ['channel_binding', 'target_session_attrs', 'load_balance_hosts'] as const
+
 const CONNECT_ARGS: readonly (keyof ConnectArgs)[] = [
   ...TLS_ARGS,
+  ...TEXT_ARGS,
   'serverSettings',
-  'channel_binding',
   'ssl',
   'keepAlive',
   'keepAliveInitialDelayMillis',

@@ -5,11 +5,14 @@
 import { type ServerErrorFields, isServerError } from '../database-errors.js'
 import { ConnectError } from '../errors.js'
 import { ProtocolError } from './backend-messages.js'
+import type { ConnectTarget } from './connect-options.js'
+import type { HostFailure } from './host-search.js'
+import { WrongRoleError } from './server-role.js'
 import { type SocketPhase, TlsRefusedError } from './socket.js'
 import { TlsFileError } from './tls.js'
 
 /** What was under way when it failed. */
-export type ConnectPhase = 'password' | 'certificates' | SocketPhase | 'authentication'
+export type ConnectPhase = 'password' | 'certificates' | SocketPhase | 'authentication' | 'role'
 
 /** The server asks for a password and none is configured. */
 export class NoPasswordError extends Error {
@@ -77,25 +80,83 @@ const WAITING_FOR: Readonly<Record<ConnectPhase, string>> = {
   socket: 'opening the socket',
   tls: 'negotiating TLS',
   authentication: 'authenticating',
+  role: 'asking the server whether it is a standby',
+}
+
+/** What an attempt failed of, and what was under way. */
+export class FailedPhase extends Error {
+  override readonly name = 'FailedPhase'
+  readonly phase: ConnectPhase
+  override readonly cause: unknown
+
+  constructor(phase: ConnectPhase, cause: unknown) {
+    super('The attempt to connect failed')
+    this.phase = phase
+    this.cause = cause
+  }
 }
 
 /**
  * @param target `user@host:port/database`.
  * @param isUnsaid No option, url or variable says where to connect, and the default refused: another attempt is of no use.
  */
-export function connectFailure(
-  error: unknown,
-  target: string,
-  phase: ConnectPhase,
-  isUnsaid = false,
-): ConnectError {
-  const verdict = judge(error, phase)
-  const { text } = verdict
-  const fatal = verdict.fatal || isUnsaid
+export function connectFailure(error: unknown, target: string, isUnsaid = false): ConnectError {
+  const { cause, phase } = attemptOf(error)
+  const verdict = judge(cause, phase)
   const remedy = isUnsaid ? NOTHING_SAID : verdict.remedy
-  const message = `Cannot connect to ${target}: ${text}.${remedy === undefined ? '' : ` ${remedy}`}`
-  const sqlState = isServerError(error) ? error.code : undefined
-  return new ConnectError(message, { fatal, sqlState }, { cause: error })
+  const message = `Cannot connect to ${target}: ${verdict.text}.${remedy === undefined ? '' : ` ${remedy}`}`
+  return new ConnectError(
+    message,
+    { fatal: verdict.fatal || isUnsaid, sqlState: sqlStateOf(cause) },
+    { cause },
+  )
+}
+
+/** None of several hosts gave a connection: one line for each. Waiting helps if it may help at one of them. */
+export function searchFailure(failures: readonly HostFailure[], target: ConnectTarget): ConnectError {
+  const errors = failures.map(({ host, error }) => {
+    const { cause, phase } = attemptOf(error)
+    const { fatal, text, remedy } = judge(cause, phase)
+    const line = `${host.name}: ${text}.${remedy === undefined ? '' : ` ${remedy}`}`
+    return { line, error: new ConnectError(line, { fatal, sqlState: sqlStateOf(cause) }, { cause }) }
+  })
+  const tried = new Set(failures.map(({ host }) => host))
+  const left = target.hosts.filter((host) => !tried.has(host)).map(({ name }) => `${name}: not tried.`)
+  const lines = [...errors.map(({ line }) => line), ...left].map((line) => `\n  ${line}`)
+  const message = `Cannot connect to any of ${target.name}:${lines.join('')}`
+  const last = errors.at(-1)?.error
+  const fatal =
+    failures.some(({ error }) => endsSearch(error)) ||
+    (errors.length > 0 && errors.every(({ error }) => error.fatal))
+  return new ConnectError(
+    message,
+    { fatal, sqlState: last?.sqlState },
+    {
+      cause: new AggregateError(
+        errors.map(({ error }) => error),
+        message,
+      ),
+    },
+  )
+}
+
+/**
+ * As with libpq, a server that refuses who is asking ends the search; so does the caller's own function, which no other host
+ * would make succeed.
+ */
+export function endsSearch(error: unknown): boolean {
+  const { cause, phase } = attemptOf(error)
+  if (cause instanceof NoPasswordError) return true
+  if (phase === 'password') return !(cause instanceof Error && cause.name === 'TimeoutError')
+  return isServerError(cause) && (cause.code === '28P01' || cause.code === '28000')
+}
+
+function attemptOf(error: unknown): { readonly cause: unknown; readonly phase: ConnectPhase } {
+  return error instanceof FailedPhase ? error : { cause: error, phase: 'password' }
+}
+
+function sqlStateOf(error: unknown): string | undefined {
+  return isServerError(error) ? error.code : undefined
 }
 
 const NOTHING_SAID =
@@ -144,6 +205,7 @@ function judgeRest(error: Error, phase: ConnectPhase): Verdict {
       remedy: 'Set ssl = on at the server, or sslmode=disable here.',
     }
   }
+  if (error instanceof WrongRoleError) return { fatal: false, text: error.message }
   if (error instanceof TlsFileError || error instanceof ChannelBindingError) {
     return { fatal: true, text: error.message }
   }

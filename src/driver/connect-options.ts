@@ -5,14 +5,13 @@
  * 2. The description can be printed: passwords and keys are behind functions.
  * 3. Everything that can be wrong without asking the server is refused here, by the name the caller gave it.
  */
-import { isIP } from 'node:net'
 import { userInfo } from 'node:os'
-import { join } from 'node:path'
 
 import { InvalidOptionError } from '../errors.js'
-import { checkInteger, checkOneOf, checkString } from '../internal/validate.js'
-import { type ConnectArgs, TLS_ARGS, checkArgs, refuseZeroByte } from './connect-args.js'
+import { checkInteger, checkMillis, checkOneOf, checkString } from '../internal/validate.js'
+import { type ConnectArgs, TEXT_ARGS, TLS_ARGS, checkArgs, refuseZeroByte } from './connect-args.js'
 import { parseConnectionUrl } from './connection-url.js'
+import { type HostList, type HostOption, resolveHosts } from './hosts.js'
 import {
   type SettingName,
   type Settings,
@@ -22,17 +21,34 @@ import {
 } from './libpq-parameters.js'
 import { type Setting, type TlsSettings, resolveTls, tlsFromOptions } from './tls.js'
 
-/** A password, or a function that is asked for it before each new connection. */
-export type Password = string | (() => string | Promise<string>)
+/** The server that a password is for. */
+export interface PasswordRequest {
+  /** Name or address of the server, or the folder of its Unix socket. */
+  readonly host: string
+  readonly port: number
+}
+
+/** A password, or a function that is asked for it before each new connection, and told the server. */
+export type Password = string | ((server: PasswordRequest) => string | Promise<string>)
 
 /** Which server, as whom, and how. Every field may be left out; see `docs/connecting.md` for what counts then. */
 export interface ConnectOptions {
-  /** `postgres://user:password@host:port/database?sslmode=verify-full`, as libpq reads it. */
+  /** `postgres://user:password@host:port/database?sslmode=verify-full`, as libpq reads it; also `...@a,b:5433/database`. */
   readonly url?: string | undefined
-  /** Name or address of the server, or the folder of its Unix socket. Default `localhost`. */
+  /** Name or address of the server, or the folder of its Unix socket; several with commas between. Default `localhost`. */
   readonly host?: string | undefined
   /** Default 5432. */
   readonly port?: number | undefined
+  /**
+   * Several servers, instead of `host` and `port`. Each new connection goes to the first that answers and is what
+   * `connectArgs.target_session_attrs` asks for. See `docs/more-than-one-server.md`.
+   */
+  readonly hosts?: readonly HostOption[] | undefined
+  /**
+   * How long one of several hosts may take to give a ready connection, within `connectTimeoutMillis`; then the next is tried.
+   * Default 3000; with one host `connectTimeoutMillis` counts alone.
+   */
+  readonly hostTimeoutMillis?: number | undefined
   /** Default: the user of the operating system. */
   readonly user?: string | undefined
   /**
@@ -46,23 +62,16 @@ export interface ConnectOptions {
 }
 
 /** The resolved description. Frozen; holds no secret that could be printed. */
-export interface ConnectTarget {
-  /** `user@host:port/database`. */
+export interface ConnectTarget extends HostList {
+  /** `user@host:port/database`; several hosts with commas between. */
   readonly name: string
-  readonly host: string
-  readonly port: number
   readonly user: string
   readonly database: string
-  /** Where to go instead of looking the host up (`hostaddr`); certificates are for the host. */
-  readonly address: string | undefined
-  /** The socket itself, if `host` is a folder. */
-  readonly socketPath: string | undefined
+  readonly hostTimeoutMillis: number
   /** The password for the next connection; undefined if none is known. Rejects with what the user's function throws. */
-  readonly password: () => Promise<string | undefined>
+  readonly password: (server: PasswordRequest) => Promise<string | undefined>
   /** Parameters of the startup message, in order. */
   readonly startup: Readonly<Record<string, string>>
-  /** As with libpq, never over a Unix socket. */
-  readonly tls: TlsSettings
   readonly channelBinding: 'disable' | 'prefer' | 'require'
   readonly keepAlive: boolean
   readonly keepAliveInitialDelayMillis: number
@@ -75,8 +84,10 @@ export interface ConnectTarget {
 type Environment = Readonly<Record<string, string | undefined>>
 
 const WHERE = ['host', 'hostaddr', 'port', 'user', 'password', 'dbname'] as const
-const PORTS = { min: 1, max: 65_535 }
+/** Options and settings that `hosts` replaces. */
+const SINGLE_HOST = ['host', 'port'] as const
 const CHANNEL_BINDINGS = ['disable', 'prefer', 'require'] as const
+const DEFAULT_HOST_TIMEOUT_MILLIS = 3_000
 const DEFAULT_KEEP_ALIVE_DELAY_MILLIS = 60_000
 const LONGEST_TIMER_MILLIS = 2 ** 31 - 1
 
@@ -92,31 +103,32 @@ export function resolveConnectOptions(
     ...fromOptions(options, args),
   }
   refuseUnsupported(settings, settings.password !== undefined || options.password !== undefined)
-  const address = addressOf(settings.hostaddr)
-  const host = settings.host === undefined && address !== undefined ? address : hostOf(settings.host)
-  const port = portOf(settings.port)
+  const rival =
+    options.hosts === undefined ? undefined : SINGLE_HOST.find((name) => options[name] !== undefined)
+  if (rival !== undefined) throw new InvalidOptionError('hosts', `hosts and ${rival} exclude each other`)
+  const list = resolveHosts(settings, options.hosts, tlsFrom(settings, args))
   const user = settings.user?.value ?? systemUser()
   const database = settings.dbname?.value ?? user
-  const socketPath =
-    host.startsWith('/') && address === undefined ? join(host, `.s.PGSQL.${port}`) : undefined
-  const tls = tlsFrom(settings, args)
   return Object.freeze({
-    name: `${user}@${host.includes(':') ? `[${host}]` : host}:${port}/${database}`,
-    host,
-    port,
+    ...list,
+    name: `${user}@${list.hosts.map(({ name }) => name).join(',')}/${database}`,
     user,
     database,
-    address,
-    socketPath,
+    hostTimeoutMillis:
+      options.hostTimeoutMillis === undefined
+        ? DEFAULT_HOST_TIMEOUT_MILLIS
+        : checkMillis('hostTimeoutMillis', options.hostTimeoutMillis, { min: 1 }),
     password: passwordFrom(options.password, settings.password),
     startup: startupParameters(user, database, settings, args),
-    tls: socketPath === undefined ? tls : tlsFromOptions(false),
     channelBinding: channelBindingOf(settings.channel_binding),
     keepAlive: args.keepAlive ?? settings.keepalives?.value !== '0',
     keepAliveInitialDelayMillis:
       args.keepAliveInitialDelayMillis ?? keepAliveDelayOf(settings.keepalives_idle),
     connectTimeoutMillis: timeoutOf(settings.connect_timeout),
-    isDefault: options.password === undefined && !WHERE.some((part) => settings[part] !== undefined),
+    isDefault:
+      options.password === undefined &&
+      options.hosts === undefined &&
+      !WHERE.some((part) => settings[part] !== undefined),
   })
 }
 
@@ -145,9 +157,9 @@ function fromOptions({ host, port, user, password, database }: ConnectOptions, a
   add('host', host, 'host')
   add('user', user, 'user')
   add('dbname', database, 'database')
-  for (const name of [...TLS_ARGS, 'channel_binding'] as const) add(name, args[name], `connectArgs.${name}`)
+  for (const name of [...TLS_ARGS, ...TEXT_ARGS]) add(name, args[name], `connectArgs.${name}`)
   if (port !== undefined) {
-    settings.port = setting(String(checkInteger('port', port, PORTS)), 'port')
+    settings.port = setting(String(checkInteger('port', port, { min: 1, max: 65_535 })), 'port')
   }
   if (password !== undefined && typeof password !== 'function') {
     if (typeof password !== 'string') {
@@ -176,25 +188,6 @@ function startupParameters(
   if (options !== undefined) startup['options'] = options.value
   if (applicationName !== undefined) startup['application_name'] = applicationName.value
   return Object.freeze(Object.assign(startup, serverSettings))
-}
-
-function hostOf(host: Setting | undefined): string {
-  if (host === undefined) return 'localhost'
-  if (host.value.includes(',')) {
-    throw new InvalidOptionError(host.origin, `${host.origin} names several hosts; give one`)
-  }
-  return host.value
-}
-
-function addressOf(address: Setting | undefined): string | undefined {
-  if (address === undefined) return undefined
-  if (isIP(address.value) !== 0) return address.value
-  const problem = address.value.includes(',') ? 'names several addresses; give one' : 'must be an IP address'
-  throw new InvalidOptionError(address.origin, `${address.origin} ${problem}`)
-}
-
-function portOf(port: Setting | undefined): number {
-  return port === undefined ? 5432 : checkInteger(port.origin, Number(port.value), PORTS)
 }
 
 function timeoutOf(timeout: Setting | undefined): number | undefined {
@@ -234,8 +227,8 @@ function tlsFrom(settings: Settings, { ssl }: ConnectArgs): TlsSettings {
 
 function passwordFrom(given: Password | undefined, found: Setting | undefined): ConnectTarget['password'] {
   if (typeof given !== 'function') return () => Promise.resolve(found?.value)
-  return async () => {
-    const password: unknown = await given()
+  return async ({ host, port }) => {
+    const password: unknown = await given({ host, port })
     if (typeof password === 'string') return password
     throw new TypeError(`The password function returned ${password === null ? 'null' : typeof password}`)
   }

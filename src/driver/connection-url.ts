@@ -15,7 +15,9 @@ export type UrlSettings = Partial<Record<SettingName, string>>
 
 // authority / path ? query; the authority may be empty. libpq knows no fragment.
 const SHAPE = /^postgres(?:ql)?:\/\/([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s
-const AUTHORITY = /^(?:([^:]*)(?::(.*))?@)?(\[[^\]]*\]|[^:@]*)(?::(\d*))?$/s
+const AUTHORITY = /^(?:([^:]*)(?::(.*))?@)?([^@]*)$/s
+// One of the hosts between commas; an IPv6 address stands in brackets.
+const HOST = /^(\[[^\]]*\]|[^:[\]]*)(?::(\d*))?$/s
 
 const UNREADABLE =
   "has an unreadable host or port; '/', '?', '@' and '%' in a user name or password must be percent-encoded"
@@ -25,21 +27,25 @@ export function parseConnectionUrl(given: string): UrlSettings {
   // From a file or a shell: a line feed at its end would become part of the last value.
   const url = given.trim()
   const [, authority = '', path, query] = SHAPE.exec(url) ?? refuse(explainScheme(url))
-  if (authority.includes(',')) refuse('names several hosts; give one')
   if (/\s/.test(authority))
     refuse("has white space in its user, password, host or port; in a name or password write '%20'")
   // Else the rest of a password with a '/' in it would pass for the name of the database.
   if (path?.includes('@') === true) refuse(UNREADABLE)
-  const [, user, password, host, port] =
-    AUTHORITY.exec(authority) ??
-    refuse(
-      "has an unreadable host or port; '/', '?' and '%' in a user name or password must be percent-encoded",
-    )
+  const [, user, password, list = ''] = AUTHORITY.exec(authority) ?? refuse(UNREADABLE)
+  const servers = list.split(',').map((server) => HOST.exec(server) ?? refuse(UNREADABLE))
   const settings: UrlSettings = {}
   set(settings, 'user', user, 'user name')
   set(settings, 'password', password, 'password')
-  set(settings, 'host', host?.replace(/^\[(.*)\]$/, '$1'), 'host')
-  set(settings, 'port', port, 'port')
+  setList(
+    settings,
+    'host',
+    servers.map(([, host = '']) => host.replace(/^\[(.*)\]$/, '$1')),
+  )
+  setList(
+    settings,
+    'port',
+    servers.map(([, , port = '']) => port),
+  )
   set(settings, 'dbname', path, 'database')
   for (const pair of query?.split('&') ?? []) setParameter(settings, pair)
   return settings
@@ -87,6 +93,11 @@ function nameOf(encoded: string): string {
     "has a parameter whose name cannot be read: after '?' come 'name=value' pairs, joined by '&'; a '?' in a user name or " +
       "password, and a '&' in a value, must be percent-encoded ('%3F', '%26')",
   )
+}
+
+/** `a,b:5433` names a port for one of two hosts: libpq gives the other the default. */
+function setList(settings: UrlSettings, name: 'host' | 'port', items: readonly string[]): void {
+  if (items.some((item) => item !== '')) set(settings, name, items.join(','), name)
 }
 
 /** Empty means: not said. */

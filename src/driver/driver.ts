@@ -197,6 +197,8 @@ export interface PhysicalConnection {
   readonly processId: number
   /** Monotonic time (see `Clock`) at which the connection was ready. */
   readonly connectedAt: number
+  /** True: the primary was at another server before. No connection that is older may be used again. Default false. */
+  readonly supersedes?: boolean | undefined
   readonly transactionStatus: TransactionStatus
   /** True while a batch, a COPY or any other exchange is under way. */
   readonly busy: boolean

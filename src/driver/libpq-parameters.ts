@@ -25,6 +25,8 @@ const APPLIED = {
   ssl_min_protocol_version: 'PGSSLMINPROTOCOLVERSION',
   ssl_max_protocol_version: 'PGSSLMAXPROTOCOLVERSION',
   channel_binding: 'PGCHANNELBINDING',
+  target_session_attrs: 'PGTARGETSESSIONATTRS',
+  load_balance_hosts: 'PGLOADBALANCEHOSTS',
   application_name: 'PGAPPNAME',
   fallback_application_name: undefined,
   options: 'PGOPTIONS',
@@ -50,7 +52,6 @@ const OFF = /^(?:0|off|false|no)$/i
 const DEFAULT_OF_SYSTEM = /^0$/
 const NO_KERBEROS = 'GSSAPI is not supported: use a password or a client certificate'
 const NO_OAUTH = 'OAuth is not supported: give a function as the option password'
-const ONE_SERVER = 'an engine connects to one server: name that server'
 const NO_SERVICE = 'service files are not read: give a url, or PGHOST, PGUSER, ...'
 const BY_SYSTEM = 'the operating system decides about it: leave it out'
 
@@ -58,8 +59,6 @@ type UnsupportedName =
   | 'service'
   | 'servicefile'
   | 'passfile'
-  | 'target_session_attrs'
-  | 'load_balance_hosts'
   | 'require_auth'
   | 'requirepeer'
   | 'requiressl'
@@ -97,8 +96,6 @@ const UNSUPPORTED: Readonly<Record<UnsupportedName, Unsupported>> = {
     isFile: true,
     remedy: 'password files are not read: give a password, or a function that reads it',
   },
-  target_session_attrs: { variable: 'PGTARGETSESSIONATTRS', accepts: /^any$/, remedy: ONE_SERVER },
-  load_balance_hosts: { variable: 'PGLOADBALANCEHOSTS', accepts: /^disable$/, remedy: ONE_SERVER },
   require_auth: {
     variable: 'PGREQUIREAUTH',
     remedy:

@@ -51,6 +51,7 @@ export interface PgConnectionParts {
 export class PgConnection implements DriverConnection {
   readonly id: number
   readonly connectedAt: number
+  supersedes = false
   onLost: ((error: Error) => void) | undefined
   onNotification: DriverConnection['onNotification']
   readonly commitHandoff: CommitHandoff

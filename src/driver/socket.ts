@@ -9,6 +9,7 @@ import { type Socket, connect as netConnect, isIP } from 'node:net'
 import { type ConnectionOptions as TlsOptions, connect as tlsConnect } from 'node:tls'
 
 import type { ConnectTarget } from './connect-options.js'
+import type { HostTarget } from './hosts.js'
 import type { TlsSettings } from './tls.js'
 
 /** What is being waited for. */
@@ -16,7 +17,8 @@ export type SocketPhase = 'socket' | 'tls'
 
 /** How to open one socket. */
 export interface SocketRequest {
-  readonly target: ConnectTarget
+  readonly target: Pick<ConnectTarget, 'keepAlive' | 'keepAliveInitialDelayMillis'>
+  readonly host: HostTarget
   /** Where to go if not where the target's name leads: that may be another server each time. */
   readonly address?: { readonly host: string; readonly port: number } | undefined
   readonly tls: TlsSettings['use']
@@ -39,23 +41,18 @@ const ERROR = 'E'
 /** Opens the socket; the result is a `TLSSocket` if it is encrypted. */
 export async function openSocket(request: SocketRequest): Promise<Socket> {
   const { target, address, tls, signal, onPhase } = request
-  const {
-    host,
-    port,
-    socketPath: path,
-    keepAlive,
-    keepAliveInitialDelayMillis: keepAliveInitialDelay,
-  } = target
+  const { host, port, socketPath: path } = request.host
+  const { keepAlive, keepAliveInitialDelayMillis: keepAliveInitialDelay } = target
   signal.throwIfAborted()
   onPhase?.('socket')
-  const where = path === undefined ? (address ?? { host: target.address ?? host, port }) : { path }
+  const where = path === undefined ? (address ?? { host: request.host.address ?? host, port }) : { path }
   const socket = netConnect({ ...where, noDelay: true, keepAlive, keepAliveInitialDelay })
   ignoreErrors(socket)
   try {
     await next(socket, 'connect', signal)
     if (tls === 'never') return socket
     onPhase?.('tls')
-    if (target.tls.negotiation === 'postgres' && !(await serverTakesTls(socket, signal))) {
+    if (request.host.tls.negotiation === 'postgres' && !(await serverTakesTls(socket, signal))) {
       if (tls === 'try') return socket
       throw new TlsRefusedError('The server does not support TLS')
     }
@@ -87,12 +84,12 @@ async function serverTakesTls(socket: Socket, signal: AbortSignal): Promise<bool
   throw new TlsRefusedError('The answer to the request for TLS is not that of a PostgreSQL server')
 }
 
-async function encrypt(socket: Socket, { target, tlsOptions, signal }: SocketRequest): Promise<Socket> {
-  const { host } = target
+async function encrypt(socket: Socket, { host: server, tlsOptions, signal }: SocketRequest): Promise<Socket> {
+  const { host } = server
   const secure = tlsConnect({
     // An address is no server name (RFC 6066), but the certificate must be for it.
     ...(isIP(host) === 0 ? { servername: host } : { host }),
-    ...(target.tls.negotiation === 'direct' ? { ALPNProtocols: ['postgresql'] } : {}),
+    ...(server.tls.negotiation === 'direct' ? { ALPNProtocols: ['postgresql'] } : {}),
     ...tlsOptions,
     socket,
   })

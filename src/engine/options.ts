@@ -70,6 +70,8 @@ const CONNECT_OPTION_NAMES = [
   'url',
   'host',
   'port',
+  'hosts',
+  'hostTimeoutMillis',
   'user',
   'password',
   'database',

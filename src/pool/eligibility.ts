@@ -46,6 +46,12 @@ export class Eligibility {
     if (record.generation === this.#generation) this.nextGeneration(reason)
   }
 
+  /** Replaces all connections but this one, which has found another primary than they. */
+  supersede(record: ConnectionRecord): void {
+    this.outdate(record, new Error('A new connection has found another primary'))
+    record.generation = this.#generation
+  }
+
   /** Replaces all connections: each one is closed before it would be handed out again. */
   nextGeneration(reason: unknown): void {
     this.#generation += 1

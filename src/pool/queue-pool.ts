@@ -170,6 +170,7 @@ export class QueuePool implements Pool {
   #connected(record: ConnectionRecord, connection: DriverConnection, durationMillis: number): void {
     const { clock, events, options, slots, statistics } = this.#pool
     record.open(connection, clock.now(), options.poolRecycleMillis)
+    if (connection.supersedes === true) this.#eligibility.supersede(record)
     connection.onLost = () => {
       // Its holder finds out about a borrowed connection, and a running check about the connection that it checks.
       if (record.state !== 'idle') return

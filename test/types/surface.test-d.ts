@@ -32,7 +32,9 @@ import type {
   ListenOptions,
   Logger,
   NoticeEvent,
+  HostOption,
   Password,
+  PasswordRequest,
   Pool,
   PoolClass,
   PoolCounters,
@@ -50,6 +52,7 @@ import type {
   SessionParts,
   SqlTag,
   SslMode,
+  TargetSessionAttrs,
   Statement,
   StatementConfig,
   StatementOptions,
@@ -67,6 +70,10 @@ describe('options', () => {
   test('of an engine are those of connecting, of the pool, and of transactions', () => {
     expectTypeOf<EngineOptions>().toExtend<ConnectOptions & PoolOptions & TransactionOptions>()
     expectTypeOf<() => Promise<string>>().toExtend<Password>()
+    expectTypeOf<(server: PasswordRequest) => string>().toExtend<Password>()
+    expectTypeOf<PasswordRequest>().toEqualTypeOf<{ readonly host: string; readonly port: number }>()
+    expectTypeOf<{ host: string }>().toExtend<HostOption>()
+    expectTypeOf<ConnectArgs['target_session_attrs']>().toEqualTypeOf<TargetSessionAttrs | undefined>()
     expectTypeOf<ConnectArgs['sslmode']>().toEqualTypeOf<SslMode | undefined>()
     expectTypeOf<'verify-full'>().toExtend<SslMode>()
     expectTypeOf<TransactionOptions['isolationLevel']>().toEqualTypeOf<IsolationLevel | undefined>()

@@ -7,6 +7,7 @@ import { cancelBackend } from '../../../src/driver/cancel.js'
 import { resolveConnectOptions } from '../../../src/driver/connect-options.js'
 import type { Clock } from '../../../src/internal/clock.js'
 import { createCertificates } from '../../helpers/tls.js'
+import { hostOf } from './only-host.js'
 
 /** No time passes: what ends has ended by itself. */
 const STOPPED: Clock = { now: () => 0, setTimer: () => ({ cancel: () => undefined }) }
@@ -34,8 +35,10 @@ afterEach(() => {
 /** Cancels through a target whose own name leads nowhere. */
 function cancel(secretKey: number | Uint8Array, encrypted = false): Promise<void> {
   const { port } = server.address() as AddressInfo
+  const target = resolveConnectOptions({ host: 'nowhere.invalid', port: 1, user: 'me' }, {})
   const cancelTarget = {
-    target: resolveConnectOptions({ host: 'nowhere.invalid', port: 1, user: 'me' }, {}),
+    target,
+    host: hostOf(target),
     address: { host: '127.0.0.1', port },
     encrypted,
     tlsOptions: { rejectUnauthorized: false },

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import {
   ChannelBindingError,
   type ConnectPhase,
+  FailedPhase,
   NoPasswordError,
   connectFailure,
 } from '../../../src/driver/connect-failure.js'
@@ -10,7 +11,7 @@ import { TlsFileError } from '../../../src/driver/tls.js'
 import type { ConnectError } from '../../../src/errors.js'
 
 function failure(error: unknown, phase: ConnectPhase = 'authentication'): ConnectError {
-  return connectFailure(error, 'me@db:5432/songs', phase)
+  return connectFailure(new FailedPhase(phase, error), 'me@db:5432/songs')
 }
 
 function withCode(code: string, message = 'failed', more: object = {}): Error {

@@ -14,6 +14,8 @@ const ENVIRONMENT = {
   PGDATABASE: 'env-database',
 }
 
+const SERVER = { host: 'db', port: 5432 }
+
 /** Options as JavaScript may give them. */
 function resolve(
   options: object,
@@ -37,9 +39,9 @@ describe('where it connects', () => {
     expect(resolve({ url: URL }, ENVIRONMENT).name).toBe('url-user@url-host:1111/url-database')
     expect(resolve({ url: URL, ...all }, ENVIRONMENT).name).toBe('user@host:3333/database')
 
-    expect(await resolve({}, ENVIRONMENT).password()).toBe('env-password')
-    expect(await resolve({ url: URL }, ENVIRONMENT).password()).toBe('url-password')
-    expect(await resolve({ url: URL, ...all }, ENVIRONMENT).password()).toBe('password')
+    expect(await resolve({}, ENVIRONMENT).password(SERVER)).toBe('env-password')
+    expect(await resolve({ url: URL }, ENVIRONMENT).password(SERVER)).toBe('url-password')
+    expect(await resolve({ url: URL, ...all }, ENVIRONMENT).password(SERVER)).toBe('password')
   })
 
   test('is decided part by part: what one source leaves open, the next fills', () => {
@@ -56,7 +58,7 @@ describe('where it connects', () => {
       { PGHOST: '', PGUSER: 'me', PGPASSWORD: 'env-password' },
     )
     expect(name).toBe('me@localhost:5432/me')
-    expect(await password()).toBe('env-password')
+    expect(await password(SERVER)).toBe('env-password')
   })
 
   test('may be an IPv6 address or the folder of a Unix socket', () => {
@@ -64,7 +66,7 @@ describe('where it connects', () => {
     const unix = resolve({ host: '/run/postgresql', port: 5433, user: 'me' })
     expect(unix).toMatchObject({
       name: 'me@/run/postgresql:5433/me',
-      socketPath: '/run/postgresql/.s.PGSQL.5433',
+      hosts: [{ socketPath: '/run/postgresql/.s.PGSQL.5433' }],
     })
   })
 
@@ -82,7 +84,7 @@ describe('where it connects', () => {
 
   test('cannot be changed afterwards', () => {
     const target = resolve({ connectArgs: { serverSettings: { work_mem: '1MB' } } })
-    expect([target, target.startup, target.tls].every(Object.isFrozen)).toBe(true)
+    expect([target, target.startup, target.hosts[0], target.hosts[0]?.tls].every(Object.isFrozen)).toBe(true)
   })
 })
 
@@ -90,13 +92,13 @@ describe('the password', () => {
   test('is asked for again for each connection, if it is a function', async () => {
     let count = 0
     const { password } = resolve({ url: URL, password: () => Promise.resolve(`token ${++count}`) })
-    expect(await password()).toBe('token 1')
-    expect(await password()).toBe('token 2')
+    expect(await password(SERVER)).toBe('token 1')
+    expect(await password(SERVER)).toBe('token 2')
   })
 
   test('must be a string; what else a function returns is not shown', async () => {
     const { password } = resolve({ password: () => ['s3cret'] })
-    await expect(password()).rejects.toThrow('The password function returned object')
+    await expect(password(SERVER)).rejects.toThrow('The password function returned object')
   })
 
   test('is nowhere in the printed description, nor is a private key', () => {
@@ -159,7 +161,7 @@ describe('TLS', () => {
     [{ ssl: { ca: 'x' } }, 'always'],
     [{ ssl: false }, 'never'],
   ])('of %j is used: %s', (connectArgs, use) => {
-    expect(resolve({ connectArgs }).tls.use).toBe(use)
+    expect(resolve({ connectArgs }).hosts[0]?.tls.use).toBe(use)
   })
 
   const ca = '-----BEGIN CERTIFICATE-----\nthe authority'
@@ -191,20 +193,20 @@ describe('TLS', () => {
     [{ ssl: true }, {}],
     [{ ssl: { servername: 'db' } }, { servername: 'db' }],
   ])('of %j verifies accordingly', async (connectArgs, options) => {
-    expect(await resolve({ connectArgs }).tls.load()).toEqual(options)
+    expect(await resolve({ connectArgs }).hosts[0]?.tls.load()).toEqual(options)
   })
 
   test('is chosen by connectArgs before the url before the environment, and by ssl before all', () => {
     const url = 'postgres://db?sslmode=require'
     const environment = { PGSSLMODE: 'prefer' }
-    expect(resolve({}, environment).tls.use).toBe('try')
-    expect(resolve({ url }, environment).tls.use).toBe('always')
-    expect(resolve({ url, connectArgs: { sslmode: 'disable' } }, environment).tls.use).toBe('never')
-    expect(resolve({ url, connectArgs: { ssl: false } }, environment).tls.use).toBe('never')
+    expect(resolve({}, environment).hosts[0]?.tls.use).toBe('try')
+    expect(resolve({ url }, environment).hosts[0]?.tls.use).toBe('always')
+    expect(resolve({ url, connectArgs: { sslmode: 'disable' } }, environment).hosts[0]?.tls.use).toBe('never')
+    expect(resolve({ url, connectArgs: { ssl: false } }, environment).hosts[0]?.tls.use).toBe('never')
   })
 
   test('is not for Unix sockets', () => {
-    expect(resolve({ host: '/run', connectArgs: { sslmode: 'verify-full' } }).tls.use).toBe('never')
+    expect(resolve({ host: '/run', connectArgs: { sslmode: 'verify-full' } }).hosts[0]?.tls.use).toBe('never')
   })
 })
 
@@ -213,7 +215,11 @@ describe('what cannot work is refused, by the name the caller gave it', () => {
     [{ url: 5 }, 'url', 'string'],
     [{ url: 'db' }, 'url', 'postgres://'],
     [{ host: '' }, 'host', 'not empty'],
-    [{ host: 'a,b' }, 'host', 'several hosts'],
+    [
+      { host: 'a,b', connectArgs: { target_session_attrs: 'master' } },
+      'connectArgs.target_session_attrs',
+      'primary',
+    ],
     [{ host: 'a\0b' }, 'host', 'zero byte'],
     [{ port: '5432' }, 'port', 'whole number from 1 to 65535'],
     [{ port: 0 }, 'port', 'from 1'],
@@ -274,7 +280,7 @@ describe('what cannot work is refused, by the name the caller gave it', () => {
     ['PGPORT', 'five'],
     ['PGSSLMODE', 'yes'],
     ['PGCONNECT_TIMEOUT', 'soon'],
-    ['PGHOST', 'a,b'],
+    ['PGPORT', '1,2'],
   ])('%s=%s', (variable, value) => {
     expect(() => resolve({}, { [variable]: value })).toThrow(
       expect.objectContaining({ option: variable }) as Error,

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { ConnectArgs } from '../../../src/driver/connect-args.js'
 import { resolveConnectOptions } from '../../../src/driver/connect-options.js'
 import { openSocket, orAborted } from '../../../src/driver/socket.js'
+import { hostOf } from './only-host.js'
 
 beforeEach(() => {
   vi.spyOn(net, 'connect')
@@ -18,7 +19,9 @@ afterEach(() => {
 async function socketOptions(connectArgs: ConnectArgs): Promise<unknown> {
   const target = resolveConnectOptions({ host: '127.0.0.1', port: 1, user: 'me', connectArgs }, {})
   const { signal } = new AbortController()
-  await expect(openSocket({ target, tls: 'never', tlsOptions: {}, signal })).rejects.toThrow()
+  await expect(
+    openSocket({ target, host: hostOf(target), tls: 'never', tlsOptions: {}, signal }),
+  ).rejects.toThrow()
   return vi.mocked(net.connect).mock.lastCall?.[0]
 }
 

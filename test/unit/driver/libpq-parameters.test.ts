@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { resolveConnectOptions, type ConnectTarget } from '../../../src/driver/connect-options.js'
 import { InvalidOptionError } from '../../../src/errors.js'
+import { hostOf } from './only-host.js'
 
 const EXISTING_FILE = import.meta.filename
 
@@ -62,8 +63,9 @@ const UNUSUAL: Readonly<Record<string, string>> = {
 
 /** All that a target says, and what its functions give. */
 async function shown(target: ConnectTarget): Promise<string> {
-  const tls = await target.tls.load().catch((error: unknown) => String(error))
-  return JSON.stringify([target, await target.password(), tls])
+  const { tls: settings } = hostOf(target)
+  const tls = await settings.load().catch((error: unknown) => String(error))
+  return JSON.stringify([target, await target.password(hostOf(target)), tls])
 }
 
 describe.each(PARAMETERS.split(' '))('%s in a url', (name) => {
@@ -101,14 +103,14 @@ test.each([
     'hostaddr',
     { url: 'postgres://db.example/x?hostaddr=10.0.0.1' },
     {},
-    { host: 'db.example', address: '10.0.0.1' },
+    { hosts: [{ host: 'db.example', address: '10.0.0.1' }] },
   ],
-  ['PGHOSTADDR alone', {}, { PGHOSTADDR: '::1' }, { host: '::1', address: '::1' }],
+  ['PGHOSTADDR alone', {}, { PGHOSTADDR: '::1' }, { hosts: [{ host: '::1', address: '::1' }] }],
   [
     'PGHOSTADDR counts before a socket',
     { host: '/run' },
     { PGHOSTADDR: '10.0.0.1' },
-    { socketPath: undefined },
+    { hosts: [{ socketPath: undefined }] },
   ],
   ['keepalives', { url: 'postgres:///?keepalives=0' }, {}, { keepAlive: false }],
   ['keepalives_idle', { url: 'postgres:///?keepalives_idle=7' }, {}, { keepAliveInitialDelayMillis: 7000 }],
@@ -142,7 +144,7 @@ test('settings of the server come from variables, and connectArgs.serverSettings
 
 test('versions of TLS are those of Node', async () => {
   const url = 'postgres://h/d?sslmode=require&ssl_min_protocol_version=tlsv1.3'
-  expect(await resolve({ url }).tls.load()).toMatchObject({ minVersion: 'TLSv1.3' })
+  expect(await resolve({ url }).hosts[0]?.tls.load()).toMatchObject({ minVersion: 'TLSv1.3' })
   expect(refusalOf(() => resolve({}, { PGSSLMINPROTOCOLVERSION: 'SSLv3' })).option).toBe(
     'PGSSLMINPROTOCOLVERSION',
   )
@@ -168,7 +170,7 @@ test.each([
   expect(resolve({}, { [name]: value })).toEqual({
     ...resolve({}),
     password: expect.anything() as unknown,
-    tls: expect.anything() as unknown,
+    hosts: [{ ...hostOf(resolve({})), tls: expect.anything() as unknown }],
   })
 })
 
@@ -196,12 +198,12 @@ test('a file that is not there is refused by name, although it would not be read
 })
 
 test('what the url says counts before the variable, also where the variable would be refused', () => {
-  const environment = { PGTARGETSESSIONATTRS: 'standby' }
-  expect(resolve({ url: 'postgres://h/d?target_session_attrs=any' }, environment)).toBeDefined()
+  const environment = { PGSSLSNI: '0' }
+  expect(resolve({ url: 'postgres://h/d?sslsni=1' }, environment)).toBeDefined()
   const refusal = refusalOf(() => resolve({ url: 'postgres://h/d' }, environment))
   expect(refusal).toMatchObject({
-    option: 'PGTARGETSESSIONATTRS',
-    message: 'PGTARGETSESSIONATTRS is not supported: an engine connects to one server: name that server',
+    option: 'PGSSLSNI',
+    message: 'PGSSLSNI is not supported: the name of the host is always sent',
   })
   expect(refusalOf(() => resolve({ url: 'postgres://h/d?require_auth=md5' })).message).toMatch(
     /^require_auth in url is not supported: /,

@@ -1,0 +1,196 @@
+/**
+ * One attempt to connect to one server: password, certificates, socket, TLS, authentication, role.
+ *
+ * 1. Whatever ends it, no socket stays open.
+ * 2. A client has a listener for 'error' as long as it exists.
+ * 3. Nothing of `pg` is looked up before it is used: instrumentation replaces methods of `pg.Client.prototype` later.
+ */
+import type { Socket } from 'node:net'
+import { type ConnectionOptions as TlsOptions, TLSSocket } from 'node:tls'
+import pg from 'pg'
+
+import { isServerError } from '../database-errors.js'
+import type { Clock } from '../internal/clock.js'
+import { cancelBackend } from './cancel.js'
+import { type ConnectPhase, NoPasswordError } from './connect-failure.js'
+import type { ConnectTarget } from './connect-options.js'
+import type { NoticeListener, ServerNotice, TypeParsers } from './driver.js'
+import type { TargetSessionAttrs } from './connect-args.js'
+import type { HostTarget } from './hosts.js'
+import { PgConnection } from './pg-connection.js'
+import { requireRole } from './server-role.js'
+import { openSocket, orAborted } from './socket.js'
+import { StartupGuard } from './startup-guard.js'
+import type { StatementPolicy } from './statement-policy.js'
+import type { TlsSettings } from './tls.js'
+import { WireConnection } from './wire-connection.js'
+
+/** What all connections of a driver have in common. */
+export interface ConnectionDefaults {
+  readonly target: ConnectTarget
+  readonly types: TypeParsers
+  readonly statements: StatementPolicy
+  readonly clock: Clock
+  readonly onNotice: NoticeListener | undefined
+  readonly hideParameters: boolean
+  /** Numbers the connections of the driver, from 1. */
+  readonly nextId: () => number
+}
+
+/** One attempt. */
+export interface AttemptOptions {
+  readonly host: HostTarget
+  /** What the server must be. */
+  readonly session: TargetSessionAttrs
+  readonly signal: AbortSignal
+  /** Told what is waited for. */
+  readonly onPhase: (phase: ConnectPhase) => void
+}
+
+/** An attempt, as far as it has come. */
+interface Attempt extends AttemptOptions {
+  readonly password: string | undefined
+  readonly tlsOptions: TlsOptions
+}
+
+/** node-postgres's client; the published types leave out what is read here. */
+type Client = pg.Client & { readonly processID: number; readonly secretKey: number | Uint8Array }
+
+/** @throws what happened, as it was thrown; `connectFailure` explains it. */
+export async function connectToHost(
+  defaults: ConnectionDefaults,
+  options: AttemptOptions,
+): Promise<PgConnection> {
+  const { host, signal, onPhase } = options
+  const { target } = defaults
+  const { tls } = host
+  signal.throwIfAborted()
+  onPhase('password')
+  // Before the socket: a slow function must not occupy one of the server's places.
+  const password = await orAborted(target.password({ host: host.host, port: host.port }), signal)
+  onPhase('certificates')
+  const tlsOptions = tls.use === 'never' ? {} : await orAborted(tls.load(), signal)
+  const attempt: Attempt = { ...options, password, tlsOptions }
+  try {
+    return await attemptWith(defaults, attempt, tls.use)
+  } catch (first) {
+    if (tls.use !== 'try' || !mayWorkUnencrypted(first)) throw first
+    return await attemptWith(defaults, attempt, 'never').catch((second: unknown) => {
+      // The server refuses plain text: what was wrong with TLS is the news.
+      throw isRefusedByRules(second) ? first : second
+    })
+  }
+}
+
+async function attemptWith(
+  defaults: ConnectionDefaults,
+  attempt: Attempt,
+  tls: TlsSettings['use'],
+): Promise<PgConnection> {
+  const { clock, target } = defaults
+  const { host, tlsOptions, session, signal, onPhase } = attempt
+  const startedAt = clock.now()
+  const socket = await openSocket({ target, host, tls, tlsOptions, signal, onPhase })
+  const roundTripMillis = clock.now() - startedAt
+  onPhase('authentication')
+  try {
+    const connection = await authenticate(defaults, attempt, socket, roundTripMillis)
+    onPhase('role')
+    await orAborted(requireRole(connection, session), signal)
+    return connection
+  } catch (error) {
+    socket.destroy()
+    throw error
+  }
+}
+
+async function authenticate(
+  defaults: ConnectionDefaults,
+  { host: server, password, tlsOptions, signal }: Attempt,
+  socket: Socket,
+  roundTripMillis: number,
+): Promise<PgConnection> {
+  const { target, statements, clock } = defaults
+  const { user, database, channelBinding, startup } = target
+  const { host, port } = server
+  const encrypted = socket instanceof TLSSocket
+  const wire = new WireConnection({
+    stream: alreadyOpen(socket),
+    startup: new StartupGuard({ channelBinding, encrypted }),
+  })
+  // Before the connection has its number: login triggers, a collation of another version.
+  const notices: ServerNotice[] = []
+  wire.onNotice = (notice) => notices.push(notice)
+  const config = {
+    user,
+    database,
+    host,
+    port,
+    // Asked for only if the server wants one; a function keeps node-postgres from looking for other sources.
+    password: () => password ?? Promise.reject(new NoPasswordError('no password')),
+    // The socket is encrypted already, or is not to be; without these two PGSSLMODE and the like would have a say.
+    ssl: false,
+    sslnegotiation: 'postgres' as const,
+    enableChannelBinding: channelBinding !== 'disable' && encrypted,
+    connection: wire,
+  }
+  const client = new pg.Client(config) as Client
+  let early: Error | undefined
+  client.on('error', (error) => {
+    early ??= error
+  })
+  Object.assign(client, { getStartupConf: () => ({ ...startup }) })
+  await orAborted(client.connect(), signal)
+  // It came in the same chunk as the end of the authentication.
+  if (early !== undefined) throw early
+  const address = addressOf(socket)
+  const { processID: processId, secretKey } = client
+  statements.connected(processId)
+  const connection = new PgConnection({
+    id: defaults.nextId(),
+    client,
+    wire,
+    clock,
+    types: defaults.types,
+    onNotice: defaults.onNotice,
+    hideParameters: defaults.hideParameters,
+    statements,
+    roundTripMillis,
+    cancel: (timeoutMillis) =>
+      cancelBackend(
+        { target, host: server, address, encrypted, tlsOptions, processId, secretKey },
+        timeoutMillis,
+        clock,
+      ),
+  })
+  for (const notice of notices) connection.tellNotice(notice)
+  return connection
+}
+
+/** node-postgres connects the stream that it is given. This one is connected: it only has to say so. */
+function alreadyOpen(socket: Socket): Socket {
+  const connect = (): Socket => {
+    process.nextTick(() => socket.emit('connect'))
+    return socket
+  }
+  return Object.assign(socket, { connect })
+}
+
+/** As libpq's `prefer`: TLS did not come about, or the server has rules against it. */
+function mayWorkUnencrypted(error: unknown): boolean {
+  const { code } = error as { code?: unknown }
+  const isTlsFailure = typeof code === 'string' && (code.startsWith('ERR_SSL_') || code === 'EPROTO')
+  return isTlsFailure || isRefusedByRules(error)
+}
+
+/** No line of pg_hba.conf lets this connection in. */
+function isRefusedByRules(error: unknown): boolean {
+  return isServerError(error) && error.code === '28000'
+}
+
+function addressOf({
+  remoteAddress: host,
+  remotePort: port,
+}: Socket): { host: string; port: number } | undefined {
+  return host === undefined || port === undefined ? undefined : { host, port }
+}
