@@ -126,7 +126,7 @@ describe('QueuePool: sizes', () => {
     expect(await acquireMany(pool, 5)).toHaveLength(5)
   })
 
-  it('is unlimited with poolSize 0: nobody waits, everything is kept, nothing is overflow (case 30)', async () => {
+  it('is unlimited with poolSize 0: no caller waits, all connections are kept, none is overflow (case 30)', async () => {
     const { pool } = makePool({ poolSize: 0, maxConnecting: Infinity })
     const leases = await acquireMany(pool, 30)
     expect(gauges(pool)).toEqual([30, 0, 0, 30])
@@ -244,7 +244,7 @@ describe('QueuePool: waiting', () => {
     expect(driver.attempts).toBe(2)
   })
 
-  it('serves the next waiter when a connect fails that somebody else waited for (case 26)', async () => {
+  it('serves the next waiter when the connect for another one fails (case 26)', async () => {
     const { pool, driver, clock } = makePool({ poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 2_000 })
     const hanging = new Pending()
     driver.onConnect = (attempt) => (attempt === 1 ? hanging : undefined)
@@ -386,7 +386,7 @@ describe('QueuePool: reset on return', () => {
     },
   )
 
-  it('closes a connection that cannot be reset; who released it hears nothing of it (case 45)', async () => {
+  it('closes a connection that cannot be reset, without an error for its caller (case 45)', async () => {
     const { pool } = makePool()
     const errors: unknown[] = []
     pool.events.on('reset', ({ error }) => errors.push(error))
@@ -511,7 +511,7 @@ describe('QueuePool: pre-ping', () => {
     ;(await pool.acquire()).release()
   })
 
-  it('without it, a death that nobody noticed shows at the first statement (case 52)', async () => {
+  it('without it, an unnoticed loss shows at the first statement (case 52)', async () => {
     const { pool, driver } = makePool({ poolPrePing: false })
     ;(await pool.acquire()).release()
     driver.last.onPing = () => disconnect()

@@ -145,7 +145,7 @@ describe.each(CLASSES)('%s', (_, options) => {
     next.release()
   })
 
-  it('frees the slot of a detached connection, which nobody else touches (cases 8, 39 and 40)', async () => {
+  it('frees the slot of a detached connection, which no other caller gets (cases 8, 39 and 40)', async () => {
     const { pool } = makePool(options)
     const detached: number[] = []
     pool.events.on('detach', ({ connection }) => detached.push(connection.id))
@@ -183,7 +183,7 @@ describe.each(CLASSES)('%s', (_, options) => {
     expect(driver.connections.map(({ pings }) => pings)).toEqual([0, 0])
   })
 
-  it('rejects everybody who waits at once when connecting is hopeless', async () => {
+  it('rejects all waiting callers at once after a fatal connect failure', async () => {
     const { pool, driver } = makePool({ ...options, maxConnecting: 2 })
     driver.onConnect = () => fatal()
     const failures = await Promise.all(Array.from({ length: 20 }, () => failureOf(pool.acquire())))
@@ -194,7 +194,7 @@ describe.each(CLASSES)('%s', (_, options) => {
     expect(pool.stats()).toMatchObject({ size: 0, waiting: 0 })
   })
 
-  it('keeps those who wait until their own time is over when the failure may pass', async () => {
+  it('keeps callers waiting until their own timeout when the failure may pass', async () => {
     const { pool, driver, clock } = makePool({ ...options, poolTimeoutMillis: 1_000 })
     driver.onConnect = () => transient('the server is starting up')
     const late = failureOf(pool.acquire())
@@ -235,7 +235,7 @@ describe.each(CLASSES)('%s', (_, options) => {
     lease.release()
   })
 
-  it('refuses new work after dispose and leaves nothing behind', async () => {
+  it('refuses new work after dispose and leaves no connection', async () => {
     const { pool, driver, clock } = makePool(options)
     const leases = await acquireMany(pool, 3)
     const disposed = pool.dispose({ timeoutMillis: 1_000 })

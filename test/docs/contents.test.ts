@@ -111,6 +111,22 @@ test('docs/mapping.md declares the entities that its other examples use', () => 
   ).toBe(read('test/docs/music.ts'))
 })
 
+test.each([
+  ['docs/connecting.md', 'src/engine/options.ts', 'EngineOptions'],
+  ['docs/connecting.md', 'src/driver/connect-options.ts', 'ConnectOptions'],
+  ['docs/connecting.md', 'src/driver/connect-args.ts', 'ConnectArgs'],
+  ['docs/transactions.md', 'src/pipeline/transaction-options.ts', 'TransactionOptions'],
+  ['docs/sessions.md', 'src/session/session-options.ts', 'WithSessionOptions'],
+  ['docs/sessions.md', 'src/session/session-options.ts', 'SessionOptions'],
+  ['docs/sessions.md', 'src/session/session-factory.ts', 'SessionFactoryOptions'],
+  ['docs/sessions.md', 'src/engine/retry.ts', 'RetryOptions'],
+  ['docs/sessions.md', 'src/execution/statement-options.ts', 'StatementOptions'],
+])('a table of %s has every option of %s, %s', (document, path, type) => {
+  const cells = [...read(document).matchAll(/^\|([^|]*)\|/gm)].map(([, cell = '']) => cell)
+  const names = cells.flatMap((cell) => cell.match(/\w+(?=[`.])/g) ?? [])
+  expect(membersOf(path, type).filter((name) => !names.includes(name))).toEqual([])
+})
+
 test('docs/faults.md quotes tests that are there', () => {
   const cells = [...read('docs/faults.md').matchAll(/\| ("[^|]*") in `(test\/\w+\/[\w.-]+)` +\|$/gm)]
   expect(cells.length).toBeGreaterThan(25)

@@ -61,7 +61,7 @@ describe.each([
     },
   ],
 ] as const)('%s', (_name, autocommit, work) => {
-  test.each([false, true])('that was answered is not told as aborted (turns: %s)', async (turns) => {
+  test.each([false, true])('that was answered is not reported as aborted (turns: %s)', async (turns) => {
     await fixture.db.query('truncate marks')
     const sessions = fixture.factory({ poolSize: 1, maxOverflow: 0 })
     const lies: string[] = []

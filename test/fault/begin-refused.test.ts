@@ -120,7 +120,7 @@ describe.each([
   })
 })
 
-test('nothing of a refused packet runs later, either: the next transaction starts empty', async () => {
+test('nothing of a refused batch runs later: the next transaction starts empty', async () => {
   await fixture.db.query('truncate marks')
   const sessions = fixture.factory({ poolSize: 1, maxOverflow: 0 })
   await using session = sessions({ role: 'nobody_has_this_role' })

@@ -109,7 +109,7 @@ test('what was read of a list is a prefix of what it became', () => {
   )
 })
 
-test('what was told before a read began is read; what an undone operation saw does not count', () => {
+test('a read sees all that was confirmed before it; what a rolled-back operation saw does not count', () => {
   const history = new History()
   operation(history, 1, 'committed', ['item'])
   operation(history, 2, 'committed').observations = [{ list: 7, items: [] }]

@@ -277,7 +277,7 @@ describe('a statement that was called off while nothing was heard of its connect
   })
 })
 
-describe('a read-only transaction, whose COMMIT rides', () => {
+describe('a read-only transaction with COMMIT in its batch', () => {
   const read = (sessions: SessionFactory): Promise<unknown> =>
     sessions.withSession((session) => session.scalar('select 7'), { readOnly: true })
 

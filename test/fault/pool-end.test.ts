@@ -45,7 +45,7 @@ const sleeping = async (count: number): Promise<void> => {
 }
 
 describe('dispose', () => {
-  test('cancels on the server, at the deadline, what does not end, rejects who waits, and reports', async () => {
+  test('cancels unfinished statements on the server at the deadline, rejects waiting callers, and reports', async () => {
     const pool = engine({ poolSize: 3, maxOverflow: 0 })
     const { withSession } = createSessionFactory({ bind: pool })
     const idleInTransaction = await pool.connect()
@@ -216,7 +216,7 @@ describe('under load', () => {
     expect(pool.stats().size).toBeLessThanOrEqual(2)
   })
 
-  test('recreate fails no call, neither who waits nor who has a connection', async () => {
+  test('recreate fails no call, neither of waiting callers nor of holders', async () => {
     const pool = engine({ poolSize: 4, maxOverflow: 0 })
     const reports: DisposeReport[] = []
     const failures = await underLoad(pool, async (load) => {
@@ -247,7 +247,7 @@ describe('under load', () => {
     expect(fake.mostSockets).toBeLessThanOrEqual(4 + 2)
   })
 
-  test('everything at once, and a server that drops everybody now and then, loses no slot and no caller', async () => {
+  test('all of these at once, with a server that closes all connections now and then, lose no slot and no caller', async () => {
     using fake = await startFakeServer()
     const pool = makeEngine({ url: fake.url, poolSize: 3, maxOverflow: 2, prePingSkipMillis: 0 })
     const failures = await underLoad(pool, async (load) => {

@@ -47,7 +47,7 @@ async function holdsInBegin(pool: Engine, work: () => Promise<unknown>): Promise
   })
 }
 
-describe('a pool timeout names who holds the connections, with statement and stack', () => {
+describe('a pool timeout names the holders of the connections, with statement and stack', () => {
   const holders: readonly [
     name: string,
     hold: (pool: Engine, work: () => Promise<unknown>) => Promise<unknown>,
@@ -99,7 +99,7 @@ describe('a pool timeout names who holds the connections, with statement and sta
   })
 })
 
-describe('whoever waits for itself is told so', () => {
+describe('a caller that waits for itself gets an error that says so', () => {
   test('a session inside a session', async () => {
     const sessions = createSessionFactory({ bind: small() })
     const error = await inSession(sessions, () =>
@@ -166,7 +166,7 @@ describe('the event loop', () => {
     expect(timeout.message).toMatch(/The event loop was blocked for about \d+ ms: the pool may be innocent/)
   })
 
-  test('that was blocked fails nobody for whom a connection had come meanwhile', async () => {
+  test('that was blocked fails no caller for which a connection became available meanwhile', async () => {
     const pool = small({ poolTimeoutMillis: 100 })
     const holder = await pool.connect({ autocommit: true })
     const working = holder.scalar('select pg_backend_pid() from pg_sleep(0.2)')

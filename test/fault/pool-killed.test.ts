@@ -31,7 +31,7 @@ async function terminate(pid: number | null): Promise<void> {
 }
 
 describe('pg_terminate_backend', () => {
-  test("on an idle connection is nobody's problem, and says nothing about the others", async () => {
+  test('on an idle connection fails no call, and does not affect the others', async () => {
     const pool = engine({ url: server().url })
     const held = await Promise.all([pool.connect(), pool.connect()])
     const [pid] = await Promise.all(held.map(pidOf))
@@ -92,7 +92,7 @@ describe('pg_terminate_backend', () => {
     expect(await withSession(work, { retry: { attempts: 2 } })).toBe(2)
   })
 
-  test('on every connection at once costs each borrower one failure, and nobody who comes later', async () => {
+  test('on every connection at once fails one call per connection, and no later call', async () => {
     const pool = engine({ url: server().url, poolSize: 5, maxOverflow: 0 })
     const { withSession } = createSessionFactory({ bind: pool })
     const busy = Array.from({ length: 5 }, () =>

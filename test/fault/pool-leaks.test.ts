@@ -33,7 +33,7 @@ async function forgetful(pool: Engine): Promise<Connection> {
 }
 
 describe('a connection that is held for long', () => {
-  test('is reported once, with the statement and the stack of whoever took it, and again when it comes back', async () => {
+  test('is reported once, with the statement and the stack that acquired it, and again when it is released', async () => {
     const pool = engine({ url: db.url, leakDetectionMillis: 40 })
     const leaks = leaksOf(pool)
     const connection = await forgetful(pool)
@@ -65,7 +65,7 @@ describe('a connection that is held for long', () => {
     expect(leaks[0]?.stack).toContain('dawdles')
   })
 
-  test('is a warning of the process where nobody listens', async () => {
+  test('is a process warning without a listener', async () => {
     const pool = engine({ url: db.url, name: 'songs', leakDetectionMillis: 40 })
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
     const connection = await forgetful(pool)
@@ -82,7 +82,7 @@ describe('a connection that is held for long', () => {
 })
 
 describe('a connection that was watched', () => {
-  test('and broke is let go of when it comes back, with all that hangs on it', async () => {
+  test('and was lost is freed on release, with all that refers to it', async () => {
     const pool = engine({ url: db.url, leakDetectionMillis: 20 })
     const leaks = leaksOf(pool)
     const refs: WeakRef<object>[] = []
@@ -102,7 +102,7 @@ describe('a connection that was watched', () => {
 })
 
 describe('a statement that was cancelled', () => {
-  test('is let go of when it has ended, not when the server would have had to obey', async () => {
+  test('is freed when it has ended, not at the deadline of its cancel', async () => {
     const { withSession } = createSessionFactory({ bind: engine({ url: db.url }) })
     const cancel = (): Promise<WeakRef<object>> =>
       withSession((session) => session.execute('select pg_sleep(60)', [], { timeoutMillis: 50 })).then(
@@ -158,7 +158,7 @@ describe('a connection that was forgotten for good', () => {
   ]
 
   test.each(forget)(
-    '(%s) is closed after garbage collection, and whoever waits gets the place',
+    '(%s) is closed after garbage collection, and the next waiting caller gets its slot',
     async (_, leak) => {
       // The keep-alive has the housekeeper come often: it is who watches.
       const pool = engine({ url: db.url, poolSize: 1, maxOverflow: 0, keepAliveMillis: 40 })

@@ -65,7 +65,7 @@ describe('idle connections', () => {
     expect(pool.stats()).toMatchObject({ generation: 1, closed: { invalidated: 1, stale: 4 } })
   })
 
-  test('whose packets vanish fail no call that comes together with others', async () => {
+  test('whose packets vanish fail none of several concurrent calls', async () => {
     using proxy = await startProxy(serverUrl())
     const pool = await idle(proxy, 5, { prePingSkipMillis: 0, prePingTimeoutMillis: 200 })
     for (const connection of proxy.connections) connection.hold()

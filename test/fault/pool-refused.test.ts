@@ -149,7 +149,7 @@ describe('a server that accepts and then says nothing', () => {
     expect(await Promise.all(patient)).toEqual(times(20, () => '1'))
   })
 
-  test('is a connect error at once where nobody wants to wait (connectRetry fail)', async () => {
+  test('is a connect error at once with connectRetry fail', async () => {
     using fake = await startFakeServer({ onStartup: () => 'silence' })
     const pool = engine({ url: fake.url, connectTimeoutMillis: 100, connectRetry: 'fail' })
     const error = await failureOf(select(pool))

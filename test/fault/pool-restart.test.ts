@@ -17,7 +17,7 @@ const server = useServer()
 
 describe('a server that restarts under load', () => {
   test.each(['immediate', 'fast'] as const)(
-    '(%s) fails only calls that were in flight, one per connection at most, and everybody else waits',
+    '(%s) fails only calls that were in flight, one per connection at most, and other callers wait',
     async (mode) => {
       const pool = engine({ url: server().url, poolSize: 5, maxOverflow: 0 })
       const { withSession } = createSessionFactory({ bind: pool })
@@ -47,7 +47,7 @@ describe('a server that restarts under load', () => {
     },
   )
 
-  test('fails nobody whose work may be repeated (retry)', async () => {
+  test('fails no call whose block may be repeated (retry)', async () => {
     const pool = engine({ url: server().url, poolSize: 5, maxOverflow: 0 })
     const { withSession } = createSessionFactory({ bind: pool })
     const load = new Load(10, () =>
@@ -67,7 +67,7 @@ describe('a server that restarts under load', () => {
     expect(load.failures).toEqual([])
   })
 
-  test('fails nobody at all who has only idle connections', async () => {
+  test('fails no call while all connections are idle', async () => {
     const pool = engine({ url: server().url, poolSize: 5 })
     const { withSession } = createSessionFactory({ bind: pool })
     const select = (): Promise<unknown> => withSession((session) => session.scalar('select 1'))
@@ -148,7 +148,7 @@ describe('a server that is down for 1.5 s', () => {
     expect(error.message).not.toContain(server().password)
   })
 
-  test('is told at once to who asked for that (connectRetry fail)', async () => {
+  test('rejects waiting callers at once with connectRetry fail', async () => {
     await server().stop('immediate')
     const pool = engine({ url: server().url, connectRetry: 'fail' })
     const error = await failureOf(pool.connect())

@@ -258,7 +258,7 @@ async function run(soak: Soak, until: number): Promise<void> {
 }
 
 test(
-  `${String(LEASES)} leases with faults: nothing is lost, nothing grows, nobody is lied to`,
+  `${String(LEASES)} leases with faults: no slot is lost, memory does not grow, every report is correct`,
   { timeout: 600_000 },
   async () => {
     console.log(`soak: LIFEGUARD_SOAK_SEED=${String(SEED)} LIFEGUARD_SOAK_LEASES=${String(LEASES)}`)

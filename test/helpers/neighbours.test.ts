@@ -24,7 +24,7 @@ test.skipIf(findPgBouncer() === undefined)(
   },
 )
 
-test('a server with TLS proves who it is and believes a client certificate', async () => {
+test('a server with TLS proves its identity and accepts a client certificate', async () => {
   using certificates = createCertificates()
   await using server = await startServer({
     tls: { ...certificates.server, authority: certificates.authority },

@@ -362,8 +362,8 @@ describe('the signal of a session of your own', () => {
   })
 })
 
-describe('a signal that fires while a nested block is undone', () => {
-  test('lets no COMMIT slip through behind the ROLLBACK TO', async () => {
+describe('a signal that fires while a nested block is rolled back', () => {
+  test('prevents a COMMIT after the ROLLBACK TO', async () => {
     await fixture.db.query('truncate notes')
     const { sessions, running } = lonely()
     const controller = new AbortController()
@@ -406,7 +406,7 @@ describe('a connection of the engine', () => {
   })
 })
 
-test('a statement that somebody else cancels is QueryCanceledError, no abort and no timeout', async () => {
+test('a statement cancelled by another session is a QueryCanceledError, no abort and no timeout', async () => {
   const { sessions, running } = lonely()
   await using session = sessions()
   const sleeping = session.execute(SLEEP)

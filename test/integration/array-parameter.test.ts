@@ -94,7 +94,7 @@ const BINARY = [
 ]
 
 describe('an array of many values', () => {
-  test('travels as bytes where its type has them', () => {
+  test('is sent as bytes if its type has a binary form', () => {
     const sent = table.columns.filter((column) => parameter(column, [null]) instanceof ArrayParameter)
     expect(sent.map(({ property }) => property)).toEqual(BINARY)
   })
@@ -159,7 +159,7 @@ describe('an array of many values', () => {
     expect(asBytes).toBeGreaterThan(0)
   })
 
-  test('travels as a literal where one of its values has no bytes, and PostgreSQL says what is wrong', async () => {
+  test('is sent as a literal if one of its values has no binary form, and PostgreSQL reports the error', async () => {
     const literals: readonly [string, EncodedText[]][] = [
       ['integer', ['1', '2147483648']],
       ['bigint', ['1', '9007199254740993']],
@@ -176,7 +176,7 @@ describe('an array of many values', () => {
     })
   })
 
-  test('travels as a literal where its texts are those of another type, as a relation may hand them on', () => {
+  test('is sent as a literal if its texts are of another type, as in keys of a relation', () => {
     const foreign: readonly [string, string[]][] = [
       ['integer', ['', '-', ' 1', '1.5', '0x10', '1e3', '--1', '12345678901', 'abc']],
       ['bigint', ['', '-', '1.5', 'abc', '0b1', '1 ', '1234567890123456']],

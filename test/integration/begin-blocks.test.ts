@@ -73,7 +73,7 @@ describe.each(KINDS)('begin() of %s', (_name, autocommit, open) => {
     expect(await marks()).toEqual(['outer'])
   })
 
-  test('waits for another begin() beside it: what the other block undoes is undone, and nothing else', async () => {
+  test('waits for a concurrent begin(): the other block rolls back its own work only', async () => {
     await using executor = await open()
     const order: string[] = []
     const isRunning = gate()
@@ -131,7 +131,7 @@ describe.each(KINDS)('begin() of %s', (_name, autocommit, open) => {
     expect(await marks()).toEqual(['after commit', 'after rollback', 'before commit', 'before rollback'])
   })
 
-  test('begins anew behind a commit() inside of it: what follows is undone with it', async () => {
+  test('begins another transaction after commit() inside it, which is rolled back with it', async () => {
     await using executor = await open()
     await errorOf(
       executor.begin(async () => {

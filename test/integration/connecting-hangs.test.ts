@@ -215,7 +215,7 @@ describe('a connect', () => {
     expect(server.acceptedSockets).toBe(0)
   })
 
-  test('that is over has let go of its signal and its deadline', async () => {
+  test('that has ended holds neither its signal nor its deadline', async () => {
     using server = await startFakeServer()
     const controller = new AbortController()
     const clock = stoppedClock()
@@ -306,7 +306,7 @@ describe('a connect', () => {
     expect(server.received.length).toBe(2)
   })
 
-  test('to a server that ends the session in the same packet as it begins it fails with the reason', async () => {
+  test('to a server that begins and ends the session in one packet fails with the reason', async () => {
     const fatal = 'SFATAL\0C57P01\0Mterminating connection\0\0'
     using server = new ScriptedServer((socket, data) => {
       if (data.length === 8) socket.write('N')

@@ -262,7 +262,7 @@ describe('a client certificate', () => {
     expect(await selectOnce(options, 'select current_user::text as me')).toEqual([{ me: server.user }])
   })
 
-  test('that is missing or by somebody else is refused, which is fatal', async () => {
+  test('that is missing or signed by another authority is refused, which is fatal', async () => {
     const missing = await failureOf(to('by_certificate', { sslmode: 'require' }))
     expect(missing).toMatchObject({ fatal: true })
     const wrong = await failureOf(to('by_certificate', whole(foreign)))

@@ -380,7 +380,7 @@ describe('begin(fn) of the engine', () => {
     expect(await errorOf((escaped as Connection).execute('select 1'))).toBeInstanceOf(ConnectionClosedError)
   })
 
-  test('a statement that nobody awaits is found out', async () => {
+  test('an un-awaited statement is detected', async () => {
     const engine = await emptyEngine()
     let forgotten: Promise<unknown> | undefined
     const failure = await errorOf(

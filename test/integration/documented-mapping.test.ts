@@ -39,7 +39,7 @@ describe('entities', () => {
     expect(await fixture.db.query('select from songs')).toEqual([])
   })
 
-  test('leave nothing behind in a block that does not commit', async () => {
+  test('are rolled back in a block with commit: false', async () => {
     const { withSession } = fixture.factory()
     await withSession(
       async (session) => {

@@ -137,7 +137,7 @@ describe('autoflush', () => {
     expect([session.inTransaction, session.new]).toEqual([false, []])
   })
 
-  test('travels with the query, and with COMMIT', async () => {
+  test('is sent in the batch of the query, or of COMMIT', async () => {
     const { withSession } = fixture.factory()
     const song = new Song({ title: 'Carey' })
     const count = await withSession((session) => {
@@ -284,7 +284,7 @@ describe('flushes side by side', () => {
     expect(await fixture.db.query('select artist_id from albums')).toEqual([{ artist_id: 77 }])
   })
 
-  test('that nobody awaited fail the block', async () => {
+  test('that are not awaited fail the block', async () => {
     const { withSession } = fixture.factory()
     const forgotten = withSession((session) => {
       session.add(new Song({ title: 'Carey' }))
@@ -341,7 +341,7 @@ describe('flushes in autocommit mode', () => {
     expect(await stored()).toEqual([{ title: 'Carey' }])
   })
 
-  test('wait for a statement that nobody awaits', async () => {
+  test('wait for an un-awaited statement', async () => {
     await using session = open()
     const slow = session.scalar('select count(*)::int from songs, pg_sleep(0.02)')
     session.add(new Song({ title: 'Carey' }))
@@ -401,7 +401,7 @@ describe('flushes in autocommit mode', () => {
     expect(await stored()).toEqual([])
   })
 
-  test('store nothing behind a hook that ends their transaction', async () => {
+  test('store nothing after a hook that ends their transaction', async () => {
     const factory = fixture.factory({}, { autocommit: true })
     await using session = factory()
     factory.on('beforeFlush', async () => {
@@ -413,7 +413,7 @@ describe('flushes in autocommit mode', () => {
     expect(await stored()).toEqual([])
   })
 
-  test('that cannot be written leave the objects to be mended', async () => {
+  test('that cannot be written can be fixed and flushed again', async () => {
     await using session = open()
     const song = new Song({ title: 7 as never })
     session.add(song)
@@ -441,7 +441,7 @@ describe('what suspends autoflush', () => {
     expect(session.new).toHaveLength(1)
   })
 
-  test('is over with its block, also for what goes on behind it', async () => {
+  test('ends with its block, also for code that the block left running', async () => {
     await using session = fixture.factory()()
     session.add(new Song({ title: 'Carey' }))
     let goOn = (): void => undefined

@@ -11,7 +11,7 @@ const titles = () =>
     .then((rows) => rows.map(({ title }) => title))
 
 describe('beside a nested block that is rolled back', () => {
-  test('a query that it has not awaited gives nothing that was undone', async () => {
+  test('an un-awaited query returns no rolled-back rows', async () => {
     await fixture.db.query(`insert into songs (title, plays) values ('stored', 0)`)
     await using session = fixture.factory()()
     const song = (await session.execute(select(Song))).scalars()[0] as Song
@@ -87,7 +87,7 @@ test('a flush of a block that has ended is refused, and takes nothing for stored
   expect(await titles()).toEqual(['kept'])
 })
 
-test('a refresh behind an insert that is rolled back is refused', async () => {
+test('a refresh after an insert that is rolled back is refused', async () => {
   await using session = fixture.factory()()
   const song = new Song({ title: 'new' })
   session.add(song)

@@ -140,7 +140,7 @@ describe('rows of instances that are here', () => {
     expect([carey.title, session.dirty]).toEqual(['Carey', []])
   })
 
-  test('are renewed by what update() returns, and let go by what deleteFrom() returns', async () => {
+  test('are updated by the rows of update(), and expunged by the rows of deleteFrom()', async () => {
     await using session = fixture.factory()()
     const songs = await session.scalars(select(Song).orderBy(asc(Song.c.id)))
     const [carey, river] = songs as [Song, Song]

@@ -140,7 +140,7 @@ describe('an object that was given to another owner stays when the first one is 
     expect(await rows('folders')).toHaveLength(1)
   })
 
-  test('also where it is the only one, and where somebody else has given it away, or SQL', async () => {
+  test('also if it is the only one, and if another session or SQL has moved it', async () => {
     const factory = await stored()
     await factory.withSession(async (session) => {
       const [old, other] = await both(session)
@@ -167,7 +167,7 @@ describe('an object that was given to another owner stays when the first one is 
     expect([await folderOf(), await rows('lines')]).toEqual([[2], [{ id: 1, file_id: 1 }]])
   })
 
-  test('although the answer says so only behind COMMIT, and a rollback knows of it', async () => {
+  test('although the answer comes only after COMMIT, and a rollback restores it', async () => {
     const factory = await stored()
     await using session = factory()
     const one = await session.getOne(Folder, 1, { load: ['files'] })
@@ -201,7 +201,7 @@ describe('an object that was given to another owner stays when the first one is 
 })
 
 describe('an object that belongs to nothing', () => {
-  test.each(['array', 'relation', 'key', 'only one'])('stays when it was let go of by its %s', async (by) => {
+  test.each(['array', 'relation', 'key', 'only one'])('stays if it was removed by its %s', async (by) => {
     const { withSession } = await stored()
     await withSession(async (session) => {
       const [old] = await both(session)

@@ -118,7 +118,7 @@ describe('columns', () => {
     await session.commit()
   })
 
-  test('that did not change are not written: what somebody else changed in them stays', async () => {
+  test('that did not change are not written: changes of other transactions stay', async () => {
     const { session, wide } = await stored()
     await using _ = session
     await query("update wides set state = 'seen'")

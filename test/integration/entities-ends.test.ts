@@ -19,7 +19,7 @@ async function stored(...options: Parameters<typeof fixture.factory>) {
   return { session, song }
 }
 
-describe('behind a rollback that nobody awaits', () => {
+describe('after an un-awaited rollback', () => {
   test('new objects are stored by the next transaction, and know it', async () => {
     await using session = fixture.factory()()
     const [a, b] = [new Song({ title: 'a' }), new Song({ title: 'b' })]
@@ -111,8 +111,8 @@ describe('behind a rollback that nobody awaits', () => {
   })
 })
 
-describe('behind a commit that nobody awaits', () => {
-  test('what is flushed is undone by the next rollback, and by that only', async () => {
+describe('after an un-awaited commit', () => {
+  test('flushed changes are undone by the next rollback only', async () => {
     const { session, song } = await stored()
     await using _ = session
     const [a, b] = [new Song({ title: 'a' }), new Song({ title: 'b' })]
@@ -174,7 +174,7 @@ describe('behind a commit that nobody awaits', () => {
     expect([statusOf(three as Song), await titles()]).toEqual(['transient', ['one']])
   })
 
-  test('a failure of it is undone by a rollback that comes later, or was given behind it', async () => {
+  test('a failed commit is undone by a later rollback, awaited or issued right after it', async () => {
     await fixture.db.query(`
       create or replace function refuse() returns trigger language plpgsql as
         $$ begin raise exception 'refused' using errcode = '23514'; end $$;

@@ -202,7 +202,7 @@ describe('expire and refresh', () => {
     expect(session.dirty).toEqual([])
   })
 
-  test('of one column leave the others as they were: what somebody else has changed in them is not written over', async () => {
+  test('of one column do not write the others: changes of other transactions stay', async () => {
     const { session, song } = await stored()
     await using _ = session
     await fixture.db.query("update songs set title = 'River', plays = 5")

@@ -210,7 +210,7 @@ describe('a flush that cannot be written', () => {
     expect(await errorOf(session.flush())).toBeInstanceOf(InvalidValueError)
   })
 
-  test('is undone by rollback, in a savepoint as well', async () => {
+  test('is reverted by rollback, in a savepoint as well', async () => {
     const { session, page } = await stored()
     await using _ = session
     page.body = 7 as never
@@ -227,7 +227,7 @@ describe('a flush that cannot be written', () => {
 })
 
 describe('a flush that PostgreSQL has run, with an answer that cannot be taken over,', () => {
-  test('does not make the commit that travelled with it look like a failure', async () => {
+  test('does not make the commit in its batch look like a failure', async () => {
     await using session = fixture.factory()()
     const coded = new Coded()
     let committed = 0

@@ -157,7 +157,7 @@ describe('a filter', () => {
     expect(everywhere.rowCount).toBe(1)
   })
 
-  test('does not let go of rows that it hides', async () => {
+  test('does not remove the rows that it hides from a relation', async () => {
     const { withSession } = fixture.factory()
     await withSession(async (session) => {
       const room = await session.getOne(Room, 1, { load: ['chairs'] })

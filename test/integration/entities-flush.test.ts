@@ -126,7 +126,7 @@ describe('rows', () => {
     expect(await query('select * from categories')).toEqual([])
   })
 
-  test('of tables that need each other are stored with NULL first, and let go of each other before they leave', async () => {
+  test('of tables that refer to each other are inserted with NULL first, and set to NULL before they are deleted', async () => {
     const factory = fixture.factory()
     await using session = factory()
     const team: WithRelations<typeof Team> = new Team()

@@ -129,7 +129,7 @@ describe('what was changed outside of a block and is added in it', () => {
     expect(statusOf(one as Song)).toBe('detached')
   })
 
-  test('is what it was when only its deletion was undone, and when it had expired', async () => {
+  test('is as before if only its deletion was rolled back, and if it had expired', async () => {
     const factory = await stored()
     const song = await changedSong(factory)
     await errorOf(

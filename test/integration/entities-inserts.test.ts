@@ -57,7 +57,7 @@ describe('a new row that a trigger keeps out', () => {
       new Entity({ ...(index < 2 ? { id } : {}), kept: isKept } as never)
     const name = Entity.c.id.table
 
-    test(`fails the flush before the commit that travels with it: ${name}`, async () => {
+    test(`fails the flush before the commit in its batch: ${name}`, async () => {
       for (const others of [0, 2]) {
         await using session = fixture.factory()()
         const objects = [make(1, false), ...Array.from({ length: others }, (_, at) => make(2 + at, true))]

@@ -147,7 +147,7 @@ describe('a key that has changed', () => {
     expect(city).toMatchObject({ country: 'sc', name: 'Glasgow' })
   })
 
-  test('is undone with its transaction or its savepoint, in all objects', async () => {
+  test('is rolled back with its transaction or savepoint, in all objects', async () => {
     const { session, country, city, person } = await stored()
     await using _ = session
     const change = async (): Promise<never> => {

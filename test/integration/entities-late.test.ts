@@ -1,4 +1,4 @@
-/** Answers that come when the objects have moved on: what was flushed behind a query is newer than its rows. */
+/** Answers that come when the objects have moved on: a change that was flushed after a query is newer than its rows. */
 import { describe, expect, test } from 'vitest'
 import { declarativeBase, eq, integer, select, serial, text, update, version } from '../../src/index.js'
 import { statusOf, useEntities } from './entities-support.js'
@@ -28,7 +28,7 @@ async function stored() {
   return { session, book, code }
 }
 
-describe('what was flushed behind a query', () => {
+describe('a change that was flushed after a query', () => {
   test('is newer than the rows that the query locked or changed', async () => {
     const { session, book } = await stored()
     await using _ = session
@@ -59,7 +59,7 @@ describe('what was flushed behind a query', () => {
     expect(book.title).toBe('Janine')
   })
 
-  test('does not keep rows from being renewed that were locked behind it', async () => {
+  test('does not prevent rows locked after it from updating objects', async () => {
     const { session, book } = await stored()
     await using _ = session
     book.title = 'Janine'
@@ -113,7 +113,7 @@ describe('what was flushed behind a query', () => {
     await session.commit()
   })
 
-  test('has deleted a row that somebody has stored anew since: that is another object', async () => {
+  test('has deleted a row that another transaction has inserted again: that is another object', async () => {
     const { session, code } = await stored()
     await using _ = session
     session.delete(code)
@@ -123,7 +123,7 @@ describe('what was flushed behind a query', () => {
     expect([again === code, again.label, statusOf(again)]).toEqual([false, 'again', 'persistent'])
   })
 
-  test('is not read twice by a query in its packet', async () => {
+  test('is not read twice by a query in its batch', async () => {
     await using session = fixture.factory()()
     const book = new Book({ title: 'Lanark' })
     session.add(book)
@@ -135,7 +135,7 @@ describe('what was flushed behind a query', () => {
 })
 
 describe('an object whose insertion is under way', () => {
-  test('can be let go and taken back', async () => {
+  test('can be expunged and added again', async () => {
     await using session = fixture.factory()()
     const book = new Book({ title: 'Lanark' })
     session.add(book)
@@ -149,7 +149,7 @@ describe('an object whose insertion is under way', () => {
     expect(await fixture.db.query('select title from books')).toEqual([{ title: 'Janine' }])
   })
 
-  test('gets its key also when it was let go, and can be taken by another session then', async () => {
+  test('gets its key also if it was expunged, and can then be added to another session', async () => {
     const factory = fixture.factory()
     await using session = factory()
     await using other = factory()
@@ -168,7 +168,7 @@ describe('an object whose insertion is under way', () => {
     expect(await fixture.db.query('select title from books')).toEqual([{ title: 'Janine' }])
   })
 
-  test('is new again after a rollback, let go or not', async () => {
+  test('is new again after a rollback, expunged or not', async () => {
     await using session = fixture.factory()()
     const book = new Book({ title: 'Lanark' })
     session.add(book)

@@ -154,7 +154,7 @@ describe('a relation by instants that differ by microseconds', () => {
     ])
   })
 
-  test('lets go of its own members and rows of the join table only', async () => {
+  test('removes only its own members and rows of the join table', async () => {
     await using session = await stored()
     const [, second, third] = (await readingsOf(session, 'notes', 'tags')) as [Full, Full, Full]
     second.notes.splice(0, 1)

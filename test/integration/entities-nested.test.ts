@@ -213,7 +213,7 @@ describe('a savepoint', () => {
 })
 
 describe('a rollback', () => {
-  test('that is rolled back while it is flushed leaves its answer to nobody, also if the same object is stored again', async () => {
+  test('that is rolled back while it is flushed: its answer is ignored, also if the same object is stored again', async () => {
     const session = fixture.factory()()
     await using _ = session
     const song = new Song({ title: 'River' })

@@ -167,7 +167,7 @@ describe('an object that is taken out of a relation with delete-orphan', () => {
     expect(await ids('nodes')).toHaveLength(2)
   })
 
-  test('is deleted when either of two owners has let go of it (test_double_parent_expunge_o2m_current)', async () => {
+  test('is deleted when either of two owners has removed it (test_double_parent_expunge_o2m_current)', async () => {
     const { withSession } = await stored()
     await withSession(async (session) => {
       session.add(build(Agent, { notes: [await session.getOne(Note, 1)] }))

@@ -55,7 +55,7 @@ describe('a commit that is overtaken', () => {
     expect(await titles()).toEqual([])
   })
 
-  test('works again behind the rollback', async () => {
+  test('works again after the rollback', async () => {
     const { factory, reached, goOn, stop } = waiting('beforeFlush')
     await using session = factory()
     session.add(new Song({ title: 'lost' }))
@@ -165,7 +165,7 @@ describe.each([false, true])('in a hook of a flush (autocommit: %s)', (autocommi
   })
 })
 
-test('in a beforeCommit hook, commit() and begin() are refused; behind it they are not', async () => {
+test('commit() and begin() are refused in a beforeCommit hook, and work after it', async () => {
   const factory = fixture.factory()
   const later = gate<Promise<void>>()
   const release = gate()

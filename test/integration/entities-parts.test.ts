@@ -67,7 +67,7 @@ describe('a part', () => {
     expect(result.all()[1]?.songs[0]).toBe(await session.get(Song, 5))
   })
 
-  test('is not what the relation holds: nothing is let go of, and it can be loaded as a whole', async () => {
+  test('is not the whole relation: no object is removed, and the relation can be loaded as a whole', async () => {
     const { withSession } = fixture.factory()
     await withSession(async (session) => {
       const [blue] = await session.scalars(albums.load('songs', { limit: 1 }))

@@ -218,7 +218,7 @@ describe('a foreign key', () => {
 })
 
 describe('a relation that is assigned without being loaded', () => {
-  test('lets go of what it held, as if it had been loaded', async () => {
+  test('removes its old objects, as if it had been loaded', async () => {
     await using session = await stored()
     const carey: WithRelations<typeof Song> = await session.getOne(Song, 2)
     const blue: WithRelations<typeof Album> = await session.getOne(Album, 1)
@@ -291,7 +291,7 @@ describe('many to many', () => {
     expect(await links()).toEqual(['1 winter', '2 new', '2 sea', '2 winter', '3 road'])
   })
 
-  test('lets go of its rows with either side', async () => {
+  test('deletes its rows with either side', async () => {
     await using session = await stored()
     session.delete(await session.getOne(Tag, 'road'))
     session.delete(await session.getOne(Song, 1, { load: ['tags'] }))
@@ -313,7 +313,7 @@ describe('delete', () => {
     expect(await query('select * from albums')).toEqual([])
   })
 
-  test('lets go of loaded members that can belong to nothing, and fails for the others', async () => {
+  test('sets the nullable foreign keys of loaded members to NULL, and fails for the others', async () => {
     await using session = await stored()
     const blue = await session.getOne(Album, 1, { load: ['songs'] })
     session.delete(blue)

@@ -254,7 +254,7 @@ describe('objects that were loaded', () => {
 })
 
 describe('what is flushed before a query', () => {
-  test('travels with the query: 1', async () => {
+  test('is in the batch of the query: 1', async () => {
     const factory = await connected()
     await using session = factory()
     const work = async (): Promise<void> => {
@@ -265,7 +265,7 @@ describe('what is flushed before a query', () => {
     await session.rollback()
   })
 
-  test('travels with a get that has to ask: 1', async () => {
+  test('is in the batch of a get that has to query: 1', async () => {
     const factory = await connected()
     await using session = factory()
     const work = async (): Promise<void> => {

@@ -279,7 +279,7 @@ describe('relations that contradict each other are refused before anything is se
     )
   })
 
-  test('and can be mended: the objects are as the program left them', async () => {
+  test('and can be fixed: the objects are unchanged', async () => {
     await using session = fixture.factory({}, { autoflush: false })()
     const song = await load(session, Song, 1)
     song.artist = await session.getOne(Artist, at(2, 2))

@@ -93,7 +93,7 @@ describe.each(kinds)('keys that differ by $name', ({ at, key, Base, Owner, Membe
     expect(session.dirty).toEqual([])
   })
 
-  test('are let go of, moved and deleted with their owner', async () => {
+  test('are removed, moved and deleted with their owner', async () => {
     const factory = await prepared()
     await factory.withSession(async (session) => {
       const member = await session.getOne(Member, 1, { load: ['owner.members'] })

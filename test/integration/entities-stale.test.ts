@@ -157,7 +157,7 @@ describe('a connection', () => {
     await session.close()
   })
 
-  test('that is called off in the middle of a flush leaves nothing behind', async () => {
+  test('that is aborted in the middle of a flush stores nothing', async () => {
     const { factory, session } = await stored()
     await session.close()
     await using locker = factory()

@@ -162,7 +162,7 @@ describe('an object', () => {
     expect(await session.get(Tag, 'sea')).toBe(tags[1])
   })
 
-  test('whose row was deleted behind its back makes room for a new one with its key', async () => {
+  test('whose row was deleted by SQL can be replaced by a new object with its key', async () => {
     await using session = fixture.factory()()
     const first = new Song({ title: 'Carey' })
     session.add(first)
@@ -194,7 +194,7 @@ describe('delete', () => {
     return { session, song }
   }
 
-  test('is undone by rollback, flushed or not', async () => {
+  test('is reverted by rollback, flushed or not', async () => {
     const { session, song } = await stored()
     await using _ = session
     session.delete(song)
@@ -251,7 +251,7 @@ describe('delete', () => {
 })
 
 describe('get and refresh', () => {
-  test('get finds nothing for a row that is gone, and lets go of the object that had expired', async () => {
+  test('get returns null for a missing row, and expunges its expired object', async () => {
     await using session = fixture.factory()()
     const song = new Song({ title: 'Carey' })
     session.add(song)

@@ -171,7 +171,7 @@ describe('a commit that a block does not await', () => {
     expect(await errorOf(block)).toBeInstanceOf(UniqueViolationError)
   })
 
-  test('does not cover what comes behind it', async () => {
+  test('does not cover later changes', async () => {
     const block = fixture.factory().withSession(async (session) => {
       await session.execute('select 1')
       session.add(new Song({ title: 'stored' }))

@@ -169,7 +169,7 @@ describe('positions of a list', () => {
   })
 })
 
-describe('a value that one row lets go of for another', () => {
+describe('a value that moves from one row to another', () => {
   test('is that of a new row that the first one refers to', async () => {
     await using session = fixture.factory()()
     const [first, last] = ['first', 'last'].map(
@@ -234,7 +234,7 @@ describe('new rows have keys in the order of add', () => {
     parent: fc.option(fc.nat(9), { nil: undefined }),
   })
 
-  test('whatever columns each of them gives, and whoever refers to whom', async () => {
+  test('for any columns in the rows, and any references between them', async () => {
     const { withSession } = fixture.factory()
     await fc.assert(
       fc.asyncProperty(

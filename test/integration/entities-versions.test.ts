@@ -63,7 +63,7 @@ const CHANGES: Record<string, (session: Session, page: Page) => unknown> = {
   },
 }
 
-describe('what somebody else has stored meanwhile is not lost', () => {
+describe('changes of other transactions are not lost', () => {
   test.each(
     Object.keys(READS).flatMap((read) => Object.keys(CHANGES).map((change) => [change, read] as const)),
   )('to %s, when the row is read again by %s', async (change, read) => {

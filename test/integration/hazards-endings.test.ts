@@ -133,7 +133,7 @@ test('after an unknown outcome nothing pretends to know it, until rollback()', a
 })
 
 describe('the first error', () => {
-  test('is thrown, not that of the rollback behind it', async () => {
+  test('is thrown, not the error of the rollback after it', async () => {
     using proxy = await startProxy(fixture.db.url)
     const factory = await fresh({ url: proxy.url })
     const reason = new Error('of the user')
@@ -236,7 +236,7 @@ test('a session of the caller undoes what was not committed when it is disposed'
   expect(await marks()).toEqual(['committed'])
 })
 
-test('closing waits for statements that nobody awaited, and undoes them', async () => {
+test('closing waits for un-awaited statements, and rolls them back', async () => {
   const factory = await fresh()
   const session = factory()
   const floating = session.execute(MARK, ['undone'])
@@ -246,7 +246,7 @@ test('closing waits for statements that nobody awaited, and undoes them', async 
   expect(factory.bind.stats().borrowed).toBe(0)
 })
 
-test('a stream that nobody reads to its end fails nothing', async () => {
+test('a stream that is not read to its end fails nothing', async () => {
   const factory = await fresh()
   await factory.withSession(async (session) => {
     await session.execute(MARK, ['stored'])
@@ -257,7 +257,7 @@ test('a stream that nobody reads to its end fails nothing', async () => {
   expect(await marks()).toEqual(['stored'])
 })
 
-test('a failing statement that a finished block left behind is not unheard of in autocommit mode', async () => {
+test('the failure of a statement that an autocommit block did not await is reported', async () => {
   const factory = await fresh({})
   const error = await errorOf(
     factory.withSession(
@@ -285,7 +285,7 @@ test('a backend that dies while its session thinks fails COMMIT before it is sen
   expect(await marks()).toEqual([])
 })
 
-test('a session that nobody closes is found when it is collected, and its connection comes back', async () => {
+test('a session that is not closed is found by garbage collection, and its connection is freed', async () => {
   const script = `
     import { createEngine, createSessionFactory } from ${JSON.stringify(new URL('../../src/index.ts', import.meta.url).href)}
     const engine = createEngine({

@@ -89,7 +89,7 @@ describe('a value that the server does not take', () => {
     expect(await stored()).toEqual([4])
   })
 
-  test('is undone with its savepoint', async () => {
+  test('is rolled back with its savepoint', async () => {
     await using session = await open()
     await add(session, 1)
     await errorOf(session.beginNested(() => add(session, 'two')))
@@ -171,7 +171,7 @@ describe('a prepared statement whose result has changed', () => {
     await fixture.db.query(restore)
   })
 
-  test('behind others fails its transaction once, which may be repeated, and works in the next one', async () => {
+  test('after other statements fails its transaction once, which may be repeated, and works in the next one', async () => {
     await using session = await open()
     await add(session, 1)
     // A text has a plan that is kept from its second use on.

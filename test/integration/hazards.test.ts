@@ -93,7 +93,7 @@ describe.each(BLOCKS)('%s', (name, block) => {
     await expectClean(engine)
   })
 
-  test('a statement that nobody awaits fails the block, which names it', async () => {
+  test('an un-awaited statement fails the block, and the error names it', async () => {
     const engine = await freshEngine()
     const error = await errorOf(
       block(engine, async (executor) => {
@@ -107,7 +107,7 @@ describe.each(BLOCKS)('%s', (name, block) => {
     await expectClean(engine)
   })
 
-  test('a failing statement that nobody awaits fails the block, and no rejection goes unheard', async () => {
+  test('an un-awaited failing statement fails the block, without an unhandled rejection', async () => {
     const engine = await freshEngine()
     const error = await errorOf(
       block(engine, (executor) => {
@@ -120,7 +120,7 @@ describe.each(BLOCKS)('%s', (name, block) => {
     await expectClean(engine)
   })
 
-  test('a failing statement that nobody awaited fails the block also when it has failed already', async () => {
+  test('an un-awaited statement fails the block also if it has failed already', async () => {
     const engine = await freshEngine()
     const error = await errorOf(
       block(engine, async (executor) => {
@@ -142,7 +142,7 @@ describe.each(BLOCKS)('%s', (name, block) => {
     await expectClean(engine)
   })
 
-  test('a nested block that nobody awaits fails the block', async () => {
+  test('an un-awaited nested block fails the block', async () => {
     const engine = await freshEngine()
     const error = await errorOf(
       block(engine, async (executor) => {
@@ -362,7 +362,7 @@ describe.each(LASTING)('%s that outlives its block', (_name, open) => {
     expect(await marks()).toEqual(['alone', 'in a block'])
   })
 
-  test('stores what somebody else asks for while a block commits or rolls back, and reports the block truly', async () => {
+  test('stores statements issued from outside while a block commits or rolls back, and reports the block correctly', async () => {
     using proxy = await startProxy(fixture.db.url)
     const engine = await freshEngine({ url: proxy.url })
     await using executor = await open(engine)

@@ -209,7 +209,7 @@ test('the signal ends the iteration before the rest of a burst', async () => {
   expect(heard).toEqual(['1', '2'])
 })
 
-test('dispose() ends the iteration, and leaves no backend, also while nobody reads', async () => {
+test('dispose() ends the iteration, and leaves no backend, also if the loop does not read', async () => {
   const { engine, backends } = found()
   const { ready, ended } = collect(engine, 'songs')
   await ready

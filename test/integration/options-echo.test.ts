@@ -96,7 +96,7 @@ describe('a logger', () => {
     expect(echo.messages().join('\n')).toContain('app.tenant')
   })
 
-  test('that throws harms nobody, and its error becomes a warning', async () => {
+  test('that throws fails no call, and its error becomes a warning', async () => {
     const broken = (): never => {
       throw new Error('disk full')
     }

@@ -179,7 +179,7 @@ describe('more options of an engine', () => {
     expect(found).toEqual([{ statement: 'select 4711', calls: 4 }])
   })
 
-  test('prepare: false of a statement leaves none behind', async () => {
+  test('prepare: false of a statement prepares nothing', async () => {
     const { withSession } = fixture.factory({ poolSize: 1, maxOverflow: 0 })
     await withSession((session) => session.execute({ text: 'select 4711', prepare: false }))
     const names = await withSession((session) =>

@@ -209,7 +209,7 @@ test('rows that cannot be converted do not hide that a statement of autocommit i
   expect(await stored()).toBe(1)
 })
 
-test('a script in a transaction that commits by itself is unknown when its connection breaks behind that', async () => {
+test('a script that commits its transaction is unknown if its connection breaks after that', async () => {
   using proxy = await startProxy(fixture.db.url)
   const { withSession } = fixture.factory({ url: proxy.url, ...ONE })
   await withSession((session) => session.execute('select 1'))
@@ -372,7 +372,7 @@ describe('a block that throws while its statement runs', () => {
     expect(await stored()).toBe(0)
   })
 
-  test('nobody has to handle what becomes of it', async () => {
+  test('its later failure is no unhandled rejection', async () => {
     const { withSession } = fixture.factory(ONE, { autocommit: true })
     const unhandled: unknown[] = []
     const listen = (error: unknown): void => void unhandled.push(error)

@@ -76,7 +76,7 @@ describe.each(SETUPS)('PgBouncer $name', ({ runs, settings, cache }) => {
       expect(await fixture.db.query('select count(*)::int from songs')).toEqual([{ count: 60 }])
     })
 
-    test('what fails is undone, with nothing left for the next user of the backend', async () => {
+    test('a failed block is rolled back, with no state left for the next client of the backend', async () => {
       await fixture.db.query('truncate songs')
       const sessions = factory()
       const work = (id: number): Promise<unknown> =>
@@ -109,7 +109,7 @@ describe.each(SETUPS)('PgBouncer $name', ({ runs, settings, cache }) => {
         expect(answer || null).toBe(index % 2 === 0 ? '7' : null)
     })
 
-    test('read-only sessions whose COMMIT nobody waits for do not disturb those that come next', async () => {
+    test('read-only sessions whose COMMIT is not awaited do not disturb later ones', async () => {
       await fixture.db.query('truncate songs')
       await fixture.db.query("insert into songs select n, 'song ' || n from generate_series(1, 50) n")
       const sessions = factory({ poolSize: 3 })

@@ -204,7 +204,7 @@ describe('in a transaction that has done something', () => {
   })
 })
 
-test('in autocommit mode no statement is run behind a later one', async () => {
+test('in autocommit mode no statement is run again after a later one', async () => {
   const { withSession } = await warm()
   await fixture.db.query(WIDEN)
   const outcomes = await withSession(

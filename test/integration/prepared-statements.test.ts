@@ -244,7 +244,7 @@ describe('the statement cache survives', () => {
     for (let use = 0; use < 3; use++) expect(await select()).toBe(2)
   })
 
-  test('DEALLOCATE ALL in the same batch as a prepared statement behind it', async () => {
+  test('DEALLOCATE ALL in one batch with a later prepared statement', async () => {
     const engine = fixture.engine({ poolSize: 1, maxOverflow: 0 })
     const select = () => engine.begin((connection) => connection.scalar('select $1::int + 2', [1]))
     for (let use = 0; use < 3; use++) await select()

@@ -49,7 +49,7 @@ describe('after plain reads', () => {
     expect(pids.size).toBe(1)
   })
 
-  test('it goes with the BEGIN of the next one who waits for the connection, in one packet', async () => {
+  test('it is sent with the BEGIN of the next waiting caller, in one batch', async () => {
     using proxy = await startProxy(fixture.db.url)
     const { withSession } = lonely({ url: proxy.url })
     const read = () =>

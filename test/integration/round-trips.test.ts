@@ -110,7 +110,7 @@ describe('a session', () => {
     expect(await tripsColdAndWarm(factory, work)).toEqual({ untilValue: 2, inAll: 2 })
   })
 
-  test('that is read-only, with one statement that is awaited: 1 until its value, COMMIT behind it', async () => {
+  test('that is read-only, with one awaited statement: 1 until its value, COMMIT after it', async () => {
     const factory = await connected()
     const work = () =>
       factory.withSession(
@@ -125,7 +125,7 @@ describe('a session', () => {
     expect(proxy.roundTrips).toBe(2)
   })
 
-  test('leaves its COMMIT, after nothing but reads, to the packet of whoever waits for the connection', async () => {
+  test('after nothing but reads its COMMIT is sent in the batch of the next waiting caller', async () => {
     const factory = await connected()
     const read = () =>
       factory.withSession(async (session) => {
@@ -176,7 +176,7 @@ describe('a session', () => {
     ])
   })
 
-  test('that is read-only leaves its COMMIT to the packet of whoever waits for the connection, or sends it at once', async () => {
+  test('that is read-only sends COMMIT in the batch of the next waiting caller, or at once', async () => {
     const factory = await connected()
     const read = () => factory.withSession(async (session) => session.scalar(READ), { readOnly: true })
     const inTurn = async () => {

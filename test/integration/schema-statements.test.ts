@@ -550,7 +550,7 @@ describe('writing rows', () => {
     expect(await client.count(updateRows(table, [], [{ key: ['3', 'z'], version: '1', values: [] }]))).toBe(1)
   })
 
-  test('deletes rows by key, and where there is a version only all of them in theirs', async () => {
+  test('deletes rows by key, and with a version() only if all versions match', async () => {
     await db.query('truncate clients; truncate serials restart identity')
     const clients = metaOf(Client).table
     await client.run(

@@ -110,7 +110,7 @@ describe.each(['engine.begin', 'withSession', 'begin() in autocommit mode'])('in
     expect(await marks()).toEqual(stored)
   })
 
-  test('where its error is caught, everything behind it says the same', async () => {
+  test('if its error is caught, later calls throw the same error', async () => {
     const later: Error[] = []
     const error = await errorOf(
       run(async (runner) => {
@@ -166,7 +166,7 @@ describe.each(['engine.begin', 'withSession', 'begin() in autocommit mode'])('in
   })
 })
 
-test('neither hook runs where a script committed behind the back of its session', async () => {
+test('neither hook runs if a script committed the transaction', async () => {
   const { withSession } = fixture.factory()
   const ran: string[] = []
   await errorOf(

@@ -285,7 +285,7 @@ test('a read-only block with hooks waits for the answer to COMMIT', async () => 
   expect(events).toEqual(['begin', 'beforeCommit', 'afterCommit'])
 })
 
-test('neither afterCommit nor afterRollback comes when nobody knows the outcome', async () => {
+test('neither afterCommit nor afterRollback runs if the outcome is unknown', async () => {
   await fixture.db.query('truncate notes, later')
   using proxy = await startProxy(fixture.db.url)
   const sessions = fixture.factory({ url: proxy.url })

@@ -241,7 +241,7 @@ test('a block that returns while a nested block of it runs is rolled back at onc
   expect(await errorOf(forgotten[0] as Promise<unknown>)).toBeInstanceOf(IllegalStateError)
 })
 
-test('a block that throws does not wait for nested blocks that nobody awaits', async () => {
+test('a block that throws does not wait for un-awaited nested blocks', async () => {
   const { withSession: run } = await emptyFactory()
   const never = gate()
   const forgotten: Promise<unknown>[] = []

@@ -84,7 +84,7 @@ test('a failure that was swallowed inside the block undoes the block and is repo
   expect(await stored()).toEqual(['outer'])
 })
 
-test('blocks inside blocks: the inner one is undone without the outer one', async () => {
+test('blocks inside blocks: the inner one is rolled back without the outer one', async () => {
   await using session = await open()
   await session.beginNested(async () => {
     await add(session, 'one')
@@ -189,7 +189,7 @@ test('close waits for a block that was started before it', async () => {
   expect(await stored()).toEqual([])
 })
 
-test('a statement that waits behind a commit does not overtake it', async () => {
+test('a statement issued after a commit does not overtake it', async () => {
   await using session = await open()
   const outcomes = await Promise.allSettled([
     session.beginNested(() => add(session, 'inside')),
@@ -210,7 +210,7 @@ test('a block whose last deed was an inner block that failed keeps the rest of i
   expect(await stored()).toEqual(['one'])
 })
 
-test('an empty block behind a rollback that is not answered yet has not failed', async () => {
+test('an empty block after an unanswered rollback has not failed', async () => {
   await using session = await open()
   const outcomes = await Promise.allSettled([
     session.execute('select 1 / 0'),
@@ -223,7 +223,7 @@ test('an empty block behind a rollback that is not answered yet has not failed',
   expect(await stored()).toEqual(['after'])
 })
 
-test('close gives up a block, and a commit that waits behind it stores no part of it', async () => {
+test('close rolls back a block, and a commit that waits for it stores no part of it', async () => {
   const session = await open()
   const [entered, never] = [gate(), gate()]
   const block = session.beginNested(async () => {
@@ -291,7 +291,7 @@ test('a statement from a block that has ended is refused', async () => {
   expect(await stored()).toEqual(['inside'])
 })
 
-test('a block that returns while its statements run is undone, and the error names them', async () => {
+test('a block that returns while its statements run is rolled back, and the error names them', async () => {
   await using session = await open()
   await add(session, 'outer')
   let forgotten: Promise<unknown> | undefined
@@ -317,7 +317,7 @@ test('commit and rollback of the session are refused inside a nested block', asy
   }
 })
 
-test('a failing statement that nobody awaits, in blocks that all throw at once, leaves the session usable', async () => {
+test('un-awaited failing statements, in blocks that all throw at once, leave the session usable', async () => {
   await using session = await open()
   await add(session, 'outer')
   await session
@@ -333,7 +333,7 @@ test('a failing statement that nobody awaits, in blocks that all throw at once, 
   expect(await stored()).toEqual(['after', 'outer'])
 })
 
-test('a rollback that comes right behind such blocks leaves no transaction open', async () => {
+test('a rollback right after such blocks leaves no transaction open', async () => {
   await using session = await open()
   const block = session.beginNested(() => {
     void session.execute('not sql').catch(() => undefined)

@@ -48,7 +48,7 @@ test('statements of many tasks, given at any time, are run in the order in which
   expect(await stored()).toEqual(given)
 })
 
-test('commit does not overtake statements, and what comes behind it is another transaction', async () => {
+test('commit does not overtake statements, and later statements are another transaction', async () => {
   await using session = await open()
   await Promise.all([add(session, 'one'), add(session, 'two'), session.commit(), add(session, 'three')])
   expect(await stored()).toEqual(['one', 'two'])
@@ -84,7 +84,7 @@ test('close waits for what was given before it, and refuses what comes after', a
   expect(await stored()).toEqual(['one'])
 })
 
-test('a failure fails what was given behind it, and nothing before it', async () => {
+test('a failure fails later statements, and none before it', async () => {
   await using session = await open()
   const [one, failed, behind, committed] = await Promise.allSettled([
     add(session, 'one'),
@@ -103,7 +103,7 @@ test('a failure fails what was given behind it, and nothing before it', async ()
   expect(await stored()).toEqual([])
 })
 
-test('a rollback behind a failure in the same tick recovers, and what follows it is run', async () => {
+test('a rollback after a failure in the same tick recovers, and later statements are run', async () => {
   await using session = await open()
   const outcomes = await Promise.allSettled([
     session.execute('insert into notes (text) values (null)'),
@@ -143,7 +143,7 @@ test('too few values leave the connection in step', async () => {
   expect(await session.scalar('select $1::int + $2::int', [1, 2])).toBe(3)
 })
 
-test('a parser of types that throws fails its own statement, and the rows behind it are read in step', async () => {
+test('a type parser that throws fails its own statement, and later rows are read correctly', async () => {
   const types = {
     getTypeParser: (oid: number) => (text: string) => {
       if (text === 'bad') throw new Error(`no parser for ${oid}`)

@@ -173,7 +173,7 @@ test.each(OTHERS)(
   },
 )
 
-test('COPY out that stands alone behind a COMMIT that nobody waits for gets its own rows', async () => {
+test('an autocommit COPY out after an un-awaited COMMIT gets its own rows', async () => {
   const { withSession, bind } = await fresh(ONE)
   await fixture.db.query('insert into rows values (1)')
   const read = () => withSession(async (session) => session.scalar('select 1'), { readOnly: true })

@@ -149,7 +149,7 @@ test.each<[string, (factory: SessionFactory) => Promise<unknown>]>([
   expect(factory.bind.stats()).toMatchObject({ borrowed: 0, counters: { connected: 1 } })
 })
 
-test('one who keeps the connection without using it holds up no COMMIT, and can use it later', async () => {
+test('a caller that keeps the connection unused does not delay COMMIT, and can use it later', async () => {
   const factory = await fresh(ONE)
   const { first, second } = behind(factory, () => factory.bind.connect())
   await using connection = await second
@@ -190,7 +190,7 @@ test.each(['signal', 'timeoutMillis'] as const)(
   },
 )
 
-test('a process does not end before a COMMIT is answered whose connection nobody uses any more', async () => {
+test('a process does not end before the COMMIT on an unused connection is answered', async () => {
   using proxy = await startProxy(fixture.db.url)
   // Longer than it takes the process to find that there is nothing else to do.
   proxy.delay(50)
@@ -207,7 +207,7 @@ test('a process does not end before a COMMIT is answered whose connection nobody
 
 // Whose patience ends --------------------------------------------------------------------------------------------------
 
-test('a statement whose time is over behind a COMMIT that hangs is cancelled when that is answered', async () => {
+test('a statement that times out after a hanging COMMIT is cancelled when COMMIT is answered', async () => {
   using proxy = await startProxy(fixture.db.url)
   const factory = await fresh({ url: proxy.url, ...ONE })
   const held = proxy.holdAt({ from: 'client', when: 'before', message: isCommit })
@@ -269,7 +269,7 @@ test.each<Patience>([
   },
 )
 
-test('an abort of the first ends its wait for a COMMIT that hangs, and leaves the one behind it alone', async () => {
+test('an abort of the first ends its wait for a hanging COMMIT, and does not affect the next transaction', async () => {
   using proxy = await startProxy(fixture.db.url)
   // It would wait for long.
   const options = { url: proxy.url, ...ONE, poolTimeoutMillis: 600_000 }
@@ -312,7 +312,7 @@ test('an abort of the first that comes too late for its COMMIT changes nothing',
   expect(proxy.connections).toHaveLength(1)
 })
 
-test('one who would wait for ever goes behind no COMMIT', async () => {
+test('a caller without a timeout gets no connection with an unanswered COMMIT', async () => {
   using proxy = await startProxy(fixture.db.url)
   const factory = await fresh({ url: proxy.url, ...ONE, poolTimeoutMillis: null })
   proxy.reset()
@@ -324,7 +324,7 @@ test('one who would wait for ever goes behind no COMMIT', async () => {
   expect(proxy.connections.flatMap(({ messages }) => messages).some(isCommit)).toBe(false)
 })
 
-test('one who comes when the connection was given back unused behind a COMMIT that hangs keeps its own patience', async () => {
+test('a caller that gets a connection released unused during a hanging COMMIT keeps its own timeout', async () => {
   using proxy = await startProxy(fixture.db.url)
   const factory = await fresh({ url: proxy.url, ...ONE })
   const held = proxy.holdAt({ from: 'client', when: 'before', message: isCommit })
@@ -356,7 +356,7 @@ test('an engine that is disposed of waits for a COMMIT whose connection was give
   expect(await ids()).toEqual([1])
 })
 
-test('a connection that is lost after it was given back unused behind a COMMIT leaves its place to others', async () => {
+test('a connection lost after it was released unused during a COMMIT frees its slot', async () => {
   using proxy = await startProxy(fixture.db.url)
   const factory = await fresh({ url: proxy.url, ...ONE })
   const held = proxy.holdAt({ from: 'client', when: 'after', message: isCommit })

@@ -95,7 +95,7 @@ test('a transaction that has written keeps its connection until its COMMIT is an
   )
 })
 
-test('a COMMIT that is refused fails its own transaction, and not the one behind it', async () => {
+test('a refused COMMIT fails its own transaction, and not the next one', async () => {
   const { withSession, bind } = await fresh(ONE)
   const first = errorOf(withSession(reading('select add_twice()')))
   const second = withSession(reading('select add_row(2)'))
@@ -106,7 +106,7 @@ test('a COMMIT that is refused fails its own transaction, and not the one behind
   expect(bind.stats().counters.connected).toBe(1)
 })
 
-test('what a session gives behind its own COMMIT waits for the answer', async () => {
+test('statements of a session after its own COMMIT wait for the answer', async () => {
   const { withSession } = await fresh(ONE)
   const first = withSession(async (session) => {
     await session.execute('select add_row(1)')
@@ -170,7 +170,7 @@ test('an abort of the second does not cancel the COMMIT of the first', async () 
   expect(await ids('waiting')).toEqual([1])
 })
 
-test('nobody waits behind a COMMIT for longer than for a connection', async () => {
+test('no caller waits for another COMMIT longer than its pool timeout', async () => {
   const { withSession, bind } = await fresh({ ...ONE, prePingTimeoutMillis: 300, poolTimeoutMillis: 400 })
   const letGo = await holdCommits()
   const first = errorOf(withSession(reading('select add_waiting()')))
@@ -182,7 +182,7 @@ test('nobody waits behind a COMMIT for longer than for a connection', async () =
   await letGo()
 })
 
-test('a COMMIT does not fail for somebody who waits for a short time only', async () => {
+test('a COMMIT does not fail because the next caller has a short timeout', async () => {
   const { withSession } = await fresh(ONE)
   const letGo = await holdCommits()
   const first = withSession(reading('select add_waiting()'))
@@ -222,7 +222,7 @@ test.each([
   expect(connection?.names('client')).not.toContain('Query')
 })
 
-test('who neither waits nor is waited for sends COMMIT at once, and so does a pool that waits for nobody', async () => {
+test('without a waiting caller COMMIT is sent at once', async () => {
   for (const options of [ONE, { ...ONE, poolTimeoutMillis: 0 }]) {
     const { withSession } = await fresh(options)
     expect(await withSession(reading('select add_row(1)'))).toBe(1)
@@ -230,7 +230,7 @@ test('who neither waits nor is waited for sends COMMIT at once, and so does a po
   }
 })
 
-test('a backend that is killed at COMMIT leaves its outcome unknown, and the one behind it goes elsewhere', async () => {
+test('a backend killed at COMMIT leaves its outcome unknown, and the next transaction uses another connection', async () => {
   const application = { serverSettings: { application_name: 'parting' } }
   const { withSession } = await fresh({ ...ONE, connectArgs: application })
   const letGo = await holdCommits()
@@ -244,7 +244,7 @@ test('a backend that is killed at COMMIT leaves its outcome unknown, and the one
   expect(await ids('waiting')).toEqual([])
 })
 
-test('what stands alone behind a COMMIT whose backend was killed was not run, and says so', async () => {
+test('an autocommit statement after a COMMIT whose backend was killed was not run, and its error says so', async () => {
   const application = { serverSettings: { application_name: 'parting alone' } }
   const { withSession } = await fresh({ ...ONE, connectArgs: application })
   const letGo = await holdCommits()

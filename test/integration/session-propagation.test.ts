@@ -65,7 +65,7 @@ test('a joined block that throws dooms the transaction, also where its error is 
   expect(await stored()).toEqual([])
 })
 
-test('a doomed transaction is not committed where nobody waits for COMMIT', async () => {
+test('a failed transaction is not committed if COMMIT is not awaited', async () => {
   const { withSession } = await emptyFactory()
   const failure = await errorOf(
     withSession(
@@ -107,7 +107,7 @@ test.each(['required', 'mandatory'] as const)(
   },
 )
 
-test('COMMIT does not ride past a joined block that still runs, nor does a failure of it go unhandled', async () => {
+test('COMMIT is not sent while a joined block runs, and a failure of that block is handled', async () => {
   const { withSession } = await emptyFactory()
   const going = gate()
   const failure = await errorOf(

@@ -21,7 +21,7 @@ const fresh = async (...options: Parameters<typeof fixture.factory>) => {
   return fixture.factory(...options)
 }
 
-test('what goes on behind a statement that took COMMIT with it is refused, and the block tells the truth', async () => {
+test('a statement after one that was sent with COMMIT is refused, and the result of the block is correct', async () => {
   const { withSession } = await fresh()
   let late: Promise<unknown> | undefined
   const result = await withSession((session) => {
@@ -52,7 +52,7 @@ test('a result that cannot be read does not hide that the transaction was commit
   expect(await ids()).toEqual([1, 2])
 })
 
-test('where COMMIT does not travel with it, a result that cannot be read rolls the block back', async () => {
+test('if COMMIT is not in its batch, an unreadable result rolls the block back', async () => {
   const { withSession } = await fresh()
   await errorOf(
     withSession(async (session) => await session.scalar('insert into rows values (1) returning id, id')),
@@ -97,7 +97,7 @@ test('a read-only block that has made itself a writing one waits for COMMIT, and
   expect(bind.stats().counters.connected).toBe(1)
 })
 
-test('a read-only COMMIT that is refused is told to its block, and harms nobody else', async () => {
+test('a refused read-only COMMIT fails its block and no other', async () => {
   const { withSession, bind } = await fresh({ poolSize: 1, maxOverflow: 0 })
   await withSession((session) =>
     session.executeScript('create temp table once (id int unique deferrable initially deferred)'),
@@ -119,7 +119,7 @@ test('a read-only COMMIT that is refused is told to its block, and harms nobody 
   expect(bind.stats().counters.connected).toBe(1)
 })
 
-test('a COMMIT that is refused leaves no statements behind that were to be closed with it', async () => {
+test('a refused COMMIT still closes the statements of its batch', async () => {
   const { withSession } = await fresh({ poolSize: 1, maxOverflow: 0, statementCacheSize: 2 })
   await withSession((session) =>
     session.executeScript(
@@ -138,7 +138,7 @@ test('a COMMIT that is refused leaves no statements behind that were to be close
   expect(kept).toBeLessThan(8)
 })
 
-test('a COMMIT that nobody waits for goes before a script, a statement that stands alone and a goodbye', async () => {
+test('an un-awaited COMMIT is sent before a script, an autocommit statement and a Terminate message', async () => {
   const { withSession, bind } = await fresh({ poolSize: 1, maxOverflow: 0 })
   const read = () => withSession(async (session) => session.scalar('select 1'), { readOnly: true })
   await read()
@@ -272,7 +272,7 @@ test.each([
   expect(error.stack).toContain('theService')
 })
 
-test('a statement that is refused leads to the line of withSession, whether COMMIT travels with it or not', async () => {
+test('the stack of a refused statement leads to the line of withSession, with and without COMMIT in its batch', async () => {
   const { withSession } = await fresh()
   async function theRide(): Promise<void> {
     await withSession((session) => session.execute('select 1 / 0'))

@@ -71,7 +71,7 @@ test('a hundred thousand rows: never more than a page is in memory, and a page c
   expect(executes).toHaveLength(101)
 })
 
-test('the server does not run ahead: it makes no rows that nobody has asked for', async () => {
+test('the server does not run ahead: it makes only the requested rows', async () => {
   await using session = open()
   await session.executeScript('create temp sequence calls')
   const stream = session.stream("select nextval('calls') from generate_series(1, 100000)", { batchSize: 10 })

@@ -106,7 +106,7 @@ const STRICTEST = { strict: true, exactOptionalPropertyTypes: true, noUncheckedI
 const STRICTNESS = byLength([STRICTEST], [STRICTEST, { strict: true }])
 
 describe.each(STRICTNESS)('with %o', (strictness) => {
-  test('entities in a module of their own compile, and so does who uses their declarations', async () => {
+  test('entities in a module of their own compile, and so does code that uses their declarations', async () => {
     const options = { target: 'ES2022', ...NO_DOM, module: 'NodeNext', declaration: true, ...strictness }
     await installed.compile(options, ['entities.mts'])
     await installed.compile({ ...options, noEmit: true }, ['uses-entities.mts'])

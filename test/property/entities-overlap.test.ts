@@ -227,7 +227,7 @@ test('objects that are deleted and rolled back while a flush (autocommit) waits 
     { expireOnCommit: false, autoflush: false, autocommit: true, hooks: 'query' },
   ))
 
-test('what is let go of after it has expired, and read again before it is flushed', () =>
+test('objects that are removed after they expired, and read again before the flush', () =>
   check(
     [
       step('add', 'microtask'),

@@ -162,7 +162,7 @@ describe('the shapes of an entity', () => {
     expectTypeOf<Update<typeof Song>>().not.toHaveProperty('length')
   })
 
-  test('build takes relations instead of the keys behind them', () => {
+  test('build takes relations instead of their keys', () => {
     expectTypeOf<BuildValues<typeof Song>['album']>().toEqualTypeOf<Album | null | undefined>()
     expectTypeOf(build(Song, { title: 'x' })).toEqualTypeOf<WithRelations<typeof Song>>()
     expectTypeOf<WithRelations<typeof Song>>().toExtend<Song>()

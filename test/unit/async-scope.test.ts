@@ -62,7 +62,7 @@ test('a flow of control is the same object for all that it does, and another for
   expect(flows[0]).not.toBe(flows[1])
 })
 
-test('a block that is started by what a closed one has left is another flow, and does not keep that one alive', async () => {
+test('a block started by leftover code of a closed one has a scope of its own, and does not keep the closed one alive', async () => {
   const collected = new FinalizationRegistry<number>((run) => seen.add(run))
   const seen = new Set<number>()
   let runs = 0

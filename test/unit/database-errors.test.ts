@@ -148,7 +148,7 @@ describe('what an error holds', () => {
     expect(databaseErrorFrom(serverError('22P02', text)).message).toBe(text)
   })
 
-  test('is a stack that leads to whoever awaited, and does not start in this library', async () => {
+  test('is a stack that leads to the awaiting caller, and does not start in this library', async () => {
     async function statementOfTheUser(): Promise<never> {
       await Promise.resolve()
       throw databaseErrorFrom(cause)

@@ -90,7 +90,7 @@ describe('a batch under one Sync', () => {
       expect(harness.ended).toBe(1)
     })
 
-    test.each(['ERROR', 'FATAL'])('stands when %s comes behind it', (severity) => {
+    test.each(['ERROR', 'FATAL'])('stands when %s comes after it', (severity) => {
       const { harness, run } = answered()
       harness.answer(errorResponse('57P01', 'terminating connection', severity))
       run.confirm('ended')
@@ -98,7 +98,7 @@ describe('a batch under one Sync', () => {
       expect(harness.outcomes[1]).toMatchObject({ command: 'COMMIT' })
     })
 
-    test('is not believed when anything else comes behind it', () => {
+    test('is discarded when anything else comes after it', () => {
       const { harness } = answered()
       harness.answer(commandComplete('COMMIT'))
       expect(harness.outcomes[1]).toBe(harness.broken)
@@ -138,7 +138,7 @@ describe('a batch with a Sync for each statement', () => {
     expect(harness.outcomes[0]).toBe(lost)
   })
 
-  test('a failure is nobody else’s', () => {
+  test('a failure fails no other statement', () => {
     const harness = new Harness()
     harness.run(['not sql', 'select 7 as x'], 'separate')
     harness.answer(errorResponse('42601', 'syntax error'), readyForQuery())
@@ -317,7 +317,7 @@ describe('answers of their own kind', () => {
     expect(harness.sent().indexOf('Flush')).toBe(5)
   })
 
-  test('a row that cannot be decoded fails its statement; the rows behind it are passed over', () => {
+  test('a row that cannot be decoded fails its statement; its later rows are skipped', () => {
     const harness = new Harness()
     const types: TypeParsers = {
       getTypeParser: () => () => {

@@ -38,7 +38,7 @@ function admitted(kind: 'script' | 'copy', messages: readonly Buffer[]): (string
   return seen
 }
 
-test('of a script node-postgres gets what it needs, and the rows nobody', () => {
+test('node-postgres gets the messages of a script that it needs, and no rows', () => {
   const done = commandComplete('SELECT 2')
   expect(admitted('script', [done, readyForQuery()])).toEqual(['C', 'Z'])
   expect(admitted('script', [emptyQuery, readyForQuery()])).toEqual(['I', 'Z'])

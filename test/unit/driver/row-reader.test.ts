@@ -253,7 +253,7 @@ describe('a row description that is malformed is refused', () => {
     }
   })
 
-  test('with more columns than it has, with bytes behind them, with a value in binary form', () => {
+  test('with more columns than it has, with trailing bytes, with a value in binary form', () => {
     const more = Buffer.from(whole)
     more.writeUInt16BE(9, HEADER_BYTES)
     const behind = Buffer.concat([whole, Buffer.from([0])])

@@ -123,7 +123,7 @@ describe('the search path', () => {
     expect(view.key).toBe(before)
   })
 
-  test('SET that was rolled back, refused or undone leads to a view that never was before', () => {
+  test('SET that was rolled back or refused leads to a new view', () => {
     const seen = new Set([view.key])
     const expectNew = (): void => {
       expect(seen).not.toContain(view.key)

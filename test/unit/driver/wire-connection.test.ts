@@ -190,7 +190,7 @@ test('readers take turns in the order in which they came', () => {
   expect([first.seen, second.seen]).toEqual([['20'], ['10']])
 })
 
-describe('what has no place ends the connection, and nothing behind it is read', () => {
+describe('an unexpected message ends the connection, and nothing after it is read', () => {
   test.each([
     ['a stray ReadyForQuery', readyForQuery()],
     ['a row', dataRow(['1'])],

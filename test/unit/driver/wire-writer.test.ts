@@ -54,7 +54,7 @@ describe('each message has the bytes that the protocol wants', () => {
   })
 })
 
-test('messages stand one behind the other, and take() starts anew', () => {
+test('messages follow each other, and take() starts a new buffer', () => {
   const writer = new WireWriter()
   writer.parse('', 'select 1')
   writer.sync()

@@ -43,7 +43,7 @@ test('its time does not run while the COMMIT of the previous holder is unanswere
   expect(connection.lost?.message).toBe('aborted')
 })
 
-test('nothing runs any more for what has ended behind that COMMIT', async () => {
+test('no timer runs for statements that ended after that COMMIT', async () => {
   let answer!: () => void
   const { clock, connection, cancellation } = cancelled(new Promise<void>((resolve) => (answer = resolve)))
   cancellation.ended()

@@ -11,7 +11,7 @@ import { InvalidOptionError } from '../../../src/errors.js'
 
 const connection = {} as DriverConnection
 
-describe('the packet that begins', () => {
+describe('the batch that begins', () => {
   test.each<[TransactionOptions, string]>([
     [{}, 'BEGIN'],
     [{ isolationLevel: 'SERIALIZABLE' }, 'BEGIN ISOLATION LEVEL SERIALIZABLE'],

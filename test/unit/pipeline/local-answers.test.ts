@@ -130,7 +130,7 @@ describe('the exceptions', () => {
     expect(failureOf(ask('write', { state: stateAt('lost', disposed) }))).toBeInstanceOf(EngineDisposedError)
   })
 
-  test('a refused BEGIN is told to the first operation behind it, and to no other', () => {
+  test('a refused BEGIN rejects the first operation after it, and no other', () => {
     const refusedBegin = { error: CAUSE, text: 'BEGIN', told: false }
     const given = { state: stateAt('failed'), refusedBegin }
     expect(failureOf(ask('write', given))).toBe(CAUSE)
@@ -140,7 +140,7 @@ describe('the exceptions', () => {
     expect(failureOf(ask('write', { ...given, refusedBegin: other }))).toBeInstanceOf(TransactionAbortedError)
   })
 
-  test('what comes behind the end of a script fails with an error of its own', () => {
+  test('operations after the end of a script fail with an error of their own', () => {
     const ended = new EndedBehindError('ended', true, CAUSE)
     const end = failureOf(ask('write', { state: stateAt('failed', ended) }))
     expect(end).toBeInstanceOf(EndedBehindError)
@@ -161,7 +161,7 @@ describe('what the server has passed over', () => {
     expect(failureOf(operations[1] as Operation)).toBe(CAUSE)
   })
 
-  test('fails with the reason for which it was called off, also behind what undoes', () => {
+  test('fails with the reason of the abort, also after a rollback', () => {
     const operations = operationsOf('undo write')
     const inFlight = batchOf(operations, false)
     operations[1]?.callOff(ABANDONED)

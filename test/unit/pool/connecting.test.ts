@@ -70,7 +70,7 @@ describe('Opening connections', () => {
     expect(pool.stats().size).toBe(0)
   })
 
-  it('does not happen in the async context of whoever waits', async () => {
+  it('does not happen in the async context of the waiting caller', async () => {
     const { pool, driver } = makePool()
     const requests = new AsyncLocalStorage<string>()
     const seen: (string | undefined)[] = []
@@ -124,7 +124,7 @@ describe('A failure to connect that may pass', () => {
     expect(pool.stats()).toMatchObject({ waiting: 0, lastConnectError: undefined })
   })
 
-  it('fails nobody whose time allows to wait, and lets others be served by releases meanwhile', async () => {
+  it('fails no caller whose timeout allows to wait, and meanwhile releases serve others', async () => {
     const { pool, driver, clock } = makePool({ poolSize: 5 })
     const held = await acquireMany(pool, 2)
     driver.onConnect = () => transient('sorry, too many clients already')
@@ -143,7 +143,7 @@ describe('A failure to connect that may pass', () => {
     expect(driver.open).toHaveLength(2)
   })
 
-  it('keeps the process alive while somebody waits for the next attempt, and only then', async () => {
+  it('keeps the process alive while a caller waits for the next attempt, and only then', async () => {
     const { pool, driver, clock } = makePool({ poolTimeoutMillis: null })
     driver.onConnect = () => transient()
     const abort = new AbortController()
@@ -157,7 +157,7 @@ describe('A failure to connect that may pass', () => {
     expect(driver.attempts).toBeLessThanOrEqual(3)
   })
 
-  it('leaves no timer behind when the pool is disposed during a pause', async () => {
+  it('leaves no timer when the pool is disposed during a pause', async () => {
     const { pool, driver, clock } = makePool()
     driver.onConnect = () => transient()
     const waiting = failureOf(pool.acquire())
@@ -167,7 +167,7 @@ describe('A failure to connect that may pass', () => {
     expect(clock.timers.all).toBe(0)
   })
 
-  it('is told to those who do not wait', async () => {
+  it('rejects callers with timeout 0', async () => {
     const { pool, driver } = makePool({ poolTimeoutMillis: 0 })
     driver.onConnect = () => transient('starting up')
     expect(await failureOf(pool.acquire())).toMatchObject({ code: 'CONNECT_FAILED', message: 'starting up' })
@@ -175,7 +175,7 @@ describe('A failure to connect that may pass', () => {
     expect(driver.attempts).toBe(1)
   })
 
-  it("is told to everybody with connectRetry 'fail', and the next acquire tries at once", async () => {
+  it("rejects all waiting callers with connectRetry 'fail', and the next acquire tries at once", async () => {
     const { pool, driver } = makePool({ connectRetry: 'fail' })
     driver.onConnect = (attempt) => (attempt <= 2 ? transient('starting up') : undefined)
     const failures = await Promise.all([1, 2, 3].map(() => failureOf(pool.acquire())))
@@ -187,7 +187,7 @@ describe('A failure to connect that may pass', () => {
 })
 
 describe('A failure to connect that is fatal', () => {
-  it('is told to everybody at once, is not repeated, and does not outlive its reason', async () => {
+  it('rejects all waiting callers at once, is not repeated, and does not outlive its reason', async () => {
     const { pool, driver, clock } = makePool()
     const heard: boolean[] = []
     pool.events.on('connectFailed', (event) => heard.push(event.fatal))
@@ -211,7 +211,7 @@ describe('A failure to connect that is fatal', () => {
     expect(await failureOf(pool.acquire())).toBe(mistake)
   })
 
-  it('does not harm those who have a connection', async () => {
+  it('does not affect callers that have a connection', async () => {
     const { pool, driver } = makePool({ poolSize: 2 })
     const lease = await pool.acquire()
     driver.onConnect = () => fatal()
@@ -222,7 +222,7 @@ describe('A failure to connect that is fatal', () => {
 })
 
 describe('An acquire with poolTimeoutMillis 0', () => {
-  it('may open a connection, but never waits for somebody else', async () => {
+  it('may open a connection, but never waits for a release', async () => {
     const { pool } = makePool({ poolTimeoutMillis: 0, poolSize: 1, maxOverflow: 1 })
     const leases = await acquireMany(pool, 2)
     expect(await failureOf(pool.acquire())).toMatchObject({
@@ -271,7 +271,7 @@ describe('An acquire with poolTimeoutMillis 0', () => {
 })
 
 describe('maxWaiting', () => {
-  it('refuses at once who would be one too many; those for whom a connection is opened do not count', async () => {
+  it('refuses the excess caller at once; callers whose connection is being opened do not count', async () => {
     const { pool } = makePool({ poolSize: 2, maxOverflow: 0, maxWaiting: 1 })
     const leases = acquireMany(pool, 2)
     const waiting = pool.acquire()
@@ -283,7 +283,7 @@ describe('maxWaiting', () => {
     ;(await waiting).release()
   })
 
-  it('of 0 lets nobody wait for a release', async () => {
+  it('of 0 lets no caller wait for a release', async () => {
     const { pool } = makePool({ poolSize: 1, maxOverflow: 0, maxWaiting: 0 })
     const lease = await pool.acquire()
     expect(await failureOf(pool.acquire())).toMatchObject({ code: 'POOL_QUEUE_FULL' })

@@ -18,7 +18,7 @@ async function timeout(promise: Promise<unknown>): Promise<PoolTimeoutError> {
 }
 
 describe('PoolTimeoutError', () => {
-  it('names the pool, its state, and who holds the connections for how long, doing what', async () => {
+  it('names the pool, its state, and the holders of connections, with durations and statements', async () => {
     const { pool, clock } = makePool({ ...FULL, poolSize: 2 })
     const [one] = await acquireMany(pool, 2)
     await clock.advance(5_000)
@@ -283,7 +283,7 @@ describe('Leaks', () => {
     expect(heard).toEqual([])
   })
 
-  it('become a process warning when nobody listens', async () => {
+  it('become a process warning without a listener', async () => {
     const { pool, clock } = makePool({ leakDetectionMillis: 1_000, captureStacks: true })
     const warnings: Error[] = []
     const listener = (warning: Error): void => void warnings.push(warning)

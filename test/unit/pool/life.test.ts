@@ -142,7 +142,7 @@ describe('Idle connections', () => {
     again.release()
   })
 
-  it('leave no timer behind when the last one is gone', async () => {
+  it('leave no timer when the last one is gone', async () => {
     const { clock } = await idle(makePool({ ...QUIET, idleTimeoutMillis: 5_000 }), 2)
     expect(clock.timers.all).toBe(1)
     await clock.advance(20_000)
@@ -242,7 +242,7 @@ describe('After a freeze', () => {
 })
 
 describe('Limits at run time', () => {
-  it('may grow: who waits is served', async () => {
+  it('may grow: waiting callers are served', async () => {
     const { pool } = makePool({ poolSize: 1, maxOverflow: 0 })
     await pool.acquire()
     const waiting = acquireMany(pool, 2)
@@ -266,7 +266,7 @@ describe('Limits at run time', () => {
     expect(driver.open).toHaveLength(2)
   })
 
-  it('keep those waiting who do not fit any more', async () => {
+  it('keeps waiting callers that do not fit any more', async () => {
     const { pool } = makePool({ poolSize: 2, maxOverflow: 0 })
     const leases = await acquireMany(pool, 2)
     const waiting = pool.acquire()
@@ -301,7 +301,7 @@ describe('Limits at run time', () => {
 describe('recreate', () => {
   const FULL = { poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 100 } as const
 
-  it('takes over who waits, in their order, with their signals and what is left of their time', async () => {
+  it('takes over waiting callers, in order, with their signals and remaining timeouts', async () => {
     const { pool, clock } = makePool(FULL)
     const held = await pool.acquire()
     const signal = new AbortController()
@@ -328,7 +328,7 @@ describe('recreate', () => {
     await next.dispose()
   })
 
-  it('of a suspended pool gives a suspended one, in which the time of who waits stands still as well', async () => {
+  it('of a suspended pool makes a suspended one, in which timeouts are paused as well', async () => {
     const { pool, driver, clock } = makePool(FULL)
     const held = await pool.acquire()
     let ended = false
@@ -397,7 +397,7 @@ describe('suspend', () => {
     expect(order).toEqual([1, 2])
   })
 
-  it('stops the time of those who waited before', async () => {
+  it('pauses the timeouts of callers that waited before', async () => {
     const { pool, clock } = makePool({ poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 100 })
     const lease = await pool.acquire()
     let failed = false
@@ -416,7 +416,7 @@ describe('suspend', () => {
     lease.release()
   })
 
-  it("changes nobody's time when it is ended without having begun", async () => {
+  it('changes no timeout when it is ended without having begun', async () => {
     const { pool, clock } = makePool({ poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 100 })
     const lease = await pool.acquire()
     const waiting = pool.acquire().catch((error: unknown) => error)
@@ -427,7 +427,7 @@ describe('suspend', () => {
     lease.release()
   })
 
-  it('holds those who never wait as well, and refuses them afterwards if they would have to', async () => {
+  it('also holds callers with timeout 0, and refuses them afterwards if they would have to wait', async () => {
     const { pool } = makePool({ poolSize: 1, maxOverflow: 0 })
     const lease = await pool.acquire()
     pool.suspend()

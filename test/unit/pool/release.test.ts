@@ -88,7 +88,7 @@ describe('a connection that is closed anyway', () => {
     expect([connection.open, connection.resets, pool.stats().closed.invalidated]).toEqual([false, [], 1])
   })
 
-  test('is closed behind its reset, if it is one too many by then', async () => {
+  test('is closed after its reset if it is excess by then', async () => {
     const { pool } = makePool({ poolSize: 1, maxOverflow: 1 })
     const [kept, extra] = await Promise.all([pool.acquire(), pool.acquire()])
     kept.release()

@@ -47,7 +47,7 @@ describe.each([
     expect(takeAll(slots)).toEqual(lifo ? [...records].reverse() : records)
   })
 
-  it('are offered coldest first to whoever chooses among them, and keep their order', () => {
+  it('are offered coldest first when one is chosen, and keep their order', () => {
     const { slots, records } = idleSlots(lifo, 5)
     const asked: ConnectionRecord[] = []
     const taken = slots.takeIf((record) => {

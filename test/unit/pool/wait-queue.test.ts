@@ -100,7 +100,7 @@ describe('deadlines', () => {
     expect(told).toEqual(['a expired at 0, 400 late'])
   })
 
-  test('leave no timer behind when the last waiter has left', () => {
+  test('leave no timer when the last waiter has left', () => {
     const { queue, clock, join } = makeQueue()
     const [one, other] = [join('a', 100), join('b', 200)]
     queue.leave(one)
@@ -128,7 +128,7 @@ describe('aborts', () => {
 })
 
 describe('suspended', () => {
-  test('time stands still for those who wait, and begins for those who come', async () => {
+  test('timeouts of waiting callers are paused, and those of new callers begin', async () => {
     const { queue, clock, told, join } = makeQueue()
     join('before', 100)
     await clock.advance(60)
@@ -194,7 +194,7 @@ describe('takeover', () => {
   )
 })
 
-test('those who are chosen are refused, by the place that they have among those who stay', async () => {
+test('the chosen waiters are refused, by their place among those that stay', async () => {
   const { queue, join, names } = makeQueue()
   const waiters = ['a', 'b', 'c', 'd'].map((name) => join(name, name === 'b' || name === 'd' ? 0 : null))
   const asked: number[] = []
@@ -209,7 +209,7 @@ test('those who are chosen are refused, by the place that they have among those 
   await expect(waiters[1]?.promise).rejects.toThrow('-Infinity')
 })
 
-test('is a list, first in first out, whoever leaves', () => {
+test('is a list, first in first out, in any order of leaving', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(9), { maxLength: 40 }), (steps) => {
       const { queue, join, names } = makeQueue()

@@ -66,7 +66,7 @@ describe('places', () => {
   })
 })
 
-describe('who has left', () => {
+describe('objects that were removed', () => {
   test('is found by what was read before, and by nothing later', () => {
     const identities = new IdentityMap()
     const state = song(1)

@@ -94,7 +94,7 @@ describe('what PostgreSQL has filled in', () => {
     expect(state.instance).toMatchObject({ id: undefined, amount: '1', version: 1 })
   })
 
-  test('belongs to the savepoint that has inserted it, also when the answer comes later, or behind COMMIT', () => {
+  test('belongs to the savepoint that has inserted it, also if the answer comes later, or after COMMIT', () => {
     for (const isSealed of [false, true]) {
       const [journal, identities] = [new Journal(), new IdentityMap()]
       const state = inserted(journal, identities, 1)

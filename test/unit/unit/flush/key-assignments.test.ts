@@ -146,7 +146,7 @@ test.each([false, true])(
   },
 )
 
-test('what is said of a holder is found, and who is led to a target', () => {
+test('assignments are found by their holder and by their target', () => {
   const keys = new KeyAssignments()
   const [holder, target] = [line(), order(1, 2)]
   const one = assignment(holder, 'itsOrder', target)

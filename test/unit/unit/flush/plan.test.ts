@@ -117,7 +117,7 @@ function marked(...marks: (number | null)[]): Node[] {
 
 const TABLE: Readonly<Record<string, () => Changes & { readonly lines: readonly string[] }>> = {
   nothing: () => ({ stored: [node(1)], lines: [] }),
-  'new rows: one statement, in the order of add, whoever refers to whom': () => ({
+  'new rows: one statement, in the order of add, for any references between them': () => ({
     added: [node(3, 1), node(1, 2), node(2, 1)],
     lines: ['insert nodes 3(parent=1 mark=NULL) 1(parent=2 mark=NULL) 2(parent=1 mark=NULL)'],
   }),
@@ -203,7 +203,7 @@ const TABLE: Readonly<Record<string, () => Changes & { readonly lines: readonly 
       lines: ['delete nodes 1', 'insert nodes 1(parent=null mark=null)'],
     }
   },
-  'a place that nobody takes is given up last': () => {
+  'a unique value that no row takes is given up last': () => {
     const stored = marked(5)
     return {
       added: [node(2, null, 6)],
