@@ -93,7 +93,10 @@ export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implem
     return new BulkUpdate(this.#meta, this.#changes, { ...this.#state, without })
   }
 
-  /** Returns the changed rows: entities, or plain objects with the named columns. */
+  /**
+   * Returns the changed rows: entities, or plain objects with the named columns. Of deferred columns, entities get those that this
+   * statement sets.
+   */
   returning(): BulkUpdate<E, InstanceOf<E>>
   returning<const Names extends readonly ColumnName<E>[]>(
     ...names: Names
@@ -111,7 +114,8 @@ export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implem
     const { table } = this.#meta
     if (this.#changes.size === 0) throw new InvalidStatementError(`The update of ${table.key} sets nothing`)
     const start = concat(text(`update ${table.sql} set `), assignments(table, this.#changes))
-    return bulkQuery(this.#meta, start, this.#state, 'fresh')
+    const lacking = table.deferred.filter((column) => !this.#changes.has(column))
+    return bulkQuery(this.#meta, start, this.#state, 'fresh', lacking)
   }
 }
 
@@ -173,6 +177,7 @@ function bulkQuery(
   start: SqlFragment<unknown>,
   { conditions, filtered, returning, without }: BulkState,
   rowsAre: EntityQuery['rowsAre'],
+  lacking: readonly TableColumn[] = [],
 ): EntityQuery {
   const { table } = meta
   const parts = [start]
@@ -184,6 +189,6 @@ function bulkQuery(
   }
   const all = [...conditions, ...filtersOf(meta, without)]
   if (all.length > 0) parts.push(text(' where '), and(...all))
-  parts.push(text(returningSql(table, returning)))
-  return entityQuery(meta, concat(...parts), returning ?? { kind: 'none' }, { rowsAre })
+  parts.push(text(returningSql(table, returning, lacking)))
+  return entityQuery(meta, concat(...parts), returning ?? { kind: 'none' }, { rowsAre, lacking })
 }

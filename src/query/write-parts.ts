@@ -75,10 +75,14 @@ export function withReturning<State extends { readonly returning: Reading | unde
   }
 }
 
-/** The RETURNING of a statement, if it has one. */
-export function returningSql(table: Table, returning: Reading | undefined): string {
+/** The RETURNING of a statement, if it has one. @param lacking The deferred columns that entities do not get. */
+export function returningSql(
+  table: Table,
+  returning: Reading | undefined,
+  lacking: readonly TableColumn[] = [],
+): string {
   if (returning === undefined) return ''
   const columns =
-    returning.kind === 'record' ? columnList(returning.columns, table.qualifier) : table.columnList
+    returning.kind === 'record' ? columnList(returning.columns, table.qualifier) : table.selectList(lacking)
   return ` returning ${columns}`
 }

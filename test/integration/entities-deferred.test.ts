@@ -272,7 +272,25 @@ describe('detached objects', () => {
 })
 
 describe('statements', () => {
-  test('returning() brings all columns: the row may be gone', async () => {
+  test('returning() of an update leaves them deferred, except those that it sets', async () => {
+    const { session, page } = await loaded()
+    await using _ = session
+    await session.refresh(page, { columns: ['body', 'note'] })
+    const [held] = await session.scalars(update(Page).set({ title: 'A', note: 'new' }).returning())
+    expect(held).toBe(page)
+    expect({ ...page }).toEqual({ id: 1, title: 'A', note: 'new', bookId: 1, version: 2 })
+    session.expunge(page)
+    const texts = await textsOf(async () => {
+      const [other] = await session.scalars(update(Page).set({ title: 'B' }).returning())
+      expect({ ...other }).toEqual({ id: 1, title: 'B', bookId: 1, version: 3 })
+      const [plain] = await session.scalars(update(Page).set({ title: 'C' }).returning('body'))
+      expect(plain).toBe('long')
+    })
+    expect(texts[0]).not.toContain('"body"')
+    expect(session.dirty).toEqual([])
+  })
+
+  test('returning() of an insert or a delete brings all columns: the row is new, or gone', async () => {
     await using session = sessions()
     const [inserted] = await session.scalars(insert(Page).values({ title: 'A', body: 'b' }).returning())
     expect([inserted?.body, inserted?.size]).toEqual(['b', 1])
