@@ -154,6 +154,11 @@ export class TableColumn {
     return onlySpelling === 'usual' ? text !== null && !this.mayRespell(text) : onlySpelling === 'always'
   }
 
+  /** Whether PostgreSQL may take different texts for equal: by a collation, or a type such as citext. */
+  get mayEqualOthers(): boolean {
+    return this.#codec.onlySpelling === undefined
+  }
+
   /** Whether PostgreSQL may store a text in another form. */
   mayRespell(text: string): boolean {
     return this.definition.type.respells?.(text) === true

@@ -10,7 +10,6 @@
  *
  * Stored rows are locked in an order that all flushes keep: see row-locks.ts.
  */
-import { ENTITY } from '../../schema/entity-types.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import type { Table } from '../../schema/table.js'
 import { uniqueConflicts, type UniqueConflicts } from './unique-conflicts.js'
@@ -20,7 +19,7 @@ import { propagateKeys, keyAfter, type PropagatedKeys } from './key-propagation.
 import type { Guard } from '../tracked-instances.js'
 import { References, type Reference } from './row-references.js'
 import type { LinkChanges } from './rows.js'
-import { orderRows } from './row-order.js'
+import { orderRows, tableGroups } from './row-order.js'
 import { withLocks } from './row-locks.js'
 import { completion, halve, isNullable, released, type Halves } from './two-step-rows.js'
 import { changedValue, insertedValue, UniqueMoves } from './unique-moves.js'
@@ -170,7 +169,9 @@ class Planner {
   ): Generator<Step, void, undefined> {
     if (!this.#moves.none) {
       const rows = [...changes, ...insertions]
-      const waits = rows.some((row) => this.#moves.before(row).length > 0)
+      const waits = rows.some(
+        (row) => this.#moves.before(row).length + this.#moves.maybeBefore(row).length > 0,
+      )
       if (waits) {
         yield* this.#waiting(group, rows)
         yield* updates(insertions.filter(({ postponed }) => postponed.size > 0).map(completion))
@@ -190,7 +191,7 @@ class Planner {
       ? orderNewRows(
           insertions,
           (row) => this.#checkedAtOnce(row),
-          (circle) => this.#postpone(circle),
+          (circle) => void this.#postpone(circle),
         )
       : insertions
     for (const run of runsOf(ordered)) yield insertStep(run)
@@ -203,9 +204,13 @@ class Planner {
     /** Changes that are written in two steps. */
     const halves = new Map<WrittenRow, Halves>()
     const isFirst = new Set<WrittenRow>()
+    /** Rows that wait only for what they certainly need. */
+    const impatient = new Set<WrittenRow>()
+    const maybeBefore = (row: WrittenRow): readonly Change[] =>
+      impatient.has(row) ? [] : this.#moves.maybeBefore(row)
     const { levels, circular } = orderWrites(rows, {
       before: (row) => {
-        const freeing = this.#moves.before(row).map((change) => {
+        const freeing = [...this.#moves.before(row), ...maybeBefore(row)].map((change) => {
           const rest = this.#rests.get(change) ?? change
           return halves.get(rest)?.first ?? rest
         })
@@ -220,12 +225,13 @@ class Planner {
       },
       notAfter: (row) => (isNew(row) ? this.#checkedAtOnce(row) : []),
       cut: (circle) => {
+        const hasty = [...circle].filter((row) => maybeBefore(row).length > 0)
+        for (const row of hasty) impatient.add(row)
+        if (hasty.length > 0) return []
         const newRows = [...circle].filter(isNew)
-        if (newRows.length === circle.size) {
-          if (runsOf(newRows).length > 1) this.#postpone(new Set(newRows))
-          return []
-        }
-        return [...circle].flatMap((change) => {
+        if (newRows.length === circle.size)
+          return this.#postpone(circle as ReadonlySet<Insertion>) ? [] : undefined
+        const firsts = [...circle].flatMap((change) => {
           // Each is written in two steps at most.
           if (isNew(change) || halves.has(change) || isFirst.has(change)) return []
           const half = halve(change, this.#newIn(group, change))
@@ -235,11 +241,13 @@ class Planner {
           isFirst.add(half.first)
           return [half.first]
         })
+        return firsts.length > 0 ? firsts : undefined
       },
     })
+    const mayFail = new Set([...circular, ...impatient])
     for (const level of levels) {
       const changes = level.flatMap((row) => (isNew(row) ? [] : [halves.get(row)?.second ?? row]))
-      yield* updates(changes, circular)
+      yield* updates(changes, mayFail)
       for (const run of runsOf(level.filter(isNew))) yield insertStep(run)
     }
   }
@@ -259,13 +267,19 @@ class Planner {
       .map(({ target }) => target)
   }
 
-  #postpone(circle: ReadonlySet<Insertion>): void {
+  /** Foreign keys of new rows to each other are NULL first, if they can be. @returns whether any is that was not before. */
+  #postpone(circle: ReadonlySet<Insertion>): boolean {
+    let isCut = false
+    if (runsOf([...circle]).length < 2) return isCut
     for (const row of circle) {
       for (const { key, target } of this.#newRows.of(row, insertedValue)) {
         if (key.rules.deferred === true || !circle.has(target)) continue
+        const before = row.postponed.size
         row.postponed = new Set([...row.postponed, ...key.columns.filter(isNullable)])
+        isCut ||= row.postponed.size > before
       }
     }
+    return isCut
   }
 
   /**
@@ -324,17 +338,6 @@ class Planner {
       }
     }
   }
-}
-
-/** The tables of some rows, in groups that refer to each other, those first that others refer to. */
-function tableGroups(rows: readonly (Insertion | Change | Removal)[]): (readonly Table[])[] {
-  const used = new Set(rows.map(({ table }) => table))
-  if (used.size < 2) return used.size === 0 ? [] : [[...used]]
-  const metadata = new Set(rows.map(({ state }) => state.meta.entity[ENTITY].metadata))
-  return [...metadata]
-    .flatMap(({ writeGroups }) => writeGroups)
-    .map((group) => group.filter((table) => used.has(table)))
-    .filter((group) => group.length > 0)
 }
 
 function targetOf({ target }: Reference<Insertion>): Insertion {

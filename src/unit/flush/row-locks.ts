@@ -14,7 +14,7 @@ import type { Table } from '../../schema/table.js'
 import type { InstanceState } from '../instance-state.js'
 import { groupBy } from './row-order.js'
 import { touchedRows, type Step, type TouchedRows } from './steps.js'
-import { uniqueKeysOf } from './unique-moves.js'
+import { uniqueKeysOf } from './unique-keys.js'
 
 /** What a flush does to the stored rows of one table. */
 interface TouchedTable {

@@ -1,5 +1,8 @@
 /** The order of rows that refer to each other, with as few statements as that takes. */
 import { orderByDependency } from '../../schema/dependency-order.js'
+import { ENTITY } from '../../schema/entity-types.js'
+import type { Table } from '../../schema/table.js'
+import type { Change, Insertion, Removal } from './rows.js'
 
 /** What orders rows; `Row` is one row to insert or to delete. */
 export interface RowOrdering<Row> {
@@ -65,4 +68,15 @@ export function groupBy<Item>(items: readonly Item[], keyOf: (item: Item) => str
     else group.push(item)
   }
   return [...groups.values()]
+}
+
+/** The tables of some rows, in groups that refer to each other, those first that others refer to. */
+export function tableGroups(rows: readonly (Insertion | Change | Removal)[]): (readonly Table[])[] {
+  const used = new Set(rows.map(({ table }) => table))
+  if (used.size < 2) return used.size === 0 ? [] : [[...used]]
+  const metadata = new Set(rows.map(({ state }) => state.meta.entity[ENTITY].metadata))
+  return [...metadata]
+    .flatMap(({ writeGroups }) => writeGroups)
+    .map((group) => group.filter((table) => used.has(table)))
+    .filter((group) => group.length > 0)
 }

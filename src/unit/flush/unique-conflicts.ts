@@ -5,7 +5,8 @@
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import type { Table } from '../../schema/table.js'
 import type { References } from './row-references.js'
-import { changedValue, uniqueKeysOf } from './unique-moves.js'
+import { possibleKeysOf, uniqueKeysOf, type PossibleKey } from './unique-keys.js'
+import { changedValue } from './unique-moves.js'
 import { equalTupleOf, storedValue, type Change, type Insertion, type Removal } from './rows.js'
 
 /** The conflicts of a flush. */
@@ -25,30 +26,49 @@ export function uniqueConflicts(
   const early = new Set<Removal>()
   const takers = new Set<Insertion | Change>()
   if (removals.length === 0 || insertions.length + changes.length === 0) return { removals: early, takers }
-  const freed = new Map<string, Removal>()
+  const freed = new Map<string, Removal[]>()
   const removedFrom = new Set(removals.map(({ table }) => table))
-  const keys = new Map([...removedFrom].map((table) => [table, uniqueKeysOf(table)]))
+  const keys = new Map(
+    [...removedFrom].map((table) => [table, [...certainKeys(table), ...possibleKeysOf(table)]]),
+  )
   for (const removal of removals) {
-    for (const [index, columns] of (keys.get(removal.table) ?? []).entries()) {
-      const tuple = equalTupleOf(columns, (column) => storedValue(removal.state, column))
-      if (tuple !== undefined) freed.set(nameOf(removal.table, index, tuple), removal)
+    for (const [index, key] of (keys.get(removal.table) ?? []).entries()) {
+      const name = nameOf(removal.table, index, key, (column) => storedValue(removal.state, column))
+      if (name === undefined) continue
+      const alike = freed.get(name)
+      if (alike === undefined) freed.set(name, [removal])
+      else alike.push(removal)
     }
   }
   const take = (
     taker: Insertion | Change,
     valueOf: (column: TableColumn) => EncodedText | undefined,
+    isWritten: (column: TableColumn) => boolean,
   ): void => {
     const { table } = taker
-    for (const [index, columns] of (keys.get(table) ?? []).entries()) {
-      const tuple = equalTupleOf(columns, valueOf)
-      const removal = tuple === undefined ? undefined : freed.get(nameOf(table, index, tuple))
-      if (removal === undefined) continue
-      early.add(removal)
-      takers.add(taker)
+    for (const [index, key] of (keys.get(table) ?? []).entries()) {
+      if (!key.decisive.some(isWritten)) continue
+      const name = nameOf(table, index, key, valueOf)
+      for (const removal of (name === undefined ? undefined : freed.get(name)) ?? []) {
+        early.add(removal)
+        takers.add(taker)
+      }
     }
   }
-  for (const insertion of insertions) take(insertion, ({ index }) => insertion.values[index])
-  for (const change of changes) take(change, (column) => changedValue(change, column))
+  for (const insertion of insertions) {
+    take(
+      insertion,
+      ({ index }) => insertion.values[index],
+      () => true,
+    )
+  }
+  for (const change of changes) {
+    take(
+      change,
+      (column) => changedValue(change, column),
+      (column) => change.columns.includes(column),
+    )
+  }
   takeAlongReferring(early, references)
   return { removals: early, takers }
 }
@@ -59,6 +79,18 @@ function takeAlongReferring(early: Set<Removal>, references: References<Removal>
   for (const removal of early) for (const referring of references.to(removal)) early.add(referring)
 }
 
-function nameOf(table: Table, index: number, tuple: string): string {
-  return `${table.key} ${index} ${tuple}`
+function certainKeys(table: Table): (PossibleKey & { readonly isCertain: true })[] {
+  return uniqueKeysOf(table).map((columns) => ({ columns, decisive: columns, isCertain: true }))
+}
+
+/** Names a value of a key; undefined where there is none. Values that may be equal have one name. */
+function nameOf(
+  table: Table,
+  index: number,
+  key: PossibleKey & { readonly isCertain?: true },
+  valueOf: (column: TableColumn) => EncodedText | undefined,
+): string | undefined {
+  const tuple = equalTupleOf(key.columns, valueOf)
+  if (tuple === undefined) return undefined
+  return `${table.key} ${index} ${key.isCertain === true ? tuple : tuple.toLowerCase()}`
 }

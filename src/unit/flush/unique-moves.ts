@@ -1,24 +1,15 @@
-/** Unique values that move from row to row in one flush: which changed rows must be written before which others. */
+/**
+ * Unique values that move from row to row in one flush: which changed rows must be written before which others.
+ *
+ * Of some keys only PostgreSQL knows which rows they hold and which values are equal: partial indexes, indexes over SQL, texts that a
+ * collation does not tell apart. Their values order rows as far as nothing certain speaks against it.
+ */
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import type { Table } from '../../schema/table.js'
 import { References, type ValueOf } from './row-references.js'
 import { equalTupleOf, storedValue, type Change, type Insertion } from './rows.js'
+import { possibleKeysOf, uniqueKeysOf, type PossibleKey } from './unique-keys.js'
 import { isNew } from './write-order.js'
-
-/** The sets of columns of which no two rows of a table agree in all, the primary key first. */
-export function uniqueKeysOf(table: Table): (readonly TableColumn[])[] {
-  const named = [
-    ...(table.options.unique ?? []),
-    ...(table.options.indexes ?? []).flatMap(({ unique, columns }) =>
-      unique === true && columns.every((column) => typeof column === 'string') ? [columns as string[]] : [],
-    ),
-  ]
-  return [
-    table.primaryKey,
-    ...table.columns.filter(({ definition }) => definition.unique === true).map((column) => [column]),
-    ...named.map((names) => names.map((name) => table.column(name))),
-  ]
-}
 
 /** The value that a changed row will have. */
 export function changedValue(
@@ -36,8 +27,11 @@ export function insertedValue({ values }: Insertion, { index }: TableColumn): En
 
 export class UniqueMoves {
   readonly #keys = new Map<Table, readonly (readonly TableColumn[])[]>()
+  readonly #possibleKeys = new Map<Table, readonly PossibleKey[]>()
   /** Values of unique keys, with the changed row that frees them. */
   readonly #freed = new Map<string, Change>()
+  /** The same for keys of which PostgreSQL decides what they hold. */
+  readonly #maybeFreed = new Map<string, Change[]>()
   /** The rows whose unique keys change, by the columns that foreign keys may refer to. */
   readonly #movers: References<Change>
 
@@ -52,8 +46,9 @@ export class UniqueMoves {
         if (before !== undefined) this.#freed.set(nameOf(change.table, index, before), change)
       }
       if (moves) movers.push(change)
+      this.#noteMaybeFreed(change)
     }
-    this.none = movers.length === 0
+    this.none = movers.length === 0 && this.#maybeFreed.size === 0
     this.#movers = new References(movers, changedValue)
   }
 
@@ -66,6 +61,31 @@ export class UniqueMoves {
     return isNew(row)
       ? this.#before(row, insertedValue, () => true)
       : this.#before(row, changedValue, (column) => row.columns.includes(column))
+  }
+
+  /** The changed rows that may free a unique value that a row may take. */
+  maybeBefore(row: Insertion | Change): Change[] {
+    if (this.#maybeFreed.size === 0) return []
+    const valueOf = (column: TableColumn): EncodedText | undefined =>
+      isNew(row) ? insertedValue(row, column) : changedValue(row, column)
+    return this.#possibleKeysOf(row.table).flatMap((key, index) => {
+      if (!isNew(row) && !key.decisive.some((column) => row.columns.includes(column))) return []
+      const tuple = foldedTupleOf(key, valueOf)
+      const freed = tuple === undefined ? undefined : this.#maybeFreed.get(nameOf(row.table, index, tuple))
+      return (freed ?? []).filter(({ state }) => state !== row.state)
+    })
+  }
+
+  #noteMaybeFreed(change: Change): void {
+    for (const [index, key] of this.#possibleKeysOf(change.table).entries()) {
+      if (!key.decisive.some((column) => change.columns.includes(column))) continue
+      const tuple = foldedTupleOf(key, (column) => storedValue(change.state, column))
+      if (tuple === undefined) continue
+      const name = nameOf(change.table, index, tuple)
+      const freed = this.#maybeFreed.get(name)
+      if (freed === undefined) this.#maybeFreed.set(name, [change])
+      else freed.push(change)
+    }
   }
 
   #before<Row extends Insertion | Change>(
@@ -88,13 +108,24 @@ export class UniqueMoves {
   }
 
   #keysOf(table: Table): readonly (readonly TableColumn[])[] {
-    let keys = this.#keys.get(table)
-    if (keys === undefined) {
-      keys = uniqueKeysOf(table)
-      this.#keys.set(table, keys)
-    }
+    const keys = this.#keys.get(table) ?? uniqueKeysOf(table)
+    this.#keys.set(table, keys)
     return keys
   }
+
+  #possibleKeysOf(table: Table): readonly PossibleKey[] {
+    const keys = this.#possibleKeys.get(table) ?? possibleKeysOf(table)
+    this.#possibleKeys.set(table, keys)
+    return keys
+  }
+}
+
+/** The same for values that may be equal: texts in upper and lower case. */
+function foldedTupleOf(
+  { columns }: PossibleKey,
+  valueOf: (column: TableColumn) => EncodedText | undefined,
+): string | undefined {
+  return equalTupleOf(columns, valueOf)?.toLowerCase()
 }
 
 function nameOf(table: Table, index: number, tuple: string): string {

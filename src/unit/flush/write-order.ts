@@ -16,8 +16,11 @@ export interface WriteOrdering {
   before(row: WrittenRow): readonly WrittenRow[]
   /** New rows that must come before a new row; also in the same statement, as foreign keys are checked at its end. */
   notAfter(row: WrittenRow): readonly WrittenRow[]
-  /** Rows that wait for each other in a cycle: breaks the cycle, if possible. @returns rows to be written in addition. */
-  cut(circle: ReadonlySet<WrittenRow>): readonly WrittenRow[]
+  /**
+   * Rows that wait for each other in a cycle: takes away what some of them wait for.
+   * @returns rows to be written in addition; undefined if nothing could be taken away.
+   */
+  cut(circle: ReadonlySet<WrittenRow>): readonly WrittenRow[] | undefined
 }
 
 /** The rows in the order in which they are written. */
@@ -30,20 +33,16 @@ export interface WriteOrder {
 
 /** @param rows In the order that they keep where nothing else decides. */
 export function orderWrites(rows: readonly WrittenRow[], ordering: WriteOrdering): WriteOrder {
-  const parts: (readonly WrittenRow[])[] = []
-  for (const circle of components(rows, ordering)) {
-    for (const part of cutCircle(circle, ordering)) {
-      // What is left may be a circle of new rows only, which is cut in another way.
-      if (part.length < circle.length) parts.push(...cutCircle(part, ordering))
-      else parts.push(part)
-    }
-  }
+  const parts = components(rows, ordering).flatMap((circle) => cutCircle(circle, ordering))
   const circular = parts.filter((part) => part.length > 1 && !part.every(isNew)).flat()
   return { levels: levelsOf(parts, ordering), circular: new Set(circular) }
 }
 
+/** Cuts a circle for as long as something can be taken away. */
 function cutCircle(circle: readonly WrittenRow[], ordering: WriteOrdering): (readonly WrittenRow[])[] {
-  return circle.length === 1 ? [circle] : components([...ordering.cut(new Set(circle)), ...circle], ordering)
+  const added = circle.length === 1 ? undefined : ordering.cut(new Set(circle))
+  if (added === undefined) return [circle]
+  return components([...added, ...circle], ordering).flatMap((part) => cutCircle(part, ordering))
 }
 
 function components(rows: readonly WrittenRow[], ordering: WriteOrdering): WrittenRow[][] {
