@@ -9,6 +9,7 @@
 import { LifeguardError } from './errors.js'
 import { markStalePlan, stalePlanOf } from './internal/stale-plan.js'
 import { hideQuoted } from './internal/hidden-values.js'
+import { isInstance } from './internal/revoked.js'
 
 /** The fields of an ErrorResponse as node-postgres parses them. Every one is text. */
 export interface ServerErrorFields {
@@ -200,7 +201,7 @@ function classFor(sqlState: string, message: string): typeof DatabaseError {
 export function isServerError(
   error: unknown,
 ): error is Error & ServerErrorFields & { readonly code: string } {
-  if (!(error instanceof Error)) return false
+  if (!isInstance(error, Error)) return false
   const { code, severity } = error as ServerErrorFields
   return typeof code === 'string' && code.length === 5 && typeof severity === 'string'
 }
@@ -328,7 +329,7 @@ const LONGEST_CHAIN = 16
 /** Asks about an error, then about its cause, and so on, until `verdict` is not undefined. */
 function decide(error: unknown, verdict: (error: Error) => boolean | undefined): boolean {
   let at = error
-  for (let depth = 0; at instanceof Error && depth < LONGEST_CHAIN; depth += 1) {
+  for (let depth = 0; isInstance(at, Error) && depth < LONGEST_CHAIN; depth += 1) {
     const answer = verdict(at)
     if (answer !== undefined) return answer
     at = at.cause

@@ -6,6 +6,7 @@
  * 2. `instanceof` is decided by a brand, so it also holds between the ESM and the CommonJS copy of this package.
  * 3. No message, property or inspection of an error holds a password or a parameter value.
  */
+import { isRevoked } from './internal/revoked.js'
 
 const BRAND: unique symbol = Symbol.for('lifeguard.error') as never
 
@@ -64,7 +65,7 @@ export class LifeguardError extends Error {
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
-    if (typeof value !== 'object' || value === null) return false
+    if (typeof value !== 'object' || value === null || isRevoked(value)) return false
     const brands = (value as { [BRAND]?: ReadonlySet<string> })[BRAND]
     return brands !== undefined && brands.has(this.name)
   }

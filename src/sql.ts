@@ -6,6 +6,7 @@
  */
 import { InvalidStatementError } from './errors.js'
 import { requireText } from './internal/statement-text.js'
+import { isArray, isInstance, isObject, isRevoked, REVOKED } from './internal/revoked.js'
 
 /** A statement as node-postgres takes it. */
 export interface StatementConfig {
@@ -161,7 +162,7 @@ export interface SqlTag {
  */
 export const sql: SqlTag = Object.assign(
   <Row>(strings: TemplateStringsArray, ...values: unknown[]): SqlFragment<Row> => {
-    if (!Array.isArray(strings) || !strings.every(isString)) {
+    if (!isArray(strings) || !strings.every(isString)) {
       throw new InvalidStatementError(
         'sql is a tag: write sql`select 1`, or sql.raw(text) for text as it stands',
       )
@@ -176,7 +177,7 @@ export const sql: SqlTag = Object.assign(
       return new SqlFragment([text], [])
     },
     join(items: readonly unknown[], separator: SqlFragment = new SqlFragment([', '], [])): SqlFragment {
-      if (!Array.isArray(items)) {
+      if (!isArray(items)) {
         throw new InvalidStatementError(
           `sql.join takes an array of values or fragments, not ${kindOf(items)}`,
         )
@@ -214,7 +215,7 @@ export function compileStatement(statement: unknown, values?: readonly unknown[]
     throw new InvalidStatementError('The statement brings its own values: give none besides')
   }
   const given = values ?? own
-  if (!Array.isArray(given)) {
+  if (!isArray(given)) {
     throw new InvalidStatementError(`The values of a statement are an array, not ${kindOf(given)}`)
   }
   return {
@@ -235,7 +236,7 @@ interface LooseConfig {
 }
 
 function readObject(statement: unknown): LooseConfig {
-  if (typeof statement !== 'object' || statement === null) throw notAStatement(statement)
+  if (!isObject(statement)) throw notAStatement(statement)
   if (isFragment(statement)) {
     return statement.assemble()
   }
@@ -271,7 +272,7 @@ function isString(value: unknown): value is string {
 
 function isFragment(value: unknown): value is SqlFragment {
   // The copy of this class in the other module format has private fields that cannot be read: its public face serves.
-  return value instanceof SqlFragment
+  return isInstance(value, SqlFragment)
 }
 
 function notAStatement(value: unknown): InvalidStatementError {
@@ -283,6 +284,7 @@ function notAStatement(value: unknown): InvalidStatementError {
 /** What a value is, for a message; never the value itself. */
 export function kindOf(value: unknown): string {
   if (value === null) return 'null'
+  if (isRevoked(value)) return REVOKED
   if (typeof value !== 'object') return typeof value
   return Array.isArray(value)
     ? 'an array'

@@ -1,5 +1,6 @@
 /** PostgreSQL's array literals: `{a,"b c",NULL}`. */
 import { kindOf, RefusedValue, type Codec } from './codec.js'
+import { isArray } from '../internal/revoked.js'
 
 /**
  * The literal of an array whose elements are text already.
@@ -21,7 +22,7 @@ export function arrayCodec(element: Codec<unknown>): Codec<unknown[]> {
     mutable: true,
     decode: (text) => parseArray(text).map((item) => (item === null ? null : element.decode(item))),
     encode(value) {
-      if (!Array.isArray(value)) throw new RefusedValue(`takes an array, not ${kindOf(value)}`)
+      if (!isArray(value)) throw new RefusedValue(`takes an array, not ${kindOf(value)}`)
       return arrayLiteral(value.map((item: unknown) => (item === null ? null : element.encode(item))))
     },
     // Documents can hold what is read and cannot be written again: 1e400 is read as Infinity.

@@ -9,6 +9,7 @@ import { plainMessageOf, saysPlainly } from '../internal/plain-errors.js'
 import { DEEPEST_RECURSION, jsonTextOf, NoDocument } from '../internal/json.js'
 import { jsonNull } from './json-null.js'
 import { isTextOf } from './json-text.js'
+import { isRevoked, REVOKED } from '../internal/revoked.js'
 
 /** Converts between the text of PostgreSQL and a value; NULL is handled before. */
 export interface Codec<Value> {
@@ -258,6 +259,7 @@ function encodeText(value: string): string {
 export function kindOf(value: unknown): string {
   if (value === null) return 'null'
   if (value === undefined) return 'undefined'
+  if (isRevoked(value)) return REVOKED
   if (Array.isArray(value)) return 'an array'
   if (typeof value === 'number' && !Number.isFinite(value)) return 'a number that is not finite'
   if (typeof value === 'number' && !Number.isInteger(value)) return 'a fraction'

@@ -1,5 +1,6 @@
 /** An array as one parameter that is written when it is sent, element by element, in PostgreSQL's binary form. */
 import { InvalidStatementError } from '../errors.js'
+import { isObject } from '../internal/revoked.js'
 
 /** How the elements of one type are written. */
 export interface ArrayElement {
@@ -83,7 +84,7 @@ export class ArrayParameter {
 
 /** Whether a value is an array that writes itself, of whatever copy of the package. */
 export function isArrayParameter(value: unknown): value is ArrayParameter {
-  return typeof value === 'object' && value !== null && BRAND in value
+  return isObject(value) && BRAND in value
 }
 
 /** @throws InvalidStatementError */

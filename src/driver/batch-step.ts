@@ -38,6 +38,7 @@ import { RowsUnreadable } from './driver.js'
 import { RowShape, type RowReader } from './row-reader.js'
 import type { PreparedStatement } from './statement-cache.js'
 import { readInt32 } from './value-readers.js'
+import { errorFrom } from '../internal/thrown.js'
 
 /** Which answer a step waits for. */
 export type StepStage = 'parsed' | 'bound' | 'described' | 'rows' | 'closed' | 'over'
@@ -253,8 +254,8 @@ export class BatchStep {
 
 /** Why a row cannot be read: what a type parser throws, or a value that is longer than any string. */
 function unreadable(cause: unknown): Error {
-  if ((cause as { code?: unknown }).code !== 'ERR_STRING_TOO_LONG') {
-    return cause instanceof Error ? cause : new Error(String(cause))
+  if ((errorFrom(cause) as { code?: unknown }).code !== 'ERR_STRING_TOO_LONG') {
+    return errorFrom(cause)
   }
   return new InvalidValueError('A value of the result is longer than any string of this runtime', { cause })
 }

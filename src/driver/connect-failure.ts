@@ -10,6 +10,7 @@ import type { HostFailure } from './host-search.js'
 import { WrongRoleError } from './server-role.js'
 import { type SocketPhase, TlsRefusedError } from './socket.js'
 import { TlsFileError } from './tls.js'
+import { isInstance } from '../internal/revoked.js'
 
 /** What was under way when it failed. */
 export type ConnectPhase = 'password' | 'certificates' | SocketPhase | 'authentication' | 'role'
@@ -163,7 +164,7 @@ const NOTHING_SAID =
   'No url was given (is DATABASE_URL set?), no host, and no variable (PGHOST, PGUSER, ...): these are the defaults.'
 
 function judge(error: unknown, phase: ConnectPhase): Verdict {
-  if (!(error instanceof Error))
+  if (!isInstance(error, Error))
     return { fatal: true, text: `something that is no error was thrown, ${WAITING_FOR[phase]}` }
   if (error.name === 'TimeoutError') return { fatal: false, text: `timed out while ${WAITING_FOR[phase]}` }
   // Its text is the user's own and may say anything; it stays in the cause.

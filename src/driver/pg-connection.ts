@@ -30,6 +30,7 @@ import { StatementCache } from './statement-cache.js'
 import type { StatementPolicy } from './statement-policy.js'
 import type { WireConnection } from './wire-connection.js'
 import { WireWriter } from './wire-writer.js'
+import { errorFrom } from '../internal/thrown.js'
 
 /** A connected client and what belongs to it. */
 export interface PgConnectionParts {
@@ -177,7 +178,7 @@ export class PgConnection implements DriverConnection {
       run.submit()
     } catch (error) {
       // The batch was not sent, so what the statement cache has noted of it is wrong.
-      this.#lose(error instanceof Error ? error : new Error(String(error)))
+      this.#lose(errorFrom(error))
     }
   }
 

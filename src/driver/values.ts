@@ -7,6 +7,7 @@ import { jsonTextOf, NoDocument } from '../internal/json.js'
 import { noValue } from '../internal/no-value.js'
 import { plainMessageOf, saysPlainly } from '../internal/plain-errors.js'
 import { isArrayParameter, type ArrayParameter } from './array-parameter.js'
+import { errorFrom } from '../internal/thrown.js'
 
 /** A parameter as it goes over the wire: text, bytes, an array that writes itself, or NULL. */
 export type EncodedValue = string | Buffer | ArrayParameter | null
@@ -63,8 +64,12 @@ function encodeValue(value: unknown, index: number): EncodedValue {
   } catch (cause) {
     const refusal = noDataOf(cause)
     if (refusal !== undefined) throw unsendable(index, refusal.message, plainMessageOf(refusal))
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw unsendable(index, reason, 'a function of it (toPostgres, toJSON, a getter) throws', { cause })
+    throw unsendable(
+      index,
+      errorFrom(cause).message,
+      'a function of it (toPostgres, toJSON, a getter) throws',
+      { cause },
+    )
   }
 }
 

@@ -9,6 +9,7 @@ import type { PipelineSetup } from '../pipeline/contract.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 import { Executor, type PipelineOpener } from '../execution/executor.js'
 import type { StatementRunner } from '../execution/statement-runner.js'
+import { errorFrom } from '../internal/thrown.js'
 
 /** What a {@link Connection} is made of. */
 export interface ConnectionParts {
@@ -109,7 +110,7 @@ export class Connection extends Executor implements AsyncDisposable {
   /** Drops the socket of a broken connection and closes this object. The server rolls its transaction back. */
   async invalidate(reason: unknown = new Error('invalidate() was called')): Promise<void> {
     this.#closed = this.#pipeline.closed = true
-    this.#pipeline.invalidate(reason instanceof Error ? reason : new Error(String(reason)))
+    this.#pipeline.invalidate(errorFrom(reason))
     return Promise.resolve()
   }
 

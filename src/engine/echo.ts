@@ -4,6 +4,7 @@ import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import type { EncodedValue } from '../driver/values.js'
 import type { PipelineObserver } from '../pipeline/contract.js'
 import type { Operation } from '../pipeline/operation.js'
+import { stackOf } from '../internal/thrown.js'
 
 /** A logger of pino's shape: `info` for statements, `debug` for rows, `error` for failures. */
 export interface Logger {
@@ -55,7 +56,7 @@ function tell(log: () => void): void {
   try {
     log()
   } catch (error) {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    const text = stackOf(error)
     process.emitWarning(`The echo failed: ${text}`, { type: 'LifeguardWarning', code: 'LIFEGUARD_ECHO' })
   }
 }

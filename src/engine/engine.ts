@@ -30,6 +30,7 @@ import type { ExecutionOwner } from '../execution/contract.js'
 import { checkListenOptions, listen, type ListenOptions, type Notification } from './listen.js'
 import { checkEcho, resolveEngineOptions, type EngineOptions, type ResolvedEngineOptions } from './options.js'
 import { StatementRunner } from '../execution/statement-runner.js'
+import { isObject } from '../internal/revoked.js'
 
 const BRAND = Symbol.for('lifeguard.engine')
 const CANCEL_MILLIS = 3_000
@@ -92,7 +93,7 @@ export class Engine implements AsyncDisposable {
 
   /** Also true for an engine that the other copy of this package (import, require) made. */
   static [Symbol.hasInstance](value: unknown): boolean {
-    return typeof value === 'object' && value !== null && BRAND in value
+    return isObject(value) && BRAND in value
   }
 
   /**

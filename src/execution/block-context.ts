@@ -1,6 +1,7 @@
 /** Which block the current call belongs to: its statements are refused once the block has ended. */
 import { IllegalStateError, type LifeguardError } from '../errors.js'
 import { scopeValueOf, runInScope, type AsyncScope } from '../internal/async-scope.js'
+import { isInstance } from '../internal/revoked.js'
 
 /** One run of a block. */
 export class BlockContext {
@@ -26,7 +27,7 @@ export class BlockContext {
    * was destroyed: the error that destroyed the stream is the cause, and is reported instead.
    */
   failureOf(error: unknown): unknown {
-    const { code } = error instanceof Error ? (error as NodeJS.ErrnoException) : {}
+    const { code } = isInstance(error, Error) ? (error as NodeJS.ErrnoException) : {}
     return code?.startsWith('ERR_STREAM_') === true ? (this.streamFailure ?? error) : error
   }
 }

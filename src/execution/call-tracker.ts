@@ -9,6 +9,7 @@ import { OpenStreams } from './open-streams.js'
 import { PendingCalls } from './pending-calls.js'
 import type { TransactionScope } from './scope.js'
 import type { ExecuteCall } from './statement-call.js'
+import { isInstance } from '../internal/revoked.js'
 
 export class CallTracker {
   readonly #pipeline: Pipeline
@@ -111,7 +112,7 @@ export class CallTracker {
 }
 
 function isCausedBy(error: unknown, reason: Error): boolean {
-  return error === reason || (error instanceof Error && error.cause === reason)
+  return error === reason || (isInstance(error, Error) && error.cause === reason)
 }
 
 function ignore(): void {

@@ -23,6 +23,7 @@ import type { Savepoint } from './savepoints.js'
 import { runScript } from '../pipeline/script.js'
 import { statementOptions, type StatementOptions } from './statement-options.js'
 import type { StatementRunner } from './statement-runner.js'
+import { isArray } from '../internal/revoked.js'
 
 /** A statement whose row type is not known from its own type. */
 export type UntypedStatement = string | StatementConfig | CompiledQueryLike | DrizzleCommandLike
@@ -116,7 +117,7 @@ export abstract class Executor {
   ): ResultStream<Row>
   stream(statement: unknown, second?: unknown, third?: StreamOptions): ResultStream<never> {
     const runner = this.#runner
-    const values = Array.isArray(second) ? (second as Values) : undefined
+    const values = isArray(second) ? (second as Values) : undefined
     const options = statementOptions(
       third ?? (values === undefined ? second : undefined),
       STREAM_OPTION_NAMES,

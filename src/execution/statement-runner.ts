@@ -18,6 +18,7 @@ import {
   statementOptions,
   type StatementOptions,
 } from './statement-options.js'
+import { isArray } from '../internal/revoked.js'
 
 export class StatementRunner extends StatementQueue implements CallHost {
   /** Runs a statement and reads its result. */
@@ -77,7 +78,7 @@ export class StatementRunner extends StatementQueue implements CallHost {
   ): Promise<Read> {
     // Not an async function: many calls wait at a time, and it would keep all of its variables for each.
     try {
-      const values = Array.isArray(valuesOrOptions) ? valuesOrOptions : undefined
+      const values = isArray(valuesOrOptions) ? valuesOrOptions : undefined
       const chosen = statementOptions(
         options ?? (values === undefined ? valuesOrOptions : undefined),
         STATEMENT_OPTION_NAMES,

@@ -1,4 +1,5 @@
 /** Typed events: an error of a listener never reaches the code that emits the event. */
+import { stackOf } from './thrown.js'
 
 /** Maps an event's name to its payload. */
 export type EventMap = object
@@ -61,7 +62,7 @@ export class Emitter<Events extends EventMap> {
 }
 
 function warn(error: unknown, event: PropertyKey): void {
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  const text = stackOf(error)
   process.emitWarning(`A listener of '${String(event)}' threw: ${text}`, {
     type: 'LifeguardWarning',
     code: 'LIFEGUARD_LISTENER',

@@ -1,11 +1,13 @@
 /** What JavaScript has that is no data: it would be sent as `{}`, as its source, or as the numbers of its bytes. */
 import { types } from 'node:util'
+import { isRevoked, REVOKED } from './revoked.js'
 
 /**
  * What an object is that cannot be sent and does not say itself how (`toJSON`, `toPostgres`), with the remedy; undefined for
  * arrays, plain objects, and objects of classes that have properties.
  */
 export function noValue(value: object): string | undefined {
+  if (isRevoked(value)) return REVOKED
   if (Array.isArray(value)) return undefined
   for (const [is, what] of KINDS) if (is(value)) return what
   // The class of another realm has a prototype like ours.
@@ -21,6 +23,7 @@ export function noValue(value: object): string | undefined {
  * as a row, it would count as `{}`. Undefined for all others.
  */
 export function noProperties(value: object): string | undefined {
+  if (isRevoked(value)) return REVOKED
   if (Array.isArray(value) || Object.keys(value).length > 0) return undefined
   for (const [is, what] of KINDS) {
     if (is(value)) return types.isDate(value) ? 'a Date' : what.replace(/:.*/, '')

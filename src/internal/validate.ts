@@ -7,6 +7,7 @@
 import { InvalidOptionError } from '../errors.js'
 import { didYouMean } from './nearest-name.js'
 import { noProperties } from './no-value.js'
+import { isFunction, isInstance, isObject, isRevoked, REVOKED } from './revoked.js'
 
 /** Bounds of a number, both inclusive, and values outside them that have a meaning of their own. */
 export interface NumberRange<Also extends number | null = never> {
@@ -19,8 +20,7 @@ export interface NumberRange<Also extends number | null = never> {
 
 /** @throws InvalidOptionError when `input` is no plain bag of options: null, an array, a primitive, a promise, a Map. */
 export function checkObject(option: string, input: unknown): asserts input is object {
-  const isObject = typeof input === 'object' && input !== null && !Array.isArray(input)
-  const other = isObject ? noProperties(input) : describe(input)
+  const other = isObject(input) && !Array.isArray(input) ? noProperties(input) : describe(input)
   if (other !== undefined) throw new InvalidOptionError(option, `${option} must be an object, not ${other}`)
 }
 
@@ -83,13 +83,13 @@ export function refuseUnsendable(option: string, text: string): void {
 
 /** An AbortSignal. @throws InvalidOptionError */
 export function checkSignal(option: string, value: unknown): AbortSignal {
-  if (value instanceof AbortSignal) return value
+  if (isInstance(value, AbortSignal)) return value
   throw new InvalidOptionError(option, `${option} must be an AbortSignal, not ${typeOf(value)}`)
 }
 
 /** A callback. @throws InvalidOptionError */
 export function checkFunction(where: string, value: unknown): void {
-  if (typeof value === 'function') return
+  if (isFunction(value)) return
   throw new InvalidOptionError(where, `${where} takes a function, not ${typeOf(value)}`)
 }
 
@@ -135,6 +135,7 @@ function describe(value: unknown): string {
 
 function typeOf(value: unknown): string {
   if (value === null) return 'null'
+  if (isRevoked(value)) return REVOKED
   if (Array.isArray(value)) return 'an array'
   if (value === '') return 'an empty string'
   return value === undefined ? 'undefined' : `${/^[aeiou]/.test(typeof value) ? 'an' : 'a'} ${typeof value}`

@@ -31,6 +31,7 @@ import { ResponseHandler } from './response-handler.js'
 import { endedByStatement } from './script.js'
 import { begunAlready } from './transaction-errors.js'
 import type { TransactionState } from './transaction-state.js'
+import { errorFrom } from '../internal/thrown.js'
 
 export class Pipeline implements Sender {
   readonly state: TransactionState
@@ -288,7 +289,7 @@ export class Pipeline implements Sender {
     // The work settles the operation with its own value; here only success or failure counts.
     this.#dispatcher.runExclusive(batchOf([operation], this.standsAlone), run, (error) => {
       if (error === undefined) this.#answers.answered(operation, NOTHING)
-      else this.#answers.refused(operation, error instanceof Error ? error : new Error(String(error)))
+      else this.#answers.refused(operation, errorFrom(error))
     })
   }
 

@@ -13,6 +13,8 @@ import { connectChannel, type ConnectMessage } from '../internal/channels.js'
 import type { Timer } from '../internal/clock.js'
 import type { ConnectionRecord } from './record.js'
 import type { PoolContext } from './pool-context.js'
+import { isInstance } from '../internal/revoked.js'
+import { errorFrom } from '../internal/thrown.js'
 
 const FIRST_DELAY_MILLIS = 10
 const LONGEST_DELAY_MILLIS = 2_000
@@ -103,7 +105,9 @@ export class Connector {
     } catch (error) {
       this.#connecting -= 1
       slots.remove(record)
-      return this.#failed(error instanceof Error ? error : new ConnectError(String(error), { fatal: true }))
+      return this.#failed(
+        isInstance(error, Error) ? error : new ConnectError(errorFrom(error).message, { fatal: true }),
+      )
     }
     this.#connecting -= 1
     this.#failures = 0

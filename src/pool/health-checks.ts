@@ -6,6 +6,7 @@ import type { ResetMode } from '../driver/driver.js'
 import type { ConnectionRecord } from './record.js'
 import type { PoolContext } from './pool-context.js'
 import type { CloseReason } from './stats.js'
+import { errorFrom } from '../internal/thrown.js'
 
 const RESET_MILLIS = 5_000
 
@@ -81,10 +82,7 @@ export class HealthChecks {
 }
 
 function failureOf(work: Promise<void>): Promise<Error | undefined> {
-  return work.then(
-    () => undefined,
-    (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
-  )
+  return work.then(() => undefined, errorFrom)
 }
 
 /** True if the pool was disposed meanwhile and did not wait for the check. */

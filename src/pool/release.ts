@@ -14,6 +14,7 @@ import type { Lease, ReleaseOptions } from './pool.js'
 import type { ConnectionRecord } from './record.js'
 import type { PoolContext } from './pool-context.js'
 import type { CloseReason } from './stats.js'
+import { isInstance } from '../internal/revoked.js'
 
 export interface ReleaserHost {
   /** See {@link Lease.wantedMillis}. */
@@ -81,7 +82,7 @@ export class Releaser implements LeaseHost {
     if (isDisconnect(reason)) this.#eligibility.outdate(record, reason)
     events.emit('invalidate', { connection, reason })
     this.#announce(connection, heldMillis)
-    this.#host.retire(record, 'invalidated', reason instanceof Error ? reason : undefined)
+    this.#host.retire(record, 'invalidated', isInstance(reason, Error) ? reason : undefined)
   }
 
   softInvalidate(record: ConnectionRecord, reason: unknown): void {

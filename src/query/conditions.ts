@@ -6,6 +6,7 @@ import { arrayLiteral } from '../codecs/array-codec.js'
 import { kindOf } from '../codecs/codec.js'
 import type { ColumnRef } from '../schema/column-ref.js'
 import type { TableColumn } from '../schema/table-column.js'
+import { isArray, isInstance } from '../internal/revoked.js'
 
 /** What a column may be compared with: a value of its type, another column, SQL. */
 export type Operand<Value> = NoInfer<Value> | SqlFragment<unknown>
@@ -62,7 +63,7 @@ export function inArray<Value>(
   values: readonly NonNullable<NoInfer<Value>>[],
 ): Condition {
   const { type } = declared(column).definition
-  if (!Array.isArray(values)) {
+  if (!isArray(values)) {
     throw new InvalidStatementError(`inArray takes a list of values (an array), not ${kindOf(values)}`)
   }
   if (type.isArray === true) {
@@ -118,7 +119,7 @@ class Everything extends SqlFragment<unknown> {
 
 /** Whether a condition matches every row because it is empty. */
 export function matchesAll(condition: Condition): boolean {
-  return condition instanceof Everything
+  return isInstance(condition, Everything)
 }
 
 /** At least one of the conditions. Without conditions: false. */
@@ -137,7 +138,9 @@ class None extends SqlFragment<unknown> {
 
 /** The opposite. */
 export function not(condition: Condition): Condition {
-  return condition instanceof None ? new Everything() : new SqlFragment(['not (', ')'], [checked(condition)])
+  return isInstance(condition, None)
+    ? new Everything()
+    : new SqlFragment(['not (', ')'], [checked(condition)])
 }
 
 /** Where NULL goes in an order. Default: as if it were larger than everything. */
@@ -158,12 +161,12 @@ export function desc(by: SqlFragment<unknown>, options: OrderOptions = {}): SqlF
 /** A value for a column as a parameter, or SQL as it is. @throws InvalidValueError */
 export function operand(column: ColumnRef<unknown>, value: unknown): unknown {
   const definition = declared(column)
-  return value instanceof SqlFragment ? value : definition.encode(value)
+  return isInstance(value, SqlFragment) ? value : definition.encode(value)
 }
 
 /** Checks an order: anything but SQL would be a parameter, which orders nothing. @throws InvalidStatementError */
 export function orderOf(by: unknown): SqlFragment<unknown> {
-  if (by instanceof SqlFragment) return by
+  if (isInstance(by, SqlFragment)) return by
   throw new InvalidStatementError(
     `An order is a column (Song.c.title), asc(), desc() or made with the sql tag, not ${kindOf(by)}`,
   )
@@ -172,7 +175,7 @@ export function orderOf(by: unknown): SqlFragment<unknown> {
 /** The declared column of a reference; in plain JavaScript a misspelt one is undefined. @throws InvalidStatementError */
 function declared(column: ColumnRef<unknown>): TableColumn {
   const given: unknown = column
-  if (given instanceof SqlFragment && 'column' in given) return column.column
+  if (isInstance(given, SqlFragment) && 'column' in given) return column.column
   const hint = given === undefined ? ': is its name misspelt?' : ''
   throw new InvalidStatementError(
     `A condition starts with a column of an entity (Song.c.title), not ${kindOf(given)}${hint}`,
@@ -191,7 +194,7 @@ function required(column: ColumnRef<unknown>, value: unknown): string {
 }
 
 function patternOf(pattern: unknown): unknown {
-  if (pattern instanceof SqlFragment) return pattern
+  if (isInstance(pattern, SqlFragment)) return pattern
   if (typeof pattern === 'string' && !pattern.includes('\0')) return pattern
   throw new InvalidStatementError('A pattern is a string without NUL characters')
 }
@@ -204,7 +207,7 @@ function combine(conditions: readonly Condition[], operator: string): Condition 
 
 /** An absent condition must not silently match everything. */
 function checked(condition: unknown): Condition {
-  if (condition instanceof SqlFragment) return condition
+  if (isInstance(condition, SqlFragment)) return condition
   throw new InvalidStatementError('A condition is made by eq, gt, and, ... or with the sql tag')
 }
 

@@ -6,6 +6,7 @@ import { NO_FILTERS_OFF, type WithoutFilters } from '../schema/filters.js'
 import { RAW_TEXT } from '../codecs/raw-values.js'
 import type { RelationPart } from '../schema/relation-resolution.js'
 import type { RawValue, TableColumn } from '../schema/table-column.js'
+import { isObject } from '../internal/revoked.js'
 
 /**
  * A statement whose result is of the type `Item`: an entity, a record of some columns, a number. A scalar of it is the
@@ -61,7 +62,7 @@ export type Reading =
 
 /** The statement that a builder makes; undefined if it is something else. */
 export function entityQueryOf(statement: unknown): EntityQuery | undefined {
-  if (typeof statement !== 'object' || statement === null || !('toEntityQuery' in statement)) return undefined
+  if (!isObject(statement) || !('toEntityQuery' in statement)) return undefined
   return (statement as EntityStatement<unknown>).toEntityQuery()
 }
 

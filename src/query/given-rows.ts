@@ -11,6 +11,7 @@ import { fragmentOf } from './placeholders.js'
 import { rowSource, rowValues } from './unnest.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { Table } from '../schema/table.js'
+import { isArray, isObject } from '../internal/revoked.js'
 
 // The protocol counts parameters with 16 bits.
 const MOST_PARAMETERS = 65_535
@@ -30,7 +31,7 @@ export interface GivenRows {
  * @throws MappingError for a name that is no column, or is computed; InvalidValueError; InvalidStatementError if there is no row.
  */
 export function givenRows(meta: EntityMeta, given: unknown): GivenRows {
-  const list: readonly unknown[] = Array.isArray(given) ? given : [given]
+  const list: readonly unknown[] = isArray(given) ? given : [given]
   if (list.length === 0) throw new InvalidStatementError(`The insert into ${meta.table.key} was given no row`)
   const explicit = new Set<TableColumn>()
   const used = new Set<TableColumn>()
@@ -45,7 +46,7 @@ function readRow(
   used: Set<TableColumn>,
 ): (EncodedText | undefined)[] {
   const { table } = meta
-  if (typeof row !== 'object' || row === null || Array.isArray(row)) {
+  if (!isObject(row) || Array.isArray(row)) {
     throw noRow(table, kindOf(row))
   }
   const other = noProperties(row)

@@ -22,6 +22,7 @@ import { givenRows, rowsToInsert, type GivenRows } from './given-rows.js'
 import type { Picked } from './select.js'
 import type { TableColumn } from '../schema/table-column.js'
 import { assignments, changesOf, returningSql, withReturning, writable } from './write-parts.js'
+import { isArray } from '../internal/revoked.js'
 
 /**
  * Starts an INSERT of rows, in the order of the array. Defaults are applied as by the constructor; hooks are not
@@ -219,7 +220,7 @@ export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
       const taken = [...this.#rows.explicit].filter((column) => !kept.has(column))
       return new Map(taken.map((column) => [column, excluded(column)]))
     }
-    if (Array.isArray(changes)) {
+    if (isArray(changes)) {
       const names = changes as readonly string[]
       return new Map(names.map((name) => [table.column(name), excluded(table.column(name))]))
     }
@@ -251,7 +252,7 @@ function readTarget(
     }
     return { sql: text(''), columns: undefined }
   }
-  if (typeof target === 'object' && !Array.isArray(target)) {
+  if (typeof target === 'object' && !isArray(target)) {
     const options = target as { readonly constraint: string }
     checkObject('onConflict', options)
     refuseUnknownKeys('onConflict', options, ['constraint'])
@@ -262,7 +263,7 @@ function readTarget(
     return { sql: concat(text(' on constraint '), name), columns: [] }
   }
   const names: readonly string[] | undefined =
-    typeof target === 'string' ? [target] : Array.isArray(target) ? target : undefined
+    typeof target === 'string' ? [target] : isArray(target) ? (target as readonly string[]) : undefined
   if (names === undefined) {
     throw new InvalidStatementError(`onConflict() takes properties or { constraint }, not ${kindOf(target)}`)
   }

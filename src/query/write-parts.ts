@@ -6,6 +6,7 @@ import { metaOf, type EntityMeta } from '../schema/entity-meta.js'
 import type { AnyEntity } from '../schema/entity-types.js'
 import type { TableColumn } from '../schema/table-column.js'
 import type { Table } from '../schema/table.js'
+import { isInstance, isObject } from '../internal/revoked.js'
 
 /** What is known of an entity that a statement writes. @throws MappingError if it is none, or a view. */
 export function writable(entity: AnyEntity): EntityMeta {
@@ -19,7 +20,7 @@ export function writable(entity: AnyEntity): EntityMeta {
  * @throws MappingError for a property that is no column or is computed; InvalidValueError; InvalidStatementError.
  */
 export function changesOf({ table }: EntityMeta, method: string, values: unknown): Map<TableColumn, unknown> {
-  if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+  if (!isObject(values) || Array.isArray(values)) {
     throw new InvalidStatementError(`${method} takes an object of values, not ${kindOf(values)}`)
   }
   const changes = new Map<TableColumn, unknown>()
@@ -29,7 +30,7 @@ export function changesOf({ table }: EntityMeta, method: string, values: unknown
     if (column.definition.generated !== undefined) {
       throw new MappingError(`${column} is computed by PostgreSQL and cannot be set`)
     }
-    changes.set(column, value instanceof SqlFragment ? value : column.encodeStored(value))
+    changes.set(column, isInstance(value, SqlFragment) ? value : column.encodeStored(value))
   }
   return changes
 }

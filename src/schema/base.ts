@@ -14,6 +14,7 @@ import { Metadata } from './metadata.js'
 import { namingFunction, type NamingStrategy } from './naming.js'
 import type { EntityOptions } from './table-options.js'
 import { Table } from './table.js'
+import { isObject } from '../internal/revoked.js'
 
 /** Options of {@link declarativeBase}. */
 export interface DeclarativeBaseOptions {
@@ -100,7 +101,7 @@ function initialise(
   notes: FilledInNotes,
   meta: EntityMeta,
 ): void {
-  if (typeof values !== 'object' || (values as object | null) === null || Array.isArray(values)) {
+  if (!isObject(values) || Array.isArray(values)) {
     throw noValues(table, kindOf(values))
   }
   const properties = instance as Record<string, unknown>

@@ -6,6 +6,7 @@ import { textCodec, type Codec } from '../codecs/codec.js'
 import { noneOf } from '../codecs/value-limits.js'
 import { Column } from './column.js'
 import { always } from './respelling.js'
+import { isArray } from '../internal/revoked.js'
 
 /** Options of {@link customType}. */
 export interface CustomTypeOptions<Value> {
@@ -34,11 +35,7 @@ export function enumType<const Value extends string>(
   values: readonly Value[],
   options: { readonly schema?: string | undefined } = {},
 ): (name?: string) => Column<Value | null> {
-  if (
-    typeof name !== 'string' ||
-    !Array.isArray(values) ||
-    !values.every((value) => typeof value === 'string')
-  ) {
+  if (typeof name !== 'string' || !isArray(values) || !values.every((value) => typeof value === 'string')) {
     throw new MappingError(
       "enumType takes a name and an array of strings: enumType('mood', ['happy', 'sad'])",
     )

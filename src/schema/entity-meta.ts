@@ -12,10 +12,11 @@ import { resolveRelation, type Relation, type Surroundings } from './relation-re
 import type { AnyRelation } from './relations.js'
 import type { EncodedText, RawValue, TableColumn } from './table-column.js'
 import type { Table } from './table.js'
+import { isFunction } from '../internal/revoked.js'
 
 /** What is known of an entity class. @throws MappingError if it is none. */
 export function metaOf<E extends AnyEntity>(entity: E): EntityMeta<InstanceOf<E>> {
-  if (typeof entity !== 'function' || !(ENTITY in entity)) {
+  if (!isFunction(entity) || !(ENTITY in entity)) {
     throw new MappingError('Not an entity: give a class that extends Base.entity(...)')
   }
   return (entity as E)[ENTITY].metadata.entity(entity)

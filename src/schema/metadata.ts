@@ -10,6 +10,7 @@ import { ENTITY, type AnyEntity } from './entity-types.js'
 import { resolveForeignKeys, type ForeignKey } from './foreign-key.js'
 import type { Surroundings } from './relation-resolution.js'
 import type { Table } from './table.js'
+import { isRevoked } from '../internal/revoked.js'
 
 /** Whatever runs a script: a connection, a session. */
 export interface ScriptRunner {
@@ -185,7 +186,10 @@ function byKey({ key: a }: Table, { key: b }: Table): number {
 
 /** @throws InvalidOptionError */
 function checked(method: 'createAll' | 'dropAll', connection: unknown, options: DdlOptions): DdlOptions {
-  if (typeof (connection as Partial<ScriptRunner> | null | undefined)?.executeScript !== 'function') {
+  if (
+    isRevoked(connection) ||
+    typeof (connection as Partial<ScriptRunner> | null | undefined)?.executeScript !== 'function'
+  ) {
     const example = `engine.begin((connection) => Base.metadata.${method}(connection))`
     throw new InvalidOptionError('connection', `${method} takes a connection or a session: ${example}`)
   }

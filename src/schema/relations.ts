@@ -2,6 +2,7 @@
 import { MappingError } from '../errors.js'
 import type { SqlFragment } from '../sql.js'
 import { ENTITY, type AnyEntity, type ColumnName, type ColumnsOf, type InstanceOf } from './entity-types.js'
+import { isFunction } from '../internal/revoked.js'
 
 /** What happens to related objects together with their owner. */
 export type Cascade = 'add' | 'delete' | 'delete-orphan'
@@ -187,7 +188,7 @@ export type WithRelations<E extends AnyEntity> = InstanceOf<E> & {
 
 /** @throws MappingError for the entity itself, which may not be there yet where modules import each other. */
 function thunkOf<Target extends () => AnyEntity>(kind: AnyRelation['kind'], target: Target): Target {
-  if (typeof target === 'function' && !(ENTITY in target)) return target
-  const name = typeof target === 'function' ? (target as { readonly name: string }).name : 'Song'
+  if (isFunction(target) && !(ENTITY in target)) return target
+  const name = isFunction(target) ? (target as { readonly name: string }).name : 'Song'
   throw new MappingError(`${kind} takes a function that returns the entity: ${kind}(() => ${name}, ...)`)
 }

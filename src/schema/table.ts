@@ -6,6 +6,8 @@ import { Column, type Columns } from './column.js'
 import { checkName, definitionSql } from './definition-sql.js'
 import { TableColumn } from './table-column.js'
 import type { EntityOptions } from './table-options.js'
+import { isInstance } from '../internal/revoked.js'
+import { checkObject } from '../internal/validate.js'
 
 // They would change what an instance is: its prototype, its class, a promise.
 const RESERVED_PROPERTIES = ['__proto__', 'constructor', 'then']
@@ -63,6 +65,7 @@ export class Table {
     this.qualifier = quoteIdentifier(name)
     this.options = options
     this.isView = options.view === true
+    checkObject('the columns of an entity', columns)
     const naming = namingProperties(options)
     this.columns = Object.entries(columns).map(([property, column], index) =>
       readColumn(this.key, property, named(column, property, nameOf), index, naming),
@@ -164,7 +167,7 @@ function namingProperties({ unique, indexes, foreignKeys }: EntityOptions<string
 
 /** The declaration of a column with its name in the database. What is no column is refused elsewhere. */
 function named(column: unknown, property: string, nameOf: (property: string) => string): unknown {
-  if (!(column instanceof Column) || column.definition.name !== undefined) return column
+  if (!isInstance(column, Column) || column.definition.name !== undefined) return column
   return new Column({ ...column.definition, name: nameOf(property) })
 }
 
@@ -175,7 +178,7 @@ function readColumn(
   index: number,
   naming: ReadonlySet<unknown>,
 ): TableColumn {
-  if (!(column instanceof Column)) {
+  if (!isInstance(column, Column)) {
     throw new MappingError(`${table}.${property} is not a column; use text(), integer(), ...`)
   }
   if (RESERVED_PROPERTIES.includes(property)) {

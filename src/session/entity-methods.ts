@@ -6,6 +6,7 @@ import { metaOf } from '../schema/entity-meta.js'
 import type { AnyEntity, DeferredName, KeyOf } from '../schema/entity-types.js'
 import type { Loaded, RelationPath } from '../schema/relations.js'
 import type { FlushCoordinator } from './flush-coordinator.js'
+import { isArray, isObject } from '../internal/revoked.js'
 
 /** Options of `session.get` and `session.getOne`. */
 export interface GetOptions<Path extends string = string, Deferred extends string = string> {
@@ -250,11 +251,11 @@ export abstract class EntitySession extends Executor {
 
 /** @throws InvalidOptionError unless it is an array: the characters of a text would be taken for names. */
 function requireList(load: unknown): void {
-  if (load === undefined || Array.isArray(load)) return
+  if (load === undefined || isArray(load)) return
   const name = typeof load === 'string' && /^[\w.]+$/.test(load) ? load : 'songs'
   throw new InvalidOptionError('load', `load must be an array of relations: ['${name}']`)
 }
 
 function isIterable(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && Symbol.iterator in value
+  return isObject(value) && Symbol.iterator in value
 }

@@ -23,6 +23,7 @@ import {
   type SessionOptions,
   type WithSessionOptions,
 } from './session-options.js'
+import { isRevoked } from '../internal/revoked.js'
 
 /** A class of sessions: `Session`, or a subclass of your own, for example with repositories. */
 export type SessionClass<S extends Session> = new (parts: SessionParts) => S
@@ -68,7 +69,7 @@ const PROPAGATIONS: readonly Propagation[] = ['required', 'nested', 'requiresNew
 export function createSessionFactory<S extends Session = Session>(
   options: SessionFactoryOptions<S>,
 ): SessionFactory<S> {
-  if (options instanceof Engine) {
+  if (!isRevoked(options) && options instanceof Engine) {
     const message = 'createSessionFactory takes an object: createSessionFactory({ bind: engine })'
     throw new InvalidOptionError('bind', message)
   }
@@ -79,7 +80,7 @@ export function createSessionFactory<S extends Session = Session>(
     ...SESSION_OPTION_NAMES.filter((name) => name !== 'signal'),
   ])
   const { bind: engine, sessionClass = Session as never, ...defaults } = options
-  if (!(engine instanceof Engine)) {
+  if (isRevoked(engine) || !(engine instanceof Engine)) {
     throw new InvalidOptionError('bind', 'bind must be an engine, made by createEngine()')
   }
   checkFunction('sessionClass', sessionClass)
@@ -213,7 +214,10 @@ export function withSession<S extends Session, Value>(
   work: (session: S) => Value | Promise<Value>,
   options?: WithSessionOptions,
 ): Promise<Value> {
-  if (typeof (sessionFactory as Partial<SessionFactory> | undefined)?.withSession !== 'function') {
+  if (
+    isRevoked(sessionFactory) ||
+    typeof (sessionFactory as Partial<SessionFactory> | undefined)?.withSession !== 'function'
+  ) {
     const message = 'withSession takes a session factory (made by createSessionFactory) and a function'
     return Promise.reject(new InvalidOptionError('sessionFactory', message))
   }

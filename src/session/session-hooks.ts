@@ -3,6 +3,7 @@ import { HookError } from '../errors.js'
 import { scopeValueOf, runInScope } from '../internal/async-scope.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import { checkFunction } from '../internal/validate.js'
+import { stackOf } from '../internal/thrown.js'
 
 /**
  * The moments of a transaction, in order.
@@ -32,7 +33,7 @@ export class HookSet<S> {
   readonly #hooks = new Map<SessionEvent, Set<SessionHook<S>>>()
 
   add(event: SessionEvent, hook: SessionHook<S>): Unsubscribe {
-    checkFunction(`the hook ${String(event)}`, hook)
+    checkFunction(typeof event === 'string' ? `the hook ${event}` : 'a hook', hook)
     const hooks = this.#hooks.get(event) ?? new Set()
     this.#hooks.set(event, hooks.add(hook))
     return () => void hooks.delete(hook)
@@ -54,7 +55,7 @@ export class HookSet<S> {
 
 /** Warns of a hook that failed where its error cannot reach a caller. */
 export function warnOfHook(event: SessionEvent, error: unknown): void {
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  const text = stackOf(error)
   process.emitWarning(`A hook of '${event}' threw: ${text}`, {
     type: 'LifeguardWarning',
     code: 'LIFEGUARD_HOOK',

@@ -5,6 +5,7 @@
 import type { Identity, Snapshot } from '../schema/entity-meta.js'
 import type { TableColumn } from '../schema/table-column.js'
 import type { InstanceState, RememberedRelation } from './instance-state.js'
+import { isArray } from '../internal/revoked.js'
 
 interface GivenValue {
   readonly column: TableColumn
@@ -39,7 +40,7 @@ export class Given {
     this.#held = new Map(
       held.map((name) => {
         const value = instance[name]
-        return [name, [value, Array.isArray(value) ? [...(value as unknown[])] : undefined]]
+        return [name, [value, isArray(value) ? [...value] : undefined]]
       }),
     )
   }

@@ -8,6 +8,7 @@ import { metaOf, type EntityMeta, type Identity, type Snapshot } from '../schema
 import { ENTITY, type AnyEntity } from '../schema/entity-types.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { hasWhole } from './partial-collections.js'
+import { isRevoked, REVOKED } from '../internal/revoked.js'
 
 /**
  * As in SQLAlchemy:
@@ -274,6 +275,7 @@ export function stateIfInstance(instance: unknown): InstanceState | undefined {
   if (typeof instance !== 'object' || instance === null) return undefined
   const known = Stamp.stateOf(instance)
   if (known !== undefined) return known
+  if (isRevoked(instance)) return undefined
   const entity: unknown = instance.constructor
   if (typeof entity !== 'function' || !(ENTITY in entity)) return undefined
   return new InstanceState(instance, metaOf(entity as unknown as AnyEntity), 'transient')
@@ -281,6 +283,7 @@ export function stateIfInstance(instance: unknown): InstanceState | undefined {
 
 /** Describes a value that is no instance of an entity, with a hint on the probable mistake. */
 export function kindOfStranger(value: unknown): string {
+  if (isRevoked(value)) return REVOKED
   if (typeof value === 'function') return ENTITY in value ? `the class ${value.name} itself` : 'a function'
   if (Array.isArray(value)) return 'an array (of several objects: addAll() adds them)'
   if (typeof value !== 'object' || value === null) return kindOf(value)

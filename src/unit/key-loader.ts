@@ -14,6 +14,7 @@ import { hasWhole } from './partial-collections.js'
 import { propertiesToRefresh, requireNames } from './property-names.js'
 import type { Fetched, RelationLoader } from './relation-loader.js'
 import type { TrackedInstances } from './tracked-instances.js'
+import { isArray } from '../internal/revoked.js'
 
 /** How a row is read by its key. */
 interface ReadOptions {
@@ -173,7 +174,7 @@ export class KeyLoader {
 function withoutOf(meta: EntityMeta, names: ReadOptions['withoutFilters']): WithoutFilters {
   if (names === undefined) return NO_FILTERS_OFF
   if (names === true) return 'all'
-  if (Array.isArray(names)) return names.length === 0 ? NO_FILTERS_OFF : checkWithout(meta, names)
+  if (isArray(names)) return names.length === 0 ? NO_FILTERS_OFF : checkWithout(meta, names)
   throw new InvalidOptionError(
     'withoutFilters',
     `withoutFilters takes the names of filters in an array, or true for all, not ${kindOf(names)}`,

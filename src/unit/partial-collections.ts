@@ -2,6 +2,7 @@
  * Related objects that a query chose (`load('songs', { where, limit })`): a plain array that cannot be changed. The unit of work
  * does not take it for the whole relation, so objects that are missing in it are not removed from the relation.
  */
+import { isArray } from '../internal/revoked.js'
 
 const PARTIAL: unique symbol = Symbol.for('lifeguard.partial') as never
 
@@ -16,5 +17,5 @@ export function partialCollection(objects: readonly object[]): readonly object[]
 export function hasWhole(instance: object, name: string): boolean {
   if (!Object.hasOwn(instance, name)) return false
   const held: unknown = (instance as Record<string, unknown>)[name]
-  return !Array.isArray(held) || !(PARTIAL in held)
+  return !isArray(held) || !(PARTIAL in held)
 }

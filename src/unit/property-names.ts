@@ -5,6 +5,7 @@ import { kindOf } from '../codecs/codec.js'
 import type { EntityMeta } from '../schema/entity-meta.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { TableColumn } from '../schema/table-column.js'
+import { isArray } from '../internal/revoked.js'
 
 /** Some properties of an entity. */
 export interface Named {
@@ -54,7 +55,7 @@ export function propertiesToRefresh(
 
 /** @throws InvalidOptionError */
 export function requireNames(option: string, names: unknown): void {
-  if (Array.isArray(names) && names.every((name) => typeof name === 'string')) return
+  if (isArray(names) && names.every((name) => typeof name === 'string')) return
   throw new InvalidOptionError(
     option,
     `${option} takes names of properties in an array, not ${kindOf(names)}`,

@@ -4,6 +4,7 @@ import { metaOf } from '../schema/entity-meta.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import { hasWhole } from './partial-collections.js'
 import { kindOfStranger, knownState, stateIfInstance, type InstanceState } from './instance-state.js'
+import { isArray } from '../internal/revoked.js'
 
 /** How a relation differs from the remembered one. */
 export interface RelationDifference {
@@ -33,8 +34,7 @@ export function heldBy(state: InstanceState, relation: Relation): InstanceState[
   const { name, many, target } = relation
   const held = state.instance[name]
   if (held === undefined) throw isUndefined(state, relation)
-  if (many && !Array.isArray(held))
-    throw new MappingError(`${state.meta.name}.${name} takes an array of objects`)
+  if (many && !isArray(held)) throw new MappingError(`${state.meta.name}.${name} takes an array of objects`)
   const objects: readonly unknown[] = many ? (held as unknown[]) : held === null ? [] : [held]
   // Not `map`, which skips holes: an array whose length was increased holds undefined.
   return Array.from(objects, (object) => {
@@ -63,7 +63,7 @@ function isUndefined(
 export function rememberedBy(state: InstanceState, { name }: Relation): InstanceState[] {
   const remembered = state.relations?.get(name) ?? null
   if (remembered === null) return []
-  const objects = (Array.isArray(remembered) ? remembered : [remembered]) as readonly object[]
+  const objects = (isArray(remembered) ? remembered : [remembered]) as readonly object[]
   return objects.map((object) => knownState(object) as InstanceState)
 }
 
@@ -123,7 +123,7 @@ export function know(state: InstanceState, { name, many }: Relation, members: re
 export function remember(state: InstanceState, { name }: Relation): void {
   const held = state.instance[name] as object | null
   state.relations ??= new Map()
-  state.relations.set(name, Array.isArray(held) ? [...(held as object[])] : held)
+  state.relations.set(name, isArray(held) ? [...(held as object[])] : held)
 }
 
 /** What a relation holds is not known any more: reading it explains itself again. */
@@ -133,6 +133,6 @@ export function unload({ instance, relations }: InstanceState, name: string): vo
 }
 
 function isSame(held: unknown, remembered: unknown): boolean {
-  if (!Array.isArray(held) || !Array.isArray(remembered)) return held === remembered
+  if (!isArray(held) || !isArray(remembered)) return held === remembered
   return held.length === remembered.length && held.every((object, index) => object === remembered[index])
 }
