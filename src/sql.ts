@@ -173,18 +173,19 @@ export const sql: SqlTag = Object.assign(
     identifier: (...parts: string[]): SqlFragment =>
       new SqlFragment([parts.map(quoteIdentifier).join('.')], []),
     raw(text: string): SqlFragment {
-      if (!isString(text)) throw new InvalidStatementError(`sql.raw takes text, not ${kindOf(text)}`)
+      if (!isString(text))
+        throw new InvalidStatementError(`sql.raw takes text, not ${describeArgument(text)}`)
       return new SqlFragment([text], [])
     },
     join(items: readonly unknown[], separator: SqlFragment = new SqlFragment([', '], [])): SqlFragment {
       if (!isArray(items)) {
         throw new InvalidStatementError(
-          `sql.join takes an array of values or fragments, not ${kindOf(items)}`,
+          `sql.join takes an array of values or fragments, not ${describeArgument(items)}`,
         )
       }
       if (!isFragment(separator)) {
         throw new InvalidStatementError(
-          `The separator of sql.join is made with the sql tag, not ${kindOf(separator)}`,
+          `The separator of sql.join is made with the sql tag, not ${describeArgument(separator)}`,
         )
       }
       if (items.length === 0) throw new InvalidStatementError('sql.join was given an empty list')
@@ -198,7 +199,7 @@ export const sql: SqlTag = Object.assign(
 export function quoteIdentifier(name: string): string {
   if (typeof name !== 'string' || name === '' || name.includes('\0')) {
     throw new InvalidStatementError(
-      `Not an identifier: ${isString(name) ? JSON.stringify(name) : kindOf(name)}`,
+      `Not an identifier: ${isString(name) ? JSON.stringify(name) : describeArgument(name)}`,
     )
   }
   return `"${name.replaceAll('"', '""')}"`
@@ -216,7 +217,7 @@ export function compileStatement(statement: unknown, values?: readonly unknown[]
   }
   const given = values ?? own
   if (!isArray(given)) {
-    throw new InvalidStatementError(`The values of a statement are an array, not ${kindOf(given)}`)
+    throw new InvalidStatementError(`The values of a statement are an array, not ${describeArgument(given)}`)
   }
   return {
     text,
@@ -277,12 +278,12 @@ function isFragment(value: unknown): value is SqlFragment {
 
 function notAStatement(value: unknown): InvalidStatementError {
   return new InvalidStatementError(
-    `Not a statement: ${kindOf(value)}. Give a string, { text, values }, sql\`...\`, or a Kysely or Drizzle query.`,
+    `Not a statement: ${describeArgument(value)}. Give a string, { text, values }, sql\`...\`, or a Kysely or Drizzle query.`,
   )
 }
 
-/** What a value is, for a message; never the value itself. */
-export function kindOf(value: unknown): string {
+/** The type of an argument, and the keys of an object, for a message; never the value itself. */
+export function describeArgument(value: unknown): string {
   if (value === null) return 'null'
   if (isRevoked(value)) return REVOKED
   if (typeof value !== 'object') return typeof value

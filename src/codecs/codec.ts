@@ -255,7 +255,7 @@ function encodeText(value: string): string {
   return value
 }
 
-/** What a value is, without showing it. */
+/** The type of a value, for a message; never the value itself, nor keys of an object. */
 export function kindOf(value: unknown): string {
   if (value === null) return 'null'
   if (value === undefined) return 'undefined'

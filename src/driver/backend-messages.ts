@@ -132,9 +132,9 @@ function hasBody(type: number, buffer: Buffer, start: number, end: number): bool
     case COPY_OUT:
       return end - start >= 3 && end - start === 3 + 2 * buffer.readUInt16BE(start + 1)
     case ERROR_RESPONSE:
-      return hasReport(buffer, start, end, true)
+      return reportFields(buffer, start, end) === ERROR_FIELDS
     case NOTICE_RESPONSE:
-      return hasReport(buffer, start, end, false)
+      return reportFields(buffer, start, end) !== undefined
     case NOTIFICATION:
       return end - start >= 4 && hasTexts(buffer, start + 4, end, 2)
     case PARAMETER_STATUS:
@@ -142,7 +142,7 @@ function hasBody(type: number, buffer: Buffer, start: number, end: number): bool
     case READY_FOR_QUERY:
       return end - start === 1 && isStatus(buffer[start])
     default:
-      // Those without a body are checked by their length; rows and their descriptions by who reads them.
+      // A message without a body is checked by its length. The row reader checks rows and their descriptions.
       return true
   }
 }
@@ -191,21 +191,26 @@ const SQL_STATE_BYTES = 5
 /** PostgreSQL knows 18 fields. */
 const MOST_FIELDS = 64
 
-/** The fields of an ErrorResponse or NoticeResponse: a byte and a text each, then a zero byte. */
-function hasReport(buffer: Buffer, start: number, end: number, isError: boolean): boolean {
+/** Severity (1), message (2) and SQLSTATE (4): without them an error does not tell the outcome of its statement. */
+const ERROR_FIELDS = 1 | 2 | 4
+
+/**
+ * The fields of {@link ERROR_FIELDS} that an ErrorResponse or NoticeResponse has; undefined if it is malformed. Each field is a
+ * byte and a text; a zero byte ends the message.
+ */
+function reportFields(buffer: Buffer, start: number, end: number): number | undefined {
   let at = start
   let found = 0
   for (let count = 0; at < end && buffer[at] !== 0; count++) {
     const field = buffer[at]
     const zero = textEnd(buffer, at + 1, end)
-    if (zero === -1 || count === MOST_FIELDS) return false
+    if (zero === -1 || count === MOST_FIELDS) return undefined
     if (field === SEVERITY) found |= 1
     else if (field === MESSAGE) found |= 2
     else if (field === CODE && zero - at - 1 === SQL_STATE_BYTES) found |= 4
     at = zero + 1
   }
-  // Without its fields an error does not tell the outcome of the statement.
-  return at === end - 1 && (!isError || found === 7)
+  return at === end - 1 ? found : undefined
 }
 
 /**

@@ -69,6 +69,9 @@ const END_TEXTS = new Set(['COMMIT', 'COMMIT AND CHAIN', 'ROLLBACK'])
 const ROWLESS =
   /^\s*(?:begin|start|commit|end|abort|rollback|savepoint|release|set|insert|update|delete|merge)\b/i
 
+/** The portal has no further rows. */
+const COMPLETE = { suspended: false }
+
 export class BatchStep {
   readonly statement: BatchStatement
   readonly prepared: PreparedStatement | undefined
@@ -146,7 +149,7 @@ export class BatchStep {
         return
       case 'closed':
         if (type !== CLOSE_COMPLETE) break
-        this.#end('', false)
+        this.#end('')
         return
       case 'over':
     }
@@ -218,13 +221,14 @@ export class BatchStep {
     const { maxRows = 0 } = this.statement
     if (type === COMMAND_COMPLETE) {
       checkBody(type, buffer, start, end)
-      this.#end(buffer.toString('latin1', start, end - 1), false)
-    } else if (type === PORTAL_SUSPENDED && maxRows > 0 && this.#received === maxRows) this.#end('', true)
-    else if (type === EMPTY_QUERY && this.#received === 0) this.#end('', false)
+      this.#end(buffer.toString('latin1', start, end - 1))
+    } else if (type === PORTAL_SUSPENDED && maxRows > 0 && this.#received === maxRows)
+      this.#end('', { suspended: true })
+    else if (type === EMPTY_QUERY && this.#received === 0) this.#end('')
     else throw this.#unexpected(type)
   }
 
-  #end(tag: string, suspended: boolean): void {
+  #end(tag: string, { suspended } = COMPLETE): void {
     const { statement } = this
     if (END_TEXTS.has(statement.text) && tag !== 'COMMIT' && tag !== 'ROLLBACK') {
       throw malformed(COMMAND_COMPLETE)

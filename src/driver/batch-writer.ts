@@ -68,7 +68,11 @@ export class BatchWriter {
     if (describes) writer.describePortal(name)
     if (statement.onlyBind === true) writer.closePortal(name)
     else this.#execute(statement)
-    view.written(prepared.effect, statement.values ?? NO_VALUES, this.#separate)
+    view.written(
+      prepared.effect,
+      statement.values ?? NO_VALUES,
+      this.#separate ? 'autocommit' : 'transaction',
+    )
     return new BatchStep(
       { statement, stage: parses ? 'parsed' : 'bound', prepared, kept, describes, portal },
       types,

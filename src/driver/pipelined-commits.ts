@@ -172,7 +172,7 @@ class CommitReader implements WireReader {
   write(command: EndCommand): void {
     const { wire, writer, view, portals } = this.#context
     writer.query(command)
-    view.written(effectOf(command), [], false)
+    view.written(effectOf(command), [], 'transaction')
     if (portals.size > 0) portals.clear()
     wire.addReader(this)
   }

@@ -41,22 +41,22 @@ export type EffectKind =
 
 export interface StatementEffect {
   readonly kind: EffectKind
-  /** True: no name of the schema stands in it, so that it means the same whatever changes. */
+  /** The text names nothing of the schema, so its meaning does not depend on the schema or on settings. */
   readonly schemaFree: boolean
   /** For `settings`: the changes, given the values of the statement. */
   readonly changes: ((values: readonly EncodedValue[]) => readonly SettingChange[]) | undefined
 }
 
 const NONE = effect('none')
-const FREE = effect('none', true)
+const FREE = schemaFree('none')
 const SCHEMA = effect('schema')
 const TEMPORARY = effect('temporary')
-const DISCARD_TEMPORARY = effect('discardTemporary', true)
-const DISCARD_ALL = effect('discardAll', true)
-const DEALLOCATE = effect('deallocate', true)
-const END = effect('end', true)
-const ROLLBACK = effect('rollback', true)
-const UNDO = effect('undo', true)
+const DISCARD_TEMPORARY = schemaFree('discardTemporary')
+const DISCARD_ALL = schemaFree('discardAll')
+const DEALLOCATE = schemaFree('deallocate')
+const END = schemaFree('end')
+const ROLLBACK = schemaFree('rollback')
+const UNDO = schemaFree('undo')
 
 const FIRST_WORDS = /^([a-z]+)(?:\s+([a-z]+)\b)?(?:\s+([a-z]+)\b)?/i
 // What the statements begin with that have an effect by their first word.
@@ -139,8 +139,13 @@ export function mayMakeTemporary(script: string): boolean {
   return /\btemp(?:orary)?\b/i.test(script)
 }
 
-function effect(kind: EffectKind, schemaFree = false, changes?: StatementEffect['changes']): StatementEffect {
-  return { kind, schemaFree, changes }
+function effect(kind: EffectKind, changes?: StatementEffect['changes']): StatementEffect {
+  return { kind, schemaFree: false, changes }
+}
+
+/** The effect of a statement whose text names nothing of the schema. */
+function schemaFree(kind: EffectKind, changes?: StatementEffect['changes']): StatementEffect {
+  return { kind, schemaFree: true, changes }
 }
 
 const SET =
@@ -165,7 +170,7 @@ function settingEffect(text: string): StatementEffect {
 
 function fixed(change: SettingChange): StatementEffect {
   const changes = [change]
-  return effect('settings', true, () => changes)
+  return schemaFree('settings', () => changes)
 }
 
 /** A call of `set_config`, as far as its text says. */
@@ -191,7 +196,7 @@ function configEffect(text: string): StatementEffect {
   })
   const relevant = calls.filter(({ name }) => typeof name !== 'string' || settingOf(name) !== undefined)
   if (relevant.length === 0) return NONE
-  return effect('settings', false, (values) => relevant.flatMap((call) => changeOf(call, values)))
+  return effect('settings', (values) => relevant.flatMap((call) => changeOf(call, values)))
 }
 
 function changeOf({ name, value, local }: ConfigCall, values: readonly EncodedValue[]): SettingChange[] {

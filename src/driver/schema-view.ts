@@ -18,6 +18,9 @@ import {
 import type { SchemaGeneration } from './schema-generation.js'
 import type { EncodedValue } from './values.js'
 
+/** `autocommit`: the statement is its own transaction. */
+export type StatementContext = 'transaction' | 'autocommit'
+
 /** '' = as at connect. */
 type Names = Readonly<Record<NameSetting, string>>
 
@@ -69,8 +72,8 @@ export class SchemaView {
     return this.#names === this.#session && !this.#touched && !this.#changed && !this.#changedOwn
   }
 
-  /** A statement was written. @param alone True: the statement is its own transaction. */
-  written(effect: StatementEffect, values: readonly EncodedValue[], alone: boolean): void {
+  /** A statement was written, in a transaction or as its own. */
+  written(effect: StatementEffect, values: readonly EncodedValue[], within: StatementContext): void {
     switch (effect.kind) {
       case 'none':
         return
@@ -99,7 +102,7 @@ export class SchemaView {
       case 'undo':
         return this.#undo()
       case 'settings':
-        for (const change of effect.changes?.(values) ?? []) this.#set(change, alone)
+        for (const change of effect.changes?.(values) ?? []) this.#set(change, within)
         return
     }
   }
@@ -179,9 +182,9 @@ export class SchemaView {
     this.#resolveBy(isMoved ? this.#unknownNames() : this.#names)
   }
 
-  #set({ setting, value = this.#unknown(), local }: SettingChange, alone: boolean): void {
+  #set({ setting, value = this.#unknown(), local }: SettingChange, within: StatementContext): void {
     // SET LOCAL outside of a transaction ends with its statement.
-    if (local && alone) return
+    if (local && within === 'autocommit') return
     if (!local) {
       this.#touched = true
       this.#session = { ...this.#session, [setting]: value }

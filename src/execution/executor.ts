@@ -6,7 +6,7 @@ import type { Result } from '../result/result.js'
 import { ResultStream } from '../result/result-stream.js'
 import type { EntityStatement, ValueStatement } from '../query/entity-statement.js'
 import { requireText } from '../internal/statement-text.js'
-import { kindOf } from '../sql.js'
+import { describeArgument } from '../sql.js'
 import type {
   CompiledQueryLike,
   DrizzleCommandLike,
@@ -195,6 +195,7 @@ export abstract class Executor {
 
 /** @throws InvalidStatementError before a connection is acquired. */
 function requireScript(text: unknown): void {
-  if (typeof text !== 'string') throw new InvalidStatementError(`A script is a string, not ${kindOf(text)}`)
+  if (typeof text !== 'string')
+    throw new InvalidStatementError(`A script is a string, not ${describeArgument(text)}`)
   requireText('script', text)
 }

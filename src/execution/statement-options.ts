@@ -3,7 +3,7 @@ import { StatementTimeoutError } from '../database-errors.js'
 import { InvalidStatementError } from '../errors.js'
 import { noValue } from '../internal/no-value.js'
 import { checkMillis, checkSignal } from '../internal/validate.js'
-import { kindOf } from '../sql.js'
+import { describeArgument } from '../sql.js'
 
 /** Options of one statement. */
 export interface StatementOptions {
@@ -35,7 +35,7 @@ export function statementOptions(given: unknown, names: readonly string[]): Stat
     return given
   }
   throw new InvalidStatementError(
-    `After the statement come its values (an array) or options ({ ${names.join(', ')} }), not ${kindOf(given)}`,
+    `After the statement come its values (an array) or options ({ ${names.join(', ')} }), not ${describeArgument(given)}`,
   )
 }
 

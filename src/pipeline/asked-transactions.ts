@@ -20,7 +20,7 @@ export class AskedTransactions {
   }
 
   /** @throws IllegalStateError while another one is open. */
-  begin(inBlock: boolean): AskedTransaction {
+  begin({ inBlock }: { readonly inBlock: boolean }): AskedTransaction {
     if (this.#asked !== undefined) throw begunAlready()
     this.#inBlock = inBlock
     return (this.#asked = { ending: undefined })
@@ -33,10 +33,10 @@ export class AskedTransactions {
     this.#asked = undefined
   }
 
-  /** @param inTransaction A transaction is still open: it ends with its own COMMIT or ROLLBACK. */
-  leaveBlock(inTransaction: boolean): void {
+  /** @param options.transactionOpen True: the transaction ends later, with its own COMMIT or ROLLBACK. */
+  leaveBlock({ transactionOpen }: { readonly transactionOpen: boolean }): void {
     this.#inBlock = false
-    // Nothing holds the transaction of a block that could tell how it has ended.
-    if (!inTransaction) this.ended('unknown')
+    // No caller has a handle to the transaction of a block, so no caller asks how it has ended.
+    if (!transactionOpen) this.ended('unknown')
   }
 }

@@ -118,7 +118,7 @@ export class Pipeline implements Sender {
    */
   beginOnce({ inBlock = false }: { readonly inBlock?: boolean } = {}): AskedTransaction {
     if (this.state.inTransaction || !this.#queue.isEmpty) throw begunAlready()
-    return this.asked.begin(inBlock)
+    return this.asked.begin({ inBlock })
   }
 
   /** Queues an operation; it is sent when the current tick ends. */

@@ -1,7 +1,7 @@
 /** `insert(Entity)`: inserts many rows without objects; with `onConflict` it is an upsert. */
 import { InvalidStatementError } from '../errors.js'
 import { checkObject, refuseUnknownKeys } from '../internal/validate.js'
-import { kindOf, sql, type SqlFragment } from '../sql.js'
+import { describeArgument, sql, type SqlFragment } from '../sql.js'
 import { ColumnRef } from '../schema/column-ref.js'
 import { and } from './conditions.js'
 import type { Condition } from '../sql.js'
@@ -265,7 +265,9 @@ function readTarget(
   const names: readonly string[] | undefined =
     typeof target === 'string' ? [target] : isArray(target) ? (target as readonly string[]) : undefined
   if (names === undefined) {
-    throw new InvalidStatementError(`onConflict() takes properties or { constraint }, not ${kindOf(target)}`)
+    throw new InvalidStatementError(
+      `onConflict() takes properties or { constraint }, not ${describeArgument(target)}`,
+    )
   }
   if (names.length === 0) throw new InvalidStatementError('onConflict() was given an empty list of columns')
   const columns = names.map((name) => table.column(name))

@@ -1,7 +1,7 @@
 /** The paths of relations that `load` takes, such as `'songs.album'`. */
 import { MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
-import { kindOf } from '../sql.js'
+import { describeArgument } from '../sql.js'
 import { metaOf, type EntityMeta } from '../schema/entity-meta.js'
 
 /** @throws MappingError if there is no such relation. */
@@ -21,5 +21,5 @@ export function checkPath(meta: EntityMeta, path: string): void {
 /** @throws MappingError unless the name of a relation is a text. */
 export function requireText({ table }: EntityMeta, name: unknown): asserts name is string {
   if (typeof name === 'string') return
-  throw new MappingError(`A relation of ${table.key} is named by a text, not ${kindOf(name)}`)
+  throw new MappingError(`A relation of ${table.key} is named by a text, not ${describeArgument(name)}`)
 }

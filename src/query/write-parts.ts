@@ -1,6 +1,6 @@
 /** The parts that `insert`, `update` and `deleteFrom` share: writable entities, assignments, RETURNING. */
 import { InvalidStatementError, MappingError } from '../errors.js'
-import { kindOf, sql, SqlFragment } from '../sql.js'
+import { describeArgument, sql, SqlFragment } from '../sql.js'
 import { columnList, concat, text, type Reading } from './entity-statement.js'
 import { metaOf, type EntityMeta } from '../schema/entity-meta.js'
 import type { AnyEntity } from '../schema/entity-types.js'
@@ -21,7 +21,7 @@ export function writable(entity: AnyEntity): EntityMeta {
  */
 export function changesOf({ table }: EntityMeta, method: string, values: unknown): Map<TableColumn, unknown> {
   if (!isObject(values) || Array.isArray(values)) {
-    throw new InvalidStatementError(`${method} takes an object of values, not ${kindOf(values)}`)
+    throw new InvalidStatementError(`${method} takes an object of values, not ${describeArgument(values)}`)
   }
   const changes = new Map<TableColumn, unknown>()
   for (const [property, value] of Object.entries<unknown>(values as Record<string, unknown>)) {

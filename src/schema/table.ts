@@ -1,7 +1,7 @@
 /** One table: its columns by property and by name, its key, and what else was declared. */
 import { MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
-import { kindOf, quoteIdentifier } from '../sql.js'
+import { describeArgument, quoteIdentifier } from '../sql.js'
 import { Column, type Columns } from './column.js'
 import { checkName, definitionSql } from './definition-sql.js'
 import { TableColumn } from './table-column.js'
@@ -88,7 +88,7 @@ export class Table {
   /** The column of a property. @throws MappingError with the nearest name. */
   column(property: string): TableColumn {
     if (typeof property !== 'string')
-      throw new MappingError(`A column of ${this.key} is named by a text, not ${kindOf(property)}`)
+      throw new MappingError(`A column of ${this.key} is named by a text, not ${describeArgument(property)}`)
     const found = this.#byProperty.get(property)
     if (found !== undefined) return found
     const hint = didYouMean(property, this.#byProperty.keys())

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { effectOf } from '../../../src/driver/schema-effects.js'
 import type { SchemaGeneration } from '../../../src/driver/schema-generation.js'
-import { SchemaView } from '../../../src/driver/schema-view.js'
+import { SchemaView, type StatementContext } from '../../../src/driver/schema-view.js'
 
 let generation: SchemaGeneration
 let reported: Map<string, string>
@@ -12,8 +12,12 @@ beforeEach(() => {
   view = new SchemaView(generation, reported)
 })
 
-const write = (text: string, values: readonly string[] = [], alone = false): void => {
-  view.written(effectOf(text), values, alone)
+const write = (
+  text: string,
+  values: readonly string[] = [],
+  within: StatementContext = 'transaction',
+): void => {
+  view.written(effectOf(text), values, within)
 }
 
 /** Whether the names mean something else after it, on this connection and on others. */
@@ -157,7 +161,7 @@ describe('the search path', () => {
   })
 
   test('SET LOCAL outside of a transaction does nothing', () => {
-    expect(changes(() => write('set local search_path to a', [], true))).toEqual(NOWHERE)
+    expect(changes(() => write('set local search_path to a', [], 'autocommit'))).toEqual(NOWHERE)
   })
 
   test('by a value that is not known, or in a script, is a view that never was before', () => {

@@ -125,14 +125,14 @@ describe('a statement is prepared anew', () => {
   test('when names mean something else on its connection', () => {
     const { cache, view } = parts()
     const statement = prepare(cache, TEXT)
-    view.written(effectOf('set search_path to a'), [], true)
+    view.written(effectOf('set search_path to a'), [], 'autocommit')
     expect(prepare(cache, TEXT)).not.toBe(statement)
   })
 
   test('when it is not parsed yet and DDL stands between its two uses in one batch', () => {
     const { cache, view } = parts()
     const first = cache.take(TEXT, true)
-    view.written(effectOf('alter table t add b int'), [], false)
+    view.written(effectOf('alter table t add b int'), [], 'transaction')
     const second = cache.take(TEXT, true)
     expect(second).not.toBe(first)
     cache.confirm(first)
