@@ -289,7 +289,7 @@ export function isDisconnect(error: unknown): boolean {
  */
 export function isRetryable(error: unknown): boolean {
   return decide(error, (at) => {
-    if (at instanceof LifeguardError && at.code !== 'DATABASE_ERROR') {
+    if (at instanceof LifeguardError && !(at instanceof DatabaseError)) {
       if (at.code === 'CONNECTION_LOST' || at.code === 'STALE_DATA') return true
       if (at.code === 'CONNECT_FAILED') return (at as LifeguardError & { fatal: boolean }).fatal === false
       // What else is ours says no by itself; only an aborted transaction is as good as its cause.

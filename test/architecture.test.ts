@@ -31,6 +31,8 @@ const SINGLE_IMPORTERS: Readonly<Record<string, string>> = {
   pg: 'driver',
   'generic-pool': 'pool',
   'pg-copy-streams': 'execution',
+  // Of a subpath that is of no use without it; `index.ts` never loads it.
+  kysely: 'integrations',
 }
 
 const LONGEST_FILE = 350

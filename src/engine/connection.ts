@@ -132,6 +132,20 @@ export class Connection extends Executor implements AsyncDisposable {
     return runBlock(this.#owner, work, { signal })
   }
 
+  /**
+   * Closes this object, but keeps its connection out of the pool for another one: see `Engine.connectOn`. Undefined if the
+   * connection cannot be used any more.
+   * @throws IllegalStateError while a transaction is open or anything is under way. ConnectionClosedError.
+   * @internal
+   */
+  handOver(): Lease | undefined {
+    this.#requireOpen()
+    if (!this.#pipeline.quiet)
+      throw new IllegalStateError('The connection cannot be handed over: it is in a transaction, or busy')
+    this.#closed = this.#pipeline.closed = true
+    return this.#pipeline.handOver()
+  }
+
   get #pipeline(): Pipeline {
     return this.#runner.pipeline
   }

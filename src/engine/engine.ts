@@ -106,6 +106,17 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
+   * Goes on with the connection of `earlier`, which is closed by that, under other options. If it was lost: with another one.
+   * @throws as `connect`; IllegalStateError while `earlier` is in a transaction, or busy.
+   * @internal
+   */
+  async connectOn(earlier: Connection, options: ConnectionOptions): Promise<Connection> {
+    const setup = this.setUp(options, { releaseWhenIdle: false })
+    const lease = earlier.handOver()
+    return lease === undefined ? this.#connect(setup) : new Connection({ engine: this, setup, lease })
+  }
+
+  /**
    * Runs a block in a transaction on a connection of its own: committed when it returns, rolled back when it throws.
    * @throws what the block throws; otherwise as `connect` and `Connection.commit`, and UnawaitedStatementError.
    * @example

@@ -194,6 +194,17 @@ export class Dispatcher {
     else lease?.release()
   }
 
+  /** Gives the lease to another pipeline; undefined if there is none that can still be used. */
+  handOver(): Lease | undefined {
+    const lease = this.#lease
+    if (this.#poison !== undefined || lease?.connection.lost !== undefined) {
+      this.release()
+      return undefined
+    }
+    this.#lease = undefined
+    return lease
+  }
+
   #start(inFlight: InFlightBatch): void {
     const { clock, observer } = this.#host
     const { operations } = inFlight

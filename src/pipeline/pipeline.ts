@@ -111,6 +111,11 @@ export class Pipeline implements Sender {
     this.#dispatcher.release()
   }
 
+  /** Gives its connection to another pipeline; only while it is quiet. Undefined if it has none that can still be used. */
+  handOver(): Lease | undefined {
+    return this.#dispatcher.handOver()
+  }
+
   /**
    * The next statement begins a transaction, also in autocommit mode, until COMMIT or ROLLBACK.
    * @param options.inBlock True: the statement after COMMIT or ROLLBACK begins another one, until the block is left.

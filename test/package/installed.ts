@@ -1,8 +1,8 @@
 /** The package as a user gets it: packed, and installed from the tarball into an empty folder. */
 import { execFile } from 'node:child_process'
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
@@ -18,6 +18,8 @@ export interface InstalledPackage {
   readonly tarball: { readonly size: number; readonly files: readonly string[] }
   /** Runs a script in the folder and gives what it prints. */
   node(kind: 'module' | 'commonjs', script: string): Promise<string>
+  /** Makes packages of the repository available, as if the user had installed them: the optional peers of a subpath. */
+  add(...names: readonly string[]): void
   /** Type-checks the consumer's files with a compiler of the repository. Rejects with the compiler's output. */
   compile(compilerOptions: Readonly<Record<string, unknown>>, files: readonly string[]): Promise<void>
   remove(): void
@@ -39,6 +41,14 @@ export async function installPackage(): Promise<InstalledPackage> {
     node: async (kind, script) => {
       const result = await run(process.execPath, [`--input-type=${kind}`, '--eval', script], { cwd: folder })
       return result.stdout
+    },
+    add: (...names) => {
+      for (const name of names) {
+        const target = join(folder, 'node_modules', name)
+        if (existsSync(target)) continue
+        mkdirSync(dirname(target), { recursive: true })
+        symlinkSync(join(ROOT, 'node_modules', name), target, 'junction')
+      }
     },
     compile: async (compilerOptions, files) => {
       const config = join(folder, 'tsconfig.json')

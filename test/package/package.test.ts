@@ -131,6 +131,38 @@ test('entities run as a compiled module, and as compiled CommonJS', async () => 
   expect(await installed.node('commonjs', required)).toBe('x true\n')
 })
 
+describe('lifeguard/kysely', () => {
+  test('is Kysely on an engine, imported and required', async () => {
+    installed.add('kysely')
+    const script = (load: (name: string) => string): string => `
+      const { createEngine } = ${load('lifeguard')}
+      const { kyselyDialect } = ${load('lifeguard/kysely')}
+      const { Kysely } = ${load('kysely')}
+      const db = new Kysely({ dialect: kyselyDialect(createEngine({ host: 'localhost' })) })
+      console.log(db.selectFrom('songs').select('id').compile().sql)`
+    const sql = 'select "id" from "songs"\n'
+    expect(
+      await installed.node(
+        'module',
+        script((name) => `await import('${name}')`),
+      ),
+    ).toBe(sql)
+    expect(
+      await installed.node(
+        'commonjs',
+        script((name) => `require('${name}')`),
+      ),
+    ).toBe(sql)
+  })
+
+  test('compiles in an ES module, in CommonJS and for a bundler', async () => {
+    installed.add('kysely')
+    const options = { target: 'ES2022', lib: ['ES2022', 'DOM'], strict: true, skipLibCheck: true }
+    await installed.compile({ ...options, module: 'NodeNext' }, ['kysely.mts', 'kysely.cts'])
+    await installed.compile({ ...options, module: 'ESNext', moduleResolution: 'Bundler' }, ['kysely.mts'])
+  })
+})
+
 interface LoadReport {
   readonly millis: number
   readonly before: readonly string[]

@@ -1,0 +1,131 @@
+/**
+ * Kysely on an engine: each query, transaction or `db.connection()` takes a connection of the pool, and gives it back.
+ *
+ * A query by itself is its own transaction: in autocommit mode, or with BEGIN and COMMIT in its batch, if the engine has options
+ * that only a transaction can keep (a role, a time limit, ...).
+ */
+import type { TransactionSettings } from 'kysely'
+
+import {
+  IllegalStateError,
+  InvalidOptionError,
+  type Connection,
+  type Engine,
+  type IsolationLevel,
+} from '../../index.js'
+import { KyselyConnection } from './connection.js'
+import { KyselyDriver } from './driver.js'
+import type { Statements } from './statements.js'
+
+type ConnectOptions = NonNullable<Parameters<Engine['connect']>[0]>
+
+export function engineDriver(engine: Engine): KyselyDriver {
+  const alone = mayAutocommit(engine) ? { autocommit: true } : {}
+  return new KyselyDriver((signal) => new EngineConnection(engine, alone, signal))
+}
+
+/** False if the engine has options that only a transaction can keep. */
+function mayAutocommit(engine: Engine): boolean {
+  try {
+    engine.setUp({ autocommit: true }, { releaseWhenIdle: false })
+    return true
+  } catch (error) {
+    if (error instanceof InvalidOptionError) return false
+    throw error
+  }
+}
+
+class EngineConnection extends KyselyConnection {
+  readonly #engine: Engine
+  /** Options of the connection for queries by themselves. */
+  readonly #alone: ConnectOptions
+  /** Gives up the wait for a connection. */
+  readonly #signal: AbortSignal | undefined
+  #connection: Connection | undefined
+  /** True: the connection has the options of `#alone`. */
+  #isAlone = false
+
+  constructor(engine: Engine, alone: ConnectOptions, signal: AbortSignal | undefined) {
+    super()
+    this.#engine = engine
+    this.#alone = alone
+    this.#signal = signal
+  }
+
+  protected get transaction(): Connection {
+    if (this.#connection === undefined) throw new IllegalStateError('Kysely has not begun a transaction')
+    return this.#connection
+  }
+
+  protected async query<Value>(work: (on: Statements) => Promise<Value>): Promise<Value> {
+    if (!this.#isAlone) await this.#connect(this.#alone)
+    this.#isAlone = true
+    const connection = this.transaction
+    return this.#alone.autocommit === true ? await work(connection) : await committed(connection, work)
+  }
+
+  /** A cursor needs a transaction. The end of the reading commits it, as it does with pg-cursor. */
+  protected async *pages<Page>(
+    read: (on: Statements, isOwn: boolean) => AsyncGenerator<Page>,
+  ): AsyncGenerator<Page> {
+    await this.beginTransaction({})
+    let end: 'commit' | 'rollback' = 'commit'
+    try {
+      yield* read(this.transaction, true)
+    } catch (error) {
+      end = 'rollback'
+      throw error
+    } finally {
+      await this.endTransaction(end)
+    }
+  }
+
+  protected async beginTransaction({ isolationLevel, accessMode }: TransactionSettings): Promise<void> {
+    await this.#connect({
+      isolationLevel: isolationLevel?.toUpperCase() as IsolationLevel | undefined,
+      readOnly: accessMode === undefined ? undefined : accessMode === 'read only',
+    })
+    this.#isAlone = false
+  }
+
+  protected endTransaction(how: 'commit' | 'rollback'): Promise<void> {
+    return this.transaction[how]()
+  }
+
+  protected async close(): Promise<void> {
+    await this.#connection?.close()
+  }
+
+  /** Kysely's abort strategy `kill session`. */
+  async killSession(): Promise<void> {
+    await this.cancelQuery()
+    await this.#connection?.invalidate(new Error('Kysely has killed the session of an aborted query'))
+  }
+
+  async #connect(options: ConnectOptions): Promise<void> {
+    const wanted = this.#signal === undefined ? options : { ...options, signal: this.#signal }
+    this.#connection =
+      this.#connection === undefined
+        ? await this.#engine.connect(wanted)
+        : await this.#engine.connectOn(this.#connection, wanted)
+  }
+}
+
+/** Commits with the query, in its batch. */
+async function committed<Value>(
+  connection: Connection,
+  work: (on: Statements) => Promise<Value>,
+): Promise<Value> {
+  const running = work(connection)
+  const committing = connection.commit()
+  // If the query fails, its error is the one to report.
+  committing.catch(() => undefined)
+  try {
+    const value = await running
+    await committing
+    return value
+  } catch (error) {
+    await connection.rollback()
+    throw error
+  }
+}

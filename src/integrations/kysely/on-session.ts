@@ -1,0 +1,101 @@
+/**
+ * Kysely on a session, or on a connection of the engine: everything is part of the transaction that is open there.
+ *
+ * 1. A transaction of Kysely is a savepoint. There is one at a time: the rollback of one would undo another beside it.
+ * 2. While it is open, other queries of the same dialect are refused: its rollback would undo them although they had succeeded.
+ *    To wait for its end instead would be for ever, if the query is part of its callback.
+ * 3. What Kysely releases or destroys is its own. The session stays open.
+ */
+import type { TransactionSettings } from 'kysely'
+
+import { DatabaseError, IllegalStateError, type Savepoint } from '../../index.js'
+import { KyselyConnection } from './connection.js'
+import { KyselyDriver } from './driver.js'
+import type { Statements } from './statements.js'
+
+/** Which connection of Kysely has the transaction that is open. */
+interface Turn {
+  holder: SessionConnection | undefined
+}
+
+export function sessionDriver(session: Statements): KyselyDriver {
+  const turn: Turn = { holder: undefined }
+  return new KyselyDriver(() => new SessionConnection(session, turn))
+}
+
+class SessionConnection extends KyselyConnection {
+  protected readonly transaction: Statements
+  readonly #turn: Turn
+  #savepoint: Savepoint | undefined
+
+  constructor(session: Statements, turn: Turn) {
+    super()
+    this.transaction = session
+    this.#turn = turn
+  }
+
+  protected async query<Value>(work: (on: Statements) => Promise<Value>): Promise<Value> {
+    this.#requireTurn()
+    return await work(this.transaction)
+  }
+
+  protected async *pages<Page>(
+    read: (on: Statements, isOwn: boolean) => AsyncGenerator<Page>,
+  ): AsyncGenerator<Page> {
+    this.#requireTurn()
+    yield* read(this.transaction, false)
+  }
+
+  protected async beginTransaction(settings: TransactionSettings): Promise<void> {
+    this.#requireTurn()
+    this.#turn.holder = this
+    try {
+      this.#savepoint = await this.transaction.beginNested()
+      await this.#apply(settings)
+    } catch (error) {
+      await this.endTransaction('rollback')
+      throw error
+    }
+  }
+
+  protected async endTransaction(how: 'commit' | 'rollback'): Promise<void> {
+    try {
+      await this.#savepoint?.[how]()
+    } finally {
+      // A savepoint that could not be released was rolled back.
+      this.#savepoint = undefined
+      if (this.#turn.holder === this) this.#turn.holder = undefined
+    }
+  }
+
+  protected async close(): Promise<void> {
+    await this.endTransaction('rollback')
+  }
+
+  /** PostgreSQL knows which modes a savepoint can have: those of its transaction, or read-only inside of one that may write. */
+  async #apply({ isolationLevel, accessMode }: TransactionSettings): Promise<void> {
+    const modes = [isolationLevel && `isolation level ${isolationLevel}`, accessMode]
+      .filter(Boolean)
+      .join(', ')
+    if (modes === '') return
+    try {
+      await this.transaction.execute(`set transaction ${modes}`)
+    } catch (cause) {
+      if (!(cause instanceof DatabaseError)) throw cause
+      throw new IllegalStateError(
+        `The transaction of the session is not '${modes}', and a transaction of Kysely inside of it cannot be, either: give the session ` +
+          "its modes, for example withSession(work, { isolationLevel: 'SERIALIZABLE' })",
+        { cause },
+      )
+    }
+  }
+
+  #requireTurn(): void {
+    const { holder } = this.#turn
+    if (holder === undefined || holder === this) return
+    throw new IllegalStateError(
+      'Kysely has an open transaction in this session, and this query or transaction is not part of it: use the transaction that the ' +
+        'callback gets (`trx`), or wait until it has ended',
+    )
+  }
+}
