@@ -100,7 +100,7 @@ export class Connection extends Executor implements AsyncDisposable {
     if (this.#closed) return
     this.#closed = this.#pipeline.closed = true
     try {
-      this.#runner.letGo()
+      this.#runner.abandonOpenWork()
       if (!this.#pipeline.quiet) await this.#runner.end('rollback')
     } finally {
       this.#pipeline.release()

@@ -296,9 +296,9 @@ export class Engine implements AsyncDisposable {
     return {
       // With the context, an exhausted pool can tell that a caller waits for a connection that it holds itself.
       // Spelt out: Node 20 makes a new hidden class for each object that is a spread with further properties (3 us).
-      acquire: ({ signal, timeoutMillis, proof }, origin) =>
-        this.#pool.acquire({ signal, timeoutMillis, proof, origin, context: currentFlow() }),
-      origins: pool.captureStacks ? new CallSites() : undefined,
+      acquire: ({ signal, timeoutMillis, proof }, callSite) =>
+        this.#pool.acquire({ signal, timeoutMillis, proof, callSite, context: currentFlow() }),
+      callSites: pool.captureStacks ? new CallSites() : undefined,
       clock: this.#clock,
       hideParameters,
       prePingTimeoutMillis: pool.prePingTimeoutMillis,

@@ -184,7 +184,7 @@ class BlockRun<Value> {
     try {
       runner.calls.silence(scope)
       if (!(error instanceof UnawaitedStatementError)) runner.calls.giveUp(error)
-      runner.letGo(error, scope)
+      runner.abandonOpenWork(error, scope)
       await runInside(runner, scope, () => owner.rollback())
     } catch {
       // The connection is lost, and the transaction with it. The first error tells why.

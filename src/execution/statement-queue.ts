@@ -90,7 +90,7 @@ export class StatementQueue {
    * Gives up open nested blocks and streams, which the caller may have forgotten: they must not delay the end of the transaction.
    * @param within Only those inside of this transaction of `begin()`.
    */
-  letGo(cause?: unknown, within?: TransactionScope): void {
+  abandonOpenWork(cause?: unknown, within?: TransactionScope): void {
     this.#scopes?.abandon(within)
     if (this.pipeline.quiet) return
     this.pipeline.stopStreams(new AbortedError('The transaction of this stream has ended', { cause }))

@@ -21,9 +21,9 @@ export interface PipelineSetup {
 
 /** What the engine provides for all its pipelines. */
 export interface PipelineHost {
-  acquire(options: AcquireOptions, origin: CallSite | undefined): Promise<Lease>
+  acquire(options: AcquireOptions, callSite: CallSite | undefined): Promise<Lease>
   /** Captures the call site of the statement that needs a connection; undefined without `captureStacks`. */
-  readonly origins: CallSites | undefined
+  readonly callSites: CallSites | undefined
   readonly clock: Clock
   readonly hideParameters: boolean
   readonly prePingTimeoutMillis: number

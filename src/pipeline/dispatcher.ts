@@ -34,7 +34,7 @@ export class Dispatcher {
   #acquiring = false
   #cancellation: Cancellation | undefined
   /** Call site of the first statement that needs a connection. */
-  #origin: CallSite | undefined
+  #callSite: CallSite | undefined
 
   constructor(host: PipelineHost, options: AcquireOptions, sender: Sender) {
     this.#host = host
@@ -64,7 +64,7 @@ export class Dispatcher {
 
   /** Captures the call site that needs a connection, with `captureStacks`. */
   noteOrigin(above: (...parameters: never[]) => unknown): void {
-    if (this.#lease === undefined) this.#origin = this.#host.origins?.capture(above)
+    if (this.#lease === undefined) this.#callSite = this.#host.callSites?.capture(above)
   }
 
   adopt(lease: Lease): void {
@@ -75,7 +75,7 @@ export class Dispatcher {
   /** Takes a connection from the pool. */
   acquire(onFailure: (error: unknown) => void): void {
     this.#acquiring = true
-    this.#host.acquire(this.#options, this.#origin).then(
+    this.#host.acquire(this.#options, this.#callSite).then(
       (lease) => {
         this.#acquiring = false
         this.adopt(lease)

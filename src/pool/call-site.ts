@@ -8,13 +8,13 @@ const OWN_FRAMES = 8
 
 /** The stack that starts with the caller of `above`. */
 export function captureCallSite(above: (...parameters: never[]) => unknown): CallSite {
-  const origin: { stack?: string } = {}
+  const callSite: { stack?: string } = {}
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = stackTraceLimit + OWN_FRAMES
-  Error.captureStackTrace(origin, above)
+  Error.captureStackTrace(callSite, above)
   Error.stackTraceLimit = stackTraceLimit
   // Read at once: an unread stack keeps the objects of its frames alive, and so a forgotten lease.
-  return { stack: origin.stack ?? '' }
+  return { stack: callSite.stack ?? '' }
 }
 
 // More than the places in which a program acquires connections.

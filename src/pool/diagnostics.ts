@@ -160,7 +160,7 @@ function holderOf(record: ConnectionRecord, context: object | undefined, now: nu
     processId: record.connection.processId,
     heldMillis: now - record.acquiredAt,
     statement: record.statement,
-    stack: stackOf(record.origin),
+    stack: stackOf(record.callSite),
     sameContext: isSame(record.context, context),
   }
 }
@@ -185,6 +185,6 @@ function millis(value: number): string {
 }
 
 /** The frames of a captured stack, without its headline. */
-export function stackOf(origin: CallSite | undefined): string | undefined {
-  return origin?.stack.split('\n').slice(1).join('\n')
+export function stackOf(callSite: CallSite | undefined): string | undefined {
+  return callSite?.stack.split('\n').slice(1).join('\n')
 }

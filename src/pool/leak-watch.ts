@@ -63,7 +63,7 @@ export class LeakWatch {
     const { name, events } = this.#pool
     const { connection, statement } = record
     const heldMillis = now - record.acquiredAt
-    const stack = stackOf(record.origin)
+    const stack = stackOf(record.callSite)
     if (leakChannel.hasSubscribers) {
       const message: LeakMessage = { pool: name, connectionId: connection.id, heldMillis, stage, stack }
       leakChannel.publish(message)

@@ -72,12 +72,12 @@ export class Matcher {
     record: ConnectionRecord,
     now: number,
     options: AcquireOptions,
-    origin: CallSite | undefined,
+    callSite: CallSite | undefined,
   ): Lease {
     record.state = 'borrowed'
     record.acquiredAt = now
     record.uses += 1
-    record.origin = origin
+    record.callSite = callSite
     record.context = options.context
     record.connection.ref()
     this.#pool.statistics.counters.acquired += 1
@@ -127,7 +127,7 @@ export class Matcher {
   #serve(waiter: Waiter, record: ConnectionRecord, now: number): void {
     this.#waitQueue.leave(waiter)
     this.#pool.statistics.wait.record(now - waiter.since)
-    waiter.resolve(this.checkOut(record, now, waiter.options, waiter.origin))
+    waiter.resolve(this.checkOut(record, now, waiter.options, waiter.callSite))
   }
 
   /** A connection is free: it goes to the oldest waiter, becomes idle, or is closed as excess. */

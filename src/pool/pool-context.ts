@@ -20,5 +20,5 @@ export interface PoolContext {
   /** `resize()` replaces them. */
   limits: Limits
   /** Notes where connections are asked for; undefined without `captureStacks`. */
-  readonly origins: CallSites | undefined
+  readonly callSites: CallSites | undefined
 }

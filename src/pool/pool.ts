@@ -26,7 +26,7 @@ export interface AcquireOptions {
    */
   readonly context?: object | undefined
   /** With `captureStacks`: the call site to report. Default: where `acquire` is called. */
-  readonly origin?: CallSite | undefined
+  readonly callSite?: CallSite | undefined
 }
 
 /** Options of `Lease.release`. */

@@ -56,9 +56,19 @@ export class QueuePool implements Pool {
   constructor(parts: PoolParts, limits: Limits = limitsOf(parts.options)) {
     const { driver, options, name, clock = systemClock, events = new Emitter<PoolEvents>() } = parts
     const slots = new Slots(options.poolUseLifo)
-    const origins = options.captureStacks ? new CallSites() : undefined
+    const callSites = options.captureStacks ? new CallSites() : undefined
     const statistics = new Statistics()
-    const context: PoolContext = { name, driver, clock, options, events, statistics, slots, limits, origins }
+    const context: PoolContext = {
+      name,
+      driver,
+      clock,
+      options,
+      events,
+      statistics,
+      slots,
+      limits,
+      callSites,
+    }
     this.name = name
     this.events = events
     this.#pool = context
@@ -136,15 +146,15 @@ export class QueuePool implements Pool {
   #acquire(options: AcquireOptions): Promise<Lease> {
     if (options.signal?.aborted === true) return Promise.reject(acquireAborted(this.name, options.signal))
     if (this.#disposal !== undefined) return Promise.reject(poolDisposed(this.name))
-    const { origins } = this.#pool
-    const origin = origins && (options.origin ?? origins.capture(QueuePool.prototype.acquire))
+    const { callSites } = this.#pool
+    const callSite = callSites && (options.callSite ?? callSites.capture(QueuePool.prototype.acquire))
     const now = this.#pool.clock.now()
     const record = this.#waitQueue.open ? this.#matcher.takeFit(now, options) : undefined
     if (record === undefined) {
       const { timeoutMillis = this.#pool.options.poolTimeoutMillis } = options
-      return this.#queue(new Waiter(now, deadlineOf(timeoutMillis, now), options, origin))
+      return this.#queue(new Waiter(now, deadlineOf(timeoutMillis, now), options, callSite))
     }
-    const lease = this.#matcher.checkOut(record, now, options, origin)
+    const lease = this.#matcher.checkOut(record, now, options, callSite)
     if (this.events.has('acquire'))
       this.events.emit('acquire', { connection: record.connection, waitedMillis: 0 })
     return Promise.resolve(lease)

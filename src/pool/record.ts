@@ -29,7 +29,7 @@ export class ConnectionRecord {
   acquiredAt = 0
   statement: string | undefined = undefined
   /** Where the connection was acquired; only with `captureStacks`. */
-  origin: CallSite | undefined = undefined
+  callSite: CallSite | undefined = undefined
   context: object | undefined = undefined
   leakReported = false
   /** The lease, until the housekeeper watches it for garbage collection: short leases cost nothing. */
@@ -48,7 +48,7 @@ export class ConnectionRecord {
   endCheckout(): void {
     this.checkout += 1
     this.statement = undefined
-    this.origin = undefined
+    this.callSite = undefined
     this.context = undefined
     this.lease = undefined
     this.leakReported = false

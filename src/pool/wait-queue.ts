@@ -18,7 +18,7 @@ export class Waiter {
   /** When it gives up; Infinity = never, -Infinity = it waits for a connection that is being opened, never for a release. */
   deadline: number
   /** Where it was called; only with `captureStacks`. */
-  readonly origin: CallSite | undefined
+  readonly callSite: CallSite | undefined
   previous: Waiter | undefined = undefined
   next: Waiter | undefined = undefined
   resolve!: (lease: Lease) => void
@@ -30,11 +30,11 @@ export class Waiter {
   /** Listens to the caller's signal while it waits. */
   onAbort: (() => void) | undefined = undefined
 
-  constructor(since: number, deadline: number, options: AcquireOptions, origin: CallSite | undefined) {
+  constructor(since: number, deadline: number, options: AcquireOptions, callSite: CallSite | undefined) {
     this.since = since
     this.deadline = deadline
     this.options = options
-    this.origin = origin
+    this.callSite = callSite
   }
 
   /** True if it does not wait for a release (timeout 0). */

@@ -147,7 +147,7 @@ export class SessionTransaction implements BlockOwner {
     pipeline.closed = true
     this.#unwatch?.()
     this.#entities.autoflushBlocks.noteRollback()
-    this.runner.letGo()
+    this.runner.abandonOpenWork()
     if (pipeline.quiet && !this.#hooks.hasOwn('afterRollback')) {
       pipeline.release()
       this.#entities.close()

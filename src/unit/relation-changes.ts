@@ -54,7 +54,7 @@ export class RelationChanges {
     for (const state of states) {
       if (state.meta.relationNames.length === 0) continue
       if (deletions && state.markedDeleted) {
-        changes.#letGo(state)
+        changes.#removeMembersOfDeleted(state)
         continue
       }
       for (const relation of heldRelations(state)) {
@@ -174,7 +174,7 @@ export class RelationChanges {
   }
 
   /** Members of an object that is deleted belong to nothing, if they can; otherwise PostgreSQL has the last word. */
-  #letGo(owner: InstanceState): void {
+  #removeMembersOfDeleted(owner: InstanceState): void {
     for (const relation of heldRelations(owner)) {
       const { kind, targetColumns } = relation
       if (kind === 'belongsTo' || kind === 'manyToMany' || deletedByDatabase(owner, relation)) continue

@@ -31,11 +31,11 @@ export class RespelledKeys {
     }
   }
 
-  /** Notes on objects that refer to one of these keys that both forms are equal. @param followed All objects with a row. */
-  hold(followed: () => Iterable<InstanceState>): void {
+  /** Notes, for each object that refers to one of these keys, that both forms are equal. @param tracked All objects with a row. */
+  noteReferences(tracked: () => Iterable<InstanceState>): void {
     if (this.#forms.size === 0) return
     const references = new Map<EntityMeta, readonly Reference[]>()
-    for (const state of followed()) {
+    for (const state of tracked()) {
       const known = references.get(state.meta) ?? this.#referencesOf(state.meta)
       references.set(state.meta, known)
       for (const [columns, targets] of known) {

@@ -28,15 +28,15 @@ export class FlushApplier {
   readonly #journal: Journal
   readonly #attachment: Attachment
   /** All objects with a row. */
-  readonly #followed: () => Iterable<InstanceState>
+  readonly #tracked: () => Iterable<InstanceState>
 
   constructor(
     identities: IdentityMap,
     journal: Journal,
     attachment: Attachment,
-    followed: () => Iterable<InstanceState>,
+    tracked: () => Iterable<InstanceState>,
   ) {
-    this.#followed = followed
+    this.#tracked = tracked
     this.#identities = identities
     this.#journal = journal
     this.#attachment = attachment
@@ -90,7 +90,7 @@ export class FlushApplier {
       respelled.note(state, returning, row)
       this.#fill(state, returning, row, sent.snapshots[index] as Snapshot)
     })
-    respelled.hold(this.#followed)
+    respelled.noteReferences(this.#tracked)
   }
 
   /** @returns the object that had its key before. */

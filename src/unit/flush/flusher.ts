@@ -116,7 +116,7 @@ export class Flusher {
     try {
       plan = planFlush({
         inserted: [...pending],
-        followed: members.identities.states(),
+        tracked: members.identities.states(),
         deleted: [...markedDeleted],
         guards: members.guards,
         links: [...linksOf(markedDeleted), ...relations.links()],

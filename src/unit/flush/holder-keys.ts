@@ -39,7 +39,7 @@ export class HolderKeys {
     if (this.#references.length > 1) this.#checkOthers()
     for (const assignment of this.#assignments) this.#checkColumns(assignment)
     for (const assignment of this.#assignments) {
-      if (assignment.target === undefined) this.#letGo(assignment)
+      if (assignment.target === undefined) this.#setToNull(assignment)
     }
     return this.#values
   }
@@ -118,7 +118,7 @@ export class HolderKeys {
     }
   }
 
-  #letGo(assignment: KeyAssignment): void {
+  #setToNull(assignment: KeyAssignment): void {
     const { columns, said } = assignment
     const leading = this.#assignments.find(
       (other) => other.target !== undefined && sameColumns(other.columns, columns),

@@ -11,11 +11,8 @@ import { storedValue, tupleOf, type Change } from './rows.js'
 /** The foreign key values that PostgreSQL propagates to the rows of objects, encoded. */
 export type PropagatedKeys = ReadonlyMap<InstanceState, ReadonlyMap<TableColumn, EncodedText>>
 
-/** @param followed All loaded objects. */
-export function propagateKeys(
-  changes: readonly Change[],
-  followed: readonly InstanceState[],
-): PropagatedKeys {
+/** @param tracked All loaded objects. */
+export function propagateKeys(changes: readonly Change[], tracked: readonly InstanceState[]): PropagatedKeys {
   const propagated = new Map<InstanceState, Map<TableColumn, EncodedText>>()
   const referring = new Map<ForeignKey, Map<string, InstanceState[]>>()
   const propagate = (owner: InstanceState, news: ReadonlyMap<TableColumn, EncodedText>): void => {
@@ -27,7 +24,7 @@ export function propagateKeys(
       const after = targetColumns.map((column) =>
         rules.onUpdate === 'set null' ? null : (news.get(column) ?? storedValue(owner, column)),
       )
-      const states = referring.get(key) ?? byStored(key, followed)
+      const states = referring.get(key) ?? byStored(key, tracked)
       referring.set(key, states)
       for (const state of states.get(before) ?? []) {
         const values = propagated.get(state) ?? new Map<TableColumn, EncodedText>()

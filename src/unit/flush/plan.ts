@@ -51,7 +51,7 @@ export interface FlushPlan {
 export interface FlushWork {
   readonly inserted: readonly InstanceState[]
   /** Objects that may have changed. */
-  readonly followed: readonly InstanceState[]
+  readonly tracked: readonly InstanceState[]
   readonly deleted: readonly InstanceState[]
   /** What some of the deleted rows must still hold. */
   readonly guards: ReadonlyMap<InstanceState, Guard>
@@ -63,13 +63,13 @@ export function planFlush(work: FlushWork): FlushPlan {
   const insertions: Insertion[] = []
   for (const state of work.inserted) insertions.push(insertionOf(state, insertions.at(-1)))
   const changes: Change[] = []
-  for (const state of work.followed) {
+  for (const state of work.tracked) {
     const change = state.markedDeleted ? undefined : changeOf(state)
     if (change !== undefined) changes.push(change)
   }
   for (const { table } of [...insertions, ...changes]) table.requireWritable()
   for (const { link } of work.links) link.table.requireWritable()
-  const propagated = propagateKeys(changes, work.followed)
+  const propagated = propagateKeys(changes, work.tracked)
   // Rows whose keys propagate are written before the rows that get these keys.
   for (const change of changes)
     if (propagated.has(change.state)) change.key = keyAfter(change.state, propagated)
@@ -299,11 +299,11 @@ class Planner {
         this.#newRows.of(change, changedValue).length > 0 ||
         this.#moves.before(change).length > 0
       if (!waits) yield change
-      else this.#letGo(change, columns.filter(isNullable))
+      else this.#releaseValues(change, columns.filter(isNullable))
     }
   }
 
-  #letGo(change: Change, columns: readonly TableColumn[]): void {
+  #releaseValues(change: Change, columns: readonly TableColumn[]): void {
     if (columns.length === 0) return
     this.released.set(change, { ...change, columns, values: columns.map(() => null) })
   }

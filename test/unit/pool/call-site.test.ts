@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { captureCallSite, CallSites, type CallSite } from '../../../src/pool/call-site.js'
 
-test('an origin has room for the frames of the library beside those of its caller', () => {
+test('a call site has room for the frames of the library beside those of its caller', () => {
   const limit = Error.stackTraceLimit
   const deep = (depth: number): CallSite => (depth === 0 ? captureCallSite(deep) : deep(depth - 1))
   const outermost = (): CallSite => deep(0)
@@ -13,10 +13,10 @@ test('an origin has room for the frames of the library beside those of its calle
   expect(Error.stackTraceLimit).toBe(limit)
 })
 
-test('callers that come the same way share one origin, also after many others have come', () => {
-  const origins = new CallSites()
-  const askers = Array.from({ length: 1_200 }, (_, index) => askerNamed(`caller${index}`, origins))
-  const here = (): CallSite => origins.capture(here)
+test('callers that come the same way share one call site, also after many others have come', () => {
+  const callSites = new CallSites()
+  const askers = Array.from({ length: 1_200 }, (_, index) => askerNamed(`caller${index}`, callSites))
+  const here = (): CallSite => callSites.capture(here)
   const asked = Array.from({ length: 3 }, () => here())
   expect(new Set(asked).size).toBe(1)
   expect(asked[0]?.stack).toContain('call-site.test')
@@ -26,7 +26,7 @@ test('callers that come the same way share one origin, also after many others ha
 })
 
 /** A function whose name stands in the stack. */
-function askerNamed(name: string, origins: CallSites): () => CallSite {
-  const asker = { [name]: (): CallSite => origins.capture(CallSites.prototype.capture) }
+function askerNamed(name: string, callSites: CallSites): () => CallSite {
+  const asker = { [name]: (): CallSite => callSites.capture(CallSites.prototype.capture) }
   return asker[name] as () => CallSite
 }

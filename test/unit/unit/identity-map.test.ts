@@ -127,7 +127,7 @@ describe('keys that come back in another form', () => {
     const column = use.meta.table.column('rateId')
     const keys = new RespelledKeys()
     keys.note(rate, key === undefined ? [] : [key], [stored])
-    keys.hold(() => [rate, use])
+    keys.noteReferences(() => [rate, use])
     expect(use.isSameKey(column, foreign, stored)).toBe(leads || foreign === stored)
     expect(use.asKey(column, foreign)).toBe(leads ? stored : foreign)
     // It says nothing about other values.

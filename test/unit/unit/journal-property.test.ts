@@ -60,10 +60,10 @@ class Program {
   }
 
   flush(): void {
-    const followed = this.persistent
+    const tracked = this.persistent
     const inserted = this.states.filter(({ status }) => status === 'pending')
-    const deleted = followed.filter(({ markedDeleted }) => markedDeleted)
-    this.#effects.applied(planFlush({ inserted, followed, deleted, guards: new Map(), links: [] }))
+    const deleted = tracked.filter(({ markedDeleted }) => markedDeleted)
+    this.#effects.applied(planFlush({ inserted, tracked, deleted, guards: new Map(), links: [] }))
   }
 
   get persistent(): InstanceState[] {

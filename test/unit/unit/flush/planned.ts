@@ -17,12 +17,12 @@ export interface Changes {
 }
 
 export function planOf({ added = [], stored = [], deleted = [], change }: Changes): FlushPlan {
-  const followed = stored.map((instance) => persistent(instance))
-  const removed = deleted.map((instance) => followed[stored.indexOf(instance)] as InstanceState)
+  const tracked = stored.map((instance) => persistent(instance))
+  const removed = deleted.map((instance) => tracked[stored.indexOf(instance)] as InstanceState)
   for (const state of removed) state.markedDeleted = true
   change?.()
   const inserted = added.map(pending)
-  return planFlush({ inserted, followed, deleted: removed, guards: new Map(), links: [] })
+  return planFlush({ inserted, tracked, deleted: removed, guards: new Map(), links: [] })
 }
 
 export type Step = FlushPlan['steps'][number]
