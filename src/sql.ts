@@ -5,8 +5,8 @@
  * and Drizzle, recognised by their shape: neither is imported.
  */
 import { InvalidStatementError } from './errors.js'
-import { requireText } from './internal/statement-text.js'
 import { isArray, isInstance, isObject, isRevoked, REVOKED } from './internal/revoked.js'
+import { refuseCircle, requireText, startOf } from './internal/statement-text.js'
 
 /** A statement as node-postgres takes it. */
 export interface StatementConfig {
@@ -93,6 +93,9 @@ export class SqlFragment<Row = Record<string, unknown>> {
     return this
   }
 
+  /** Names what must not be put into itself. @internal */
+  declare readonly label?: string | undefined
+
   /** The fragments that it was put together from. @internal */
   get parts(): readonly SqlFragment[] {
     return this.#values.filter(isFragment)
@@ -112,7 +115,7 @@ export class SqlFragment<Row = Record<string, unknown>> {
 
   /** On a stack of its own: fragments may be nested in any depth. */
   #append(parts: string[], values: unknown[]): void {
-    const open: { readonly fragment: SqlFragment<unknown>; at: number }[] = [{ fragment: this, at: 0 }]
+    const open: OpenPart[] = [{ fragment: this, at: 0 }]
     for (let level = open.at(-1); level !== undefined; level = open.at(-1)) {
       const { fragment } = level
       const index = level.at++
@@ -125,7 +128,9 @@ export class SqlFragment<Row = Record<string, unknown>> {
       if (index >= fragment.#values.length) continue
       const value = fragment.#values[index]
       if (isFragment(value)) {
-        open.push({ fragment: value.current, at: 0 })
+        const { label } = value
+        if (label !== undefined) refuseCircle(label, open)
+        open.push({ fragment: value.current, label, at: 0 })
         continue
       }
       if (value === undefined) {
@@ -138,6 +143,8 @@ export class SqlFragment<Row = Record<string, unknown>> {
     }
   }
 }
+
+type OpenPart = { readonly fragment: SqlFragment<unknown>; readonly label?: string | undefined; at: number }
 
 /** Anything that may stand after WHERE. */
 export type Condition = SqlFragment<unknown>
@@ -296,12 +303,10 @@ function tail(text: string): string {
   return text.trim().slice(-30)
 }
 
-const WHITE_SPACE = /\s/
-const LINE_END = /[\r\n]/
 const TRANSACTION_CONTROL =
   /^(?:begin|start\s+transaction|(?:commit|rollback)(?!\s+prepared\b)|end|abort|savepoint|release|prepare\s+transaction)\b/i
 const COPY_STREAM = /^copy\b[\s\S]*\b(?:from\s+stdin|to\s+stdout)\b/i
-// First letters of the words above, so that most statements are decided by one character.
+// First letters of the words above: one character decides most statements.
 const SUSPECTS = new Set('bBsScCeErRaApP-/; \t\r\n\v\f')
 
 /**
@@ -321,26 +326,4 @@ export function refusalOf(text: string): string | undefined {
   if (COPY_STREAM.test(body))
     return 'COPY with STDIN or STDOUT streams data: use session.copyFrom() or session.copyTo().'
   return undefined
-}
-
-/** Where the first word starts: after white space, comments (which nest in PostgreSQL) and empty statements. */
-export function startOf(text: string): number {
-  let at = 0
-  for (let depth = 0; at < text.length;) {
-    if (text.startsWith('/*', at)) {
-      depth++
-      at += 2
-    } else if (depth > 0) {
-      const ends = text.startsWith('*/', at)
-      if (ends) depth--
-      at += ends ? 2 : 1
-    } else if (text.startsWith('--', at)) {
-      while (at < text.length && !LINE_END.test(text.charAt(at))) at++
-    } else if (text.charAt(at) === ';' || WHITE_SPACE.test(text.charAt(at))) {
-      at++
-    } else {
-      break
-    }
-  }
-  return at
 }

@@ -5,7 +5,7 @@
  * What a function or a procedure does inside is not seen here.
  */
 import { rememberedByText } from '../internal/by-text.js'
-import { startOf } from '../sql.js'
+import { startOf } from '../internal/statement-text.js'
 import type { EncodedValue } from './values.js'
 
 /** `path`: `search_path`. `role`: `role` and `session_authorization`, which `"$user"` in a search path stands for. */

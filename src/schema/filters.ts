@@ -99,12 +99,22 @@ function conditionsOf(table: Table, { filters, c }: TableFilters, without: Witho
           'To let a statement see every row, let it give sql`true`',
       )
     }
-    conditions.push(condition)
+    conditions.push(new FilterCondition(condition, `the filter '${name}' of ${table.key}`))
   }
   return conditions
 }
 
 const NONE: Condition[] = []
+
+/** The condition of a filter. A query in it may have filters, too; it must not come to itself by them. */
+class FilterCondition extends SqlFragment<unknown> {
+  override readonly label: string
+
+  constructor(condition: Condition, label: string) {
+    super(['', ''], [condition])
+    this.label = label
+  }
+}
 
 /**
  * What `withoutFilters(...names)` turns off.

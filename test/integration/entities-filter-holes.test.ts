@@ -13,6 +13,7 @@ import {
   hasOne,
   insert,
   integer,
+  InvalidStatementError,
   isNull,
   manyToMany,
   not,
@@ -23,6 +24,7 @@ import {
   text,
   UniqueViolationError,
   update,
+  type Condition,
 } from '../../src/index.js'
 import { useEntities } from './entities-support.js'
 import { errorOf } from './session-support.js'
@@ -278,4 +280,54 @@ describe('a row that a filter hides is not written', () => {
     const books = await fixture.db.query('select code from hole_books where shelf = 1 order by id')
     expect(codes(books as { code: string }[])).toEqual(['b', 'e', 'f'])
   })
+})
+
+test('filters whose queries come to themselves are refused, with the chain', async () => {
+  const Circles = declarativeBase()
+  class Room extends Circles.entity(
+    'hole_rooms',
+    { id: serial().primaryKey(), parent: integer() },
+    {
+      filters: {
+        used: (c): Condition => select(Chair).where(eq(Chair.c.room, c.id)).exists(),
+        known: (c): Condition => sql`${c.parent} is null or ${select(Room).withoutFilters().exists()}`,
+      },
+    },
+  ) {
+    static readonly relations = { chairs: hasMany(() => Chair, 'room') }
+  }
+  class Chair extends Circles.entity(
+    'hole_chairs',
+    { id: serial().primaryKey(), room: integer().references('hole_rooms.id') },
+    {
+      filters: {
+        inRoom: (c): Condition =>
+          select(Room)
+            .where(sql`${Room.c.id} = ${c.room}`)
+            .exists(),
+      },
+    },
+  ) {}
+  await fixture.db.query(
+    `${Circles.metadata.ddl()}; insert into hole_rooms (parent) values (null); insert into hole_chairs (room) values (1)`,
+  )
+  await using session = fixture.factory()()
+  const chain =
+    /the filter 'used' of hole_rooms asks the filter 'inRoom' of hole_chairs asks the filter 'used' of hole_rooms: .* withoutFilters\(\)/
+  const statements: (() => Promise<unknown>)[] = [
+    () => session.execute(select(Room)),
+    () => session.execute(select(Room).count()),
+    () => session.execute(update(Room).set({ parent: 1 })),
+    () => session.get(Room, 1),
+  ]
+  for (const run of statements) {
+    const error = await errorOf(run())
+    expect(error).toBeInstanceOf(InvalidStatementError)
+    expect(error.message).toMatch(chain)
+  }
+  expect((await errorOf(session.execute(select(Chair)))).message).toContain(
+    "the filter 'inRoom' of hole_chairs asks",
+  )
+  // The filter 'known' asks its own entity without itself.
+  expect(await session.scalars(select(Room).withoutFilters('used'))).toHaveLength(1)
 })
