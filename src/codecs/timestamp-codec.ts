@@ -100,17 +100,17 @@ const WRITTEN_FORM =
 
 /** The time of an instant in PostgreSQL's text, in milliseconds; NaN if a Date cannot express it. */
 function timeOf(text: string): number {
-  return isUsual(text) ? readDigits(text, Math.min(text.length - 3, 23)) : read(text)
+  return isUtcText(text) ? readDigits(text, Math.min(text.length - 3, 23)) : readAny(text)
 }
 
-/** The form that servers in UTC give: `2026-01-31 13:45:00.123456+00`. Its digits stand at fixed places. */
-function isUsual(text: string): boolean {
+/** True for the text of a server in UTC, `2026-01-31 13:45:00.123456+00`: its digits are at fixed positions. */
+function isUtcText(text: string): boolean {
   return text.endsWith('+00') && text[4] === '-' && text[10] === ' ' && text[0] !== '0'
 }
 
-/** @param end Where its milliseconds end. */
+/** Reads a text in UTC. @param end The end of its milliseconds. */
 function readDigits(text: string, end: number): number {
-  // Both digits less the code of '0'.
+  // A number of two digits: 528 is 11 times the code of '0'.
   const two = (at: number): number => text.charCodeAt(at) * 10 + text.charCodeAt(at + 1) - 528
   let millis = 0
   for (let at = 20, unit = 100; at < end; at++, unit /= 10) millis += (text.charCodeAt(at) - 48) * unit
@@ -118,8 +118,8 @@ function readDigits(text: string, end: number): number {
   return days * 86_400_000 + two(11) * 3_600_000 + two(14) * 60_000 + two(17) * 1_000 + millis
 }
 
-/** Any form. */
-function read(text: string): number {
+/** Reads any text of a server with DateStyle ISO. */
+function readAny(text: string): number {
   if (text === 'infinity') return LATEST
   if (text === '-infinity') return -LATEST
   const match = TIMESTAMP.exec(text)

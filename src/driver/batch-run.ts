@@ -254,6 +254,7 @@ export class BatchRun implements WireReader {
     throw new ProtocolError('The server reports a state of its transaction that nothing can have led to')
   }
 
+  /** ReadyForQuery: the answer to a Sync. The last one ends the batch; in autocommit mode each statement has its own. */
   #ready(): void {
     this.#failed = false
     this.#control = false

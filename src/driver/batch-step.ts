@@ -249,7 +249,7 @@ export class BatchStep {
 
   #unexpected(type: number): ProtocolError {
     if (type === COPY_IN || type === COPY_OUT || type === COPY_BOTH) {
-      // The server now speaks COPY, which a batch cannot: only a new connection gets out of it.
+      // The server has entered COPY mode, which a batch cannot leave: the connection must be closed.
       return new ProtocolError('COPY was run as a plain statement; the connection was closed')
     }
     return unexpected(type, 'in the answer to a statement')

@@ -20,16 +20,16 @@ export type TargetSessionAttrs = (typeof TARGET_SESSION_ATTRS)[number]
 /** How to talk to the server. What libpq has too is spelt as libpq spells it. */
 export interface ConnectArgs {
   /**
-   * Settings of the session, by name: `application_name`, `statement_timeout`, `search_path`, ... They are sent in the
-   * start of the connection, so they cost no round trip and RESET comes back to them.
+   * Server settings by name: `application_name`, `statement_timeout`, `search_path`, ... They are sent in the startup message, so
+   * they cost no round trip, and RESET restores them.
    */
   readonly serverSettings?: Readonly<Record<string, string>> | undefined
   /**
-   * Default `prefer`: encrypt if the server can. `require` encrypts always, `verify-ca` also checks who signed the
-   * server's certificate, `verify-full` also that it is for this host. Ignored over a Unix socket.
+   * Default `prefer`: encrypt if the server can. `require` encrypts always, `verify-ca` also checks the authority of the
+   * server's certificate, `verify-full` also that the certificate is for this host. Ignored over a Unix socket.
    */
   readonly sslmode?: SslMode | undefined
-  /** Authority that signs the server's certificate: file, PEM text, or `system` for those that Node trusts. */
+  /** Certificate authority (CA) of the server's certificate: file, PEM text, or `system` for Node's default authorities. */
   readonly sslrootcert?: string | undefined
   /** The client's own certificate: file or PEM text. Needs `sslkey`. */
   readonly sslcert?: string | undefined
@@ -37,7 +37,7 @@ export interface ConnectArgs {
   readonly sslkey?: string | undefined
   /** `direct` (PostgreSQL 17): one round trip less per connect. Default `postgres`. */
   readonly sslnegotiation?: 'postgres' | 'direct' | undefined
-  /** `require` refuses a server that does not prove that it holds the password on this very TLS connection. */
+  /** `require` accepts only a server that proves, on this TLS connection, that it knows the password. */
   readonly channel_binding?: 'disable' | 'prefer' | 'require' | undefined
   /**
    * Which of several hosts is meant, asked of each new connection: `primary`, `standby`, `prefer-standby` (a standby if one
@@ -46,11 +46,11 @@ export interface ConnectArgs {
   readonly target_session_attrs?: TargetSessionAttrs | undefined
   /** `random`: each new connection tries the hosts in another order. Default `disable`: in the order given. */
   readonly load_balance_hosts?: 'disable' | 'random' | undefined
-  /** Instead of the `ssl...` settings: true (verified by what Node trusts), false, or options of `tls.connect`. */
+  /** Instead of the `ssl...` settings: true (verified by Node's default authorities), false, or options of `tls.connect`. */
   readonly ssl?: boolean | TlsOptions | undefined
-  /** TCP keep-alive, which finds out about a peer that is gone. Default true. */
+  /** TCP keep-alive, which detects a lost peer. Default true. */
   readonly keepAlive?: boolean | undefined
-  /** Idle time before the first keep-alive probe; 0 = as the operating system does. Default 60000. */
+  /** Idle time before the first keep-alive probe; 0 = the operating system's. Default 60000. */
   readonly keepAliveInitialDelayMillis?: number | undefined
 }
 

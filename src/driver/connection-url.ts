@@ -95,12 +95,12 @@ function nameOf(encoded: string): string {
   )
 }
 
-/** `a,b:5433` names a port for one of two hosts: libpq gives the other the default. */
+/** A list may have empty items: in `a,b:5433` host `a` has the default port, as in libpq. */
 function setList(settings: UrlSettings, name: 'host' | 'port', items: readonly string[]): void {
   if (items.some((item) => item !== '')) set(settings, name, items.join(','), name)
 }
 
-/** Empty means: not said. */
+/** An empty value counts as not given. */
 function set(settings: UrlSettings, name: SettingName, encoded: string | undefined, part: string): void {
   if (encoded === undefined || encoded === '') return
   try {

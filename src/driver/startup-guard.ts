@@ -91,6 +91,7 @@ export class StartupGuard implements StartupWatch {
     throw unexpected(type, 'while connecting')
   }
 
+  /** Checks a request for authentication: its body, and whether it may come in this state. */
   #authentication(buffer: Buffer, start: number, end: number): void {
     const code = buffer.readUInt32BE(start)
     const bodyBytes = end - start - CODE_BYTES
@@ -126,7 +127,7 @@ export class StartupGuard implements StartupWatch {
     this.#state = to
   }
 
-  /** Before the client answers: what it sends would help a server that only pretends. */
+  /** Called before the client answers, so that nothing is sent to a server that does not bind. */
   #requireOffer(mechanisms: readonly string[]): void {
     if (this.#rules.channelBinding !== 'require') return
     if (!this.#rules.encrypted)

@@ -69,7 +69,10 @@ export function resolveTls(input: TlsInput): TlsSettings {
     use,
     negotiation,
     load: async () => {
-      const options: ConnectionOptions = { ...verification(mode, authority !== undefined), ...versions }
+      const options: ConnectionOptions = {
+        ...verificationOptions(mode, authority !== undefined),
+        ...versions,
+      }
       if (authority !== undefined) options.ca = await pem(authority)
       if (sslcert !== undefined) options.cert = await pem(sslcert)
       if (sslkey !== undefined) options.key = await pem(sslkey)
@@ -165,8 +168,8 @@ function versionOf({ value, origin }: Setting): SecureVersion {
   throw new InvalidOptionError(origin, `${origin} must be one of ${VERSIONS.join(', ')}`)
 }
 
-function verification(mode: SslMode, hasAuthority: boolean): ConnectionOptions {
-  // Never left to the default, which NODE_TLS_REJECT_UNAUTHORIZED changes for the whole process.
+function verificationOptions(mode: SslMode, hasAuthority: boolean): ConnectionOptions {
+  // Set in every case: NODE_TLS_REJECT_UNAUTHORIZED changes the default for the whole process.
   if (mode === 'verify-full') return { rejectUnauthorized: true }
   const checksChain = mode === 'verify-ca' || (mode === 'require' && hasAuthority)
   return checksChain

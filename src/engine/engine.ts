@@ -240,7 +240,7 @@ export class Engine implements AsyncDisposable {
     return this.dispose().then(() => undefined)
   }
 
-  /** What is printed of statements; may be changed at any time. */
+  /** How statements are printed: see `EngineOptions.echo`. May be changed at any time. */
   get echo(): Echo {
     return this.#echo
   }

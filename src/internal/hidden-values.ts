@@ -1,7 +1,7 @@
 /**
- * Takes values out of what the server says (`hideParameters`). PostgreSQL quotes what it was sent in any field of an error or
- * a notice, whatever the SQLSTATE and the language, and changes it on the way: folded to lower case, cut off, one
- * element of an array. So texts are compared with what was sent, and not with patterns of messages.
+ * Removes values from the server's texts (`hideParameters`). PostgreSQL may quote a value in any field of an error or a notice, for
+ * every SQLSTATE and language, and in another form: in lower case, truncated, or one element of an array. So each text is
+ * compared with the values that were sent, and not with patterns of messages.
  */
 
 /** The texts of an error or a notice that may quote values. They are changed in place. */
@@ -18,23 +18,23 @@ export interface ServerTexts {
 /** What was sent, as texts. */
 export interface Sent {
   readonly values: readonly string[]
-  /** What is part of a statement is no secret: errors show the statement. */
+  /** Their texts are no secret: errors show the statement. */
   readonly statements: readonly string[]
 }
 
 const HIDDEN = '(hidden)'
 
-/** Shorter pieces of a value are words that messages have anyway: they count between quotes only. */
+/** Shorter parts of a value may be ordinary words of a message: they are hidden between quotes only. */
 const SHORTEST_PIECE = 6
 
-// Those of the languages that PostgreSQL speaks.
+// The quotes of all languages into which PostgreSQL's messages are translated.
 const QUOTES = '"\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a\u2018\u2019\u300c\u300d\u300e\u300f'
 const FIRST_TO_LAST_QUOTE = new RegExp(`[${QUOTES}].*[${QUOTES}]`, 's')
 const QUOTED = new RegExp(`[${QUOTES}'\`(]([^${QUOTES}'\`()]+)[${QUOTES}'\`)]`, 'g')
 const WORD = /[\p{L}\p{N}_]/u
 
 /**
- * Hides every value that was sent, wherever it stands in these texts. `detail` goes as a whole: it shows rows.
+ * Hides every value that was sent, wherever it stands in these texts. `detail` is removed: it shows rows.
  * @param sent Undefined if it is not known (COPY): then everything in quotes is hidden.
  */
 export function hideValues(texts: ServerTexts, sent: Sent | undefined): void {
@@ -76,7 +76,10 @@ function markValue(text: string, value: string, hidden: Uint8Array): void {
   }
 }
 
-/** Marks pieces of values, but not those that the statement has as well. */
+/**
+ * Marks the parts of a text that occur in the values, and not in the statements.
+ * @param values All values, joined. @param known All statements, joined: they are no secret.
+ */
 function markPieces(text: string, values: string, known: string, hidden: Uint8Array): void {
   for (let at = 0; at + SHORTEST_PIECE <= text.length;) {
     let end = at + SHORTEST_PIECE

@@ -24,12 +24,12 @@ export function watchRequests(): void {
   })
 }
 
-/** Undefined outside of a request. */
+/** The HTTP request to which the current call belongs; undefined outside of one. */
 export function currentRequest(): RequestMark | undefined {
   return (globalThis as { [KEY]?: AsyncLocalStorage<RequestMark> })[KEY]?.getStore()
 }
 
-/** False when its response was sent, or its client has left. */
+/** False after the response was sent, or the client has disconnected. */
 export function isInProgress({ response }: RequestMark): boolean {
   const held = response.deref() as
     { readonly writableEnded?: boolean; readonly destroyed?: boolean } | undefined
@@ -37,8 +37,8 @@ export function isInProgress({ response }: RequestMark): boolean {
 }
 
 /**
- * What the program itself keeps in AsyncLocalStorages around the current call. Only Node before 24 shows it; elsewhere it is
- * nothing, so it may serve for a warning, and for nothing more.
+ * The values in the program's own AsyncLocalStorages around the current call. Only Node before 24 shows them; elsewhere the
+ * array is empty. So they are used for a warning only.
  */
 export function surroundings(): readonly unknown[] {
   const resource = executionAsyncResource() as Record<symbol, unknown>

@@ -19,7 +19,12 @@ import { passOver } from './local-answers.js'
 import { NOTHING, type Operation, type OperationOwner } from './operation.js'
 import { mayStore, ReadTracker } from './read-tracker.js'
 import type { RefusedBegin } from './refused-begin.js'
-import { answeredWithRollback, connectionLost, outcomeUnknown, storedUnread } from './transaction-errors.js'
+import {
+  answeredWithRollback,
+  connectionLost,
+  outcomeUnknown,
+  committedButUnreadable,
+} from './transaction-errors.js'
 import type { BeginPlan } from './transaction-options.js'
 import { TransactionState } from './transaction-state.js'
 import { TransactionTrace } from './transaction-trace.js'
@@ -120,7 +125,7 @@ export class ResponseHandler implements OperationOwner {
     // The server has run no later operation of the batch.
     if (inFlight !== undefined && (seen === 'refusal' || seen === 'end')) inFlight.refused = true
     if (verdict.ends || outcome === 'unknown') this.#lost(operation, verdict)
-    else this.#failed(operation, outcome === 'committed' ? storedUnread(reason) : reason)
+    else this.#failed(operation, outcome === 'committed' ? committedButUnreadable(reason) : reason)
   }
 
   /** The server refused the operation itself. */

@@ -80,14 +80,14 @@ export function abortedTooLate(cause: Error): CommitOutcomeUnknownError {
   )
 }
 
-/** In autocommit mode: the statement was stored, its rows are lost to the caller. */
-export function storedUnread(cause: unknown): UnreadableResultError {
+/** In autocommit mode: the statement was committed, but its rows cannot be given to the caller. */
+export function committedButUnreadable(cause: unknown): UnreadableResultError {
   return new UnreadableResultError('The statement was committed, but its result cannot be read (see cause)', {
     cause,
   })
 }
 
-/** `begin()` inside of a transaction. */
+/** `begin()` was called inside a transaction. */
 export function begunAlready(): IllegalStateError {
   return new IllegalStateError(
     'begin() was called inside of a transaction, whose work its COMMIT would store: call beginNested() for a part that can be undone by itself, or await the end of the transaction first',

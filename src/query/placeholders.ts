@@ -2,11 +2,14 @@
 import { InvalidStatementError } from '../errors.js'
 import { SqlFragment } from '../sql.js'
 
-// Everything in which a `$1` is no placeholder, and then the placeholder: strings, identifiers, dollar quotes, comments.
+// First the tokens in which `$1` is no placeholder (strings, identifiers, dollar quotes, comments), then the placeholder.
 const TOKENS =
   /[eE]'(?:[^'\\]|\\[\s\S]|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|[\p{L}_][\p{L}\w$]*|\$((?:[\p{L}_][\p{L}\w]*)?)\$[\s\S]*?\$\1\$|--[^\n]*|\/\*[\s\S]*?\*\/|\$(\d+)/gu
 
-/** @throws InvalidStatementError if a placeholder has no value. */
+/**
+ * Makes a fragment of a text with placeholders (`$1`) and its values, so that it can become a part of another statement.
+ * @throws InvalidStatementError if a placeholder has no value.
+ */
 export function fragmentOf(text: string, values: readonly unknown[]): SqlFragment<unknown> {
   const strings: string[] = []
   const parameters: unknown[] = []

@@ -1,12 +1,12 @@
-/** Text that becomes part of a definition: names, literals and expressions, which cannot be parameters. */
+/** SQL texts of DDL (names, literals and expressions), which cannot have parameters. */
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { kindOf } from '../codecs/codec.js'
 import { SqlFragment } from '../sql.js'
 
-// PostgreSQL cuts longer names without an error.
+// PostgreSQL truncates longer names without an error.
 const LONGEST_NAME_BYTES = 63
 
-/** @throws MappingError for a name that is empty, holds a NUL character, or is longer than PostgreSQL's 63 bytes. */
+/** Returns the name. @throws MappingError if it is empty, has a NUL character, or is longer than PostgreSQL's 63 bytes. */
 export function checkName(kind: string, name: unknown): string {
   if (typeof name !== 'string' || name === '' || name.includes('\0')) {
     throw new MappingError(
@@ -20,8 +20,8 @@ export function checkName(kind: string, name: unknown): string {
 }
 
 /**
- * The text of SQL that becomes part of a definition.
- * @throws MappingError if it holds parameters, which definitions cannot.
+ * The text of a fragment for DDL.
+ * @throws MappingError if it has parameters, which DDL cannot have.
  */
 export function definitionSql(where: string, fragment: SqlFragment<unknown>): string {
   if (!(fragment instanceof SqlFragment)) throw new MappingError(`${where} must be written with the sql tag`)
@@ -42,7 +42,7 @@ export function definitionSql(where: string, fragment: SqlFragment<unknown>): st
   return text
 }
 
-/** A string as SQL text. */
+/** A string as an SQL literal. */
 export function quoteLiteral(text: string): string {
   if (text.includes('\0')) throw new MappingError('A NUL character cannot stand in SQL')
   return `'${text.replaceAll("'", "''")}'`

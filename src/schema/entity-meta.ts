@@ -1,6 +1,6 @@
 /**
- * One entity class at run time: how its instances are made, filled from rows, remembered and compared. A row is an
- * array of PostgreSQL's texts in the order of the table's columns; what is remembered is that array, partly decoded.
+ * One entity class at run time: makes its instances, sets their properties from rows, keeps snapshots and compares them. A row is
+ * an array of PostgreSQL's texts in the order of the table's columns. A snapshot is that array, partly decoded.
  */
 import { ExpiredAttributeError, MappingError, RelationNotLoadedError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
@@ -14,7 +14,7 @@ import type { EncodedText, RawValue, TableColumn } from './table-column.js'
 import type { Table } from './table.js'
 import { isFunction } from '../internal/revoked.js'
 
-/** What is known of an entity class. @throws MappingError if it is none. */
+/** The metadata of an entity class. @throws MappingError for any other value. */
 export function metaOf<E extends AnyEntity>(entity: E): EntityMeta<InstanceOf<E>> {
   if (!isFunction(entity) || !(ENTITY in entity)) {
     throw new MappingError('Not an entity: give a class that extends Base.entity(...)')
@@ -22,16 +22,16 @@ export function metaOf<E extends AnyEntity>(entity: E): EntityMeta<InstanceOf<E>
   return (entity as E)[ENTITY].metadata.entity(entity)
 }
 
-/** A row as it came: values in the order of some columns. */
+/** A row of PostgreSQL: its texts, in the order of the selected columns. */
 export type RawRow = RawValue[]
 
-/** What is remembered of the stored values of an instance, by the index of the column. */
+/** The stored values of an instance, by the index of the column. */
 export type Snapshot = unknown[]
 
-/** Identifies a row within its table; equal for equal keys, so that it serves in a Map. */
+/** Identifies a row within its table. Equal keys have equal identities, so it can be a key of a Map. */
 export type Identity = string | number | bigint | boolean
 
-/** The properties of an instance, seen from here. */
+/** The properties of an instance, by name. */
 type Properties = Record<string, unknown>
 
 export class EntityMeta<T extends object = object> {
@@ -62,13 +62,13 @@ export class EntityMeta<T extends object = object> {
     this.#relationNames = Object.keys(this.#declared)
     for (const name of this.#relationNames) this.#declareRelation(name)
     for (const column of table.deferred) this.#declareDeferred(column)
-    // Not Object.create: V8 lays out what a constructor makes in advance.
+    // Not Object.create: V8 reserves space for the properties only for objects of a constructor.
     const Instance = function () {}
     Instance.prototype = entity.prototype
     this.#make = Instance as unknown as new () => T
   }
 
-  /** The relations by name. @throws MappingError the first time, if one is declared wrongly. */
+  /** The relations by name. @throws MappingError at the first call, if a declaration is wrong. */
   get relations(): ReadonlyMap<string, Relation> {
     this.#relations ??= new Map(
       Object.entries(this.#declared).map(([name, relation]) => [
@@ -79,12 +79,12 @@ export class EntityMeta<T extends object = object> {
     return this.#relations
   }
 
-  /** The names of the relations; known without looking at the other classes. */
+  /** The names of the relations. Does not read the related classes. */
   get relationNames(): readonly string[] {
     return this.#relationNames
   }
 
-  /** Whether a property is a relation; known without looking at the other classes. */
+  /** Whether a property is a relation. Does not read the related classes. */
   hasRelation(name: string): boolean {
     return Object.hasOwn(this.#declared, name)
   }
@@ -95,9 +95,9 @@ export class EntityMeta<T extends object = object> {
   }
 
   /**
-   * Sets the properties of some columns from a row. The row becomes the snapshot of these columns: where a value cannot
-   * change in place it is kept decoded, elsewhere as text or as the number that stands for it.
-   * @param lacking Columns that the row does not hold: the instance does not have them, and nothing is remembered.
+   * Sets the properties of some columns from a row. The row becomes the snapshot of these columns: an immutable value is kept
+   * decoded, a mutable one as its text or as a number.
+   * @param lacking Columns that the row does not have: the instance and its snapshot do not get them.
    */
   fill(
     instance: T,
@@ -122,20 +122,19 @@ export class EntityMeta<T extends object = object> {
   }
 
   /**
-   * Takes the values of some columns away: reading one throws until it is loaded again or set. (A getter cannot await, so
-   * it cannot load.)
+   * Expires some columns: reading one throws until it is loaded again or set. (A getter cannot await, so it cannot load.)
    */
   expire(instance: T, columns: readonly TableColumn[] = this.table.columns): void {
     this.#expired ??= this.table.columns.map(({ property }) => expiredDescriptor(this.name, property))
     for (const column of columns) {
-      // What was never loaded cannot expire.
+      // A column that was never loaded cannot expire.
       if (this.isMissing(instance, column)) continue
       const { property, index } = column
       Object.defineProperty(instance, property, this.#expired[index] as PropertyDescriptor)
     }
   }
 
-  /** Whether a column has expired and was not set since. */
+  /** Whether a column has expired, and was not set since then. */
   isExpired(instance: T, { property, index }: TableColumn): boolean {
     if (this.#expired === undefined) return false
     return Object.getOwnPropertyDescriptor(instance, property)?.get === this.#expired[index]?.get
@@ -146,7 +145,7 @@ export class EntityMeta<T extends object = object> {
     return deferred && !Object.hasOwn(instance, property)
   }
 
-  /** Takes a deferred column away: it is as if it had not been loaded. */
+  /** Removes a deferred column, as if it had not been loaded. */
   defer(instance: T, { property }: TableColumn): void {
     delete (instance as Properties)[property]
   }
@@ -161,7 +160,7 @@ export class EntityMeta<T extends object = object> {
     Object.defineProperty(instance, property, plainProperty(value))
   }
 
-  /** The columns whose values differ from what was remembered, changes in place included. @throws InvalidValueError */
+  /** The columns whose values differ from the snapshot, also by a change inside a value. @throws InvalidValueError */
   changes(instance: T, snapshot: Snapshot): TableColumn[] {
     const { columns } = this.table
     let changed: TableColumn[] = NONE
@@ -174,11 +173,11 @@ export class EntityMeta<T extends object = object> {
     return changed
   }
 
-  /** Whether the value of a column differs from what was remembered. */
+  /** Whether the value of a column differs from the snapshot. */
   hasChanged(instance: T, column: TableColumn, stored: unknown): boolean {
     if (column.deferred && stored === undefined) {
       if (this.isMissing(instance, column)) return false
-      // It was set without having been loaded. Undefined cannot be written, unless PostgreSQL is about to fill it in.
+      // The column was set, but never loaded. `undefined` is no change if PostgreSQL generates the value.
       return (instance as Properties)[column.property] !== undefined || !column.serverFilled
     }
     return column.hasChanged((instance as Properties)[column.property], stored)
@@ -195,7 +194,7 @@ export class EntityMeta<T extends object = object> {
     return values.some((value) => value === undefined || value === null) ? undefined : this.identityOf(values)
   }
 
-  /** The identity of a row of all columns, as it came. */
+  /** The identity of a row with all columns. */
   identityOfRow(row: RawRow): Identity {
     const [only, ...others] = this.table.primaryKey
     if (only !== undefined && others.length === 0 && !only.mutable) {
@@ -206,7 +205,7 @@ export class EntityMeta<T extends object = object> {
     )
   }
 
-  /** The identity of a key as PostgreSQL returns it, in the order of the key. */
+  /** The identity of a key that PostgreSQL returned, in the order of the key's columns. */
   identityOfKey(key: readonly RawValue[]): Identity {
     const [only] = this.table.primaryKey
     if (key.length === 1 && only !== undefined && !only.mutable)
@@ -216,7 +215,7 @@ export class EntityMeta<T extends object = object> {
     )
   }
 
-  /** The identity of what was remembered. */
+  /** The identity in a snapshot. */
   identityOfStored(snapshot: Snapshot): Identity {
     const [only, ...others] = this.table.primaryKey
     if (only !== undefined && others.length === 0 && !only.mutable) {
@@ -227,7 +226,7 @@ export class EntityMeta<T extends object = object> {
     )
   }
 
-  /** The identity of key values, in the order of the key. Values that PostgreSQL takes for equal must give the same one. */
+  /** The identity of key values, in the order of the key's columns. Values that are equal for PostgreSQL have the same identity. */
   identityOf(values: readonly unknown[]): Identity {
     const [only] = this.table.primaryKey
     if (values.length === 1 && only !== undefined && !only.mutable) {
@@ -241,8 +240,8 @@ export class EntityMeta<T extends object = object> {
   }
 
   /**
-   * The values of a key as `get` takes it: a value, or an object by property where the key is composite.
-   * @throws MappingError if a part is missing, or is none.
+   * The values of a key in the form that `get` takes: a value, or for a composite key an object with its properties.
+   * @throws MappingError if a part is missing, or a property is no part of the key.
    */
   keyValues(key: unknown): unknown[] {
     const { primaryKey } = this.table
@@ -266,7 +265,7 @@ export class EntityMeta<T extends object = object> {
     })
   }
 
-  /** A deferred column is an own property once it is loaded or set. Until then, reading it explains itself. */
+  /** A deferred column is an own property after it was loaded or set. Before, reading it throws an error that says so. */
   #declareDeferred({ property }: TableColumn): void {
     const { name: className } = this
     Object.defineProperty(this.entity.prototype, property, {
@@ -283,7 +282,7 @@ export class EntityMeta<T extends object = object> {
     })
   }
 
-  /** A relation is an own property once it is loaded or assigned. Until then, reading it explains itself. */
+  /** A relation is an own property after it was loaded or assigned. Before, reading it throws an error that says so. */
   #declareRelation(name: string): void {
     const { name: className } = this
     if (this.table.has(name))

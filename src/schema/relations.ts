@@ -4,15 +4,15 @@ import type { SqlFragment } from '../sql.js'
 import { ENTITY, type AnyEntity, type ColumnName, type ColumnsOf, type InstanceOf } from './entity-types.js'
 import { isFunction } from '../internal/revoked.js'
 
-/** What happens to related objects together with their owner. */
+/** Operations on an object that also apply to its related objects. */
 export type Cascade = 'add' | 'delete' | 'delete-orphan'
 
 /** Options of every relation. */
 export interface RelationOptions {
   /**
-   * `add`: adding the owner to a session adds what it is related to. `delete`: deleting the owner deletes what belongs to it at
-   * the flush. `delete-orphan` (`hasMany` and `hasOne`, together with `delete`): what is taken out of the relation, and given
-   * to no other owner, is deleted.
+   * `add`: adding an object to a session adds its related objects. `delete`: deleting an object deletes the related objects that
+   * belong to it at the flush. `delete-orphan` (`hasMany` and `hasOne`, together with `delete`): an object that is removed from
+   * the relation, and gets no other owner, is deleted.
    * Default: `['add']`.
    */
   readonly cascade?: readonly Cascade[] | undefined
@@ -27,8 +27,8 @@ export interface CollectionOptions extends RelationOptions {
 /** Options of {@link manyToMany}. */
 export interface ManyToManyOptions extends CollectionOptions {
   /**
-   * Properties of the link table that refer to this entity and to the other one. Default: found by its foreign keys;
-   * needed where several fit, as between objects of one class.
+   * Properties of the join table that refer to this entity and to the other one. Default: found by the foreign keys of the join
+   * table. Needed if several foreign keys fit, as between objects of one class.
    */
   readonly own?: readonly string[] | undefined
   readonly other?: readonly string[] | undefined
@@ -62,7 +62,7 @@ export interface HasOne<E extends AnyEntity> {
 export interface ManyToMany<E extends AnyEntity> {
   readonly kind: 'manyToMany'
   readonly target: () => E
-  /** The join table, as `references` would call it. */
+  /** The join table, named as in `references`. */
   readonly through: string
   readonly options: ManyToManyOptions
 }
@@ -97,7 +97,7 @@ export function hasMany<E extends AnyEntity>(
   return { kind: 'hasMany', target: thunkOf('hasMany', target), keys: listOf(key), options }
 }
 
-/** As {@link hasMany}, where at most one object holds the key. */
+/** As {@link hasMany}, if at most one object holds the foreign key. */
 export function hasOne<E extends AnyEntity>(
   target: () => E,
   key: ColumnName<E> | readonly ColumnName<E>[],
@@ -108,7 +108,7 @@ export function hasOne<E extends AnyEntity>(
 
 /**
  * Objects on both sides are linked by the rows of a join table, which is an entity of the same base.
- * @param through The join table, named as `references` does.
+ * @param through The join table, named as in `references`.
  * @example
  * static readonly relations = { tags: manyToMany(() => Tag, 'song_tags') }
  */
@@ -132,14 +132,14 @@ export type RelationsOf<E extends AnyEntity> = E extends { readonly relations: i
 /** The names of the relations of an entity class. */
 export type RelationName<E extends AnyEntity> = keyof RelationsOf<E> & string
 
-/** The names of those that lead to many objects. */
+/** The names of the relations to many objects. */
 export type CollectionName<E extends AnyEntity> = {
   [Name in RelationName<E>]: RelationsOf<E>[Name] extends { readonly kind: 'hasMany' | 'manyToMany' }
     ? Name
     : never
 }[RelationName<E>]
 
-/** An instance with a part of a relation to many, as the query chose it. */
+/** An instance with the part of a relation to many that its query has loaded. */
 export type LoadedPart<E extends AnyEntity, Name extends RelationName<E>> = {
   readonly [Property in Name]: readonly InstanceOf<TargetOf<RelationsOf<E>[Property]>>[]
 }
@@ -149,7 +149,7 @@ type TargetOf<Relation> = Relation extends { readonly target: () => infer Target
   ? Target
   : never
 
-/** Checks a path of relations (`'songs'`, `'songs.album'`) and gives what would have been right where it is wrong. */
+/** A path of relations (`'songs'`, `'songs.album'`), if it exists; otherwise the possible paths, which the compiler then shows. */
 export type RelationPath<
   E extends AnyEntity,
   Path extends string,
@@ -159,7 +159,7 @@ export type RelationPath<
     : RelationName<E>
   : RelationName<E>
 
-/** An instance with the relations that the paths name. Anything else of its relations does not compile. */
+/** An instance with the relations that the paths name. Reading another relation does not compile. */
 export type Loaded<E extends AnyEntity, Path extends string> = [Path] extends [never]
   ? InstanceOf<E>
   : InstanceOf<E> & { [Name in HeadOf<Path> & RelationName<E>]: Related<E, Name, RestOf<Path, Name>> }
@@ -167,7 +167,7 @@ export type Loaded<E extends AnyEntity, Path extends string> = [Path] extends [n
 type HeadOf<Path extends string> = Path extends `${infer Head}.${string}` ? Head : Path
 type RestOf<Path extends string, Head extends string> = Path extends `${Head}.${infer Rest}` ? Rest : never
 
-/** What a loaded relation holds. */
+/** The type of a loaded relation. */
 type Related<E extends AnyEntity, Name extends keyof RelationsOf<E>, Path extends string> =
   RelationsOf<E>[Name] extends BelongsTo<infer Target, infer Key>
     ? Loaded<Target, Path> | NullIfNullable<E, Key>
@@ -186,7 +186,7 @@ export type WithRelations<E extends AnyEntity> = InstanceOf<E> & {
   [Name in RelationName<E>]?: Related<E, Name, never>
 }
 
-/** @throws MappingError for the entity itself, which may not be there yet where modules import each other. */
+/** @throws MappingError for an entity in place of a function: modules that import each other may not have it yet. */
 function thunkOf<Target extends () => AnyEntity>(kind: AnyRelation['kind'], target: Target): Target {
   if (isFunction(target) && !(ENTITY in target)) return target
   const name = isFunction(target) ? (target as { readonly name: string }).name : 'Song'

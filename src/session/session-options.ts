@@ -10,20 +10,23 @@ export interface SessionOptions extends TransactionOptions {
   /** True: pending changes are flushed before each query. Default true. */
   readonly autoflush?: boolean | undefined
   /**
-   * True: every statement stands alone, unless `session.begin()` is called. Default false. Options that only a transaction
-   * can keep (role, settings, readOnly, isolation level, time limits) are refused with it, also the engine's.
+   * True: every statement is its own transaction, except inside `session.begin()`. Default false. Options that need a transaction
+   * (role, settings, readOnly, isolation level, time limits) throw with it, also the engine's.
    */
   readonly autocommit?: boolean | undefined
-  /** Aborting ends the session: waiting, its statement on the server, its transaction. */
+  /**
+   * Its abort cancels the wait for a connection and the running statement, and rolls the transaction back. The session runs
+   * nothing more (`AbortedError`).
+   */
   readonly signal?: AbortSignal | undefined
   /** Wait for a connection at most this long, instead of the engine's `poolTimeoutMillis`. */
   readonly poolTimeoutMillis?: number | null | undefined
   /**
-   * Notice when one session that was made by hand serves two requests at once: `IllegalStateError` for the second one, or a
-   * warning where it is not certain. Default: true, but false in production (`NODE_ENV`). False allows it.
+   * Detect that a session made by hand serves two requests at once: `IllegalStateError` for the second one, or a warning if it is
+   * not certain. Default: true, but false in production (`NODE_ENV`). False allows sharing.
    */
   readonly detectSharing?: boolean | undefined
-  /** Anything of the caller's own; copied to `session.info`, over the factory's. */
+  /** The caller's own data, merged over the factory's and copied to `session.info`. */
   readonly info?: Readonly<Record<string, unknown>> | undefined
 }
 
@@ -35,14 +38,15 @@ export interface WithSessionOptions extends SessionOptions {
   /** False: roll back at the end, also when the block returns (tests, dry runs). Refused with `autocommit`. Default true. */
   readonly commit?: boolean | undefined
   /**
-   * Run the block again, each time in a new session, after a serialization failure, a deadlock, stale data, or a
-   * connection lost before COMMIT was sent. Default: never. The block must be safe to repeat.
+   * Run the block again, each time in a new session, after an error that `isRetryable` accepts, such as a serialization failure, a
+   * deadlock, stale data, or a connection lost before COMMIT was sent. Default: never. The block must be safe to repeat.
    */
   readonly retry?: RetryOptions | undefined
   /**
    * Inside another block of the same factory: `required` joins its session; `nested` runs in a savepoint of it;
-   * `requiresNew` takes a session (and a connection) of its own; `mandatory` joins, and throws where there is none. Outside of one, all but `mandatory` open a session. Default: as `requiresNew`, with a
-   * warning once, because two connections for one call can deadlock a pool.
+   * `requiresNew` takes a session (and a connection) of its own; `mandatory` joins, and throws outside of a block. Outside of a
+   * block, all others open a session. Default: as `requiresNew`, with one warning, because a caller that needs two connections
+   * can deadlock the pool.
    */
   readonly propagation?: Propagation | undefined
 }

@@ -86,7 +86,7 @@ export class SessionTransaction implements BlockOwner {
   async settle(commit: QueuedCommit): Promise<boolean> {
     let committed: boolean
     try {
-      committed = await commit.answer()
+      committed = await commit.waitForAnswer()
     } catch (error) {
       throw this.#notCommitted(commit, error)
     } finally {
@@ -111,7 +111,7 @@ export class SessionTransaction implements BlockOwner {
       if (this.#entities.ownTransaction !== undefined) return Promise.resolve(false)
       this.#committing = true
       commit.queue()
-      return (answering = commit.answer())
+      return (answering = commit.waitForAnswer())
     }
     let committed: boolean
     let unreadable: unknown
@@ -227,8 +227,8 @@ class QueuedCommit implements PendingCommit {
     this.#operation = this.#transaction.queueEnd(this)
   }
 
-  /** Waits for the server. True if a transaction was committed. */
-  answer(): Promise<boolean> {
+  /** Resolves to true if a transaction was committed. */
+  waitForAnswer(): Promise<boolean> {
     return this.#transaction.runner.endOf(this.#operation)
   }
 

@@ -121,7 +121,7 @@ class Settlement {
     return relation.targetColumns.some((column) => isNothing(member.value(column)))
   }
 
-  /** New objects without a row that were removed again from a relation that deletes orphans. */
+  /** Expunges new objects that a relation with `delete-orphan` had added to the session, and does not contain any more. */
   #expungeOrphans(): void {
     const { brought } = this.#members
     for (let isDone = brought.size === 0; !isDone;) {

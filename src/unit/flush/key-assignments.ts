@@ -33,7 +33,7 @@ export class KeyAssignments {
   }
 
   /** Whether there is an assignment of the same columns to the same table. */
-  hasAlike(assignment: Omit<KeyAssignment, 'said'>): boolean {
+  has(assignment: Omit<KeyAssignment, 'said'>): boolean {
     return this.#byHolder.get(assignment.holder)?.has(idOf(assignment)) === true
   }
 

@@ -44,7 +44,7 @@ function followMovedKey({ state, relation }: KeptRelation, keys: KeyAssignments)
       continue
     if (isFollowedByDatabase(holder, columns)) continue
     const assignment = { holder, columns, target, targetColumns: keyColumns, of: state.meta, relation }
-    if (keys.hasAlike(assignment)) continue
+    if (keys.has(assignment)) continue
     keys.add({ ...assignment, said: 'by key' })
     follows = true
   }
