@@ -34,6 +34,10 @@ export interface FieldDescription {
   readonly tableID: number
   /** Attribute number in that table; 0 if it is computed. */
   readonly columnID: number
+  /** Bytes of a value; negative: not fixed. Absent where the driver does not know it. */
+  readonly dataTypeSize?: number
+  /** `atttypmod`: what stands in brackets behind the type (`varchar(10)`), in the type's own encoding; -1 if there is none. */
+  readonly dataTypeModifier?: number
 }
 
 /** How rows are delivered: an object keyed by column name, or an array in column order. */
@@ -274,12 +278,33 @@ export interface CopyExchange {
   start(submittable: object, onEnd: (error: Error | undefined) => void): void
 }
 
+/** Lends the connection to objects that speak pg's Submittable interface: pg's `Query`, pg-cursor, streams of queries and of COPY. */
+export interface SubmittableExchange {
+  /** node-postgres's client, for its events and for what it knows of the connection. Nothing is sent on it but by `start`. */
+  readonly client: object
+  /**
+   * Hands the connection to a Submittable until the server has answered everything that it sends.
+   * @param listener.onEnd The server is ready for something else, with its first error if it refused; or the connection was lost.
+   * @param listener.onTag Told the command tag of each statement that was run.
+   * @throws IllegalStateError if a batch is under way; StatementNotRun if the connection is lost.
+   */
+  start(
+    submittable: object,
+    listener: {
+      onEnd(error: Error | undefined): void
+      onTag?: ((tag: string) => void) | undefined
+    },
+  ): void
+}
+
 /** One physical connection to PostgreSQL. */
 export interface DriverConnection extends PhysicalConnection, StatementConnection {
   /** Without it, every COMMIT is answered before the connection is handed on. */
   readonly commitHandoff?: CommitHandoff | undefined
   /** Without it, `copyFrom` and `copyTo` are refused. */
   readonly copy?: CopyExchange | undefined
+  /** Without it, what only node-postgres can run (cursors and streams of other packages, several statements with their rows) is refused. */
+  readonly submittables?: SubmittableExchange | undefined
 }
 
 /** Makes connections. One per engine. */

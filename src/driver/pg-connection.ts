@@ -7,6 +7,7 @@ import type { Clock } from '../internal/clock.js'
 import { ProtocolError, STATUS_FAILED, STATUS_IDLE, STATUS_TRANSACTION } from './backend-messages.js'
 import type { BatchContext } from './batch-context.js'
 import { BatchRun } from './batch-run.js'
+import { ClientExchanges } from './client-exchanges.js'
 import { resetStatements, runOwnStatements } from './connection-upkeep.js'
 import type {
   Batch,
@@ -17,12 +18,12 @@ import type {
   NoticeListener,
   ResetMode,
   ServerNotice,
+  SubmittableExchange,
   TransactionStatus,
   TypeParsers,
 } from './driver.js'
 import { StatementNotRun } from './driver.js'
 import { PipelinedCommits, warnOfRefusedCommit } from './pipelined-commits.js'
-import { PlainRun } from './plain-run.js'
 import { SentValues } from './sent-values.js'
 import { SchemaView } from './schema-view.js'
 import { repeatable, withProbe, type Suspect } from './stale-plan.js'
@@ -57,6 +58,7 @@ export class PgConnection implements DriverConnection {
   onNotification: DriverConnection['onNotification']
   readonly commitHandoff: CommitHandoff
   readonly copy: CopyExchange
+  readonly submittables: SubmittableExchange
 
   readonly #client: Client
   readonly #wire: WireConnection
@@ -69,8 +71,8 @@ export class PgConnection implements DriverConnection {
   readonly #cancel: (timeoutMillis: number) => Promise<void>
   #run: BatchRun | undefined
   #suspect: Suspect | undefined
-  /** The script or COPY that is under way. */
-  #plain: PlainRun | undefined
+  /** Scripts, COPY and Submittables. */
+  readonly #exchanges: ClientExchanges
   #lost: Error | undefined
   #closing = false
 
@@ -101,7 +103,20 @@ export class PgConnection implements DriverConnection {
       onBroken: (error) => this.#lose(error),
     })
     this.commitHandoff = this.#commits
-    this.copy = { start: (submittable, onEnd) => this.#startCopy(submittable, onEnd) }
+    const lost = (): Error | undefined => this.#lost
+    this.#exchanges = new ClientExchanges({
+      client: parts.client,
+      context: this.#context,
+      sent: this.#sent,
+      get lost() {
+        return lost()
+      },
+      requireFree: () => this.#requireFree(),
+      sendEnd: () => this.#commits.send(),
+      broken: (error) => this.#lose(error),
+    })
+    this.copy = this.#exchanges.copy
+    this.submittables = this.#exchanges.submittables
     // As long as the client exists: an 'error' event without a listener would end the process.
     this.#client.on('error', (error) => this.#lose(error))
     this.#client.on('end', () => this.#lose(new Error('Connection terminated unexpectedly')))
@@ -114,12 +129,12 @@ export class PgConnection implements DriverConnection {
     })
     this.#wire.conceal = this.#sent && ((texts) => this.#sent?.hide(texts))
     this.#wire.onNotice = (notice) => {
-      this.#plain?.receiveNotice(notice)
+      this.#exchanges.receiveNotice(notice)
       this.tellNotice(notice)
     }
-    this.#wire.onReady = () => this.#endPlain(undefined)
+    this.#wire.onReady = () => this.#exchanges.end(undefined)
     this.#wire.onPlainError = (error) => {
-      this.#plain?.refused(error)
+      this.#exchanges.refused(error)
       // A slow reader of COPY may have stopped it.
       this.#wire.stream.resume()
       view.refused()
@@ -135,7 +150,7 @@ export class PgConnection implements DriverConnection {
   }
 
   get busy(): boolean {
-    return this.#run !== undefined || this.#plain !== undefined
+    return this.#run !== undefined || this.#exchanges.busy
   }
 
   get transactionStatus(): TransactionStatus {
@@ -183,16 +198,7 @@ export class PgConnection implements DriverConnection {
   }
 
   script(text: string, onTag?: (tag: string) => void): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const onEnd = (error: Error | undefined): void => {
-        if (error === undefined) resolve()
-        else reject(error)
-      }
-      this.#startPlain('script', onEnd, onTag)
-      this.#context.view.scripted(text)
-      // The callback of pg comes with the first error, before the server is ready again. `onEnd` waits for that.
-      this.#client.query(text, () => undefined)
-    })
+    return this.#exchanges.script(text, onTag)
   }
 
   async ping(timeoutMillis: number): Promise<void> {
@@ -251,12 +257,6 @@ export class PgConnection implements DriverConnection {
     this.#wire.stream.unref()
   }
 
-  #startCopy(submittable: object, onEnd: (error: Error | undefined) => void): void {
-    this.#startPlain('copy', onEnd)
-    this.#sent?.startCopy()
-    this.#client.query(submittable as never)
-  }
-
   /** Adds to the ROLLBACK after a failure a probe that shows whether a stale plan was the cause. */
   #withProbe(batch: Batch): Batch {
     const suspect = this.#suspect
@@ -268,23 +268,6 @@ export class PgConnection implements DriverConnection {
 
   #requireFree(): void {
     if (this.busy) throw new IllegalStateError(`Connection ${this.id} is busy with another batch`)
-  }
-
-  #startPlain(
-    kind: 'script' | 'copy',
-    onEnd: (error: Error | undefined) => void,
-    onTag?: (tag: string) => void,
-  ): void {
-    this.#requireFree()
-    if (this.#lost !== undefined) throw new StatementNotRun(this.#lost)
-    this.#commits.send()
-    this.#plain = new PlainRun(this.#context, kind, onEnd, onTag)
-  }
-
-  #endPlain(error: Error | undefined): void {
-    const plain = this.#plain
-    this.#plain = undefined
-    plain?.end(error)
   }
 
   #endRun(run: BatchRun, batch: Batch): void {
@@ -332,7 +315,7 @@ export class PgConnection implements DriverConnection {
     const isGarbled = error instanceof ProtocolError
     // The last answer or refusal is believed, unless a message came after it that does not fit.
     if (!isGarbled) this.#run?.confirm('ended')
-    else this.#plain?.discardRefusal()
+    else this.#exchanges.discardRefusal()
     this.#lost ??= error
     this.#wire.discard()
     const run = this.#run
@@ -341,6 +324,6 @@ export class PgConnection implements DriverConnection {
     const { lastError } = this.#commits
     const isBehindEnd = !isGarbled && lastError !== undefined && isFromBackend(lastError)
     run?.fail(isBehindEnd ? new StatementNotRun(this.#lost) : this.#lost)
-    this.#endPlain(this.#lost)
+    this.#exchanges.end(this.#lost)
   }
 }

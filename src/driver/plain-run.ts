@@ -1,15 +1,15 @@
 /**
- * One script or COPY on its way. node-postgres itself speaks it; here it is known what it fails with, and when it has ended.
+ * One script, COPY or Submittable on its way. node-postgres itself speaks it; here it is known what it fails with, and when it has ended.
  */
 import { STATUS_IDLE } from './backend-messages.js'
 import type { BatchContext } from './batch-context.js'
 import type { ServerNotice } from './driver.js'
 import { StandbyWaitEnded } from './driver.js'
-import { PlainExchange } from './plain-exchange.js'
 
 export class PlainRun {
   readonly #context: BatchContext
   readonly #onEnd: (error: Error | undefined) => void
+  readonly #onTag: ((tag: string) => void) | undefined
   /** The server's first refusal. */
   #refusal: Error | undefined
   #waitEnded: StandbyWaitEnded | undefined
@@ -17,19 +17,20 @@ export class PlainRun {
   /** @param onTag Told the command tag of each statement that was run. */
   constructor(
     context: BatchContext,
-    kind: 'script' | 'copy',
     onEnd: (error: Error | undefined) => void,
     onTag?: (tag: string) => void,
   ) {
     this.#context = context
     this.#onEnd = onEnd
-    const { wire, cache, view } = context
-    const completed = (tag: string, returnsRows: boolean): void => {
-      if (tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL') cache.clear()
-      view.completed(tag, returnsRows)
-      onTag?.(tag)
-    }
-    wire.startPlain(new PlainExchange(kind, completed))
+    this.#onTag = onTag
+  }
+
+  /** A command has run, and told its tag. */
+  completed(tag: string, returnsRows: boolean): void {
+    const { cache, view } = this.#context
+    if (tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL') cache.clear()
+    view.completed(tag, returnsRows)
+    this.#onTag?.(tag)
   }
 
   refused(error: Error): void {

@@ -81,6 +81,8 @@ export function readFields(
       tableID: buffer.readUInt32BE(offset),
       columnID: buffer.readUInt16BE(offset + 4),
       dataTypeID: buffer.readUInt32BE(offset + 6),
+      dataTypeSize: buffer.readInt16BE(offset + 10),
+      dataTypeModifier: buffer.readInt32BE(offset + 12),
     })
     offset += FIELD_BYTES
   }

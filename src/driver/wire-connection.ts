@@ -56,6 +56,12 @@ export interface WireGuard {
    * @throws ProtocolError if it has no place there.
    */
   admits(type: number, buffer: Buffer, start: number, end: number): boolean
+  /** Told the type of each message that node-postgres sends. */
+  wrote?(type: number): void
+  /** The server has more to answer than the ReadyForQuery that came. Default false. */
+  readonly isOpen?: boolean
+  /** The server waits for a Sync before it answers anything else. Default false. */
+  readonly needsSync?: boolean
 }
 
 /** Decides it until the server is ready, and is told what node-postgres answers meanwhile. */
@@ -70,6 +76,9 @@ export interface StartupWatch extends WireGuard {
 interface PgConnectionBase extends EventEmitter {
   stream: Socket
   attachListeners(stream: EventEmitter): void
+  _send(buffer: Buffer): boolean
+  flush(): void
+  sync(): void
   sendSASLInitialResponseMessage(mechanism: string, response: string): void
   sendSCRAMClientFinalMessage(response: string): void
 }
@@ -149,6 +158,11 @@ export class WireConnection extends Base {
     this.#guard = guard
   }
 
+  /** The exchange was over before anything was sent. */
+  endPlain(): void {
+    this.#guard = undefined
+  }
+
   /** The connection is lost: messages that still arrive, or stand in the same buffer, are ignored. */
   discard(): void {
     this.#discarding = true
@@ -169,6 +183,18 @@ export class WireConnection extends Base {
   override sendSCRAMClientFinalMessage(response: string): void {
     this.#startup?.answered()
     super.sendSCRAMClientFinalMessage(response)
+  }
+
+  // Everything that node-postgres and its Submittables send, but Terminate and the data of a COPY.
+  override _send(buffer: Buffer): boolean {
+    const guard = this.#guard
+    if (guard === undefined) return this.#sentTooLate()
+    guard.wrote?.(buffer[0] as number)
+    return super._send(buffer)
+  }
+
+  override flush(): void {
+    if (this.#guard !== undefined) super.flush()
   }
 
   // node-postgres's parser reports through here; an error that answers our batch is not the client's business.
@@ -267,7 +293,20 @@ export class WireConnection extends Base {
     checkBody(type, buffer, start, end)
     if (type === ERROR_RESPONSE || type === NOTICE_RESPONSE) this.#severity = severityOf(buffer, start, end)
     relay.emit('data', buffer.subarray(offset, end))
+    // After an error, not every Submittable sends the Sync that the server waits for.
+    if (type === ERROR_RESPONSE && this.#guard?.needsSync === true) this.sync()
     if (type === READY_FOR_QUERY) this.#ready()
+  }
+
+  /**
+   * A Submittable has sent something after its end (pg-cursor closes a portal that is gone): between the messages of a batch it would
+   * break the protocol. It may wait for ReadyForQuery.
+   */
+  #sentTooLate(): false {
+    process.nextTick(() => {
+      if (this.#guard === undefined) super.emit('readyForQuery', { name: 'readyForQuery', status: '' })
+    })
+    return false
   }
 
   /** Whether node-postgres gets a message that answers no batch. */
@@ -278,6 +317,8 @@ export class WireConnection extends Base {
   }
 
   #ready(): void {
+    if (this.#guard?.needsSync === true) this.sync()
+    if (this.#guard?.isOpen === true) return
     this.#guard = undefined
     this.#startup = undefined
     this.onReady?.()

@@ -2,8 +2,7 @@
 import { databaseErrorFrom, isServerError } from '../database-errors.js'
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import type { EncodedValue } from '../driver/values.js'
-import type { PipelineObserver } from '../pipeline/contract.js'
-import type { Operation } from '../pipeline/operation.js'
+import type { Observed, PipelineObserver } from '../pipeline/contract.js'
 import { stackOf } from '../internal/thrown.js'
 
 /** A logger of pino's shape: `info` for statements, `debug` for rows, `error` for failures. */
@@ -25,7 +24,7 @@ export function createEcho(echo: Echo, name: string, hideParameters: boolean): P
   if (echo === false) return undefined
   const logger = typeof echo === 'object' ? echo : standardOutput(name)
   const showsRows = echo !== true && !hideParameters
-  const describe = (operation: Operation): string => {
+  const describe = (operation: Observed): string => {
     const values = operation.values ?? []
     const shown =
       values.length === 0 ? '' : ` -- ${hideParameters ? '(parameters hidden)' : showValues(values)}`

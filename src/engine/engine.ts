@@ -1,5 +1,6 @@
 /** The engine: one database, one pool, and everything that starts from it. */
 import { setMaxListeners } from 'node:events'
+import { nodePostgres, type NodePostgres } from '../driver/node-postgres.js'
 import { createPgDriver } from '../driver/pg-driver.js'
 import { schemaGeneration } from '../driver/schema-generation.js'
 import type { Driver } from '../driver/driver.js'
@@ -9,7 +10,7 @@ import { systemClock, type Clock } from '../internal/clock.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
 import { checkFunction, refuseUnknownKeys } from '../internal/validate.js'
 import { CallSites } from '../pool/call-site.js'
-import type { DisposeOptions, DisposeReport, Pool } from '../pool/pool.js'
+import type { AcquireOptions, DisposeOptions, DisposeReport, Lease, Pool } from '../pool/pool.js'
 import type { PoolStats } from '../pool/stats.js'
 import { createBeginnings } from '../pipeline/begin.js'
 import {
@@ -34,6 +35,11 @@ import { isObject } from '../internal/revoked.js'
 
 const BRAND = Symbol.for('lifeguard.engine')
 const CANCEL_MILLIS = 3_000
+
+/** What an integration may know of an engine. */
+export type EngineInternals = Pick<EngineParts, 'options'> & {
+  readonly observer: PipelineObserver | undefined
+}
 
 /** The parts of an engine that a test may replace. */
 export interface EngineParts {
@@ -94,6 +100,11 @@ export class Engine implements AsyncDisposable {
   /** Also true for an engine that the other copy of this package (import, require) made. */
   static [Symbol.hasInstance](value: unknown): boolean {
     return isObject(value) && BRAND in value
+  }
+
+  /** node-postgres as this package loads it: for what has to look like its classes. @internal */
+  static get nodePostgres(): NodePostgres {
+    return nodePostgres()
   }
 
   /**
@@ -265,6 +276,21 @@ export class Engine implements AsyncDisposable {
    */
   openPipeline(setup: PipelineSetup, owner: ExecutionOwner): StatementRunner {
     return new StatementRunner(new Pipeline(this.#host, setup, owner), this.#host, owner)
+  }
+
+  /**
+   * A connection of the pool, for integrations that speak to the driver. The caller has to release it.
+   * @param above The public function that was called: a lease that is not released is reported with the line that called it.
+   * @throws as `connect`
+   * @internal
+   */
+  lease(options: AcquireOptions, above: (...parameters: never[]) => unknown): Promise<Lease> {
+    return this.#host.acquire(options, this.#host.origins?.capture(above))
+  }
+
+  /** What integrations read. @internal */
+  get internals(): EngineInternals {
+    return { options: this.#options, observer: this.#observer }
   }
 
   #awaitAtEnd(closing: Promise<unknown>): void {

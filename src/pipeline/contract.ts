@@ -38,17 +38,20 @@ export interface TransactionListener {
   began?(): void
 }
 
+/** What an observer sees of an operation. */
+export type Observed = Pick<Operation, 'kind' | 'text' | 'values'>
+
 /** Receives statement events. Must not throw. */
 export interface PipelineObserver {
   began(connection: DriverConnection): void
   answered(
-    operation: Operation,
+    operation: Observed,
     connection: DriverConnection,
     result: StatementResult,
     durationMillis: number,
   ): void
   refused(
-    operation: Operation,
+    operation: Observed,
     connection: DriverConnection | undefined,
     error: Error,
     durationMillis: number,

@@ -29,10 +29,11 @@ function readRow(reader: RowReader, row: Buffer): unknown {
 }
 
 test('a row description tells name, type and origin of each column', () => {
+  const type = { dataTypeID: 20, dataTypeSize: -1, dataTypeModifier: -1 }
   expect(fieldsOf(rowDescription(['id', 'größe', ''], 20))).toEqual([
-    { name: 'id', dataTypeID: 20, tableID: 4711, columnID: 1 },
-    { name: 'größe', dataTypeID: 20, tableID: 4711, columnID: 2 },
-    { name: '', dataTypeID: 20, tableID: 4711, columnID: 3 },
+    { name: 'id', ...type, tableID: 4711, columnID: 1 },
+    { name: 'größe', ...type, tableID: 4711, columnID: 2 },
+    { name: '', ...type, tableID: 4711, columnID: 3 },
   ])
 })
 

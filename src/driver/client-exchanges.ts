@@ -1,0 +1,138 @@
+/**
+ * What node-postgres's client runs itself, one at a time, beside the batches of the connection: scripts, streams of COPY, and objects of pg's
+ * Submittable interface.
+ */
+import type { Client } from 'pg'
+
+import type { BatchContext } from './batch-context.js'
+import type { CopyExchange, ServerNotice, SubmittableExchange } from './driver.js'
+import { StatementNotRun } from './driver.js'
+import { PlainExchange } from './plain-exchange.js'
+import { PlainRun } from './plain-run.js'
+import type { SentValues } from './sent-values.js'
+import { SubmittedExchange } from './submitted-exchange.js'
+
+/** What the exchanges need of their connection. */
+export interface ExchangeConnection {
+  readonly client: Client
+  readonly context: BatchContext
+  /** What was sent in this transaction; only with `hideParameters`. */
+  readonly sent: SentValues | undefined
+  readonly lost: Error | undefined
+  /** Throws IllegalStateError while a batch or another exchange is under way. */
+  requireFree(): void
+  /** Sends the end of an earlier transaction, if it is still unsent. */
+  sendEnd(): void
+  /** A Submittable has thrown while it sent: what the server got of it is not known. */
+  broken(error: Error): void
+}
+
+/** What is told of an exchange. */
+interface Listener {
+  onEnd(error: Error | undefined): void
+  onTag?: ((tag: string) => void) | undefined
+}
+
+export class ClientExchanges {
+  readonly copy: CopyExchange
+  readonly submittables: SubmittableExchange
+  readonly #connection: ExchangeConnection
+  #run: PlainRun | undefined
+
+  constructor(connection: ExchangeConnection) {
+    this.#connection = connection
+    this.copy = { start: (submittable, onEnd) => this.#startCopy(submittable, onEnd) }
+    this.submittables = {
+      client: connection.client,
+      start: (submittable, listener) => this.#startSubmittable(submittable, listener),
+    }
+  }
+
+  get busy(): boolean {
+    return this.#run !== undefined
+  }
+
+  script(text: string, onTag?: (tag: string) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onEnd = (error: Error | undefined): void => {
+        if (error === undefined) resolve()
+        else reject(error)
+      }
+      const { client, context } = this.#connection
+      this.#start('script', { onEnd, onTag })
+      context.view.scripted(text)
+      // The callback of pg comes with the first error, before the server is ready again. `onEnd` waits for that.
+      client.query(text, () => undefined)
+    })
+  }
+
+  receiveNotice(notice: ServerNotice): void {
+    this.#run?.receiveNotice(notice)
+  }
+
+  refused(error: Error): void {
+    this.#run?.refused(error)
+  }
+
+  /** The server broke the protocol: its refusal is not to be believed. */
+  discardRefusal(): void {
+    this.#run?.discardRefusal()
+  }
+
+  /** The server is ready again, or the connection was lost (`error`). */
+  end(error: Error | undefined): void {
+    const run = this.#run
+    this.#run = undefined
+    run?.end(error)
+  }
+
+  #startCopy(submittable: object, onEnd: Listener['onEnd']): void {
+    this.#start('copy', { onEnd })
+    this.#connection.sent?.startCopy()
+    this.#connection.client.query(submittable as never)
+  }
+
+  #startSubmittable(submittable: object, listener: Parameters<SubmittableExchange['start']>[1]): void {
+    const { client, context, sent } = this.#connection
+    const exchange = this.#start('submittable', listener)
+    // Its values are not known, so nothing that the server quotes can be told from them.
+    sent?.startCopy()
+    context.view.scripted(textOf(submittable))
+    try {
+      client.query(submittable as never)
+    } catch (error) {
+      this.#connection.broken(error instanceof Error ? error : new Error(String(error)))
+      throw error
+    }
+    // It was refused by node-postgres itself, which tells it so in the next tick.
+    if (exchange instanceof SubmittedExchange && !exchange.hasWritten)
+      process.nextTick(() => {
+        context.wire.endPlain()
+        this.end(undefined)
+      })
+  }
+
+  #start(
+    kind: 'script' | 'copy' | 'submittable',
+    { onEnd, onTag }: Listener,
+  ): PlainExchange | SubmittedExchange {
+    const { context, lost } = this.#connection
+    this.#connection.requireFree()
+    if (lost !== undefined) throw new StatementNotRun(lost)
+    this.#connection.sendEnd()
+    const run = new PlainRun(context, onEnd, onTag)
+    const completed = (tag: string, returnsRows: boolean): void => run.completed(tag, returnsRows)
+    const exchange =
+      kind === 'submittable' ? new SubmittedExchange(completed) : new PlainExchange(kind, completed)
+    this.#run = run
+    context.wire.startPlain(exchange)
+    return exchange
+  }
+}
+
+/** What it runs; for one that does not tell (it may be a class of the caller's own), a text that may change anything. */
+function textOf(submittable: object): string {
+  const { text, cursor } = submittable as { text?: unknown; cursor?: { text?: unknown } }
+  const found = text ?? cursor?.text
+  return typeof found === 'string' ? found : 'discard all'
+}
