@@ -1,0 +1,203 @@
+/** One checkout of a client: its queries, and its end. */
+import type { Lease } from '../../pool/pool.js'
+import { ConnectionClosedError, Engine, IllegalStateError } from '../../index.js'
+import { lostError, shorten, statementError } from './answers.js'
+import { batchQueryOf, type BatchQuery, type GivenConfig } from './query-arguments.js'
+import { QueryQueue, refuse, type Settle } from './query-queue.js'
+import type { QueryResult, Submittable } from './types.js'
+
+/** What a checkout needs of its pool and its client. */
+export interface CheckoutHost {
+  readonly engine: Engine
+  /** Texts of the named queries of the connection. */
+  readonly texts: Map<string, string>
+  /** pg's option `query_timeout`. */
+  readonly queryTimeoutMillis: number | undefined
+  /** The client is released. @returns why its connection is closed. */
+  released(error: Error | boolean | undefined): Error | undefined
+  /** The connection belongs to the pool again. */
+  returned(): void
+}
+
+/** How long the server may take to obey a cancel. */
+const CANCEL_MILLIS = 3_000
+
+export class Checkout {
+  readonly #lease: Lease
+  readonly #host: CheckoutHost
+  readonly #queue: QueryQueue
+  /** With `captureStacks`: where the client was released. */
+  #releasedAt: { stack?: string } | undefined
+  #released = false
+  /** Why the connection is closed when it is returned. */
+  #closes: Error | undefined
+  #isReturned = false
+  /** For the warning about an open transaction. */
+  #lastText = ''
+
+  constructor(lease: Lease, host: CheckoutHost) {
+    this.#lease = lease
+    this.#host = host
+    this.#queue = new QueryQueue({
+      connection: lease.connection,
+      get observer() {
+        return host.engine.internals.observer
+      },
+      describe: (text) => {
+        this.#lastText = text
+        lease.describe(text)
+      },
+      idle: () => this.#return(),
+    })
+  }
+
+  /** Runs a query. `settle` is called later, once. */
+  query(config: GivenConfig, settle: Settle, types: BatchQuery['types']): void {
+    const refusal = this.#refusal()
+    if (refusal !== undefined) {
+      process.nextTick(settle, refusal)
+      return
+    }
+    const limit = config.query_timeout ?? this.#host.queryTimeoutMillis
+    const told = limit === undefined || limit <= 0 ? settle : this.#limited(settle, limit)
+    try {
+      const query = batchQueryOf(config, this.#host.texts)
+      if (query === undefined) this.#runAsPg(config, told, types)
+      else this.#queue.addStatement(types === undefined || query.types ? query : { ...query, types }, told)
+    } catch (error) {
+      process.nextTick(told, error)
+    }
+  }
+
+  submit(submittable: Submittable, onEnd?: () => void): void {
+    const refusal = this.#refusal()
+    if (refusal !== undefined) {
+      refuse(submittable, refusal)
+      return
+    }
+    const { text, cursor } = submittable as { text?: unknown; cursor?: { text?: unknown } }
+    const found = text ?? cursor?.text
+    this.#queue.addSubmittable({
+      submittable,
+      text: typeof found === 'string' ? found : '(a Submittable)',
+      onEnd: onEnd && (() => onEnd()),
+    })
+  }
+
+  /** @throws IllegalStateError, as pg, if it was released before. */
+  release(error: Error | boolean | undefined, above: (...parameters: never[]) => unknown): void {
+    if (this.#released) throw this.#releasedTwice(above)
+    this.#released = true
+    if (this.#host.engine.internals.options.pool.captureStacks) {
+      this.#releasedAt = {}
+      Error.captureStackTrace(this.#releasedAt, above)
+    }
+    this.#closes = this.#host.released(error)
+    if (this.#closes !== undefined || !this.#queue.busy) this.#return()
+    // A callback at the end of a cursor comes before the cursor has ended.
+    else if (!this.#queue.onlyStatements) process.nextTick(() => this.#return())
+  }
+
+  /** Called when the client is released, and whenever nothing runs on it. */
+  #return(): void {
+    if (!this.#released || this.#isReturned) return
+    this.#isReturned = true
+    const { connection } = this.#lease
+    const { transactionStatus } = connection
+    if (this.#closes !== undefined) this.#lease.invalidate(this.#closes)
+    else {
+      if (transactionStatus === 'transaction' || transactionStatus === 'failed') this.#warnOfTransaction()
+      this.#lease.release()
+    }
+    this.#host.returned()
+  }
+
+  #refusal(): Error | undefined {
+    const { lost } = this.#lease.connection
+    if (this.#released) {
+      return new ConnectionClosedError(
+        `A query was sent on a client after its release(): the connection belongs to another caller by now${this.#where()}`,
+      )
+    }
+    if (lost !== undefined) return lostError(lost)
+    if (!this.#lease.active) return new ConnectionClosedError('The pool has taken the connection back')
+    return undefined
+  }
+
+  /** pg's own query runs what a batch cannot. */
+  #runAsPg(config: GivenConfig, settle: Settle, types: BatchQuery['types']): void {
+    const isAlone = this.#lease.connection.transactionStatus === 'idle'
+    let outcome: { readonly error: Error | null; readonly result: QueryResult | undefined } | undefined
+    let end: { readonly undone: Error | undefined } | undefined
+    // The one that comes last settles: after a loss that is the callback.
+    const settleAtEnd = (): void => {
+      if (outcome === undefined || end === undefined) return
+      const error = outcome.error && statementError(outcome.error, { text, isAlone })
+      settle(end.undone ?? error, outcome.result)
+    }
+    const { text: given, values, name, rowMode } = config
+    const text = typeof given === 'string' ? given : ''
+    const special = config as Record<string, unknown>
+    const { binary, rows, portal, queryMode } = special
+    const query = new Engine.nodePostgres.Query({
+      ...{ text: given, values, name, rowMode, binary, rows, portal, queryMode },
+      types: config.types ?? types ?? this.#host.engine.internals.options.types,
+      callback: (error: Error | null, result?: QueryResult) => {
+        outcome ??= { error, result }
+        settleAtEnd()
+      },
+    })
+    this.#queue.addSubmittable({
+      submittable: query as Submittable,
+      text,
+      onEnd: (undone) => {
+        end = { undone }
+        settleAtEnd()
+      },
+    })
+  }
+
+  /** pg's `query_timeout`; here the statement is cancelled on the server, too. */
+  #limited(settle: Settle, millis: number): Settle {
+    const { connection } = this.#lease
+    const timer = setTimeout(() => {
+      told(new Error('Query read timeout'))
+      void connection.cancel(CANCEL_MILLIS).then(() => {
+        const giveUp = setTimeout(() => {
+          if (connection.busy) connection.destroy(new Error('Query read timeout'))
+        }, CANCEL_MILLIS)
+        giveUp.unref()
+      })
+    }, millis)
+    let isTold = false
+    const told: Settle = (error, result) => {
+      if (isTold) return
+      isTold = true
+      clearTimeout(timer)
+      settle(error, result)
+    }
+    return told
+  }
+
+  #releasedTwice(above: (...parameters: never[]) => unknown): IllegalStateError {
+    const error = new IllegalStateError(
+      `Release called on client which has already been released to the pool.${this.#where()}`,
+    )
+    Error.captureStackTrace(error, above)
+    return error
+  }
+
+  #where(): string {
+    const line = this.#releasedAt?.stack?.split('\n').find((at) => at.trimStart().startsWith('at '))
+    return line === undefined ? '' : ` It was released ${line.trim()}`
+  }
+
+  #warnOfTransaction(): void {
+    const where = this.#releasedAt?.stack?.split('\n').slice(1).join('\n')
+    process.emitWarning(
+      `A client was released inside a transaction, which is rolled back; last statement: ${shorten(this.#lastText)}` +
+        (where === undefined ? '' : `; released\n${where}`),
+      { type: 'LifeguardWarning', code: 'LIFEGUARD_OPEN_TRANSACTION' },
+    )
+  }
+}

@@ -1,0 +1,205 @@
+/**
+ * A client of the pool, as pg's: one for each physical connection, for as long as that lives, so that libraries can keep what they know of
+ * a connection by its client or on it.
+ */
+import { EventEmitter } from 'node:events'
+import type { Readable, Writable } from 'node:stream'
+
+import type { DriverConnection, TypeParser } from '../../driver/driver.js'
+import type { NodePostgres } from '../../driver/node-postgres.js'
+import { Engine, IllegalStateError, InvalidOptionError } from '../../index.js'
+import { calling, withCallersStack } from './callbacks.js'
+import type { Checkout } from './checkout.js'
+import { readArguments, type Callback, type GivenConfig } from './query-arguments.js'
+import type { Settle } from './query-queue.js'
+import type { ClientConnection, PoolClient, QueryResult, TransactionStatus } from './types.js'
+
+/** What is read of node-postgres's client behind a connection. */
+interface NativeClient extends EventEmitter {
+  readonly connection: ClientConnection
+  readonly connectionParameters: object
+  readonly user?: string | undefined
+  readonly database?: string | undefined
+  readonly host?: string | undefined
+  readonly port?: number | undefined
+}
+
+const STATUSES: Readonly<Record<DriverConnection['transactionStatus'], TransactionStatus>> = {
+  idle: 'I',
+  transaction: 'T',
+  failed: 'E',
+  unknown: null,
+}
+
+export class LeasedClient extends EventEmitter implements PoolClient {
+  // In the types of pg only.
+  declare copyFrom: (text: string) => Writable
+  declare copyTo: (text: string) => Readable
+  declare pauseDrain: () => void
+  declare resumeDrain: () => void
+  /** Set anew for each checkout: a function that was kept from an earlier one must not end a later one. */
+  release!: PoolClient['release']
+  readonly pipeline: boolean
+  // Read by libraries that look into pg's clients.
+  readonly _connected: boolean = true
+  _ending: boolean = false
+  readonly #connection: DriverConnection
+  #checkout: Checkout | undefined
+  #types: TypeOverrides | undefined
+
+  constructor(connection: DriverConnection, pipeline: boolean) {
+    super()
+    this.#connection = connection
+    this.pipeline = pipeline
+  }
+
+  /** Begins a checkout. */
+  checkOut(checkout: Checkout): void {
+    this.#checkout = checkout
+    const release: PoolClient['release'] = (error) => checkout.release(error, release)
+    this.release = release
+  }
+
+  /** The last one: its client may be released. */
+  get checkout(): Checkout {
+    return this.#checkout as Checkout
+  }
+
+  /** What `setTypeParser` was called for; undefined if it was not. */
+  get ownTypes(): TypeOverrides | undefined {
+    return this.#types
+  }
+
+  /** As pg's `query`, in all its forms. */
+  query(query: unknown, values?: unknown, callback?: unknown): never {
+    const given = readArguments(query, values, callback)
+    const { config, submittable } = given
+    if (submittable !== undefined) {
+      const target = submittable as { callback?: unknown }
+      if (given.callback !== undefined) target.callback ??= given.callback
+      this.checkout.submit(submittable)
+      return submittable as never
+    }
+    return this.run(config as GivenConfig, given.callback) as never
+  }
+
+  /** Runs a query that is no Submittable. */
+  run(config: GivenConfig, callback: Callback | undefined): Promise<QueryResult> | undefined {
+    const { checkout } = this
+    if (callback !== undefined) {
+      checkout.query(config, calling(callback), this.#types)
+      return undefined
+    }
+    return new Promise<QueryResult>((resolve, reject) => {
+      const settle: Settle = (error, result) => {
+        if (error === null) resolve(result as QueryResult)
+        else reject(error)
+      }
+      checkout.query(config, settle, this.#types)
+    }).catch(withCallersStack)
+  }
+
+  connect(callback?: (error: Error, client?: unknown) => void): never {
+    const error = new IllegalStateError('Client has already been connected. You cannot reuse a client.')
+    if (callback === undefined) return Promise.reject(error) as never
+    process.nextTick(callback, error)
+    return undefined as never
+  }
+
+  end(callback?: (error: Error) => void): never {
+    this._ending = true
+    const ended = this.#connection.close(CLOSE_MILLIS)
+    if (callback === undefined) return ended as never
+    void ended.then(callback as () => void)
+    return undefined as never
+  }
+
+  getTransactionStatus(): TransactionStatus {
+    return STATUSES[this.#connection.transactionStatus]
+  }
+
+  setTypeParser(...parameters: readonly unknown[]): void {
+    this.#typesToChange().setTypeParser(...parameters)
+  }
+
+  getTypeParser(oid: number, format?: 'text'): TypeParser {
+    return this.#typesToChange().getTypeParser(oid, format)
+  }
+
+  escapeIdentifier(text: string): string {
+    return Engine.nodePostgres.escapeIdentifier(text)
+  }
+
+  escapeLiteral(text: string): string {
+    return Engine.nodePostgres.escapeLiteral(text)
+  }
+
+  ref(): void {
+    this.#connection.ref()
+  }
+
+  unref(): void {
+    this.#connection.unref()
+  }
+
+  get processID(): number {
+    return this.#connection.processId
+  }
+
+  /** @throws InvalidOptionError if the driver has none. */
+  get connection(): ClientConnection {
+    const native = this.#native
+    if (native !== undefined) return native.connection
+    throw new InvalidOptionError('connection', 'The driver of this engine has no connection of node-postgres')
+  }
+
+  get connectionParameters(): object {
+    return this.#native?.connectionParameters ?? {}
+  }
+
+  get user(): string | undefined {
+    return this.#native?.user
+  }
+
+  get database(): string | undefined {
+    return this.#native?.database
+  }
+
+  get host(): string {
+    return this.#native?.host ?? ''
+  }
+
+  get port(): number {
+    return this.#native?.port ?? 0
+  }
+
+  get ssl(): boolean {
+    return (this.#native?.connection.stream as { encrypted?: boolean } | undefined)?.encrypted === true
+  }
+
+  get _queryable(): boolean {
+    return this.#connection.lost === undefined
+  }
+
+  get _txStatus(): TransactionStatus {
+    return this.getTransactionStatus()
+  }
+
+  get #native(): NativeClient | undefined {
+    return this.#connection.submittables?.client as NativeClient | undefined
+  }
+
+  #typesToChange(): TypeOverrides {
+    const { TypeOverrides, types } = Engine.nodePostgres
+    return (this.#types ??= new TypeOverrides(types))
+  }
+
+  static {
+    // `instanceof pg.Client`, for what tells clients apart by that.
+    Object.setPrototypeOf(this.prototype, Engine.nodePostgres.Client.prototype)
+  }
+}
+
+type TypeOverrides = InstanceType<NodePostgres['TypeOverrides']>
+
+const CLOSE_MILLIS = 3_000

@@ -1,0 +1,112 @@
+/**
+ * The clients of one face, by their connections. The face keeps an idle client alive, and with it what libraries have noted on it. A
+ * checked-out client belongs to its caller alone: if the caller forgets it, it is collected, and the pool takes the connection back.
+ */
+import type { EventEmitter } from 'node:events'
+
+import type { DriverConnection } from '../../driver/driver.js'
+import { LeasedClient } from './client.js'
+
+/** Told of a connection that was lost while it was idle. */
+type LossListener = (error: Error, client: LeasedClient) => void
+
+/** What the face knows of one connection. */
+export class KnownConnection {
+  readonly connection: DriverConnection
+  readonly texts: Map<string, string> = new Map()
+  uses = 0
+  /** `onConnect` and `verify` of the options have passed. */
+  isReady = false
+  readonly #pipeline: boolean
+  readonly #onIdleLoss: LossListener
+  #weak: WeakRef<LeasedClient>
+  /** While it is idle. */
+  #held: LeasedClient | undefined
+
+  constructor(connection: DriverConnection, pipeline: boolean, onIdleLoss: LossListener) {
+    this.connection = connection
+    this.#pipeline = pipeline
+    this.#onIdleLoss = onIdleLoss
+    this.#held = this.#create()
+    this.#weak = new WeakRef(this.#held)
+    this.#relay()
+  }
+
+  /** The client; a new one if its last caller has lost it. */
+  get client(): LeasedClient {
+    const client = this.living ?? this.#create()
+    if (this.living === undefined) this.#weak = new WeakRef(client)
+    return client
+  }
+
+  /** The client, if anything still has it. */
+  get living(): LeasedClient | undefined {
+    return this.#weak.deref()
+  }
+
+  /** The client is its caller's. */
+  letGo(): void {
+    this.#held = undefined
+  }
+
+  /** The connection is idle again. */
+  keep(client: LeasedClient): void {
+    this.#held = client
+  }
+
+  #create(): LeasedClient {
+    const client = new LeasedClient(this.connection, this.#pipeline)
+    // Always there: without a listener, an error would end the process. A caller that waits for a query is told by that.
+    client.on('error', (error: Error) => {
+      if (this.#held !== client) return
+      this.#drop(error)
+      Object.defineProperty(error, 'client', { value: client, configurable: true })
+      this.#onIdleLoss(error, client)
+    })
+    return client
+  }
+
+  /** As in pg, an error of an idle client ends its connection, whoever reports it. */
+  #drop(error: Error): void {
+    const { connection } = this
+    if (connection.lost !== undefined) return
+    connection.destroy(error)
+    connection.onLost?.(error)
+  }
+
+  /** Passes on what node-postgres's client says. Its listeners live as long as the connection, so they must not keep the client. */
+  #relay(): void {
+    const native = this.connection.submittables?.client as EventEmitter | undefined
+    if (native === undefined) {
+      this.connection.onNotification = (message) => this.living?.emit('notification', message)
+      return
+    }
+    for (const event of ['notice', 'notification', 'end', 'error'])
+      native.on(event, (message) => this.living?.emit(event, message))
+  }
+}
+
+/** The clients of one face. */
+export class Clients {
+  readonly #known = new WeakMap<DriverConnection, KnownConnection>()
+  readonly #pipeline: boolean
+  readonly #onIdleLoss: LossListener
+
+  constructor(pipeline: boolean, onIdleLoss: LossListener) {
+    this.#pipeline = pipeline
+    this.#onIdleLoss = onIdleLoss
+  }
+
+  get(connection: DriverConnection): KnownConnection | undefined {
+    return this.#known.get(connection)
+  }
+
+  of(connection: DriverConnection): KnownConnection {
+    let known = this.#known.get(connection)
+    if (known === undefined) {
+      known = new KnownConnection(connection, this.#pipeline, this.#onIdleLoss)
+      this.#known.set(connection, known)
+    }
+    return known
+  }
+}

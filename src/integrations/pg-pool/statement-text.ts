@@ -1,0 +1,52 @@
+/** What the text of a statement tells before it is sent. */
+
+const WORD = /[a-z]+/iy
+
+/** The first word in lower case, behind spaces and comments; empty if the text begins with something else. */
+export function firstWord(text: string): string {
+  WORD.lastIndex = skipBlank(text, 0)
+  return WORD.exec(text)?.[0].toLowerCase() ?? ''
+}
+
+/** Whether more may follow behind a semicolon. Also true for a semicolon in a literal: such a text only runs as pg would run it. */
+export function mayHoldSeveral(text: string): boolean {
+  const at = text.indexOf(';')
+  return at !== -1 && skipBlank(text, at + 1, true) < text.length
+}
+
+/** Where the first thing behind spaces and comments (and, with `semicolons`, empty statements) begins. */
+function skipBlank(text: string, start: number, semicolons = false): number {
+  let at = start
+  for (; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code <= SPACE || (semicolons && code === SEMICOLON)) continue
+    if (code === DASH && text.charCodeAt(at + 1) === DASH) at = endOf(text.indexOf('\n', at), text)
+    else if (code === SLASH && text.charCodeAt(at + 1) === STAR) at = commentEnd(text, at)
+    else break
+  }
+  return Math.min(at, text.length)
+}
+
+/** The last character of a comment, which may hold comments. */
+function commentEnd(text: string, start: number): number {
+  let depth = 0
+  for (let at = start; at < text.length; at++) {
+    const two = text.slice(at, at + 2)
+    if (two === '/*') depth++
+    else if (two === '*/') depth--
+    else continue
+    at++
+    if (depth === 0) return at
+  }
+  return text.length
+}
+
+function endOf(at: number, text: string): number {
+  return at === -1 ? text.length : at
+}
+
+const SPACE = 0x20
+const DASH = 0x2d
+const SLASH = 0x2f
+const STAR = 0x2a
+const SEMICOLON = 0x3b
