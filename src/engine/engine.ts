@@ -4,12 +4,11 @@ import { nodePostgres, type NodePostgres } from '../driver/node-postgres.js'
 import { createPgDriver } from '../driver/pg-driver.js'
 import { schemaGeneration } from '../driver/schema-generation.js'
 import type { Driver } from '../driver/driver.js'
-import { currentFlow, runInScope } from '../internal/async-scope.js'
+import { runInScope } from '../internal/async-scope.js'
 import { InvalidOptionError, LifeguardError } from '../errors.js'
 import { systemClock, type Clock } from '../internal/clock.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
 import { checkFunction, refuseUnknownKeys } from '../internal/validate.js'
-import { CallSites } from '../pool/call-site.js'
 import type { AcquireOptions, DisposeOptions, DisposeReport, Lease, Pool } from '../pool/pool.js'
 import type { PoolStats } from '../pool/stats.js'
 import { createBeginnings } from '../pipeline/begin.js'
@@ -25,6 +24,7 @@ import {
 import { Connection } from './connection.js'
 import type { PipelineHost, PipelineObserver, PipelineSetup } from '../pipeline/contract.js'
 import { Pipeline } from '../pipeline/pipeline.js'
+import { createHost } from './pipeline-host.js'
 import { createEcho, type Echo } from './echo.js'
 import { tellNotices, type EngineEvents } from './events.js'
 import type { ExecutionOwner } from '../execution/contract.js'
@@ -91,7 +91,13 @@ export class Engine implements AsyncDisposable {
     this.#echo = options.echo
     this.#observer = createEcho(options.echo, this.name, options.hideParameters)
     this.#pool = this.#createPool()
-    this.#host = this.#createHost(cancelTimeoutMillis)
+    this.#host = createHost({
+      options,
+      clock,
+      cancelTimeoutMillis,
+      pool: () => this.#pool,
+      observer: () => this.#observer,
+    })
     Object.defineProperty(this, BRAND, { value: true })
     // Any number of listen() may wait for the end.
     setMaxListeners(0, this.#ending.signal)
@@ -285,7 +291,7 @@ export class Engine implements AsyncDisposable {
    * @internal
    */
   lease(options: AcquireOptions, above: (...parameters: never[]) => unknown): Promise<Lease> {
-    return this.#host.acquire(options, this.#host.origins?.capture(above))
+    return this.#host.acquire(options, this.#host.callSites?.capture(above))
   }
 
   /** What integrations read. @internal */
@@ -313,25 +319,6 @@ export class Engine implements AsyncDisposable {
       // Made by a timer or a socket: here the stack leads to the caller's line.
       if (error instanceof LifeguardError) Error.captureStackTrace(error)
       throw error
-    }
-  }
-
-  #createHost(cancelTimeoutMillis: number): PipelineHost {
-    const { hideParameters, pool } = this.#options
-    const observer = (): PipelineObserver | undefined => this.#observer
-    return {
-      // With the context, an exhausted pool can tell that a caller waits for a connection that it holds itself.
-      // Spelt out: Node 20 makes a new hidden class for each object that is a spread with further properties (3 us).
-      acquire: ({ signal, timeoutMillis, proof }, callSite) =>
-        this.#pool.acquire({ signal, timeoutMillis, proof, callSite, context: currentFlow() }),
-      callSites: pool.captureStacks ? new CallSites() : undefined,
-      clock: this.#clock,
-      hideParameters,
-      prePingTimeoutMillis: pool.prePingTimeoutMillis,
-      cancelTimeoutMillis,
-      get observer() {
-        return observer()
-      },
     }
   }
 

@@ -1,0 +1,40 @@
+/** What an engine provides for its pipelines. */
+import { currentFlow } from '../internal/async-scope.js'
+import type { Clock } from '../internal/clock.js'
+import type { PipelineHost, PipelineObserver } from '../pipeline/contract.js'
+import { CallSites } from '../pool/call-site.js'
+import type { Pool } from '../pool/pool.js'
+import type { ResolvedEngineOptions } from './options.js'
+
+export interface HostParts {
+  readonly options: ResolvedEngineOptions
+  readonly clock: Clock
+  readonly cancelTimeoutMillis: number
+  /** The pool at the moment: `recreate()` replaces it. */
+  readonly pool: () => Pool
+  /** The echo at the moment. */
+  readonly observer: () => PipelineObserver | undefined
+}
+
+export function createHost({
+  options: { hideParameters, pool: poolOptions },
+  clock,
+  cancelTimeoutMillis,
+  pool,
+  observer,
+}: HostParts): PipelineHost {
+  return {
+    // With the context, an exhausted pool can tell that a caller waits for a connection that it holds itself.
+    // Spelt out: Node 20 makes a new hidden class for each object that is a spread with further properties (3 us).
+    acquire: ({ signal, timeoutMillis, proof }, callSite) =>
+      pool().acquire({ signal, timeoutMillis, proof, callSite, context: currentFlow() }),
+    callSites: poolOptions.captureStacks ? new CallSites() : undefined,
+    clock,
+    hideParameters,
+    prePingTimeoutMillis: poolOptions.prePingTimeoutMillis,
+    cancelTimeoutMillis,
+    get observer() {
+      return observer()
+    },
+  }
+}
