@@ -10,6 +10,7 @@ import { LifeguardError } from './errors.js'
 import { markStalePlan, stalePlanOf } from './internal/stale-plan.js'
 import { hideQuoted } from './internal/hidden-values.js'
 import { isInstance } from './internal/revoked.js'
+import { adviceFor } from './internal/statement-mistakes.js'
 
 /** The fields of an ErrorResponse as node-postgres parses them. Every one is text. */
 export interface ServerErrorFields {
@@ -41,8 +42,7 @@ export interface DatabaseErrorContext {
 }
 
 /**
- * PostgreSQL answered a statement with an error. `message` is PostgreSQL's, `cause` is node-postgres's error.
- *
+ * PostgreSQL answered a statement with an error. `message` is PostgreSQL's, with advice for common mistakes; `cause` is node-postgres's error.
  * Whether a retry is safe depends on the failure: see {@link isRetryable}.
  *
  * @example
@@ -185,7 +185,8 @@ export function databaseErrorFrom(
   const Class = isWriteRefused(error) ? ReadOnlyError : classFor(sqlState, error.message)
   const hidden = context.hideParameters === true
   const message = hidden && sqlState.startsWith('22') ? hideQuoted(error.message) : error.message
-  const made = new Class(message, error, context, hidden ? undefined : error)
+  const told = message + adviceFor(error, context.statement)
+  const made = new Class(told, error, context, hidden ? undefined : error)
   const stale = stalePlanOf(error)
   if (stale !== undefined) markStalePlan(made, stale)
   Error.captureStackTrace(made, databaseErrorFrom)

@@ -284,8 +284,12 @@ function isFragment(value: unknown): value is SqlFragment {
 }
 
 function notAStatement(value: unknown): InvalidStatementError {
+  const isClass = typeof value === 'function' && 'c' in value
+  const kind = isClass ? `the class ${value.name}` : describeArgument(value)
+  let advice = isClass ? ` The rows of an entity are select(${value.name}).` : ''
+  if (value === undefined) advice = ' Is a name misspelt, or a return missing?'
   return new InvalidStatementError(
-    `Not a statement: ${describeArgument(value)}. Give a string, { text, values }, sql\`...\`, or a Kysely or Drizzle query.`,
+    `Not a statement: ${kind}. Give a string, { text, values }, sql\`...\`, or a Kysely or Drizzle query.${advice}`,
   )
 }
 

@@ -83,9 +83,15 @@ export const integerCodec: Codec<number> = {
     throw new RefusedValue(`holds an integer that a number cannot hold exactly; ${OTHER_TYPE}`)
   },
   encode(value) {
-    if (!Number.isInteger(value)) throw new RefusedValue(`takes an integer, not ${kindOf(value)}`)
+    if (!Number.isInteger(value))
+      throw new RefusedValue(`takes an integer, not ${kindOf(value)}${numberHint(value)}`)
     return String(value)
   },
+}
+
+/** A parameter of a route is a text. */
+function numberHint(value: unknown): string {
+  return typeof value === 'string' && /^-?\d+$/.test(value) ? ': pass Number(value)' : ''
 }
 
 export const floatCodec: Codec<number> = {

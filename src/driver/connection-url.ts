@@ -66,12 +66,7 @@ function setParameter(settings: UrlSettings, pair: string): void {
   if (name === 'uselibpqcompat') return
   const known = URL_PARAMETERS.find((parameter) => parameter === name)
   if (known === undefined) {
-    const nearest = nearestName(name, URL_PARAMETERS)
-    const remedy =
-      nearest === undefined
-        ? 'Settings of the server belong into connectArgs.serverSettings'
-        : `Did you mean '${nearest}'?`
-    throw new InvalidOptionError('url', `url has the unknown parameter '${name}'. ${remedy}`)
+    throw new InvalidOptionError('url', `url has the unknown parameter '${name}'. ${remedyFor(name)}`)
   }
   if (end === -1) refuse(`has the parameter '${name}' without a value: write '${name}=...', or leave it out`)
   set(settings, known, value, known)
@@ -98,6 +93,24 @@ function nameOf(encoded: string): string {
 /** A list may have empty items: in `a,b:5433` host `a` has the default port, as in libpq. */
 function setList(settings: UrlSettings, name: 'host' | 'port', items: readonly string[]): void {
   if (items.some((item) => item !== '')) set(settings, name, items.join(','), name)
+}
+
+/** Parameters of other libraries, and what they are here. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  schema:
+    "The schema of a connection is the setting search_path: connectArgs: { serverSettings: { search_path: '...' } }",
+  pgbouncer:
+    'Leave it out: poolers are recognised. For one that knows no prepared statements (PgBouncer before 1.21), set the option statementCacheSize: 0',
+  connection_limit: 'The size of the pool is set by the options poolSize and maxOverflow',
+  pool_timeout: 'The wait for a connection is limited by the option poolTimeoutMillis',
+}
+
+function remedyFor(name: string): string {
+  if (Object.hasOwn(ELSEWHERE, name)) return ELSEWHERE[name] as string
+  const nearest = nearestName(name, URL_PARAMETERS)
+  return nearest === undefined
+    ? 'Settings of the server belong into connectArgs.serverSettings'
+    : `Did you mean '${nearest}'?`
 }
 
 /** An empty value counts as not given. */

@@ -99,6 +99,11 @@ function noDataOf(error: unknown): NoData | undefined {
  * @param forms How many objects have said by now that they are another one.
  */
 function dataOf(value: unknown, forms: number): unknown {
+  if (typeof value === 'function' && 'c' in value) {
+    throw new NoData(
+      `${value.name} is a class, no value. The rows of an entity are select(${value.name}); the name of a table is sql.identifier('...')`,
+    )
+  }
   if (typeof value === 'function' || typeof value === 'symbol')
     throw new NoData(`a ${typeof value} is no value`)
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value

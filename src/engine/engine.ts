@@ -7,6 +7,7 @@ import type { Driver } from '../driver/driver.js'
 import { runInScope } from '../internal/async-scope.js'
 import { InvalidOptionError, LifeguardError } from '../errors.js'
 import { systemClock, type Clock } from '../internal/clock.js'
+import { captureStack } from '../internal/own-frames.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
 import { checkFunction, refuseUnknownKeys } from '../internal/validate.js'
 import type { AcquireOptions, DisposeOptions, DisposeReport, Lease, Pool } from '../pool/pool.js'
@@ -317,7 +318,7 @@ export class Engine implements AsyncDisposable {
       return new Connection({ engine: this, setup, lease })
     } catch (error) {
       // Made by a timer or a socket: here the stack leads to the caller's line.
-      if (error instanceof LifeguardError) Error.captureStackTrace(error)
+      if (error instanceof LifeguardError) captureStack(error, Engine.prototype.connect)
       throw error
     }
   }

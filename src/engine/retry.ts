@@ -21,6 +21,9 @@ const LONGEST_MILLIS = 1_000
 
 /** @throws InvalidOptionError */
 export function checkRetry(retry: RetryOptions): void {
+  const attempts: unknown = retry
+  if (typeof attempts === 'number')
+    throw new InvalidOptionError('retry', `retry must be an object: { attempts: ${attempts} }`)
   checkObject('retry', retry)
   refuseUnknownKeys('retry', retry, ['attempts', 'backoff'])
   checkInteger('retry.attempts', retry.attempts, { min: 1 })

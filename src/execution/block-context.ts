@@ -52,12 +52,22 @@ export async function joinBlock<Value>(pipeline: object, work: () => Value | Pro
 /**
  * A branch of `Promise.all` that goes on when another one has failed would otherwise store its rows beside the transaction
  * that was rolled back.
+ * @param statement What the block wanted to run.
  * @throws IllegalStateError if the caller's block has ended.
  */
-export function requireRunningBlock(pipeline: object): void {
+export function requireRunningBlock(pipeline: object, statement?: string): void {
   const block = scopeValueOf(pipeline) as BlockContext | undefined
   if (block?.over !== true) return
+  const refused = statement === undefined || statement === '' ? '' : `. Not run: ${shortened(statement)}`
   throw new IllegalStateError(
-    'A block went on after its end, when its transaction was over: an `await` is missing in it',
+    'A block went on after its end, when its transaction was over: an `await` is missing in it (forEach waits for nothing: ' +
+      `use for ... of, or await Promise.all with map)${refused}`,
   )
+}
+
+const LONGEST_STATEMENT = 100
+
+function shortened(statement: string): string {
+  const line = statement.replace(/\s+/g, ' ').trim()
+  return line.length <= LONGEST_STATEMENT ? line : `${line.slice(0, LONGEST_STATEMENT).toWellFormed()}...`
 }

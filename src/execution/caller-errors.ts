@@ -2,6 +2,7 @@
 import { databaseErrorFrom, isServerError, type DatabaseError } from '../database-errors.js'
 import { InvalidStatementError, InvalidValueError, LifeguardError } from '../errors.js'
 import { takeOutValues } from '../internal/plain-errors.js'
+import { captureStack } from '../internal/own-frames.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 
 /** Options of `CallerErrors`. */
@@ -36,7 +37,7 @@ export class CallerErrors {
   ): unknown {
     if (error instanceof LifeguardError) {
       if (this.#rules.hideParameters && isAboutValue(error)) takeOutValues(error)
-      Error.captureStackTrace(error, above)
+      captureStack(error, above)
       const { cause } = error
       if (isServerError(cause)) {
         const explained = this.#explained.get(cause) ?? this.#databaseError(cause, undefined)
@@ -46,9 +47,11 @@ export class CallerErrors {
       return error
     }
     if (!isServerError(error)) return error
-    return (
-      this.#explained.get(error) ?? this.#databaseError(error, this.#pipeline.originOf(error) ?? statement)
-    )
+    const known = this.#explained.get(error)
+    if (known !== undefined) return known
+    const explained = this.#databaseError(error, this.#pipeline.originOf(error) ?? statement)
+    captureStack(explained, above)
+    return explained
   }
 
   #databaseError(error: ServerError, statement: string | undefined): LifeguardError {

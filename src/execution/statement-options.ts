@@ -1,6 +1,7 @@
 /** What may be said about one statement, beside its text and its values. */
 import { StatementTimeoutError } from '../database-errors.js'
 import { InvalidStatementError } from '../errors.js'
+import { nearestName } from '../internal/nearest-name.js'
 import { noValue } from '../internal/no-value.js'
 import { checkMillis, checkSignal } from '../internal/validate.js'
 import { describeArgument } from '../sql.js'
@@ -34,9 +35,18 @@ export function statementOptions(given: unknown, names: readonly string[]): Stat
     if (timeoutMillis !== undefined) checkMillis('timeoutMillis', timeoutMillis, { min: 0 })
     return given
   }
+  const isByName = isBag && !Array.isArray(given) && !Object.keys(given).some(isLike(names))
+  const advice = isByName
+    ? '. There are no named parameters: write sql`... ${value}`, or $1, $2, ... and an array'
+    : ''
   throw new InvalidStatementError(
-    `After the statement come its values (an array) or options ({ ${names.join(', ')} }), not ${describeArgument(given)}`,
+    `After the statement come its values (an array) or options ({ ${names.join(', ')} }), not ${describeArgument(given)}${advice}`,
   )
+}
+
+/** Tells misspelt options from values by name. */
+function isLike(names: readonly string[]): (name: string) => boolean {
+  return (name) => nearestName(name, names) !== undefined
 }
 
 /** What a statement fails with that ran longer than its `timeoutMillis`. */

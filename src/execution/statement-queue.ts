@@ -152,7 +152,7 @@ export class StatementQueue {
     work?: ExclusiveWork,
     signal?: AbortSignal,
   ): Operation | Promise<Operation> {
-    requireRunningBlock(this.pipeline)
+    requireRunningBlock(this.pipeline, statement.text)
     const scopes = this.#scopes
     if (scopes === undefined) return this.#enqueue(kind, statement, work)
     return scopes.inTurn(() => {

@@ -8,6 +8,7 @@ import { compileStatement } from '../sql.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import { isWatched, watch } from './watched-statement.js'
 import { checked, encoded, textOf } from './encoded-statement.js'
+import { noteMissing } from './missing-tables.js'
 import { resultOf, rowsReaderFor, type RowsReader } from './entity-results.js'
 import type { ExclusiveWork, Operation, OperationStatement } from '../pipeline/operation.js'
 import { StatementQueue } from './statement-queue.js'
@@ -38,7 +39,7 @@ export class StatementRunner extends StatementQueue implements CallHost {
 
   /** Runs a statement of the library itself, without a call of `execute` (a flush, a loading of relations). */
   run(statement: OperationStatement): Promise<StatementResult> {
-    const run = (): Promise<StatementResult> => this.send(statement, NO_OPTIONS)
+    const run = (): Promise<StatementResult> => this.send(statement, NO_OPTIONS, { ofEntities: true })
     return statementChannel.hasSubscribers ? this.#traced(run, statement.text) : run()
   }
 
@@ -46,13 +47,21 @@ export class StatementRunner extends StatementQueue implements CallHost {
     return statementChannel.tracePromise(run, { connectionId: this.pipeline.connection?.id, text })
   }
 
-  /** Runs one statement that was not issued by `execute` (a page of a cursor). */
-  async send(statement: OperationStatement, options: StatementOptions): Promise<StatementResult> {
+  /**
+   * Runs one statement that was not issued by `execute` (a page of a cursor).
+   * @param options.ofEntities True: the library has made it of the declarations of entities.
+   */
+  async send(
+    statement: OperationStatement,
+    options: StatementOptions,
+    { ofEntities = false }: { readonly ofEntities?: boolean } = {},
+  ): Promise<StatementResult> {
     this.owner.requireOpen()
     try {
       return await this.#answer(statement, options)
     } catch (error) {
-      throw this.explain(error, statement.text)
+      const explained = this.explain(error, statement.text)
+      throw ofEntities ? noteMissing(explained) : explained
     }
   }
 
@@ -132,7 +141,8 @@ export class StatementRunner extends StatementQueue implements CallHost {
       if (!call.queued || (reader?.query.load.length ?? 0) > 0) this.calls.add(call)
       result = await answering
     } catch (error) {
-      throw this.failed(call, error, text)
+      const explained = this.failed(call, error, text)
+      throw reader === undefined ? explained : noteMissing(explained, reader.query.meta.name)
     } finally {
       this.calls.separateCommit(call)
     }

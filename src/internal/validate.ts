@@ -57,7 +57,15 @@ export function checkMillis<Also extends number | null = never>(
   value: unknown,
   range: NumberRange<Also>,
 ): number | Also {
-  return checkNumber(option, value, range, 'a number of milliseconds', Number.isFinite)
+  return checkNumber(option, value, range, MILLIS, Number.isFinite)
+}
+
+const MILLIS = 'a number of milliseconds'
+
+/** What a value outside of the range of a duration means. */
+function meaningOf(value: number | null, kind: string): string {
+  if (kind !== MILLIS || (value !== null && value !== -1)) return ''
+  return value === null ? ' (no limit)' : ' (never)'
 }
 
 /** @throws InvalidOptionError */
@@ -122,7 +130,7 @@ function checkNumber<Also extends number | null>(
   if (typeof value === 'number' && isKind(value) && value >= min && value <= max) return value
   const upper =
     max === Number.MAX_SAFE_INTEGER ? `of at least ${String(min)}` : `from ${String(min)} to ${String(max)}`
-  const others = also.map((candidate) => ` or ${String(candidate)}`).join('')
+  const others = also.map((candidate) => ` or ${String(candidate)}${meaningOf(candidate, kind)}`).join('')
   throw new InvalidOptionError(option, `${option} must be ${kind} ${upper}${others}, not ${describe(value)}`)
 }
 

@@ -11,6 +11,7 @@ import type { ConnectionRecord } from './record.js'
 import type { WaitQueue, Waiter } from './wait-queue.js'
 import type { Eligibility } from './eligibility.js'
 import type { PoolContext } from './pool-context.js'
+import { meantMillis } from './seconds.js'
 import { describeStats, type PoolStats } from './stats.js'
 
 const NAMED_HOLDERS = 5
@@ -58,11 +59,13 @@ export class Diagnostics {
 
   /** Counts and announces an acquire that timed out. @returns its error, which names the holders of connections. */
   timedOut(waiter: Waiter, phase: AcquirePhase, lateMillis: number): PoolTimeoutError {
-    const { clock, driver, events, slots, statistics } = this.#pool
+    const { clock, driver, events, options, slots, statistics } = this.#pool
     statistics.counters.timedOut += 1
     const now = clock.now()
     const borrowed = [...slots.all()].filter(({ state }) => state === 'borrowed')
-    const acquire = { phase, waitedMillis: now - waiter.since, context: waiter.options.context, lateMillis }
+    const { context, timeoutMillis = options.poolTimeoutMillis } = waiter.options
+    const meant = meantMillis('poolTimeoutMillis', timeoutMillis)
+    const acquire = { phase, waitedMillis: now - waiter.since, context, lateMillis, meant }
     const error = poolTimeoutError(acquire, this.stats(), driver.target, borrowed, now)
     events.emit('timeout', { error })
     return error
@@ -106,6 +109,8 @@ interface TimedOutAcquire {
   readonly waitedMillis: number
   readonly context: object | undefined
   readonly lateMillis: number
+  /** The timeout in milliseconds, if it looks like one in seconds. */
+  readonly meant: string | undefined
 }
 
 /** @param target where the pool connects, without secrets. */
@@ -126,6 +131,8 @@ function poolTimeoutError(
       `The code that waits holds ${String(own)} of them itself. Let it use the connection it has: nested acquires lock each other out under load.`,
     )
   }
+  const { meant } = acquire
+  if (meant !== undefined) lines.push(`poolTimeoutMillis is in milliseconds: did you mean ${meant}?`)
   if (acquire.lateMillis > 0) {
     lines.push(
       `The event loop was blocked for about ${millis(acquire.lateMillis)}: the pool may be innocent.`,
@@ -133,7 +140,8 @@ function poolTimeoutError(
   }
   if (stats.lastConnectError !== undefined)
     lines.push(`Last failure to connect: ${stats.lastConnectError.message}`)
-  const details = { ...acquire, stats, holders, eventLoopDelayMillis: acquire.lateMillis }
+  const { phase, waitedMillis } = acquire
+  const details = { phase, waitedMillis, stats, holders, eventLoopDelayMillis: acquire.lateMillis }
   return new PoolTimeoutError(
     lines.join('\n'),
     details,

@@ -83,13 +83,21 @@ export function poolDisposed(pool: string): EngineDisposedError {
   return new EngineDisposedError(`Pool '${pool}' was disposed (engine.dispose()) and takes no new work`)
 }
 
-/** @param replaced True: another pool has taken over, so the transaction can be run again there. */
-export function closedAtDeadline(replaced: boolean): EngineDisposedError | ConnectionLostError {
+/**
+ * @param called The line that called dispose().
+ * @param replaced True: another pool has taken over, so the transaction can be run again there.
+ */
+export function closedAtDeadline(
+  replaced: boolean,
+  called: string,
+): EngineDisposedError | ConnectionLostError {
   return replaced
     ? new ConnectionLostError(
         'recreate() closed the connection, which was still in use at the deadline of dispose()',
       )
-    : new EngineDisposedError('dispose() closed the connection, which was still in use at the deadline')
+    : new EngineDisposedError(
+        `dispose() closed the connection, which was still in use at the deadline (dispose() was called at ${called})`,
+      )
 }
 
 /** Warns of the first failed connect: the cause is often one that does not pass. */

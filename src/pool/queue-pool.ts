@@ -23,7 +23,7 @@ import { Matcher } from './matcher.js'
 import { LeakWatch } from './leak-watch.js'
 import { changeLimits, limitsOf, type LimitChange, type Limits } from './limits.js'
 import type { PoolClass, PoolParts } from './options.js'
-import { CallSites } from './call-site.js'
+import { CallSites, captureCallSite, lineOf } from './call-site.js'
 import type { AcquireOptions, DisposeOptions, DisposeReport, Lease, Pool } from './pool.js'
 import type { ConnectionRecord } from './record.js'
 import { Releaser } from './release.js'
@@ -52,6 +52,7 @@ export class QueuePool implements Pool {
   /** True once another pool has taken over (`recreate()`). */
   #replaced = false
   #onEmpty: (() => void) | undefined = undefined
+  #disposedAt: string | undefined = undefined
 
   constructor(parts: PoolParts, limits: Limits = limitsOf(parts.options)) {
     const { driver, options, name, clock = systemClock, events = new Emitter<PoolEvents>() } = parts
@@ -267,6 +268,7 @@ export class QueuePool implements Pool {
   async dispose(options: DisposeOptions = {}): Promise<DisposeReport> {
     checkDisposeOptions(options)
     this.#eligibility.disposed = true
+    this.#disposedAt ??= lineOf(captureCallSite(QueuePool.prototype.dispose))
     // In a later microtask: listeners of its events already find the pool disposed.
     return (this.#disposal ??= Promise.resolve().then(() => this.#dispose(options)))
   }
@@ -287,7 +289,7 @@ export class QueuePool implements Pool {
       rejected,
       revoke: (record) => void this.#releaser.endCheckout(record, this.#pool.clock.now()),
       onEmpty: (listener) => (this.#onEmpty = listener),
-      reason: () => closedAtDeadline(this.#replaced),
+      reason: () => closedAtDeadline(this.#replaced, this.#disposedAt ?? 'an unknown place'),
     })
   }
 }

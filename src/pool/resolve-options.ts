@@ -17,6 +17,7 @@ import { checkLimits } from './limits.js'
 import { NullPool } from './null-pool.js'
 import type { Defined, PoolClass, PoolOptions, ResolvedPoolOptions } from './options.js'
 import { QueuePool } from './queue-pool.js'
+import { warnOfSeconds } from './seconds.js'
 
 /** The defaults, except those that depend on the pool's class or on the environment. */
 const DEFAULTS = {
@@ -98,6 +99,7 @@ export function resolvePoolOptions(input: PoolOptions = {}): ResolvedPoolOptions
     poolClass: checkClass(given.poolClass),
   }
   refuseContradictions(input, options)
+  warnOfSeconds(input)
   return Object.freeze(options)
 }
 

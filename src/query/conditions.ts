@@ -208,7 +208,11 @@ function combine(conditions: readonly Condition[], operator: string): Condition 
 /** An absent condition must not silently match everything. */
 function checked(condition: unknown): Condition {
   if (isInstance(condition, SqlFragment)) return condition
-  throw new InvalidStatementError('A condition is made by eq, gt, and, ... or with the sql tag')
+  const given =
+    condition === undefined
+      ? 'not undefined (a misspelt name, or a missing return?). Leave where() out to mean every row'
+      : `not ${kindOf(condition)}`
+  throw new InvalidStatementError(`A condition is made by eq, gt, and, ... or with the sql tag, ${given}`)
 }
 
 function nullsSql(options: OrderOptions): string {

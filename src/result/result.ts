@@ -1,5 +1,6 @@
 /** The buffered rows of one statement, read synchronously and as often as one likes. */
 import type { FieldDescription } from '../driver/driver.js'
+import { refuseArrayNames } from './result-mistakes.js'
 import { InvalidStatementError, MultipleResultsError, NoResultError } from '../errors.js'
 
 /** What a {@link Result} is made of. */
@@ -30,6 +31,10 @@ export class Result<Row = Record<string, unknown>, Scalar = unknown> implements 
   readonly #fields: readonly FieldDescription[]
   readonly #rows: readonly Row[]
   readonly #readScalar: ResultParts<Row>['scalarOf']
+
+  static {
+    refuseArrayNames(this.prototype)
+  }
 
   constructor(parts: ResultParts<Row>) {
     this.command = parts.command

@@ -4,6 +4,7 @@ import { noProperties } from '../internal/no-value.js'
 import { MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import { checkObject, refuseUnknownKeys } from '../internal/validate.js'
+import { checkFields } from './class-fields.js'
 import { ColumnRef } from './column-ref.js'
 import type { Columns } from './column.js'
 import type { EntityMeta } from './entity-meta.js'
@@ -127,6 +128,7 @@ function initialise(
     filledIn?.push(note)
   }
   notes.add(instance, filledIn ?? alike)
+  if (meta.fields.length > 0) checkFields(meta.name, meta.fields, properties, values)
   let isEmpty = true
   for (const name in values) {
     isEmpty = false

@@ -8,6 +8,7 @@ import type { RawTypes } from '../driver/driver.js'
 import { readHooks, type EntityHooks } from './entity-hooks.js'
 import { ENTITY, type AnyEntity, type InstanceOf } from './entity-types.js'
 import { rawValuesOf } from '../codecs/raw-values.js'
+import { fieldsOf } from './class-fields.js'
 import { resolveRelation, type Relation, type Surroundings } from './relation-resolution.js'
 import type { AnyRelation } from './relations.js'
 import type { EncodedText, RawValue, TableColumn } from './table-column.js'
@@ -48,6 +49,7 @@ export class EntityMeta<T extends object = object> {
   readonly #make: new () => T
   readonly #relationNames: readonly string[]
   #relations: ReadonlyMap<string, Relation> | undefined
+  #fields: readonly string[] | undefined
   #expired: readonly PropertyDescriptor[] | undefined
 
   constructor(entity: AnyEntity, table: Table, surroundings: Surroundings) {
@@ -66,6 +68,14 @@ export class EntityMeta<T extends object = object> {
     const Instance = function () {}
     Instance.prototype = entity.prototype
     this.#make = Instance as unknown as new () => T
+  }
+
+  /** Columns that the class seems to declare as fields; none in production. */
+  get fields(): readonly string[] {
+    return (this.#fields ??= fieldsOf(
+      this.entity,
+      this.table.columns.map(({ property }) => property),
+    ))
   }
 
   /** The relations by name. @throws MappingError at the first call, if a declaration is wrong. */
@@ -292,7 +302,7 @@ export class EntityMeta<T extends object = object> {
       get(): never {
         throw new RelationNotLoadedError(
           `${className}.${name} is neither loaded nor assigned. Load it with the object (load: ['${name}']), ` +
-            `or assign it.`,
+            `or assign it. A new object has no relations to load: give them to build(${className}, { ${name}: ... }), or assign them first.`,
         )
       },
       set(this: object, value: unknown) {

@@ -78,7 +78,13 @@ export function resolveRelation(
 function resolve(owner: Table, name: string, relation: AnyRelation, surroundings: Surroundings): Relation {
   const target: unknown = relation.target()
   if (typeof target !== 'function' || !(ENTITY in target)) {
-    throw new MappingError(`The relation ${owner.key}.${name} leads to what is no entity`)
+    const isLate = target === undefined
+    throw new MappingError(
+      `The relation ${owner.key}.${name} leads to ${isLate ? 'undefined' : 'what is no entity'}` +
+        (isLate
+          ? '. Do the modules of its entities import each other in a circle? Import the base from a module that imports no entity, and load all entity modules before the first use'
+          : `: the function of ${relation.kind} must return an entity`),
+    )
   }
   const entity = target as unknown as AnyEntity
   const { table } = entity[ENTITY]
@@ -98,10 +104,16 @@ function resolve(owner: Table, name: string, relation: AnyRelation, surroundings
   }
   switch (relation.kind) {
     case 'belongsTo':
-      return { ...common, ...belongs(owner, name, relation, table, surroundings) }
+      return { ...common, ...belongs(owner, `${owner.key}.${name}`, relation, table, surroundings) }
     case 'hasMany':
     case 'hasOne': {
-      const { ownColumns, targetColumns } = belongs(table, name, relation, owner, surroundings)
+      const { ownColumns, targetColumns } = belongs(
+        table,
+        `${owner.key}.${name}`,
+        relation,
+        owner,
+        surroundings,
+      )
       return { ...common, ownColumns: targetColumns, targetColumns: ownColumns }
     }
     case 'manyToMany':
@@ -149,6 +161,8 @@ interface Ends {
   readonly targetColumns: readonly TableColumn[]
 }
 
+const MOST_NAMED = 10
+
 /** The ends seen from the side that holds the foreign key. */
 function belongs(
   holder: Table,
@@ -157,7 +171,12 @@ function belongs(
   target: Table,
   surroundings: Surroundings,
 ): Ends {
-  const ownColumns = keys.map((property) => holder.column(property))
+  const ownColumns = keys.map((property) => {
+    if (holder.has(property)) return holder.column(property)
+    const known = holder.columns.map((column) => column.property)
+    const hint = didYouMean(property, known) || `; it has ${known.slice(0, MOST_NAMED).join(', ')}`
+    throw new MappingError(`The relation ${name} is wrong: ${holder.key} has no column '${property}'${hint}`)
+  })
   const declared = surroundings
     .foreignKeys(holder)
     .find((key) => key.target === target && sameColumns(key.columns, ownColumns))

@@ -15,6 +15,7 @@ import { UnitOfWork } from '../unit/unit-of-work.js'
 import { AutoflushBlocks } from './autoflush-blocks.js'
 import type { EntityHooks } from './session-hooks.js'
 import type { SharedUse } from './shared-use.js'
+import { warnOfUnflushed, type UnstoredChanges } from './unstored-changes.js'
 
 /** What a coordinator is made of. One object for all sessions that are opened without options. */
 export interface EntityParts {
@@ -26,6 +27,8 @@ export interface EntityParts {
   }
   /** Notices that several requests use the session; undefined if `detectSharing` is off. */
   readonly shared?: SharedUse | undefined
+  /** Notices changes that nothing stores; undefined in production. */
+  readonly unstored?: UnstoredChanges | undefined
 }
 
 /** What a rollback ends. */
@@ -62,6 +65,9 @@ export class FlushCoordinator implements ExecutionOwner {
     this.runner = parts.engine.openPipeline(parts.setup, this)
   }
 
+  /** True if the session belongs to a block (`withSession`), and is closed with it. */
+  inBlock = false
+
   /** The unit of work; made now, if need be. */
   get unit(): UnitOfWork {
     this.#unit ??= new UnitOfWork(
@@ -77,7 +83,9 @@ export class FlushCoordinator implements ExecutionOwner {
   requireOpen(): void {
     if (this.runner.pipeline.closed) {
       throw new SessionClosedError(
-        'The session is closed (close() was called); take a new one from the factory',
+        this.inBlock
+          ? 'The block of this session has ended, and the session with it: use the session, and read its streams, inside of the block, or call withSession again'
+          : 'The session is closed (close() was called); take a new one from the factory',
       )
     }
     if (this.hooks.ending) {
@@ -232,7 +240,18 @@ export class FlushCoordinator implements ExecutionOwner {
   }
 
   close(): void {
-    this.#unit?.close()
+    const unit = this.#unit
+    if (unit === undefined) return
+    this.#parts.unstored?.watch(unit.attached)
+    unit.close()
+  }
+
+  /** A session that was made by hand is being closed: warns of changes that were neither flushed nor rolled back. */
+  noteUnflushed(): void {
+    const { shared } = this.#parts
+    const { state } = this.runner.pipeline
+    if (this.inBlock || shared === undefined || (state.name !== 'idle' && state.name !== 'active')) return
+    if (this.hasWork) warnOfUnflushed(shared.made)
   }
 
   /** A flush in autocommit mode is a transaction of its own, so it waits for all statements before it. */

@@ -5,6 +5,7 @@ import { checkTransactionOptions } from '../pipeline/transaction-options.js'
 import { IllegalStateError, InvalidOptionError } from '../errors.js'
 import { scopeValueOf } from '../internal/async-scope.js'
 import { systemClock } from '../internal/clock.js'
+import { isDevelopment } from '../internal/development.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import {
   checkBoolean,
@@ -16,6 +17,7 @@ import {
 import { HookSet, type SessionEvent, type SessionHook } from './session-hooks.js'
 import { Session, type SessionParts } from './session.js'
 import { SharedUse } from './shared-use.js'
+import { UnstoredChanges } from './unstored-changes.js'
 import {
   checkSessionOptions,
   SESSION_OPTION_NAMES,
@@ -56,6 +58,10 @@ export interface SessionFactory<S extends Session = Session> {
 }
 
 const WITH_SESSION_OPTION_NAMES = [...SESSION_OPTION_NAMES, 'commit', 'retry', 'propagation']
+/** Where a single time limit is expected, there are several. */
+const LIMITS =
+  'statementTimeoutMillis (of each statement), poolTimeoutMillis (of the wait for a connection), or signal: AbortSignal.timeout(...) (of the whole)'
+const TIME_LIMITS = { timeoutMillis: LIMITS, timeout: LIMITS }
 const PROPAGATIONS: readonly Propagation[] = ['required', 'nested', 'requiresNew', 'mandatory']
 
 /**
@@ -74,11 +80,12 @@ export function createSessionFactory<S extends Session = Session>(
     throw new InvalidOptionError('bind', message)
   }
   checkObject('createSessionFactory', options)
-  refuseUnknownKeys('createSessionFactory', options, [
-    'bind',
-    'sessionClass',
-    ...SESSION_OPTION_NAMES.filter((name) => name !== 'signal'),
-  ])
+  refuseUnknownKeys(
+    'createSessionFactory',
+    options,
+    ['bind', 'sessionClass', ...SESSION_OPTION_NAMES.filter((name) => name !== 'signal')],
+    { engine: 'bind' },
+  )
   const { bind: engine, sessionClass = Session as never, ...defaults } = options
   if (isRevoked(engine) || !(engine instanceof Engine)) {
     throw new InvalidOptionError('bind', 'bind must be an engine, made by createEngine()')
@@ -92,6 +99,7 @@ export function createSessionFactory<S extends Session = Session>(
     setup: engine.setUp(defaults, { releaseWhenIdle: true }),
     options: defaults,
     hooks,
+    unstored: isDevelopment() ? new UnstoredChanges() : undefined,
   }
   let warned = false
 
@@ -101,18 +109,24 @@ export function createSessionFactory<S extends Session = Session>(
     const info = { ...defaults.info, ...given.info }
     const settings = { ...defaults.settings, ...given.settings }
     const options = { ...defaults, ...defined(given), info, settings }
-    return { engine, setup: engine.setUp(options, { releaseWhenIdle: true }), options, hooks }
+    return {
+      engine,
+      setup: engine.setUp(options, { releaseWhenIdle: true }),
+      options,
+      hooks,
+      unstored: plain.unstored,
+    }
   }
 
-  const isDevelopment = process.env['NODE_ENV'] !== 'production'
+  const isWatching = isDevelopment()
   const watched = (parts: SessionParts): SessionParts => {
-    const { autocommit = false, detectSharing = isDevelopment } = parts.options
+    const { autocommit = false, detectSharing = isWatching } = parts.options
     return detectSharing && !autocommit ? { ...parts, shared: new SharedUse(factory) } : parts
   }
 
   const factory = (given?: SessionOptions): S => {
     if (given === undefined) return new sessionClass(watched(plain))
-    refuseUnknownKeys('a session', given, SESSION_OPTION_NAMES)
+    refuseUnknownKeys('a session', given, SESSION_OPTION_NAMES, TIME_LIMITS)
     return new sessionClass(watched(partsFor(given)))
   }
 
@@ -140,7 +154,7 @@ export function createSessionFactory<S extends Session = Session>(
       if (nested) warnOnce()
       return runIn(new sessionClass(plain), work, true)
     }
-    refuseUnknownKeys('withSession', given, WITH_SESSION_OPTION_NAMES)
+    refuseUnknownKeys('withSession', given, WITH_SESSION_OPTION_NAMES, TIME_LIMITS)
     const { commit = true, retry, propagation, ...sessionOptions } = given
     checkBoolean('commit', commit)
     if (propagation !== undefined) checkOneOf('propagation', propagation, PROPAGATIONS)

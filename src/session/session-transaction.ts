@@ -144,6 +144,7 @@ export class SessionTransaction implements BlockOwner {
     const { pipeline } = this
     // A hook that delays the end of the transaction must not wait for that end.
     if (pipeline.closed) return this.#hooks.ending ? undefined : this.#closing
+    this.#entities.noteUnflushed()
     pipeline.closed = true
     this.#unwatch?.()
     this.#entities.autoflushBlocks.noteRollback()

@@ -12,6 +12,7 @@ import type { SessionOptions } from './session-options.js'
 import { EntitySession } from './entity-methods.js'
 import { FlushCoordinator } from './flush-coordinator.js'
 import type { SharedUse } from './shared-use.js'
+import type { UnstoredChanges } from './unstored-changes.js'
 import { SessionTransaction } from './session-transaction.js'
 
 /** What a session is made of. Made by the factory; a class of your own passes it on. */
@@ -23,6 +24,8 @@ export interface SessionParts {
   readonly hooks: HookSet<Session>
   /** Notices that several requests use the session; undefined if `detectSharing` is off. */
   readonly shared?: SharedUse | undefined
+  /** Notices changes that nothing stores; undefined in production. */
+  readonly unstored?: UnstoredChanges | undefined
 }
 
 /**
@@ -176,6 +179,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     { commit, factory }: { readonly commit: boolean; readonly factory: object },
   ): Promise<Value> {
     this.#owned = !this.autocommit
+    this.#entities.inBlock = true
     const { signal } = this.#parts.options
     const asyncScope = { owner: factory, value: this }
     return runBlock(this.#transaction, work, { signal, commit, asyncScope, closes: true })

@@ -15,7 +15,7 @@ import {
   watchRequests,
   type RequestMark,
 } from '../internal/requests.js'
-import { captureCallSite } from '../pool/call-site.js'
+import { captureCallSite, lineOf } from '../pool/call-site.js'
 
 const ADVICE =
   'Take one session for each request: withSession(fn). If it is meant, make the session with detectSharing: false.'
@@ -26,10 +26,15 @@ export class SharedUse {
   #warned = false
   readonly #made: string
 
+  /** The line that made the session. */
+  get made(): string {
+    return this.#made
+  }
+
   /** @param factory Called by the code that wants the session. */
   constructor(factory: (...parameters: never[]) => unknown) {
     watchRequests()
-    this.#made = captureCallSite(factory).stack.split('\n')[1]?.trim() ?? 'somewhere'
+    this.#made = `at ${lineOf(captureCallSite(factory))}`
   }
 
   /** @throws IllegalStateError in a request, while another one that has used the transaction is in progress. */

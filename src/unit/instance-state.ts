@@ -284,7 +284,10 @@ export function stateIfInstance(instance: unknown): InstanceState | undefined {
 /** Describes a value that is no instance of an entity, with a hint on the probable mistake. */
 export function kindOfStranger(value: unknown): string {
   if (isRevoked(value)) return REVOKED
-  if (typeof value === 'function') return ENTITY in value ? `the class ${value.name} itself` : 'a function'
+  if (typeof value === 'function')
+    return ENTITY in value
+      ? `the class ${value.name} itself (by its key, get() the object first, or run deleteFrom(${value.name}).where(...))`
+      : 'a function'
   if (Array.isArray(value)) return 'an array (of several objects: addAll() adds them)'
   if (typeof value !== 'object' || value === null) return kindOf(value)
   if ('then' in value) return 'a promise: an await is missing'

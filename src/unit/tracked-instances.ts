@@ -71,7 +71,8 @@ export class TrackedInstances implements Attachment {
     if (root.status === 'deleted') return
     if (root.status === 'transient' || root.status === 'pending') {
       throw new IllegalStateError(
-        `This ${root.meta.name} has no row that could be deleted; if it was added, take it back with expunge()`,
+        `This ${root.meta.name} was made with new and stands for no stored row. To delete a row, get() the object that stands for it, ` +
+          `or run deleteFrom(${root.meta.name}).where(...). If the object was added, take it back with expunge().`,
       )
     }
     this.#condemn(root)

@@ -199,6 +199,11 @@ export class UnitOfWork {
   }
 
   /** Detaches all objects. */
+  /** The objects that have a row, in no particular order. */
+  get attached(): readonly InstanceState[] {
+    return this.#members.identities.states()
+  }
+
   close(): void {
     this.#members.close()
   }

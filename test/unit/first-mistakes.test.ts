@@ -1,11 +1,21 @@
 /** What people write who know SQLAlchemy or node-postgres, and are told at once what to write here. */
-import { expect, test } from 'vitest'
+import { inspect } from 'node:util'
+import { describe, expect, test } from 'vitest'
 import {
   createEngine,
   createSessionFactory,
+  declarativeBase,
+  hasMany,
+  integer,
   InvalidOptionError,
   InvalidStatementError,
+  Result,
+  select,
+  serial,
+  sql,
+  text,
   withSession,
+  type Session,
 } from '../../src/index.js'
 
 /** Opens nothing: whatever is tested fails before. */
@@ -71,7 +81,6 @@ test('a value that must be one of a few names all of them', () => {
 
 test.each([
   ['a single value', 5, 'number'],
-  ['values by name', { id: 5 }, 'an object with the keys id'],
   ['a misspelt option', { timeoutMilis: 5 }, 'an object with the keys timeoutMilis'],
 ])('%s in place of the values is refused', async (_name, given, kind) => {
   const session = sessionFactory()
@@ -83,11 +92,101 @@ test.each([
   )
 })
 
+test('values by name are told how to write values', async () => {
+  const session = sessionFactory()
+  const error = await rejection(
+    call(session.execute.bind(session), 'select * from users where id = :id', { id: 5 }),
+  )
+  await session.close()
+  expect(error.message).toContain('an object with the keys id. There are no named parameters: write sql`')
+})
+
 test('a misspelt option of a stream is refused', () => {
   const session = sessionFactory()
   expect(failure(() => call(session.stream.bind(session), 'select 1', { batch: 5 })).message).toContain(
     'options ({ signal, timeoutMillis, batchSize }), not an object with the keys batch',
   )
+})
+
+describe('a mistake is told with what to write instead', () => {
+  const Base = declarativeBase()
+  class User extends Base.entity('users', { id: serial().primaryKey(), email: text() }) {
+    static readonly relations = { posts: hasMany(() => Post, 'userId') }
+  }
+  class Post extends Base.entity('posts', { id: serial().primaryKey(), userId: integer() }) {}
+
+  test.each<[string, (session: Session) => unknown, string]>([
+    ['an entity as statement', (session) => call(session.execute.bind(session), User), 'select(User)'],
+    ['no statement', (session) => call(session.execute.bind(session), undefined), 'or a return missing?'],
+    [
+      'a class in the sql tag',
+      (session) => session.execute(sql`select * from ${User}`),
+      'select(User); the name of a table is sql.identifier',
+    ],
+    [
+      'delete by class and key',
+      (session) => call(session.delete.bind(session), User, 1),
+      'deleteFrom(User).where(...)',
+    ],
+    [
+      'delete of a copy',
+      (session) => session.delete(new User({ id: 1 })),
+      'made with new and stands for no stored row',
+    ],
+    [
+      'a relation of a new object',
+      () => (new User({}) as unknown as { posts: unknown[] }).posts.push(new Post({})),
+      'build(User, { posts: ... })',
+    ],
+    ['no condition', () => call(select(User).where.bind(select(User)), undefined), 'Leave where() out'],
+    [
+      'another condition',
+      () => call(select(User).where.bind(select(User)), 'id = 1'),
+      'with the sql tag, not a string',
+    ],
+    ['retry as a number', () => call(sessionFactory.withSession, () => 1, { retry: 3 }), '{ attempts: 3 }'],
+    [
+      'one timeout',
+      () => call(sessionFactory.withSession, () => 1, { timeoutMillis: 100 }),
+      'statementTimeoutMillis (of each statement), poolTimeoutMillis',
+    ],
+    ['engine for bind', () => call(createSessionFactory, { engine }), 'here it is bind'],
+    ['no idle time', () => createEngine({ idleTimeoutMillis: 0 }), 'of at least 1 or -1 (never), not 0'],
+    [
+      'createAll of the engine',
+      () => call(Base.metadata.createAll.bind(Base.metadata), engine),
+      'engine.begin(',
+    ],
+    [
+      'load that is no array',
+      (session) => call(session.get.bind(session), User, 1, { load: 'posts' }),
+      "load must be an array of relations: ['posts']",
+    ],
+    ['a relation to the class itself', () => call(hasMany, Post, 'userId'), 'hasMany(() => Post, ...)'],
+  ])('%s', async (_name, mistake, advice) => {
+    const session = sessionFactory()
+    const error = await rejection((async () => mistake(session))())
+    await session.close()
+    expect(error.message).toContain(advice)
+    expect(error).toHaveProperty('code')
+    expect(error.stack).toContain('first-mistakes.test')
+  })
+})
+
+describe('what people expect of a result', () => {
+  const result = new Result({ command: 'SELECT', rowCount: 1, fields: [], rows: [{ a: 1 }] })
+
+  test.each(['rows', 'length', '0', 'map', 'filter', 'find', 'forEach'])('%s names what there is', (name) => {
+    const error = failure(() => (result as unknown as Record<string, unknown>)[name])
+    expect(error.message).toMatch(/^A result has no '.*': \w+\(\)/)
+  })
+
+  test('does not disturb what looks at results', () => {
+    expect(JSON.stringify(result)).toContain('"command":"SELECT"')
+    expect(inspect(result)).toContain('SELECT')
+    expect([...result]).toEqual([{ a: 1 }])
+    expect({ ...result }).toMatchObject({ rowCount: 1 })
+  })
 })
 
 async function rejection(outcome: unknown): Promise<Error> {

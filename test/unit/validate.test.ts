@@ -34,7 +34,7 @@ describe('Checks of options', () => {
     [() => checkInteger('port', 0, { min: 1, max: 65535 }), 'from 1 to 65535, not 0'],
     [
       () => checkMillis('time', -1, { min: 0, also: [null] }),
-      'a number of milliseconds of at least 0 or null, not -1',
+      'a number of milliseconds of at least 0 or null (no limit), not -1',
     ],
     [() => checkMillis('time', undefined, { min: 0 }), 'not undefined'],
     [() => checkMillis('time', null, { min: 0 }), 'not null'],

@@ -1,6 +1,8 @@
 /** The flush of a session: prepares it, plans it, queues its statements and applies their answers to the instances. */
 import type { StatementResult } from '../../driver/driver.js'
+import { StaleDataError } from '../../errors.js'
 import { flushChannel } from '../../internal/channels.js'
+import { addHint } from '../../internal/error-hint.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import { linksOf } from '../cascade.js'
 import type { InstanceState } from '../instance-state.js'
@@ -163,6 +165,7 @@ export class Flusher {
       answer = await this.#send(sendable(step.statement))
     } catch (error) {
       if (step.circular === true) explainSwap(error)
+      if (error instanceof StaleDataError) nameRows(error, step)
       throw error
     }
     this.#applier.answered(step, sent, answer)
@@ -185,6 +188,14 @@ function forgetStaleRelations({ state, columns }: Pick<Change, 'state' | 'column
 
 function isNull(state: InstanceState, columns: readonly TableColumn[]): boolean {
   return columns.some((column) => state.value(column) === null)
+}
+
+const MOST_NAMED = 3
+
+/** Names the rows of a statement that did not find all of its rows, if they are few. */
+function nameRows(error: StaleDataError, { states }: Step): void {
+  if (states.length > 0 && states.length <= MOST_NAMED)
+    addHint(error, ` Among: ${states.map(String).join('; ')}.`)
 }
 
 function figuresOf({ insertions, changes, removals }: FlushPlan): {

@@ -42,7 +42,8 @@ describe('values', () => {
   test.each<[string, Column<unknown>, unknown]>([
     ['takes an integer, not a fraction', types.integer(), 1.5],
     ['takes an integer, not a number that is not finite', types.integer(), NaN],
-    ['takes an integer, not a string', types.integer(), '1'],
+    ['takes an integer, not a string: pass Number(value)', types.integer(), '1'],
+    ['takes an integer, not a string', types.integer(), 'one'],
     ['takes a number, not a string', types.real(), '1'],
     ['takes a bigint, not a fraction', types.bigint(), 1.5],
     ['takes true or false, not a number', types.boolean(), 1],

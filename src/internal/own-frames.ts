@@ -1,0 +1,50 @@
+/** The frames of the library in stacks: an engineer who reads one looks for the line in the code that called the library. */
+
+/** The place of a frame: `at name (file:///dir/name.js:1:2)`, `at async /dir/name.cjs:1:2`, `at C:\dir\name.js:1:2`. */
+const PLACE = /^at (?:.*\((.*):\d+:\d+\)|(?:async )?(.*):\d+:\d+)$/
+/** Frames of the library between the caller and the place where a stack is captured. */
+const OWN_FRAMES = 24
+
+/** Folder of the library: `dist/` as published (its subpaths are there, too), `src/` in its repository. */
+const FOLDER = folderOf(fileOf(new Error().stack?.split('\n')[1] ?? ''))
+
+function fileOf(frame: string): string | undefined {
+  const [, inBrackets, plain] = PLACE.exec(frame.trim()) ?? []
+  return inBrackets ?? plain
+}
+
+function folderOf(file: string | undefined): string | undefined {
+  return file?.replace(/[\\/][^\\/]*$/, '').replace(/[\\/]internal$/, '')
+}
+
+function isOwn(frame: string): boolean {
+  return FOLDER !== undefined && frame.includes(FOLDER) && fileOf(frame)?.startsWith(FOLDER) === true
+}
+
+function isPlace(frame: string): boolean {
+  return fileOf(frame) !== undefined && !frame.includes('node:')
+}
+
+/**
+ * The stack without frames of the library, and not longer than the limit of the process. Unchanged if nothing else is left: the
+ * library may be bundled in one file with its user.
+ */
+export function withoutOwnFrames(stack: string): string {
+  const lines = stack.split('\n')
+  const first = lines.findIndex((line) => /^\s+at /.test(line))
+  if (first === -1) return stack
+  const frames = lines.slice(first).filter((line) => !isOwn(line))
+  if (!frames.some(isPlace)) return lines.slice(0, first + Error.stackTraceLimit).join('\n')
+  return [...lines.slice(0, first), ...frames.slice(0, Error.stackTraceLimit)].join('\n')
+}
+
+/** Captures the stack of an object, from the caller of `above` on, without frames of the library. */
+export function captureStack(target: { stack?: string }, above: (...parameters: never[]) => unknown): void {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = stackTraceLimit + OWN_FRAMES
+  Error.captureStackTrace(target, above)
+  Error.stackTraceLimit = stackTraceLimit
+  // Read at once: an unread stack keeps the objects of its frames alive.
+  const { stack } = target
+  if (stack !== undefined) target.stack = withoutOwnFrames(stack)
+}

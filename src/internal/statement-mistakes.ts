@@ -1,0 +1,60 @@
+/** Advice for refusals of PostgreSQL whose cause is a common mistake, which the text of the statement shows. */
+
+interface Mistake {
+  readonly sqlStates: readonly string[]
+  /** Whether it is this mistake. @param text The statement without strings, quoted names and comments. */
+  isMade(text: string, message: string): boolean
+  readonly advice: string
+}
+
+const MISTAKES: readonly Mistake[] = [
+  {
+    sqlStates: ['42601'],
+    isMade: (_text, message) => message.startsWith('cannot insert multiple commands'),
+    advice: 'execute() runs one statement; executeScript(text) runs several, without values',
+  },
+  {
+    sqlStates: ['42601', '42883'],
+    isMade: (text) => /[=<>(,\s]\?(?![|&?])/.test(text) && !/\$\d/.test(text),
+    advice: 'Placeholders are $1, $2, ... (not ?), or values in the sql tag: sql`... ${value}`',
+  },
+  {
+    sqlStates: ['42601'],
+    isMade: (text) => /(?<![:\w]):[a-z_]\w*/i.test(text),
+    advice: 'There are no named parameters: write $1, $2, ..., or values in the sql tag: sql`... ${value}`',
+  },
+  {
+    sqlStates: ['22P02', '22007', '22008'],
+    isMade: (text, message) => /\bin\s*\(\s*\$\d+\s*\)/i.test(text) && message.includes('"{'),
+    advice:
+      'An array is one parameter: write `= any(${values})` instead of `in (${values})`, or in (${sql.join(values)})',
+  },
+  {
+    sqlStates: ['42P05', '26000'],
+    isMade: (_text, message) => message.includes('lifeguard_'),
+    advice:
+      'A pooler between here and PostgreSQL changes the backend between transactions and knows no prepared statements (PgBouncer before 1.21): set statementCacheSize: 0',
+  },
+]
+
+/** What follows the server's message: empty, or a sentence. */
+export function adviceFor(
+  { code: sqlState, message }: { readonly code?: string | undefined; readonly message: string },
+  statement: string | undefined,
+): string {
+  if (sqlState === undefined) return ''
+  const candidates = MISTAKES.filter(({ sqlStates }) => sqlStates.includes(sqlState))
+  if (candidates.length === 0) return ''
+  const text = withoutQuoted(statement ?? '')
+  const made = candidates.find(({ isMade }) => isMade(text, message))
+  return made === undefined ? '' : `. ${made.advice}`
+}
+
+// A statement may be megabytes long, and the mistake is mostly made early.
+const LONGEST_TEXT = 10_000
+
+function withoutQuoted(statement: string): string {
+  return statement
+    .slice(0, LONGEST_TEXT)
+    .replace(/'(?:[^']|'')*'|"(?:[^"]|"")*"|--.*|\/\*[\s\S]*?\*\/|\$(\w*)\$[\s\S]*?\$\1\$/g, "''")
+}

@@ -1,0 +1,75 @@
+/**
+ * Notices changes of objects that nothing will store. In development only: what is told here is probably a mistake, and sometimes
+ * meant.
+ *
+ * - A session that was made by hand is closed before its changes were flushed.
+ * - An object is changed after its session has ended, and is in no session a while later.
+ */
+import { systemClock, type Clock } from '../internal/clock.js'
+import { warnOnce } from '../internal/development.js'
+import type { InstanceState } from '../unit/instance-state.js'
+
+/** After this time an object that was changed would have been added to another session. */
+const PATIENCE_MILLIS = 1_000
+/** Objects that are watched at a time. */
+const MOST_WATCHED = 100
+
+export class UnstoredChanges {
+  readonly #clock: Clock
+  #watched: WeakRef<InstanceState>[] = []
+
+  constructor(clock: Clock = systemClock) {
+    this.#clock = clock
+  }
+
+  /** A session has ended: looks a while later whether its objects were changed. */
+  watch(states: Iterable<InstanceState>): void {
+    const isWaiting = this.#watched.length > 0
+    for (const state of states) {
+      if (this.#watched.length >= MOST_WATCHED) break
+      this.#watched.push(new WeakRef(state))
+    }
+    if (isWaiting || this.#watched.length === 0) return
+    this.#clock.setTimer(() => this.#check(), PATIENCE_MILLIS, { keepAlive: false })
+  }
+
+  #check(): void {
+    const watched = this.#watched
+    this.#watched = []
+    for (const reference of watched) {
+      const state = reference.deref()
+      if (state?.status === 'detached') warnOfDetached(state)
+    }
+  }
+}
+
+function warnOfDetached(state: InstanceState): void {
+  const { meta } = state
+  const [column] = changesOf(state)
+  if (column === undefined) return
+  warnOnce(
+    'LIFEGUARD_DETACHED_CHANGE',
+    `${meta.name}.${column}`,
+    `${meta.name}.${column} was changed after the session of its object had ended, so nothing stores the change (${String(state)}). ` +
+      'Change it inside of the block, or add() the object to another session. For another view of the object, change a copy: { ...object }.',
+  )
+}
+
+/** The properties that differ from the stored row; none if that cannot be told. */
+function changesOf(state: InstanceState): readonly string[] {
+  try {
+    return state.changes.map(({ property }) => property)
+  } catch {
+    return []
+  }
+}
+
+/** @param made The line that made the session. */
+export function warnOfUnflushed(made: string): void {
+  warnOnce(
+    'LIFEGUARD_UNFLUSHED',
+    made,
+    `A session was closed with changes that were not stored: close() does not commit. Call commit() before, or use withSession(fn). ` +
+      `If an error ended the code before commit(), call rollback() in its catch. The session was made ${made}.`,
+  )
+}
