@@ -84,7 +84,7 @@ export class FlushCoordinator implements ExecutionOwner {
     if (this.runner.pipeline.closed) {
       throw new SessionClosedError(
         this.inBlock
-          ? 'The block of this session has ended, and the session with it: use the session, and read its streams, inside of the block, or call withSession again'
+          ? 'The block of this session has ended, and the session with it: use the session, and read its streams, inside of the block; withSession(fn) or the factory makes another one'
           : 'The session is closed (close() was called); take a new one from the factory',
       )
     }
