@@ -136,7 +136,7 @@ describe('changes that nothing stores', () => {
     await clock.advance(1)
     expect(warnings).toMatchObject([{ code: 'LIFEGUARD_DETACHED_CHANGE' }])
     expect(warnings[0]?.message).toContain('title was changed after the session')
-    expect(warnings[0]?.message).toContain('id 1')
+    expect(warnings[0]?.message).toContain('(a stored plain')
   })
 
   test('not if it was added to another session', async () => {
