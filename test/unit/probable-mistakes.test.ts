@@ -145,7 +145,7 @@ describe('changes that nothing stores', () => {
     const object = detached(1)
     unstored.watch([stateOf(object)])
     object.title = 'new'
-    stateOf(object).become('persistent', { closed: false })
+    stateOf(object).become('persistent', { closed: false, hidesValues: false })
     await clock.advance(2_000)
     expect(warnings).toEqual([])
   })
