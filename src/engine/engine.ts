@@ -31,16 +31,12 @@ import { tellNotices, type EngineEvents } from './events.js'
 import type { ExecutionOwner } from '../execution/contract.js'
 import { checkListenOptions, listen, type ListenOptions, type Notification } from './listen.js'
 import { checkEcho, resolveEngineOptions, type EngineOptions, type ResolvedEngineOptions } from './options.js'
+import { Substitutes, type EngineInternals } from './substitutes.js'
 import { StatementRunner } from '../execution/statement-runner.js'
 import { isObject } from '../internal/revoked.js'
 
 const BRAND = Symbol.for('lifeguard.engine')
 const CANCEL_MILLIS = 3_000
-
-/** What an integration may know of an engine. */
-export type EngineInternals = Pick<EngineParts, 'options'> & {
-  readonly observer: PipelineObserver | undefined
-}
 
 /** The parts of an engine that a test may replace. */
 export interface EngineParts {
@@ -68,6 +64,12 @@ export class Engine implements AsyncDisposable {
   /** What is being closed outside the pool: LISTEN, and pools that were replaced. */
   readonly #closing = new Set<Promise<unknown>>()
   #pool: Pool
+  readonly #substitutes = new Substitutes({
+    pool: () => this.#pool,
+    use: (pool) => (this.#pool = pool),
+    create: (driver) => this.#createPool(driver),
+    isDisposed: () => this.#disposal !== undefined,
+  })
   #echo: Echo
   #observer: PipelineObserver | undefined
   #disposal: Promise<DisposeReport> | undefined
@@ -166,6 +168,7 @@ export class Engine implements AsyncDisposable {
    */
   listen(channel: string, options: ListenOptions = {}): AsyncGenerator<Notification, void, undefined> {
     checkListenOptions(options)
+    this.#substitutes.requireListen()
     return listen({
       driver: this.#driver,
       clock: this.#clock,
@@ -277,10 +280,7 @@ export class Engine implements AsyncDisposable {
     return resolveSetup(options, hold, this.#defaults)
   }
 
-  /**
-   * A pipeline with the pool. For `Connection` and `Session`.
-   * @internal
-   */
+  /** A pipeline with the pool. For `Connection` and `Session`. @internal */
   openPipeline(setup: PipelineSetup, owner: ExecutionOwner): StatementRunner {
     return new StatementRunner(new Pipeline(this.#host, setup, owner), this.#host, owner)
   }
@@ -297,7 +297,7 @@ export class Engine implements AsyncDisposable {
 
   /** What integrations read. @internal */
   get internals(): EngineInternals {
-    return { options: this.#options, observer: this.#observer }
+    return { options: this.#options, observer: this.#observer, substitutes: this.#substitutes }
   }
 
   #awaitAtEnd(closing: Promise<unknown>): void {
@@ -308,6 +308,7 @@ export class Engine implements AsyncDisposable {
   async #dispose(options: DisposeOptions): Promise<DisposeReport> {
     this.#ending.abort()
     const report = await this.#pool.dispose(options)
+    await this.#substitutes.original?.dispose(options)
     await Promise.allSettled(this.#closing)
     return report
   }
@@ -323,10 +324,10 @@ export class Engine implements AsyncDisposable {
     }
   }
 
-  #createPool(): Pool {
+  #createPool(driver = this.#driver): Pool {
     const { pool } = this.#options
     return new pool.poolClass({
-      driver: this.#driver,
+      driver,
       options: pool,
       name: this.name,
       clock: this.#clock,

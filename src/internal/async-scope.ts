@@ -83,3 +83,12 @@ export function scopeValueOf(owner: object): object | undefined {
   }
   return undefined
 }
+
+/** The values of all scopes around the current call, the innermost first. */
+export function currentScopes(): readonly object[] {
+  const values: object[] = []
+  for (let link = storage().getStore(); link !== undefined; link = link.outer) {
+    if (!isClosed(link)) values.push(link.value)
+  }
+  return values
+}

@@ -1,0 +1,89 @@
+/**
+ * Serves an engine by connections that another driver makes, for a while: `lifeguard/testing` has all sessions of a test share one
+ * connection, whose transaction is rolled back at the end. The pool keeps the options of the engine.
+ */
+import type { Driver } from '../driver/driver.js'
+import { IllegalStateError } from '../errors.js'
+import { currentScopes } from '../internal/async-scope.js'
+import { currentRequest } from '../internal/requests.js'
+import type { PipelineObserver } from '../pipeline/contract.js'
+import type { Pool } from '../pool/pool.js'
+import type { ResolvedEngineOptions } from './options.js'
+
+/** What an integration may know of an engine. */
+export interface EngineInternals {
+  readonly options: ResolvedEngineOptions
+  readonly observer: PipelineObserver | undefined
+  readonly substitutes: Substitutes
+}
+
+/** What the engine uses instead of its own. */
+export interface Substitute {
+  readonly driver: Driver
+  /** Given the pool of connections of that driver, which the engine is to use. */
+  wrap(pool: Pool): Pool
+}
+
+/**
+ * @param pool The pool so far, for a connection to share.
+ * @param scopes Returns the blocks around the current call, the innermost first, and then its request.
+ */
+export type SubstituteMaker = (pool: Pool, scopes: () => readonly object[]) => Substitute
+
+/** The engine. */
+interface Host {
+  pool(): Pool
+  use(pool: Pool): void
+  create(driver: Driver): Pool
+  isDisposed(): boolean
+}
+
+export class Substitutes {
+  readonly #host: Host
+  #current: { readonly original: Pool; readonly noListen: string } | undefined = undefined
+
+  constructor(host: Host) {
+    this.#host = host
+  }
+
+  /** The engine's own pool, while it is not used. */
+  get original(): Pool | undefined {
+    return this.#current?.original
+  }
+
+  /** @throws IllegalStateError while LISTEN would use a connection of its own. */
+  requireListen(): void {
+    if (this.#current !== undefined) throw new IllegalStateError(this.#current.noListen)
+  }
+
+  /**
+   * @param noListen Why LISTEN is refused meanwhile.
+   * @returns what ends it, and closes the connections of the substitute.
+   * @throws IllegalStateError if the engine is disposed, or has a substitute.
+   */
+  begin(make: SubstituteMaker, noListen: string): () => Promise<void> {
+    const host = this.#host
+    if (host.isDisposed()) throw new IllegalStateError('The engine was disposed')
+    if (this.#current !== undefined) {
+      throw new IllegalStateError(
+        'The engine serves another test: end that one first, or give each test that runs beside others an engine of its own',
+      )
+    }
+    const original = host.pool()
+    const substitute = make(original, scopesOfCaller)
+    const pool = substitute.wrap(host.create(substitute.driver))
+    host.use(pool)
+    this.#current = { original, noListen }
+    return async () => {
+      if (this.#current?.original !== original) return
+      this.#current = undefined
+      host.use(original)
+      await pool.dispose({ timeoutMillis: 0 })
+    }
+  }
+}
+
+function scopesOfCaller(): readonly object[] {
+  const request = currentRequest()
+  return request === undefined ? currentScopes() : [...currentScopes(), request]
+}
