@@ -74,7 +74,7 @@ export type { CustomTypeOptions } from './schema/custom-types.js'
 export { jsonNull } from './codecs/json-null.js'
 export type { JsonNull } from './codecs/json-null.js'
 export { Column } from './schema/column.js'
-export type { ColumnFlag, Columns, ReferenceAction, ReferenceRules } from './schema/column.js'
+export type { ArrayOptions, ColumnFlag, Columns, ReferenceAction, ReferenceRules } from './schema/column.js'
 export { ColumnRef } from './schema/column-ref.js'
 export type { EntityHooks } from './schema/entity-hooks.js'
 export type {

@@ -15,28 +15,75 @@ function orNull(element: string | null): string {
   return element ?? 'NULL'
 }
 
-/** The codec of `type[]`, one dimension, elements never NULL by type but kept if they are. */
-export function arrayCodec(element: Codec<unknown>): Codec<unknown[]> {
+/** How the arrays of a type are written. */
+export interface ArrayForm {
+  /** How deep the arrays are nested, 1 to 6. Default 1. */
+  readonly dimensions?: number | undefined
+  /** What stands between two elements. Default a comma; PostgreSQL has a semicolon for `box`. */
+  readonly delimiter?: string | undefined
+}
+
+/** The codec of `type[]`. Elements are NULL only where the declaration says so, but are kept if they are. */
+export function arrayCodec(element: Codec<unknown>, form: ArrayForm = {}): Codec<unknown[]> {
+  const { dimensions = 1, delimiter = ',' } = form
   const { holds } = element
   return {
     mutable: true,
-    decode: (text) => parseArray(text).map((item) => (item === null ? null : element.decode(item))),
+    decode: (text) =>
+      new ArrayReader(text, dimensions, delimiter).read((item) =>
+        item === null ? null : element.decode(item),
+      ),
     encode(value) {
       if (!isArray(value)) throw new RefusedValue(`takes an array, not ${kindOf(value)}`)
-      return arrayLiteral(value.map((item: unknown) => (item === null ? null : element.encode(item))))
+      if (dimensions > 1) return nestedLiteral(value, element, dimensions, delimiter)
+      const texts = value.map((item: unknown) => (item === null ? null : element.encode(item)))
+      return delimiter === ',' ? arrayLiteral(texts) : joined(texts.map(quoteOrNull), delimiter)
     },
     // Documents can hold what is read and cannot be written again: 1e400 is read as Infinity.
-    ...(holds && {
-      holds(text: string, value: unknown): boolean {
-        const texts = parseArray(text)
-        if (!Array.isArray(value) || value.length !== texts.length) return false
-        return texts.every((item, index) => {
-          const held: unknown = value[index]
-          return item === null || held === null ? item === held : holds(item, held)
-        })
-      },
-    }),
+    ...(holds &&
+      dimensions === 1 && {
+        holds(text: string, value: unknown): boolean {
+          const texts = new ArrayReader(text, 1, delimiter).read((item) => item)
+          if (!Array.isArray(value) || value.length !== texts.length) return false
+          return texts.every((item, index) => {
+            const held: unknown = value[index]
+            return item === null || held === null ? item === held : holds(item as string, held)
+          })
+        },
+      }),
   }
+}
+
+/** The literal of nested arrays. PostgreSQL has no ragged ones, and one without elements has no dimensions. */
+function nestedLiteral(
+  value: readonly unknown[],
+  element: Codec<unknown>,
+  dimensions: number,
+  delimiter: string,
+): string {
+  const lengths: number[] = []
+  const write = (items: readonly unknown[], depth: number): string => {
+    lengths[depth] ??= items.length
+    if (lengths[depth] !== items.length) {
+      throw new RefusedValue('takes nested arrays of equal length, as PostgreSQL has no others')
+    }
+    const texts = items.map((item) => {
+      if (depth + 1 === dimensions) return quoteOrNull(item === null ? null : element.encode(item))
+      if (Array.isArray(item)) return write(item, depth + 1)
+      throw new RefusedValue(`takes arrays nested ${dimensions} deep, and was given ${kindOf(item)} in one`)
+    })
+    return joined(texts, delimiter)
+  }
+  const literal = write(value, 0)
+  return lengths.includes(0) ? '{}' : literal
+}
+
+function joined(texts: readonly string[], delimiter: string): string {
+  return `{${texts.join(delimiter)}}`
+}
+
+function quoteOrNull(text: string | null): string {
+  return text === null ? 'NULL' : quoteElement(text)
 }
 
 const NEEDS_QUOTES = /[^\w.:+-]/
@@ -53,29 +100,64 @@ function quoteElement(element: string): string {
   return `"${element.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
 }
 
-/** The elements of an array literal with one dimension. */
-function parseArray(text: string): (string | null)[] {
-  const elements: (string | null)[] = []
-  // A lower bound other than 1 is written in front: [0:2]={...}
-  let at = text.indexOf('{') + 1
-  if (at === 0) throw new RefusedValue('holds what is no array')
-  while (at < text.length && text[at] !== '}') {
-    if (text[at] === '{') throw new RefusedValue('holds an array with several dimensions')
-    if (text[at] === ',') at += 1
-    if (text[at] === '"') {
-      let element = ''
-      for (at += 1; at < text.length && text[at] !== '"'; at += 1) {
-        if (text[at] === '\\') at += 1
-        element += text[at] as string
-      }
-      at += 1
-      elements.push(element)
-    } else {
-      const start = at
-      while (at < text.length && text[at] !== ',' && text[at] !== '}') at += 1
-      const element = text.slice(start, at)
-      elements.push(element === 'NULL' ? null : element)
-    }
+/** Reads an array literal. */
+class ArrayReader {
+  readonly #text: string
+  readonly #dimensions: number
+  readonly #delimiter: string
+  #at: number
+
+  constructor(text: string, dimensions: number, delimiter: string) {
+    this.#text = text
+    this.#dimensions = dimensions
+    this.#delimiter = delimiter
+    // A lower bound other than 1 is written in front: [0:2]={...}
+    this.#at = text.indexOf('{')
+    if (this.#at === -1) throw new RefusedValue('holds what is no array')
   }
-  return elements
+
+  /** @throws RefusedValue for another number of dimensions; an array without elements has none. */
+  read(elementOf: (text: string | null) => unknown): unknown[] {
+    const items = this.#items(1, elementOf)
+    return this.#text.endsWith('{}') ? [] : items
+  }
+
+  #items(depth: number, elementOf: (text: string | null) => unknown): unknown[] {
+    const items: unknown[] = []
+    const text = this.#text
+    this.#at += 1
+    while (this.#at < text.length && text[this.#at] !== '}') {
+      if (text[this.#at] === this.#delimiter) this.#at += 1
+      const isNested = text[this.#at] === '{'
+      if (isNested !== depth < this.#dimensions) throw new RefusedValue(this.#otherDimensions(isNested))
+      items.push(isNested ? this.#items(depth + 1, elementOf) : elementOf(this.#element()))
+    }
+    this.#at += 1
+    return items
+  }
+
+  #otherDimensions(isDeeper: boolean): string {
+    const remedy = 'declare it with array({ dimensions })'
+    return this.#dimensions === 1
+      ? `holds an array with several dimensions: ${remedy}`
+      : `holds an array with ${isDeeper ? 'more' : 'fewer'} than ${this.#dimensions} dimensions: ${remedy}`
+  }
+
+  #element(): string | null {
+    const text = this.#text
+    if (text[this.#at] === '"') {
+      let element = ''
+      for (this.#at += 1; this.#at < text.length && text[this.#at] !== '"'; this.#at += 1) {
+        if (text[this.#at] === '\\') this.#at += 1
+        element += text[this.#at] as string
+      }
+      this.#at += 1
+      return element
+    }
+    const start = this.#at
+    while (this.#at < text.length && text[this.#at] !== this.#delimiter && text[this.#at] !== '}')
+      this.#at += 1
+    const element = text.slice(start, this.#at)
+    return element === 'NULL' ? null : element
+  }
 }

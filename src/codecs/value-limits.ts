@@ -32,7 +32,11 @@ export function noneOf(values: readonly string[]): (value: string) => string | u
 export function refusalOfElement(refusal: Refusal): (value: readonly unknown[]) => string | undefined {
   return (value) => {
     for (const element of value) {
-      const reason = element === null ? undefined : refusal(element as never)
+      const reason = Array.isArray(element)
+        ? refusalOfElement(refusal)(element)
+        : element === null
+          ? undefined
+          : refusal(element as never)
       if (reason !== undefined) return reason
     }
     return undefined

@@ -59,7 +59,7 @@ function insertOne(
   const what =
     columns.length === 0
       ? 'default values'
-      : `(${columnList(columns)}) values (${columns.map((_, index) => `$${index + 1}`).join(', ')})`
+      : `(${columnList(columns)})${overriding(columns)} values (${columns.map((_, index) => `$${index + 1}`).join(', ')})`
   const returned = ['1 as "found"', ...filled.map(({ sql }, index) => `${sql} as "r${index}"`)]
   // One row needs no count, which is faster.
   const text = [
@@ -81,7 +81,7 @@ function insertMany(
   if (columns.length === 0 || (filled.length > 0 && !isCounted)) return insertJoined(table, columns, filled)
   const source = rowSource(columns)
   const order = isCounted ? ` order by ${source.ordinal}` : ''
-  const change = `insert into ${table.sql} (${columnList(columns)}) select ${source.columns.join(', ')} from ${source.sql}${order}`
+  const change = `insert into ${table.sql} (${columnList(columns)})${overriding(columns)} select ${source.columns.join(', ')} from ${source.sql}${order}`
   const returned = filled.map(({ sql }) => sql)
   const text = allFound(table, STORED, change, returned, columns.length)
   return { text, returning: filled, order: isCounted ? 'key' : 'sent' }
@@ -129,6 +129,11 @@ function insertJoined(
     `"n", case when ${isMissing} then ${failure(table, STORED, found, wanted)} end from ${joined}`,
   ].join('')
   return { text, returning: filled, order: 'ordinal' }
+}
+
+/** A key that was allocated beforehand is stored, also where the column is GENERATED ALWAYS AS IDENTITY. */
+function overriding(columns: readonly TableColumn[]): string {
+  return columns.some(({ definition }) => definition.identity === 'always') ? ' overriding system value' : ''
 }
 
 /** Whether a sequence generates its values. */

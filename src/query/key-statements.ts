@@ -32,6 +32,7 @@ export function selectByKey(
   conditions: readonly Condition[] = [],
   lacking: readonly TableColumn[] = table.deferred,
 ): LoadStatement {
+  table.requireKey()
   const where = table.primaryKey
     .map(({ sql }, index) => `${table.qualifier}.${sql} = $${index + 1}`)
     .join(' and ')
@@ -54,6 +55,7 @@ function withConditions(
 
 /** The rows with any of the keys, in no particular order. One text whatever the number of keys. */
 export function selectByKeys(table: Table, keys: readonly (readonly EncodedText[])[]): LoadStatement {
+  table.requireKey()
   const where = matchesAny(table.primaryKey, table.qualifier)
   return {
     text: `select ${table.selectList()} from ${table.sql} where ${where}`,

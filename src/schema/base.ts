@@ -115,7 +115,7 @@ function initialise(
     let value = given
     let note: unknown = GIVEN
     if (given !== undefined) {
-      if (definition.generated !== undefined) isPlain = false
+      if (definition.generated !== undefined || definition.identity === 'always') isPlain = false
     } else if (definition.default !== undefined) {
       value = definition.default()
       note = noteOf(value, column)
@@ -149,7 +149,8 @@ function checkNames(
 ): void {
   for (const name of Object.keys(values)) {
     if (table.has(name)) {
-      if (values[name] === undefined || table.column(name).definition.generated === undefined) continue
+      const { generated, identity } = table.column(name).definition
+      if (values[name] === undefined || (generated === undefined && identity !== 'always')) continue
       throw new MappingError(`${table.key}.${name} is computed by PostgreSQL and cannot be given`)
     }
     if (!meta.hasRelation(name)) throw unknownProperty(table, meta.relationNames, name)

@@ -5,6 +5,7 @@ import type { SqlFragment } from '../sql.js'
 import { arrayCodec } from '../codecs/array-codec.js'
 import type { Codec } from '../codecs/codec.js'
 import { refusalOfElement, type Refusal } from '../codecs/value-limits.js'
+import { checkObject, checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
 import { always } from './respelling.js'
 
 /** What the types need to know of a column beyond its value: part of the key, filled in when absent, computed, a foreign key, not loaded. */
@@ -34,17 +35,50 @@ export interface ColumnType {
    * dimension, and some types (`box`) write their arrays in a way of their own.
    */
   readonly travelsAsText?: boolean
+  /** What stands between the elements of its arrays. Default: a comma. */
+  readonly delimiter?: string | undefined
   /** A sequence that the column owns makes its values. */
   readonly serial?: boolean
-  readonly enumType?: EnumDefinition
+  /** What has to be there before the tables, each after what it needs itself. */
+  readonly declared?: readonly DeclaredType[]
 }
 
-/** An enum type of the database. */
-export interface EnumDefinition {
+/** A type of the database that is declared in it, or an extension. */
+export interface DeclaredType {
+  readonly kind: 'enum' | 'domain' | 'composite' | 'range' | 'extension'
   readonly name: string
   readonly schema: string | undefined
-  readonly values: readonly string[]
+  /** What follows after its name in the statement that creates it: `as enum ('happy', 'sad')`. */
+  readonly definition: string
 }
+
+/** Options of `array()`. */
+export interface ArrayOptions {
+  /** How deep the arrays are nested, 1 to 6. PostgreSQL does not check it; other rows are refused when they are read. Default 1. */
+  readonly dimensions?: 1 | 2 | 3 | 4 | 5 | 6 | undefined
+  /** True: elements may be NULL, and have `null` in their type. PostgreSQL always allows it. Default false. */
+  readonly nulls?: boolean | undefined
+}
+
+/** The elements of an array as its options say. */
+type ElementOf<Value, Options> = Options extends { readonly nulls: true }
+  ? NonNullable<Value> | null
+  : NonNullable<Value>
+
+/** An array as its options say. */
+type ArrayOf<Element, Dimensions> = Dimensions extends 2
+  ? Element[][]
+  : Dimensions extends 3
+    ? Element[][][]
+    : Dimensions extends 4
+      ? Element[][][][]
+      : Dimensions extends 5
+        ? Element[][][][][]
+        : Dimensions extends 6
+          ? Element[][][][][][]
+          : Element[]
+
+type DimensionsOf<Options> = Options extends { readonly dimensions: infer Dimensions } ? Dimensions : 1
 
 /** What happens to a row when the row that it refers to goes away or changes its key. */
 export type ReferenceAction = 'no action' | 'restrict' | 'cascade' | 'set null' | 'set default'
@@ -57,6 +91,8 @@ export interface ReferenceRules {
   readonly onUpdate?: ReferenceAction | undefined
   /** True: checked at COMMIT, not after each statement (`DEFERRABLE INITIALLY DEFERRED`). Default false. */
   readonly deferred?: boolean | undefined
+  /** True: checked after each statement, unless a transaction defers it (`DEFERRABLE`). Default: that of `deferred`. */
+  readonly deferrable?: boolean | undefined
 }
 
 /** The declaration of a column, with its type and all modifiers. */
@@ -66,6 +102,8 @@ export interface ColumnDefinition {
   readonly name?: string | undefined
   readonly nullable: boolean
   readonly primaryKey?: boolean
+  /** False: the column is (part of) the key for us, and the table has no constraint for it. */
+  readonly keyConstraint?: boolean
   readonly unique?: boolean
   readonly index?: boolean
   readonly version?: boolean
@@ -74,6 +112,10 @@ export interface ColumnDefinition {
   readonly default?: () => unknown
   readonly serverDefault?: SqlFragment<unknown>
   readonly generated?: SqlFragment<unknown>
+  /** Computed when it is read (PostgreSQL 18), not when it is written. */
+  readonly virtual?: boolean
+  /** Its values come from a sequence of its own, in the form of the SQL standard. */
+  readonly identity?: 'always' | 'by default'
   readonly onUpdate?: (() => unknown) | SqlFragment<unknown>
   readonly references?: { readonly target: string; readonly rules: ReferenceRules }
   readonly checks?: readonly SqlFragment<unknown>[]
@@ -111,9 +153,38 @@ export class Column<Value, Flags extends ColumnFlag = never> {
     return this.#with({ nullable: false })
   }
 
-  /** Makes it (part of) the primary key; on several columns: a composite key, in the order of declaration. */
-  primaryKey(): Column<NonNullable<Value>, Flags | 'key'> {
-    return this.#with({ nullable: false, primaryKey: true })
+  /**
+   * Makes it (part of) the primary key; on several columns: a composite key, in the order of declaration.
+   * @param options `constraint: false` for a table that has no PRIMARY KEY and whose rows these columns tell apart all the
+   *   same, as in a view: the statements that create the table leave the constraint out. Default true.
+   */
+  primaryKey(
+    options: { readonly constraint?: boolean | undefined } = {},
+  ): Column<NonNullable<Value>, Flags | 'key'> {
+    checkObject('the options of primaryKey', options)
+    return this.#with({
+      nullable: false,
+      primaryKey: true,
+      ...(options.constraint === false && { keyConstraint: false }),
+    })
+  }
+
+  /**
+   * A whole number that a sequence of the column makes, as the SQL standard writes it (`GENERATED ... AS IDENTITY`); for the
+   * older form see `serial`. `'always'`: a new object cannot bring a value.
+   * @throws MappingError unless it is a `smallint`, `integer` or `bigint`.
+   * @example
+   * id: bigint().identity('always').primaryKey()
+   */
+  identity<const Kind extends 'always' | 'by default' = 'by default'>(
+    kind?: Kind,
+  ): Column<NonNullable<Value>, Flags | (Kind extends 'always' ? 'generated' : 'default')> {
+    const { type } = this.definition
+    const identity = kind ?? 'by default'
+    checkOneOf('identity', identity, ['always', 'by default'])
+    if (!['smallint', 'integer', 'bigint'].includes(type.ddl))
+      throw new MappingError(`identity() is for smallint, integer and bigint, not for ${type.ddl}`)
+    return this.#with({ nullable: false, identity, type: { ...type, serial: true } })
   }
 
   /** No two rows may have the same value (NULL excepted). For several columns: `unique` in the entity's options. */
@@ -162,11 +233,16 @@ export class Column<Value, Flags extends ColumnFlag = never> {
 
   /**
    * Computed by PostgreSQL from other columns of the row (`GENERATED ALWAYS AS (...) STORED`): read only.
+   * @param options `stored: false`: computed when it is read (PostgreSQL 18). Default true.
    * @example
    * total: numeric().generated(sql`price * amount`)
    */
-  generated(expression: SqlFragment<unknown>): Column<Value, Flags | 'generated'> {
-    return this.#with({ generated: expression })
+  generated(
+    expression: SqlFragment<unknown>,
+    options: { readonly stored?: boolean | undefined } = {},
+  ): Column<Value, Flags | 'generated'> {
+    checkObject('the options of generated', options)
+    return this.#with({ generated: expression, ...(options.stored === false && { virtual: true }) })
   }
 
   /**
@@ -199,22 +275,36 @@ export class Column<Value, Flags extends ColumnFlag = never> {
   }
 
   /**
-   * An array of what it was, of one dimension.
-   * @throws MappingError on an array.
+   * An array of what it was.
+   * @throws MappingError on an array, and for dimensions that PostgreSQL does not have.
+   * @example
+   * tags: text().array({ nulls: true }) // (string | null)[]
+   * board: integer().array({ dimensions: 2 }) // number[][]
    */
-  array(): Column<NonNullable<Value>[] | (null extends Value ? null : never), Flags> {
-    const { ddl, cast, codec, refusal, respells, isArray, serial, enumType } = this.definition.type
+  array<const Options extends ArrayOptions = Record<never, never>>(
+    options?: Options,
+  ): Column<
+    ArrayOf<ElementOf<Value, Options>, DimensionsOf<Options>> | (null extends Value ? null : never),
+    Flags
+  > {
+    const given: ArrayOptions = options ?? {}
+    checkObject('the options of array', given)
+    refuseUnknownKeys('array', given, ['dimensions', 'nulls'])
+    const { dimensions = 1 } = given
+    if (!Number.isInteger(dimensions) || dimensions < 1 || dimensions > 6)
+      throw new MappingError('An array has 1 to 6 dimensions')
+    const { ddl, cast, codec, delimiter, refusal, respells, isArray, serial, declared } = this.definition.type
     if (isArray === true || serial === true) throw new MappingError(`There is no array of ${ddl}`)
     return this.#with({
       type: {
-        ddl: `${ddl}[]`,
+        ddl: `${ddl}${'[]'.repeat(dimensions)}`,
         cast: `${cast}[]`,
-        codec: arrayCodec(codec),
+        codec: arrayCodec(codec, { dimensions, delimiter }),
         refusal: refusal && refusalOfElement(refusal),
         respells: respells && always,
         isArray: true,
         travelsAsText: true,
-        ...(enumType && { enumType }),
+        ...(declared && { declared }),
       },
     })
   }

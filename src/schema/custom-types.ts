@@ -5,6 +5,7 @@ import { quoteIdentifier } from '../sql.js'
 import { textCodec, type Codec } from '../codecs/codec.js'
 import { noneOf } from '../codecs/value-limits.js'
 import { Column } from './column.js'
+import { quoteLiteral } from './definition-sql.js'
 import { always } from './respelling.js'
 import { isArray } from '../internal/revoked.js'
 
@@ -54,7 +55,9 @@ export function enumType<const Value extends string>(
         cast: type,
         codec: textCodec,
         refusal: noneOf(values),
-        enumType: { name, schema, values },
+        declared: [
+          { kind: 'enum', name, schema, definition: `as enum (${values.map(quoteLiteral).join(', ')})` },
+        ],
       },
     })
 }

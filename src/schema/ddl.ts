@@ -1,8 +1,8 @@
 /** The statements that create and drop what a metadata declares. Pure text. */
 import { MappingError } from '../errors.js'
 import { quoteIdentifier, type SqlFragment } from '../sql.js'
-import type { EnumDefinition } from './column.js'
-import { checkName, definitionSql, quoteLiteral } from './definition-sql.js'
+import type { DeclaredType } from './column.js'
+import { checkName, definitionSql } from './definition-sql.js'
 import type { ForeignKey } from './foreign-key.js'
 import type { TableColumn } from './table-column.js'
 import type { IndexOptions } from './table-options.js'
@@ -29,7 +29,7 @@ export function createScript(source: DdlSource): string {
   const tables = tableStatements(source)
   return script([
     ...schemaStatements(source),
-    ...enumsOf(source).map((type) => createEnum(type)),
+    ...typesOf(source).map((type) => createType(type)),
     ...tables.flatMap(({ create }) => create),
     ...tables.flatMap(({ constraints }) => constraints),
   ])
@@ -43,46 +43,59 @@ export function dropScript(source: DdlSource): string {
 /** @param condition Such as `if exists `. */
 export function dropStatements(source: DdlSource, condition: string): string[] {
   const tables = source.tables.map(({ sql }) => sql)
-  const enums = enumsOf(source).map(enumName)
+  // Last come those that others are made of. Extensions stay, as others may use them.
+  const types = typesOf(source)
+    .filter(({ kind }) => kind !== 'extension')
+    .reverse()
   return [
     // In one statement, so that tables may refer to each other in circles.
     ...(tables.length > 0 ? [`drop table ${condition}${tables.join(', ')}`] : []),
-    ...(enums.length > 0 ? [`drop type ${condition}${enums.join(', ')}`] : []),
+    ...(types.length > 0 ? [`drop type ${condition}${types.map(typeName).join(', ')}`] : []),
   ]
 }
 
 /** The schemas that are named, created where they are missing. */
 export function schemaStatements(source: DdlSource): string[] {
   const schemas = new Set(
-    [...source.tables, ...enumsOf(source)].flatMap(({ schema }) => (schema === undefined ? [] : [schema])),
+    [...source.tables, ...typesOf(source)].flatMap(({ schema }) => (schema === undefined ? [] : [schema])),
   )
   return [...schemas].map((schema) => `create schema if not exists ${quoteIdentifier(schema)}`)
 }
 
-/** Every enum type once. @throws MappingError if two of one name differ. */
-export function enumsOf({ tables }: DdlSource): EnumDefinition[] {
-  const found = new Map<string, EnumDefinition>()
+/** Every declared type and extension once, each after what it needs. @throws MappingError if two of one name differ. */
+export function typesOf({ tables }: DdlSource): DeclaredType[] {
+  const found = new Map<string, DeclaredType>()
   for (const { columns } of tables) {
     for (const { definition } of columns) {
-      const { enumType } = definition.type
-      if (enumType === undefined) continue
-      const name = enumName(enumType)
-      const known = found.get(name) ?? enumType
-      if (known.values.join('\0') !== enumType.values.join('\0')) {
-        throw new MappingError(`Two enum types are called ${name} and have different values`)
+      for (const type of definition.type.declared ?? []) {
+        const name = `${type.kind === 'extension'} ${typeName(type)}`
+        const known = found.get(name) ?? type
+        if (known.kind !== type.kind || known.definition !== type.definition) {
+          const what = type.kind === 'enum' ? 'Two enum types are' : 'Two types are'
+          throw new MappingError(
+            `${what} called ${typeName(type)} and have different ${type.kind === 'enum' ? 'values' : 'definitions'}`,
+          )
+        }
+        found.set(name, known)
       }
-      found.set(name, known)
     }
   }
   return [...found.values()]
 }
 
-export function enumName({ schema, name }: EnumDefinition): string {
-  return (schema === undefined ? [name] : [schema, name]).map(quoteIdentifier).join('.')
+export function typeName({ kind, schema, name }: DeclaredType): string {
+  return (schema === undefined || kind === 'extension' ? [name] : [schema, name])
+    .map(quoteIdentifier)
+    .join('.')
 }
 
-export function createEnum(type: EnumDefinition): string {
-  return `create type ${enumName(type)} as enum (${type.values.map(quoteLiteral).join(', ')})`
+/** @param condition For an extension, such as `if not exists `: for others it is asked beforehand. */
+export function createType(type: DeclaredType, condition = 'if not exists '): string {
+  const { kind, schema, definition } = type
+  if (kind !== 'extension')
+    return `create ${kind === 'domain' ? 'domain' : 'type'} ${typeName(type)} ${definition}`
+  const where = schema === undefined ? '' : ` schema ${quoteIdentifier(schema)}`
+  return `create extension ${condition}${typeName(type)}${where}`
 }
 
 /** The tables, each with its statements, those that are referred to first. */
@@ -106,42 +119,64 @@ export function script(statements: readonly string[]): string {
 }
 
 function createTable(table: Table, foreignKeys: readonly ForeignKey[]): string {
-  const { unique = [], checks = {} } = table.options
+  const { unique = [], checks = {}, constraints = {}, partitionBy } = table.options
+  const key = table.primaryKey.filter(({ definition }) => definition.keyConstraint !== false)
   const parts = [
     ...table.columns.map((column) => columnSql(table, column)),
-    `primary key (${names(table.primaryKey)})`,
+    ...(key.length > 0 ? [`primary key (${names(key)})`] : []),
     ...unique.map((properties) => `unique (${names(properties.map((name) => table.column(name)))})`),
     ...Object.entries(checks).map(
       ([name, condition]) =>
         `constraint ${quoteIdentifier(checkName('constraint', name))} ` +
         `check (${definitionSql(`${table.key}: ${name}`, condition)})`,
     ),
+    ...Object.entries(constraints).map(
+      ([name, text]) =>
+        `constraint ${quoteIdentifier(checkName('constraint', name))} ${definitionSql(`${table.key}: ${name}`, text)}`,
+    ),
     ...foreignKeys.map(foreignKeySql),
   ]
-  return `create table ${table.sql} (\n  ${parts.join(',\n  ')}\n)`
+  const partitioned =
+    partitionBy === undefined
+      ? ''
+      : ` partition by ${definitionSql(`${table.key}: partitionBy`, partitionBy)}`
+  return `create table ${table.sql} (\n  ${parts.join(',\n  ')}\n)${partitioned}`
 }
 
 function columnSql(table: Table, { sql, definition }: TableColumn): string {
-  const { type, nullable, unique, version, serverDefault, generated, checks = [] } = definition
+  const {
+    type,
+    nullable,
+    unique,
+    version,
+    serverDefault,
+    generated,
+    virtual,
+    identity,
+    checks = [],
+  } = definition
   const text = (fragment: SqlFragment<unknown>): string => definitionSql(table.key, fragment)
   return [
     `${sql} ${type.ddl}`,
     ...(nullable ? [] : ['not null']),
     ...(version === true ? ['default 1'] : []),
     ...(serverDefault === undefined ? [] : [`default ${text(serverDefault)}`]),
-    ...(generated === undefined ? [] : [`generated always as (${text(generated)}) stored`]),
+    ...(identity === undefined ? [] : [`generated ${identity} as identity`]),
+    ...(generated === undefined
+      ? []
+      : [`generated always as (${text(generated)}) ${virtual === true ? 'virtual' : 'stored'}`]),
     ...(unique === true ? ['unique'] : []),
     ...checks.map((condition) => `check (${text(condition)})`),
   ].join(' ')
 }
 
 function foreignKeySql({ columns, target, targetColumns, rules }: ForeignKey): string {
-  const { onDelete, onUpdate, deferred } = rules
+  const { onDelete, onUpdate, deferred, deferrable } = rules
   return [
     `foreign key (${names(columns)}) references ${target.sql} (${names(targetColumns)})`,
     ...(onDelete === undefined ? [] : [`on delete ${action(onDelete)}`]),
     ...(onUpdate === undefined ? [] : [`on update ${action(onUpdate)}`]),
-    ...(deferred === true ? ['deferrable initially deferred'] : []),
+    ...(deferred === true ? ['deferrable initially deferred'] : deferrable === true ? ['deferrable'] : []),
   ].join(' ')
 }
 
@@ -159,10 +194,17 @@ function createIndexes(table: Table): string[] {
     .filter(({ definition }) => definition.index === true)
     .map(({ property }): IndexOptions<string> => ({ columns: [property] }))
   return [...single, ...(table.options.indexes ?? [])].map((index) => {
-    const { columns, name, unique, where, using } = index
+    const { columns, name, unique, where, using, definition } = index
     if (using !== undefined && !METHODS.includes(using)) {
       throw new MappingError(`An index of ${table.key} has an unknown access method`)
     }
+    const start = [
+      unique === true ? 'create unique index' : 'create index',
+      ...(name === undefined ? [] : [quoteIdentifier(checkName('index', name))]),
+      `on ${table.sql}`,
+    ]
+    if (definition !== undefined)
+      return [...start, definitionSql(`An index of ${table.key}`, definition)].join(' ')
     const parts = columns.map((part) =>
       typeof part === 'string'
         ? table.column(part).sql
@@ -170,9 +212,7 @@ function createIndexes(table: Table): string[] {
     )
     if (parts.length === 0) throw new MappingError(`An index of ${table.key} has no columns`)
     return [
-      unique === true ? 'create unique index' : 'create index',
-      ...(name === undefined ? [] : [quoteIdentifier(checkName('index', name))]),
-      `on ${table.sql}`,
+      ...start,
       ...(using === undefined ? [] : [`using ${using}`]),
       `(${parts.join(', ')})`,
       ...(where === undefined ? [] : [`where ${definitionSql(`An index of ${table.key}`, where)}`]),

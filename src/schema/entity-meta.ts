@@ -48,6 +48,7 @@ export class EntityMeta<T extends object = object> {
   readonly #declared: Readonly<Record<string, AnyRelation>>
   readonly #make: new () => T
   readonly #relationNames: readonly string[]
+  #keylessRows = 0
   #relations: ReadonlyMap<string, Relation> | undefined
   #fields: readonly string[] | undefined
   #expired: readonly PropertyDescriptor[] | undefined
@@ -195,6 +196,7 @@ export class EntityMeta<T extends object = object> {
 
   /** The identity of an instance; undefined while its key is not complete. @throws InvalidValueError */
   identity(instance: T): Identity | undefined {
+    if (this.table.isKeyless) return undefined
     const [only, ...others] = this.table.primaryKey
     if (only !== undefined && others.length === 0) {
       const value = (instance as Properties)[only.property]
@@ -206,6 +208,8 @@ export class EntityMeta<T extends object = object> {
 
   /** The identity of a row with all columns. */
   identityOfRow(row: RawRow): Identity {
+    // No two rows are the same one.
+    if (this.table.isKeyless) return ++this.#keylessRows
     const [only, ...others] = this.table.primaryKey
     if (only !== undefined && others.length === 0 && !only.mutable) {
       return only.decode(row[only.index] as RawValue) as Identity
@@ -255,6 +259,7 @@ export class EntityMeta<T extends object = object> {
    */
   keyValues(key: unknown): unknown[] {
     const { primaryKey } = this.table
+    this.table.requireKey()
     if (primaryKey.length === 1) return [key]
     if (typeof key !== 'object' || key === null) {
       throw new MappingError(

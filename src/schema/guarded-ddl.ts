@@ -3,13 +3,13 @@
  * one script: it costs one round trip, and is one transaction also where none was begun.
  */
 import {
-  createEnum,
+  createType,
   dropStatements,
-  enumName,
-  enumsOf,
   schemaStatements,
   script,
   tableStatements,
+  typeName,
+  typesOf,
   type DdlSource,
 } from './ddl.js'
 import { quoteLiteral } from './definition-sql.js'
@@ -20,7 +20,7 @@ const LOCK = 'select pg_catalog.pg_advisory_xact_lock(7523094287012)'
 
 /** Creates what is missing. A table that exists is left alone with all that belongs to it. */
 export function guardedCreateScript(source: DdlSource): string {
-  const enums = enumsOf(source)
+  const types = typesOf(source)
   const tables = tableStatements(source)
   if (tables.length === 0) return script([LOCK])
   // The checks go through the catalog caches, which see what others have committed whatever the isolation level.
@@ -30,7 +30,11 @@ export function guardedCreateScript(source: DdlSource): string {
       .map(({ table }) => quoteLiteral(table.sql))
       .join(', ')}]) as name where to_regclass(name) is null);`,
     'begin',
-    ...enums.map((type) => block(`to_regtype(${quoteLiteral(enumName(type))}) is null`, [createEnum(type)])),
+    ...types.map((type) =>
+      type.kind === 'extension'
+        ? script([createType(type)])
+        : block(`to_regtype(${quoteLiteral(typeName(type))}) is null`, [createType(type)]),
+    ),
     ...tables.map(({ table, create }) => block(`${quoteLiteral(table.sql)} = any(missing)`, create)),
     ...tables
       .filter(({ constraints }) => constraints.length > 0)

@@ -60,6 +60,12 @@ export function resolveRelation(
 ): Relation {
   const resolved = resolve(owner, name, relation, surroundings)
   const { ownColumns, targetColumns, link } = resolved
+  const keyless = [relation.target()[ENTITY].table, link?.table].find((one) => one?.isKeyless)
+  if (keyless !== undefined) {
+    throw new MappingError(
+      `The relation ${owner.key}.${name} leads to ${keyless.key}, which is keyless: a session cannot tell its objects apart`,
+    )
+  }
   const followed = [ownColumns, targetColumns, link?.own ?? [], link?.other ?? []].flat()
   const deferred = followed.find((column) => column.deferred)
   if (deferred !== undefined) {

@@ -90,7 +90,8 @@ export class TableColumn {
     try {
       return this.#codec.encode(value)
     } catch (cause) {
-      if (cause instanceof RefusedValue) throw this.#refuse(cause.message, undefined, plainMessageOf(cause))
+      if (cause instanceof RefusedValue || cause instanceof InvalidValueError)
+        throw this.#refuse(cause.message, undefined, plainMessageOf(cause))
       throw this.#refuse('holds a value that cannot be written', cause)
     }
   }
@@ -120,7 +121,8 @@ export class TableColumn {
       // Others may read integers, too: as their texts.
       return this.#codec.decode(String(raw))
     } catch (cause) {
-      if (cause instanceof RefusedValue) throw this.#refuse(cause.message)
+      if (cause instanceof RefusedValue || cause instanceof InvalidValueError)
+        throw this.#refuse(cause.message)
       throw this.#refuse('holds a value that cannot be read', cause)
     }
   }

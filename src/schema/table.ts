@@ -47,6 +47,8 @@ export class Table {
   readonly options: EntityOptions<string>
   /** It cannot be written, and is not created by us. */
   readonly isView: boolean
+  /** Nothing tells its rows apart: each row that is read is an object of its own. */
+  readonly isKeyless: boolean
   readonly #byProperty: ReadonlyMap<string, TableColumn>
   readonly #byName: ReadonlyMap<string, TableColumn>
   readonly #shapes = new Map<string, StatementShape>()
@@ -74,7 +76,13 @@ export class Table {
     this.deferred = this.columns.filter(({ deferred }) => deferred)
     this.naming = this.columns.filter(({ namesRows }) => namesRows)
     this.primaryKey = this.columns.filter(({ definition }) => definition.primaryKey === true)
-    if (this.primaryKey.length === 0) throw new MappingError(`The entity ${this.key} has no primary key`)
+    this.isKeyless = options.keyless === true
+    if (this.primaryKey.length === 0 && !this.isKeyless)
+      throw new MappingError(
+        `The entity ${this.key} has no primary key. Where nothing tells its rows apart, declare it with { keyless: true }`,
+      )
+    if (this.primaryKey.length > 0 && this.isKeyless)
+      throw new MappingError(`The entity ${this.key} is declared as keyless, and has a primary key`)
     const versions = this.columns.filter(({ definition }) => definition.version === true)
     if (versions.length > 1) throw new MappingError(`The entity ${this.key} has two version columns`)
     this.version = versions[0]
@@ -124,12 +132,25 @@ export class Table {
     return this.#byProperty.has(property)
   }
 
-  /** @throws MappingError if it is a view. */
-  requireWritable(): void {
+  /**
+   * @param what Rows are written by statements of the caller, objects by the session, which names their rows by the key.
+   * @throws MappingError if it is a view; for objects also if it has no key.
+   */
+  requireWritable(what: 'rows' | 'objects' = 'rows'): void {
+    if (what === 'objects') this.requireKey()
     if (!this.isView) return
     throw new MappingError(
       `${this.key} is declared as a view, which is read-only: write to its tables. For an object that was changed call ` +
         'session.refresh() or session.expunge()',
+    )
+  }
+
+  /** @throws MappingError if nothing tells its rows apart. */
+  requireKey(): void {
+    if (!this.isKeyless) return
+    throw new MappingError(
+      `${this.key} is declared as keyless, so a session cannot find the row of an object: read it with select(), write it with ` +
+        'insert(), update() and deleteFrom(), or declare the columns that tell its rows apart as its key',
     )
   }
 
@@ -192,7 +213,7 @@ function readColumn(
   if (generated !== undefined && (serverDefault !== undefined || definition.default !== undefined)) {
     throw new MappingError(`${label} is computed, so it cannot have a default`)
   }
-  if (type.enumType !== undefined) checkName('type', type.enumType.name)
+  for (const declared of type.declared ?? []) checkName('type', declared.name)
   for (const part of [generated, serverDefault, onUpdate, ...checks]) {
     if (typeof part === 'object') definitionSql(label, part)
   }

@@ -243,7 +243,7 @@ export class TrackedInstances implements Attachment {
       this.#attach(state)
     }
     this.#requireOwn(state)
-    state.meta.table.requireWritable()
+    state.meta.table.requireWritable('objects')
     state.markedDeleted = true
     this.markedDeleted.add(state)
     this.journal.markedDeleted(state)
@@ -289,7 +289,7 @@ export class TrackedInstances implements Attachment {
   #requireAttachable(state: InstanceState): void {
     const { meta, status, identity, snapshot } = state
     if (status === 'transient') {
-      meta.table.requireWritable()
+      meta.table.requireWritable('objects')
       return
     }
     if (status === 'pending' || status === 'persistent') {

@@ -67,8 +67,8 @@ export function planFlush(work: FlushWork): FlushPlan {
     const change = state.markedDeleted ? undefined : changeOf(state)
     if (change !== undefined) changes.push(change)
   }
-  for (const { table } of [...insertions, ...changes]) table.requireWritable()
-  for (const { link } of work.links) link.table.requireWritable()
+  for (const { table } of [...insertions, ...changes]) table.requireWritable('objects')
+  for (const { link } of work.links) link.table.requireWritable('objects')
   const propagated = propagateKeys(changes, work.tracked)
   // Rows whose keys propagate are written before the rows that get these keys.
   for (const change of changes)

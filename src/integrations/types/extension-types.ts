@@ -1,0 +1,123 @@
+/** Types of extensions: citext, hstore, and the vectors of pgvector. */
+import type { Column } from '../../index.js'
+import {
+  asIs,
+  columnOf,
+  encodeFloat,
+  encodeText,
+  extensionOf,
+  kindOf,
+  qualified,
+  refused,
+} from './text-column.js'
+
+/** Options of the types of extensions. */
+export interface ExtensionOptions {
+  /** The schema of the extension. Default: found by the search path. */
+  readonly schema?: string | undefined
+}
+
+/** Options of {@link vector}. */
+export interface VectorOptions extends ExtensionOptions {
+  /** How many numbers a value has, at least 1. Default: any number. */
+  readonly dimensions?: number | undefined
+}
+
+/** Text that is compared whatever the case of its letters. A change of case alone is a change, and is stored. Extension `citext`. */
+export function citext<Value extends string = string>(
+  name?: string,
+  { schema }: ExtensionOptions = {},
+): Column<Value | null> {
+  const column = columnOf<Value>(name, {
+    ddl: typeName('citext', schema),
+    decode: asIs as (text: string) => Value,
+    encode: encodeText,
+    declared: [extensionOf('citext', schema)],
+  })
+  // Keys that differ in case alone name one row.
+  const type = { ...column.definition.type, normal: (text: string) => text.toLowerCase() }
+  return new (column.constructor as typeof Column)({ ...column.definition, type })
+}
+
+/** Texts by name, with NULL among them: `{ size: 'L', color: null }`. Extension `hstore`. See {@link hasKey} and {@link contains}. */
+export function hstore(
+  name?: string,
+  { schema }: ExtensionOptions = {},
+): Column<Record<string, string | null> | null> {
+  return columnOf<Record<string, string | null>>(name, {
+    ddl: typeName('hstore', schema),
+    declared: [extensionOf('hstore', schema)],
+    decode: parseStore,
+    encode: writeStore,
+    normal: (text) => writeStore(sorted(parseStore(text))),
+  })
+}
+
+/**
+ * The numbers of an embedding, in single precision. Extension `vector` (pgvector). Order by {@link distance} to find what is near.
+ * @example
+ * embedding: vector({ dimensions: 1536 })
+ */
+export function vector(
+  name?: string | VectorOptions,
+  options?: VectorOptions,
+): Column<readonly number[] | null> {
+  const { schema, dimensions } = (typeof name === 'object' ? name : options) ?? {}
+  const type = typeName('vector', schema)
+  return columnOf<readonly number[]>(typeof name === 'object' ? undefined : name, {
+    ddl: dimensions === undefined ? type : `${type}(${dimensions})`,
+    cast: type,
+    declared: [extensionOf('vector', schema)],
+    decode: (text) => text.slice(1, -1).split(',').filter(Boolean).map(Number),
+    encode: (value) => {
+      if (!Array.isArray(value) && !ArrayBuffer.isView(value))
+        throw refused(`takes an array of numbers, not ${kindOf(value)}`)
+      return `[${Array.from(value as readonly number[], encodeFloat).join()}]`
+    },
+    normal: (text) => text.slice(1, -1).split(',').map(Number).map(Math.fround).join(),
+    ...(dimensions !== undefined && {
+      refusal: (value: readonly number[]) =>
+        value.length === dimensions ? undefined : `takes ${dimensions} numbers, not ${value.length}`,
+    }),
+  })
+}
+
+function typeName(name: string, schema: string | undefined): string {
+  return schema === undefined ? name : qualified(name, schema)
+}
+
+function writeStore(value: Record<string, string | null>): string {
+  if (typeof value !== 'object' || (value as object | null) === null || Array.isArray(value))
+    throw refused(`takes an object of strings, not ${kindOf(value)}`)
+  return Object.entries(value)
+    .map(([key, item]) => `${quote(encodeText(key))}=>${item === null ? 'NULL' : quote(encodeText(item))}`)
+    .join(', ')
+}
+
+function quote(text: string): string {
+  return `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
+}
+
+function sorted(value: Record<string, string | null>): Record<string, string | null> {
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+const PAIR = /\s*"((?:[^"\\]|\\[^])*)"=>(?:NULL|"((?:[^"\\]|\\[^])*)")(?:,|$)/y
+
+/** PostgreSQL quotes every key and every value. */
+function parseStore(text: string): Record<string, string | null> {
+  const entries: [string, string | null][] = []
+  const pair = new RegExp(PAIR)
+  while (pair.lastIndex < text.length) {
+    const match = pair.exec(text)
+    if (match === null) throw refused('holds what is no hstore')
+    const [, key = '', value] = match
+    entries.push([unquote(key), value === undefined ? null : unquote(value)])
+  }
+  // Not an assignment: a key may be called __proto__.
+  return Object.fromEntries(entries)
+}
+
+function unquote(text: string): string {
+  return text.replaceAll(/\\([^])/g, '$1')
+}
