@@ -158,6 +158,7 @@ export type {
   DisposeOptions,
   DisposeReport,
   Lease,
+  LeaseReceiver,
   Pool,
   ReleaseOptions,
 } from './pool/pool.js'

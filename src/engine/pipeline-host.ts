@@ -23,11 +23,20 @@ export function createHost({
   pool,
   observer,
 }: HostParts): PipelineHost {
+  const acquire: PipelineHost['acquire'] = ({ signal, timeoutMillis, proof }, callSite) =>
+    pool().acquire({ signal, timeoutMillis, proof, callSite, context: currentFlow() })
   return {
     // With the context, an exhausted pool can tell that a caller waits for a connection that it holds itself.
     // Spelt out: Node 20 makes a new hidden class for each object that is a spread with further properties (3 us).
-    acquire: ({ signal, timeoutMillis, proof }, callSite) =>
-      pool().acquire({ signal, timeoutMillis, proof, callSite, context: currentFlow() }),
+    acquire,
+    request(receiver, options, callSite) {
+      const current = pool()
+      if (current.request !== undefined) return current.request(receiver, options, currentFlow(), callSite)
+      acquire(options, callSite).then(
+        (lease) => receiver.leased(lease),
+        (error: unknown) => receiver.refused(error),
+      )
+    },
     callSites: poolOptions.captureStacks ? new CallSites() : undefined,
     clock,
     hideParameters,

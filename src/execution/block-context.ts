@@ -3,7 +3,7 @@ import { IllegalStateError, type LifeguardError } from '../errors.js'
 import { scopeValueOf, runInScope, type AsyncScope } from '../internal/async-scope.js'
 import { isInstance } from '../internal/revoked.js'
 
-/** One run of a block. */
+/** One run of a block, as the calls that it makes see it. */
 export class BlockContext {
   readonly #pipeline: object
   /** True: the block has returned or thrown, and its transaction is ending. */

@@ -66,7 +66,7 @@ export function runBlock<Value>(
   let returned: Value | Promise<Value>
   let isCommitQueued: boolean
   try {
-    returned = run.context.run(work, asyncScope)
+    returned = run.run(work, asyncScope)
     isCommitQueued = run.queueCommit(returned)
   } catch (error) {
     return run.threw(error)
@@ -98,8 +98,7 @@ function ended<Value>(run: BlockRun<Value>, returned: Promise<Value>): Promise<V
 }
 
 /** What a block needs until its transaction has ended. */
-class BlockRun<Value> {
-  readonly context: BlockContext
+class BlockRun<Value> extends BlockContext {
   readonly #owner: BlockOwner
   readonly #scope: TransactionScope | undefined
   readonly #signal: AbortSignal | undefined
@@ -111,7 +110,7 @@ class BlockRun<Value> {
 
   constructor(owner: BlockOwner, { signal, scope, commit = true, closes = false }: BlockOptions) {
     const { pipeline } = owner
-    this.context = new BlockContext(pipeline)
+    super(pipeline)
     this.#owner = owner
     this.#scope = scope
     this.#signal = signal
@@ -123,11 +122,10 @@ class BlockRun<Value> {
   /** Queues COMMIT behind the only statement of the block, if the block has returned it. @returns false if it has not. */
   queueCommit(returned: unknown): boolean {
     const { runner } = this.#owner
-    const isAlone =
-      runner.calls.isOnlyCall(returned) && !runner.isNesting(this.#scope) && this.context.joined === 0
+    const isAlone = runner.calls.isOnlyCall(returned) && !runner.isNesting(this.#scope) && this.joined === 0
     if (!this.#commits || !isAlone) return false
     this.#commit = runInside(runner, this.#scope, () => this.#owner.queueCommit())
-    if (this.#commit !== undefined) this.context.over = true
+    if (this.#commit !== undefined) this.over = true
     return this.#commit !== undefined
   }
 
@@ -160,9 +158,9 @@ class BlockRun<Value> {
       const ended = runner.calls.ended(scope)
       if (ended !== undefined)
         await (signal === undefined ? ended : untilAborted(owner, scope, ended, signal))
-      this.context.over = true
+      this.over = true
       if (scope?.ended === true) throw endedAround()
-      requireAwaited(owner, scope, this.context)
+      requireAwaited(owner, scope, this)
       if (!this.#commits) await runInside(runner, scope, () => owner.rollback())
       else if (owner.commitWithoutWaiting?.() !== true) {
         await adoption()
@@ -179,8 +177,8 @@ class BlockRun<Value> {
     const owner = this.#owner
     const { runner } = owner
     const scope = this.#scope
-    this.context.over = true
-    const error = this.context.failureOf(thrown)
+    this.over = true
+    const error = this.failureOf(thrown)
     try {
       runner.calls.silence(scope)
       if (!(error instanceof UnawaitedStatementError)) runner.calls.giveUp(error)

@@ -68,7 +68,7 @@ export abstract class Executor {
     options?: StatementOptions,
   ): Promise<Result<Row>>
   execute(statement: unknown, values?: unknown, options?: StatementOptions): Promise<Result<never, never>> {
-    return this.#runner.execute(statement, values, options, (result) => result)
+    return this.#runner.execute(statement, values, options, wholeResult)
   }
 
   /** First column of the first row, or the first entity, or null. Throws as `execute` does. */
@@ -83,7 +83,7 @@ export abstract class Executor {
     options?: StatementOptions,
   ): Promise<Value | null>
   scalar(statement: unknown, values?: unknown, options?: StatementOptions): Promise<unknown> {
-    return this.#runner.execute(statement, values, options, (result) => result.scalar())
+    return this.#runner.execute(statement, values, options, scalarOfResult)
   }
 
   /** First column of every row, or every entity. Throws as `execute` does. */
@@ -97,7 +97,7 @@ export abstract class Executor {
     options?: StatementOptions,
   ): Promise<Value[]>
   scalars(statement: unknown, values?: unknown, options?: StatementOptions): Promise<unknown[]> {
-    return this.#runner.execute(statement, values, options, (result) => result.scalars())
+    return this.#runner.execute(statement, values, options, scalarsOfResult)
   }
 
   /**
@@ -199,3 +199,8 @@ function requireScript(text: unknown): void {
     throw new InvalidStatementError(`A script is a string, not ${describeArgument(text)}`)
   requireText('script', text)
 }
+
+// Functions of the module: a closure for each call would be kept as long as the call waits.
+const wholeResult = (result: Result<never, never>): Result<never, never> => result
+const scalarOfResult = (result: Result<never, never>): never => result.scalar() as never
+const scalarsOfResult = (result: Result<never, never>): never[] => result.scalars()

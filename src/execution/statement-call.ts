@@ -1,8 +1,8 @@
 /**
  * One call of `execute`: from the caller's promise to the rows that it gives, or to the error that leads to the caller's line.
  *
- * A statement that has its place in the queue at once costs two promises: one that the operation settles, and the caller's, which
- * is derived from it. V8 follows derived promises to the line that awaits, as it follows `await`.
+ * A statement that has its place in the queue at once costs one promise, the caller's. Only a failure needs another one, so that V8 can follow it to
+ * the line that awaits.
  */
 import type { StatementResult } from '../driver/driver.js'
 import { Result } from '../result/result.js'
@@ -34,7 +34,7 @@ export class StatementCall<Value> implements ExecuteCall, OperationFollower {
   readonly read: ReadResult<Value>
   readonly #host: CallHost
   #operation: Operation | undefined = undefined
-  #resolve: ((call: StatementCall<Value>) => void) | undefined = undefined
+  #resolve: ((value: Value | Promise<Value>) => void) | undefined = undefined
 
   /** @param scope The nested block that has made the call. */
   constructor(host: CallHost, read: ReadResult<Value>, scope: object | undefined) {
@@ -48,12 +48,27 @@ export class StatementCall<Value> implements ExecuteCall, OperationFollower {
     this.queued = true
     this.#operation = operation
     operation.follow(this)
-    const ended = new Promise<StatementCall<Value>>((resolve) => (this.#resolve = resolve))
-    return ended.then(valueOf)
+    return new Promise<Value>((resolve) => (this.#resolve = resolve))
   }
 
   ended(): void {
-    this.#resolve?.(this)
+    let value: Value | Promise<Value>
+    try {
+      value = this.#operation?.succeeded === true ? this.value : this.#failure()
+    } catch {
+      value = this.#failure()
+    }
+    this.#resolve?.(value)
+  }
+
+  /**
+   * Throws where the caller's promise follows already: V8 finds the caller's line by that, and a promise is followed in the second microtask after
+   * it was resolved with another one.
+   */
+  async #failure(): Promise<Value> {
+    await NOW
+    await NOW
+    return this.value
   }
 
   /** @throws what the caller is to see. */
@@ -70,6 +85,4 @@ export class StatementCall<Value> implements ExecuteCall, OperationFollower {
   }
 }
 
-function valueOf<Value>(call: StatementCall<Value>): Value {
-  return call.value
-}
+const NOW = Promise.resolve()

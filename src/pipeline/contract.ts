@@ -2,7 +2,7 @@
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import type { Clock } from '../internal/clock.js'
 import type { CallSite, CallSites } from '../pool/call-site.js'
-import type { AcquireOptions, Lease } from '../pool/pool.js'
+import type { AcquireOptions, Lease, LeaseReceiver } from '../pool/pool.js'
 import type { Beginning } from './begin.js'
 import type { Operation } from './operation.js'
 
@@ -22,6 +22,8 @@ export interface PipelineSetup {
 /** What the engine provides for all its pipelines. */
 export interface PipelineHost {
   acquire(options: AcquireOptions, callSite: CallSite | undefined): Promise<Lease>
+  /** As `acquire`, and tells the receiver: at once, or in a later microtask. */
+  request(receiver: LeaseReceiver, options: AcquireOptions, callSite: CallSite | undefined): void
   /** Captures the call site of the statement that needs a connection; undefined without `captureStacks`. */
   readonly callSites: CallSites | undefined
   readonly clock: Clock

@@ -6,7 +6,7 @@ import type { Batch, CommitHandoff, CommitListener, DriverConnection } from '../
 import { ConnectionLostError, EngineDisposedError } from '../errors.js'
 import { setDeadline } from '../internal/deadline.js'
 import type { CallSite } from '../pool/call-site.js'
-import type { AcquireOptions, Lease } from '../pool/pool.js'
+import type { AcquireOptions, Lease, LeaseReceiver } from '../pool/pool.js'
 import { Cancellation } from './cancellation.js'
 import type { PipelineHost } from './contract.js'
 import { mayRepeat, mayRepeatAlone, type InFlightBatch } from './in-flight-batch.js'
@@ -19,9 +19,11 @@ export interface Sender {
   landed(inFlight: InFlightBatch): void
   /** Something can be sent again. */
   advance(): void
+  /** No connection was acquired. */
+  notAcquired(error: unknown): void
 }
 
-export class Dispatcher {
+export class Dispatcher implements LeaseReceiver {
   readonly #host: PipelineHost
   readonly #options: AcquireOptions
   readonly #sender: Sender
@@ -73,20 +75,23 @@ export class Dispatcher {
   }
 
   /** Takes a connection from the pool. */
-  acquire(onFailure: (error: unknown) => void): void {
+  acquire(): void {
     this.#acquiring = true
-    this.#host.acquire(this.#options, this.#callSite).then(
-      (lease) => {
-        this.#acquiring = false
-        this.adopt(lease)
-        this.#sender.advance()
-      },
-      (error: unknown) => {
-        this.#acquiring = false
-        onFailure(error)
-        this.#sender.advance()
-      },
-    )
+    this.#host.request(this, this.#options, this.#callSite)
+  }
+
+  /** See `LeaseReceiver`. */
+  leased(lease: Lease): void {
+    this.#acquiring = false
+    this.adopt(lease)
+    this.#sender.advance()
+  }
+
+  /** See `LeaseReceiver`. */
+  refused(error: unknown): void {
+    this.#acquiring = false
+    this.#sender.notAcquired(error)
+    this.#sender.advance()
   }
 
   /** Sends a batch. */

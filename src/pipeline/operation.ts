@@ -74,7 +74,7 @@ export class Operation implements BatchStatement {
   next: Operation | undefined = undefined
 
   readonly #owner: OperationOwner
-  /** Rare options beside text and values. Many operations wait at a time, so the others have no fields for them. */
+  /** Rare options beside text and values: those that differ from the usual ones. Many operations wait at a time, so the others have no fields for them. */
   readonly #special: OperationStatement | undefined
   #outcome: StatementResult | Failure | undefined = undefined
   #follower: OperationFollower | undefined = undefined
@@ -210,7 +210,8 @@ class AwaitedEnd {
 }
 
 function isSpecial({ rowMode, types, prepare, portal, maxRows, closePortal }: OperationStatement): boolean {
-  return (rowMode ?? types ?? prepare ?? portal ?? maxRows ?? closePortal) !== undefined
+  if (rowMode === 'array' || prepare === false) return true
+  return (types ?? portal ?? maxRows ?? closePortal) !== undefined
 }
 
 /** True for ROLLBACK and ROLLBACK TO, which end the failed state instead of being refused in it. */

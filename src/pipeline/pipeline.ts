@@ -244,12 +244,13 @@ export class Pipeline implements Sender {
       if (this.#answers.abandoned !== undefined && next.kind !== 'rollback')
         refuseQueued(this.#queue, this.#answers.abandoned)
       const { connection } = this
-      if (connection === undefined) this.#dispatcher.acquire((error) => this.#notAcquired(error))
+      if (connection === undefined) this.#dispatcher.acquire()
       else this.#send(connection)
     }
   }
 
-  #notAcquired(error: unknown): void {
+  /** No connection was acquired. */
+  notAcquired(error: unknown): void {
     if (!this.autocommit && !this.#queue.isEmpty) this.state.fail(error)
     // ROLLBACK needs no connection: no transaction has begun.
     refuseQueued(this.#queue, error)

@@ -63,7 +63,8 @@ export class Diagnostics {
     statistics.counters.timedOut += 1
     const now = clock.now()
     const borrowed = [...slots.all()].filter(({ state }) => state === 'borrowed')
-    const { context, timeoutMillis = options.poolTimeoutMillis } = waiter.options
+    const { context } = waiter
+    const { timeoutMillis = options.poolTimeoutMillis } = waiter.options
     const meant = meantMillis('poolTimeoutMillis', timeoutMillis)
     const acquire = { phase, waitedMillis: now - waiter.since, context, lateMillis, meant }
     const error = poolTimeoutError(acquire, this.stats(), driver.target, borrowed, now)

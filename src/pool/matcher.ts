@@ -5,7 +5,6 @@
  * 1. A free connection (opened, pinged, reset or released) goes to the oldest waiter, or becomes idle.
  * 2. After each event that frees a slot or ends a connect attempt, `pump` looks at the queue again: no waiter is forgotten.
  */
-import type { CallSite } from './call-site.js'
 import type { Closer } from './closer.js'
 import type { Connector } from './connector.js'
 import type { Eligibility } from './eligibility.js'
@@ -15,7 +14,7 @@ import { PoolLease, type LeaseHost } from './lease.js'
 import type { PoolContext } from './pool-context.js'
 import type { AcquireOptions, Lease } from './pool.js'
 import type { ConnectionRecord } from './record.js'
-import type { Waiter, WaitQueue } from './wait-queue.js'
+import type { Waiter, WaitQueue, Wanted } from './wait-queue.js'
 
 /** The parts of the pool between which connections move. */
 export interface MatcherParts {
@@ -68,17 +67,12 @@ export class Matcher {
   }
 
   /** Hands a connection out. */
-  checkOut(
-    record: ConnectionRecord,
-    now: number,
-    options: AcquireOptions,
-    callSite: CallSite | undefined,
-  ): Lease {
+  checkOut(record: ConnectionRecord, now: number, { context, callSite }: Wanted): Lease {
     record.state = 'borrowed'
     record.acquiredAt = now
     record.uses += 1
     record.callSite = callSite
-    record.context = options.context
+    record.context = context
     record.connection.ref()
     this.#pool.statistics.counters.acquired += 1
     const lease = new PoolLease(this.#releaser, record, !this.#eligibility.needsPing(record, now))
@@ -127,7 +121,7 @@ export class Matcher {
   #serve(waiter: Waiter, record: ConnectionRecord, now: number): void {
     this.#waitQueue.leave(waiter)
     this.#pool.statistics.wait.record(now - waiter.since)
-    waiter.resolve(this.checkOut(record, now, waiter.options, waiter.callSite))
+    waiter.resolve(this.checkOut(record, now, waiter))
   }
 
   /** A connection is free: it goes to the oldest waiter, becomes idle, or is closed as excess. */

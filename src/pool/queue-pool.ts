@@ -17,14 +17,21 @@ import { checkDisposeOptions, dispose } from './dispose.js'
 import { Eligibility } from './eligibility.js'
 import { acquireAborted, closedAtDeadline, poolDisposed, warnOfFirstFailure } from './errors.js'
 import type { PoolEvents } from './events.js'
-import { deadlineOf, WaitQueue, Waiter } from './wait-queue.js'
+import {
+  deadlineOf,
+  PromisedWaiter,
+  ReceivingWaiter,
+  WaitQueue,
+  type Waiter,
+  type Wanted,
+} from './wait-queue.js'
 import { Housekeeper } from './housekeeper.js'
 import { Matcher } from './matcher.js'
 import { LeakWatch } from './leak-watch.js'
 import { changeLimits, limitsOf, type LimitChange, type Limits } from './limits.js'
 import type { PoolClass, PoolParts } from './options.js'
-import { CallSites, captureCallSite, lineOf } from './call-site.js'
-import type { AcquireOptions, DisposeOptions, DisposeReport, Lease, Pool } from './pool.js'
+import { CallSites, captureCallSite, lineOf, type CallSite } from './call-site.js'
+import type { AcquireOptions, DisposeOptions, DisposeReport, Lease, LeaseReceiver, Pool } from './pool.js'
 import type { ConnectionRecord } from './record.js'
 import { Releaser } from './release.js'
 import type { PoolContext } from './pool-context.js'
@@ -144,31 +151,64 @@ export class QueuePool implements Pool {
     }, message)
   }
 
+  request(
+    receiver: LeaseReceiver,
+    options: AcquireOptions,
+    context: object | undefined,
+    callSite: CallSite | undefined,
+  ): void {
+    // Their subscribers see the time from the call until the caller goes on: that is the promise.
+    if (acquireChannel.hasSubscribers || this.events.has('acquire')) {
+      this.acquire({ ...options, context, callSite }).then(
+        (lease) => receiver.leased(lease),
+        (error: unknown) => receiver.refused(error),
+      )
+      return
+    }
+    const wanted: Wanted = { options, context, callSite }
+    const now = this.#pool.clock.now()
+    const refusal = this.#refusalOf(options)
+    const lease = refusal === undefined ? this.#take(now, wanted) : undefined
+    if (lease !== undefined) return receiver.leased(lease)
+    const waiter = new ReceivingWaiter(receiver, now, this.#deadlineOf(options, now), wanted)
+    const refused = refusal ?? this.#join(waiter)
+    if (refused !== undefined) receiver.refused(refused)
+  }
+
   #acquire(options: AcquireOptions): Promise<Lease> {
-    if (options.signal?.aborted === true) return Promise.reject(acquireAborted(this.name, options.signal))
-    if (this.#disposal !== undefined) return Promise.reject(poolDisposed(this.name))
+    const refusal = this.#refusalOf(options)
+    if (refusal !== undefined) return Promise.reject(refusal)
     const { callSites } = this.#pool
     const callSite = callSites && (options.callSite ?? callSites.capture(QueuePool.prototype.acquire))
+    const wanted: Wanted = { options, context: options.context, callSite }
     const now = this.#pool.clock.now()
-    const record = this.#waitQueue.open ? this.#matcher.takeFit(now, options) : undefined
-    if (record === undefined) {
-      const { timeoutMillis = this.#pool.options.poolTimeoutMillis } = options
-      return this.#queue(new Waiter(now, deadlineOf(timeoutMillis, now), options, callSite))
+    const lease = this.#take(now, wanted)
+    if (lease === undefined) {
+      return this.#queue(new PromisedWaiter(now, this.#deadlineOf(options, now), wanted))
     }
-    const lease = this.#matcher.checkOut(record, now, options, callSite)
     if (this.events.has('acquire'))
-      this.events.emit('acquire', { connection: record.connection, waitedMillis: 0 })
+      this.events.emit('acquire', { connection: lease.connection, waitedMillis: 0 })
     return Promise.resolve(lease)
   }
 
-  #queue(waiter: Waiter): Promise<Lease> {
-    const refusal = this.#admission.refusalOf(waiter)
+  #refusalOf({ signal }: AcquireOptions): Error | undefined {
+    if (signal?.aborted === true) return acquireAborted(this.name, signal)
+    return this.#disposal === undefined ? undefined : poolDisposed(this.name)
+  }
+
+  /** An idle connection, if no caller is before this one. */
+  #take(now: number, wanted: Wanted): Lease | undefined {
+    const record = this.#waitQueue.open ? this.#matcher.takeFit(now, wanted.options) : undefined
+    return record && this.#matcher.checkOut(record, now, wanted)
+  }
+
+  #deadlineOf({ timeoutMillis = this.#pool.options.poolTimeoutMillis }: AcquireOptions, now: number): number {
+    return deadlineOf(timeoutMillis, now)
+  }
+
+  #queue(waiter: PromisedWaiter): Promise<Lease> {
+    const refusal = this.#join(waiter)
     if (refusal !== undefined) return Promise.reject(refusal)
-    const ahead = this.#waitQueue.size
-    this.#waitQueue.join(waiter)
-    this.#pool.statistics.counters.waited += 1
-    this.#matcher.pump()
-    if (this.events.has('wait')) this.events.emit('wait', { ahead })
     if (!this.events.has('acquire')) return waiter.promise
     // Emitted in the waiter's own continuation: no listener runs on the stack of the caller that released the connection.
     return waiter.promise.then((lease) => {
@@ -176,6 +216,18 @@ export class QueuePool implements Pool {
       this.events.emit('acquire', { connection: lease.connection, waitedMillis })
       return lease
     })
+  }
+
+  /** @returns why the waiter may not wait. */
+  #join(waiter: Waiter): Error | undefined {
+    const refusal = this.#admission.refusalOf(waiter)
+    if (refusal !== undefined) return refusal
+    const ahead = this.#waitQueue.size
+    this.#waitQueue.join(waiter)
+    this.#pool.statistics.counters.waited += 1
+    this.#matcher.pump()
+    if (this.events.has('wait')) this.events.emit('wait', { ahead })
+    return undefined
   }
 
   #connected(record: ConnectionRecord, connection: DriverConnection, durationMillis: number): void {

@@ -53,7 +53,7 @@ export class FlushCoordinator implements ExecutionOwner {
   readonly runner: StatementRunner
   /** Set by the session, before anything else is called. */
   hooks!: EntityHooks
-  readonly autoflushBlocks: AutoflushBlocks = new AutoflushBlocks()
+  #autoflushBlocks: AutoflushBlocks | undefined = undefined
   readonly #parts: EntityParts
   /** Made for the first entity: many sessions use none. */
   #unit: UnitOfWork | undefined = undefined
@@ -67,6 +67,11 @@ export class FlushCoordinator implements ExecutionOwner {
 
   /** True if the session belongs to a block (`withSession`), and is closed with it. */
   inBlock = false
+
+  /** Made when they are needed: many sessions wait for a connection at a time. */
+  get autoflushBlocks(): AutoflushBlocks {
+    return (this.#autoflushBlocks ??= new AutoflushBlocks())
+  }
 
   /** The unit of work; made now, if need be. */
   get unit(): UnitOfWork {
@@ -102,7 +107,7 @@ export class FlushCoordinator implements ExecutionOwner {
   /** Autoflush. Undefined if there is nothing to flush, or if autoflush is off. */
   beforeStatement(): StatementsAhead | undefined {
     this.#parts.shared?.use()
-    this.autoflushBlocks.requireCurrentHook()
+    this.#autoflushBlocks?.requireCurrentHook()
     if (this.#unit === undefined) return undefined
     if (this.autoflushBlocks.isInside || this.#parts.options.autoflush === false) {
       return this.#turn === undefined || this.#isInTransaction ? undefined : settled(this.#turn)

@@ -27,6 +27,7 @@ import type {
   IsolationLevel,
   KyselyLike,
   Lease,
+  LeaseReceiver,
   LeakEvent,
   LifeguardError,
   ListenOptions,
@@ -146,6 +147,7 @@ describe('the pool', () => {
     expectTypeOf<Parameters<Lease['release']>>().toEqualTypeOf<[options?: ReleaseOptions]>()
     expectTypeOf<Parameters<Pool['acquire']>>().toEqualTypeOf<[options?: AcquireOptions]>()
     expectTypeOf<ReturnType<Pool['acquire']>>().resolves.toEqualTypeOf<Lease>()
+    expectTypeOf<Parameters<NonNullable<Pool['request']>>[0]>().toEqualTypeOf<LeaseReceiver>()
   })
 })
 

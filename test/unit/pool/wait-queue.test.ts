@@ -1,7 +1,13 @@
 /** The queue of a pool by itself: order, deadlines, aborts, takeover, with a clock that moves when it is told. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { deadlineOf, Waiter, WaitQueue } from '../../../src/pool/wait-queue.js'
+import {
+  deadlineOf,
+  PromisedWaiter,
+  WaitQueue,
+  type Waiter,
+  type Wanted,
+} from '../../../src/pool/wait-queue.js'
 import { ManualClock } from './manual-clock.js'
 
 interface Made {
@@ -9,10 +15,12 @@ interface Made {
   readonly clock: ManualClock
   /** What the queue has told its pool. */
   readonly told: string[]
-  join(name: string, timeoutMillis: number | null, signal?: AbortSignal): Waiter
+  join(name: string, timeoutMillis: number | null, signal?: AbortSignal): PromisedWaiter
   /** Who waits, in order. */
   names(): string[]
 }
+
+const wanted = (options: Wanted['options']): Wanted => ({ options, context: undefined, callSite: undefined })
 
 function makeQueue(clock = new ManualClock(), nameOf = new Map<Waiter, string>()): Made {
   const told: string[] = []
@@ -29,7 +37,7 @@ function makeQueue(clock = new ManualClock(), nameOf = new Map<Waiter, string>()
     told,
     join: (name, timeoutMillis, signal) => {
       const now = clock.now()
-      const waiter = new Waiter(now, deadlineOf(timeoutMillis, now), { signal }, undefined)
+      const waiter = new PromisedWaiter(now, deadlineOf(timeoutMillis, now), wanted({ signal }))
       nameOf.set(waiter, name)
       waiter.promise.catch(() => undefined)
       queue.join(waiter)
@@ -52,7 +60,7 @@ test.each<[timeoutMillis: number | null, deadline: number]>([
   [30_000, 31_000],
 ])('who may wait for %s has the deadline %s', (timeoutMillis, deadline) => {
   expect(deadlineOf(timeoutMillis, 1_000)).toBe(deadline)
-  expect(new Waiter(1_000, deadline, {}, undefined).impatient).toBe(timeoutMillis === 0)
+  expect(new PromisedWaiter(1_000, deadline, wanted({})).impatient).toBe(timeoutMillis === 0)
 })
 
 describe('deadlines', () => {
