@@ -3,6 +3,7 @@ import { StaleDataError } from '../errors.js'
 import { isFilledIn } from '../schema/filled-in.js'
 import { NO_FILTERS_OFF } from '../schema/filters.js'
 import type { EntityMeta } from '../schema/entity-meta.js'
+import type { Relation } from '../schema/relation-resolution.js'
 import type { TableColumn } from '../schema/table-column.js'
 import { IdentityMap } from './identity-map.js'
 import { stateOf, type InstanceState } from './instance-state.js'
@@ -54,7 +55,9 @@ export class Merger {
         `The ${meta.name} to merge was changed by another transaction since it was loaded`,
       )
     }
+    const led = hasRow ? ledColumns(given) : NO_COLUMNS
     for (const column of meta.table.columns) {
+      if (led.has(column)) continue
       const isUnknown = meta.isExpired(instance, column) || meta.isMissing(instance, column)
       const value = isUnknown ? undefined : instance[column.property]
       const counts = value !== undefined && column.definition.generated === undefined && isGiven(column)
@@ -92,6 +95,21 @@ export class Merger {
     if (isKeyed) this.#made.of(meta).set(meta.identityOf(key), target)
     return { target, isMade: true }
   }
+}
+
+const NO_COLUMNS: ReadonlySet<TableColumn> = new Set()
+
+/** Foreign keys that were only loaded, and that relations of the object set: as copies, they would contradict a changed relation. */
+function ledColumns(given: InstanceState): ReadonlySet<TableColumn> {
+  if (given.snapshot === undefined || !given.holdsRelation) return NO_COLUMNS
+  const { changes } = given
+  const isCarried = ({ kind, cascades }: Relation): boolean => kind === 'belongsTo' && cascades.has('add')
+  const columns = heldRelations(given)
+    .filter(isCarried)
+    .flatMap(({ ownColumns }) => ownColumns)
+  return new Set(
+    columns.filter((column) => column.definition.primaryKey !== true && !changes.includes(column)),
+  )
 }
 
 function keyOf({ table }: EntityMeta, values: readonly unknown[]): unknown {

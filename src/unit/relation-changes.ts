@@ -127,6 +127,8 @@ export class RelationChanges {
   apply(): KeySetting[] {
     const settings: KeySetting[] = []
     for (const [state, values] of this.#keys.resolve()) {
+      // Its row goes, whatever it refers to; its values may have expired.
+      if (state.markedDeleted) continue
       const { instance } = state
       for (const [column, value] of values) {
         const before = instance[column.property]

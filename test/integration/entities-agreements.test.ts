@@ -173,13 +173,26 @@ describe('what agrees, or was only loaded, is stored', () => {
     expect(attempts).toBe(1)
   })
 
+  test('merge of an object whose relation was changed, and whose row has another owner by now', async () => {
+    const { withSession } = fixture.factory()
+    const song = await withSession((session) => session.getOne(Song, 1, { load: ['artist'] }))
+    await fixture.db.query('update songs set artist_id = 3 where id = 1')
+    song.artist = await withSession((session) => session.getOne(Artist, 2))
+    await withSession((session) => session.merge(song))
+    expect(await stored(fixture)).toMatchObject({ 'song 1': '2' })
+  })
+
   test('an object that is deleted is not asked', async () => {
     await using session = fixture.factory({}, { autoflush: false })()
-    const { song, b, c } = await parts(session)
-    b.songs.push(song)
+    const { song, loose, b, c } = await parts(session)
+    b.songs.push(song, loose)
     song.artist = c
     session.delete(song)
+    // Its values are not needed any more.
+    session.expire(loose, ['artistId'])
+    session.delete(loose)
     await session.commit()
-    expect(await stored(fixture)).not.toHaveProperty('song 1')
+    const rows = Object.keys(await stored(fixture))
+    expect(rows.filter((row) => row.startsWith('song'))).toEqual([])
   })
 })
