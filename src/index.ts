@@ -2,6 +2,7 @@
 export { createEngine, Engine } from './engine/engine.js'
 export type { BeginOptions, ConnectionOptions } from './engine/begin-options.js'
 export type { EngineOptions } from './engine/options.js'
+export type { CheckFailure, CheckOptions, EngineCheck } from './engine/check.js'
 export type { ConnectOptions, Password, PasswordRequest } from './driver/connect-options.js'
 export type { HostOption } from './driver/hosts.js'
 export type { ConnectArgs, TargetSessionAttrs } from './driver/connect-args.js'

@@ -11,7 +11,6 @@ import { captureStack } from '../internal/own-frames.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
 import { checkFunction, refuseUnknownKeys } from '../internal/validate.js'
 import type { AcquireOptions, DisposeOptions, DisposeReport, Lease, Pool } from '../pool/pool.js'
-import type { PoolStats } from '../pool/stats.js'
 import { createBeginnings } from '../pipeline/begin.js'
 import {
   BEGIN_OPTION_NAMES,
@@ -32,6 +31,7 @@ import type { ExecutionOwner } from '../execution/contract.js'
 import { checkListenOptions, listen, type ListenOptions, type Notification } from './listen.js'
 import { checkEcho, resolveEngineOptions, type EngineOptions, type ResolvedEngineOptions } from './options.js'
 import { Substitutes, type EngineInternals } from './substitutes.js'
+import { PoolControls } from './pool-controls.js'
 import { StatementRunner } from '../execution/statement-runner.js'
 import { isObject } from '../internal/revoked.js'
 
@@ -51,7 +51,7 @@ export interface EngineParts {
  * One database and its pool of connections. Make one per database and process, and `dispose()` it when the process
  * shuts down. Made by {@link createEngine}.
  */
-export class Engine implements AsyncDisposable {
+export class Engine extends PoolControls implements AsyncDisposable {
   readonly name: string
   readonly #options: ResolvedEngineOptions
   readonly #driver: Driver
@@ -76,6 +76,7 @@ export class Engine implements AsyncDisposable {
 
   /** Use {@link createEngine}. */
   constructor({ options, driver, clock = systemClock, cancelTimeoutMillis = CANCEL_MILLIS }: EngineParts) {
+    super()
     this.#options = options
     this.#defaults = { transaction: options.transaction, beginnings: createBeginnings() }
     this.#clock = clock
@@ -107,7 +108,7 @@ export class Engine implements AsyncDisposable {
   }
 
   /** Also true for an engine that the other copy of this package (import, require) made. */
-  static [Symbol.hasInstance](value: unknown): boolean {
+  static override [Symbol.hasInstance](value: unknown): boolean {
     return isObject(value) && BRAND in value
   }
 
@@ -183,16 +184,6 @@ export class Engine implements AsyncDisposable {
     })
   }
 
-  /** Gauges, counters and histograms of the pool at this moment. */
-  stats(): PoolStats {
-    return this.#pool.stats()
-  }
-
-  /** The pool in one line, for people. */
-  status(): string {
-    return this.#pool.status()
-  }
-
   /**
    * Adds a listener for an event of the pool, or for notices of the server; returns what removes it. What a listener throws
    * becomes a warning.
@@ -207,20 +198,6 @@ export class Engine implements AsyncDisposable {
       throw new InvalidOptionError('event', 'on takes the name of an event, and a listener')
     checkFunction('on', listener)
     return this.#events.on(event, listener)
-  }
-
-  /** Changes the pool's limits; connections above them are closed when they are released. */
-  resize(limits: { readonly poolSize?: number; readonly maxOverflow?: number }): void {
-    this.#pool.resize(limits)
-  }
-
-  /** Holds every new acquire until `resume()`, for example during a planned failover. */
-  suspend(): void {
-    this.#pool.suspend()
-  }
-
-  resume(): void {
-    this.#pool.resume()
   }
 
   /**
@@ -298,6 +275,10 @@ export class Engine implements AsyncDisposable {
   /** What integrations read. @internal */
   get internals(): EngineInternals {
     return { options: this.#options, observer: this.#observer, substitutes: this.#substitutes }
+  }
+
+  protected override get controlled(): { readonly pool: Pool; readonly clock: Clock } {
+    return { pool: this.#pool, clock: this.#clock }
   }
 
   #awaitAtEnd(closing: Promise<unknown>): void {

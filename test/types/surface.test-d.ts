@@ -5,6 +5,8 @@ import type {
   AcquireOptions,
   AcquirePhase,
   BeginOptions,
+  CheckFailure,
+  CheckOptions,
   CloseReason,
   CompiledQueryLike,
   ConnectArgs,
@@ -18,6 +20,7 @@ import type {
   DrizzleLike,
   Echo,
   Engine,
+  EngineCheck,
   EngineEvents,
   EngineOptions,
   ErrorCode,
@@ -149,6 +152,12 @@ describe('the pool', () => {
     expectTypeOf<ReturnType<Pool['acquire']>>().resolves.toEqualTypeOf<Lease>()
     expectTypeOf<Parameters<NonNullable<Pool['request']>>[0]>().toEqualTypeOf<LeaseReceiver>()
   })
+})
+
+test('a check says why it was not passed', () => {
+  expectTypeOf<Parameters<Engine['check']>>().toEqualTypeOf<[options?: CheckOptions]>()
+  expectTypeOf<ReturnType<Engine['check']>>().resolves.toEqualTypeOf<EngineCheck>()
+  expectTypeOf<EngineCheck['reason']>().toEqualTypeOf<CheckFailure | undefined>()
 })
 
 test('errors have codes, and what they know', () => {
