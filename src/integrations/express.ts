@@ -1,0 +1,100 @@
+/** `lifeguard/express`: one session for each request of an Express application. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Session, SessionFactory } from '../index.js'
+import { deferEnd, watchClient } from './requests/deferred-end.js'
+import { toResponse } from './requests/error-answers.js'
+import { healthOf } from './requests/health.js'
+import { answerFor, checkOptions, type AnsweringOptions } from './requests/options.js'
+import { RequestScopes } from './requests/request-scope.js'
+
+export { errorAnswer } from './requests/error-answers.js'
+export type { ErrorAnswer, ErrorAnswers, ErrorBody } from './requests/error-answers.js'
+export type { RequestSession } from './requests/request-scope.js'
+
+/** Options of {@link requestSessions}. */
+export type ExpressOptions<Request extends object = IncomingMessage> = AnsweringOptions<Request>
+
+type Next = (error?: unknown) => void
+
+/** The sessions of the requests of an application. */
+export interface ExpressSessions<S extends Session> {
+  /**
+   * The session of a request; without one, of the request that the current call belongs to.
+   * @throws IllegalStateError where there is none.
+   */
+  (request?: object): S
+  /**
+   * Gives each request a session. Register it before the routes, after what wraps the response (`compression`,
+   * `express-session`).
+   */
+  readonly middleware: (request: IncomingMessage, response: ServerResponse, next: Next) => void
+  /** Answers the errors of Lifeguard, and leaves the others to Express. Register it after the routes. */
+  readonly errorHandler: (
+    error: unknown,
+    request: IncomingMessage,
+    response: ServerResponse,
+    next: Next,
+  ) => void
+  /** Health endpoint: 200 if the database answers, otherwise 503. */
+  readonly health: (request: unknown, response: ServerResponse) => Promise<void>
+}
+
+const REGISTER = 'register app.use(db.middleware) before the routes'
+
+/**
+ * One session for each request. It is committed when the answer ends, before it leaves; rolled back if the status is 400 or
+ * greater, if `errorHandler` is reached, or if the client leaves.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * const db = requestSessions(sessionFactory)
+ * app.use(db.middleware)
+ * app.post('/songs', (req, res) => { db(req).add(new Song(req.body)); res.status(201).end() })
+ * app.use(db.errorHandler)
+ */
+export function requestSessions<S extends Session, Request extends object = IncomingMessage>(
+  sessionFactory: SessionFactory<S>,
+  options: ExpressOptions<Request> = {},
+): ExpressSessions<S> {
+  checkOptions(options, 'errors', 'onError')
+  const scopes = new RequestScopes<S, Request>(sessionFactory, options, REGISTER)
+
+  const middleware = (request: IncomingMessage, response: ServerResponse, next: Next): void => {
+    const key = request as IncomingMessage & Request
+    // Registered twice: the first one has done it.
+    if (scopes.find(key) !== undefined) return next()
+    const scope = scopes.open(key)
+    watchClient(response, scope)
+    deferEnd(response, scope, next)
+    scope.run(next)
+  }
+
+  const answer = (error: unknown, response: ServerResponse, next: Next): void => {
+    const found = response.headersSent ? undefined : answerFor(error, options)
+    if (found === undefined) return next(error)
+    const { body, headers } = toResponse(found)
+    response.statusCode = found.status
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+    response.end(JSON.stringify(body))
+  }
+
+  return Object.assign((request?: object): S => scopes.sessionOf(request), {
+    middleware,
+    // Express tells an error handler by its four parameters.
+    errorHandler: (error: unknown, request: IncomingMessage, response: ServerResponse, next: Next): void => {
+      const scope = scopes.find(request)
+      if (scope === undefined) return answer(error, response, next)
+      void scope.finish({ failure: { error } }).then(
+        () => answer(error, response, next),
+        // COMMIT had failed before: that is the error that is handled here.
+        () => answer(error, response, next),
+      )
+    },
+    health: async (_request: unknown, response: ServerResponse): Promise<void> => {
+      const { status, body } = await healthOf(sessionFactory.bind)
+      response.statusCode = status
+      response.setHeader('content-type', 'application/json; charset=utf-8')
+      response.end(JSON.stringify(body))
+    },
+  })
+}

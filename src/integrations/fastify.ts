@@ -1,0 +1,175 @@
+/** `lifeguard/fastify`: one session for each request of a Fastify application. */
+import type { ServerResponse } from 'node:http'
+import { InvalidOptionError, type DisposeOptions, type Session, type SessionFactory } from '../index.js'
+import { watchClient } from './requests/deferred-end.js'
+import { errorAnswer, toResponse, type ErrorAnswers } from './requests/error-answers.js'
+import { healthOf, type HealthAnswer } from './requests/health.js'
+import { checkOptions, warnOfRequest } from './requests/options.js'
+import { RequestScopes, type RequestSessionsOptions } from './requests/request-scope.js'
+
+export { errorAnswer } from './requests/error-answers.js'
+export type { ErrorAnswer, ErrorAnswers, ErrorBody } from './requests/error-answers.js'
+export type { RequestSession } from './requests/request-scope.js'
+
+/** Options of {@link requestSessions}. */
+export interface FastifyOptions<Request extends object = object> extends RequestSessionsOptions<Request> {
+  /**
+   * Other answers than the usual ones, by SQLSTATE or code; false: the plugin sets no error handler. It sets none either if
+   * the application has one when the plugin is loaded.
+   */
+  readonly errors?: ErrorAnswers | false | undefined
+  /** How the engine is disposed when the application closes; false: it is not. Default: `{ timeoutMillis: 10_000 }`. */
+  readonly dispose?: DisposeOptions | false | undefined
+}
+
+/** The sessions of the requests of an application. */
+export interface FastifySessions<S extends Session> {
+  /**
+   * The session of a request; without one, of the request that the current call belongs to.
+   * @throws IllegalStateError where there is none.
+   */
+  (request?: object): S
+  /** Gives each request a session: `app.register(db.plugin)`. */
+  readonly plugin: (app: object, options: object, done: (error?: Error) => void) => void
+  /** Health endpoint: 200 if the database answers, otherwise 503. */
+  readonly health: (request: unknown, reply: FastifyReplyLike) => Promise<HealthAnswer['body']>
+}
+
+/** What is used of a reply. */
+export interface FastifyReplyLike {
+  readonly raw: ServerResponse
+  readonly statusCode: number
+  code(status: number): unknown
+}
+
+type Next = (error?: unknown) => void
+type Hook = (request: object, reply: FastifyReplyLike, ...more: never[]) => unknown
+
+interface FastifyApp {
+  readonly errorHandler: { readonly name: string }
+  addHook(name: string, hook: Hook | (() => Promise<void>)): unknown
+  setErrorHandler(handler: Hook): unknown
+}
+
+const REGISTER = 'register app.register(db.plugin)'
+
+/**
+ * One session for each request. It is committed in `onSend`, before the answer leaves; rolled back if the request fails, if the
+ * status is 400 or greater, or if the client leaves. The engine is disposed when the application closes.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * const db = requestSessions(sessionFactory)
+ * app.register(db.plugin)
+ * app.post('/songs', async (request, reply) => { db(request).add(new Song(request.body)); reply.code(201) })
+ */
+export function requestSessions<S extends Session, Request extends object = object>(
+  sessionFactory: SessionFactory<S>,
+  options: FastifyOptions<Request> = {},
+): FastifySessions<S> {
+  checkOptions(options, 'errors', 'dispose')
+  const scopes = new RequestScopes<S, Request>(sessionFactory, options, REGISTER)
+  const { errors, dispose = {} } = options
+
+  const committing = new WeakSet<object>()
+
+  /** Where COMMIT itself has failed, that was told already. */
+  const rollBack = (request: object, error: unknown): void => {
+    scopes.find(request)?.finish({ failure: { error } }).catch(ignore)
+  }
+
+  const addHooks = (app: FastifyApp): void => {
+    const onRequest = (request: object, { raw }: FastifyReplyLike, next: Next): void => {
+      // Registered twice: the first one has done it.
+      if (scopes.find(request) !== undefined) return next()
+      const scope = scopes.open(request as Request)
+      watchClient(raw, scope)
+      scope.run(next)
+    }
+    app.addHook('onRequest', onRequest)
+    // The parser of the body calls back from the socket's events, outside of the request's async scope.
+    app.addHook('preValidation', (request: object, _reply: unknown, next: () => void): void => {
+      const scope = scopes.find(request)
+      if (scope === undefined) next()
+      else scope.run(next)
+    })
+    // Nothing here waits for the rollback: Fastify takes no second answer while a hook of an error waits, and throws for one. The
+    // handler that has exceeded its time gives one.
+    app.addHook('onError', (request: object, _reply: unknown, error: unknown, done: () => void): void => {
+      rollBack(request, error)
+      done()
+    })
+    const onSend = (request: object, reply: FastifyReplyLike, _payload: unknown, next: Next): void => {
+      const scope = scopes.find(request)
+      // The first answer counts. A second one, while COMMIT is on its way, is never sent.
+      if (committing.has(request)) return
+      // Runs again for the answer to an error, also to that of COMMIT.
+      if (scope === undefined || scope.finished) return next()
+      const { statusCode } = reply
+      committing.add(request)
+      const sent = (error?: unknown): void => {
+        committing.delete(request)
+        reply.code(statusCode)
+        next(error)
+      }
+      scope.finish({ status: statusCode }).then(() => sent(), sent)
+    }
+    app.addHook('onSend', onSend)
+    app.addHook('onResponse', async (request: object) => {
+      const scope = scopes.find(request)
+      if (scope === undefined || scope.finished) return
+      const error = new Error(
+        'A reply was sent past Fastify (hijack, reply.raw), which does not tell when it ends: the session of the request was rolled back. Use withSession(fn) there.',
+      )
+      const wasUsed = scope.session.inTransaction
+      await scope.finish({ failure: { error } })
+      if (wasUsed) warnOfRequest(error)
+    })
+  }
+
+  const onError = (error: unknown, request: object): never => {
+    rollBack(request, error)
+    const answer = errorAnswer(error, errors === false ? undefined : errors)
+    // Fastify's own handler comes next: it logs the error with its cause, and sends status, code and message.
+    if (answer === undefined && error instanceof Error) throw error
+    // Fastify would send another value with status 200.
+    if (answer === undefined)
+      throw new Error('A handler threw a value that is no Error (see cause)', { cause: error })
+    const { status: statusCode, code, message } = answer
+    const { headers } = toResponse(answer)
+    throw Object.assign(new Error(message, { cause: error }), { statusCode, code, headers })
+  }
+
+  const plugin = (app: object, _options: object, done: (error?: Error) => void): void => {
+    const target = app as FastifyApp
+    if (typeof target.addHook !== 'function')
+      throw new InvalidOptionError('plugin', 'db.plugin is for app.register(db.plugin)')
+    addHooks(target)
+    if (errors !== false && target.errorHandler.name === 'defaultErrorHandler')
+      target.setErrorHandler(onError)
+    if (dispose !== false)
+      target.addHook('onClose', async () => void (await sessionFactory.bind.dispose(dispose)))
+    done()
+  }
+
+  const sessionOf = (request?: object): S => scopes.sessionOf(request)
+  return Object.assign(sessionOf, {
+    plugin: Object.assign(plugin, PLUGIN),
+    health: async (_request: unknown, reply: FastifyReplyLike): Promise<HealthAnswer['body']> => {
+      const { status, body } = await healthOf(sessionFactory.bind)
+      reply.code(status)
+      return body
+    },
+  })
+}
+
+/** Hooks of the plugin are those of the application that registers it, as with `fastify-plugin`. */
+const PLUGIN = {
+  [Symbol.for('skip-override')]: true,
+  [Symbol.for('fastify.display-name')]: 'lifeguard',
+  [Symbol.for('plugin-meta')]: { name: 'lifeguard', fastify: '5.x' },
+}
+
+function ignore(): void {
+  // See where it is used.
+}

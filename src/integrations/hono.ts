@@ -1,0 +1,100 @@
+/** `lifeguard/hono`: one session for each request of a Hono application. */
+import type { Session, SessionFactory } from '../index.js'
+import { toResponse } from './requests/error-answers.js'
+import { healthOf } from './requests/health.js'
+import { answerFor, checkOptions, warnOfRequest, type AnsweringOptions } from './requests/options.js'
+import { RequestScopes } from './requests/request-scope.js'
+
+export { errorAnswer } from './requests/error-answers.js'
+export type { ErrorAnswer, ErrorAnswers, ErrorBody } from './requests/error-answers.js'
+export type { RequestSession } from './requests/request-scope.js'
+
+/** What is used of Hono's context. */
+export interface HonoContext {
+  readonly req: { readonly raw: Request }
+  readonly res: Response
+  /** What a handler threw, if it was an Error. `next()` does not reject then. */
+  readonly error: Error | undefined
+}
+
+/** Options of {@link requestSessions}. */
+export type HonoOptions<Context extends object = HonoContext> = AnsweringOptions<Context>
+
+/** The sessions of the requests of an application. */
+export interface HonoSessions<S extends Session> {
+  /**
+   * The session of a request, by its context; without one, of the request that the current call belongs to.
+   * @throws IllegalStateError where there is none.
+   */
+  (context?: object): S
+  /** Gives each request a session. Register it before the routes. */
+  readonly middleware: (context: HonoContext, next: () => Promise<void>) => Promise<void>
+  /** Answers the errors of Lifeguard, and the others as Hono does: `app.onError(db.onError)`. */
+  readonly onError: (error: Error, context: unknown) => Response
+  /** Health endpoint: 200 if the database answers, otherwise 503. */
+  readonly health: () => Promise<Response>
+}
+
+const REGISTER = 'register app.use(db.middleware) before the routes'
+
+/**
+ * One session for each request. It is committed when the handler has returned, before the answer leaves; rolled back if the
+ * handler throws, if the status is 400 or greater, or if the client leaves. Works on every runtime of Hono that has `pg`.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * const db = requestSessions(sessionFactory)
+ * app.use(db.middleware).onError(db.onError)
+ * app.post('/songs', (c) => { db(c).add(new Song({ title: 'Help!' })); return c.body(null, 201) })
+ */
+export function requestSessions<S extends Session, Context extends object = HonoContext>(
+  sessionFactory: SessionFactory<S>,
+  options: HonoOptions<Context> = {},
+): HonoSessions<S> {
+  checkOptions(options, 'errors', 'onError')
+  const scopes = new RequestScopes<S, Context>(sessionFactory, options, REGISTER)
+
+  const middleware = async (context: HonoContext, next: () => Promise<void>): Promise<void> => {
+    const key = context as HonoContext & Context
+    if (scopes.find(key) !== undefined) return await next()
+    const scope = scopes.open(key)
+    const { signal } = context.req.raw
+    const gone = (): void => scope.clientGone()
+    signal.addEventListener('abort', gone, { once: true })
+    if (signal.aborted) gone()
+    try {
+      await scope.around(next, () => outcomeOf(context))
+    } catch (error) {
+      // Hono hands only Errors to onError; for another value it sends an empty answer.
+      if (error instanceof Error) throw error
+      throw new Error('A handler threw a value that is no Error (see cause)', { cause: error })
+    } finally {
+      signal.removeEventListener('abort', gone)
+    }
+  }
+
+  return Object.assign((context?: object): S => scopes.sessionOf(context), {
+    middleware,
+    onError: (error: Error): Response => {
+      const answer = answerFor(error, options)
+      if (answer !== undefined) {
+        const { body, headers } = toResponse(answer)
+        return new Response(JSON.stringify(body), { status: answer.status, headers })
+      }
+      // Hono's HTTPException is its own answer.
+      const { getResponse } = error as { getResponse?: () => Response }
+      if (getResponse !== undefined) return getResponse.call(error)
+      warnOfRequest(error)
+      return new Response('Internal Server Error', { status: 500 })
+    },
+    health: async (): Promise<Response> => {
+      const { status, body } = await healthOf(sessionFactory.bind)
+      return Response.json(body, { status })
+    },
+  })
+}
+
+/** A handler that threw is known by `error`, whatever the application has answered to it. */
+function outcomeOf({ error, res }: HonoContext): { failure?: { error: unknown }; status: number } {
+  return error === undefined ? { status: res.status } : { failure: { error }, status: res.status }
+}

@@ -1,0 +1,103 @@
+/** `lifeguard/koa`: one session for each request of a Koa application. */
+import type { ServerResponse } from 'node:http'
+import type { Session, SessionFactory } from '../index.js'
+import { watchClient } from './requests/deferred-end.js'
+import { toResponse } from './requests/error-answers.js'
+import { healthOf } from './requests/health.js'
+import { answerFor, checkOptions, type AnsweringOptions } from './requests/options.js'
+import { RequestScopes } from './requests/request-scope.js'
+
+export { errorAnswer } from './requests/error-answers.js'
+export type { ErrorAnswer, ErrorAnswers, ErrorBody } from './requests/error-answers.js'
+export type { RequestSession } from './requests/request-scope.js'
+
+/** What is used of Koa's context. */
+export interface KoaContext {
+  readonly res: ServerResponse
+  readonly app: { emit(event: string, ...values: unknown[]): unknown }
+  status: number
+  body: unknown
+  set(name: string, value: string): void
+}
+
+/** Options of {@link requestSessions}. `errors: false` rethrows all errors, for error handling of your own. */
+export interface KoaOptions<Context extends object = KoaContext> extends Omit<
+  AnsweringOptions<Context>,
+  'errors'
+> {
+  /** Other answers than the usual ones; false: none, the errors are thrown on. */
+  readonly errors?: AnsweringOptions<Context>['errors'] | false
+}
+
+/** The sessions of the requests of an application. */
+export interface KoaSessions<S extends Session> {
+  /**
+   * The session of a request, by its context; without one, of the request that the current call belongs to.
+   * @throws IllegalStateError where there is none.
+   */
+  (context?: object): S
+  /** Gives each request a session, and answers the errors of Lifeguard. Register it before the routes. */
+  readonly middleware: (context: KoaContext, next: () => Promise<unknown>) => Promise<void>
+  /** Health endpoint: 200 if the database answers, otherwise 503. */
+  readonly health: (context: Pick<KoaContext, 'status' | 'body'>) => Promise<void>
+}
+
+const REGISTER = 'register app.use(db.middleware) before the routes'
+
+/**
+ * One session for each request. It is committed when the middleware after it has returned, before the answer leaves; rolled back
+ * if they throw, if the status is 400 or greater, or if the client leaves.
+ *
+ * @throws InvalidOptionError
+ * @example
+ * const db = requestSessions(sessionFactory)
+ * app.use(db.middleware)
+ * app.use((ctx) => { db(ctx).add(new Song({ title: 'Help!' })); ctx.status = 201 })
+ */
+export function requestSessions<S extends Session, Context extends object = KoaContext>(
+  sessionFactory: SessionFactory<S>,
+  options: KoaOptions<Context> = {},
+): KoaSessions<S> {
+  checkOptions(options, 'errors', 'onError')
+  const scopes = new RequestScopes<S, Context>(sessionFactory, options, REGISTER)
+  const { errors } = options
+
+  const middleware = async (context: KoaContext, next: () => Promise<unknown>): Promise<void> => {
+    const key = context as KoaContext & Context
+    if (scopes.find(key) !== undefined) {
+      await next()
+      return
+    }
+    const { res } = context
+    const before = { ...res.getHeaders() }
+    const scope = scopes.open(key)
+    watchClient(res, scope)
+    try {
+      await scope.around(next, () => ({ status: context.status }))
+    } catch (error) {
+      const emit = (): unknown => context.app.emit('error', error, context)
+      const onError = options.onError ?? ((_error, { status }) => void (status >= 500 && emit()))
+      const isAnswerable = errors !== false && !res.headersSent
+      const answer = isAnswerable ? answerFor(error, { errors, onError }) : undefined
+      if (answer === undefined) {
+        // Koa answers nothing at all to an undefined error, and the client waits for ever.
+        if (error === undefined || error === null) throw new Error(`A handler threw ${String(error)}`)
+        throw error
+      }
+      const { body, headers } = toResponse(answer)
+      for (const name of res.getHeaderNames()) if (before[name] === undefined) res.removeHeader(name)
+      context.status = answer.status
+      context.body = body
+      for (const [name, value] of Object.entries(headers)) context.set(name, value)
+    }
+  }
+
+  return Object.assign((context?: object): S => scopes.sessionOf(context), {
+    middleware,
+    health: async (context: Pick<KoaContext, 'status' | 'body'>): Promise<void> => {
+      const { status, body } = await healthOf(sessionFactory.bind)
+      context.status = status
+      context.body = body
+    },
+  })
+}

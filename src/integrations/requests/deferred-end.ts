@@ -1,0 +1,132 @@
+/**
+ * Holds back the end of a response of Node's HTTP server until the transaction of its request has ended, for frameworks without a
+ * hook before the answer leaves.
+ *
+ * 1. The first end counts: its status, headers and body are kept as they were then. A later one is ignored.
+ * 2. A response that has begun (`write`, `flushHeaders`) cannot change any more. Its last part is held back; if COMMIT fails, the
+ *    connection is cut, so the client never takes it for complete.
+ */
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Session } from '../../index.js'
+import { ClientGoneError } from './error-answers.js'
+import type { RequestScope } from './request-scope.js'
+
+/** Request and response of a framework on Node's HTTP server. */
+export interface NodeExchange {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+}
+
+/** What can still be changed of a response that has not begun. */
+interface Head {
+  readonly statusCode: number
+  readonly statusMessage: string
+  readonly headers: OutgoingHttpHeaders
+  /** Arguments of a `writeHead` that is held back. */
+  readonly written: unknown[] | undefined
+}
+
+/** Calls off the session when the client leaves before the answer was sent. */
+export function watchClient(res: ServerResponse, scope: RequestScope<Session>): void {
+  const closed = (): void => {
+    if (!res.writableFinished || !scope.finished) scope.clientGone()
+  }
+  if (res.destroyed) scope.clientGone()
+  else res.once('close', closed)
+}
+
+/**
+ * @param onFailure Called with the error of COMMIT, if the response has not begun: its headers are as they were when this was
+ *   called, and another answer can be given.
+ */
+export function deferEnd(
+  res: ServerResponse,
+  scope: RequestScope<Session>,
+  onFailure: (error: unknown) => void,
+): void {
+  const original = {
+    end: res.end.bind(res) as (...parameters: unknown[]) => ServerResponse,
+    write: res.write.bind(res) as (...parameters: unknown[]) => boolean,
+    writeHead: res.writeHead.bind(res) as (...parameters: unknown[]) => ServerResponse,
+    flushHeaders: res.flushHeaders.bind(res),
+  }
+  const before = headOf(res, undefined)
+  let written: unknown[] | undefined
+  let state: 'open' | 'begun' | 'ending' | 'over' = 'open'
+
+  /** The head leaves as it is. */
+  const begin = (): void => {
+    const parameters = written
+    written = undefined
+    if (parameters !== undefined) original.writeHead(...parameters)
+  }
+  const committed = (head: Head, parameters: unknown[]): void => {
+    state = 'over'
+    if (!res.headersSent) {
+      setHead(res, head)
+      begin()
+    }
+    original.end(...parameters)
+  }
+  const refused = (error: unknown): void => {
+    state = 'over'
+    written = undefined
+    if (res.headersSent) res.destroy()
+    else setHead(res, before)
+    const isGone = res.destroyed && error instanceof Error && error.cause instanceof ClientGoneError
+    if (!isGone) onFailure(error)
+  }
+  const cut = (error: unknown): void => void res.destroy(error instanceof Error ? error : undefined)
+
+  Object.assign(res, {
+    end: (...parameters: unknown[]): ServerResponse => {
+      if (state === 'over') return original.end(...parameters)
+      if (state === 'ending') return res
+      state = 'ending'
+      const head = headOf(res, written)
+      scope
+        .finish({ status: statusOf(head) })
+        .then(() => committed(head, parameters), refused)
+        .catch(cut)
+      return res
+    },
+    write: (...parameters: unknown[]): boolean => {
+      if (state === 'ending') return true
+      if (state === 'open') {
+        state = 'begun'
+        begin()
+      }
+      return original.write(...parameters)
+    },
+    flushHeaders: (): void => {
+      if (state === 'ending') return
+      if (state === 'open') {
+        state = 'begun'
+        begin()
+      }
+      original.flushHeaders()
+    },
+    // Node itself calls it as well, when the response begins.
+    writeHead: (...parameters: unknown[]): ServerResponse => {
+      if (state === 'begun' || state === 'over') return original.writeHead(...parameters)
+      if (state === 'open') written = parameters
+      return res
+    },
+  })
+}
+
+function headOf(res: ServerResponse, written: unknown[] | undefined): Head {
+  const { statusCode, statusMessage } = res
+  return { statusCode, statusMessage, headers: { ...res.getHeaders() }, written }
+}
+
+function statusOf({ statusCode, written }: Head): number {
+  return typeof written?.[0] === 'number' ? written[0] : statusCode
+}
+
+function setHead(res: ServerResponse, { statusCode, statusMessage, headers }: Head): void {
+  for (const name of res.getHeaderNames()) if (headers[name] === undefined) res.removeHeader(name)
+  for (const [name, value] of Object.entries(headers)) if (value !== undefined) res.setHeader(name, value)
+  res.statusCode = statusCode
+  res.statusMessage = statusMessage
+}

@@ -1,0 +1,51 @@
+/** The options that the adapters have in common, and what they do with errors. */
+import { InvalidOptionError } from '../../index.js'
+import { errorAnswer, type ErrorAnswer, type ErrorAnswers } from './error-answers.js'
+import type { RequestSessionsOptions } from './request-scope.js'
+
+/** Options of adapters that answer errors themselves. */
+export interface AnsweringOptions<Request> extends RequestSessionsOptions<Request> {
+  /** Other answers than the usual ones, by SQLSTATE or code: `{ '23505': { message: 'This title is taken' } }`. */
+  readonly errors?: ErrorAnswers | undefined
+  /**
+   * Told each error that was answered, for the log. Default: a process warning (`LIFEGUARD_REQUEST`) for every status from 500 on,
+   * because the client is not told the cause.
+   */
+  readonly onError?: ((error: unknown, answer: ErrorAnswer) => void) | undefined
+}
+
+const SESSION_NAMES = ['session', 'rollbackOnStatus'] as const
+
+/** @throws InvalidOptionError */
+export function checkOptions(options: object, ...more: readonly string[]): void {
+  const known: readonly string[] = [...SESSION_NAMES, ...more]
+  if (typeof options !== 'object' || options === null)
+    throw new InvalidOptionError(
+      'options',
+      'requestSessions takes a session factory and an object of options',
+    )
+  const unknown = Object.keys(options).find((key) => !known.includes(key))
+  if (unknown === undefined) return
+  const message = `requestSessions has no option '${unknown}'; it has ${known.join(', ')}`
+  throw new InvalidOptionError(unknown, message)
+}
+
+/** The answer to an error, which is reported; undefined for an error that is not Lifeguard's. */
+export function answerFor<Request>(
+  error: unknown,
+  { errors, onError = warn }: AnsweringOptions<Request>,
+): ErrorAnswer | undefined {
+  const answer = errorAnswer(error, errors)
+  if (answer !== undefined) onError(error, answer)
+  return answer
+}
+
+function warn(error: unknown, { status }: ErrorAnswer): void {
+  if (status >= 500) warnOfRequest(error)
+}
+
+/** Reports an error that no client and no caller is told. */
+export function warnOfRequest(error: unknown): void {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  process.emitWarning(`A request failed: ${text}`, { type: 'LifeguardWarning', code: 'LIFEGUARD_REQUEST' })
+}
