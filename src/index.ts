@@ -20,6 +20,7 @@ export type { Echo, Logger } from './engine/echo.js'
 
 // Sessions
 export { createSessionFactory, withSession } from './session/session-factory.js'
+export type { Consistency, ReplicatedBind, ReplicationOptions } from './session/replication.js'
 export type { SessionClass, SessionFactory, SessionFactoryOptions } from './session/session-factory.js'
 export { Session } from './session/session.js'
 export type { SessionParts } from './session/session.js'

@@ -87,7 +87,7 @@ const WHERE = ['host', 'hostaddr', 'port', 'user', 'password', 'dbname'] as cons
 /** Options and settings that `hosts` replaces. */
 const SINGLE_HOST = ['host', 'port'] as const
 const CHANNEL_BINDINGS = ['disable', 'prefer', 'require'] as const
-const DEFAULT_HOST_TIMEOUT_MILLIS = 3_000
+export const DEFAULT_HOST_TIMEOUT_MILLIS = 3_000
 const DEFAULT_KEEP_ALIVE_DELAY_MILLIS = 60_000
 const LONGEST_TIMER_MILLIS = 2 ** 31 - 1
 

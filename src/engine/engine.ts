@@ -248,11 +248,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
     this.#observer = createEcho(echo, this.name, this.#options.hideParameters)
   }
 
-  /**
-   * How pipelines with certain options are set up. For `Connection` and `Session`.
-   * @throws InvalidOptionError
-   * @internal
-   */
+  /** How pipelines with certain options are set up. @throws InvalidOptionError @internal */
   setUp(options: ConnectionOptions, hold: HoldOptions): PipelineSetup {
     return resolveSetup(options, hold, this.#defaults)
   }
@@ -274,7 +270,12 @@ export class Engine extends PoolControls implements AsyncDisposable {
 
   /** What integrations read. @internal */
   get internals(): EngineInternals {
-    return { options: this.#options, observer: this.#observer, substitutes: this.#substitutes }
+    return {
+      options: this.#options,
+      observer: this.#observer,
+      substitutes: this.#substitutes,
+      host: this.#host,
+    }
   }
 
   protected override get controlled(): { readonly pool: Pool; readonly clock: Clock } {

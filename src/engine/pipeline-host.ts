@@ -47,3 +47,8 @@ export function createHost({
     },
   }
 }
+
+/** The same, with connections from elsewhere. */
+export function withAcquire(host: PipelineHost, acquire: PipelineHost['acquire']): PipelineHost {
+  return Object.create(host, { acquire: { value: acquire } }) as PipelineHost
+}

@@ -6,7 +6,7 @@ import type { Driver } from '../driver/driver.js'
 import { IllegalStateError } from '../errors.js'
 import { currentScopes } from '../internal/async-scope.js'
 import { currentRequest } from '../internal/requests.js'
-import type { PipelineObserver } from '../pipeline/contract.js'
+import type { PipelineHost, PipelineObserver } from '../pipeline/contract.js'
 import type { Pool } from '../pool/pool.js'
 import type { ResolvedEngineOptions } from './options.js'
 
@@ -15,6 +15,8 @@ export interface EngineInternals {
   readonly options: ResolvedEngineOptions
   readonly observer: PipelineObserver | undefined
   readonly substitutes: Substitutes
+  /** What it gives its pipelines. */
+  readonly host: PipelineHost
 }
 
 /** What the engine uses instead of its own. */

@@ -5,6 +5,7 @@ import {
   beginStatements,
   type BeginPlan,
   type BeginStatement,
+  type IsolationLevel,
   type TransactionOptions,
 } from './transaction-options.js'
 
@@ -16,8 +17,8 @@ export function beginSteps(
 ): Operation[] {
   const statements = plan?.(connection) ?? []
   return statements.map((statement) => {
-    const { onRows } = statement
-    const step = new Operation(owner, 'step', statement)
+    const { onRows, isCheck = false } = statement
+    const step = new Operation(owner, isCheck ? 'check' : 'step', statement)
     // The statement after it fails with the same error.
     if (onRows !== undefined)
       step.promise.then(
@@ -31,6 +32,8 @@ export function beginSteps(
 /** How transactions begin with certain options. */
 export interface Beginning {
   readonly plan: BeginPlan
+  /** Undefined: the server's default. */
+  readonly isolationLevel: IsolationLevel | undefined
   /**
    * True if COMMIT can neither store anything nor fail: a read-only transaction that is not serializable. Asked after a
    * transaction has begun on the connection.
@@ -53,6 +56,7 @@ export function createBeginnings(): (options: TransactionOptions) => Beginning {
     const { readOnly = false, isolationLevel } = options
     const asks = readOnly && isolationLevel === undefined
     return {
+      isolationLevel,
       plan: (connection) => {
         if (!asks || defaultLevels.has(connection)) return statements
         // Asked once for each connection, in the same batch.

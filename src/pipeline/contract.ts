@@ -4,6 +4,8 @@ import type { Clock } from '../internal/clock.js'
 import type { CallSite, CallSites } from '../pool/call-site.js'
 import type { AcquireOptions, Lease, LeaseReceiver } from '../pool/pool.js'
 import type { Beginning } from './begin.js'
+import type { WalPosition } from '../internal/wal-position.js'
+import type { ReplayReason } from './in-flight-batch.js'
 import type { Operation } from './operation.js'
 
 /** Settings of a pipeline. Computed once and shared by pipelines with the same options. */
@@ -13,6 +15,8 @@ export interface PipelineSetup {
   readonly autocommit: boolean
   /** False: error 25006 means that the server is no primary any more, so the connection is replaced. */
   readonly readOnly: boolean
+  /** True: a batch that only reads may be sent again to another server, as long as its caller was told nothing. Default false. */
+  readonly movable?: boolean | undefined
   /** True: the connection goes back to the pool whenever no transaction is open. */
   readonly releaseWhenIdle: boolean
   /** How a connection is acquired. */
@@ -35,9 +39,16 @@ export interface PipelineHost {
   readonly observer: PipelineObserver | undefined
 }
 
-/** Told that a transaction begins. Must not throw. */
+/** Told that a transaction begins, and what it has stored. Must not throw. */
 export interface TransactionListener {
   began?(): void
+  /**
+   * Where the write-ahead log stands after something was stored: undefined if that is not known. Called before the caller
+   * is told that it is stored. If it is there, each batch that stores asks for the position, in the same packet.
+   */
+  readonly stored?: ((position: WalPosition | undefined) => void) | undefined
+  /** A batch is sent again, on another connection. */
+  moved?(reason: ReplayReason): void
 }
 
 /** What an observer sees of an operation. */

@@ -7,6 +7,13 @@ import type { OperationQueue } from './operation-queue.js'
 import { isPlainRead, mayEndTransaction } from './read-tracker.js'
 import { isPureRead } from './pure-reads.js'
 
+/**
+ * - `lost`: the connection died before it answered BEGIN or, where the caller only reads, before it answered a statement.
+ * - `behind`: the server is a replica that has not replayed yet what the transaction has to see (`BeginStatement.isCheck`).
+ * - `conflict`: the server is a replica that has cancelled the statement in favour of what it replays.
+ */
+export type ReplayReason = 'lost' | 'behind' | 'conflict'
+
 /** A batch that was sent and is not answered yet. */
 export interface InFlightBatch {
   readonly operations: readonly Operation[]
@@ -20,15 +27,24 @@ export interface InFlightBatch {
   refused: boolean
   /** ROLLBACK (TO) and the operations after it that the server skipped after an earlier refusal: sent next, in order. */
   readonly undoing: Operation[]
-  /** The batch has to be sent once more, on another connection: this one died before it answered BEGIN. */
-  replay: boolean
+  /** Why the batch has to be sent once more, on another connection. */
+  replay: ReplayReason | undefined
+  /** Asks where the write-ahead log stands, after everything else. */
+  readonly position: Operation | undefined
+  /** Tells the callers what is stored, once the position is known. */
+  readonly held: (() => void)[]
   /** Drops the connection, unless the first answer comes in time. */
   deadline: Timer | undefined
   /** The connection it was sent on, if that was handed to the next waiter before the answer. */
   handedOff: DriverConnection | undefined
 }
 
-export function batchOf(operations: readonly Operation[], alone: boolean, beginning = 0): InFlightBatch {
+export function batchOf(
+  operations: readonly Operation[],
+  alone: boolean,
+  beginning = 0,
+  position?: Operation,
+): InFlightBatch {
   return {
     operations,
     alone,
@@ -36,7 +52,9 @@ export function batchOf(operations: readonly Operation[], alone: boolean, beginn
     answered: false,
     refused: false,
     undoing: [],
-    replay: false,
+    replay: undefined,
+    position,
+    held: [],
     deadline: undefined,
     handedOff: undefined,
   }
@@ -50,8 +68,12 @@ export interface BatchRules {
   readonly alone: boolean
   /** The transaction is read-only. */
   readonly readOnly: boolean
-  /** The batch may be aborted: the server answers the statement before COMMIT before it commits (see 6). */
+  /** The batch may be aborted: the server answers the statement before COMMIT before it commits (see 7). */
   readonly flushes: boolean
+  /** Makes the question for the position of what the batch stores; undefined if nobody asks. */
+  readonly position: (() => Operation) | undefined
+  /** The transaction has done more than read, before this batch. */
+  readonly hasWritten: boolean
 }
 
 /**
@@ -62,14 +84,15 @@ export interface BatchRules {
  * 3. A statement that may be cancelled is the last of its batch, with no other statement before it, so that a cancel cannot hit those.
  * 4. Work that needs the whole connection (a script, COPY) shares no batch.
  * 5. In autocommit there is no transaction to end: COMMIT and ROLLBACK stay in the queue and are settled without the server.
- * 6. No cancel must hit a COMMIT. If the batch may be aborted, the server therefore answers the statement before COMMIT before it
+ * 6. The question for the position of a write is the last of its batch, after COMMIT.
+ * 7. No cancel must hit a COMMIT. If the batch may be aborted, the server therefore answers the statement before COMMIT before it
  *    commits: the answer shows that COMMIT is running.
  */
 export function takeBatch(
   queue: OperationQueue,
   begin: readonly Operation[],
   deferred: readonly Operation[],
-  { proving, alone, readOnly, flushes }: BatchRules,
+  { proving, alone, readOnly, flushes, position, hasWritten }: BatchRules,
 ): InFlightBatch {
   const operations = [...begin, ...deferred]
   let taken = 0
@@ -85,7 +108,11 @@ export function takeBatch(
     taken++
     if (next.cancellable || ends) break
   }
-  return batchOf(operations, alone, begin.length)
+  const isLast = alone || operations[operations.length - 1]?.kind === 'commit'
+  if (position === undefined || !isLast || !(hasWritten || !arePlainReads(operations)))
+    return batchOf(operations, alone, begin.length)
+  const question = position()
+  return batchOf([...operations, question], alone, begin.length, question)
 }
 
 /** The server has answered the first operation. */
@@ -97,6 +124,12 @@ export function answeredFirst(inFlight: InFlightBatch): void {
 /** True if the batch begins the transaction and BEGIN is not answered. A batch that was called off is not sent again. */
 export function isUnbegun({ beginning, answered, operations }: InFlightBatch): boolean {
   return beginning > 0 && !answered && !operations.some(({ calledOff }) => calledOff)
+}
+
+/** True if the batch begins the transaction, only reads, and no statement of the caller was answered. */
+export function isUntold({ beginning, operations }: InFlightBatch): boolean {
+  if (beginning === 0 || operations.some(({ calledOff }) => calledOff)) return false
+  return arePlainReads(operations) && !operations.slice(beginning).some(({ settled }) => settled)
 }
 
 /** Whether the batch may be sent once more when `refused` failed for its stale plan: only steps were answered before it. */

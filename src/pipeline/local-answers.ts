@@ -60,7 +60,10 @@ export function passOver(
   if (undoes(operation) || follows) inFlight?.undoing.push(operation)
   // Steps are the pipeline's own: they are told nothing.
   else
-    operation.fail(operation.calledOff ?? (operation.kind === 'step' ? cause : notRun(refusedBegin, cause)))
+    operation.fail(
+      operation.calledOff ??
+        (operation.kind === 'step' || operation.kind === 'check' ? cause : notRun(refusedBegin, cause)),
+    )
 }
 
 /** Fails the queued operations. @param isSpared Exceptions; default: ROLLBACK and ROLLBACK TO. */

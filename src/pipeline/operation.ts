@@ -11,11 +11,13 @@ import type { EncodedValue } from '../driver/values.js'
 /**
  * - `statement`: what the user runs.
  * - `step`: sent before a statement (BEGIN, SAVEPOINT, RELEASE); if it fails, the statement fails.
+ * - `check`: a step that fails where the connection is not the right one; see `BeginStatement.isCheck`.
  * - `commit`, `rollback`: end the transaction.
  * - `rollbackTo`: rolls back to a savepoint, and ends the failed state if the failure happened inside.
  * - `exclusive`: takes the whole connection for a while (a script, COPY).
  */
-export type OperationKind = 'statement' | 'step' | 'commit' | 'rollback' | 'rollbackTo' | 'exclusive'
+export type OperationKind =
+  'statement' | 'step' | 'check' | 'commit' | 'rollback' | 'rollbackTo' | 'exclusive'
 
 /** What is sent for an operation. */
 export interface OperationStatement {

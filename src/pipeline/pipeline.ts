@@ -282,6 +282,8 @@ export class Pipeline implements Sender {
       alone: this.standsAlone,
       readOnly: this.#setup.readOnly,
       flushes: this.#setup.acquire.signal !== undefined,
+      position: this.#answers.positionQuestion,
+      hasWritten: this.#answers.reads?.plain === false,
     })
     if (inFlight.beginning > 0) this.#answers.transactionBegan(connection, begin[0])
     // After nothing but reads COMMIT takes no time: the next waiter for the connection need not wait for its answer.
@@ -294,6 +296,8 @@ export class Pipeline implements Sender {
       work.run(connection, (reason) => this.callOff(operation, reason))
     // The work settles the operation with its own value; here only success or failure counts.
     this.#dispatcher.runExclusive(batchOf([operation], this.standsAlone), run, (error) => {
+      // It took the connection for itself, so no question for the position could follow it.
+      if (this.standsAlone) this.#answers.located(undefined)
       if (error === undefined) this.#answers.answered(operation, NOTHING)
       else this.#answers.refused(operation, errorFrom(error))
     })
@@ -303,12 +307,16 @@ export class Pipeline implements Sender {
   landed(inFlight: InFlightBatch): void {
     this.#queue.putBack(inFlight.undoing)
     const lost = (inFlight.handedOff ?? this.connection)?.lost
-    if (inFlight.replay && lost !== undefined) {
-      this.#answers.replayed = true
+    if (inFlight.replay) {
       this.state.move('idle')
       // BEGIN and its settings are made anew.
-      this.#queue.putBack(inFlight.operations.slice(inFlight.beginning))
-      this.#dispatcher.poison(lost)
+      this.#queue.putBack(
+        inFlight.operations.slice(inFlight.beginning).filter((one) => one !== inFlight.position),
+      )
+      this.#answers.moved(inFlight.replay)
+      if (lost !== undefined) {
+        this.#dispatcher.poison(lost)
+      }
       this.release()
     } else if (lost !== undefined) {
       this.state.lose(lost)

@@ -2,9 +2,10 @@
  * What the server's answers mean: settles the operations, moves the state of the transaction, and remembers what the transaction
  * has done. Decides nothing about what is sent.
  */
-import { isDisconnect } from '../database-errors.js'
+import { isDisconnect, isServerError } from '../database-errors.js'
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementSkipped } from '../driver/driver.js'
+import { POSITION_QUESTION, readWalPosition, type WalPosition } from '../internal/wal-position.js'
 import { AskedTransactions } from './asked-transactions.js'
 import { observe, type PipelineHost, type PipelineSetup, type TransactionListener } from './contract.js'
 import type { Dispatcher } from './dispatcher.js'
@@ -13,10 +14,12 @@ import {
   arePlainReads,
   hasOpenCommit,
   isUnbegun,
+  isUntold,
   type InFlightBatch,
+  type ReplayReason,
 } from './in-flight-batch.js'
 import { passOver } from './local-answers.js'
-import { NOTHING, type Operation, type OperationOwner } from './operation.js'
+import { NOTHING, Operation, type OperationOwner } from './operation.js'
 import { mayStore, ReadTracker } from './read-tracker.js'
 import type { RefusedBegin } from './refused-begin.js'
 import {
@@ -29,6 +32,9 @@ import type { BeginPlan } from './transaction-options.js'
 import { TransactionState } from './transaction-state.js'
 import { TransactionTrace } from './transaction-trace.js'
 import { judge, mayHaveStored, type Verdict } from './verdict.js'
+
+const DIVISION_BY_ZERO = '22012'
+const RECOVERY_CONFLICT = '40001'
 
 export class ResponseHandler implements OperationOwner {
   readonly state: TransactionState = new TransactionState()
@@ -45,12 +51,18 @@ export class ResponseHandler implements OperationOwner {
   #asked: AskedTransactions | undefined = undefined
   #reads: ReadTracker | undefined = undefined
   #refusedBegin: RefusedBegin | undefined = undefined
+  /** Makes the question for the position of a write; undefined if the owner does not ask. */
+  readonly positionQuestion: (() => Operation) | undefined
 
   constructor(host: PipelineHost, setup: PipelineSetup, owner: TransactionListener, dispatcher: Dispatcher) {
     this.#host = host
     this.#setup = setup
     this.#owner = owner
     this.#dispatcher = dispatcher
+    this.positionQuestion =
+      owner.stored === undefined || setup.readOnly
+        ? undefined
+        : () => new Operation(this, 'step', POSITION_QUESTION)
   }
 
   /** What the transaction has read; undefined before its first answer. */
@@ -91,6 +103,9 @@ export class ResponseHandler implements OperationOwner {
     const { inFlight } = this.#dispatcher
     if (inFlight !== undefined) answeredFirst(inFlight)
     observe(this.#host, operation, inFlight?.handedOff ?? this.#dispatcher.connection, result)
+    if (inFlight !== undefined && inFlight.position === operation) {
+      return this.located(readWalPosition(result.rows), inFlight)
+    }
     ;(this.#reads ??= new ReadTracker()).note(operation, result)
     if (operation.kind === 'commit' && result.command !== 'COMMIT') {
       const error = answeredWithRollback(this.state.cause)
@@ -102,14 +117,29 @@ export class ResponseHandler implements OperationOwner {
     if (operation.kind === 'commit') this.transactionEnded('committed')
     if (operation.kind === 'rollback') this.transactionEnded('rolled back')
     if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.state.move('active')
-    operation.succeed(result)
+    if (inFlight?.position !== undefined && (operation.kind === 'commit' || inFlight.alone))
+      inFlight.held.push(() => operation.succeed(result))
+    else operation.succeed(result)
+  }
+
+  /** The position of what was stored, or that it is not known. Only now are the callers told that it is stored. */
+  located(position: WalPosition | undefined, { held }: Pick<InFlightBatch, 'held'> = { held: [] }): void {
+    this.#owner.stored?.(position)
+    for (const settle of held) settle()
   }
 
   refused(operation: Operation, error: Error): void {
     const { inFlight } = this.#dispatcher
-    if (inFlight !== undefined && this.#diedBeforeBegin(inFlight, error)) {
-      inFlight.replay = true
-      return
+    if (inFlight !== undefined) {
+      if (inFlight.replay !== undefined && error instanceof StatementSkipped) return
+      inFlight.replay ??= this.#reasonToReplay(inFlight, operation, error)
+      if (inFlight.replay !== undefined) return
+    }
+    // Whatever happened to the question, the answers before it stand.
+    if (inFlight !== undefined && inFlight.position === operation) {
+      // Skipped because COMMIT was refused: nothing is stored.
+      const isNothing = error instanceof StatementSkipped && inFlight.held.length === 0
+      return isNothing ? undefined : this.located(undefined, inFlight)
     }
     if (error instanceof StatementSkipped)
       return passOver(operation, inFlight, this.state.cause, this.#refusedBegin)
@@ -178,9 +208,26 @@ export class ResponseHandler implements OperationOwner {
     return this.autocommit && !this.state.inTransaction
   }
 
+  /** A batch is sent again. */
+  moved(reason: ReplayReason): void {
+    if (reason === 'lost') this.replayed = true
+    this.#owner.moved?.(reason)
+  }
+
+  /** Why the batch may be sent once more, unseen by its caller. */
+  #reasonToReplay(inFlight: InFlightBatch, operation: Operation, error: Error): ReplayReason | undefined {
+    if (this.#diedBeforeBegin(inFlight, error)) return 'lost'
+    if (this.#setup.movable !== true || this.abandoned !== undefined || !isServerError(error))
+      return undefined
+    if (!isUntold(inFlight)) return undefined
+    if (operation.kind === 'check' && error.code === DIVISION_BY_ZERO) return 'behind'
+    return error.code === RECOVERY_CONFLICT ? 'conflict' : undefined
+  }
+
   /** The connection died before it answered BEGIN, and nothing can have been stored: the batch may go to another one. */
   #diedBeforeBegin(inFlight: InFlightBatch, error: Error): boolean {
-    if (this.replayed || this.abandoned !== undefined || !isUnbegun(inFlight)) return false
+    if (this.replayed || this.abandoned !== undefined) return false
+    if (!isUnbegun(inFlight) && !(this.#setup.movable === true && isUntold(inFlight))) return false
     if (hasOpenCommit(inFlight) && mayHaveStored(this.#reads, inFlight)) return false
     return this.#dispatcher.isReplaceable(error)
   }

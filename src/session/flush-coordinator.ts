@@ -14,11 +14,13 @@ import { staleDataError } from '../unit/flush/apply.js'
 import { UnitOfWork } from '../unit/unit-of-work.js'
 import { AutoflushBlocks } from './autoflush-blocks.js'
 import type { EntityHooks } from './session-hooks.js'
+import type { ReplayReason } from '../pipeline/in-flight-batch.js'
+import type { ReplicaParts } from './read-route.js'
 import type { SharedUse } from './shared-use.js'
 import { warnOfUnflushed, type UnstoredChanges } from './unstored-changes.js'
 
 /** What a coordinator is made of. One object for all sessions that are opened without options. */
-export interface EntityParts {
+export interface EntityParts extends ReplicaParts {
   readonly engine: PipelineOpener
   readonly setup: PipelineSetup
   readonly options: {
@@ -62,7 +64,7 @@ export class FlushCoordinator implements ExecutionOwner {
 
   constructor(parts: EntityParts) {
     this.#parts = parts
-    this.runner = parts.engine.openPipeline(parts.setup, this)
+    this.runner = (parts.route ?? parts.engine).openPipeline(parts.setup, this)
   }
 
   /** True if the session belongs to a block (`withSession`), and is closed with it. */
@@ -102,6 +104,15 @@ export class FlushCoordinator implements ExecutionOwner {
 
   began(): void {
     this.hooks.began()
+  }
+
+  moved(reason: ReplayReason): void {
+    this.#parts.route?.moved(reason)
+  }
+
+  /** Undefined if no later read depends on it: then nobody asks the server for the position. */
+  get stored(): ExecutionOwner['stored'] {
+    return this.#parts.causality?.stored
   }
 
   /** Autoflush. Undefined if there is nothing to flush, or if autoflush is off. */

@@ -14,6 +14,12 @@ import {
   checkOneOf,
   refuseUnknownKeys,
 } from '../internal/validate.js'
+import {
+  REPLICATION_OPTION_NAMES,
+  resolveBind,
+  type ReplicatedBind,
+  type ReplicationOptions,
+} from './replication.js'
 import { HookSet, type SessionEvent, type SessionHook } from './session-hooks.js'
 import { Session, type SessionParts } from './session.js'
 import { SharedUse } from './shared-use.js'
@@ -31,9 +37,10 @@ import { isRevoked } from '../internal/revoked.js'
 export type SessionClass<S extends Session> = new (parts: SessionParts) => S
 
 /** What `createSessionFactory` takes: the engine, the class, and the defaults of its sessions. */
-export interface SessionFactoryOptions<S extends Session = Session> extends Omit<SessionOptions, 'signal'> {
-  /** The engine whose connections the sessions use. */
-  readonly bind: Engine
+export interface SessionFactoryOptions<S extends Session = Session>
+  extends Omit<SessionOptions, 'signal' | 'after'>, ReplicationOptions {
+  /** The engine whose connections the sessions use; or one for writes and others for sessions with `readOnly: true`. */
+  readonly bind: Engine | ReplicatedBind
   /** Default `Session`. */
   readonly sessionClass?: SessionClass<S> | undefined
 }
@@ -44,7 +51,7 @@ export interface SessionFactoryOptions<S extends Session = Session> extends Omit
 export interface SessionFactory<S extends Session = Session> {
   /** A new session; close it, or use `await using`. Its options override the factory's. */
   (options?: SessionOptions): S
-  /** The engine. */
+  /** The engine; with replicas, the one that writes. */
   readonly bind: Engine
   /** {@link withSession}, bound to this factory: may be destructured. */
   readonly withSession: <Value>(
@@ -83,13 +90,16 @@ export function createSessionFactory<S extends Session = Session>(
   refuseUnknownKeys(
     'createSessionFactory',
     options,
-    ['bind', 'sessionClass', ...SESSION_OPTION_NAMES.filter((name) => name !== 'signal')],
+    [
+      'bind',
+      'sessionClass',
+      ...REPLICATION_OPTION_NAMES,
+      ...SESSION_OPTION_NAMES.filter((name) => name !== 'signal' && name !== 'after'),
+    ],
     { engine: 'bind' },
   )
-  const { bind: engine, sessionClass = Session as never, ...defaults } = options
-  if (isRevoked(engine) || !(engine instanceof Engine)) {
-    throw new InvalidOptionError('bind', 'bind must be an engine, made by createEngine()')
-  }
+  const { bind, sessionClass = Session as never, consistency, staleWaitMillis, ...defaults } = options
+  const { engine, replication } = resolveBind(bind, { consistency, staleWaitMillis })
   checkFunction('sessionClass', sessionClass)
   checkSessionOptions(defaults)
   const hooks = new HookSet<Session>()
@@ -103,19 +113,26 @@ export function createSessionFactory<S extends Session = Session>(
   }
   let warned = false
 
+  /** With its servers, if there are replicas: those depend on the flow of control that calls. */
+  const placed = (parts: SessionParts, after?: string): SessionParts =>
+    replication?.partsFor(parts, after) ?? parts
+
   const partsFor = (given: SessionOptions): SessionParts => {
     checkSessionOptions(given)
     checkTransactionOptions(given)
     const info = { ...defaults.info, ...given.info }
     const settings = { ...defaults.settings, ...given.settings }
     const options = { ...defaults, ...defined(given), info, settings }
-    return {
-      engine,
-      setup: engine.setUp(options, { releaseWhenIdle: true }),
-      options,
-      hooks,
-      unstored: plain.unstored,
-    }
+    return placed(
+      {
+        engine,
+        setup: engine.setUp(options, { releaseWhenIdle: true }),
+        options,
+        hooks,
+        unstored: plain.unstored,
+      },
+      given.after,
+    )
   }
 
   const isWatching = isDevelopment()
@@ -125,7 +142,7 @@ export function createSessionFactory<S extends Session = Session>(
   }
 
   const factory = (given?: SessionOptions): S => {
-    if (given === undefined) return new sessionClass(watched(plain))
+    if (given === undefined) return new sessionClass(watched(placed(plain)))
     refuseUnknownKeys('a session', given, SESSION_OPTION_NAMES, TIME_LIMITS)
     return new sessionClass(watched(partsFor(given)))
   }
@@ -152,7 +169,7 @@ export function createSessionFactory<S extends Session = Session>(
     const nested = outer !== undefined && !outer.closed
     if (given === undefined) {
       if (nested) warnOnce()
-      return runIn(new sessionClass(plain), work, true)
+      return runIn(new sessionClass(placed(plain)), work, true)
     }
     refuseUnknownKeys('withSession', given, WITH_SESSION_OPTION_NAMES, TIME_LIMITS)
     const { commit = true, retry, propagation, ...sessionOptions } = given

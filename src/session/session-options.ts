@@ -1,6 +1,7 @@
 /** The options of sessions and of the blocks that own them. */
 import type { RetryOptions } from '../engine/retry.js'
 import { TRANSACTION_OPTION_NAMES, type TransactionOptions } from '../pipeline/transaction-options.js'
+import { InvalidOptionError } from '../errors.js'
 import { checkBoolean, checkObject } from '../internal/validate.js'
 
 /** Options of one session. */
@@ -26,6 +27,11 @@ export interface SessionOptions extends TransactionOptions {
    * not certain. Default: true, but false in production (`NODE_ENV`). False allows sharing.
    */
   readonly detectSharing?: boolean | undefined
+  /**
+   * With replicas and `consistency: 'session'`: see at least what another process had written when it took this
+   * `session.causalityToken`. A token that is not understood means that the primary is read. Without replicas it has no effect.
+   */
+  readonly after?: string | undefined
   /** The caller's own data, merged over the factory's and copied to `session.info`. */
   readonly info?: Readonly<Record<string, unknown>> | undefined
 }
@@ -58,6 +64,7 @@ export const SESSION_OPTION_NAMES: readonly (keyof SessionOptions)[] = [
   'signal',
   'poolTimeoutMillis',
   'detectSharing',
+  'after',
   'info',
   ...TRANSACTION_OPTION_NAMES,
 ]
@@ -67,5 +74,7 @@ export function checkSessionOptions(options: SessionOptions): void {
   for (const name of ['expireOnCommit', 'autoflush', 'detectSharing'] as const) {
     if (options[name] !== undefined) checkBoolean(name, options[name])
   }
+  if (options.after !== undefined && typeof options.after !== 'string')
+    throw new InvalidOptionError('after', 'after must be a causalityToken: a string')
   if (options.info !== undefined) checkObject('info', options.info)
 }

@@ -11,12 +11,13 @@ import { TransactionHooks, type HookSet, type SessionEvent, type SessionHook } f
 import type { SessionOptions } from './session-options.js'
 import { EntitySession } from './entity-methods.js'
 import { FlushCoordinator } from './flush-coordinator.js'
+import type { ReplicaParts } from './read-route.js'
 import type { SharedUse } from './shared-use.js'
 import type { UnstoredChanges } from './unstored-changes.js'
 import { SessionTransaction } from './session-transaction.js'
 
 /** What a session is made of. Made by the factory; a class of your own passes it on. */
-export interface SessionParts {
+export interface SessionParts extends ReplicaParts {
   readonly engine: PipelineOpener
   readonly setup: PipelineSetup
   readonly options: SessionOptions
@@ -64,6 +65,15 @@ export class Session extends EntitySession implements AsyncDisposable {
   /** Anything of the caller's own. */
   get info(): Record<string, unknown> {
     return (this.#info ??= { ...this.#parts.options.info })
+  }
+
+  /**
+   * What the flow of control of this session has written so far, for another process: give it to `withSession(fn, { after })`
+   * there, and no read shows less. Opaque, less than 100 characters, safe in headers and cookies. Undefined before the first
+   * write, and without replicas with `consistency: 'session'`.
+   */
+  get causalityToken(): string | undefined {
+    return this.#parts.causality?.token
   }
 
   get expireOnCommit(): boolean {

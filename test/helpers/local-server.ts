@@ -31,6 +31,8 @@ export const SUPERUSER = { user: 'lifeguard', password: 'p4ss-w0rd-of-lifeguard'
 
 const START_DEADLINE_MILLIS = 30_000
 const DEFAULT_HBA = ['local all all trust', 'host all all all scram-sha-256']
+/** Also lets standbys in. */
+export const REPLICATION_HBA: readonly string[] = [...DEFAULT_HBA, 'host replication all all scram-sha-256']
 
 const FAST_SETTINGS = {
   fsync: 'off',
@@ -122,6 +124,26 @@ export class LocalServer implements AsyncDisposable {
   /** From its next start on it is a standby, without a primary: it takes reads, and no writes. */
   demote(): void {
     this.#sandbox.write('data/standby.signal', '')
+  }
+
+  /**
+   * A standby that streams from this server, which stops and starts again for it. Needs `REPLICATION_HBA`.
+   * @param settings Of the standby, for example `recovery_min_apply_delay`.
+   */
+  async startStandby(settings: Settings = {}): Promise<LocalServer> {
+    const sandbox = new Sandbox()
+    await this.stop()
+    cpSync(this.#sandbox.path('data'), sandbox.path('data'), { recursive: true })
+    await this.start()
+    sandbox.giveTree(sandbox.path('data'))
+    sandbox.write('data/standby.signal', '')
+    const primary = `host=${this.host} port=${this.port} user=${this.user} password=${this.password}`
+    const standby = new LocalServer(sandbox, reachable(findServerBinaries(), sandbox), await freePort(), {
+      primary_conninfo: primary,
+      ...settings,
+    })
+    await standby.start()
+    return standby
   }
 
   /** Kills the postmaster: the machine room's version of a crash. Its backends follow within moments. */

@@ -3,9 +3,12 @@ import { describe, expectTypeOf, test } from 'vitest'
 import { createEngine, createSessionFactory, Session, withSession } from '../../src/index.js'
 import type {
   Connection,
+  Consistency,
   Engine,
   EngineOptions,
   Notification,
+  ReplicatedBind,
+  ReplicationOptions,
   Result,
   Savepoint,
   SessionFactory,
@@ -32,6 +35,19 @@ describe('createSessionFactory', () => {
     expectTypeOf(factory.current()).toEqualTypeOf<SongSession | undefined>()
     expectTypeOf(factory.bind).toEqualTypeOf<Engine>()
     factory.on('afterCommit', (session) => expectTypeOf(session).toEqualTypeOf<SongSession>())
+  })
+
+  test('takes an engine for writes and others for reads', () => {
+    const bind: ReplicatedBind = { write: engine, read: [engine] }
+    const factory = createSessionFactory({ bind, consistency: 'session', staleWaitMillis: 50 })
+    expectTypeOf(factory.bind).toEqualTypeOf<Engine>()
+    expectTypeOf(factory().causalityToken).toEqualTypeOf<string | undefined>()
+    expectTypeOf<ReplicationOptions['consistency']>().toEqualTypeOf<Consistency | undefined>()
+    expectTypeOf<WithSessionOptions['after']>().toEqualTypeOf<string | undefined>()
+    // @ts-expect-error no such consistency
+    createSessionFactory({ bind, consistency: 'weak' })
+    // @ts-expect-error the token is for one session
+    createSessionFactory({ bind, after: 'token' })
   })
 
   test('wants an engine, knows its options, and takes no other class', () => {

@@ -8,6 +8,7 @@ import {
   batchOf,
   hasOpenCommit,
   isUnbegun,
+  isUntold,
   mayRepeat,
   mayRepeatAlone,
   settlingOf,
@@ -20,7 +21,14 @@ import { OperationQueue } from '../../../src/pipeline/operation-queue.js'
 import { isPureRead } from '../../../src/pipeline/pure-reads.js'
 import { operationsOf } from './operations.js'
 
-const NO_RULES: BatchRules = { proving: false, alone: false, readOnly: false, flushes: false }
+const NO_RULES: BatchRules = {
+  proving: false,
+  alone: false,
+  readOnly: false,
+  flushes: false,
+  position: undefined,
+  hasWritten: false,
+}
 
 interface Taken {
   readonly batch: InFlightBatch
@@ -113,7 +121,7 @@ const TABLE: Readonly<Record<string, readonly Row[]>> = {
     { queued: 'commit', rules: { alone: true }, sent: '', left: 'commit' },
     { queued: 'write undo write', rules: { alone: true }, sent: 'write undo write', left: '' },
   ],
-  '6: where an abort has to know, the server answers what goes before COMMIT': [
+  '7: where an abort has to know, the server answers what goes before COMMIT': [
     { queued: 'write read commit', rules: { flushes: true }, sent: 'write read^ commit', left: '' },
     { queued: 'commit', rules: { flushes: true }, sent: 'commit', left: '' },
     { queued: 'commit', rules: { flushes: true }, begin: 'begin', sent: 'begin^ commit', left: '' },
@@ -138,7 +146,7 @@ describe.each(Object.entries(TABLE))('%s', (_rule, rows) => {
       beginning: begin === undefined ? 0 : 1,
       answered: false,
       refused: false,
-      replay: false,
+      replay: undefined,
       undoing: [],
     })
   })
@@ -296,4 +304,43 @@ describe('what is stored by its own answer', () => {
     committed.operations[0]?.succeed(NOTHING)
     expect(await settlingOf(committed)).toBe(true)
   })
+})
+
+describe('6: the question for the position', () => {
+  const [question] = operationsOf('read')
+  const position = (): Operation => question as Operation
+  const asks = (queued: string, rules: Partial<BatchRules> = {}): string =>
+    take(queued, { position, ...rules }, 'begin').sent
+
+  test.each<[string, Partial<BatchRules>, string]>([
+    ['write commit', {}, 'begin write commit ?'],
+    ['commit', { hasWritten: true }, 'begin commit ?'],
+    ['read commit', {}, 'begin read commit'],
+    ['write', {}, 'begin write'],
+    ['write rollback', {}, 'begin write rollback'],
+    ['write', { alone: true }, 'begin write ?'],
+    ['read', { alone: true }, 'begin read'],
+    ['write read', { alone: true }, 'begin write read ?'],
+  ])('%s %o', (queued, rules, sent) => {
+    expect(asks(queued, rules)).toBe(sent)
+  })
+
+  test('is not asked for nobody', () => {
+    expect(asks('write commit', { position: undefined })).toBe('begin write commit')
+  })
+})
+
+test.each<[string, boolean]>([
+  ['begin read', true],
+  ['begin read commit', true],
+  ['begin write', false],
+  ['read', false],
+])('%s: no caller is told before its first answer: %s', (words, is) => {
+  const operations = operationsOf(words)
+  const batch = batchOf(operations, false, words.startsWith('begin') ? 1 : 0)
+  expect(isUntold(batch)).toBe(is)
+  operations[0]?.succeed(NOTHING)
+  expect(isUntold(batch)).toBe(is)
+  operations[1]?.succeed(NOTHING)
+  expect(isUntold(batch)).toBe(false)
 })

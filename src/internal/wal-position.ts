@@ -1,0 +1,59 @@
+/**
+ * Positions in PostgreSQL's write-ahead log (LSN): how far a server has to be to show a write.
+ *
+ * @see https://www.postgresql.org/docs/current/datatype-pg-lsn.html
+ */
+
+/** What is stored, in the history of one cluster. */
+export interface WalPosition {
+  /** `system_identifier` of the cluster. */
+  readonly system: string
+  /** Each promotion begins another one. */
+  readonly timeline: number
+  readonly lsn: bigint
+}
+
+/**
+ * Asked behind a COMMIT. Not the flushed position: with `synchronous_commit = off` that is behind the write.
+ */
+export const POSITION_QUESTION: { readonly text: string } = {
+  text:
+    'select lsn::text as lsn, pg_catalog.left(pg_catalog.pg_walfile_name(lsn), 8) as timeline, ' +
+    '(select system_identifier::text from pg_catalog.pg_control_system()) as system ' +
+    'from pg_catalog.pg_current_wal_insert_lsn() as lsn',
+}
+
+/** The answer to {@link POSITION_QUESTION}; undefined if it is none. */
+export function readWalPosition(rows: readonly unknown[]): WalPosition | undefined {
+  const [row] = rows as readonly Partial<Record<'lsn' | 'timeline' | 'system', string>>[]
+  const lsn = parseWalPosition(row?.lsn ?? '')
+  const timeline = Number.parseInt(row?.timeline ?? '', 16)
+  if (lsn === undefined || row?.system === undefined || Number.isNaN(timeline)) return undefined
+  return { system: row.system, timeline, lsn: endOfWrites(lsn) }
+}
+
+const SHAPE = /^([0-9A-F]{1,8})\/([0-9A-F]{1,8})$/i
+const PAGE_SIZE = 8192n
+/** Sizes of the header of a page: of most pages, and of the first of a segment. */
+const PAGE_HEADERS: readonly bigint[] = [24n, 40n]
+
+/** `0/1A20018` as a number; undefined for any other text. */
+export function parseWalPosition(text: string): bigint | undefined {
+  const [, high, low] = SHAPE.exec(text) ?? []
+  return high === undefined || low === undefined
+    ? undefined
+    : (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`)
+}
+
+export function formatWalPosition(position: bigint): string {
+  return `${(position >> 32n).toString(16)}/${(position & 0xffff_ffffn).toString(16)}`.toUpperCase()
+}
+
+/**
+ * The end of what is written. An insert position right behind the header of a page stands for the end of the page before: the
+ * header is written with the next record, so an idle standby never gets there.
+ */
+export function endOfWrites(insertPosition: bigint): bigint {
+  const offset = insertPosition % PAGE_SIZE
+  return PAGE_HEADERS.includes(offset) ? insertPosition - offset : insertPosition
+}

@@ -1,0 +1,109 @@
+/** The engines of a factory: the primary, which writes, and replicas, which read. */
+import { Engine } from '../engine/engine.js'
+import { InvalidOptionError } from '../errors.js'
+import { systemClock } from '../internal/clock.js'
+import { isRevoked } from '../internal/revoked.js'
+import { checkMillis, checkObject, checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
+import { CausalFlows, readToken } from './causality.js'
+import { ReadRoute, type ReadServers } from './read-route.js'
+import { Replica } from './replicas.js'
+import type { SessionParts } from './session.js'
+
+/** One engine for writes, and one or more for sessions with `readOnly: true`. */
+export interface ReplicatedBind {
+  /** Leads to the primary. */
+  readonly write: Engine
+  /** Each leads to one replica. */
+  readonly read: Engine | readonly Engine[]
+}
+
+/**
+ * What a session with `readOnly: true` may show.
+ * - `strong`: whatever is committed; it reads from the primary.
+ * - `session`: at least what its own flow of control has written.
+ * - `eventual`: whatever the replica has.
+ */
+export type Consistency = 'strong' | 'session' | 'eventual'
+
+/** Options of a factory with replicas. */
+export interface ReplicationOptions {
+  /** Default `strong`. */
+  readonly consistency?: Consistency | undefined
+  /** With `session`: wait for a replica that is behind at most this long, then read from the primary. Default 100; 0 = do not wait. */
+  readonly staleWaitMillis?: number | undefined
+}
+
+export const REPLICATION_OPTION_NAMES: readonly (keyof ReplicationOptions)[] = [
+  'consistency',
+  'staleWaitMillis',
+]
+
+const CONSISTENCIES: readonly Consistency[] = ['strong', 'session', 'eventual']
+const DEFAULT_STALE_WAIT_MILLIS = 100
+const AT_LEAST_0 = { min: 0 } as const
+
+/** The engine of a factory, and its replicas if it has some. @throws InvalidOptionError */
+export function resolveBind(
+  bind: unknown,
+  options: ReplicationOptions,
+): { readonly engine: Engine; readonly replication: Replication | undefined } {
+  const { consistency = 'strong', staleWaitMillis = DEFAULT_STALE_WAIT_MILLIS } = options
+  checkOneOf('consistency', consistency, CONSISTENCIES)
+  checkMillis('staleWaitMillis', staleWaitMillis, AT_LEAST_0)
+  if (isEngine(bind)) {
+    const given = REPLICATION_OPTION_NAMES.find((name) => options[name] !== undefined)
+    if (given === undefined) return { engine: bind, replication: undefined }
+    throw new InvalidOptionError(given, `${given} needs replicas: bind: { write: engine, read: [replica] }`)
+  }
+  if (typeof bind !== 'object' || bind === null || isRevoked(bind) || !('write' in bind))
+    throw new InvalidOptionError(
+      'bind',
+      'bind must be an engine, made by createEngine(), or { write: engine, read: [replica] }',
+    )
+  checkObject('bind', bind)
+  refuseUnknownKeys('bind', bind, ['write', 'read'])
+  const { write, read } = bind as Partial<ReplicatedBind>
+  const engines = Array.isArray(read) ? (read as readonly unknown[]) : [read]
+  if (!isEngine(write))
+    throw new InvalidOptionError('bind.write', 'bind.write must be an engine, made by createEngine()')
+  if (engines.length === 0 || !engines.every(isEngine))
+    throw new InvalidOptionError(
+      'bind.read',
+      'bind.read must be an engine, made by createEngine(), or a list of engines',
+    )
+  return { engine: write, replication: new Replication(write, engines, consistency, staleWaitMillis) }
+}
+
+export class Replication {
+  readonly #consistency: Consistency
+  readonly #servers: ReadServers
+  readonly #flows = new CausalFlows()
+
+  constructor(
+    primary: Engine,
+    engines: readonly Engine[],
+    consistency: Consistency,
+    staleWaitMillis: number,
+  ) {
+    const replicas = engines.map((engine) => new Replica(engine, systemClock))
+    this.#consistency = consistency
+    this.#servers = { primary, replicas, staleWaitMillis, clock: systemClock }
+  }
+
+  /**
+   * The parts of a session of the flow of control that calls.
+   * @param after The token of another process.
+   */
+  partsFor(parts: SessionParts, after: string | undefined): SessionParts {
+    const causality = this.#consistency === 'session' ? this.#flows.current() : undefined
+    if (after !== undefined) causality?.add(readToken(after))
+    // A standby knows no serializable transactions.
+    const { readOnly, beginning } = parts.setup
+    const isRouted = readOnly && this.#consistency !== 'strong' && beginning.isolationLevel !== 'SERIALIZABLE'
+    return { ...parts, causality, route: isRouted ? new ReadRoute(this.#servers, causality) : undefined }
+  }
+}
+
+function isEngine(value: unknown): value is Engine {
+  return !isRevoked(value) && value instanceof Engine
+}
