@@ -17,8 +17,11 @@ const entry = {
   ...Object.fromEntries(subpaths.map((name) => [name, `src/integrations/${name}.ts`])),
 }
 
+/** The command `lifeguard`, which nobody imports. */
+const command = { cli: 'src/integrations/cli.ts' }
+
 const code = defineConfig({
-  entry,
+  entry: { ...entry, ...command },
   format: ['esm', 'cjs'],
   target: 'node20',
   splitting: false,

@@ -62,6 +62,7 @@ export {
   real,
   serial,
   smallint,
+  smallserial,
   text,
   time,
   timestamp,

@@ -1,12 +1,13 @@
 /** `declarativeBase()` and the classes that it returns. */
 import { kindOf } from '../codecs/codec.js'
 import { noProperties } from '../internal/no-value.js'
-import { MappingError } from '../errors.js'
+import { InvalidOptionError, MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import { checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { checkFields } from './class-fields.js'
 import { ColumnRef } from './column-ref.js'
 import type { Columns } from './column.js'
+import { checkName } from './definition-sql.js'
 import type { EntityMeta } from './entity-meta.js'
 import { ENTITY, type AnyEntity, type ColumnRefs, type EntityClass } from './entity-types.js'
 import { checkFilters, type FilterOptions } from './filters.js'
@@ -15,7 +16,7 @@ import { Metadata } from './metadata.js'
 import { namingFunction, type NamingStrategy } from './naming.js'
 import type { EntityOptions } from './table-options.js'
 import { Table } from './table.js'
-import { isObject } from '../internal/revoked.js'
+import { isArray, isObject } from '../internal/revoked.js'
 
 /** Options of {@link declarativeBase}. */
 export interface DeclarativeBaseOptions {
@@ -26,6 +27,11 @@ export interface DeclarativeBaseOptions {
    * or a function of the property's name. A name in the declaration of a column overrides it. Default: the property's own name.
    */
   readonly naming?: NamingStrategy | undefined
+  /**
+   * Extensions that indexes, constraints and defaults need: `createAll` creates those that are missing, in the schema that is first in the
+   * search path. Those of types (`citext()`) need not be named. Default: none.
+   */
+  readonly extensions?: readonly string[] | undefined
 }
 
 /** Where entities come from. Each base owns its metadata; entities refer to others of the same base. */
@@ -63,10 +69,10 @@ export interface DeclarativeBase {
  */
 export function declarativeBase(options: DeclarativeBaseOptions = {}): DeclarativeBase {
   checkObject('declarativeBase', options)
-  refuseUnknownKeys('declarativeBase', options, ['schema', 'naming'])
+  refuseUnknownKeys('declarativeBase', options, ['schema', 'naming', 'extensions'])
   const { schema } = options
   const nameOf = namingFunction(options.naming)
-  const metadata = new Metadata()
+  const metadata = new Metadata(extensionsOf(options.extensions))
   return {
     metadata,
     entity<C extends Columns, const Referring extends keyof C & string = never>(
@@ -93,6 +99,14 @@ export function declarativeBase(options: DeclarativeBaseOptions = {}): Declarati
       return entity as unknown as EntityClass<C, Referring>
     },
   }
+}
+
+/** @throws InvalidOptionError unless it is a list of names. */
+function extensionsOf(given: readonly string[] | undefined): readonly string[] {
+  if (given === undefined) return []
+  if (isArray(given) && given.every((name) => typeof name === 'string'))
+    return given.map((name) => checkName('extension', name))
+  throw new InvalidOptionError('extensions', "extensions takes a list of names: ['btree_gist']")
 }
 
 function initialise(

@@ -66,6 +66,21 @@ export function serial(name?: string): Column<number, 'default'> {
   })
 }
 
+/** As {@link serial}, 2 bytes. */
+export function smallserial(name?: string): Column<number, 'default'> {
+  return new Column({
+    name,
+    nullable: false,
+    type: {
+      ddl: 'smallserial',
+      cast: 'smallint',
+      codec: integerCodec,
+      refusal: outOfRange('smallint', 2),
+      serial: true,
+    },
+  })
+}
+
 /** As {@link serial}, 8 bytes, `bigint`. */
 export function bigserial(name?: string): Column<bigint, 'default'> {
   return new Column({

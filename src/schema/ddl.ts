@@ -10,6 +10,8 @@ import type { Table } from './table.js'
 
 /** What the statements are made from. */
 export interface DdlSource {
+  /** What indexes, constraints and defaults need. */
+  readonly extensions: readonly string[]
   readonly tables: readonly Table[]
   readonly tableGroups: readonly (readonly Table[])[]
   foreignKeys(table: Table): readonly ForeignKey[]
@@ -63,8 +65,14 @@ export function schemaStatements(source: DdlSource): string[] {
 }
 
 /** Every declared type and extension once, each after what it needs. @throws MappingError if two of one name differ. */
-export function typesOf({ tables }: DdlSource): DeclaredType[] {
-  const found = new Map<string, DeclaredType>()
+export function typesOf({ tables, extensions }: DdlSource): DeclaredType[] {
+  const named = extensions.map((name): DeclaredType => ({
+    kind: 'extension',
+    name,
+    schema: undefined,
+    definition: '',
+  }))
+  const found = new Map(named.map((type) => [`true ${typeName(type)}`, type]))
   for (const { columns } of tables) {
     for (const { definition } of columns) {
       for (const type of definition.type.declared ?? []) {

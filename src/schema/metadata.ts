@@ -40,6 +40,12 @@ export class Metadata implements Surroundings {
   readonly #filters = new Map<Table, TableFilters>()
   readonly #entities = new WeakMap<AnyEntity, EntityMeta>()
   #resolved: Resolved | undefined
+  readonly #extensions: readonly string[]
+
+  /** @param extensions Created before the tables. */
+  constructor(extensions: readonly string[] = []) {
+    this.#extensions = extensions
+  }
 
   /** The tables in the order of declaration. */
   get tables(): readonly Table[] {
@@ -152,6 +158,7 @@ export class Metadata implements Surroundings {
       )
     }
     return {
+      extensions: this.#extensions,
       tables: this.#tables.filter(isTable),
       tableGroups: this.tableGroups.map((group) => group.filter(isTable)),
       foreignKeys: (table) => this.foreignKeys(table),

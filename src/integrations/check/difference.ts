@@ -1,0 +1,52 @@
+/** How entities and a database differ. */
+
+/** One difference. */
+export interface Difference {
+  /** Schema and name of the table or type. */
+  readonly where: string
+  /** `missing`: not in the database; `different`: other there; `extra`: only there. */
+  readonly kind: 'missing' | 'different' | 'extra'
+  /**
+   * `reading`: rows of the entity cannot be read, or not as its types say; `writing`: some cannot be written; `nothing`: both work, and yet it
+   * is not what the entities say.
+   */
+  readonly breaks: 'reading' | 'writing' | 'nothing'
+  /** `column email: the database has text, the entity varchar(80)` */
+  readonly message: string
+  /** What would bring the database to the entities, for a migration tool to carry; a comment where it would lose data. */
+  readonly sql: string | null
+}
+
+/** Collects the differences of one thing. */
+export class Differences {
+  readonly #all: Difference[] = []
+
+  add(
+    where: string,
+    kind: Difference['kind'],
+    breaks: Difference['breaks'],
+    message: string,
+    sql: string | null = null,
+  ): void {
+    this.#all.push({ where, kind, breaks, message, sql })
+  }
+
+  /** By place, those that break most first. */
+  get all(): readonly Difference[] {
+    return this.#all.toSorted((a, b) =>
+      a.where === b.where ? ORDER[a.breaks] - ORDER[b.breaks] : a.where < b.where ? -1 : 1,
+    )
+  }
+}
+
+const ORDER = { reading: 0, writing: 1, nothing: 2 }
+
+/** A name in SQL. */
+export function ident(...parts: readonly string[]): string {
+  return parts.map((part) => `"${part.replaceAll('"', '""')}"`).join('.')
+}
+
+/** A string in SQL. */
+export function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`
+}

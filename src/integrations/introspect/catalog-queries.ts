@@ -1,0 +1,147 @@
+/**
+ * The questions to the catalog, one for each kind of thing. Each gives rows of one JSON document, so that no parser of the engine has a
+ * part in it. `$1` holds the names of schemas. They run with an empty search path: expressions then have all names in full.
+ */
+
+/** The schemas of users. */
+export const SCHEMAS: string = `
+select to_jsonb(n.nspname) as item
+from pg_catalog.pg_namespace n
+where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+order by n.nspname collate "C"`
+
+const TABLES = `
+  select c.oid, c.relname, c.relkind, c.relrowsecurity, c.relacl, n.nspname
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = any($1::text[]) and c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition and c.relpersistence <> 't'
+    and not exists (
+      select from pg_catalog.pg_depend d
+      where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid and d.deptype = 'e')`
+
+export const TABLES_QUERY: string = `
+select jsonb_build_object(
+  'oid', c.oid::text, 'schema', c.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity,
+  'comment', pg_catalog.obj_description(c.oid, 'pg_class'),
+  'partitionBy', case when c.relkind = 'p' then pg_catalog.pg_get_partkeydef(c.oid) end,
+  'inherits', coalesce((select jsonb_agg(i.inhparent::pg_catalog.regclass::text order by i.inhseqno) from pg_catalog.pg_inherits i where i.inhrelid = c.oid), '[]')
+) as item
+from (${TABLES}) c
+order by c.nspname collate "C", c.relname collate "C"`
+
+export const COLUMNS_QUERY: string = `
+select jsonb_build_object(
+  'table', a.attrelid::text, 'number', a.attnum, 'name', a.attname, 'type', a.atttypid::text, 'modifier', a.atttypmod,
+  'typeText', pg_catalog.format_type(a.atttypid, a.atttypmod), 'dimensions', a.attndims,
+  'notNull', a.attnotnull, 'identity', a.attidentity, 'generated', a.attgenerated,
+  'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+  'sequences', (
+    select jsonb_agg('nextval(' || pg_catalog.quote_literal(s.objid::pg_catalog.regclass::text) || '::regclass)')
+    from pg_catalog.pg_depend s
+    where s.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and s.refclassid = s.classid and s.refobjid = a.attrelid
+      and s.refobjsubid = a.attnum and s.deptype = 'a'),
+  'collation', case when a.attcollation <> t.typcollation then (select quote_ident(l.collname) from pg_catalog.pg_collation l where l.oid = a.attcollation) end,
+  'comment', pg_catalog.col_description(a.attrelid, a.attnum)
+) as item
+from (${TABLES}) c
+join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+join pg_catalog.pg_type t on t.oid = a.atttypid
+left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+order by a.attrelid, a.attnum`
+
+export const CONSTRAINTS_QUERY: string = `
+select jsonb_build_object(
+  'table', k.conrelid::text, 'name', k.conname, 'kind', k.contype, 'columns', coalesce(to_jsonb(k.conkey), '[]'),
+  'deferrable', k.condeferrable, 'deferred', k.condeferred, 'validated', k.convalidated,
+  'definition', pg_catalog.pg_get_constraintdef(k.oid),
+  'expression', case when k.contype = 'c' then pg_catalog.pg_get_expr(k.conbin, k.conrelid) end,
+  'special', coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) or coalesce(i.indnatts > i.indnkeyatts, false)
+    or coalesce((to_jsonb(k) ->> 'conperiod')::boolean, false) or (k.contype = 'f' and k.confmatchtype = 'f')
+    or coalesce(to_jsonb(k) -> 'confdelsetcols' <> 'null', false) or not coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true),
+  'target', case when k.contype = 'f' then jsonb_build_object(
+    'schema', fn.nspname, 'table', f.relname, 'oid', f.oid::text, 'columns', to_jsonb(k.confkey),
+    'names', (select jsonb_agg(a.attname order by u.n) from unnest(k.confkey) with ordinality u(num, n)
+      join pg_catalog.pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.num),
+    'onDelete', k.confdeltype, 'onUpdate', k.confupdtype) end
+) as item
+from (${TABLES}) c
+join pg_catalog.pg_constraint k on k.conrelid = c.oid and k.contype in ('p', 'u', 'c', 'x', 'f')
+left join pg_catalog.pg_index i on i.indexrelid = k.conindid and k.contype in ('p', 'u')
+left join pg_catalog.pg_class f on f.oid = k.confrelid and k.contype = 'f'
+left join pg_catalog.pg_namespace fn on fn.oid = f.relnamespace
+order by k.conrelid, k.conname collate "C"`
+
+export const INDEXES_QUERY: string = `
+select jsonb_build_object(
+  'table', i.indrelid::text, 'name', x.relname, 'unique', i.indisunique, 'method', m.amname,
+  'parts', (
+    select jsonb_agg(jsonb_build_object(
+      'number', u.num,
+      'expression', case when u.num = 0 then pg_catalog.pg_get_indexdef(i.indexrelid, u.n::int, false) end) order by u.n)
+    from unnest(i.indkey::int2[]) with ordinality u(num, n) where u.n <= i.indnkeyatts),
+  'where', pg_catalog.pg_get_expr(i.indpred, i.indrelid),
+  'plain', i.indnatts = i.indnkeyatts and x.reloptions is null and not coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false)
+    and not exists (select from unnest(i.indoption::int2[]) o where o <> 0)
+    and not exists (select from unnest(i.indclass::oid[]) o join pg_catalog.pg_opclass p on p.oid = o where not p.opcdefault)
+    and not exists (
+      select from unnest(i.indkey::int2[], i.indcollation::oid[]) u(num, coll)
+      join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = u.num
+      where u.coll <> 0 and u.coll <> a.attcollation),
+  'prefix', 'CREATE ' || case when i.indisunique then 'UNIQUE ' else '' end || 'INDEX ' || pg_catalog.quote_ident(x.relname) || ' ON '
+    || case when c.relkind = 'p' then 'ONLY ' else '' end || i.indrelid::pg_catalog.regclass::text || ' ',
+  'definition', pg_catalog.pg_get_indexdef(i.indexrelid)
+) as item
+from (${TABLES}) c
+join pg_catalog.pg_index i on i.indrelid = c.oid and i.indisvalid
+join pg_catalog.pg_class x on x.oid = i.indexrelid
+join pg_catalog.pg_am m on m.oid = x.relam
+where not exists (select from pg_catalog.pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
+order by i.indrelid, x.relname collate "C"`
+
+/** Extensions whose operators and functions are used by indexes, constraints and defaults. */
+export const EXTENSIONS_QUERY: string = `
+with tables as (${TABLES}), objects as (
+  select 'pg_catalog.pg_class'::pg_catalog.regclass::oid as classid, i.indexrelid as objid from tables c join pg_catalog.pg_index i on i.indrelid = c.oid
+  union all
+  select 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid from tables c join pg_catalog.pg_constraint k on k.conrelid = c.oid
+  union all
+  select 'pg_catalog.pg_attrdef'::pg_catalog.regclass, f.oid from tables c join pg_catalog.pg_attrdef f on f.adrelid = c.oid)
+select to_jsonb(x.extname) as item
+from pg_catalog.pg_extension x
+where x.oid in (
+  select e.refobjid from objects o
+  join pg_catalog.pg_depend d on d.classid = o.classid and d.objid = o.objid
+  join pg_catalog.pg_depend e on e.classid = d.refclassid and e.objid = d.refobjid and e.deptype = 'e'
+  where e.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass)
+order by x.extname collate "C"`
+
+export const TYPES_QUERY: string = `
+select jsonb_build_object(
+  'oid', t.oid::text, 'schema', n.nspname, 'name', t.typname, 'kind', t.typtype,
+  'element', (select e.oid::text from pg_catalog.pg_type e where e.oid = t.typelem and e.typarray = t.oid),
+  'extension', (
+    select jsonb_build_object('name', e.extname, 'schema', en.nspname)
+    from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid join pg_catalog.pg_namespace en on en.oid = e.extnamespace
+    where d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.objid = t.oid and d.deptype = 'e'
+      and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass),
+  'labels', coalesce((select jsonb_agg(l.enumlabel order by l.enumsortorder) from pg_catalog.pg_enum l where l.enumtypid = t.oid), '[]'),
+  'fields', coalesce((
+    select jsonb_agg(jsonb_build_object('name', a.attname, 'type', a.atttypid::text, 'modifier', a.atttypmod, 'dimensions', a.attndims,
+      'typeText', pg_catalog.format_type(a.atttypid, a.atttypmod)) order by a.attnum)
+    from pg_catalog.pg_attribute a where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped), '[]'),
+  'domain', case when t.typtype = 'd' then jsonb_build_object(
+    'base', t.typbasetype::text, 'modifier', t.typtypmod, 'typeText', pg_catalog.format_type(t.typbasetype, t.typtypmod),
+    'dimensions', t.typndims, 'notNull', t.typnotnull, 'default', pg_catalog.pg_get_expr(t.typdefaultbin, 0),
+    'checks', coalesce((
+      select jsonb_agg(jsonb_build_object('name', k.conname, 'definition', pg_catalog.pg_get_constraintdef(k.oid)) order by k.conname collate "C")
+      from pg_catalog.pg_constraint k where k.contypid = t.oid and k.contype = 'c'), '[]')) end,
+  'range', (
+    select jsonb_build_object('subtype', r.rngsubtype::text,
+      'difference', case when r.rngsubdiff <> 0 then r.rngsubdiff::pg_catalog.regproc::text end,
+      'multirange', (select m.typname from pg_catalog.pg_type m where m.oid = r.rngmultitypid))
+    from pg_catalog.pg_range r where r.rngtypid = t.oid),
+  'rangeOf', (select r.rngtypid::text from pg_catalog.pg_range r where r.rngmultitypid = t.oid)
+) as item
+from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+where t.typrelid = 0 and not exists (
+    select from pg_catalog.pg_type e join pg_catalog.pg_class c on c.oid = e.typrelid where e.oid = t.typelem and c.relkind <> 'c')
+  or exists (select from pg_catalog.pg_class c where c.oid = t.typrelid and c.relkind = 'c')`

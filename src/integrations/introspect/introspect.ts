@@ -1,0 +1,95 @@
+/** From a database to the source of its entities. */
+import { InvalidOptionError, type Engine } from '../../index.js'
+import type { Catalog } from './catalog-model.js'
+import { chosenSchemas, readCatalog, type SchemaChoice } from './catalog-reader.js'
+import { EntityPrinter } from './entity-printer.js'
+import { Findings, type Finding } from './findings.js'
+import { layOut, type GeneratedFile, type Layout } from './layout.js'
+import { customLines } from './marked-places.js'
+import { planEntities, type NameOverrides } from './planner.js'
+import { TypePrinter } from './type-printer.js'
+
+/** Options of {@link introspect}. */
+export interface IntrospectOptions extends SchemaChoice, NameOverrides {
+  /** Tables and views by name or `'schema.name'`: only these. Default: all. */
+  readonly tables?: readonly string[] | undefined
+  /** The opposite. */
+  readonly excludeTables?: readonly string[] | undefined
+  /** One file for all, one for each schema, one for each table. Default `'file'`. */
+  readonly layout?: Layout | undefined
+  /** Name of the only file. Default `'entities.ts'`. */
+  readonly fileName?: string | undefined
+  /** What imports of other files end with. Default `'.js'`. */
+  readonly importExtension?: '.js' | '.ts' | '' | undefined
+  /** The files as they are now: what people have written into the marked places is kept. Default: none. */
+  readonly existing?: readonly string[] | undefined
+}
+
+/** What {@link introspect} gives. */
+export interface Introspection {
+  readonly files: readonly GeneratedFile[]
+  /** What could not be said, what is called otherwise, what to know. */
+  readonly findings: readonly Finding[]
+  readonly tables: number
+  readonly views: number
+  /** Marked places with code in them whose class is not generated any more. Nobody should lose that code. */
+  readonly orphans: readonly { readonly place: string; readonly lines: readonly string[] }[]
+}
+
+/**
+ * Reads the tables, views and types of a database and writes entities for them, as text. Reads only, in one snapshot. The same database gives
+ * the same text.
+ * @throws SchemaNotFound; InvalidOptionError; DatabaseError.
+ * @example
+ * const { files, findings } = await introspect(engine, { schemas: ['public'] })
+ */
+export async function introspect(engine: Engine, options: IntrospectOptions = {}): Promise<Introspection> {
+  const { layout = 'file', fileName = 'entities.ts', importExtension = '.js', existing = [] } = options
+  if (!['file', 'schema', 'table'].includes(layout))
+    throw new InvalidOptionError('layout', "layout takes 'file', 'schema' or 'table'")
+  const catalog = await engine.begin(
+    async (connection) =>
+      chosenTables(await readCatalog(connection, await chosenSchemas(connection, options)), options),
+    { readOnly: true, isolationLevel: 'REPEATABLE READ' },
+  )
+  const findings = new Findings()
+  const schemaOf = (schema: string): string | null =>
+    schema === 'public' && catalog.currentSchema === 'public' ? null : schema
+  const plans = planEntities(catalog, options, findings)
+  const types = new TypePrinter(catalog, findings, schemaOf)
+  const printer = new EntityPrinter(types, findings, schemaOf)
+  const custom = new Map(existing.flatMap((source) => [...customLines(source)]))
+  const files = layOut(
+    plans,
+    types,
+    printer,
+    { layout, single: fileName, importExtension, extensions: catalog.extensions },
+    custom,
+  )
+  const places = new Set(
+    files.flatMap(({ text }) => [...text.matchAll(/\/\/ #region custom (.+)$/gm)].map((match) => match[1])),
+  )
+  const isView = (kind: string): boolean => kind.endsWith('view')
+  return {
+    files,
+    findings: findings.all,
+    tables: plans.filter(({ table }) => !isView(table.kind)).length,
+    views: plans.filter(({ table }) => isView(table.kind)).length,
+    orphans: [...custom].flatMap(([place, lines]) => (places.has(place) ? [] : [{ place, lines }])),
+  }
+}
+
+function chosenTables(catalog: Catalog, { tables, excludeTables = [] }: IntrospectOptions): Catalog {
+  const isNamed = (names: readonly string[], { schema, name }: { schema: string; name: string }): boolean =>
+    names.includes(name) || names.includes(`${schema}.${name}`)
+  for (const name of [...(tables ?? []), ...excludeTables]) {
+    if (catalog.tables.some((table) => isNamed([name], table))) continue
+    throw new InvalidOptionError('tables', `There is no table or view ${JSON.stringify(name)}`)
+  }
+  return {
+    ...catalog,
+    tables: catalog.tables.filter(
+      (table) => (tables === undefined || isNamed(tables, table)) && !isNamed(excludeTables, table),
+    ),
+  }
+}

@@ -1,0 +1,208 @@
+/** Decides what becomes an entity, and what it and its properties are called. */
+import type { Catalog, CatalogConstraint, CatalogTable } from './catalog-model.js'
+import {
+  constraintsOf,
+  columnNamed,
+  labelOf,
+  uniqueSets,
+  type EntityPlan,
+  type ForeignKeyPlan,
+} from './entity-plan.js'
+import type { Findings } from './findings.js'
+import { planRelations } from './relation-planner.js'
+import { RESERVED_CLASSES, RESERVED_PROPERTIES } from './reserved-names.js'
+import { camel, pascal, singular, wordsOf } from './words.js'
+
+/** What a person decides otherwise. */
+export interface NameOverrides {
+  /**
+   * Names by what they stand for: `'schema.table'` the class, `'schema.table.column'` the property, `'schema.table.foreign_key'` (the name of
+   * the constraint) the relation, `'schema.table.foreign_key<'` the relation back.
+   */
+  readonly names?: Readonly<Record<string, string>> | undefined
+  /** Columns that tell the rows of a view or a table without a key apart, by `'schema.table'`. */
+  readonly keys?: Readonly<Record<string, readonly string[]>> | undefined
+}
+
+export function planEntities(catalog: Catalog, overrides: NameOverrides, findings: Findings): EntityPlan[] {
+  const classNames = nameClasses(catalog.tables, overrides, findings)
+  const plans: (EntityPlan & { foreignKeys: ForeignKeyPlan[] })[] = catalog.tables
+    .filter((table) => hasColumns(table, findings))
+    .map((table) => ({
+      table,
+      className: classNames.get(table) as string,
+      properties: nameProperties(table, overrides, findings),
+      key: keyOf(table, overrides, findings),
+      foreignKeys: [],
+      relations: new Map(),
+    }))
+  const byName = new Map(plans.map((plan) => [labelOf(plan.table), plan]))
+  for (const plan of plans) {
+    // Names of constraints have no part in the order: PostgreSQL gives others where the entities are created elsewhere.
+    const place = ({ columns, target }: CatalogConstraint): string =>
+      [
+        ...columns.map((name) => String(columnNamed(plan.table, name)?.number).padStart(5, '0')),
+        target?.schema,
+        target?.table,
+        ...(target?.columns ?? []),
+      ].join('\0')
+    const keys = constraintsOf(plan.table, 'foreign key').toSorted((a, b) => (place(a) < place(b) ? -1 : 1))
+    for (const constraint of keys) {
+      const target = byName.get(
+        labelOf({ schema: constraint.target?.schema ?? '', name: constraint.target?.table ?? '' }),
+      )
+      if (target === undefined) {
+        findings.add(
+          'left out',
+          `${labelOf(plan.table)}`,
+          `the foreign key ${constraint.name}, which leads to ${constraint.target?.schema}.${constraint.target?.table}: that is no entity here`,
+        )
+      } else if (plan.foreignKeys.some((one) => isSameKey(one, constraint))) {
+        findings.add(
+          'left out',
+          labelOf(plan.table),
+          `the foreign key ${constraint.name}, which says what another one says`,
+        )
+      } else {
+        plan.foreignKeys.push({ constraint, target })
+      }
+    }
+  }
+  planRelations(plans, overrides.names ?? {}, findings)
+  return plans
+}
+
+function isSameKey({ constraint }: ForeignKeyPlan, other: ForeignKeyPlan['constraint']): boolean {
+  return (
+    constraint.columns.join('\0') === other.columns.join('\0') &&
+    constraint.target?.columns.join('\0') === other.target?.columns.join('\0') &&
+    constraint.target?.table === other.target?.table &&
+    constraint.target?.schema === other.target?.schema
+  )
+}
+
+function hasColumns(table: CatalogTable, findings: Findings): boolean {
+  if (table.columns.length > 0) return true
+  findings.add('left out', labelOf(table), 'a table without columns')
+  return false
+}
+
+/** Tables that would share a name are all called otherwise, so that a new table renames no other. */
+function nameClasses(
+  tables: readonly CatalogTable[],
+  { names = {} }: NameOverrides,
+  findings: Findings,
+): Map<CatalogTable, string> {
+  const short = (table: CatalogTable): string => pascal(singular(wordsOf(table.name)))
+  const whole = (table: CatalogTable): string => pascal(wordsOf(table.name))
+  const long = (table: CatalogTable): string =>
+    pascal([...wordsOf(table.schema), ...singular(wordsOf(table.name))])
+  const longest = (table: CatalogTable): string => pascal([...wordsOf(table.schema), ...wordsOf(table.name)])
+  const chosen = new Map<CatalogTable, string>()
+  const taken = new Set(
+    Object.entries(names)
+      .filter(([of]) => tables.some((table) => labelOf(table) === of))
+      .map(([, name]) => name),
+  )
+  const isAlone = (table: CatalogTable, form: (table: CatalogTable) => string): boolean =>
+    tables.every((other) => other === table || form(other).toLowerCase() !== form(table).toLowerCase())
+  for (const table of tables) {
+    const given = names[labelOf(table)]
+    const inSchema = tables.some(
+      (other) =>
+        other !== table &&
+        other.schema === table.schema &&
+        short(other).toLowerCase() === short(table).toLowerCase(),
+    )
+    const form = isAlone(table, short) ? short : inSchema ? (isAlone(table, whole) ? whole : longest) : long
+    const name = given ?? unique(legalClass(form(table)), taken)
+    taken.add(name)
+    chosen.set(table, name)
+    if (given === undefined && name !== short(table))
+      findings.add(
+        'renamed',
+        labelOf(table),
+        `its class is called ${name}, as ${short(table) || 'its name'} is taken or no name of a class`,
+      )
+  }
+  return chosen
+}
+
+function legalClass(name: string): string {
+  const legal = /^[\p{L}_$]/u.test(name) ? name : `Table${name}`
+  return RESERVED_CLASSES.has(legal) ? `${legal}Row` : legal
+}
+
+/** The name, or with the first number from 2 that makes it another one. */
+export function unique(name: string, taken: ReadonlySet<string>): string {
+  if (!taken.has(name)) return name
+  let count = 2
+  while (taken.has(`${name}${count}`)) count += 1
+  return `${name}${count}`
+}
+
+function nameProperties(
+  table: CatalogTable,
+  { names = {} }: NameOverrides,
+  findings: Findings,
+): Map<string, string> {
+  const properties = new Map<string, string>()
+  const taken = new Set<string>()
+  const wanted = (name: string): string => {
+    const made = camel(wordsOf(name))
+    const legal = /^[\p{L}_$]/u.test(made) ? made : made === '' ? 'column' : `_${made}`
+    return RESERVED_PROPERTIES.has(legal) ? `${legal}_` : legal
+  }
+  const choose = (name: string, property: string): void => {
+    taken.add(property)
+    properties.set(name, property)
+  }
+  for (const { name } of table.columns) {
+    const given = names[`${labelOf(table)}.${name}`]
+    if (given !== undefined) choose(name, given)
+  }
+  // Whose name is the property's already keeps it.
+  for (const { name } of table.columns) {
+    if (!properties.has(name) && wanted(name) === name && !taken.has(name)) choose(name, name)
+  }
+  for (const { name } of table.columns) {
+    if (properties.has(name)) continue
+    const property = unique(wanted(name), taken)
+    choose(name, property)
+    if (property !== camel(wordsOf(name)))
+      findings.add('renamed', `${labelOf(table)}.${name}`, `the property is called ${property}`)
+  }
+  return new Map(table.columns.map(({ name }) => [name, properties.get(name) as string]))
+}
+
+function keyOf(table: CatalogTable, { keys = {} }: NameOverrides, findings: Findings): EntityPlan['key'] {
+  const where = labelOf(table)
+  const given = keys[where]
+  if (given !== undefined) {
+    const missing = given.find((name) => columnNamed(table, name) === undefined)
+    if (missing === undefined) return { columns: given, isConstraint: false }
+    findings.add('hint', where, `keys names ${missing}, which is no column of it`)
+  }
+  const [primary] = constraintsOf(table, 'primary key')
+  if (primary !== undefined) return { columns: primary.columns, isConstraint: true }
+  const isView = table.kind === 'view' || table.kind === 'materialized view'
+  const candidates = uniqueSets(table)
+    // PostgreSQL does not know which columns of a materialized view are never NULL.
+    .filter((columns) => isView || columns.every((name) => columnNamed(table, name)?.notNull === true))
+    .sort((a, b) => a.length - b.length)
+  const [best] = candidates
+  if (best !== undefined) {
+    findings.add(
+      'hint',
+      where,
+      `has no primary key: ${best.join(', ')} tell${best.length === 1 ? 's' : ''} its rows apart, and is its key here`,
+    )
+    return { columns: best, isConstraint: false }
+  }
+  findings.add(
+    'hint',
+    where,
+    `has no key, so it is keyless: read it with select(), write it with insert(), update() and deleteFrom(). ${isView ? `Name the columns that tell its rows apart in keys: { '${where}': [...] }` : 'Better: give it a primary key'}`,
+  )
+  return { columns: [], isConstraint: false }
+}
