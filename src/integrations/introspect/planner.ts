@@ -129,7 +129,7 @@ function nameClasses(
 }
 
 function legalClass(name: string): string {
-  const legal = /^[\p{L}_$]/u.test(name) ? name : `Table${name}`
+  const legal = /^[\p{ID_Start}_$]/u.test(name) ? name : `Table${name}`
   return RESERVED_CLASSES.has(legal) ? `${legal}Row` : legal
 }
 
@@ -150,7 +150,7 @@ function nameProperties(
   const taken = new Set<string>()
   const wanted = (name: string): string => {
     const made = camel(wordsOf(name))
-    const legal = /^[\p{L}_$]/u.test(made) ? made : made === '' ? 'column' : `_${made}`
+    const legal = /^[\p{ID_Start}_$]/u.test(made) ? made : made === '' ? 'column' : `_${made}`
     return RESERVED_PROPERTIES.has(legal) ? `${legal}_` : legal
   }
   const choose = (name: string, property: string): void => {

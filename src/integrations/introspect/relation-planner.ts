@@ -145,7 +145,7 @@ function isOneToOne(plan: EntityPlan, { constraint }: ForeignKeyPlan): boolean {
 
 function add(plan: EntityPlan, wanted: string, relation: RelationPlan, findings: Findings): void {
   const taken = new Set([...plan.properties.values(), ...plan.relations.keys(), ...RESERVED_PROPERTIES])
-  const legal = /^[\p{L}_$]/u.test(wanted) ? wanted : `_${wanted}`
+  const legal = /^[\p{ID_Start}_$]/u.test(wanted) ? wanted : `_${wanted}`
   let name = legal
   if (taken.has(name)) name = `${legal}Relation`
   for (let count = 2; taken.has(name); count++) name = `${legal}Relation${count}`

@@ -14,7 +14,8 @@ export function key(name: string): string {
 
 /** Whether a text may be the name of a property. */
 export function isIdentifier(text: string): boolean {
-  return /^[\p{L}_$][\p{L}\p{N}_$]*$/u.test(text)
+  // Compilers do not know the letters beyond the first 65,536 all alike.
+  return /^[\p{ID_Start}_$][\p{ID_Continue}$]*$/u.test(text) && !/[\u{10000}-\u{10FFFF}]/u.test(text)
 }
 
 /** SQL in the sql tag. */

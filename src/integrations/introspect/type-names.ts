@@ -24,7 +24,7 @@ export function nameTypes({ types }: Catalog): Map<string, string> {
       (other) => other === type || short(other).toLowerCase() !== short(type).toLowerCase(),
     )
     const made = isAlone ? short(type) : camel([...wordsOf(type.schema), ...wordsOf(type.name)])
-    const legal = /^[\p{L}_$]/u.test(made) ? made : `type${made}`
+    const legal = /^[\p{ID_Start}_$]/u.test(made) ? made : `type${made}`
     const base = RESERVED_CONSTANTS.has(legal) ? `${legal}Type` : legal
     let name = base
     for (let count = 2; taken.has(name.toLowerCase()); count++) name = `${base}${count}`

@@ -264,7 +264,7 @@ export class TypePrinter {
         const taken = new Set<string>()
         const fields = type.fields.map((field) => {
           const made = camel(wordsOf(field.name))
-          let property = /^[\p{L}_$]/u.test(made) ? made : `_${made}`
+          let property = /^[\p{ID_Start}_$]/u.test(made) ? made : `_${made}`
           while (taken.has(property) || ['__proto__', 'constructor', 'then'].includes(property))
             property = `${property}_`
           taken.add(property)

@@ -5,7 +5,7 @@ export function wordsOf(name: string): string[] {
   return name
     .replaceAll(/(\p{Ll}|\p{N})(\p{Lu})/gu, '$1 $2')
     .replaceAll(/(\p{Lu})(\p{Lu}\p{Ll})/gu, '$1 $2')
-    .split(/[^\p{L}\p{N}]+/u)
+    .split(/(?:[^\p{ID_Continue}]|_|[\u{10000}-\u{10FFFF}])+/u)
     .filter((word) => word !== '')
     .map((word) => word.toLowerCase())
 }
