@@ -143,6 +143,17 @@ test('entities run as a compiled module, and as compiled CommonJS', async () => 
   expect(await installed.node('commonjs', required)).toBe('x true\n')
 })
 
+test.each(['express', 'fastify', 'hono', 'koa', 'nestjs', 'serverless'])(
+  'lifeguard/%s loads both ways without its framework, and uses the package itself',
+  async (name) => {
+    const print = 'console.log(subpath.errorAnswer(new NoResultError("x")).status)'
+    const names = `import * as subpath from 'lifeguard/${name}'; import { NoResultError } from 'lifeguard'`
+    const required = `const subpath = require('lifeguard/${name}'); const { NoResultError } = require('lifeguard')`
+    expect(await installed.node('module', `${names}; ${print}`)).toBe('404\n')
+    expect(await installed.node('commonjs', `${required}; ${print}`)).toBe('404\n')
+  },
+)
+
 describe('lifeguard/kysely', () => {
   test('is Kysely on an engine, imported and required', async () => {
     installed.add('kysely')
