@@ -121,7 +121,7 @@ test('distance orders by what is near', async () => {
 test.each<[string, keyof InstanceType<typeof Thing>, unknown]>([
   ['takes a range, such as range(1, 5), not a number', 'ages', 5],
   ["takes a range whose bounds are '[)', '[]', '(]' or '()'", 'ages', { lower: 1, upper: 2, bounds: '<>' }],
-  ['takes an integer, not a string', 'ages', types.range('1', null)],
+  ['takes an integer, not a string: pass Number(value)', 'ages', types.range('1', null)],
   ['takes a Date, not a string', 'during', types.range('2026', null)],
   ['takes an array of ranges, not an object', 'spans', types.range('1', '2')],
   ['takes exactly 4 bits, not 3', 'flags', '101'],
