@@ -140,7 +140,11 @@ async function authenticate(
     early ??= error
   })
   Object.assign(client, { getStartupConf: () => ({ ...startup }) })
-  await orAborted(client.connect(), signal)
+  // By callback: some that replace `connect` (mocks, instrumentation) know no other form.
+  const connecting = new Promise<void>((resolve, reject) => {
+    client.connect((error: Error | null | undefined) => (error ? reject(error) : resolve()))
+  })
+  await orAborted(connecting, signal)
   // It came in the same chunk as the end of the authentication.
   if (early !== undefined) throw early
   const address = addressOf(socket)

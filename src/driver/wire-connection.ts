@@ -26,6 +26,7 @@ import {
   unexpected,
 } from './backend-messages.js'
 
+import { tellWaiting } from './late-senders.js'
 import type { ServerErrorFields } from '../database-errors.js'
 import type { ServerTexts } from '../internal/hidden-values.js'
 import type { ServerNotice } from './driver.js'
@@ -166,6 +167,7 @@ export class WireConnection extends Base {
   /** The connection is lost: messages that still arrive, or stand in the same buffer, are ignored. */
   discard(): void {
     this.#discarding = true
+    tellWaiting(this)
   }
 
   override attachListeners(stream: EventEmitter): void {
@@ -188,7 +190,10 @@ export class WireConnection extends Base {
   // Everything that node-postgres and its Submittables send, but Terminate and the data of a COPY.
   override _send(buffer: Buffer): boolean {
     const guard = this.#guard
-    if (guard === undefined) return this.#sentTooLate()
+    if (guard === undefined || this.#discarding) {
+      tellWaiting(this)
+      return false
+    }
     guard.wrote?.(buffer[0] as number)
     return super._send(buffer)
   }
@@ -296,17 +301,6 @@ export class WireConnection extends Base {
     // After an error, not every Submittable sends the Sync that the server waits for.
     if (type === ERROR_RESPONSE && this.#guard?.needsSync === true) this.sync()
     if (type === READY_FOR_QUERY) this.#ready()
-  }
-
-  /**
-   * A Submittable has sent something after its end (pg-cursor closes a portal that is gone): between the messages of a batch it would
-   * break the protocol. It may wait for ReadyForQuery.
-   */
-  #sentTooLate(): false {
-    process.nextTick(() => {
-      if (this.#guard === undefined) super.emit('readyForQuery', { name: 'readyForQuery', status: '' })
-    })
-    return false
   }
 
   /** Whether node-postgres gets a message that answers no batch. */

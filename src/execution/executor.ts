@@ -1,6 +1,7 @@
 /** The methods that a connection and a session share: they run statements. */
 import type { Readable, Writable } from 'node:stream'
 
+import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { InvalidStatementError } from '../errors.js'
 import type { Result } from '../result/result.js'
 import { ResultStream } from '../result/result-stream.js'
@@ -16,6 +17,7 @@ import type {
   StatementConfig,
 } from '../sql.js'
 import type { PipelineSetup } from '../pipeline/contract.js'
+import type { OperationStatement } from '../pipeline/operation.js'
 import { copyFrom, copyTo } from './copy.js'
 import { openCursor, STREAM_OPTION_NAMES, type StreamOptions } from './cursor.js'
 import type { ExecutionOwner } from './contract.js'
@@ -185,6 +187,27 @@ export abstract class Executor {
       return await (work === undefined ? scopes.open() : scopes.run(work))
     }
     return work === undefined ? nest() : runner.attend('block', nest)
+  }
+
+  /**
+   * Runs a statement as `execute` does, in the driver's terms. For integrations.
+   * @internal
+   */
+  runStatement(statement: OperationStatement): Promise<StatementResult> {
+    const runner = this.#runner
+    return runner.attend('query', async () => {
+      await runner.flushAhead()
+      return await runner.run(statement)
+    })
+  }
+
+  /**
+   * Lets `work` have the connection to itself, inside the transaction. For integrations.
+   * @internal
+   */
+  exclusively(text: string, work: (connection: DriverConnection) => Promise<void>): Promise<void> {
+    const runner = this.#runner
+    return runner.attend('query', () => runner.exclusive(text, { run: work }))
   }
 
   /** True from the first statement of a transaction until it has ended, also when it has failed meanwhile. */

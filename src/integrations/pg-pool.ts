@@ -1,8 +1,12 @@
 /** `lifeguard/pg-pool`: pg.Pool's face on an engine and on a session. */
-import type { Engine } from '../index.js'
+import type { Engine, Session } from '../index.js'
 import { Pool } from './pg-pool/pool.js'
+import { SessionClient, type SessionFaceOptions } from './pg-pool/session-client.js'
+import { Pool as PoolOfSession } from './pg-pool/session-pool.js'
+import type { PoolClient, SessionPool } from './pg-pool/types.js'
 
 export { Pool }
+export type { SessionFaceOptions } from './pg-pool/session-client.js'
 export type { PoolConfig } from './pg-pool/options.js'
 export type {
   ClientConnection,
@@ -16,9 +20,16 @@ export type {
   QueryResult,
   QueryResultRow,
   QueryValues,
+  SessionPool,
   Submittable,
   TransactionStatus,
 } from './pg-pool/types.js'
+
+/** Options of {@link poolFrom}. */
+export interface PoolFromOptions {
+  /** The application's own copy of pg, if it is not the one that this package loads: `instanceof pg.Pool` then holds for that. */
+  readonly pg?: { readonly Pool: { readonly prototype: object } } | undefined
+}
 
 /**
  * A pool with pg.Pool's face on an engine: for libraries that take one. It shares the engine's connections; its `end()` does not dispose the
@@ -27,6 +38,37 @@ export type {
  * @example
  * const db = new Kysely({ dialect: new PostgresDialect({ pool: poolFrom(engine) }) })
  */
-export function poolFrom(engine: Engine): Pool {
-  return new Pool(engine)
+export function poolFrom(engine: Engine, { pg }: PoolFromOptions = {}): Pool {
+  const pool = new Pool(engine)
+  return pg === undefined ? pool : asPoolOf(pg.Pool, pool)
+}
+
+/** Puts the class of another copy of pg behind the pool's own. */
+function asPoolOf(Class: { readonly prototype: object }, pool: Pool): Pool {
+  if (pool instanceof (Class as never)) return pool
+  const methods = Object.getOwnPropertyDescriptors(Pool.prototype)
+  return Object.setPrototypeOf(pool, Object.create(Class.prototype, methods) as object) as Pool
+}
+
+/**
+ * A client with pg's face that is the session: a library joins its transaction. BEGIN, COMMIT, ROLLBACK and savepoints of the library are
+ * savepoints of the session, which itself ends as before. Changed objects are flushed before each statement (autoflush).
+ *
+ * @throws IllegalStateError from its `query`, for BEGIN inside of BEGIN.
+ * @example
+ * await withSession(async (session) => {
+ *   session.add(song)
+ *   await drizzle(asClient(session)).insert(plays).values({ song: song.id })
+ * })
+ */
+export function asClient(session: Session, options: SessionFaceOptions = {}): PoolClient {
+  return new SessionClient(session, { holder: undefined }, options)
+}
+
+/**
+ * As {@link asClient}, for libraries that take a pool: each `connect()` gives the session. While one client has a transaction, statements of
+ * the others are refused, because its ROLLBACK would undo them.
+ */
+export function asPool(session: Session, options: SessionFaceOptions = {}): SessionPool {
+  return new PoolOfSession(session, options)
 }

@@ -237,6 +237,23 @@ interface CommandOutcome {
   readonly stderr: string
 }
 
+describe('lifeguard/pg-pool', () => {
+  test.each([
+    ['module', (name: string) => `await import('${name}')`],
+    ['commonjs', (name: string) => `require('${name}')`],
+  ] as const)('is a pool of pg as %s', async (kind, load) => {
+    const script = `
+      const { createEngine, IllegalStateError } = ${load('lifeguard')}
+      const { poolFrom, Pool } = ${load('lifeguard/pg-pool')}
+      const pg = ${load('pg')}
+      const pool = poolFrom(createEngine({ host: 'localhost' }))
+      const Theirs = (pg.default ?? pg).Pool
+      console.log(pool instanceof Theirs, pool instanceof Pool, pool.constructor.name, pool.totalCount)
+      void pool.end().then(() => pool.end()).catch((error) => console.log(error instanceof IllegalStateError))`
+    expect(await installed.node(kind, script)).toBe('true true Pool 0\ntrue\n')
+  })
+})
+
 interface LoadReport {
   readonly millis: number
   readonly before: readonly string[]

@@ -6,6 +6,7 @@ import {
   ConnectionLostError,
   isDisconnect,
   LifeguardError,
+  PoolTimeoutError,
   TransactionAbortedError,
 } from '../../index.js'
 import { firstWord } from './statement-text.js'
@@ -99,14 +100,21 @@ export function rolledBackInstead(text: string, first: Error | undefined): Trans
   )
 }
 
-/** The error of a connect as pg gives it: of the socket or the server itself, with its `code`. */
+/** The error of a checkout: if no connection can be made, that of the socket or the server itself, as in pg, with its `code`. */
 export function connectError(error: unknown): unknown {
+  if (error instanceof PoolTimeoutError && !error.message.startsWith(TIMED_OUT)) {
+    // Ported code looks for pg's words.
+    error.message = `${TIMED_OUT}: ${error.message}`
+  }
   if (!(error instanceof ConnectError)) return error
   const { cause } = error
-  return cause instanceof Error && !(cause instanceof LifeguardError) && cause.name !== 'TimeoutError'
-    ? cause
-    : error
+  if (!(cause instanceof Error) || cause instanceof LifeguardError) return error
+  if (cause.name !== 'TimeoutError') return cause
+  error.message = `Connection terminated due to connection timeout: ${error.message}`
+  return error
 }
+
+const TIMED_OUT = 'timeout exceeded when trying to connect'
 
 const LONGEST_TEXT = 80
 

@@ -13,11 +13,11 @@ export function guarded(call: () => void): void {
   }
 }
 
-/** Calls the callback of a query. */
-export function calling(callback: Callback): Settle {
+/** Calls the callback of a query. @param success The error where there is none: pg's clients say null, its pools undefined. */
+export function calling(callback: Callback, success: null | undefined): Settle {
   return (error, result) =>
     guarded(() => {
-      if (error === null) callback(null, result)
+      if (error === null) callback(success, result)
       else callback(error)
     })
 }

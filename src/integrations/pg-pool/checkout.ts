@@ -1,4 +1,6 @@
 /** One checkout of a client: its queries, and its end. */
+import { tracingChannel } from 'node:diagnostics_channel'
+
 import type { Lease } from '../../pool/pool.js'
 import { ConnectionClosedError, Engine, IllegalStateError } from '../../index.js'
 import { lostError, shorten, statementError } from './answers.js'
@@ -18,6 +20,9 @@ export interface CheckoutHost {
   /** The connection belongs to the pool again. */
   returned(): void
 }
+
+/** The channel of the package, which is found by its name. */
+const statements = tracingChannel('lifeguard:statement')
 
 /** How long the server may take to obey a cancel. */
 const CANCEL_MILLIS = 3_000
@@ -60,6 +65,18 @@ export class Checkout {
     }
     const limit = config.query_timeout ?? this.#host.queryTimeoutMillis
     const told = limit === undefined || limit <= 0 ? settle : this.#limited(settle, limit)
+    if (!statements.hasSubscribers) return this.#run(config, told, types)
+    const message = { connectionId: this.#lease.connection.id, text: String(config.text ?? config.name) }
+    statements.traceCallback(
+      (tracing: Settle) => this.#run(config, tracing, types),
+      0,
+      message,
+      undefined,
+      told,
+    )
+  }
+
+  #run(config: GivenConfig, told: Settle, types: BatchQuery['types']): void {
     try {
       const query = batchQueryOf(config, this.#host.texts)
       if (query === undefined) this.#runAsPg(config, told, types)

@@ -87,7 +87,7 @@ export class LeasedClient extends EventEmitter implements PoolClient {
   run(config: GivenConfig, callback: Callback | undefined): Promise<QueryResult> | undefined {
     const { checkout } = this
     if (callback !== undefined) {
-      checkout.query(config, calling(callback), this.#types)
+      checkout.query(config, calling(callback, null), this.#types)
       return undefined
     }
     return new Promise<QueryResult>((resolve, reject) => {

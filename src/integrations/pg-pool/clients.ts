@@ -20,6 +20,7 @@ export class KnownConnection {
   readonly #pipeline: boolean
   readonly #onIdleLoss: LossListener
   #weak: WeakRef<LeasedClient>
+  #isLost = false
   /** While it is idle. */
   #held: LeasedClient | undefined
 
@@ -58,7 +59,8 @@ export class KnownConnection {
     const client = new LeasedClient(this.connection, this.#pipeline)
     // Always there: without a listener, an error would end the process. A caller that waits for a query is told by that.
     client.on('error', (error: Error) => {
-      if (this.#held !== client) return
+      if (this.#held !== client || this.#isLost) return
+      this.#isLost = true
       this.#drop(error)
       Object.defineProperty(error, 'client', { value: client, configurable: true })
       this.#onIdleLoss(error, client)

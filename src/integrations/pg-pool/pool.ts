@@ -140,7 +140,7 @@ export class Pool extends EventEmitter {
     const { config, submittable } = given
     if (config === undefined) return this.#submit(submittable as Submittable, given.callback)
     if (given.callback !== undefined) {
-      this.#run(config, calling(given.callback))
+      this.#run(config, calling(given.callback, undefined))
       return undefined
     }
     return new Promise((resolve, reject) => {
@@ -240,6 +240,7 @@ export class Pool extends EventEmitter {
   async #acquire(above: (...parameters: never[]) => unknown): Promise<LeasedClient> {
     if (this.#ending) throw new EngineDisposedError('Cannot use a pool after calling end on the pool')
     this.#acquiring++
+    this.#face.log('acquiring a client')
     try {
       const lease = await this.#engine.lease(NO_OPTIONS, above)
       const known = this.#clients.of(lease.connection)

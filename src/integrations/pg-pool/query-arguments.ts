@@ -65,16 +65,21 @@ function withValues(config: GivenConfig, values: unknown): GivenConfig {
 /**
  * The statement of a batch; undefined if only pg's own query can run it: several statements, COPY, `binary`, `rows`.
  * @param texts Texts by their names, of this connection.
+ * @param isSplit The text is one statement, whatever stands in its bodies and literals.
  * @throws Error as pg, for values that are no array, no text, a name of another text; InvalidStatementError for what is no value.
  */
-export function batchQueryOf(config: GivenConfig, texts: Map<string, string>): BatchQuery | undefined {
+export function batchQueryOf(
+  config: GivenConfig,
+  texts: Map<string, string>,
+  isSplit = false,
+): BatchQuery | undefined {
   const text = textOf(config, texts)
   const { values, rowMode, types } = config
   if (values !== undefined && values !== null && !Array.isArray(values))
     throw new InvalidStatementError('Query values must be an array')
   const isEmpty = !Array.isArray(values) || values.length === 0
   if (SPECIAL_KEYS.some((key) => Boolean((config as Record<string, unknown>)[key]))) return undefined
-  if (isEmpty && (mayHoldSeveral(text) || firstWord(text) === 'copy')) return undefined
+  if (isEmpty && ((!isSplit && mayHoldSeveral(text)) || firstWord(text) === 'copy')) return undefined
   return {
     text,
     values: isEmpty ? undefined : Engine.nodePostgres.encodeValues(values),

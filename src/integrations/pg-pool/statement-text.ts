@@ -14,6 +14,36 @@ export function mayHoldSeveral(text: string): boolean {
   return at !== -1 && skipBlank(text, at + 1, true) < text.length
 }
 
+/** The statements of a text; strings, quoted names, comments and bodies in dollars may hold semicolons. */
+export function statementsOf(text: string): string[] {
+  const statements: string[] = []
+  let begin = 0
+  const add = (end: number): void => {
+    const statement = text.slice(begin, end)
+    if (skipBlank(statement, 0) < statement.length) statements.push(statement.trim())
+    begin = end + 1
+  }
+  for (let at = 0; at < text.length;) {
+    TOKEN.lastIndex = at
+    const token = TOKEN.exec(text)?.[0] ?? text.slice(at)
+    if (token === ';') add(at)
+    at = token === '/*' ? commentEnd(text, at) + 1 : at + token.length
+    if (BODY.test(token)) at = bodyEnd(text, at, token)
+  }
+  add(text.length)
+  return statements
+}
+
+/** One token after the other. */
+const TOKEN =
+  /--[^\n]*|e'(?:\\.|''|[^'\\])*'|'(?:''|[^'])*'|"(?:""|[^"])*"|\$(?:[\p{L}_][\p{L}\p{N}_]*)?\$|[\p{L}_][\p{L}\p{N}_$]*|\/\*|;|./isuy
+const BODY = /^\$.*\$$/s
+
+function bodyEnd(text: string, start: number, tag: string): number {
+  const end = text.indexOf(tag, start)
+  return end === -1 ? text.length : end + tag.length
+}
+
 /** Where the first thing behind spaces and comments (and, with `semicolons`, empty statements) begins. */
 function skipBlank(text: string, start: number, semicolons = false): number {
   let at = start

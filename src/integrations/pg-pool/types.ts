@@ -157,3 +157,25 @@ export interface PoolSettings {
   user?: string | undefined
   database?: string | undefined
 }
+
+/** A pool whose clients are one session; as pg's `Pool`. */
+export interface SessionPool extends EventEmitter, Queryable {
+  readonly totalCount: number
+  readonly idleCount: number
+  readonly waitingCount: number
+  readonly expiredCount: number
+  readonly ending: boolean
+  readonly ended: boolean
+  options: PoolSettings
+  connect(): Promise<PoolClient>
+  connect(
+    callback: (
+      error: Error | undefined,
+      client: PoolClient | undefined,
+      release: (error?: Open) => void,
+    ) => void,
+  ): void
+  /** Ends the pool, not the session. */
+  end(): Promise<void>
+  end(callback: () => void): void
+}
