@@ -327,6 +327,8 @@ export class Pool extends EventEmitter {
   }
 
   static {
+    // A build may rename the class; rate-limiter-flexible looks for exactly this name.
+    Object.defineProperty(this, 'name', { value: 'Pool' })
     // `instanceof pg.Pool`, by which Drizzle, Prisma and others tell a pool from a client.
     Object.setPrototypeOf(this.prototype, Engine.nodePostgres.Pool.prototype)
   }

@@ -105,6 +105,7 @@ export class Pool extends EventEmitter implements SessionPool {
   }
 
   static {
+    Object.defineProperty(this, 'name', { value: 'Pool' })
     Object.setPrototypeOf(this.prototype, Engine.nodePostgres.Pool.prototype)
   }
 }
