@@ -48,6 +48,11 @@ export class Substitutes {
     this.#host = host
   }
 
+  /** The pool that the engine uses now. */
+  get pool(): Pool {
+    return this.#host.pool()
+  }
+
   /** The engine's own pool, while it is not used. */
   get original(): Pool | undefined {
     return this.#current?.original
@@ -58,6 +63,16 @@ export class Substitutes {
     if (this.#current !== undefined) throw new IllegalStateError(this.#current.noListen)
   }
 
+  /** @throws IllegalStateError if the engine is disposed, or has a substitute. */
+  requireFree(): void {
+    if (this.#host.isDisposed()) throw new IllegalStateError('The engine was disposed')
+    if (this.#current !== undefined) {
+      throw new IllegalStateError(
+        'The engine serves another test: end that one first, or give each test that runs beside others an engine of its own',
+      )
+    }
+  }
+
   /**
    * @param noListen Why LISTEN is refused meanwhile.
    * @returns what ends it, and closes the connections of the substitute.
@@ -65,12 +80,7 @@ export class Substitutes {
    */
   begin(make: SubstituteMaker, noListen: string): () => Promise<void> {
     const host = this.#host
-    if (host.isDisposed()) throw new IllegalStateError('The engine was disposed')
-    if (this.#current !== undefined) {
-      throw new IllegalStateError(
-        'The engine serves another test: end that one first, or give each test that runs beside others an engine of its own',
-      )
-    }
+    this.requireFree()
     const original = host.pool()
     const substitute = make(original, scopesOfCaller)
     const pool = substitute.wrap(host.create(substitute.driver))

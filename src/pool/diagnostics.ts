@@ -72,6 +72,13 @@ export class Diagnostics {
     return error
   }
 
+  /** Lines that name the holders of connections, the longest first. */
+  holders(): readonly string[] {
+    const now = this.#pool.clock.now()
+    const borrowed = [...this.#pool.slots.all()].filter(({ state }) => state === 'borrowed')
+    return longestFirst(borrowed).map((record) => holderLine(holderOf(record, undefined, now)))
+  }
+
   stats(): PoolStats {
     const { name, limits, slots, statistics } = this.#pool
     const { waitQueue, connector, healthChecks, closer, eligibility } = this.#parts
@@ -122,8 +129,9 @@ function poolTimeoutError(
   borrowed: readonly ConnectionRecord[],
   now: number,
 ): PoolTimeoutError {
-  const longestFirst = [...borrowed].sort((one, other) => one.acquiredAt - other.acquiredAt)
-  const holders = longestFirst.slice(0, NAMED_HOLDERS).map((record) => holderOf(record, acquire.context, now))
+  const holders = longestFirst(borrowed)
+    .slice(0, NAMED_HOLDERS)
+    .map((record) => holderOf(record, acquire.context, now))
   const own = borrowed.filter((record) => isSame(record.context, acquire.context)).length
   const lines = [headline(acquire, stats, target), ...holders.map(holderLine)]
   if (borrowed.length > holders.length) lines.push(`  and ${String(borrowed.length - holders.length)} more`)
@@ -148,6 +156,10 @@ function poolTimeoutError(
     details,
     stats.lastConnectError && { cause: stats.lastConnectError },
   )
+}
+
+function longestFirst(records: readonly ConnectionRecord[]): ConnectionRecord[] {
+  return [...records].sort((one, other) => one.acquiredAt - other.acquiredAt)
 }
 
 const PHASES: Readonly<Record<AcquirePhase, string>> = {

@@ -116,6 +116,8 @@ export interface Pool {
   stats(): PoolStats
   /** One line for people: sizes, use, waiters. */
   status(): string
+  /** Who holds the connections that are checked out, the longest first: lines for people. */
+  holders?(): readonly string[]
   /** Changes the limits at run time. Excess connections are closed, borrowed ones when they are released. @throws InvalidOptionError */
   resize(limits: { readonly poolSize?: number; readonly maxOverflow?: number }): void
   /** Holds every new acquire until `resume()`; their timeouts do not run meanwhile. */

@@ -276,6 +276,10 @@ export class QueuePool implements Pool {
     return this.#diagnostics.status()
   }
 
+  holders(): readonly string[] {
+    return this.#diagnostics.holders()
+  }
+
   resize(change: LimitChange): void {
     const { options, slots } = this.#pool
     this.#pool.limits = changeLimits(this.#pool.limits, change, options.minIdle)

@@ -259,3 +259,14 @@ interface LoadReport {
   readonly before: readonly string[]
   readonly after: readonly string[]
 }
+
+test('lifeguard/testing loads the package itself, imported and required', async () => {
+  const script = (load: (name: string) => string): string => `
+    const { Engine, createEngine } = ${load('lifeguard')}
+    const { rollbackEach } = ${load('lifeguard/testing')}
+    console.log(typeof rollbackEach(createEngine({ host: 'localhost' })).begin)`
+  const imported = script((name) => `await import('${name}')`)
+  const required = script((name) => `require('${name}')`)
+  expect(await installed.node('module', imported)).toBe('function\n')
+  expect(await installed.node('commonjs', required)).toBe('function\n')
+})

@@ -1,0 +1,18 @@
+/**
+ * `lifeguard/testing`: a database for tests, a transaction around each test that is rolled back, and a check for leaks. For vitest, jest,
+ * node:test, and any other runner.
+ */
+export {
+  createTestDatabase,
+  startDatabase,
+  type StartedDatabase,
+  type StartDatabaseOptions,
+  type TestDatabase,
+} from './testing/database.js'
+export { expectNoLeaks } from './testing/leaks.js'
+export {
+  rollbackEach,
+  withRollback,
+  type RollbackHooks,
+  type RollbackOptions,
+} from './testing/with-rollback.js'
