@@ -96,6 +96,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
     this.#observer = createEcho(options.echo, this.name, options.hideParameters)
     this.#pool = this.#createPool()
     this.#host = createHost({
+      name: this.name,
       options,
       clock,
       cancelTimeoutMillis,
@@ -103,8 +104,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
       observer: () => this.#observer,
     })
     Object.defineProperty(this, BRAND, { value: true })
-    // Any number of listen() may wait for the end.
-    setMaxListeners(0, this.#ending.signal)
+    setMaxListeners(0, this.#ending.signal) // Any number of listen() may wait for the end.
   }
 
   /** Also true for an engine that the other copy of this package (import, require) made. */
@@ -171,6 +171,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
     checkListenOptions(options)
     this.#substitutes.requireListen()
     return listen({
+      pool: this.name,
       driver: this.#driver,
       clock: this.#clock,
       connectTimeoutMillis: this.#options.pool.connectTimeoutMillis,

@@ -7,6 +7,7 @@ import type { Pool } from '../pool/pool.js'
 import type { ResolvedEngineOptions } from './options.js'
 
 export interface HostParts {
+  readonly name: string
   readonly options: ResolvedEngineOptions
   readonly clock: Clock
   readonly cancelTimeoutMillis: number
@@ -17,6 +18,7 @@ export interface HostParts {
 }
 
 export function createHost({
+  name,
   options: { hideParameters, pool: poolOptions },
   clock,
   cancelTimeoutMillis,
@@ -26,6 +28,7 @@ export function createHost({
   const acquire: PipelineHost['acquire'] = ({ signal, timeoutMillis, proof }, callSite) =>
     pool().acquire({ signal, timeoutMillis, proof, callSite, context: currentFlow() })
   return {
+    pool: name,
     // With the context, an exhausted pool can tell that a caller waits for a connection that it holds itself.
     // Spelt out: Node 20 makes a new hidden class for each object that is a spread with further properties (3 us).
     acquire,

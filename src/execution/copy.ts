@@ -166,7 +166,7 @@ function start<Stream extends CopyStream>(
         return !(stream instanceof Readable) && !finish.begun
       },
     }
-    runner.exclusive(text, work).catch((failure: unknown) => {
+    runner.exclusive('copy', text, work).catch((failure: unknown) => {
       // The server only repeats that it was told to give up.
       const error = refusal?.() ?? failure
       if (error instanceof LifeguardError) noteStreamFailure(runner.pipeline, error)

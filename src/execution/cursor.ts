@@ -5,6 +5,9 @@ import { compileStatement } from '../sql.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import { STATEMENT_OPTION_NAMES, type StatementOptions } from './statement-options.js'
 import { checked, encoded } from './encoded-statement.js'
+import { statementChannel } from '../internal/channels.js'
+import type { OperationStatement } from '../pipeline/operation.js'
+import { StatementTrace } from './statement-trace.js'
 import type { StatementRunner } from './statement-runner.js'
 
 /** Options of a streamed statement. */
@@ -42,6 +45,25 @@ export function openCursor<Row>(
   let transaction = 0
   const isAlive = (): boolean => pipeline.state.inTransaction && pipeline.transaction === transaction
   const isBeingRead = (): boolean => state !== 'closed' && (transaction === 0 || isAlive())
+  let trace: StatementTrace | undefined
+  let rowCount = 0
+  const ended = (error?: unknown): void => {
+    trace?.note({ command: error === undefined ? 'SELECT' : undefined, rowCount })
+    trace?.end(error)
+    trace = undefined
+  }
+  const read = async (page: OperationStatement): Promise<readonly unknown[]> => {
+    const ahead = state === 'new' ? runner.flushAhead() : undefined
+    if (ahead !== undefined) await ahead
+    state = 'open'
+    const result = await runner.send(page, options)
+    transaction = pipeline.transaction
+    if (!result.suspended) state = 'read'
+    rowCount += result.rows.length
+    const rows = reader === undefined ? result.rows : await reader.read(result.rows as RawRow[])
+    if (!result.suspended) ended()
+    return rows
+  }
   return {
     async next(): Promise<readonly Row[]> {
       if (state === 'read' || state === 'closed') return []
@@ -54,19 +76,19 @@ export function openCursor<Row>(
         )
       }
       if (state === 'new') runner.calls.streams.add({ text: compiled.text, isOpen: isBeingRead })
+      if (state === 'new' && statementChannel.hasSubscribers)
+        trace = new StatementTrace(pipeline, 'stream', compiled.text).begin()
       const page =
         state === 'new'
           ? // A page without a text goes on with the portal, and an empty statement has none: to PostgreSQL a blank is the same.
             { ...compiled, text: compiled.text || ' ', portal, maxRows: batchSize }
           : { text: '', portal, maxRows: batchSize, rowMode: compiled.rowMode, types: compiled.types }
-      const ahead = state === 'new' ? runner.flushAhead() : undefined
-      if (ahead !== undefined) await ahead
-      state = 'open'
-      const result = await runner.send(page, options)
-      transaction = pipeline.transaction
-      if (!result.suspended) state = 'read'
-      const { rows } = result
-      return (reader === undefined ? rows : await reader.read(rows as RawRow[])) as readonly Row[]
+      try {
+        return (await read(page)) as readonly Row[]
+      } catch (error) {
+        ended(error)
+        throw error
+      }
     },
     close(): void {
       // The end of the transaction closes the portal in any case, so the answer is not waited for.
@@ -75,6 +97,7 @@ export function openCursor<Row>(
         pipeline.defer({ text: '', portal, closePortal: true })
       }
       state = 'closed'
+      ended()
     },
   }
 }

@@ -142,7 +142,7 @@ export abstract class Executor {
     const runner = this.#runner
     return runner.attend('query', async () => {
       requireScript(text)
-      await runner.exclusive(text, { run: (connection) => runScript(connection, text) })
+      await runner.exclusive('script', text, { run: (connection) => runScript(connection, text) })
     })
   }
 

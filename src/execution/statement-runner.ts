@@ -11,6 +11,7 @@ import { checked, encoded, textOf } from './encoded-statement.js'
 import { noteMissing } from './missing-tables.js'
 import { resultOf, rowsReaderFor, type RowsReader } from './entity-results.js'
 import type { ExclusiveWork, Operation, OperationStatement } from '../pipeline/operation.js'
+import { StatementTrace } from './statement-trace.js'
 import { StatementQueue } from './statement-queue.js'
 import { StatementCall, type CallHost, type ExecuteCall } from './statement-call.js'
 import {
@@ -29,10 +30,32 @@ export class StatementRunner extends StatementQueue implements CallHost {
     options: StatementOptions | undefined,
     read: (result: Result<never, never>) => Read,
   ): Promise<Read> {
+    if (!statementChannel.hasSubscribers) return this.#call(statement, valuesOrOptions, options, read)
+    const trace = new StatementTrace(this.pipeline, 'statement', textOf(statement))
+    let call: StatementCall<Read> | undefined
+    const running = trace.run((note) => {
+      const noted = (result: Result<never, never>): Read => {
+        note(result)
+        return read(result)
+      }
+      return this.#call(statement, valuesOrOptions, options, noted, (begun) => (call = begun))
+    })
+    // The caller holds this promise.
+    if (call !== undefined) call.outer = running
+    return running
+  }
+
+  #call<Read>(
+    statement: unknown,
+    valuesOrOptions: unknown,
+    options: StatementOptions | undefined,
+    read: (result: Result<never, never>) => Read,
+    begun?: (call: StatementCall<Read>) => void,
+  ): Promise<Read> {
     const call = new StatementCall(this, read, this.callerScope)
     this.calls.began(call)
-    const run = (): Promise<Read> => this.#execute(call, statement, valuesOrOptions, options)
-    const running = statementChannel.hasSubscribers ? this.#traced(run, textOf(statement)) : run()
+    begun?.(call)
+    const running = this.#execute(call, statement, valuesOrOptions, options)
     call.outer = running
     return running
   }
@@ -40,11 +63,12 @@ export class StatementRunner extends StatementQueue implements CallHost {
   /** Runs a statement of the library itself, without a call of `execute` (a flush, a loading of relations). */
   run(statement: OperationStatement): Promise<StatementResult> {
     const run = (): Promise<StatementResult> => this.send(statement, NO_OPTIONS, { ofEntities: true })
-    return statementChannel.hasSubscribers ? this.#traced(run, statement.text) : run()
-  }
-
-  #traced<Value>(run: () => Promise<Value>, text: string): Promise<Value> {
-    return statementChannel.tracePromise(run, { connectionId: this.pipeline.connection?.id, text })
+    if (!statementChannel.hasSubscribers) return run()
+    return new StatementTrace(this.pipeline, 'statement', statement.text).run(async (note) => {
+      const result = await run()
+      note(result)
+      return result
+    })
   }
 
   /**
@@ -66,7 +90,12 @@ export class StatementRunner extends StatementQueue implements CallHost {
   }
 
   /** Lets `work` have the connection to itself, inside the transaction. */
-  async exclusive(what: string, work: ExclusiveWork): Promise<void> {
+  exclusive(kind: 'script' | 'copy', what: string, work: ExclusiveWork): Promise<void> {
+    const run = (): Promise<void> => this.#exclusive(what, work)
+    return statementChannel.hasSubscribers ? new StatementTrace(this.pipeline, kind, what).run(run) : run()
+  }
+
+  async #exclusive(what: string, work: ExclusiveWork): Promise<void> {
     this.owner.requireOpen()
     const ahead = this.flushAhead()
     if (ahead !== undefined) await ahead

@@ -24,14 +24,26 @@ export interface ConnectMessage {
   connectionId?: number
 }
 
-/** Message of `lifeguard:statement`: one statement, from its call until its result. */
+/** Message of `lifeguard:statement`: one statement, script, COPY or stream, from its call until its result. */
 export interface StatementMessage {
-  readonly connectionId: number | undefined
+  /** Name of the pool. */
+  readonly pool: string
+  /** A stream is one message, from its first page until it was read or left. */
+  readonly kind: 'statement' | 'script' | 'copy' | 'stream' | 'listen'
   readonly text: string
+  /** If it had a connection when it was called, or when it has ended. */
+  connectionId: number | undefined
+  /** First word of the command tag; set by an answer. */
+  command?: string
+  /** Rows that were returned or changed; of a stream, those that were read. Set by an answer that counts them. */
+  rowCount?: number
+  /** Of the error, if PostgreSQL refused it. */
+  sqlState?: string
 }
 
 /** Message of `lifeguard:transaction`: from BEGIN until COMMIT or ROLLBACK was answered. */
 export interface TransactionMessage {
+  readonly pool: string
   readonly connectionId: number | undefined
   /** Set when it has ended. */
   outcome?: 'committed' | 'rolled back' | 'unknown'
@@ -39,6 +51,7 @@ export interface TransactionMessage {
 
 /** Message of `lifeguard:flush`: from the first statement of a flush until the last one was answered. */
 export interface FlushMessage {
+  readonly pool: string
   /** Numbers of objects. */
   readonly inserted: number
   readonly updated: number

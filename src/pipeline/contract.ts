@@ -25,6 +25,8 @@ export interface PipelineSetup {
 
 /** What the engine provides for all its pipelines. */
 export interface PipelineHost {
+  /** Name of the pool. */
+  readonly pool: string
   acquire(options: AcquireOptions, callSite: CallSite | undefined): Promise<Lease>
   /** As `acquire`, and tells the receiver: at once, or in a later microtask. */
   request(receiver: LeaseReceiver, options: AcquireOptions, callSite: CallSite | undefined): void

@@ -55,6 +55,11 @@ export class Pipeline implements Sender {
     this.state = this.#answers.state
   }
 
+  /** Name of the pool. */
+  get pool(): string {
+    return this.#host.pool
+  }
+
   /** The connection it holds at the moment. */
   get connection(): DriverConnection | undefined {
     return this.#dispatcher.connection

@@ -242,7 +242,7 @@ export class ResponseHandler implements OperationOwner {
   /** BEGIN is sent. */
   transactionBegan(connection: DriverConnection, begin: Operation | undefined): void {
     this.state.move('active')
-    ;(this.#trace ??= new TransactionTrace()).began(connection.id, begin?.text)
+    ;(this.#trace ??= new TransactionTrace()).began(this.#host.pool, connection.id, begin?.text)
     this.#host.observer?.began(connection)
     this.#owner.began?.()
   }

@@ -9,11 +9,11 @@ export class TransactionTrace {
   #message: TransactionMessage | undefined = undefined
 
   /** BEGIN is sent; if it is sent once more, it is still the same transaction. */
-  began(connectionId: number, text?: string): void {
+  began(pool: string, connectionId: number, text?: string): void {
     this.count++
     this.begun = text
     if (this.#message !== undefined || !transactionChannel.hasSubscribers) return
-    this.#message = { connectionId }
+    this.#message = { pool, connectionId }
     transactionChannel.start.publish(this.#message)
     transactionChannel.end.publish(this.#message)
   }

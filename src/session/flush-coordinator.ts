@@ -82,6 +82,7 @@ export class FlushCoordinator implements ExecutionOwner {
       () => this.beforeStatement(),
       () => this.runner.requireRunning(),
       this.runner.hidesParameters,
+      this.runner.pipeline.pool,
     )
     return this.#unit
   }

@@ -28,12 +28,16 @@ export class UnitOfWork {
   readonly #keys: KeyLoader
   readonly #merger: Merger
 
-  /** @param hidesValues Messages show no value, not even of a key. */
+  /**
+   * @param hidesValues Messages show no value, not even of a key.
+   * @param pool Its name, for the channel of flushes.
+   */
   constructor(
     send: Send,
     autoflush: () => Flush | undefined,
     requireRunning: () => void,
     hidesValues: boolean,
+    pool: string,
   ) {
     this.#send = send
     this.#members = new TrackedInstances(hidesValues)
@@ -50,7 +54,7 @@ export class UnitOfWork {
       fetch: (statement) => this.#fetch(statement),
     })
     this.#merger = new Merger(this.#members, this.#keys, this.#relations)
-    this.#flusher = new Flusher(this.#members, this.#loader, this.#relations, send, requireRunning)
+    this.#flusher = new Flusher(this.#members, this.#loader, this.#relations, send, requireRunning, pool)
   }
 
   // Tracked objects --------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ export class Flusher {
   readonly #send: Send
   /** Throws if statements would be refused now. */
   readonly #requireRunning: () => void
+  readonly #pool: string
   /** Set while the flush loads what it needs. */
   #preparing: Promise<void> | undefined = undefined
   /** Incremented by each rollback. */
@@ -37,7 +38,9 @@ export class Flusher {
     relations: RelationLoader,
     send: Send,
     requireRunning: () => void,
+    pool: string,
   ) {
+    this.#pool = pool
     this.#members = members
     this.#preparation = new FlushPreparation(members, loader, relations, send)
     this.#send = send
@@ -142,7 +145,7 @@ export class Flusher {
     for (const [state, values] of plan.propagated)
       forgetStaleRelations({ state, columns: [...values.keys()] })
     const done = flushChannel.hasSubscribers
-      ? flushChannel.tracePromise(() => this.#run(plan.steps), figuresOf(plan))
+      ? flushChannel.tracePromise(() => this.#run(plan.steps), { pool: this.#pool, ...figuresOf(plan) })
       : this.#run(plan.steps)
     done.catch(ignore)
     members.flushed(

@@ -1,0 +1,66 @@
+/** Publishes statements on the channel `lifeguard:statement`. Used only while the channel has subscribers. */
+import { DatabaseError } from '../database-errors.js'
+import { statementChannel, type StatementMessage } from '../internal/channels.js'
+import type { Pipeline } from '../pipeline/pipeline.js'
+
+/** What is known of an answer. */
+interface Answer {
+  readonly command?: string | undefined
+  readonly rowCount?: number | null | undefined
+}
+
+/** One statement that is followed. */
+export class StatementTrace {
+  readonly #pipeline: Pipeline
+  readonly #message: StatementMessage
+
+  constructor(pipeline: Pipeline, kind: StatementMessage['kind'], text: string) {
+    this.#pipeline = pipeline
+    this.#message = { pool: pipeline.pool, kind, text, connectionId: pipeline.connection?.id }
+  }
+
+  /** Publishes its start and its end. @param work Given a function that notes the answer. */
+  run<Value>(work: (note: (answer: Answer) => void) => Promise<Value>): Promise<Value> {
+    return statementChannel.tracePromise(async () => {
+      try {
+        return await work((answer) => this.note(answer))
+      } catch (error) {
+        this.#failed(error)
+        throw error
+      } finally {
+        this.#message.connectionId ??= this.#pipeline.connection?.id
+      }
+    }, this.#message)
+  }
+
+  /** For what does not end with a promise: its start. */
+  begin(): this {
+    statementChannel.start.publish(this.#message)
+    statementChannel.end.publish(this.#message)
+    return this
+  }
+
+  /** Its end. */
+  end(error?: unknown): void {
+    const message: StatementMessage & { error?: unknown } = this.#message
+    message.connectionId ??= this.#pipeline.connection?.id
+    if (error !== undefined) {
+      this.#failed(error)
+      message.error = error
+      statementChannel.error.publish(message as never)
+    }
+    statementChannel.asyncStart.publish(message)
+    statementChannel.asyncEnd.publish(message)
+  }
+
+  note({ command, rowCount }: Answer): void {
+    // Noted as soon as it is there: afterwards the session may have released the connection.
+    this.#message.connectionId ??= this.#pipeline.connection?.id
+    if (command !== undefined) this.#message.command = command
+    if (typeof rowCount === 'number') this.#message.rowCount = rowCount
+  }
+
+  #failed(error: unknown): void {
+    if (error instanceof DatabaseError) this.#message.sqlState = error.sqlState
+  }
+}
