@@ -47,7 +47,7 @@ export class StatementTrace {
     if (error !== undefined) {
       this.#failed(error)
       message.error = error
-      statementChannel.error.publish(message as never)
+      statementChannel.error.publish(message)
     }
     statementChannel.asyncStart.publish(message)
     statementChannel.asyncEnd.publish(message)
