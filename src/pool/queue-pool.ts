@@ -1,6 +1,5 @@
 /**
  * The pool: its public methods, and the wiring of its parts. `matcher.ts` decides which caller gets which connection.
- *
  * An acquire that need not wait costs no timer, no listener and no place in the queue.
  */
 import { isDisconnect } from '../database-errors.js'

@@ -136,6 +136,8 @@ function withScopes(pool: Pool, scopes: () => readonly object[]): Pool {
   return new Proxy(pool, {
     get: (target, name) => {
       if (name === 'acquire') return acquire
+      // Without it, sessions call `acquire` as well.
+      if (name === 'request') return undefined
       const value: unknown = Reflect.get(target, name, target)
       return typeof value === 'function' ? (value as () => unknown).bind(target) : value
     },
