@@ -207,7 +207,7 @@ export abstract class Executor {
    */
   exclusively(text: string, work: (connection: DriverConnection) => Promise<void>): Promise<void> {
     const runner = this.#runner
-    return runner.attend('query', () => runner.exclusive(text, { run: work }))
+    return runner.attend('query', () => runner.exclusive('submittable', text, { run: work }))
   }
 
   /** True from the first statement of a transaction until it has ended, also when it has failed meanwhile. */

@@ -90,7 +90,7 @@ export class StatementRunner extends StatementQueue implements CallHost {
   }
 
   /** Lets `work` have the connection to itself, inside the transaction. */
-  exclusive(kind: 'script' | 'copy', what: string, work: ExclusiveWork): Promise<void> {
+  exclusive(kind: 'script' | 'copy' | 'submittable', what: string, work: ExclusiveWork): Promise<void> {
     const run = (): Promise<void> => this.#exclusive(what, work)
     return statementChannel.hasSubscribers ? new StatementTrace(this.pipeline, kind, what).run(run) : run()
   }

@@ -29,7 +29,7 @@ export interface StatementMessage {
   /** Name of the pool. */
   readonly pool: string
   /** A stream is one message, from its first page until it was read or left. */
-  readonly kind: 'statement' | 'script' | 'copy' | 'stream' | 'listen'
+  readonly kind: 'statement' | 'script' | 'copy' | 'stream' | 'listen' | 'submittable'
   readonly text: string
   /** If it had a connection when it was called, or when it has ended. */
   connectionId: number | undefined
