@@ -1,8 +1,15 @@
 /** `connectArgs`: how to talk to the server, and the checks that need no server. */
+import type { Duplex } from 'node:stream'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 
 import { InvalidOptionError } from '../errors.js'
-import { checkBoolean, checkMillis, checkObject, refuseUnknownKeys } from '../internal/validate.js'
+import {
+  checkBoolean,
+  checkFunction,
+  checkMillis,
+  checkObject,
+  refuseUnknownKeys,
+} from '../internal/validate.js'
 import type { SslMode, TlsInput } from './tls.js'
 
 export const TARGET_SESSION_ATTRS = [
@@ -16,6 +23,12 @@ export const TARGET_SESSION_ATTRS = [
 
 /** Which server is meant, as libpq's `target_session_attrs` says it. */
 export type TargetSessionAttrs = (typeof TARGET_SESSION_ATTRS)[number]
+
+/** See {@link ConnectArgs.stream}. */
+export type OpenStream = (server: {
+  readonly host: string
+  readonly port: number
+}) => Duplex | Promise<Duplex>
 
 /** How to talk to the server. What libpq has too is spelt as libpq spells it. */
 export interface ConnectArgs {
@@ -52,6 +65,11 @@ export interface ConnectArgs {
   readonly keepAlive?: boolean | undefined
   /** Idle time before the first keep-alive probe; 0 = the operating system's. Default 60000. */
   readonly keepAliveInitialDelayMillis?: number | undefined
+  /**
+   * Opens what stands in for the socket to a server: a tunnel, an in-process database. Called for each connection and each cancel
+   * request. It has to encrypt the connection itself, so `ssl` and an `sslmode` that always encrypts are refused with it.
+   */
+  readonly stream?: OpenStream | undefined
 }
 
 /** What `ssl` replaces. */
@@ -73,6 +91,7 @@ const CONNECT_ARGS: readonly (keyof ConnectArgs)[] = [
   'ssl',
   'keepAlive',
   'keepAliveInitialDelayMillis',
+  'stream',
 ]
 
 /** What the startup message says by itself, or what must stay as this library reads it. */
@@ -89,6 +108,7 @@ export function checkArgs(args: ConnectArgs | undefined): ConnectArgs {
   if (keepAliveInitialDelayMillis !== undefined) {
     checkMillis('connectArgs.keepAliveInitialDelayMillis', keepAliveInitialDelayMillis, { min: 0 })
   }
+  if (args.stream !== undefined) checkFunction('connectArgs.stream', args.stream)
   if (serverSettings !== undefined) checkServerSettings(serverSettings)
   const rival = ssl === undefined ? undefined : TLS_ARGS.find((name) => args[name] !== undefined)
   if (rival !== undefined) {

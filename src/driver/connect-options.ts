@@ -9,7 +9,14 @@ import { userInfo } from 'node:os'
 
 import { InvalidOptionError } from '../errors.js'
 import { checkInteger, checkMillis, checkOneOf, checkString } from '../internal/validate.js'
-import { type ConnectArgs, TEXT_ARGS, TLS_ARGS, checkArgs, refuseZeroByte } from './connect-args.js'
+import {
+  type ConnectArgs,
+  type OpenStream,
+  TEXT_ARGS,
+  TLS_ARGS,
+  checkArgs,
+  refuseZeroByte,
+} from './connect-args.js'
 import { parseConnectionUrl } from './connection-url.js'
 import { type HostList, type HostOption, resolveHosts } from './hosts.js'
 import {
@@ -70,6 +77,8 @@ export interface ConnectTarget extends HostList {
   readonly hostTimeoutMillis: number
   /** The password for the next connection; undefined if none is known. Rejects with what the user's function throws. */
   readonly password: (server: PasswordRequest) => Promise<string | undefined>
+  /** Opens the connection in place of a socket. */
+  readonly stream: OpenStream | undefined
   /** Parameters of the startup message, in order. */
   readonly startup: Readonly<Record<string, string>>
   readonly channelBinding: 'disable' | 'prefer' | 'require'
@@ -106,7 +115,7 @@ export function resolveConnectOptions(
   const rival =
     options.hosts === undefined ? undefined : SINGLE_HOST.find((name) => options[name] !== undefined)
   if (rival !== undefined) throw new InvalidOptionError('hosts', `hosts and ${rival} exclude each other`)
-  const list = resolveHosts(settings, options.hosts, tlsFrom(settings, args))
+  const list = resolveHosts(settings, options.hosts, tlsFor(settings, args))
   const user = settings.user?.value ?? systemUser()
   const database = settings.dbname?.value ?? user
   return Object.freeze({
@@ -119,6 +128,7 @@ export function resolveConnectOptions(
         ? DEFAULT_HOST_TIMEOUT_MILLIS
         : checkMillis('hostTimeoutMillis', options.hostTimeoutMillis, { min: 1 }),
     password: passwordFrom(options.password, settings.password),
+    stream: args.stream,
     startup: startupParameters(user, database, settings, args),
     channelBinding: channelBindingOf(settings.channel_binding),
     keepAlive: args.keepAlive ?? settings.keepalives?.value !== '0',
@@ -216,6 +226,17 @@ function keepAliveDelayOf(idle: Setting | undefined): number {
 function channelBindingOf(binding: Setting | undefined): ConnectTarget['channelBinding'] {
   if (binding === undefined) return 'disable'
   return checkOneOf(binding.origin, binding.value, CHANNEL_BINDINGS)
+}
+
+/** @throws InvalidOptionError if TLS is demanded of a stream that the caller opens. */
+function tlsFor(settings: Settings, args: ConnectArgs): TlsSettings {
+  const tls = tlsFrom(settings, args)
+  if (args.stream === undefined) return tls
+  if (tls.use !== 'always') return tlsFromOptions(false)
+  throw new InvalidOptionError(
+    'connectArgs.stream',
+    'connectArgs.stream has to encrypt the connection itself: leave ssl and sslmode out, or set sslmode to disable',
+  )
 }
 
 function tlsFrom(settings: Settings, { ssl }: ConnectArgs): TlsSettings {

@@ -5,7 +5,9 @@
  * 1. The caller's signal ends every step at once; its reason is what the promise rejects with.
  * 2. After a failure no socket stays open.
  */
+import { once } from 'node:events'
 import { type Socket, connect as netConnect, isIP } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { type ConnectionOptions as TlsOptions, connect as tlsConnect } from 'node:tls'
 
 import type { ConnectTarget } from './connect-options.js'
@@ -17,7 +19,7 @@ export type SocketPhase = 'socket' | 'tls'
 
 /** How to open one socket. */
 export interface SocketRequest {
-  readonly target: Pick<ConnectTarget, 'keepAlive' | 'keepAliveInitialDelayMillis'>
+  readonly target: Pick<ConnectTarget, 'keepAlive' | 'keepAliveInitialDelayMillis' | 'stream'>
   readonly host: HostTarget
   /** Where to go if not where the target's name leads: that may be another server each time. */
   readonly address?: { readonly host: string; readonly port: number } | undefined
@@ -45,6 +47,7 @@ export async function openSocket(request: SocketRequest): Promise<Socket> {
   const { keepAlive, keepAliveInitialDelayMillis: keepAliveInitialDelay } = target
   signal.throwIfAborted()
   onPhase?.('socket')
+  if (target.stream !== undefined) return await openStream(() => target.stream?.({ host, port }), signal)
   const where = path === undefined ? (address ?? { host: request.host.address ?? host, port }) : { path }
   const socket = netConnect({ ...where, noDelay: true, keepAlive, keepAliveInitialDelay })
   ignoreErrors(socket)
@@ -61,6 +64,34 @@ export async function openSocket(request: SocketRequest): Promise<Socket> {
     socket.destroy()
     throw error
   }
+}
+
+/** Opens what the caller has in place of a socket. */
+async function openStream(open: () => unknown, signal: AbortSignal): Promise<Socket> {
+  const opening = Promise.resolve().then(open)
+  try {
+    const socket = asSocket(await orAborted(opening, signal))
+    ignoreErrors(socket)
+    if (socket.connecting) await orAborted(once(socket, 'connect'), signal)
+    return socket
+  } catch (error) {
+    void opening.then(
+      (late) => (late as Partial<Duplex> | undefined)?.destroy?.(),
+      () => undefined,
+    )
+    throw error
+  }
+}
+
+/** Adds what node-postgres calls and a plain Duplex does not have. @throws TypeError if it is no stream. */
+function asSocket(stream: unknown): Socket {
+  const { write, destroy, pipe } = Object(stream) as Partial<Duplex>
+  if ([write, destroy, pipe].some((method) => typeof method !== 'function'))
+    throw new TypeError('connectArgs.stream must return a stream (Duplex)')
+  const socket = stream as Socket
+  const missing = ['setNoDelay', 'setKeepAlive', 'ref', 'unref'].filter((name) => !(name in socket))
+  for (const name of missing) Object.defineProperty(socket, name, { value: () => socket })
+  return socket
 }
 
 /** The promise, or the signal's reason if that comes first; then the promise's own end is of no interest. */

@@ -254,6 +254,33 @@ describe('lifeguard/pg-pool', () => {
   })
 })
 
+test('lifeguard/pglite is an engine on a database in this process, imported and required', async () => {
+  installed.add('@electric-sql/pglite')
+  const script = (load: (name: string) => string): string => `
+    const { createPgliteEngine } = ${load('lifeguard/pglite')}
+    const { PGlite } = ${load('@electric-sql/pglite')}
+    const run = async () => {
+      const database = new PGlite()
+      const engine = createPgliteEngine(database)
+      console.log(await engine.begin((connection) => connection.scalar("select 'here'")))
+      await engine.dispose()
+      await database.close()
+    }
+    run()`
+  expect(
+    await installed.node(
+      'module',
+      script((name) => `await import('${name}')`),
+    ),
+  ).toBe('here\n')
+  expect(
+    await installed.node(
+      'commonjs',
+      script((name) => `require('${name}')`),
+    ),
+  ).toBe('here\n')
+})
+
 interface LoadReport {
   readonly millis: number
   readonly before: readonly string[]
