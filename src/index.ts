@@ -39,6 +39,7 @@ export type {
   Statement,
   StatementConfig,
 } from './sql.js'
+export type { ValueParsers } from './internal/value-parsers.js'
 export type { UntypedStatement } from './execution/executor.js'
 export { Result } from './result/result.js'
 export { ResultStream } from './result/result-stream.js'

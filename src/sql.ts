@@ -7,6 +7,7 @@
 import { InvalidStatementError } from './errors.js'
 import { isArray, isInstance, isObject, isRevoked, REVOKED } from './internal/revoked.js'
 import { refuseCircle, requireText, startOf } from './internal/statement-text.js'
+import { parsersOf, type ValueParsers } from './internal/value-parsers.js'
 
 /** A statement as node-postgres takes it. */
 export interface StatementConfig {
@@ -16,6 +17,8 @@ export interface StatementConfig {
   readonly values?: readonly unknown[] | undefined
   /** `array`: rows as arrays in column order. Default `object`: rows as objects keyed by column name. */
   readonly rowMode?: 'array' | undefined
+  /** How the values of the result are parsed, as in node-postgres. Default: as the engine is configured. */
+  readonly types?: ValueParsers | undefined
   /** False: do not keep a prepared statement for it on the server. Default: as the engine is configured. */
   readonly prepare?: boolean | undefined
 }
@@ -53,6 +56,7 @@ export interface CompiledStatement {
   readonly values: readonly unknown[]
   readonly rowMode: 'object' | 'array'
   readonly prepare: boolean
+  readonly types?: ValueParsers | undefined
 }
 
 /**
@@ -231,6 +235,7 @@ export function compileStatement(statement: unknown, values?: readonly unknown[]
     values: given,
     rowMode: config.rowMode === 'array' ? 'array' : 'object',
     prepare: config.prepare ?? true,
+    types: parsersOf(config.types),
   }
 }
 
@@ -241,6 +246,7 @@ interface LooseConfig {
   readonly values?: readonly unknown[] | undefined
   readonly rowMode?: unknown
   readonly prepare?: boolean | undefined
+  readonly types?: unknown
 }
 
 function readObject(statement: unknown): LooseConfig {

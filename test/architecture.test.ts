@@ -32,6 +32,7 @@ const SINGLE_IMPORTERS: Readonly<Record<string, string>> = {
   'generic-pool': 'pool',
   'pg-copy-streams': 'execution',
   // Of a subpath that is of no use without it; `index.ts` never loads it.
+  'drizzle-orm': 'integrations',
   kysely: 'integrations',
 }
 

@@ -17,8 +17,7 @@ export function encoded(
   compiled: CompiledStatement | EntityQuery,
   queued?: OperationStatement['queued'],
 ): OperationStatement {
-  const { text, values, rowMode, prepare } = compiled
-  const types = 'types' in compiled ? compiled.types : undefined
+  const { text, values, rowMode, prepare, types } = compiled
   return {
     text,
     values: values.length === 0 ? undefined : encodeValues(values),

@@ -221,7 +221,7 @@ describe('entities', () => {
       const song = await session.scalar(select(Song).where(eq(Song.c.title, 'Yesterday')))
       expect(song?.addedAt).toBeInstanceOf(Date)
       if (song !== null) song.plays = 7
-      await session.delete(album?.songs.find(({ title }) => title === 'Help!') as Song)
+      session.delete(album?.songs.find(({ title }) => title === 'Help!') as Song)
     })
     const { rows } = await database.query('select title, plays from songs order by title')
     expect(rows).toEqual([

@@ -281,6 +281,34 @@ test('lifeguard/pglite is an engine on a database in this process, imported and 
   ).toBe('here\n')
 })
 
+test('lifeguard/drizzle is Drizzle on an engine, imported and required', async () => {
+  installed.add('drizzle-orm')
+  const script = (load: (name: string) => string): string => `
+    const { createEngine } = ${load('lifeguard')}
+    const { drizzleOn } = ${load('lifeguard/drizzle')}
+    const { drizzle } = ${load('drizzle-orm/node-postgres')}
+    const { pgTable, text } = ${load('drizzle-orm/pg-core')}
+    const songs = pgTable('songs', { title: text('title') })
+    const db = drizzleOn(createEngine({ host: 'localhost' }), (client) => drizzle({ client }))
+    console.log(db.select().from(songs).toSQL().sql)`
+  const sql = 'select "title" from "songs"\n'
+  expect(
+    await installed.node(
+      'module',
+      script((name) => `await import('${name}')`),
+    ),
+  ).toBe(sql)
+  expect(
+    await installed.node(
+      'commonjs',
+      script((name) => `require('${name}')`),
+    ),
+  ).toBe(sql)
+  const options = { target: 'ES2022', lib: ['ES2022', 'DOM'], strict: true, skipLibCheck: true }
+  await installed.compile({ ...options, module: 'NodeNext' }, ['drizzle.mts', 'drizzle.cts'])
+  await installed.compile({ ...options, module: 'ESNext', moduleResolution: 'Bundler' }, ['drizzle.mts'])
+})
+
 interface LoadReport {
   readonly millis: number
   readonly before: readonly string[]

@@ -1,8 +1,18 @@
 /** The subpaths: what flows through them, and what must not compile. */
 import type { PGlite } from '@electric-sql/pglite'
+import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
+import { integer, pgTable, text } from 'drizzle-orm/pg-core'
 import { Kysely, type Dialect, type Driver, type Generated } from 'kysely'
 import { expectTypeOf, test } from 'vitest'
-import type { Connection, Engine, OpenStream, Session } from '../../src/index.js'
+import type {
+  Connection,
+  Engine,
+  OpenStream,
+  Session,
+  StatementConfig,
+  ValueParsers,
+} from '../../src/index.js'
+import { drizzleOn, type DrizzleModes } from '../../src/integrations/drizzle.js'
 import { kyselyDialect, type KyselyAdapter, type KyselyDialect } from '../../src/integrations/kysely.js'
 import {
   createPgliteEngine,
@@ -52,4 +62,30 @@ test('an engine on PGlite takes a database of PGlite, and no address', () => {
 
 test('a stream in place of the socket is told the server', () => {
   expectTypeOf<Parameters<OpenStream>[0]>().toEqualTypeOf<{ readonly host: string; readonly port: number }>()
+})
+
+const songs = pgTable('songs', { id: integer('id').primaryKey(), title: text('title').notNull() })
+
+test('a database of Drizzle keeps its type, and so do its results', () => {
+  const db = drizzleOn(engine, (client) => drizzle({ client, schema: { songs } }))
+  expectTypeOf(db).toExtend<NodePgDatabase<{ songs: typeof songs }>>()
+  expectTypeOf(
+    drizzleOn(session, (client) => drizzle(client))
+      .select()
+      .from(songs)
+      .execute(),
+  ).resolves.toEqualTypeOf<{ id: number; title: string }[]>()
+  void db.query.songs.findFirst()
+  void db.transaction(async (tx) => tx.insert(songs).values({ id: 1, title: 'x' }), {
+    accessMode: 'read only',
+  })
+  expectTypeOf<DrizzleModes['isolationLevel']>().toEqualTypeOf<string | undefined>()
+  // @ts-expect-error the database is made by the caller
+  drizzleOn(engine)
+  // @ts-expect-error a pool is no engine
+  drizzleOn({ query: () => undefined }, (client) => drizzle(client))
+})
+
+test('a statement brings the parsers of its values', () => {
+  expectTypeOf<StatementConfig['types']>().toEqualTypeOf<ValueParsers | undefined>()
 })

@@ -8,7 +8,8 @@
  */
 import type { CompiledQuery, DatabaseConnection, QueryResult, TransactionSettings } from 'kysely'
 
-import { DatabaseError, IllegalStateError } from '../../index.js'
+import { IllegalStateError } from '../../index.js'
+import { fromPg, translated } from '../builders/from-pg.js'
 import { NamedSavepoints } from './savepoints.js'
 import { pagesOf, resultOf, type Abortable, type Statements } from './statements.js'
 
@@ -136,19 +137,4 @@ export abstract class KyselyConnection implements DatabaseConnection {
       'A query of Kysely was issued after the end of its transaction, and was not run: an `await` is missing, or another branch of a Promise.all has failed',
     )
   }
-}
-
-async function translated<Value>(work: () => Promise<Value>): Promise<Value> {
-  try {
-    return await work()
-  } catch (error) {
-    throw fromPg(error)
-  }
-}
-
-/** The error as code that was written for node-postgres expects it. */
-function fromPg(error: unknown): unknown {
-  if (error instanceof DatabaseError)
-    Object.defineProperty(error, 'code', { value: error.sqlState, configurable: true, enumerable: true })
-  return error
 }

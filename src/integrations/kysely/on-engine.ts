@@ -1,18 +1,11 @@
 /**
  * Kysely on an engine: each query, transaction or `db.connection()` takes a connection of the pool, and gives it back.
- *
- * A query by itself is its own transaction: in autocommit mode, or with BEGIN and COMMIT in its batch, if the engine has options
- * that only a transaction can keep (a role, a time limit, ...).
  */
 import type { TransactionSettings } from 'kysely'
 
-import {
-  IllegalStateError,
-  InvalidOptionError,
-  type Connection,
-  type Engine,
-  type IsolationLevel,
-} from '../../index.js'
+import { IllegalStateError, type Connection, type Engine } from '../../index.js'
+import { optionsAlone, runAlone } from '../builders/alone.js'
+import { transactionOptions } from '../builders/modes.js'
 import { KyselyConnection } from './connection.js'
 import { KyselyDriver } from './driver.js'
 import type { Statements } from './statements.js'
@@ -20,32 +13,21 @@ import type { Statements } from './statements.js'
 type ConnectOptions = NonNullable<Parameters<Engine['connect']>[0]>
 
 export function engineDriver(engine: Engine): KyselyDriver {
-  const alone = mayAutocommit(engine) ? { autocommit: true } : {}
+  const alone = optionsAlone(engine)
   return new KyselyDriver((signal) => new EngineConnection(engine, alone, signal))
-}
-
-/** False if the engine has options that only a transaction can keep. */
-function mayAutocommit(engine: Engine): boolean {
-  try {
-    engine.setUp({ autocommit: true }, { releaseWhenIdle: false })
-    return true
-  } catch (error) {
-    if (error instanceof InvalidOptionError) return false
-    throw error
-  }
 }
 
 class EngineConnection extends KyselyConnection {
   readonly #engine: Engine
   /** Options of the connection for queries by themselves. */
-  readonly #alone: ConnectOptions
+  readonly #alone: ReturnType<typeof optionsAlone>
   /** Gives up the wait for a connection. */
   readonly #signal: AbortSignal | undefined
   #connection: Connection | undefined
   /** True: the connection has the options of `#alone`. */
   #isAlone = false
 
-  constructor(engine: Engine, alone: ConnectOptions, signal: AbortSignal | undefined) {
+  constructor(engine: Engine, alone: ReturnType<typeof optionsAlone>, signal: AbortSignal | undefined) {
     super()
     this.#engine = engine
     this.#alone = alone
@@ -60,8 +42,7 @@ class EngineConnection extends KyselyConnection {
   protected async query<Value>(work: (on: Statements) => Promise<Value>): Promise<Value> {
     if (!this.#isAlone) await this.#connect(this.#alone)
     this.#isAlone = true
-    const connection = this.transaction
-    return this.#alone.autocommit === true ? await work(connection) : await committed(connection, work)
+    return await runAlone(this.transaction, this.#alone, work)
   }
 
   /** A cursor needs a transaction. The end of the reading commits it, as it does with pg-cursor. */
@@ -80,11 +61,8 @@ class EngineConnection extends KyselyConnection {
     }
   }
 
-  protected async beginTransaction({ isolationLevel, accessMode }: TransactionSettings): Promise<void> {
-    await this.#connect({
-      isolationLevel: isolationLevel?.toUpperCase() as IsolationLevel | undefined,
-      readOnly: accessMode === undefined ? undefined : accessMode === 'read only',
-    })
+  protected async beginTransaction(settings: TransactionSettings): Promise<void> {
+    await this.#connect(transactionOptions(settings))
     this.#isAlone = false
   }
 
@@ -108,24 +86,5 @@ class EngineConnection extends KyselyConnection {
       this.#connection === undefined
         ? await this.#engine.connect(wanted)
         : await this.#engine.connectOn(this.#connection, wanted)
-  }
-}
-
-/** Commits with the query, in its batch. */
-async function committed<Value>(
-  connection: Connection,
-  work: (on: Statements) => Promise<Value>,
-): Promise<Value> {
-  const running = work(connection)
-  const committing = connection.commit()
-  // If the query fails, its error is the one to report.
-  committing.catch(() => undefined)
-  try {
-    const value = await running
-    await committing
-    return value
-  } catch (error) {
-    await connection.rollback()
-    throw error
   }
 }

@@ -8,7 +8,8 @@
  */
 import type { TransactionSettings } from 'kysely'
 
-import { DatabaseError, IllegalStateError, type Savepoint } from '../../index.js'
+import { IllegalStateError, type Savepoint } from '../../index.js'
+import { applyToSavepoint } from '../builders/modes.js'
 import { KyselyConnection } from './connection.js'
 import { KyselyDriver } from './driver.js'
 import type { Statements } from './statements.js'
@@ -51,7 +52,7 @@ class SessionConnection extends KyselyConnection {
     this.#turn.holder = this
     try {
       this.#savepoint = await this.transaction.beginNested()
-      await this.#apply(settings)
+      await applyToSavepoint(settings, this.transaction)
     } catch (error) {
       await this.endTransaction('rollback')
       throw error
@@ -70,24 +71,6 @@ class SessionConnection extends KyselyConnection {
 
   protected async close(): Promise<void> {
     await this.endTransaction('rollback')
-  }
-
-  /** PostgreSQL knows which modes a savepoint can have: those of its transaction, or read-only inside of one that may write. */
-  async #apply({ isolationLevel, accessMode }: TransactionSettings): Promise<void> {
-    const modes = [isolationLevel && `isolation level ${isolationLevel}`, accessMode]
-      .filter(Boolean)
-      .join(', ')
-    if (modes === '') return
-    try {
-      await this.transaction.execute(`set transaction ${modes}`)
-    } catch (cause) {
-      if (!(cause instanceof DatabaseError)) throw cause
-      throw new IllegalStateError(
-        `The transaction of the session is not '${modes}', and a transaction of Kysely inside of it cannot be, either: give the session ` +
-          "its modes, for example withSession(work, { isolationLevel: 'SERIALIZABLE' })",
-        { cause },
-      )
-    }
   }
 
   #requireTurn(): void {

@@ -2,7 +2,7 @@
 import type { CompiledQuery, QueryResult } from 'kysely'
 
 import type { Executor } from '../../execution/executor.js'
-import { holdsSeveral } from './several-statements.js'
+import { holdsSeveral } from '../builders/several-statements.js'
 
 /** What a session and a connection of the engine have in common, as far as Kysely needs it. */
 export type Statements = Pick<Executor, 'execute' | 'executeScript' | 'stream' | 'beginNested'>

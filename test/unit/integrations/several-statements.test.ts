@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { holdsSeveral } from '../../../src/integrations/kysely/several-statements.js'
+import { holdsSeveral } from '../../../src/integrations/builders/several-statements.js'
 
 test.each([
   'select 1; select 2',

@@ -1,0 +1,53 @@
+/** Transactions of Drizzle as blocks of Lifeguard: on an engine a transaction, inside of one (or of a session) a savepoint. */
+import type { Executor } from '../../execution/executor.js'
+import { Engine, type Connection, type Session } from '../../index.js'
+import { translated } from '../builders/from-pg.js'
+import { applyToSavepoint, transactionOptions, type Modes } from '../builders/modes.js'
+import { TransactionClient } from './client.js'
+
+/** Drizzle's `PgTransactionConfig`. */
+export interface DrizzleModes extends Modes {
+  /** Drizzle 1.0: the transaction sees what another one has exported by `pg_export_snapshot()`. */
+  readonly snapshot?: string | undefined
+}
+
+/** Runs a transaction. `work` gets its client, and what begins a transaction inside of it. */
+export type Begin = <Value>(
+  modes: DrizzleModes,
+  work: (client: TransactionClient, nest: Begin, depth: number) => Promise<Value>,
+) => Promise<Value>
+
+export function beginnerOn(bind: Engine | Session | Connection): Begin {
+  if (!(bind instanceof Engine)) return nestedIn(bind, 0)
+  return async (modes, work) =>
+    await translated(() =>
+      bind.begin((connection) => run(connection, modes, 0, work), transactionOptions(modes)),
+    )
+}
+
+/** Blocks that were started side by side run one after the other, so no rollback undoes another one. */
+function nestedIn(on: Executor, depth: number): Begin {
+  return async (modes, work) =>
+    await translated(() =>
+      on.beginNested(async () => {
+        await applyToSavepoint(modes, on)
+        return await run(on, modes, depth, work)
+      }),
+    )
+}
+
+async function run<Value>(
+  on: Executor,
+  { snapshot }: DrizzleModes,
+  depth: number,
+  work: Parameters<Begin>[1],
+): Promise<Value> {
+  const client = new TransactionClient(on)
+  try {
+    if (snapshot !== undefined)
+      await client.query(`set transaction snapshot '${snapshot.replaceAll("'", "''")}'`)
+    return (await work(client, nestedIn(on, depth + 1), depth)) as Value
+  } finally {
+    client.close()
+  }
+}
