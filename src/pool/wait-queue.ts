@@ -35,7 +35,7 @@ export abstract class Waiter extends AsyncResource implements Wanted {
   onAbort: (() => void) | undefined = undefined
 
   constructor(since: number, deadline: number, { options, context, callSite }: Wanted) {
-    super('LIFEGUARD_WAITER', { requireManualDestroy: true })
+    super('lifeguard.Waiter', { requireManualDestroy: true })
     this.since = since
     this.deadline = deadline
     this.options = options
