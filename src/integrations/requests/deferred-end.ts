@@ -12,7 +12,7 @@ import { ClientGoneError } from './error-answers.js'
 import type { RequestScope } from './request-scope.js'
 
 /** Request and response of a framework on Node's HTTP server. */
-export interface NodeExchange {
+interface NodeExchange {
   readonly req: IncomingMessage
   readonly res: ServerResponse
 }
