@@ -30,9 +30,10 @@ const code = defineConfig({
   treeshake: false,
   // tsup's default rewrites `node:events` to `events`; the prefix is what we mean.
   removeNodeProtocol: false,
-  // Without comments and indentation a process loads a third less. Names stay, for stacks and debuggers.
+  // Without comments and indentation the files are a third smaller. Names stay, for stacks and debuggers.
   esbuildOptions: (options) => {
     options.minifyWhitespace = true
+    options.minifySyntax = true
     options.lineLimit = LONGEST_LINE
   },
   esbuildPlugins: [

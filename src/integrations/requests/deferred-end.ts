@@ -6,16 +6,10 @@
  * 2. A response that has begun (`write`, `flushHeaders`) cannot change any more. Its last part is held back; if COMMIT fails, the
  *    connection is cut, so the client never takes it for complete.
  */
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Session } from '../../index.js'
 import { ClientGoneError } from './error-answers.js'
 import type { RequestScope } from './request-scope.js'
-
-/** Request and response of a framework on Node's HTTP server. */
-interface NodeExchange {
-  readonly req: IncomingMessage
-  readonly res: ServerResponse
-}
 
 /** What can still be changed of a response that has not begun. */
 interface Head {
