@@ -43,7 +43,7 @@ export class ClientExchanges {
     this.#connection = connection
     this.copy = { start: (submittable, onEnd) => this.#startCopy(submittable, onEnd) }
     this.submittables = {
-      client: connection.client,
+      client: () => connection.client,
       start: (submittable, listener) => this.#startSubmittable(submittable, listener),
     }
   }

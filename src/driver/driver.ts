@@ -280,8 +280,11 @@ export interface CopyExchange {
 
 /** Lends the connection to objects that speak pg's Submittable interface: pg's `Query`, pg-cursor, streams of queries and of COPY. */
 export interface SubmittableExchange {
-  /** node-postgres's client, for its events and for what it knows of the connection. Nothing is sent on it but by `start`. */
-  readonly client: object
+  /**
+   * node-postgres's client, for its events and for what it knows of the connection. Nothing is sent on it but by `start`. Not a
+   * property: a printed connection would show its password.
+   */
+  client(): object
   /**
    * Hands the connection to a Submittable until the server has answered everything that it sends.
    * @param listener.onEnd The server is ready for something else, with its first error if it refused; or the connection was lost.

@@ -269,8 +269,8 @@ export class Engine extends PoolControls implements AsyncDisposable {
     return this.#host.acquire(options, this.#host.callSites?.capture(above))
   }
 
-  /** What integrations read. @internal */
-  get internals(): EngineInternals {
+  /** What integrations read. Not a property, which a printed engine would show. @internal */
+  internals(): EngineInternals {
     return {
       options: this.#options,
       observer: this.#observer,

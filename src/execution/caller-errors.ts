@@ -40,7 +40,8 @@ export class CallerErrors {
       captureStack(error, above)
       const { cause } = error
       if (isServerError(cause)) {
-        const explained = this.#explained.get(cause) ?? this.#databaseError(cause, undefined)
+        const explained =
+          this.#explained.get(cause) ?? this.#databaseError(cause, this.#pipeline.originOf(cause))
         if (explained === error) return error
         Object.defineProperty(error, 'cause', { value: explained, configurable: true, writable: true })
       }

@@ -51,6 +51,7 @@ export class ResponseHandler implements OperationOwner {
   #asked: AskedTransactions | undefined = undefined
   #reads: ReadTracker | undefined = undefined
   #refusedBegin: RefusedBegin | undefined = undefined
+  #refused: { readonly error: Error; readonly text: string } | undefined = undefined
   /** Makes the question for the position of a write; undefined if the owner does not ask. */
   readonly positionQuestion: (() => Operation) | undefined
 
@@ -164,15 +165,16 @@ export class ResponseHandler implements OperationOwner {
     if (isDisconnect(error) && !this.#setup.readOnly) this.#dispatcher.poison(error)
     const reason = operation.calledOff ?? error
     if (!this.standsAlone) this.state.fail(reason)
-    operation.fail(reason)
     const { inFlight } = this.#dispatcher
     const isBegin = inFlight !== undefined && inFlight.operations.indexOf(operation) < inFlight.beginning
     if (isBegin) this.#refusedBegin = { error, text: operation.text, told: false }
+    if (isBegin || operation.kind === 'statement') this.#refused = { error, text: operation.text }
+    operation.fail(reason)
   }
 
-  /** Text of the BEGIN or setting that the error came from; undefined if it came from the statement itself. */
+  /** Text of the statement that the error came from, which may be BEGIN or a setting; undefined for any other error. */
   originOf(error: unknown): string | undefined {
-    return this.#refusedBegin?.error === error ? this.#refusedBegin?.text : undefined
+    return this.#refused?.error === error ? this.#refused?.text : undefined
   }
 
   /** The connection is lost, or the answer leaves open whether the operation is stored. */

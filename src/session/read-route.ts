@@ -79,7 +79,9 @@ export class ReadRoute implements PipelineOpener {
       },
     }
     const { primary } = this.#servers
-    const host = withAcquire(primary.internals.host, (options, callSite) => this.#acquire(options, callSite))
+    const host = withAcquire(primary.internals().host, (options, callSite) =>
+      this.#acquire(options, callSite),
+    )
     return new StatementRunner(new Pipeline(host, routed, owner), host, owner)
   }
 
@@ -122,7 +124,7 @@ export class ReadRoute implements PipelineOpener {
     options: AcquireOptions,
     callSite: CallSite | undefined,
   ): Promise<Lease | undefined> {
-    const { hostTimeoutMillis = DEFAULT_HOST_TIMEOUT_MILLIS } = replica.engine.internals.options.connect
+    const { hostTimeoutMillis = DEFAULT_HOST_TIMEOUT_MILLIS } = replica.engine.internals().options.connect
     const { timeoutMillis } = options
     const patience = Math.min(
       timeoutMillis === null || timeoutMillis === undefined ? Infinity : timeoutMillis || Infinity,
@@ -130,10 +132,9 @@ export class ReadRoute implements PipelineOpener {
     )
     replica.inFlight += 1
     try {
-      const lease = await replica.engine.internals.host.acquire(
-        { ...options, timeoutMillis: patience },
-        callSite,
-      )
+      const lease = await replica.engine
+        .internals()
+        .host.acquire({ ...options, timeoutMillis: patience }, callSite)
       replica.answered()
       this.#replica = replica
       return new CountedLease(lease, replica)
@@ -147,7 +148,7 @@ export class ReadRoute implements PipelineOpener {
 
   #fromPrimary(options: AcquireOptions, callSite: CallSite | undefined): Promise<Lease> {
     this.#replica = undefined
-    return this.#servers.primary.internals.host.acquire(options, callSite)
+    return this.#servers.primary.internals().host.acquire(options, callSite)
   }
 
   /** The statements that begin the transaction, with the check behind BEGIN. */

@@ -234,7 +234,7 @@ describe('delete', () => {
   test('needs a row', async () => {
     await using session = fixture.factory()()
     const song = new Song({ title: 'Carey' })
-    expect(() => session.delete(song)).toThrow(/has no row/)
+    expect(() => session.delete(song)).toThrow(/stands for no stored row/)
     session.add(song)
     expect(() => session.delete(song)).toThrow(/take it back with expunge/)
     session.expunge(song)

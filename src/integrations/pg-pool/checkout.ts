@@ -46,7 +46,7 @@ export class Checkout {
     this.#queue = new QueryQueue({
       connection: lease.connection,
       get observer() {
-        return host.engine.internals.observer
+        return host.engine.internals().observer
       },
       describe: (text) => {
         this.#lastText = text
@@ -105,7 +105,7 @@ export class Checkout {
   release(error: Error | boolean | undefined, above: (...parameters: never[]) => unknown): void {
     if (this.#released) throw this.#releasedTwice(above)
     this.#released = true
-    if (this.#host.engine.internals.options.pool.captureStacks) {
+    if (this.#host.engine.internals().options.pool.captureStacks) {
       this.#releasedAt = {}
       Error.captureStackTrace(this.#releasedAt, above)
     }
@@ -158,7 +158,7 @@ export class Checkout {
     const { binary, rows, portal, queryMode } = special
     const query = new Engine.nodePostgres.Query({
       ...{ text: given, values, name, rowMode, binary, rows, portal, queryMode },
-      types: config.types ?? types ?? this.#host.engine.internals.options.types,
+      types: config.types ?? types ?? this.#host.engine.internals().options.types,
       callback: (error: Error | null, result?: QueryResult) => {
         outcome ??= { error, result }
         settleAtEnd()

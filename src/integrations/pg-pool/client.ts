@@ -186,7 +186,7 @@ export class LeasedClient extends EventEmitter implements PoolClient {
   }
 
   get #native(): NativeClient | undefined {
-    return this.#connection.submittables?.client as NativeClient | undefined
+    return this.#connection.submittables?.client() as NativeClient | undefined
   }
 
   #typesToChange(): TypeOverrides {

@@ -78,7 +78,7 @@ export class KnownConnection {
 
   /** Passes on what node-postgres's client says. Its listeners live as long as the connection, so they must not keep the client. */
   #relay(): void {
-    const native = this.connection.submittables?.client as EventEmitter | undefined
+    const native = this.connection.submittables?.client() as EventEmitter | undefined
     if (native === undefined) {
       this.connection.onNotification = (message) => this.living?.emit('notification', message)
       return

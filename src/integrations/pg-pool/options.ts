@@ -143,7 +143,7 @@ export function faceOptionsOf(config: PoolConfig): FaceOptions {
 
 /** What libraries read of the options of a pool, for a pool on an engine. */
 export function faceOptionsFor(engine: Engine): FaceOptions {
-  const { connect, pool } = engine.internals.options
+  const { connect, pool } = engine.internals().options
   const { poolSize, maxOverflow, minIdle, idleTimeoutMillis, poolRecycleMillis, poolTimeoutMillis } = pool
   const settings: PoolSettings = {
     max: poolSize === 0 || maxOverflow === -1 ? Infinity : poolSize + maxOverflow,

@@ -21,7 +21,7 @@ export async function expectNoLeaks(
   }
   while (!isClean()) {
     if (performance.now() >= deadline) {
-      const held = (engine.internals.substitutes.pool.holders?.() ?? []).join('\n')
+      const held = (engine.internals().substitutes.pool.holders?.() ?? []).join('\n')
       throw new IllegalStateError(
         `The test has not returned its connections. ${engine.status()}. A session or connection is not closed, or a call not awaited:\n${held}`,
       )

@@ -93,13 +93,13 @@ async function begin(
   engine: Engine,
   { isolationLevel, waitMillis = WAIT_MILLIS }: RollbackOptions,
 ): Promise<() => Promise<void>> {
-  engine.internals.substitutes.requireFree()
+  engine.internals().substitutes.requireFree()
   const lease = await engine.lease({}, rollbackEach)
   const shared = new SharedTransaction(lease, waitMillis)
   let restore: () => Promise<void>
   try {
     await shared.begin(isolationLevel === undefined ? '' : `isolation level ${isolationLevel}`)
-    restore = engine.internals.substitutes.begin((_pool, scopes) => substitute(shared, scopes), NO_LISTEN)
+    restore = engine.internals().substitutes.begin((_pool, scopes) => substitute(shared, scopes), NO_LISTEN)
   } catch (error) {
     await shared.end().catch(() => undefined)
     throw error
