@@ -290,7 +290,7 @@ function isFragment(value: unknown): value is SqlFragment {
 }
 
 function notAStatement(value: unknown): InvalidStatementError {
-  const isClass = typeof value === 'function' && 'c' in value
+  const isClass = typeof value === 'function' && !isRevoked(value) && 'c' in value
   const kind = isClass ? `the class ${value.name}` : describeArgument(value)
   let advice = isClass ? ` The rows of an entity are select(${value.name}).` : ''
   if (value === undefined) advice = ' Is a name misspelt, or a return missing?'

@@ -187,6 +187,13 @@ const LEFT_OUT = new Set([
   'join',
   'dispose',
   'recreate',
+  // For integrations.
+  'connectOn',
+  'lease',
+  'internals',
+  'handOver',
+  'runStatement',
+  'exclusively',
   'close',
   'invalidate',
   'suspend',
