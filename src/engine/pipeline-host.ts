@@ -27,6 +27,7 @@ export function createHost({
 }: HostParts): PipelineHost {
   const acquire: PipelineHost['acquire'] = ({ signal, timeoutMillis, proof }, callSite) =>
     pool().acquire({ signal, timeoutMillis, proof, callSite, context: currentFlow() })
+  const requestByPromise = requestBy(acquire)
   return {
     pool: name,
     // With the context, an exhausted pool can tell that a caller waits for a connection that it holds itself.
@@ -34,11 +35,8 @@ export function createHost({
     acquire,
     request(receiver, options, callSite) {
       const current = pool()
-      if (current.request !== undefined) return current.request(receiver, options, currentFlow(), callSite)
-      acquire(options, callSite).then(
-        (lease) => receiver.leased(lease),
-        (error: unknown) => receiver.refused(error),
-      )
+      if (current.request === undefined) requestByPromise(receiver, options, callSite)
+      else current.request(receiver, options, currentFlow(), callSite)
     },
     callSites: poolOptions.captureStacks ? new CallSites() : undefined,
     clock,
@@ -53,5 +51,16 @@ export function createHost({
 
 /** The same, with connections from elsewhere. */
 export function withAcquire(host: PipelineHost, acquire: PipelineHost['acquire']): PipelineHost {
-  return Object.create(host, { acquire: { value: acquire } }) as PipelineHost
+  const request = requestBy(acquire)
+  return Object.create(host, { acquire: { value: acquire }, request: { value: request } }) as PipelineHost
+}
+
+/** Tells the receiver what a promise of a lease becomes. */
+function requestBy(acquire: PipelineHost['acquire']): PipelineHost['request'] {
+  return (receiver, options, callSite) => {
+    acquire(options, callSite).then(
+      (lease) => receiver.leased(lease),
+      (error: unknown) => receiver.refused(error),
+    )
+  }
 }
