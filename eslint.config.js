@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint'
 
 // Few rules, each for a mistake that the compiler lets pass. Style is prettier's, structure test/architecture.test.ts's.
 export default defineConfig(
-  { ignores: ['dist', 'coverage', 'bench', '**/node_modules', 'test/package/consumer'] },
+  { ignores: ['.cache/**', 'dist', 'coverage', 'bench', '**/node_modules', 'test/package/consumer'] },
   {
     files: ['**/*.ts'],
     languageOptions: {
