@@ -113,7 +113,7 @@ function isPlain({ serial, identity, generated }: CatalogColumn): boolean {
   return !serial && identity === null && generated === null
 }
 
-/** What gives the column its value where nobody does. */
+/** What gives the column its value where an INSERT does not. */
 function filledBy({ default: filled, serial, identity, generated }: CatalogColumn): string | null {
   if (serial) return 'a sequence of its own (serial)'
   if (identity !== null) return `generated ${identity} as identity`

@@ -23,7 +23,7 @@ export type Colour = 'red' | 'green' | 'yellow' | 'dim' | 'bold'
 
 const CODES: Readonly<Record<Colour, number>> = { red: 31, green: 32, yellow: 33, dim: 2, bold: 1 }
 
-/** A function that colours text for a stream, if it is a terminal and nobody asked for none. */
+/** A function that colours text for a stream, if it is a terminal and the user has not turned colours off. */
 export function colours(stream: Stream, env: Surroundings['env']): (colour: Colour, text: string) => string {
   const isColoured = stream.isTTY === true && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb'
   return (colour, text) => (isColoured ? `\u001b[${CODES[colour]}m${text}\u001b[0m` : text)

@@ -32,7 +32,7 @@ export interface Introspection {
   readonly findings: readonly Finding[]
   readonly tables: number
   readonly views: number
-  /** Marked places with code in them whose class is not generated any more. Nobody should lose that code. */
+  /** Marked places with code in them whose class is not generated any more. The caller has to keep that code. */
   readonly orphans: readonly { readonly place: string; readonly lines: readonly string[] }[]
 }
 

@@ -68,7 +68,7 @@ export class KnownConnection {
     return client
   }
 
-  /** As in pg, an error of an idle client ends its connection, whoever reports it. */
+  /** As in pg, an error of an idle client ends its connection, whether the client or the connection reports it. */
   #drop(error: Error): void {
     const { connection } = this
     if (connection.lost !== undefined) return
