@@ -5,6 +5,7 @@ import { checkEntities, introspect } from '../../src/integrations/introspect.js'
 import { join } from 'node:path'
 import { useDatabase, errorOf } from './session-support.js'
 import { database } from '../helpers/database.js'
+import { withoutMicroseconds } from '../helpers/without-microseconds.js'
 
 const SCHEMA = String.raw`
 create schema shop; create schema "Shop Floor";
@@ -94,7 +95,7 @@ test(
   },
 )
 
-/** All rows as text; Dates have no microseconds. */
+/** All rows as text. */
 async function contents(): Promise<unknown> {
   const tables = await fixture.db.query<{ name: string }>(
     `select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname in ('shop', 'Shop Floor') order by 1`,
@@ -102,7 +103,7 @@ async function contents(): Promise<unknown> {
   const all: unknown[] = []
   for (const { name } of tables) {
     const rows = await fixture.db.query<{ row: string }>(`select t::text as row from ${name} t order by 1`)
-    all.push([name, rows.map(({ row }) => row.replaceAll(/(\d\d:\d\d:\d\d\.\d{3})\d+/g, '$1'))])
+    all.push([name, rows.map(({ row }) => withoutMicroseconds(row))])
   }
   return all
 }
