@@ -19,7 +19,7 @@ const NODE_FILES = [
   'test/integration/session-{lifetime,load,parting,propagation,sharing,tracing}',
 ].flatMap(braces)
 
-/** On another PostgreSQL: whatever it is asked, and how it fails. What only repeats that for long stays out. */
+/** On another PostgreSQL: all that it is asked, and how it fails. What only repeats that for long stays out. */
 const POSTGRES_FOLDERS = ['test/conformance', 'test/integration', 'test/fault']
 const POSTGRES_LEAVES_OUT = ['consistency', 'crash-matrix', 'entities-crash', 'soak', 'wire-fuzz']
 

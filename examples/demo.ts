@@ -57,7 +57,7 @@ say(`${committed} committed, ${SESSIONS - committed} rolled back, in ${millisSin
 say(`Accounts hold ${kept} cents, ${paid} were paid: ${kept + paid}, as many as in the beginning`)
 say(`Never more than ${mostConnections} connections. ${engine.status()}`)
 
-chapter('A statement that nobody awaits fails its block instead of being lost')
+chapter('A statement that is not awaited fails its block instead of being lost')
 await withSession((session) => {
   void session.execute('update accounts set cents = 0')
 }).catch((error: unknown) => {

@@ -1,9 +1,9 @@
 /**
- * The measuring itself. A shared machine has no absolute figures, but whatever else runs on it hits neighbours alike:
+ * The measuring itself. A shared machine has no absolute figures, but what else runs on it hits neighbours alike:
  *
  * 1. One process runs at a time, for a slice of some 250 ms; the others wait without using the CPU.
  * 2. A contender takes turns with the anchor. A sample counts only relative to the mean of the anchor's slices around it.
- * 3. Nobody who is measured waits for longer than a slice. After some seconds V8 throws away what its compiler made and makes the
+ * 3. No contender that is measured waits for longer than a slice. After some seconds V8 throws away what its compiler made and makes the
  *    heap smaller, and the kernel may take back memory: one that waits for many others would be compared cold.
  * 4. The order of the contenders is drawn anew for each workload; each first sample is thrown away (plans, caches).
  * 5. A second copy of the anchor takes part as a contender: how far it is from 1.00 is how far to trust the rest.

@@ -22,7 +22,7 @@ type Length = Pick<BenchOptions, 'rounds' | 'generations'>
 const usage = ({ rounds, generations }: Length): string => `
   --rounds N          samples per figure (default ${String(rounds)})
   --generations N     the rounds are divided among so many generations of processes (default ${String(generations)})
-  --warm-up N         milliseconds of a workload before somebody is measured with it (default 4000)
+  --warm-up N         milliseconds of a workload before a contender is measured with it (default 4000)
   --millis N          length of a slice (default 250)
   --callers 1,20      so many at once
   --latency 0,1       added to each round trip, in milliseconds (not for pool)

@@ -29,7 +29,7 @@ export class ContenderProcess {
     this.#ended = once(this.#child, 'exit').then(([code]) => {
       throw new Error(`The process of ${name} ended with code ${String(code)}`)
     })
-    // Whoever waits for an answer is told; at the end nobody does.
+    // A caller that waits for an answer is told; at the end no caller waits.
     this.#ended.catch(() => undefined)
   }
 

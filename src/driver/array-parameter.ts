@@ -82,7 +82,7 @@ export class ArrayParameter {
   }
 }
 
-/** Whether a value is an array that writes itself, of whatever copy of the package. */
+/** Whether a value is an array that writes itself, also one of another copy of the package. */
 export function isArrayParameter(value: unknown): value is ArrayParameter {
   return isObject(value) && BRAND in value
 }

@@ -1,5 +1,5 @@
 /**
- * Turns whatever ended an attempt to connect into a {@link ConnectError} that says what happened, where, and what to do;
+ * Turns the failure of an attempt to connect into a {@link ConnectError} that says what happened, where, and what to do;
  * and decides whether waiting can help.
  */
 import { type ServerErrorFields, isServerError } from '../database-errors.js'

@@ -21,7 +21,7 @@ export class Scope {
 
 /** The transaction of `begin()`. */
 export interface TransactionScope {
-  /** True: it was ended by whatever is around it. */
+  /** True: it was ended by the scope or transaction around it. */
   readonly ended: boolean
 }
 

@@ -94,7 +94,7 @@ export function requestSessions<S extends Session, Context extends object = Hono
   })
 }
 
-/** A handler that threw is known by `error`, whatever the application has answered to it. */
+/** A handler that threw is known by `error`, also if the application has answered with a success. */
 function outcomeOf({ error, res }: HonoContext): { failure?: { error: unknown }; status: number } {
   return error === undefined ? { status: res.status } : { failure: { error }, status: res.status }
 }

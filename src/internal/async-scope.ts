@@ -36,7 +36,7 @@ export interface AsyncScope {
 }
 
 /**
- * Calls `work`; within it, and whatever it starts, `scopeValueOf(owner)` is `value`.
+ * Calls `work`; within it, and in all that it starts, `scopeValueOf(owner)` is `value`.
  * @param inner A second one, inside the first: cheaper than another call.
  */
 export function runInScope<Value>(
@@ -71,7 +71,7 @@ function isClosed({ owner, value }: { readonly owner: Closable; readonly value: 
   return owner.closed === true || value.closed === true
 }
 
-/** The same object for whatever one flow of control does; undefined outside of every block. */
+/** One object for each flow of control; undefined outside of every block. */
 export function currentFlow(): object | undefined {
   return storage().getStore()?.flow
 }

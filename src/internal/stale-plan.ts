@@ -3,7 +3,7 @@
  * The driver notes it on node-postgres's error, and may learn it later than that error is thrown.
  */
 
-/** Shared by an error and whatever is made of it. */
+/** Shared by an error and all errors that are made from it. */
 export interface StalePlan {
   /** True: prepared anew, the statement is not refused for that reason. */
   certain: boolean

@@ -70,7 +70,7 @@ export interface BatchRules {
   readonly readOnly: boolean
   /** The batch may be aborted: the server answers the statement before COMMIT before it commits (see 7). */
   readonly flushes: boolean
-  /** Makes the question for the position of what the batch stores; undefined if nobody asks. */
+  /** Makes the question for the position of what the batch stores; undefined if no caller asks for it. */
   readonly position: (() => Operation) | undefined
   /** The transaction has done more than read, before this batch. */
   readonly hasWritten: boolean

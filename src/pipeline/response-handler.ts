@@ -136,7 +136,7 @@ export class ResponseHandler implements OperationOwner {
       inFlight.replay ??= this.#reasonToReplay(inFlight, operation, error)
       if (inFlight.replay !== undefined) return
     }
-    // Whatever happened to the question, the answers before it stand.
+    // The answers before the question stand, also if the question failed.
     if (inFlight !== undefined && inFlight.position === operation) {
       // Skipped because COMMIT was refused: nothing is stored.
       const isNothing = error instanceof StatementSkipped && inFlight.held.length === 0

@@ -82,7 +82,7 @@ export function like<Value extends string | null>(
   return new SqlFragment(['', ' like ', ''], [column, patternOf(pattern)])
 }
 
-/** As {@link like}, whatever the case of the letters. */
+/** As {@link like}, without regard to the case of the letters. */
 export function ilike<Value extends string | null>(
   column: ColumnRef<Value>,
   pattern: string | SqlFragment<unknown>,

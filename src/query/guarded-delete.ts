@@ -13,7 +13,7 @@ import {
 
 /** A row by its key, and the values that it must still hold. */
 export interface GuardedRow extends KeyedRow {
-  /** In the order of the columns; null: whatever it holds. */
+  /** In the order of the columns; null: the column is not compared. */
   readonly guard: readonly EncodedText[]
 }
 

@@ -53,7 +53,7 @@ function withConditions(
   return { text: whole.text, values: encodeValues(whole.values) }
 }
 
-/** The rows with any of the keys, in no particular order. One text whatever the number of keys. */
+/** The rows with any of the keys, in no particular order. The text is the same for every number of keys. */
 export function selectByKeys(table: Table, keys: readonly (readonly EncodedText[])[]): LoadStatement {
   table.requireKey()
   const where = matchesAny(table.primaryKey, table.qualifier)

@@ -20,7 +20,7 @@ import { isArray, isObject } from '../internal/revoked.js'
 
 /** Options of {@link declarativeBase}. */
 export interface DeclarativeBaseOptions {
-  /** Schema of the entities that name none. Default: whatever is first in the search path. */
+  /** Schema of the entities that name none. Default: the first schema of the search path. */
   readonly schema?: string | undefined
   /**
    * Names of columns in the database, for properties that are declared without one: `'snake_case'` (`albumId` is `album_id`),

@@ -12,7 +12,7 @@ import type { Surroundings } from './relation-resolution.js'
 import type { Table } from './table.js'
 import { isRevoked } from '../internal/revoked.js'
 
-/** Whatever runs a script: a connection, a session. */
+/** What runs a script: a connection, a session. */
 export interface ScriptRunner {
   executeScript(text: string): Promise<void>
 }

@@ -2,7 +2,7 @@
  * What a flow of control has written, as a position in the write-ahead log: its later reads must not show less.
  *
  * 1. Positions only grow; of two, the one that is further counts.
- * 2. Whatever cannot be compared (another cluster, a position that is not known) means: ask the primary.
+ * 2. A position that cannot be compared (of another cluster, or not known) means: ask the primary.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { WalPosition } from '../internal/wal-position.js'

@@ -19,9 +19,9 @@ export interface ReplicatedBind {
 
 /**
  * What a session with `readOnly: true` may show.
- * - `strong`: whatever is committed; it reads from the primary.
+ * - `strong`: all that is committed; it reads from the primary.
  * - `session`: at least what its own flow of control has written.
- * - `eventual`: whatever the replica has.
+ * - `eventual`: what the replica has.
  */
 export type Consistency = 'strong' | 'session' | 'eventual'
 

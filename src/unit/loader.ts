@@ -1,4 +1,4 @@
-/** Makes instances from rows: each row has one instance in a session, whatever statement has read it. */
+/** Makes instances from rows: each row has one instance in a session, no matter which statement has read it. */
 import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
 import type { RawValue, TableColumn } from '../schema/table-column.js'
 import type { IdentityMap } from './identity-map.js'

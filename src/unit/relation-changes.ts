@@ -127,7 +127,7 @@ export class RelationChanges {
   apply(): KeySetting[] {
     const settings: KeySetting[] = []
     for (const [state, values] of this.#keys.resolve()) {
-      // Its row goes, whatever it refers to; its values may have expired.
+      // Its row is deleted, so what it refers to does not matter; its values may have expired.
       if (state.markedDeleted) continue
       const { instance } = state
       for (const [column, value] of values) {

@@ -12,7 +12,7 @@ import { differenceOf, hasChanged, heldRelations } from './relation-values.js'
 /** Values that a row must still hold to be deleted: otherwise another session has given it another owner. */
 export type Guard = ReadonlyMap<TableColumn, EncodedText>
 
-/** Objects that are deleted, each with its guard; undefined: whatever the row holds. */
+/** Objects that are deleted, each with its guard; undefined: the values of the row are not compared. */
 export type Condemned = ReadonlyMap<InstanceState, Guard | undefined>
 
 export class TrackedInstances implements Attachment {

@@ -184,7 +184,7 @@ test('SIGTERM answers the running request, closes every connection and ends the 
     message: 'the update to wait for the lock',
   })
   service.signal('SIGTERM')
-  // It takes nobody new any more ...
+  // It takes no new requests any more ...
   await waitUntil(
     () =>
       fetch(`${url}/health`).then(

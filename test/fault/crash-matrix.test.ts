@@ -141,7 +141,7 @@ const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    name: 'an insert right behind a read-only transaction whose COMMIT nobody waits for',
+    name: 'an insert right behind a read-only transaction whose COMMIT is not awaited',
     work: (sessions, mark) => {
       const first = sessions.withSession((session) => session.scalar('select 1').then((one) => one), {
         readOnly: true,
@@ -155,7 +155,7 @@ const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    name: 'an insert in autocommit right behind a read-only transaction whose COMMIT nobody waits for',
+    name: 'an insert in autocommit right behind a read-only transaction whose COMMIT is not awaited',
     work: (sessions, mark) => {
       const first = sessions.withSession((session) => session.scalar('select 1').then((one) => one), {
         readOnly: true,

@@ -5,7 +5,7 @@ import type { CutStyle, Sender } from '../helpers/proxied-connection.js'
 import type { Proxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 
-/** What somebody was told, and the marks that are stored if it was good news. */
+/** What a caller was told, and the marks that are stored if it was told a success. */
 export interface Told {
   readonly marks: readonly string[]
   readonly outcome: Promise<unknown>

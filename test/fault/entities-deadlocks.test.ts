@@ -104,7 +104,7 @@ describe.each([
             outcomes.stored++
           } catch (error) {
             if (error instanceof DeadlockError) outcomes.deadlocks++
-            // Somebody else has deleted what was to be changed.
+            // Another worker has deleted what was to be changed.
             else if (error instanceof StaleDataError) outcomes.stale++
             else throw error
           }

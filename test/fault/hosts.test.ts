@@ -198,7 +198,7 @@ test('a new connection that finds another primary replaces the older ones', asyn
   })
   const held = await engine.connect()
   expect(await portOf(engine)).toBe(primary.port)
-  // The old primary goes on for those that are connected, and takes nobody else: a partition.
+  // The old primary goes on for those that are connected, and takes no others: a partition.
   old.refuse()
   const other = await engine.connect()
   const third = await engine.connect()

@@ -1,4 +1,4 @@
-/** Nothing is left to lend: who has it, since when, from where, and whether whoever waits waits for itself. */
+/** No connection is left: who holds them, since when, from where, and whether a waiting caller waits for itself. */
 import { describe, expect, test } from 'vitest'
 import {
   createSessionFactory,

@@ -1,4 +1,4 @@
-/** Somebody at the server ends sessions, or takes the server out of service. */
+/** An administrator ends sessions, or takes the server out of service. */
 import { describe, expect, test } from 'vitest'
 import {
   ConnectionLostError,

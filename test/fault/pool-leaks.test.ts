@@ -1,4 +1,4 @@
-/** Connections that nobody gives back, and code that throws where it must not. */
+/** Connections that are not given back, and code that throws where it must not. */
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import {
   createSessionFactory,

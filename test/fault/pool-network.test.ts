@@ -208,7 +208,7 @@ describe('a network through which nothing gets', () => {
     const recreated = pool.recreate({ timeoutMillis: 100 })
     expect(await select(pool)).toBe(1)
     expect(await recreated).toMatchObject({ forced: 1, closed: 1 })
-    // Its only statement, and COMMIT with it: nobody can know what became of them.
+    // Its only statement, and COMMIT with it: what became of them cannot be known.
     expect(await failed).toMatchObject({ code: 'COMMIT_OUTCOME_UNKNOWN' })
   })
 

@@ -77,7 +77,10 @@ describe('SIGTERM under load', () => {
 describe('a process that was frozen while its connections died', () => {
   const deaths: readonly [name: string, kill: (proxy: Proxy) => void][] = [
     ['and the server said so', (proxy) => void proxy.cut()],
-    ['and nobody said so', ({ connections }) => connections.forEach((connection) => connection.hold())],
+    [
+      'and the client was not told',
+      ({ connections }) => connections.forEach((connection) => connection.hold()),
+    ],
   ]
 
   test.each(deaths)('(%s) succeeds with its first call', async (_, kill) => {

@@ -1,4 +1,4 @@
-/** The server, or the way to it, lets nobody in. */
+/** The server, or the way to it, refuses every connection. */
 import dns from 'node:dns'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import {
@@ -107,7 +107,7 @@ describe('max_connections', () => {
     expect({ connected, timedOut }).toEqual({ connected: 2, timedOut: 0 })
     expect(connectFailed).toBeGreaterThan(0)
 
-    // The next one waits for nobody's release: there is room in this pool, and soon at the server.
+    // The next caller does not wait for a release: there is room in this pool, and soon at the server.
     const held = await Promise.all(times(2, () => pool.connect()))
     const third = pool.connect()
     await waitUntil(() => pool.stats().counters.connectFailed > connectFailed)

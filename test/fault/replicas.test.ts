@@ -172,7 +172,7 @@ describe("consistency: 'session'", () => {
     })
   })
 
-  test('asks the primary after a write whose position nobody could ask for', async () => {
+  test('asks the primary after a write whose position could not be asked for', async () => {
     const { factory } = serversFor(late.url, { staleWaitMillis: 5_000 })
     await flow(async () => {
       await factory.withSession((session) => session.executeScript('update notes set n = -7 where id = 51'), {

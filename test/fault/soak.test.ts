@@ -60,7 +60,7 @@ async function unless(
   }
 }
 
-/** Never aborted, and used by many: whoever listens to it must stop. */
+/** Never aborted, and used by many callers: each of them must remove its listener. */
 const patience = new AbortController().signal
 setMaxListeners(0, patience)
 
@@ -88,7 +88,7 @@ const CALLS: readonly (readonly [weight: number, call: Call])[] = [
   [50, async ({ pool }) => (await pool.connect()).invalidate()],
   [
     100,
-    // Waits for nobody, so it may be told why a connect failed.
+    // Does not wait for a release, so it may be told why a connect failed.
     ({ pool }) =>
       unless(
         [PoolTimeoutError, ConnectError],
@@ -222,7 +222,7 @@ class Soak {
   }
 }
 
-/** Bytes in use when nobody works: what grows between two calls of this has been kept by somebody. */
+/** Bytes in use when no caller works: what grows between two calls of this has been leaked. */
 async function heapAtRest({ pool, proxy }: Soak): Promise<number> {
   await waitUntil(
     () => {
@@ -297,7 +297,7 @@ test(
     }
     console.log(`soak: ${JSON.stringify(figures)}`)
 
-    // Nobody is told anything but what the faults explain.
+    // No caller gets an error that the faults do not explain.
     expect(soak.unexplained).toEqual([])
     // Nothing is lost.
     expect(counters.acquired).toBeGreaterThanOrEqual(LEASES)
@@ -310,7 +310,7 @@ test(
     expect(closed.reclaimed).toBeGreaterThan(0)
     // Nothing grows.
     expect(heapAfter - heapBefore).toBeLessThan(GROWTH_BYTES)
-    // Nobody is lied to.
+    // What each caller was told is what is stored.
     const rows = await db.query<{ id: number; parts: number }>(
       'select id, count(*)::int as parts from pairs group by id',
     )

@@ -1,6 +1,6 @@
 /**
  * A process that runs cases of the wire fuzzer; see `wire-fuzz.test.ts`. Each case says when it begins and when it ends, so that
- * whoever started the process knows which ones it is busy with.
+ * the process that started it knows which ones it is busy with.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { LifeguardError, createEngine } from '../../src/index.js'

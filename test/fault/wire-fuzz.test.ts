@@ -102,7 +102,7 @@ function runCases(): Promise<{ readonly lines: readonly Line[]; readonly end: st
   })
 }
 
-/** What was done and told, for whoever asked for many cases. */
+/** What was done and told, printed if many cases are asked for. */
 function report(done: readonly Line[]): void {
   if (process.env['LIFEGUARD_FUZZ_CASES'] === undefined) return
   const counts = new Map<string, number>()

@@ -6,7 +6,7 @@ export interface Mutation {
   readonly name: string
   /**
    * True if the reader has to notice it: then nothing wrong may be told. False where the message stays a good one with other content,
-   * which nobody can notice.
+   * which no client can notice.
    */
   readonly noticeable: boolean
   /** What is sent in place of the message; `hold` = it is sent behind the next one. */

@@ -9,7 +9,7 @@ export async function query<Row extends pg.QueryResultRow>(
   values: readonly unknown[] = [],
 ): Promise<Row[]> {
   const client = new pg.Client({ connectionString: url })
-  // DROP DATABASE ... WITH (FORCE) of somebody else may hit this connection; the statement then fails by itself.
+  // DROP DATABASE ... WITH (FORCE) of another process may hit this connection; the statement then fails by itself.
   client.on('error', () => {})
   await client.connect()
   try {

@@ -20,7 +20,7 @@ const HANDLES = [
 
 /**
  * Call it at the top of a test file, before any other hook. After every test, within the deadline, what was handed to the
- * function it returns must have lent nothing and keep nobody waiting, and the process must hold no more sockets than
+ * function it returns must have lent nothing and have no waiting caller, and the process must hold no more sockets than
  * before the test (those of an idle pool do not count: they do not keep the process alive). And no promise may have been
  * rejected unheard.
  *

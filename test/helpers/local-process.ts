@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** Who a program runs as; undefined for whoever runs the tests. */
+/** The account that a program runs as; undefined: the account of the tests. */
 export type Account = { readonly uid: number; readonly gid: number } | undefined
 
 const WATCHDOG = fileURLToPath(new URL('watchdog.mjs', import.meta.url))
@@ -107,7 +107,7 @@ export function hasExited(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null
 }
 
-/** Whether a process runs. Where nobody reaps orphans the dead stay listed; they do not count. */
+/** Whether a process runs. Where no process reaps orphans, dead processes stay listed; they do not count. */
 export function isAlive(processId: number): boolean {
   try {
     process.kill(processId, 0)

@@ -106,7 +106,7 @@ export class Proxy implements Disposable {
     this.#change({ delayMillis: millis })
   }
 
-  /** Nothing gets through any more and nobody is told, not even when one side hangs up. New connections, too. */
+  /** Nothing gets through any more and neither side is told, not even when the other hangs up. New connections, too. */
   blackHole(from: Sender | 'both' = 'both'): void {
     this.#change({ held: new Set<Sender>(from === 'both' ? ['client', 'server'] : [from]) })
   }
@@ -121,7 +121,7 @@ export class Proxy implements Disposable {
     this.#newConnections = style
   }
 
-  /** Nobody listens any more: new connections get ECONNREFUSED. Those that exist go on. */
+  /** The port is closed: new connections get ECONNREFUSED. Those that exist go on. */
   refuse(): void {
     this.#server?.close()
     this.#server = undefined

@@ -2,7 +2,7 @@
  * Cleans up behind a process that cannot do it itself, because it was killed: `node watchdog.mjs <folder>`.
  *
  * It runs in a session of its own and reads lines from its owner: `+<pid>` for a process that belongs to the folder,
- * `-<pid>` when that one has ended. When the owner is gone (or closes the pipe), it ends what is left and deletes the folder.
+ * `-<pid>` when that process has ended. When the owner is gone (or closes the pipe), it ends what is left and deletes the folder.
  */
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -38,7 +38,7 @@ function readPidFile() {
 
 /**
  * SIGQUIT is PostgreSQL's immediate shutdown; it takes the backends along. SIGKILL if that does not help. Then it gives
- * up: in a container whose first process reaps nobody, the dead stay listed for ever.
+ * up: in a container whose first process reaps no orphans, dead processes stay listed for ever.
  */
 async function end(pid) {
   for (const name of ['SIGQUIT', 'SIGKILL']) {

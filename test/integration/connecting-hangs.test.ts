@@ -234,7 +234,7 @@ describe('a connect', () => {
     const outcome = driver.connect({ timeoutMillis: 1 }).catch((error: unknown) => error)
     clock.pass()
     expect(await outcome).toBeInstanceOf(ConnectError)
-    // guardLeaks sees a rejection that nobody hears.
+    // guardLeaks sees a rejection that is not handled.
     fail(new Error('too late'))
   })
 

@@ -41,7 +41,7 @@ function warnings(): { readonly codes: string[]; readonly messages: string[] } {
 describe('nothing given, nothing set', () => {
   test('is told by the error of the first connect, without waiting', async () => {
     for (const name of Object.keys(process.env)) if (name.startsWith('PG')) vi.stubEnv(name, undefined)
-    // A server at the default port would let nobody in whom it does not know; one that is not there refuses.
+    // A server at the default port would refuse an unknown user; a server that is not there refuses the connection.
     const engine = engineOf({ url: undefined, poolTimeoutMillis: null, connectTimeoutMillis: 5_000 })
     const outcome = await engine.connect().catch((error: unknown) => error)
     if (!(outcome instanceof Error)) return

@@ -66,7 +66,7 @@ describe('autoflush', () => {
         return session.noAutoflush(() => session.scalar(COUNT))
       },
     ],
-  ])('comes before %s, which sees what was added, as nobody else does', async (_name, look) => {
+  ])('comes before %s, which sees what was added, as no other session does', async (_name, look) => {
     await using session = fixture.factory()()
     session.add(new Song({ title: 'Carey' }))
     expect(await look(session)).toBe(1)

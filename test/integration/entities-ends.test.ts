@@ -1,4 +1,4 @@
-/** What is done behind a commit or a rollback that nobody has awaited yet belongs to the next transaction. */
+/** What is done behind a commit or a rollback that is not awaited yet belongs to the next transaction. */
 import { describe, expect, test } from 'vitest'
 import { AbortedError, ExpiredAttributeError, select, type WithRelations } from '../../src/index.js'
 import { Artist, Song, Tag, statusOf, useEntities } from './entities-support.js'

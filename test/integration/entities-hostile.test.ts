@@ -1,4 +1,4 @@
-/** Names, values and amounts that nobody should have, through the whole life of objects. */
+/** Hostile names, values and amounts, through the whole life of objects. */
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   belongsTo,

@@ -1,4 +1,4 @@
-/** What a hook, or somebody beside it, may do to the transaction that is waiting for it: never a commit that stores nothing. */
+/** What a hook, or a call beside it, may do to the transaction that is waiting for it: never a commit that stores nothing. */
 import { describe, expect, test } from 'vitest'
 import {
   AbortedError,

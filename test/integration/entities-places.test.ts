@@ -16,7 +16,7 @@ async function seated() {
   return { session, ann: ann as Seat, ben: ben as Seat }
 }
 
-/** Whoever sits there according to the session, and whether it follows exactly that object. */
+/** The object that sits there according to the session, and whether the session tracks exactly that object. */
 async function sits(session: Session, id: number, expected: Seat | null, ...others: Seat[]) {
   const found = await session.get(Seat, id)
   expect(found).toBe(expected)

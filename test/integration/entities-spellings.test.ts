@@ -137,7 +137,7 @@ test('a foreign key that was changed and not flushed is no other spelling of the
   const moved = await session.getOne(Member, 1)
   const changed = await session.getOne(Member, 2)
   moved.ownerId = 'two'
-  // Somebody else changes the row, which the session has loaded before.
+  // Another connection changes the row, which the session has loaded before.
   await fixture.db.query(`update moving_members set owner_id = 'two' where id = 2`)
   changed.ownerId = 'two'
   const { members } = await session.getOne(Owner, 'one', { load: ['members'] })

@@ -19,7 +19,7 @@ const titles = () =>
     .then((rows) => rows.map(({ title }) => title))
 const INSERT = `insert into songs (title, plays) values ('by hand', 0)`
 
-/** What nobody else has handled while `work` runs. Everywhere else the guard of the fixture finds it. */
+/** The rejections that stay unhandled while `work` runs. Everywhere else the guard of the fixture finds them. */
 async function unheardWhile(work: (unheard: readonly unknown[]) => Promise<void>): Promise<unknown[]> {
   const listeners = process.listeners('unhandledRejection')
   process.removeAllListeners('unhandledRejection')

@@ -1,4 +1,4 @@
-/** What goes wrong in real handlers, one mistake per test: nothing is stored that was rolled back, and nobody is lied to. */
+/** What goes wrong in real handlers, one mistake per test: nothing is stored that was rolled back, and each caller is told the truth. */
 import { describe, expect, test } from 'vitest'
 import { UniqueViolationError, isRetryable } from '../../src/database-errors.js'
 import type { Engine } from '../../src/engine/engine.js'

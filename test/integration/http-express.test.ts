@@ -223,7 +223,7 @@ test('registered twice, the middleware opens one session', async () => {
   expect(await stored()).toEqual(['a'])
 })
 
-test('an error that nobody is told becomes a warning', async () => {
+test('an error that is not told to a caller becomes a warning', async () => {
   const warnings: Error[] = []
   const listener = (warning: Error): void => void warnings.push(warning)
   process.on('warning', listener)

@@ -213,7 +213,7 @@ test('dispose() ends the iteration, and leaves no backend, also if the loop does
   const { engine, backends } = found()
   const { ready, ended } = collect(engine, 'songs')
   await ready
-  // This one has read a notification and is busy with it: nobody asks for the next.
+  // This loop has read a notification and is busy with it: the next is not asked for.
   const busy = engine.listen('songs')
   const next = busy.next()
   await waitUntil(async () => (await backends()).length === 2)

@@ -135,7 +135,7 @@ describe('a session', () => {
     const { inAll } = await trips(factory, () => Promise.all([read(), read(), read()]))
     // Two each without that.
     expect(inAll).toBe(4)
-    // Each COMMIT has an answer of its own, before what travels with it is run; behind the last one nobody waits.
+    // Each COMMIT has an answer of its own, before what travels with it is run; no caller waits behind the last one.
     expect(sent().filter((name) => name === 'Sync' || name === 'Query')).toEqual([
       'Sync',
       'Query',
@@ -182,7 +182,7 @@ describe('a session', () => {
     const inTurn = async () => {
       for (let count = 0; count < 3; count++) await read()
     }
-    // Nobody waits: whatever the caller does next, COMMIT is sent before that.
+    // No caller waits: COMMIT is sent before the code that follows the block runs.
     const alone = ['Sync', 'Query', 'Sync', 'Query', 'Sync', 'Query']
     const together = ['Sync', 'Sync', 'Sync', 'Query']
     for (const [work, expected] of [

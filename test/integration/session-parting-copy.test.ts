@@ -1,4 +1,4 @@
-/** What takes the whole connection, or opens a cursor, as the first thing that is done behind somebody's COMMIT. */
+/** What takes the whole connection, or opens a cursor, as the first call behind the COMMIT of another session. */
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'

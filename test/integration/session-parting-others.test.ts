@@ -1,6 +1,6 @@
 /**
- * Whoever got a connection behind somebody's COMMIT drops it, does not use it, or gives up while that COMMIT hangs: each is
- * told the truth, and nobody waits for ever. What they do in good order is in `session-parting.test.ts`.
+ * A session that got a connection behind the COMMIT of another drops it, does not use it, or gives up while that COMMIT hangs: each is
+ * told the truth, and none waits for ever. What they do in good order is in `session-parting.test.ts`.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -87,7 +87,7 @@ test('a read-only transaction whose connection is invalidated has lost nothing, 
   const read = gate()
   const first = withSession(
     async (session) => {
-      // Somebody has to wait for the answer, or COMMIT would not be awaited at all.
+      // One session has to wait for the answer, or COMMIT would not be awaited at all.
       session.afterCommit(() => heard++)
       const value = await session.scalar<number>('select 1')
       if (++runs > 1) return value

@@ -1,9 +1,9 @@
-/** What the tests share of a COMMIT that somebody goes on behind while it is on its way. */
+/** What the tests share of a COMMIT that another session goes on behind while it is on its way. */
 import { useDatabase, type Fixture } from './session-support.js'
 
 export const ONE = { poolSize: 1, maxOverflow: 0 }
 
-/** Only a COMMIT that somebody goes on behind is a message of its own. */
+/** Only a COMMIT that another session goes on behind is a message of its own. */
 export const isCommit = ({ name, text }: { name: string; text: string }): boolean =>
   name === 'Query' && text === 'COMMIT'
 
@@ -21,7 +21,7 @@ export function useRows(...schema: readonly string[]) {
     fixture,
     ids: async (): Promise<number[]> =>
       (await fixture.db.query<{ id: number }>('select id from rows order by id')).map(({ id }) => id),
-    /** A factory whose connection is open already, so that nobody waits for the connect; and no rows. */
+    /** A factory whose connection is open already, so that no session waits for the connect; and no rows. */
     fresh: async (...options: Parameters<Fixture['factory']>) => {
       await fixture.db.query('truncate rows')
       const factory = fixture.factory(...options)

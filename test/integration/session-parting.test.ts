@@ -1,4 +1,4 @@
-/** COMMIT after nothing but reads: whoever waits for the connection goes on behind it, and each gets its own answer. */
+/** COMMIT after reads only: the next waiting caller goes on behind it, and each gets its own answer. */
 import { expect, test } from 'vitest'
 import { CommitOutcomeUnknownError } from '../../src/errors.js'
 import type { Session } from '../../src/session/session.js'
@@ -6,7 +6,7 @@ import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { errorOf, terminate, useDatabase, waitForBackend } from './session-support.js'
 
-// A function hides what it writes: to whoever calls it the command is SELECT. A trigger lets COMMIT wait for a lock.
+// A function hides what it writes: for its caller the command is SELECT. A trigger lets COMMIT wait for a lock.
 const fixture = useDatabase(
   'create table rows (id int)',
   'create table waiting (id int)',
@@ -28,7 +28,7 @@ const ids = async (table = 'rows'): Promise<number[]> =>
 const fresh = async (...options: Parameters<typeof fixture.factory>) => {
   await fixture.db.query('truncate rows, waiting')
   const factory = fixture.factory(...options)
-  // So that nobody waits for the connect.
+  // So that no session waits for the connect.
   await factory.withSession((session) => session.execute('select'))
   return factory
 }

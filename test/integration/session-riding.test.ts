@@ -1,4 +1,4 @@
-/** COMMIT that travels with the statement which a block returns, and COMMIT that nobody waits for. */
+/** COMMIT that travels with the statement which a block returns, and COMMIT that is not awaited. */
 import { setImmediate } from 'node:timers/promises'
 import { types } from 'pg'
 import { expect, test } from 'vitest'

@@ -62,7 +62,7 @@ test.each([
 ] as const)('loading it as %s is quick and opens nothing', async (kind, load, loadPg) => {
   const loading = async (what: string): Promise<number> => {
     const script = `
-      // Whoever touches these two first makes them; they were open before.
+      // The first access makes these two; they were open before.
       void [process.stdout, process.stderr]
       const before = process.getActiveResourcesInfo()
       const start = performance.now()

@@ -174,7 +174,7 @@ export class FamiliesRun {
     const [given, taken] = [await this.#collection(target, link), await this.#collection(from, link)]
     if (target !== null && (given === undefined || given.includes(child.instance))) return false
     const isHeld = taken?.includes(child.instance) === true
-    // Whoever is only taken out has to be in.
+    // A child that is only taken out has to be in.
     if (target === null && !isHeld) return false
     if (isHeld) taken.splice(taken.indexOf(child.instance), 1)
     given?.push(child.instance)

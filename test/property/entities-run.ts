@@ -256,7 +256,7 @@ export class Run {
     for (const one of going) model.remove(one)
   }
 
-  /** Nobody may add what goes. */
+  /** What is deleted may not be added. */
   #takeOutOfCollections(thing: Thing): void {
     const instance = this.#instances.get(thing) as Instance
     for (const [owner, holder] of this.#instances) {
@@ -443,7 +443,7 @@ export class Run {
     this.#takenAlong.clear()
     for (const thing of model.things()) {
       const instance = this.#instances.get(thing)
-      // With expireOnCommit nobody knows its key yet.
+      // With expireOnCommit its key is not known yet.
       if (instance === undefined || thing.made !== undefined || !isExpired(instance, 'id')) continue
       await this.#session.refresh(instance)
     }
@@ -550,7 +550,8 @@ export class Run {
     const isSame = (thing: Thing): boolean =>
       Object.entries(this.#model.key(thing)).every(([name, value]) => instance[name] === value)
     const thing = this.#model.things(kind).find(isSame)
-    if (thing === undefined) throw new Error(`A ${kind} that nobody has made: ${JSON.stringify(instance)}`)
+    if (thing === undefined)
+      throw new Error(`A ${kind} that the program has not made: ${JSON.stringify(instance)}`)
     expect(this.#instances.has(thing), `${nameOf(thing)} is there twice`).toBe(false)
     this.#instances.set(thing, instance)
     this.#things.set(instance, thing)

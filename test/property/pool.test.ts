@@ -124,7 +124,7 @@ class History {
     expect(borrowed).toBe(this.holding.length)
     expect(counters.acquired - counters.released).toBe(borrowed)
     if (waiting > 0 && !stats.suspended && !stats.disposed) {
-      expect(idle, 'idle connections while somebody waits').toBe(0)
+      expect(idle, 'idle connections while a caller waits').toBe(0)
       const somethingHappens = connecting + checking + closing > 0 || size >= stats.capacity
       expect(somethingHappens || this.clock.timers.keepAlive > 0, 'a waiter was forgotten').toBe(true)
     }

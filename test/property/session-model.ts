@@ -94,7 +94,7 @@ export class Model {
         this.#incomplete = false
         return
       case 'abortable':
-        // Whoever wins: the block is there as a whole, or not at all.
+        // No matter which side wins: the block is stored as a whole, or not at all.
         if (outcome.ok) this.#insert(entry, step.id)
         return
       case 'insert':

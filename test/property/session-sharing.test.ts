@@ -1,5 +1,5 @@
 /**
- * Many sessions that share one or two connections, in random programs: what each was told is what is stored, whoever went on
+ * Many sessions that share one or two connections, in random programs: what each was told is what is stored, no matter which session went on
  * behind whose COMMIT. `FC_RUNS` sets the number of programs; a failure prints its seed and path.
  */
 import * as fc from 'fast-check'

@@ -449,7 +449,7 @@ describe('the unit of work', () => {
       beforeSave: () => undefined,
     }
     const others: EntityHooks<Song> = {
-      // @ts-expect-error nobody would wait for it
+      // @ts-expect-error its promise would not be awaited
       beforeInsert: async (song) => {
         song.title = await Promise.resolve('late')
       },

@@ -69,7 +69,7 @@ async function load(path: string, shown: string): Promise<Record<string, unknown
   }
 }
 
-/** Of whatever a module exports, also as `module.exports`. */
+/** Of all that a module exports, also as `module.exports`. */
 function basesIn(module: Record<string, unknown>): Metadata[] {
   const defaults = module['default']
   const all = [

@@ -1,4 +1,4 @@
-/** Text from a database as text of a program. Whatever stands in it, it never becomes code. */
+/** Text from a database as text of a program. It never becomes code. */
 
 /** A string in single quotes, or in those that need no backslash. */
 export function quote(text: string): string {

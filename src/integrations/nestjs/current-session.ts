@@ -9,7 +9,7 @@ const isOfSession = (key: string | symbol): boolean =>
   typeof key === 'string' && key !== 'constructor' && key in Session.prototype
 
 /**
- * Each use goes to `sessionFactory.current()`, so it works in requests, in `withSession` blocks, and in whatever these call.
+ * Each use goes to `sessionFactory.current()`, so it works in requests, in `withSession` blocks, and in all that they call.
  * Elsewhere its methods throw IllegalStateError.
  */
 export function currentSession<S extends Session>(sessionFactory: SessionFactory<S>): S {

@@ -65,7 +65,7 @@ function withValues(config: GivenConfig, values: unknown): GivenConfig {
 /**
  * The statement of a batch; undefined if only pg's own query can run it: several statements, COPY, `binary`, `rows`.
  * @param texts Texts by their names, of this connection.
- * @param isSplit The text is one statement, whatever stands in its bodies and literals.
+ * @param isSplit The text is one statement; semicolons in its bodies and literals do not count.
  * @throws Error as pg, for values that are no array, no text, a name of another text; InvalidStatementError for what is no value.
  */
 export function batchQueryOf(

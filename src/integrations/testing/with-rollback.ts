@@ -26,7 +26,7 @@ const NO_LISTEN =
   'engine.listen() would hear nothing inside of withRollback: NOTIFY is sent at COMMIT, and this transaction is rolled back. Test it in a database of its own (createTestDatabase)'
 
 /**
- * Runs a test in a transaction that is rolled back. Whatever uses the engine meanwhile is part of it: `withSession`, `engine.begin`,
+ * Runs a test in a transaction that is rolled back. All that uses the engine meanwhile is part of it: `withSession`, `engine.begin`,
  * `engine.connect`, autocommit. Their transactions become savepoints, so a commit is visible to the rest of the test, and a rollback
  * undoes its own work only.
  *

@@ -23,7 +23,7 @@ export interface VectorOptions extends ExtensionOptions {
   readonly dimensions?: number | undefined
 }
 
-/** Text that is compared whatever the case of its letters. A change of case alone is a change, and is stored. Extension `citext`. */
+/** Text that is compared without regard to the case of its letters. A change of case alone is a change, and is stored. Extension `citext`. */
 export function citext<Value extends string = string>(
   name?: string,
   { schema }: ExtensionOptions = {},

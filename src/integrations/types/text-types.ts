@@ -1,4 +1,4 @@
-/** Types that are texts in JavaScript: money, bits, documents of XML, text search, and whatever has no type of its own here. */
+/** Types that are texts in JavaScript: money, bits, documents of XML, text search, and all that have no type of their own here. */
 import type { Column } from '../../index.js'
 import { normalQuery, normalVector } from './text-search.js'
 import { asIs, columnOf, encodeText, extensionOf, refused } from './text-column.js'

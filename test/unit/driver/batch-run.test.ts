@@ -155,7 +155,7 @@ describe('a batch with a Sync for each statement', () => {
     expect(again.repeated?.text).toBe('select 7 as x')
     expect(harness.outcomes).toEqual([])
     const other = harness.run(['select 8 as x'], 'separate')
-    harness.answer(errorResponse('26000', 'of somebody else'), readyForQuery())
+    harness.answer(errorResponse('26000', 'of another client'), readyForQuery())
     expect(other.repeated).toBeUndefined()
     expect(harness.outcomes).toMatchObject([{ code: '26000' }])
   })

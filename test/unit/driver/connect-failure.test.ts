@@ -33,7 +33,7 @@ describe('waiting cannot help', () => {
     ['the socket may not be opened', withCode('EACCES'), 'socket'],
     ['the server refuses TLS', new TlsRefusedError('no'), 'tls'],
     ['the certificate is not for this host', withCode('ERR_TLS_CERT_ALTNAME_INVALID'), 'tls'],
-    ['the certificate is by somebody else', withCode('SELF_SIGNED_CERT_IN_CHAIN'), 'tls'],
+    ['the certificate is of an unknown authority', withCode('SELF_SIGNED_CERT_IN_CHAIN'), 'tls'],
     ['the server dislikes our certificate', withCode('ERR_SSL_TLSV1_ALERT_UNKNOWN_CA'), 'authentication'],
     ['a file is missing', new TlsFileError('sslkey cannot be read'), 'certificates'],
     ['there is no password', new NoPasswordError('none'), 'authentication'],

@@ -81,7 +81,7 @@ describe('what has no place ends the connection', () => {
     ['an answer to Parse', 'script', [parseComplete]],
     ['an answer to Bind', 'script', [bindComplete]],
     ['the end of a page', 'script', [...rows, portalSuspended]],
-    ['data that nobody asked for', 'copy', [copyData]],
+    ['data that was not asked for', 'copy', [copyData]],
     ['data the wrong way', 'copy', [copyIn, copyData]],
     ['an end of data before data', 'copy', [copyDone]],
     ['a command that is done in the middle of data', 'copy', [copyOut, copyData, commandComplete('COPY 1')]],

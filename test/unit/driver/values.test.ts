@@ -118,7 +118,7 @@ test.each([
   ['an error', new TypeError('x'), 'it is an Error'],
   ['a pattern', /x/, 'it is a RegExp'],
   ['a Blob', new Blob(['x']), 'it is an object of the class Blob'],
-  ['a query that nobody awaited', { then: () => undefined }, 'it is a promise (an await is missing)'],
+  ['a query that was not awaited', { then: () => undefined }, 'it is a promise (an await is missing)'],
   ['a fragment', sql`now()`, 'it is a fragment of SQL: it can only be a part of a statement'],
   ['a wrapped symbol', Object(Symbol('x')) as unknown, 'a symbol is no value'],
   ['toPostgres() that gives no data', { toPostgres: () => new Set() }, 'it is a Set'],

@@ -325,7 +325,7 @@ describe('6: the question for the position', () => {
     expect(asks(queued, rules)).toBe(sent)
   })
 
-  test('is not asked for nobody', () => {
+  test('is not asked for if no caller wants it', () => {
     expect(asks('write commit', { position: undefined })).toBe('begin write commit')
   })
 })

@@ -131,7 +131,7 @@ export class FakeConnection implements DriverConnection {
   async close(timeoutMillis: number): Promise<void> {
     if (this.lost === undefined && timeoutMillis > 0) {
       this.goodbyes += 1
-      // A goodbye that nobody answers ends all the same, and so does one that is cut short.
+      // A goodbye without an answer ends all the same, and so does one that is cut short.
       await within(
         this.#clock,
         timeoutMillis,

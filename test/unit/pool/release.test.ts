@@ -64,7 +64,7 @@ test.each(TABLE)('$what: $fate', async ({ connection: prepare, options, fate, re
   const connection = connectionOf(lease)
   prepare?.(connection)
   lease.release()
-  // The second time is nobody's.
+  // The second release has no effect on the next holder.
   lease.release()
   await settle()
   const { idle, closed, counters } = pool.stats()
