@@ -67,7 +67,7 @@ class Settlement {
   constructor(members: TrackedInstances, related: readonly InstanceState[]) {
     this.#members = members
     this.#related = related
-    this.#changes = RelationChanges.of(related, { deletions: false })
+    this.#changes = RelationChanges.of(members, { deletions: false })
   }
 
   apply(): void {
@@ -81,7 +81,7 @@ class Settlement {
         if (!relation.cascades.has('delete')) continue
         for (const member of this.#belongingTo(state, relation)) {
           if (member.status === 'pending') expunged.add(member)
-          else this.#condemn(member, relation)
+          else if (!this.#members.spared.has(member)) this.#condemn(member, relation)
         }
       }
     }
@@ -93,7 +93,7 @@ class Settlement {
   #condemn(member: InstanceState, relation: Relation): void {
     const { status, snapshot } = member
     if (status === 'transient' || status === 'deleted' || snapshot === undefined) return
-    if (this.#condemned.has(member) || this.#members.spared.has(member)) return
+    if (this.#condemned.has(member)) return
     const isHeldByKey = relation.kind === 'hasMany' || relation.kind === 'hasOne'
     this.#condemned.set(member, isHeldByKey ? guardOf(member, relation) : undefined)
   }

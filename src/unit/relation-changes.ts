@@ -5,6 +5,7 @@
  * given to another owner is to move.
  */
 import { InvalidValueError } from '../errors.js'
+import { metaOf } from '../schema/entity-meta.js'
 import type { Relation, RelationLink } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { InstanceState } from './instance-state.js'
@@ -27,6 +28,13 @@ interface LinkRow {
   readonly values: EncodedText[]
 }
 
+/** The objects whose relations may have changed. */
+export interface RelatedInstances {
+  related(): readonly InstanceState[]
+  /** Objects that are not deleted with their owners. */
+  readonly spared: ReadonlySet<InstanceState>
+}
+
 export class RelationChanges {
   readonly #deletions: boolean
   readonly #keys = new KeyAssignments()
@@ -41,20 +49,20 @@ export class RelationChanges {
 
   /**
    * Looks for changes.
-   * @param states The tracked objects, also those that are to be deleted.
+   * @param members The tracked objects, also those that are to be deleted.
    * @param options `deletions: false`: as if nothing were deleted.
    */
   static of(
-    states: Iterable<InstanceState>,
+    members: RelatedInstances,
     { deletions = true }: { readonly deletions?: boolean } = {},
   ): RelationChanges {
     const changes = new RelationChanges(deletions)
     const own: (() => void)[] = []
     const kept: KeptRelation[] = []
-    for (const state of states) {
+    for (const state of members.related()) {
       if (state.meta.relationNames.length === 0) continue
       if (deletions && state.markedDeleted) {
-        changes.#removeMembersOfDeleted(state)
+        changes.#removeMembersOfDeleted(state, members.spared)
         continue
       }
       for (const relation of heldRelations(state)) {
@@ -175,13 +183,22 @@ export class RelationChanges {
     return new Set(this.#touched.map(({ state }) => state))
   }
 
-  /** Members of an object that is deleted belong to nothing, if they can; otherwise PostgreSQL has the last word. */
-  #removeMembersOfDeleted(owner: InstanceState): void {
-    for (const relation of heldRelations(owner)) {
-      const { kind, targetColumns } = relation
-      if (kind === 'belongsTo' || kind === 'manyToMany' || deletedByDatabase(owner, relation)) continue
+  /**
+   * Members of an object that is deleted belong to nothing, if they can; otherwise PostgreSQL has the last word. ON DELETE CASCADE
+   * would delete the members that `add` has kept, too.
+   */
+  #removeMembersOfDeleted(owner: InstanceState, spared: ReadonlySet<InstanceState>): void {
+    for (const relation of owner.meta.relations.values()) {
+      const { kind, target, targetColumns } = relation
+      if (kind === 'belongsTo' || kind === 'manyToMany') continue
+      const isCascading = deletedByDatabase(owner, relation)
+      const kept = [...spared].filter(({ meta }) => meta.table === metaOf(target).table)
+      const members = isCascading ? kept : [...rememberedBy(owner, relation), ...kept]
       if (targetColumns.some(({ definition }) => definition.nullable)) {
-        this.#removeMembers(owner, relation, rememberedBy(owner, relation), 'by deletion')
+        this.#removeMembers(owner, relation, members, 'by deletion')
+      } else if (isCascading) {
+        // Refused unless they get another owner.
+        this.#removeMembers(owner, relation, members, 'by owner')
       }
     }
   }

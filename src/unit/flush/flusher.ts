@@ -103,7 +103,7 @@ export class Flusher {
       return (
         state.markedDeleted ||
         state.changes.length > 0 ||
-        RelationChanges.of(this.#members.related()).holders.has(state)
+        RelationChanges.of(this.#members).holders.has(state)
       )
     } catch {
       // The flush throws the same error.
@@ -115,7 +115,7 @@ export class Flusher {
     const members = this.#members
     const { pending, markedDeleted, journal } = members
     this.#preparation.reset()
-    const relations = RelationChanges.of(this.#members.related())
+    const relations = RelationChanges.of(this.#members)
     const settings = relations.apply()
     let plan: FlushPlan
     try {

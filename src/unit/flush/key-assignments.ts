@@ -119,7 +119,8 @@ export class KeyAssignments {
 
 /** Equal for assignments of the same columns to the same target columns. */
 function idOf({ columns, targetColumns }: Pick<KeyAssignment, 'columns' | 'targetColumns'>): string {
-  const pairs = columns.map(({ index }, at) => `${index} ${String(targetColumns[at])}`)
+  // With the table: a relation may be looked up of an object of another one.
+  const pairs = columns.map((column, at) => `${String(column)} ${String(targetColumns[at])}`)
   return pairs.length === 1 ? (pairs[0] as string) : pairs.sort().join()
 }
 

@@ -15,6 +15,7 @@ import type { Table } from '../../schema/table.js'
 import { uniqueConflicts, type UniqueConflicts } from './unique-conflicts.js'
 import { deleteStep, insertStep, linkStep, raised, unlinkStep, updates, type Step } from './steps.js'
 import type { InstanceState } from '../instance-state.js'
+import { refuseLostRows } from './lost-rows.js'
 import { propagateKeys, keyAfter, type PropagatedKeys } from './key-propagation.js'
 import type { Guard } from '../tracked-instances.js'
 import { References, type Reference } from './row-references.js'
@@ -122,6 +123,7 @@ class Planner {
     this.#newRows = new References(insertions, insertedValue)
     this.#moves = new UniqueMoves(changes)
     this.#oldRows = new References(removals, ({ state }, column) => storedValue(state, column))
+    if (removals.length > 0) refuseLostRows(insertions, changes, this.#oldRows)
   }
 
   *steps(): Generator<Step, void, undefined> {

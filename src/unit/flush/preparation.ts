@@ -88,7 +88,7 @@ export class FlushPreparation {
       ...this.#deletions.verify(new Set(recalls.map(({ relation }) => metaOf(relation.target).table))),
     ]
     if (loads.length === 0) {
-      const relations = RelationChanges.of(this.#members.related())
+      const relations = RelationChanges.of(this.#members)
       loads.push(...this.#fillExpired(this.#changed(relations)), ...this.#makeKeys(relations))
     }
     return loads.length === 0 ? undefined : Promise.all(loads).then(ignore)
@@ -106,7 +106,7 @@ export class FlushPreparation {
       const { beforeUpdate, beforeDelete } = state.meta.hooks
       if (state.markedDeleted) want(state, beforeDelete)
       else if (beforeUpdate !== undefined) {
-        relations ??= RelationChanges.of(this.#members.related())
+        relations ??= RelationChanges.of(this.#members)
         if (state.changes.length > 0 || relations.holders.has(state)) want(state, beforeUpdate)
       }
     }

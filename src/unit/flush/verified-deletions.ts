@@ -55,7 +55,7 @@ export class VerifiedDeletions {
   }
 
   async #lockAhead(tables: ReadonlySet<Table>): Promise<void> {
-    const { holders } = RelationChanges.of(this.#members.related())
+    const { holders } = RelationChanges.of(this.#members)
     const touched: Parameters<typeof locksAhead>[0][number][] = []
     for (const state of this.#members.identities.states()) {
       if (state.markedDeleted || holders.has(state)) touched.push([state, undefined])

@@ -1,0 +1,166 @@
+/** Children of a deleted parent that are to stay: kept by `add`, given to the deleted parent, of other relations of it. */
+import { describe, expect, test } from 'vitest'
+import {
+  belongsTo,
+  declarativeBase,
+  hasMany,
+  InvalidValueError,
+  MappingError,
+  serial,
+  integer,
+  type Cascade,
+} from '../../src/index.js'
+import { statusOf, useEntities } from './entities-support.js'
+import { errorOf } from './session-support.js'
+
+const DELETE: readonly Cascade[] = ['add', 'delete']
+
+const Base = declarativeBase()
+class Desk extends Base.entity('desks', { id: serial().primaryKey() }) {
+  static readonly relations = {
+    drawers: hasMany(() => Drawer, 'deskId', { cascade: DELETE }),
+    plain: hasMany(() => Plain, 'deskId', { cascade: DELETE }),
+    lamps: hasMany(() => Lamp, 'deskId', { cascade: DELETE }),
+    // Its column stands where that of the others stands.
+    chairs: hasMany(() => Chair, 'deskId'),
+    pens: hasMany(() => Pen, 'deskId', { cascade: [...DELETE, 'delete-orphan'] }),
+  }
+}
+const desk = { desk: belongsTo(() => Desk, 'deskId') }
+class Drawer extends Base.entity('drawers', {
+  id: serial().primaryKey(),
+  deskId: integer('desk_id').references('desks.id', { onDelete: 'cascade' }),
+}) {
+  static readonly relations = desk
+}
+class Plain extends Base.entity('plains', {
+  id: serial().primaryKey(),
+  deskId: integer('desk_id').references('desks.id'),
+}) {
+  static readonly relations = desk
+}
+class Lamp extends Base.entity('lamps', {
+  id: serial().primaryKey(),
+  deskId: integer('desk_id').notNull().references('desks.id', { onDelete: 'cascade' }),
+}) {
+  static readonly relations = desk
+}
+class Chair extends Base.entity('chairs', {
+  id: serial().primaryKey(),
+  deskId: integer('desk_id').references('desks.id', { onDelete: 'cascade' }),
+}) {
+  static readonly relations = desk
+}
+class Pen extends Base.entity('pens', {
+  id: serial().primaryKey(),
+  deskId: integer('desk_id').references('desks.id'),
+}) {
+  static readonly relations = desk
+}
+
+const fixture = useEntities(Base)
+const rows = (table: string) => fixture.db.query(`select id, desk_id from ${table} order by id`)
+
+/** Desks 1 and 2; one child of each kind, at desk 1. */
+async function stored() {
+  await fixture.db.query('insert into desks default values; insert into desks default values')
+  for (const table of ['drawers', 'plains', 'lamps', 'chairs', 'pens'])
+    await fixture.db.query(`insert into ${table} (desk_id) values (1)`)
+  return fixture.factory()
+}
+
+describe('a child that add() keeps after its parent was deleted', () => {
+  test.each([
+    ['drawers', 'loaded', Drawer],
+    ['drawers', 'not loaded', Drawer],
+    ['plain', 'loaded', Plain],
+    ['plain', 'not loaded', Plain],
+  ] as const)('belongs to nothing (%s, %s)', async (relation, how, Child) => {
+    const { withSession } = await stored()
+    await fixture.db.query('delete from chairs; delete from lamps; delete from pens')
+    const child = await withSession(async (session) => {
+      const parent = await session.getOne(Desk, 1, { load: how === 'loaded' ? [relation] : [] })
+      const kept: Drawer | Plain = await session.getOne(Child, 1)
+      session.delete(parent)
+      session.add(kept)
+      return kept
+    })
+    expect(await rows(relation === 'plain' ? 'plains' : relation)).toEqual([{ id: 1, desk_id: null }])
+    expect(child.deskId).toBe(null)
+  })
+
+  test('is refused before anything is sent where it must have a parent, unless it gets another one', async () => {
+    const session = (await stored())()
+    await using _ = session
+    const [one, two] = [await session.getOne(Desk, 1), await session.getOne(Desk, 2)]
+    const lamp = await session.getOne(Lamp, 1, { load: ['desk'] })
+    session.delete(one)
+    session.add(lamp)
+    expect(await errorOf(session.flush())).toBeInstanceOf(MappingError)
+    lamp.desk = two
+    await session.commit()
+    expect(await rows('lamps')).toEqual([{ id: 1, desk_id: 2 }])
+  })
+
+  test.each([false, true])('is an orphan all the same (another one is deleted: %s)', async (isDeleting) => {
+    const { withSession } = await stored()
+    await withSession(async (session) => {
+      const [one, two] = [await session.getOne(Desk, 1, { load: ['pens'] }), await session.getOne(Desk, 2)]
+      const pen = one.pens[0] as Pen
+      one.pens = []
+      if (isDeleting) session.delete(two)
+      session.add(pen)
+    })
+    expect(await rows('pens')).toEqual([])
+  })
+})
+
+describe('a child that is given to a deleted parent', () => {
+  test.each(['relation', 'key', 'new'])(
+    'would be lost with it by ON DELETE CASCADE: refused before anything is sent (%s)',
+    async (how) => {
+      const session = (await stored())()
+      await using _ = session
+      const [one, two] = [await session.getOne(Desk, 1), await session.getOne(Desk, 2)]
+      const chair = await session.getOne(Chair, 1, { load: ['desk'] })
+      session.delete(two)
+      if (how === 'relation') chair.desk = two
+      else if (how === 'key') chair.deskId = 2
+      else session.add(new Chair({ deskId: 2 }))
+      const error = await errorOf(session.flush())
+      expect(error).toBeInstanceOf(InvalidValueError)
+      expect(error.message).toMatch(/ON DELETE CASCADE/)
+      chair.deskId = 1
+      if (how === 'relation') chair.desk = one
+      if (how !== 'new') await session.commit()
+      expect(await rows('chairs')).toEqual([{ id: 1, desk_id: 1 }])
+    },
+  )
+
+  test('stays if a new row takes the key of the deleted one', async () => {
+    const { withSession } = await stored()
+    await withSession(async (session) => {
+      const chair = await session.getOne(Chair, 1, { load: ['desk'] })
+      session.delete(await session.getOne(Desk, 2))
+      const other = new Desk({ id: 2 })
+      session.add(other)
+      chair.desk = other
+    })
+    expect(await rows('chairs')).toEqual([{ id: 1, desk_id: 2 }])
+  })
+})
+
+test('a relation with the cascade takes no child of another relation whose column has the same place', async () => {
+  const { withSession } = await stored()
+  await fixture.db.query(
+    'update chairs set desk_id = null; alter table chairs drop constraint chairs_desk_id_fkey',
+  )
+  await withSession(async (session) => {
+    const [one, chair] = [await session.getOne(Desk, 1, { load: ['chairs'] }), await session.getOne(Chair, 1)]
+    session.delete(one)
+    one.chairs.push(chair)
+    await session.flush()
+    expect(statusOf(chair)).toBe('persistent')
+  })
+  expect(await rows('chairs')).toEqual([{ id: 1, desk_id: null }])
+})
