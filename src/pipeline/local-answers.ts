@@ -9,7 +9,7 @@ import type { TransactionState } from './transaction-state.js'
 /**
  * Settles the operation if it need not be sent.
  *
- * @param abandoned Why no operation is sent any more, except ROLLBACK.
+ * @param abandoned Why no operation is sent any more, except ROLLBACK: the caller has given up, or no connection was acquired.
  * @param endedOnServer The transaction has failed and is over on the server already.
  * @param refusedBegin The refusal of BEGIN, if there was one.
  * @returns false if the operation has to be sent.
@@ -17,7 +17,7 @@ import type { TransactionState } from './transaction-state.js'
 export function answerLocally(
   operation: Operation,
   { state, autocommit }: { readonly state: TransactionState; readonly autocommit: boolean },
-  abandoned: Error | undefined,
+  abandoned: unknown,
   endedOnServer: boolean,
   refusedBegin: RefusedBegin | undefined,
 ): boolean {
@@ -26,12 +26,13 @@ export function answerLocally(
     operation.succeed(NOTHING)
     return true
   }
-  // After an abort this is true only if something was stored before: refused statements may be missing.
+  // `idle` means that nothing was refused either. A session that has stored nothing is told of the abort.
   if (operation.kind === 'commit' && name === 'idle' && (abandoned === undefined || state.hasStored)) {
     operation.succeed(NOTHING)
     return true
   }
-  if (abandoned !== undefined && !undoes(operation)) {
+  // ROLLBACK TO as well: what it would lead back to is not used any more.
+  if (abandoned !== undefined && operation.kind !== 'rollback') {
     // The transaction must not be committed without this operation.
     if (!autocommit && operation.kind !== 'commit') state.fail(abandoned)
     operation.fail(abandoned)
@@ -41,7 +42,7 @@ export function answerLocally(
     operation.fail(afterLoss(cause))
     return true
   }
-  if (name === 'failed' && !undoes(operation)) {
+  if (name === 'failed' && (endedOnServer || !undoes(operation))) {
     operation.fail(notRun(refusedBegin, cause))
     return true
   }

@@ -17,7 +17,7 @@ import { callOff, cancelAll, giveUp } from './call-off.js'
 import type { PipelineHost, PipelineSetup, TransactionListener } from './contract.js'
 import { Dispatcher, sendSoon, type Sender } from './dispatcher.js'
 import { batchOf, settlingOf, takeBatch, type InFlightBatch } from './in-flight-batch.js'
-import { answerLocally, refuseQueued } from './local-answers.js'
+import { answerLocally } from './local-answers.js'
 import {
   NOTHING,
   Operation,
@@ -230,35 +230,28 @@ export class Pipeline implements Sender {
         this.#rest()
         return
       }
-      if (
-        answerLocally(
-          next,
-          this,
-          this.#answers.abandoned,
-          this.#answers.endedOnServer,
-          this.#answers.refusedBegin,
-        )
-      ) {
-        this.#queue.shift()
-        if (undoes(next)) this.#deferred = undefined
-        if (next.succeeded && (next.kind === 'commit' || next.kind === 'rollback'))
-          this.#answers.transactionEnded('rolled back')
-        continue
-      }
-      // ROLLBACK TO must not be sent together with abandoned operations. ROLLBACK ends its batch, so what follows is refused later.
-      if (this.#answers.abandoned !== undefined && next.kind !== 'rollback')
-        refuseQueued(this.#queue, this.#answers.abandoned)
+      if (this.#answerLocally(next, this.#answers.abandoned)) continue
       const { connection } = this
       if (connection === undefined) this.#dispatcher.acquire()
       else this.#send(connection)
     }
   }
 
-  /** No connection was acquired. */
+  /** No connection was acquired: all that was queued is settled, in order, for what follows a ROLLBACK is another transaction. */
   notAcquired(error: unknown): void {
-    if (!this.autocommit && !this.#queue.isEmpty) this.state.fail(error)
-    // ROLLBACK needs no connection: no transaction has begun.
-    refuseQueued(this.#queue, error)
+    for (let next = this.#queue.first; next !== undefined; next = this.#queue.first)
+      if (!this.#answerLocally(next, error)) return
+  }
+
+  /** Settles the first operation of the queue, if it need not be sent. */
+  #answerLocally(first: Operation, abandoned: unknown): boolean {
+    const { endedOnServer, refusedBegin } = this.#answers
+    if (!answerLocally(first, this, abandoned, endedOnServer, refusedBegin)) return false
+    this.#queue.shift()
+    if (undoes(first)) this.#deferred = undefined
+    if (first.succeeded && (first.kind === 'commit' || first.kind === 'rollback'))
+      this.#answers.transactionEnded('rolled back')
+    return true
   }
 
   #send(connection: DriverConnection): void {

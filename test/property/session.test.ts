@@ -6,6 +6,7 @@ import * as fc from 'fast-check'
 import pg from 'pg'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Connection } from '../../src/engine/connection.js'
 import { createEngine, type Engine } from '../../src/engine/engine.js'
 import { createSessionFactory, type SessionFactory } from '../../src/session/session-factory.js'
 import type { Session } from '../../src/session/session.js'
@@ -34,6 +35,16 @@ type Task = readonly TaskStep[]
 interface Interruption {
   readonly kind: 'none' | 'close' | 'abort'
   readonly turns: number
+  /** Until then the session waits for a connection. */
+  readonly waits: boolean
+}
+
+interface Interrupted {
+  readonly session: Session
+  /** Of the session's signal. */
+  readonly controller: AbortController
+  /** Holds the only connection. */
+  readonly holder: Connection | undefined
 }
 
 let db: TestDatabase
@@ -48,7 +59,7 @@ beforeAll(async () => {
   admin = new pg.Client({ connectionString: db.url })
   await admin.connect()
   await admin.query('create table rows (id int primary key)')
-  engine = createEngine({ url: db.url, captureStacks: false })
+  engine = createEngine({ url: db.url, captureStacks: false, poolSize: 1, maxOverflow: 0 })
   sessions = createSessionFactory({ bind: engine })
   process.on('unhandledRejection', onUnheard)
 })
@@ -165,14 +176,14 @@ async function runTask(session: Session, steps: Task, level: Entry[]): Promise<v
 }
 
 async function interrupt(
-  session: Session,
-  controller: AbortController,
+  { session, controller, holder }: Interrupted,
   { kind, turns: pause }: Interruption,
 ): Promise<void> {
   if (kind === 'none') return
   for (let turn = 0; turn < pause; turn++) await nextTurn()
-  if (kind === 'close') await session.close()
-  else controller.abort(new Error('interrupted'))
+  const closing = kind === 'close' ? session.close() : controller.abort(new Error('interrupted'))
+  await holder?.close()
+  await closing
 }
 
 /** Rejects if the work does not end. */
@@ -192,11 +203,12 @@ async function check(program: readonly Task[], interruption: Interruption): Prom
   await admin.query('truncate rows')
   unheard.length = 0
   const controller = new AbortController()
+  const holder = interruption.waits ? await engine.connect() : undefined
   const session = sessions({ signal: controller.signal })
   const level: Entry[] = []
   const work = [
     ...program.map((steps) => runTask(session, steps, level)),
-    interrupt(session, controller, interruption),
+    interrupt({ session, controller, holder }, interruption),
   ]
   await inTime(Promise.all(work), () => JSON.stringify(level))
   await inTime(session.close(), () => `close(), after ${JSON.stringify(level)}`)
@@ -229,7 +241,7 @@ async function checkMany<Parameters extends [unknown, ...unknown[]]>(
 test(
   'what tasks do on one session at once takes effect in the order in which it was given',
   { timeout: LONGEST_MILLIS },
-  () => checkMany([tasks], (program) => check(program, { kind: 'none', turns: 0 })),
+  () => checkMany([tasks], (program) => check(program, { kind: 'none', turns: 0, waits: false })),
 )
 
 test(
@@ -239,6 +251,7 @@ test(
     const interruption = fc.record({
       kind: fc.constantFrom('close' as const, 'abort' as const),
       turns: fc.integer({ min: 0, max: 30 }),
+      waits: fc.boolean(),
     })
     return checkMany([tasks, interruption], check)
   },

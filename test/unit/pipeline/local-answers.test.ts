@@ -71,10 +71,10 @@ const TABLE: readonly (readonly [state: TransactionStateName, abandoned: boolean
   ['active', false, ['send',    'send',    'send',    'send',    'send',    'send']],
   ['failed', false, ['not run', 'not run', 'not run', 'not run', 'send',    'send']],
   ['lost',   false, ['lost',    'lost',    'lost',    'lost',    'nothing', 'lost']],
-  ['idle',   true,  ['abort',   'abort',   'abort',   'abort',   'nothing', 'send']],
-  ['active', true,  ['abort',   'abort',   'abort',   'abort',   'send',    'send']],
-  ['failed', true,  ['abort',   'abort',   'abort',   'abort',   'send',    'send']],
-  ['lost',   true,  ['abort',   'abort',   'abort',   'abort',   'nothing', 'lost']],
+  ['idle',   true,  ['abort',   'abort',   'abort',   'abort',   'nothing', 'abort']],
+  ['active', true,  ['abort',   'abort',   'abort',   'abort',   'send',    'abort']],
+  ['failed', true,  ['abort',   'abort',   'abort',   'abort',   'send',    'abort']],
+  ['lost',   true,  ['abort',   'abort',   'abort',   'abort',   'nothing', 'abort']],
 ]
 
 test.each(TABLE)('%s, abandoned %s: %j', (name, isAbandoned, answers) => {
@@ -94,7 +94,7 @@ test.each(TABLE)('%s, abandoned %s, autocommit: the same answers', (name, isAban
 describe('the exceptions', () => {
   test('a rollback of what is over on the server already is nothing', () => {
     expect(answerOf(ask('rollback', { state: stateAt('failed'), endedOnServer: true }))).toBe('nothing')
-    expect(answerOf(ask('undo', { state: stateAt('failed'), endedOnServer: true }))).toBe('send')
+    expect(answerOf(ask('undo', { state: stateAt('failed'), endedOnServer: true }))).toBe('not run')
     expect(answerOf(ask('commit', { state: stateAt('failed'), endedOnServer: true }))).toBe('not run')
   })
 
@@ -110,7 +110,7 @@ describe('the exceptions', () => {
     ['copy', false, 'failed'],
     ['commit', false, 'active'],
     ['rollback', false, 'active'],
-    ['undo', false, 'active'],
+    ['undo', false, 'failed'],
     ['write', true, 'active'],
   ])('an abandoned %s (autocommit: %s) leaves the transaction %s', (word, autocommit, after) => {
     const state = stateAt('active')
