@@ -24,6 +24,8 @@ export class PreparedStatement {
   parsed = false
   /** Grows with each use of any statement of the connection. */
   lastUse = 0
+  /** How often it has run with values since the run for which it was parsed. */
+  runs = 0
   /** When it was sent to be parsed, on the policy's clock. */
   preparedAt = 0
   /** The schema and the view in which it was parsed. */
@@ -85,11 +87,13 @@ export class StatementCache {
 
   /**
    * A statement that was prepared before has run with values, and its answer came so long after its batch was sent. A slow one
-   * is prepared anew at its next use, and so planned for its values: PostgreSQL may have come to a plan that knows none.
+   * is prepared anew at its next use, and so planned for its values: PostgreSQL may have come to a plan that knows none. Not one
+   * that was still planned for its values: a busy process measures long times of statements that are fast.
    */
   ran(statement: PreparedStatement, tookMillis: number): void {
     if (tookMillis < this.#fastestMillis) this.#fastestMillis = tookMillis
-    if (tookMillis - this.#fastestMillis >= SLOW_MILLIS) this.forget(statement)
+    const isPlannedOnce = ++statement.runs >= PLANS_FOR_VALUES
+    if (isPlannedOnce && tookMillis - this.#fastestMillis >= SLOW_MILLIS) this.forget(statement)
   }
 
   /** Drops a statement that the server refused or whose plan is stale. */
@@ -150,6 +154,8 @@ function nameFor(number: number, text: string): string {
 }
 
 const DIGEST_LENGTH = 16
+/** So many runs of a prepared statement PostgreSQL plans for their values, before it may keep a plan. */
+const PLANS_FOR_VALUES = 5
 // Planning rarely takes a hundredth of it.
 const SLOW_MILLIS = 20
 const NONE: readonly string[] = []

@@ -132,12 +132,15 @@ class BlockRun<Value> extends BlockContext {
   /** The statement that COMMIT was sent with was answered. */
   async answeredWithCommit(value: Value): Promise<Value> {
     try {
-      await adoption()
+      await ADOPTION
+      await ADOPTION
       await this.#committed()
     } catch (error) {
       return await this.threw(error)
     }
-    return await this.#leave(value)
+    const leaving = this.#leave()
+    if (leaving !== undefined) await leaving
+    return value
   }
 
   /** The statement has failed, or its answer cannot be read. In the second case the server may have committed. */
@@ -163,13 +166,16 @@ class BlockRun<Value> extends BlockContext {
       requireAwaited(owner, scope, this)
       if (!this.#commits) await runInside(runner, scope, () => owner.rollback())
       else if (owner.commitWithoutWaiting?.() !== true) {
-        await adoption()
+        await ADOPTION
+        await ADOPTION
         await runInside(runner, scope, () => owner.commit())
       }
     } catch (error) {
       return await this.threw(error)
     }
-    return await this.#leave(value)
+    const leaving = this.#leave()
+    if (leaving !== undefined) await leaving
+    return value
   }
 
   /** The block has thrown, or COMMIT has failed: rolls back and rejects. */
@@ -187,7 +193,8 @@ class BlockRun<Value> extends BlockContext {
     } catch {
       // The connection is lost, and the transaction with it. The first error tells why.
     }
-    await this.#leave(undefined)
+    const leaving = this.#leave()
+    if (leaving !== undefined) await leaving
     throw error
   }
 
@@ -196,10 +203,9 @@ class BlockRun<Value> extends BlockContext {
     return runInside(runner, this.#scope, () => this.#commit?.settle() ?? Promise.resolve(false))
   }
 
-  #leave<Left>(value: Left): Left | Promise<Left> {
+  #leave(): Promise<void> | undefined {
     this.#unlisten?.()
-    const closing = this.#closes ? this.#owner.close?.() : undefined
-    return closing === undefined ? value : closing.then(() => value)
+    return this.#closes ? this.#owner.close?.() : undefined
   }
 }
 
@@ -247,12 +253,10 @@ async function turns(count: number): Promise<undefined> {
 }
 
 /**
- * A promise that a handler of `then` returns is adopted in the second microtask from now. V8 follows an error to the caller's line
- * only after that, and a COMMIT that is answered already would fail in the next microtask.
+ * Awaited twice: a promise that a handler of `then` returns is adopted in the second microtask from now. V8 follows an error to the
+ * caller's line only after that, and a COMMIT that is answered already would fail in the next microtask.
  */
-async function adoption(): Promise<void> {
-  await Promise.resolve()
-}
+const ADOPTION = Promise.resolve()
 
 function endedAround(): IllegalStateError {
   return new IllegalStateError(

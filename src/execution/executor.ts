@@ -21,7 +21,7 @@ import type { OperationStatement } from '../pipeline/operation.js'
 import { copyFrom, copyTo } from './copy.js'
 import { openCursor, STREAM_OPTION_NAMES, type StreamOptions } from './cursor.js'
 import type { ExecutionOwner } from './contract.js'
-import type { Savepoint } from './savepoints.js'
+import type { Savepoint } from './scope.js'
 import { runScript } from '../pipeline/script.js'
 import { statementOptions, type StatementOptions } from './statement-options.js'
 import type { StatementRunner } from './statement-runner.js'
@@ -182,11 +182,8 @@ export abstract class Executor {
   beginNested<Value>(work: () => Value | Promise<Value>): Promise<Value>
   beginNested<Value>(work?: () => Value | Promise<Value>): Promise<Savepoint | Value> {
     const runner = this.#runner
-    const nest = async (): Promise<Savepoint | Value> => {
-      const { nestable: scopes } = runner
-      return await (work === undefined ? scopes.open() : scopes.run(work))
-    }
-    return work === undefined ? nest() : runner.attend('block', nest)
+    if (work !== undefined) return runner.attend('block', () => runner.nestable.run(work))
+    return openSavepoint(runner)
   }
 
   /**
@@ -214,6 +211,10 @@ export abstract class Executor {
   get inTransaction(): boolean {
     return this.#runner.pipeline.state.inTransaction
   }
+}
+
+async function openSavepoint(runner: StatementRunner): Promise<Savepoint> {
+  return await runner.nestable.open()
 }
 
 /** @throws InvalidStatementError before a connection is acquired. */

@@ -17,7 +17,15 @@ import type { Pipeline } from '../pipeline/pipeline.js'
 import type { Operation } from '../pipeline/operation.js'
 import { begunAlready } from '../pipeline/transaction-errors.js'
 import type { ScopeHooks } from './contract.js'
-import { endedBlock, endedSavepoint, requireSettled, Scope, type TransactionScope } from './scope.js'
+import {
+  endedBlock,
+  endedSavepoint,
+  requireSettled,
+  Scope,
+  type Savepoint,
+  type ScopeReports,
+  type TransactionScope,
+} from './scope.js'
 
 /** An action that waits for its turn. */
 interface Waiter {
@@ -29,24 +37,6 @@ interface Waiter {
 
 /** How a transaction is ended. */
 export type TransactionEnd = 'commit' | 'rollback'
-
-/** How failures are reported to the caller. */
-interface ScopeReports {
-  /** Returns the error as the caller sees it. */
-  explain(error: unknown): unknown
-  /** The block is reported to have failed: so are the calls that it has not awaited. */
-  reported(block: object): void
-  /** The block has thrown, and left these running. */
-  left(error: unknown, operations: ReadonlySet<Operation>): void
-}
-
-/** A savepoint that is ended by hand or by `await using`. */
-export interface Savepoint extends AsyncDisposable {
-  /** RELEASE SAVEPOINT: keeps the changes since, if the transaction commits. @throws TransactionAbortedError */
-  commit(): Promise<void>
-  /** ROLLBACK TO SAVEPOINT: undoes the changes since, and ends the failed state. Idempotent. */
-  rollback(): Promise<void>
-}
 
 export class Savepoints {
   readonly #pipeline: Pipeline
@@ -155,8 +145,7 @@ export class Savepoints {
     const scope = this.#stack[this.#stack.length - 1]
     if (scope?.name === undefined) return
     scope.pending.add(operation)
-    const settled = (): void => void scope.pending.delete(operation)
-    operation.promise.then(settled, settled)
+    operation.among = scope.pending
   }
 
   /** Runs a block inside a savepoint: released when it returns, rolled back when it throws. */
@@ -166,7 +155,8 @@ export class Savepoints {
     try {
       const value = await runInScope(this, scope, work)
       requireSettled(scope)
-      await this.#release(scope)
+      const releasing = this.#release(scope)
+      if (releasing !== undefined) await releasing
       return value
     } catch (error) {
       this.#reports.reported(scope)
@@ -256,7 +246,7 @@ export class Savepoints {
   async #open(ended: 'block' | 'by hand'): Promise<Scope> {
     const entering = this.#hooks.entering?.()
     if (entering !== undefined) await entering
-    return await this.inTurn(() => {
+    const opening = this.inTurn(() => {
       if (this.#pipeline.autocommit) throw needsTransaction('beginNested()')
       // Names repeat by depth, so that the prepared SAVEPOINT statements are used again.
       const opened = new Scope(`lifeguard_${this.#depth + 1}`, ended)
@@ -264,18 +254,30 @@ export class Savepoints {
       this.#hooks.entered?.()
       return opened
     })
+    return opening instanceof Promise ? await opening : opening
   }
 
-  async #release(scope: Scope): Promise<void> {
+  /** Undefined if there was nothing to wait for. */
+  #release(scope: Scope): Promise<void> | undefined {
     if (scope.ended) throw endedBlock()
     const { releasing: hook } = this.#hooks
     // Statements of the hook belong inside. A savepoint without a block has no code of its own: it is the caller's turn.
     const releasing = hook && scope.isBlock ? runInScope(this, scope, hook) : hook?.()
+    const waits = releasing !== undefined || scope.pending.size > 0 || this.#undoing?.settled === false
+    return waits ? this.#releaseAfter(scope, releasing) : this.#released(scope)
+  }
+
+  async #releaseAfter(scope: Scope, releasing: Promise<void> | undefined): Promise<void> {
     if (releasing !== undefined) await releasing
     // A COPY that its reader left may still fail.
     for (const operation of scope.pending) await operation.promise.catch(ignore)
     // The rollback of a block inside is under way: only its answer shows whether this block has failed, too.
     if (this.#undoing?.settled === false) await this.#undoing.promise.catch(ignore)
+    this.#released(scope)
+  }
+
+  /** RELEASE is sent with the next batch. @throws IllegalStateError, TransactionAbortedError if the block cannot be kept. */
+  #released(scope: Scope): undefined {
     if (scope.ended) throw endedBlock()
     const { name, cause } = this.#pipeline.state
     // Without a SAVEPOINT nothing was sent that could have failed.

@@ -1,4 +1,4 @@
-/** One savepoint or the transaction of `begin()`: its name, its statements, and the errors of its end. */
+/** One savepoint or the transaction of `begin()`: its name, its statements, how it is ended, and the errors of its end. */
 import { IllegalStateError, UnawaitedStatementError } from '../errors.js'
 import type { Operation } from '../pipeline/operation.js'
 
@@ -23,6 +23,24 @@ export class Scope {
 export interface TransactionScope {
   /** True: it was ended by the scope or transaction around it. */
   readonly ended: boolean
+}
+
+/** How failures are reported to the caller. */
+export interface ScopeReports {
+  /** Returns the error as the caller sees it. */
+  explain(error: unknown): unknown
+  /** The block is reported to have failed: so are the calls that it has not awaited. */
+  reported(block: object): void
+  /** The block has thrown, and left these running. */
+  left(error: unknown, operations: ReadonlySet<Operation>): void
+}
+
+/** A savepoint that is ended by hand or by `await using`. */
+export interface Savepoint extends AsyncDisposable {
+  /** RELEASE SAVEPOINT: keeps the changes since, if the transaction commits. @throws TransactionAbortedError */
+  commit(): Promise<void>
+  /** ROLLBACK TO SAVEPOINT: undoes the changes since, and ends the failed state. Idempotent. */
+  rollback(): Promise<void>
 }
 
 /** @param end What the caller has done with the savepoint; undefined: it ended with what is around it. */

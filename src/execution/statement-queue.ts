@@ -2,6 +2,7 @@
  * Puts statements, and the ends of transactions, into the pipeline's queue when it is the turn of the caller's block; and explains
  * their errors to the caller.
  */
+import type { StatementResult } from '../driver/driver.js'
 import { AbortedError } from '../errors.js'
 import { requireNotAborted } from '../internal/abort.js'
 import { scopeValueOf } from '../internal/async-scope.js'
@@ -125,13 +126,11 @@ export class StatementQueue {
   }
 
   /** Waits for an end that was queued. True if a transaction was committed. */
-  async endOf(queued: Operation | Promise<Operation>): Promise<boolean> {
-    const operation = queued instanceof Promise ? await queued : queued
-    try {
-      return (await operation.promise).command === 'COMMIT'
-    } catch (error) {
-      throw this.explain(error, operation.text)
-    }
+  endOf(queued: Operation | Promise<Operation>): Promise<boolean> {
+    if (queued instanceof Promise) return queued.then((operation) => this.endOf(operation))
+    return queued.promise.then(isCommitted, (error: unknown) => {
+      throw this.explain(error, queued.text)
+    })
   }
 
   /** @throws IllegalStateError if the caller's block has ended, so that its statements would be refused. */
@@ -182,4 +181,8 @@ export class StatementQueue {
     })
     return this.#errors.explain(error, statement, this.explain)
   }
+}
+
+function isCommitted({ command }: StatementResult): boolean {
+  return command === 'COMMIT'
 }

@@ -75,17 +75,25 @@ export class StatementRunner extends StatementQueue implements CallHost {
    * Runs one statement that was not issued by `execute` (a page of a cursor).
    * @param options.ofEntities True: the library has made it of the declarations of entities.
    */
-  async send(
+  send(
     statement: OperationStatement,
     options: StatementOptions,
     { ofEntities = false }: { readonly ofEntities?: boolean } = {},
   ): Promise<StatementResult> {
-    this.owner.requireOpen()
+    const explained = (error: unknown): Promise<never> => {
+      const shown = this.explain(error, statement.text)
+      return Promise.reject(ofEntities ? noteMissing(shown) : shown)
+    }
+    // Not an async function: a flush calls it for each of its statements.
     try {
-      return await this.#answer(statement, options)
+      this.owner.requireOpen()
     } catch (error) {
-      const explained = this.explain(error, statement.text)
-      throw ofEntities ? noteMissing(explained) : explained
+      return Promise.reject(error)
+    }
+    try {
+      return this.#answer(statement, options).then(undefined, explained)
+    } catch (error) {
+      return explained(error)
     }
   }
 

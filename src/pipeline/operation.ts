@@ -74,6 +74,8 @@ export class Operation implements BatchStatement {
   readonly work: ExclusiveWork | undefined
   /** The next operation in the queue. */
   next: Operation | undefined = undefined
+  /** The operations of its nested block that have not ended: it leaves them when it ends. */
+  among: Set<Operation> | undefined = undefined
 
   readonly #owner: OperationOwner
   /** Rare options beside text and values: those that differ from the usual ones. Many operations wait at a time, so the others have no fields for them. */
@@ -183,6 +185,7 @@ export class Operation implements BatchStatement {
   #settle(outcome: StatementResult | Failure): void {
     if (this.settled) return
     this.#outcome = outcome
+    this.among?.delete(this)
     this.#follower?.ended(this)
     this.#awaited?.settle(outcome)
   }

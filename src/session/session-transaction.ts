@@ -92,7 +92,8 @@ export class SessionTransaction implements BlockOwner {
     } finally {
       this.#committing = false
     }
-    await this.#committed(commit)
+    const ended = this.#committed(commit)
+    if (ended !== undefined) await ended
     return committed
   }
 
@@ -129,7 +130,8 @@ export class SessionTransaction implements BlockOwner {
     } finally {
       this.#committing = false
     }
-    await this.#committed(commit)
+    const ended = this.#committed(commit)
+    if (ended !== undefined) await ended
     if (unreadable !== undefined) throw committedUnread(unreadable)
     return committed
   }
@@ -168,12 +170,13 @@ export class SessionTransaction implements BlockOwner {
   }
 
   /** PostgreSQL has confirmed. */
-  async #committed({ sealed }: QueuedCommit): Promise<void> {
+  #committed({ sealed }: QueuedCommit): Promise<void> | undefined {
     this.#parts.shared?.ended()
     this.#entities.committed(sealed)
     // Checked only now: a hook may have been added while COMMIT waited for its answer.
-    if (this.#hooks.has('afterCommit')) await this.#hooks.ended('afterCommit')
-    else this.#hooks.clear()
+    if (this.#hooks.has('afterCommit')) return this.#hooks.ended('afterCommit')
+    this.#hooks.clear()
+    return undefined
   }
 
   /** The error for the caller, whose stack leads to the line that commits. */

@@ -11,6 +11,7 @@ import { ENTITY } from '../../schema/entity-types.js'
 import { lockRows } from '../../query/lock-statements.js'
 import type { Metadata } from '../../schema/metadata.js'
 import type { Table } from '../../schema/table.js'
+import type { TableColumn } from '../../schema/table-column.js'
 import type { InstanceState } from '../instance-state.js'
 import { groupBy } from './row-order.js'
 import { touchedRows, type Step, type TouchedRows } from './steps.js'
@@ -27,9 +28,12 @@ interface TouchedTable {
 
 /** Puts locks in front of statements that would not keep the order. */
 export function withLocks(steps: readonly Step[]): readonly Step[] {
+  const [only, second] = steps
+  // Most flushes write one table.
+  if (only !== undefined && second === undefined) return onlyStep(only)
   const tables = touchedTables(steps)
-  const [only, ...others] = tables
-  if (only === undefined || (others.length === 0 && isOneRow(only))) return steps
+  const [first, ...others] = tables
+  if (first === undefined || (others.length === 0 && isOneRow(first.parts, first.table))) return steps
   const ordered: Step[] = []
   const locked = new Set<Table>()
   for (const [index, step] of steps.entries()) {
@@ -38,15 +42,22 @@ export function withLocks(steps: readonly Step[]): readonly Step[] {
       // Tables that come before this one in the order, but later in the flush.
       for (const touched of tables) {
         if (touched.rank >= own.rank || touched.first < index || locked.has(touched.table)) continue
-        ordered.push(lockStep(touched))
+        ordered.push(lockStep(touched.parts, touched.table))
         locked.add(touched.table)
       }
-      if (!isOneRow(own)) ordered.push(lockStep(own))
+      if (!isOneRow(own.parts, own.table)) ordered.push(lockStep(own.parts, own.table))
       locked.add(own.table)
     }
     ordered.push(step)
   }
   return ordered
+}
+
+function onlyStep(step: Step): readonly Step[] {
+  const { touched } = step
+  if (touched === undefined || touched.rows.length === 0) return [step]
+  const parts = [touched]
+  return isOneRow(parts, touched.table) ? [step] : [lockStep(parts, touched.table), step]
 }
 
 /**
@@ -73,7 +84,7 @@ export function locksAhead(
     }),
   )
   const last = ordered.findLastIndex(({ table }) => tables.has(table))
-  return ordered.slice(0, last + 1).map((one) => lockStep(one))
+  return ordered.slice(0, last + 1).map(({ parts, table }) => lockStep(parts, table))
 }
 
 /** In the order in which they have to be locked. */
@@ -108,7 +119,7 @@ function ranksOf(states: readonly InstanceState[]): Map<Table, number> {
   return new Map(orders.flat().map((table, index) => [table, index]))
 }
 
-function isOneRow({ table, parts }: TouchedTable): boolean {
+function isOneRow(parts: readonly TouchedRows[], table: Table): boolean {
   const [only] = parts
   if (parts.length === 1 && only !== undefined)
     return only.rows.length === 1 && only.columns === table.primaryKey
@@ -121,10 +132,11 @@ function isOneRow({ table, parts }: TouchedTable): boolean {
   return true
 }
 
-function lockStep({ table, parts }: TouchedTable): Step {
+function lockStep(parts: readonly TouchedRows[], table: Table): Step {
   // What deletes a row, or changes a column that foreign keys may lead to, needs the stronger lock.
-  const keyColumns = new Set(uniqueKeysOf(table).flat())
-  const isStrong = parts.some(({ changed }) => changed?.every((column) => !keyColumns.has(column)) !== true)
+  const keys = uniqueKeysOf(table)
+  const isKeyColumn = (column: TableColumn): boolean => keys.some((columns) => columns.includes(column))
+  const isStrong = parts.some(({ changed }) => changed?.some(isKeyColumn) !== false)
   const byColumns = new Map<string, TouchedRows>()
   for (const part of parts) {
     const id = part.columns.map(({ index }) => index).join()

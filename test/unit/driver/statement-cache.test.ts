@@ -167,9 +167,20 @@ describe('a statement that has run', () => {
     const policy = statementPolicy()
     const cache = new StatementCache(policy, new SchemaView(policy.generation, new Map()), roundTripMillis)
     const statement = prepare(cache, 'select $1::int')
+    // The first five runs are planned for their values: that of the Parse, and four more.
+    for (let run = 0; run < 4; run++) cache.ran(statement, roundTripMillis)
     for (const time of times) cache.ran(statement, time)
     expect(cache.takeClosable()).toEqual(anew ? [statement.name] : [])
     expect(cache.take('select $1::int', true) === statement).toBe(!anew)
+  })
+
+  test('slowly while PostgreSQL still plans each run for its values stays', () => {
+    const cache = cacheOf({})
+    const statement = prepare(cache, 'select $1::int')
+    for (let run = 0; run < 4; run++) cache.ran(statement, 1_000)
+    expect(cache.take('select $1::int', true)).toBe(statement)
+    cache.ran(statement, 1_000)
+    expect(cache.takeClosable()).toEqual([statement.name])
   })
 })
 
