@@ -419,11 +419,11 @@ test('a prepared statement that takes long is prepared anew for its values; one 
     return sent
   }
   const values = ['1']
-  run({ values }, 0)
+  // PostgreSQL plans five runs for their values.
+  for (let planned = 0; planned < 5; planned++) run({ values }, 50)
   expect(run({ values }, 50)).not.toContain('Parse')
   expect(run({ values }, 0)).toEqual(['Close', 'Parse', 'Bind', 'Describe', 'Execute', 'Sync'])
   expect(run({ values }, 0)).not.toContain('Parse')
-  run({ text: 'select 7 as x' }, 0)
-  run({ text: 'select 7 as x' }, 50)
+  for (let planned = 0; planned < 6; planned++) run({ text: 'select 7 as x' }, 50)
   expect(run({ text: 'select 7 as x' }, 0)).not.toContain('Parse')
 })
