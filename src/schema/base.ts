@@ -4,10 +4,11 @@ import { noProperties } from '../internal/no-value.js'
 import { InvalidOptionError, MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import { checkObject, refuseUnknownKeys } from '../internal/validate.js'
+import { SqlFragment } from '../sql.js'
 import { checkFields } from './class-fields.js'
 import { ColumnRef } from './column-ref.js'
-import type { Columns } from './column.js'
-import { checkName } from './definition-sql.js'
+import type { Columns, DeclaredType } from './column.js'
+import { checkName, definitionSql } from './definition-sql.js'
 import type { EntityMeta } from './entity-meta.js'
 import { ENTITY, type AnyEntity, type ColumnRefs, type EntityClass } from './entity-types.js'
 import { checkFilters, type FilterOptions } from './filters.js'
@@ -32,6 +33,14 @@ export interface DeclarativeBaseOptions {
    * search path. Those of types (`citext()`) need not be named. Default: none.
    */
   readonly extensions?: readonly string[] | undefined
+  /**
+   * Sequences that defaults use and no column owns, by name (`'numbers'`, `'shop.numbers'`), each with what follows its name in CREATE SEQUENCE.
+   * `createAll` creates those that are missing before the tables, and `dropAll` drops them. `serial()` and `identity()` need none. Default: none.
+   * @example
+   * const Base = declarativeBase({ sequences: { 'shop.numbers': sql`as bigint start with 1000` } })
+   * // number: bigint().serverDefault(sql`nextval('shop.numbers')`)
+   */
+  readonly sequences?: Readonly<Record<string, SqlFragment>> | undefined
 }
 
 /** Where entities come from. Each base owns its metadata; entities refer to others of the same base. */
@@ -69,10 +78,10 @@ export interface DeclarativeBase {
  */
 export function declarativeBase(options: DeclarativeBaseOptions = {}): DeclarativeBase {
   checkObject('declarativeBase', options)
-  refuseUnknownKeys('declarativeBase', options, ['schema', 'naming', 'extensions'])
+  refuseUnknownKeys('declarativeBase', options, ['schema', 'naming', 'extensions', 'sequences'])
   const { schema } = options
   const nameOf = namingFunction(options.naming)
-  const metadata = new Metadata(extensionsOf(options.extensions))
+  const metadata = new Metadata(extensionsOf(options.extensions), sequencesOf(options.sequences))
   return {
     metadata,
     entity<C extends Columns, const Referring extends keyof C & string = never>(
@@ -107,6 +116,25 @@ function extensionsOf(given: readonly string[] | undefined): readonly string[] {
   if (isArray(given) && given.every((name) => typeof name === 'string'))
     return given.map((name) => checkName('extension', name))
   throw new InvalidOptionError('extensions', "extensions takes a list of names: ['btree_gist']")
+}
+
+/** @throws InvalidOptionError unless it is an object; MappingError for a name or a definition that cannot be one. */
+function sequencesOf(given: Readonly<Record<string, SqlFragment>> | undefined): readonly DeclaredType[] {
+  if (given === undefined) return []
+  if (!isObject(given) || isArray(given) || given instanceof SqlFragment)
+    throw new InvalidOptionError(
+      'sequences',
+      "sequences takes an object, name to definition: { 'shop.numbers': sql`start with 1000` }",
+    )
+  return Object.entries(given).map(([key, definition]) => {
+    const dot = key.indexOf('.')
+    return {
+      kind: 'sequence',
+      name: checkName('sequence', key.slice(dot + 1)),
+      schema: dot === -1 ? undefined : checkName('schema', key.slice(0, dot)),
+      definition: definitionSql(`The sequence ${key}`, definition),
+    }
+  })
 }
 
 function initialise(

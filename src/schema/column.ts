@@ -43,9 +43,9 @@ export interface ColumnType {
   readonly declared?: readonly DeclaredType[]
 }
 
-/** A type of the database that is declared in it, or an extension. */
+/** A type or a sequence that is declared in the database, or an extension. */
 export interface DeclaredType {
-  readonly kind: 'enum' | 'domain' | 'composite' | 'range' | 'extension'
+  readonly kind: 'enum' | 'domain' | 'composite' | 'range' | 'extension' | 'sequence'
   readonly name: string
   readonly schema: string | undefined
   /** What follows after its name in the statement that creates it: `as enum ('happy', 'sad')`. */

@@ -12,6 +12,7 @@ import type { Table } from './table.js'
 export interface DdlSource {
   /** What indexes, constraints and defaults need. */
   readonly extensions: readonly string[]
+  readonly sequences: readonly DeclaredType[]
   readonly tables: readonly Table[]
   readonly tableGroups: readonly (readonly Table[])[]
   foreignKeys(table: Table): readonly ForeignKey[]
@@ -37,7 +38,7 @@ export function createScript(source: DdlSource): string {
   ])
 }
 
-/** Plain statements that drop the tables and the enum types. */
+/** Plain statements that drop the tables, the sequences and the types. */
 export function dropScript(source: DdlSource): string {
   return script(dropStatements(source, ''))
 }
@@ -47,11 +48,13 @@ export function dropStatements(source: DdlSource, condition: string): string[] {
   const tables = source.tables.map(({ sql }) => sql)
   // Last come those that others are made of. Extensions stay, as others may use them.
   const types = typesOf(source)
-    .filter(({ kind }) => kind !== 'extension')
+    .filter(({ kind }) => kind !== 'extension' && kind !== 'sequence')
     .reverse()
+  const sequences = source.sequences.map(typeName)
   return [
     // In one statement, so that tables may refer to each other in circles.
     ...(tables.length > 0 ? [`drop table ${condition}${tables.join(', ')}`] : []),
+    ...(sequences.length > 0 ? [`drop sequence ${condition}${sequences.join(', ')}`] : []),
     ...(types.length > 0 ? [`drop type ${condition}${types.map(typeName).join(', ')}`] : []),
   ]
 }
@@ -64,19 +67,19 @@ export function schemaStatements(source: DdlSource): string[] {
   return [...schemas].map((schema) => `create schema if not exists ${quoteIdentifier(schema)}`)
 }
 
-/** Every declared type and extension once, each after what it needs. @throws MappingError if two of one name differ. */
-export function typesOf({ tables, extensions }: DdlSource): DeclaredType[] {
+/** Every declared type, sequence and extension once, each after what it needs. @throws MappingError if two of one name differ. */
+export function typesOf({ tables, extensions, sequences }: DdlSource): DeclaredType[] {
   const named = extensions.map((name): DeclaredType => ({
     kind: 'extension',
     name,
     schema: undefined,
     definition: '',
   }))
-  const found = new Map(named.map((type) => [`true ${typeName(type)}`, type]))
+  const found = new Map([...named, ...sequences].map((type) => [`${spaceOf(type)} ${typeName(type)}`, type]))
   for (const { columns } of tables) {
     for (const { definition } of columns) {
       for (const type of definition.type.declared ?? []) {
-        const name = `${type.kind === 'extension'} ${typeName(type)}`
+        const name = `${spaceOf(type)} ${typeName(type)}`
         const known = found.get(name) ?? type
         if (known.kind !== type.kind || known.definition !== type.definition) {
           const what = type.kind === 'enum' ? 'Two enum types are' : 'Two types are'
@@ -91,15 +94,21 @@ export function typesOf({ tables, extensions }: DdlSource): DeclaredType[] {
   return [...found.values()]
 }
 
+/** Things of one space cannot have the same name. */
+function spaceOf({ kind }: DeclaredType): string {
+  return kind === 'extension' || kind === 'sequence' ? kind : 'type'
+}
+
 export function typeName({ kind, schema, name }: DeclaredType): string {
   return (schema === undefined || kind === 'extension' ? [name] : [schema, name])
     .map(quoteIdentifier)
     .join('.')
 }
 
-/** @param condition For an extension, such as `if not exists `: for others it is asked beforehand. */
+/** @param condition For an extension or a sequence, such as `if not exists `: for types it is asked beforehand. */
 export function createType(type: DeclaredType, condition = 'if not exists '): string {
   const { kind, schema, definition } = type
+  if (kind === 'sequence') return `create sequence ${condition}${typeName(type)} ${definition}`.trimEnd()
   if (kind !== 'extension')
     return `create ${kind === 'domain' ? 'domain' : 'type'} ${typeName(type)} ${definition}`
   const where = schema === undefined ? '' : ` schema ${quoteIdentifier(schema)}`

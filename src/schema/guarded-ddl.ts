@@ -31,7 +31,7 @@ export function guardedCreateScript(source: DdlSource): string {
       .join(', ')}]) as name where to_regclass(name) is null);`,
     'begin',
     ...types.map((type) =>
-      type.kind === 'extension'
+      type.kind === 'extension' || type.kind === 'sequence'
         ? script([createType(type)])
         : block(`to_regtype(${quoteLiteral(typeName(type))}) is null`, [createType(type)]),
     ),

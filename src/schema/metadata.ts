@@ -1,6 +1,7 @@
 /** All entities of one base: their tables, how these depend on each other, and the statements that create and drop them. */
 import { InvalidOptionError, MappingError } from '../errors.js'
 import { checkBoolean, refuseUnknownKeys } from '../internal/validate.js'
+import type { DeclaredType } from './column.js'
 import { createScript, dropScript, type DdlSource } from './ddl.js'
 import { guardedCreateScript, guardedDropScript } from './guarded-ddl.js'
 import { orderByDependency } from './dependency-order.js'
@@ -41,10 +42,13 @@ export class Metadata implements Surroundings {
   readonly #entities = new WeakMap<AnyEntity, EntityMeta>()
   #resolved: Resolved | undefined
   readonly #extensions: readonly string[]
+  /** Sequences that no column owns. */
+  readonly sequences: readonly DeclaredType[]
 
-  /** @param extensions Created before the tables. */
-  constructor(extensions: readonly string[] = []) {
+  /** @param extensions Created before the tables, as the sequences are. */
+  constructor(extensions: readonly string[] = [], sequences: readonly DeclaredType[] = []) {
     this.#extensions = extensions
+    this.sequences = sequences
   }
 
   /** The tables in the order of declaration. */
@@ -159,6 +163,7 @@ export class Metadata implements Surroundings {
     }
     return {
       extensions: this.#extensions,
+      sequences: this.sequences,
       tables: this.#tables.filter(isTable),
       tableGroups: this.tableGroups.map((group) => group.filter(isTable)),
       foreignKeys: (table) => this.foreignKeys(table),

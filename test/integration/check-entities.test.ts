@@ -240,3 +240,26 @@ test('what is no base is refused', async () => {
       code: 'INVALID_OPTION',
     })
 })
+
+test('sequences that the base names: missing, different, or impossible', async () => {
+  const Numbered = declarativeBase({
+    sequences: {
+      checked_numbers: sql`start with 100`,
+      'public.checked_steps': sql`as integer increment by 5`,
+      checked_wrong: sql`as text`,
+    },
+  })
+  const engine = fixture.engine()
+  await fixture.db.query('create sequence checked_steps increment by 5')
+  const { differences, sql: script } = await checkEntities(engine, Numbered)
+  expect(differences.map(({ kind, where, message }) => `${kind} ${where}: ${message}`)).toEqual([
+    'missing public.checked_numbers: the sequence is not in the database',
+    'different public.checked_steps: the database has a sequence as bigint increment by 5, the entities as integer increment by 5',
+    expect.stringMatching(/^different public\.checked_wrong: it cannot be created: .*type/) as string,
+  ])
+  expect(script).toContain('create sequence "public"."checked_numbers" start with 100;')
+  const left = await fixture.db.query(
+    "select relname from pg_class where relkind = 'S' and relname like 'checked\\_%' order by 1",
+  )
+  expect(left).not.toContainEqual({ relname: 'checked_numbers' })
+})

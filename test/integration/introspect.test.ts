@@ -48,6 +48,8 @@ create index idx_expr on shop.idx (lower(t), (n + 1)) where n > 0; create unique
 create table shop.types (
   id serial primary key, e shop.status[], s shop.smaller, o shop.shape, oo shop.shape[], fr shop.speed, h hstore, v varchar(3)[], c char(3)[], b bit(3),
   iv interval day to second(3), tz timetz, "char" "char", lsn pg_lsn, nums numeric(5,2)[][], bx box[], mr int4multirange, m money, tstz0 timestamptz(0));
+create sequence shop.numbers increment by 10 minvalue 5 maxvalue 500 start with 100 cache 3 cycle; create sequence shop.down as smallint increment by -1; create sequence "Shop Floor"."Odd Seq";
+create table shop.numbered (n int primary key default nextval('shop.numbers'), down int default nextval('shop.down'), odd bigint default nextval('"Shop Floor"."Odd Seq"'), n2 int default nextval('shop.numbers') * 2);
 create table shop.instant_key (at timestamptz primary key); create table shop.instant_ref (id serial primary key, at timestamptz references shop.instant_key);
 create table shop."Date" (id serial primary key); create table shop."2fast" (id serial primary key); create table shop.foo_bar (id serial primary key); create table shop."fooBar" (id serial primary key);
 create view shop.v as select id, name from shop.people; create materialized view shop.mv as select id, count(*) as n from shop.people group by id; create unique index on shop.mv (id);
@@ -61,6 +63,7 @@ insert into shop.messages (sender_id, recipient_id) values (1, 2); insert into s
 insert into shop.friends values (1, 2); insert into shop.profiles values (1, 'x'); insert into shop.log values (now(), 1), (now(), 1); insert into "Shop Floor"."People" ("select", s) values ('x', 'x');
 insert into "Shop Floor"."Order" ("customerId") values (1); insert into "Shop Floor"."OrderLine" values (1, 2); insert into shop.notes (order_id, line) values (1, 2);
 insert into shop.class ("then", "__proto__") values ('x', 'y'); insert into shop.measure values (1, '2026-02-02', 0.1); insert into shop.uniq values (1, 2, 3);
+insert into shop.numbered (down) values (default);
 insert into shop.instant_key values ('2026-01-01 00:00:00.123456'); insert into shop.instant_ref (at) select at from shop.instant_key;
 insert into shop.types (e, s, o, oo, fr, h, v, c, b, iv, tz, "char", lsn, nums, bx, mr, m, tstz0) values (
   '{on,NULL}', 5, row(row(1, 'a "b"', '2026-01-01'), array[row(2, 'x', null)::shop.point_3d], 'off'), array[row(null, null, 'on')::shop.shape], '[1.5,2)', 'a=>1', '{abc,NULL}', '{ab}', '101',
@@ -87,7 +90,7 @@ test(
     for (const generated of [one, bySchema, byTable]) {
       const loaded = await generated.load()
       expect(loaded.entities.length).toBe(one.introspection.tables + one.introspection.views)
-      expect(await loadAll(engine, loaded)).toEqual({ rows: 23, changed: [] })
+      expect(await loadAll(engine, loaded)).toEqual({ rows: 24, changed: [] })
       expect((await checkEntities(engine, loaded.Base, { extraTables: true })).differences).toEqual([])
     }
     expect(await writeBack(engine, await one.load())).toBeGreaterThan(15)
@@ -183,6 +186,18 @@ test('created on an empty database and read again, it is the same file', async (
   } finally {
     await empty.drop()
   }
+})
+
+test('the base names the sequences that no column owns', async () => {
+  const { files, findings } = await introspect(fixture.engine(), OPTIONS)
+  const text = files[0]?.text ?? ''
+  for (const part of [
+    "'shop.numbers': sql`as bigint increment by 10 minvalue 5 maxvalue 500 start with 100 cache 3 cycle`,",
+    "'shop.down': sql`as smallint increment by -1`,",
+    "'Shop Floor.Odd Seq': sql`as bigint`,",
+  ])
+    expect(text).toContain(part)
+  expect(findings.filter(({ message }) => message.includes('sequence'))).toEqual([])
 })
 
 test('names and keys can be decided otherwise', async () => {

@@ -403,3 +403,48 @@ describe('every type', () => {
     await Base.metadata.dropAll(client)
   })
 })
+
+test('sequences of the base are created before the tables that use them, and dropped after them', async () => {
+  const Base = declarativeBase({
+    sequences: { 'counted.numbers': sql`as integer start with 100`, 'odd name': sql`cycle` },
+  })
+  Base.entity(
+    'rows',
+    {
+      id: integer()
+        .primaryKey()
+        .serverDefault(sql`nextval('counted.numbers')`),
+    },
+    { schema: 'counted' },
+  )
+  const { metadata } = Base
+  // Twice: what is there is left alone.
+  await metadata.createAll(client)
+  await client.executeScript('insert into counted.rows default values')
+  await metadata.createAll(client)
+  expect(
+    await client.rows({ text: 'insert into counted.rows default values returning id', values: [] }),
+  ).toEqual([['101']])
+  await metadata.dropAll(client)
+  await metadata.dropAll(client)
+  expect(
+    await client.rows({
+      text: "select to_regclass('counted.rows'), to_regclass('counted.numbers'), to_regclass('\"odd name\"')",
+      values: [],
+    }),
+  ).toEqual([[null, null, null]])
+  await metadata.createAll(client, { checkFirst: false })
+  await metadata.dropAll(client, { checkFirst: false })
+})
+
+test.each([
+  [['numbers'], /sequences takes an object/],
+  [sql`numbers`, /sequences takes an object/],
+  ['numbers', /sequences takes an object/],
+  [{ '': sql`cycle` }, /Not a name for a sequence/],
+  [{ '.numbers': sql`cycle` }, /Not a name for a schema/],
+  [{ numbers: 'cycle' }, /The sequence numbers must be written with the sql tag/],
+  [{ numbers: sql`start with ${1}` }, /cannot hold parameters/],
+])('sequences that cannot be ones are refused: %o', (sequences, message) => {
+  expect(() => declarativeBase({ sequences: sequences as never })).toThrow(message)
+})

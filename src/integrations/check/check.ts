@@ -5,6 +5,7 @@ import type { Catalog, CatalogTable, CatalogType } from '../introspect/catalog-m
 import { readCatalog } from '../introspect/catalog-reader.js'
 import { compareColumns } from './compare-columns.js'
 import { compareConstraints, compareForeignKeys } from './compare-constraints.js'
+import { compareSequences, readSequences } from './compare-sequences.js'
 import { compareType } from './compare-types.js'
 import { Differences, ident, type Difference } from './difference.js'
 import { castShadow, tableScript, typesOf } from './shadow.js'
@@ -74,9 +75,21 @@ async function compare(
   const schemas = [...new Set([...metadata.tables, ...types].map(({ schema }) => schema ?? home))]
   const before = await readCatalog(connection, schemas)
   await connection.execute({ text: "select set_config('search_path', $1, true)", values: [path] })
+  const sequences = await readSequences(
+    connection,
+    metadata.sequences.map(({ schema }) => schema ?? home),
+  )
   const shadow = await castShadow(connection, metadata, home)
   const after = await readCatalog(connection, [...shadow.schemas.values()])
   const differences = new Differences()
+  compareSequences(
+    metadata.sequences,
+    home,
+    sequences,
+    shadow,
+    await readSequences(connection, [...shadow.schemas.values()]),
+    differences,
+  )
   for (const type of types) {
     const schema = type.schema ?? home
     const refused = shadow.refused.get(type)

@@ -19,7 +19,7 @@ import { ident } from './difference.js'
 export interface Shadow {
   /** The schema of the copies, by the schema of what was copied. */
   readonly schemas: ReadonlyMap<string, string>
-  /** Tables and types that PostgreSQL would not create, with its reason. */
+  /** Tables, sequences and types that PostgreSQL would not create, with its reason. */
   readonly refused: ReadonlyMap<Table | DeclaredType, string>
 }
 
@@ -33,7 +33,8 @@ export async function castShadow(connection: Connection, metadata: Metadata, hom
     schemas.set(schema, made)
     return made
   }
-  for (const { schema } of [...metadata.tables, ...typesOf(metadata)]) shadowOf(schema ?? home)
+  for (const { schema } of [...metadata.tables, ...typesOf(metadata), ...metadata.sequences])
+    shadowOf(schema ?? home)
   await connection.executeScript(
     [...schemas]
       .map(
@@ -41,6 +42,13 @@ export async function castShadow(connection: Connection, metadata: Metadata, hom
       )
       .join(''),
   )
+  for (const sequence of metadata.sequences) {
+    const { name, schema, definition } = sequence
+    const places = [ident(schema ?? home, name), ident(shadowOf(schema ?? home), name)]
+    const creation = places.map((place) => `create sequence if not exists ${place} ${definition};`)
+    const problem = await attempt(connection, creation.join(''))
+    if (problem !== undefined) refused.set(sequence, problem)
+  }
   for (const type of typesOf(metadata)) {
     const problem = await attempt(connection, typeScript(type, home, shadowOf(type.schema ?? home)))
     if (problem !== undefined) refused.set(type, problem)

@@ -6,9 +6,21 @@ export interface Catalog {
   readonly currentSchema: string | null
   /** Extensions whose operators and functions the tables use, by name. */
   readonly extensions: readonly string[]
+  /** Sequences that defaults of the tables use and no column owns. */
+  readonly sequences: readonly CatalogSequence[]
   readonly tables: readonly CatalogTable[]
   /** By oid. */
   readonly types: ReadonlyMap<string, CatalogType>
+}
+
+/** A sequence. */
+export interface CatalogSequence {
+  readonly schema: string
+  readonly name: string
+  /** What follows its name in CREATE SEQUENCE, without what is the default. */
+  readonly definition: string
+  /** As in the default of a column. */
+  readonly nextval: string
 }
 
 export type TableKind = 'table' | 'partitioned table' | 'foreign table' | 'view' | 'materialized view'

@@ -114,6 +114,36 @@ where x.oid in (
   where e.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass)
 order by x.extname collate "C"`
 
+/** The greatest value of the type of a row `q` of pg_sequence. */
+const LARGEST = `case q.seqtypid when 'int2'::pg_catalog.regtype then 32767 when 'int4'::pg_catalog.regtype then 2147483647 else 9223372036854775807 end`
+
+/** What follows the name in CREATE SEQUENCE, of a row `q` of pg_sequence, without what is the default. */
+export const SEQUENCE_DEFINITION: string = `'as ' || pg_catalog.format_type(q.seqtypid, null)
+    || case when q.seqincrement <> 1 then ' increment by ' || q.seqincrement else '' end
+    || case when q.seqmin <> case when q.seqincrement > 0 then 1 else -(${LARGEST}) - 1 end then ' minvalue ' || q.seqmin else '' end
+    || case when q.seqmax <> case when q.seqincrement > 0 then (${LARGEST}) else -1 end then ' maxvalue ' || q.seqmax else '' end
+    || case when q.seqstart <> case when q.seqincrement > 0 then q.seqmin else q.seqmax end then ' start with ' || q.seqstart else '' end
+    || case when q.seqcache <> 1 then ' cache ' || q.seqcache else '' end || case when q.seqcycle then ' cycle' else '' end`
+
+/** Sequences that defaults use and no column owns. */
+export const SEQUENCES_QUERY: string = `
+with tables as (${TABLES})
+select jsonb_build_object(
+  'schema', n.nspname, 'name', s.relname, 'nextval', 'nextval(' || pg_catalog.quote_literal(s.oid::pg_catalog.regclass::text) || '::regclass)',
+  'definition', ${SEQUENCE_DEFINITION}
+) as item
+from pg_catalog.pg_sequence q
+join pg_catalog.pg_class s on s.oid = q.seqrelid
+join pg_catalog.pg_namespace n on n.oid = s.relnamespace
+where s.oid in (
+    select d.refobjid from tables c join pg_catalog.pg_attrdef f on f.adrelid = c.oid
+    join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and d.objid = f.oid
+      and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass)
+  and not exists (
+    select from pg_catalog.pg_depend d
+    where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = s.oid and d.deptype in ('a', 'i', 'e'))
+order by n.nspname collate "C", s.relname collate "C"`
+
 export const TYPES_QUERY: string = `
 select jsonb_build_object(
   'oid', t.oid::text, 'schema', n.nspname, 'name', t.typname, 'kind', t.typtype,

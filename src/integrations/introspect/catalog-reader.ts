@@ -1,6 +1,7 @@
 /** Reads the catalog into a {@link Catalog}, in one snapshot. */
 import type { Connection } from '../../index.js'
 import type {
+  CatalogSequence,
   Catalog,
   CatalogColumn,
   CatalogConstraint,
@@ -17,6 +18,7 @@ import {
   EXTENSIONS_QUERY,
   INDEXES_QUERY,
   SCHEMAS,
+  SEQUENCES_QUERY,
   TABLES_QUERY,
   TYPES_QUERY,
 } from './catalog-queries.js'
@@ -36,12 +38,13 @@ export async function readCatalog(connection: Connection, schemas: readonly stri
   const current = await connection.scalar<string | null>('select current_schema()')
   await connection.execute("select set_config('search_path', '', true)")
   const rows = <Row>(query: string): Promise<Row[]> => documents<Row>(connection, query, [schemas])
-  const [tables, columns, constraints, indexes, extensions, types] = await Promise.all([
+  const [tables, columns, constraints, indexes, extensions, sequences, types] = await Promise.all([
     rows<TableRow>(TABLES_QUERY),
     rows<ColumnRow>(COLUMNS_QUERY),
     rows<ConstraintRow>(CONSTRAINTS_QUERY),
     rows<IndexRow>(INDEXES_QUERY),
     rows<string>(EXTENSIONS_QUERY),
+    rows<CatalogSequence>(SEQUENCES_QUERY),
     documents<TypeRow>(connection, TYPES_QUERY, []),
   ])
   const found = new Map(types.map((row) => [row.oid, typeOf(row)]))
@@ -52,6 +55,7 @@ export async function readCatalog(connection: Connection, schemas: readonly stri
   return {
     currentSchema: current ?? null,
     extensions,
+    sequences,
     types: found,
     tables: tables.map((row): CatalogTable => {
       const names = namesOf(row.oid)

@@ -1,5 +1,5 @@
 /** One entity as the source of a class. */
-import type { CatalogColumn, CatalogConstraint, CatalogIndex } from './catalog-model.js'
+import type { CatalogColumn, CatalogConstraint, CatalogIndex, CatalogSequence } from './catalog-model.js'
 import {
   columnNamed,
   constraintsOf,
@@ -19,10 +19,18 @@ const PACKAGE = 'lifeguard'
 export class EntityPrinter {
   readonly #types: TypePrinter
   readonly #findings: Findings
+  readonly #sequences: readonly CatalogSequence[]
   readonly #schemaOf: (schema: string) => string | null
 
-  constructor(types: TypePrinter, findings: Findings, schemaOf: (schema: string) => string | null) {
+  /** @param sequences Those that the base names. */
+  constructor(
+    types: TypePrinter,
+    findings: Findings,
+    schemaOf: (schema: string) => string | null,
+    sequences: readonly CatalogSequence[],
+  ) {
     this.#types = types
+    this.#sequences = sequences
     this.#findings = findings
     this.#schemaOf = schemaOf
   }
@@ -238,11 +246,12 @@ export class EntityPrinter {
     if (table.partitionBy !== null)
       this.#findings.add('hint', where, 'its partitions are not entities: rows go through the table itself')
     for (const { name, default: filled } of table.columns) {
-      if (filled?.includes('nextval(') === true)
+      const isCreated = this.#sequences.some(({ nextval }) => filled?.includes(nextval))
+      if (filled?.includes('nextval(') === true && !isCreated)
         this.#findings.add(
           'hint',
           `${where}.${name}`,
-          `its default uses a sequence that no column owns, which ddl() does not create: ${filled}`,
+          `its default uses a sequence that ddl() may create too late, or not at all: ${filled}`,
         )
     }
     for (const one of table.constraints) {

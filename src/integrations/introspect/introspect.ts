@@ -1,6 +1,6 @@
 /** From a database to the source of its entities. */
 import { InvalidOptionError, type Engine } from '../../index.js'
-import type { Catalog } from './catalog-model.js'
+import type { Catalog, CatalogSequence } from './catalog-model.js'
 import { chosenSchemas, readCatalog, type SchemaChoice } from './catalog-reader.js'
 import { EntityPrinter } from './entity-printer.js'
 import { Findings, type Finding } from './findings.js'
@@ -57,13 +57,14 @@ export async function introspect(engine: Engine, options: IntrospectOptions = {}
     schema === 'public' && catalog.currentSchema === 'public' ? null : schema
   const plans = planEntities(catalog, options, findings)
   const types = new TypePrinter(catalog, findings, schemaOf)
-  const printer = new EntityPrinter(types, findings, schemaOf)
+  const sequences = catalog.sequences.filter(isNameable)
+  const printer = new EntityPrinter(types, findings, schemaOf, sequences)
   const custom = new Map(existing.flatMap((source) => [...customLines(source)]))
   const files = layOut(
     plans,
     types,
     printer,
-    { layout, single: fileName, importExtension, extensions: catalog.extensions },
+    { layout, single: fileName, importExtension, extensions: catalog.extensions, sequences },
     custom,
   )
   const places = new Set(
@@ -77,6 +78,11 @@ export async function introspect(engine: Engine, options: IntrospectOptions = {}
     views: plans.filter(({ table }) => isView(table.kind)).length,
     orphans: [...custom].flatMap(([place, lines]) => (places.has(place) ? [] : [{ place, lines }])),
   }
+}
+
+/** A base calls a sequence `schema.name`. */
+function isNameable({ schema, name }: CatalogSequence): boolean {
+  return !schema.includes('.') && !name.includes('.')
 }
 
 function chosenTables(catalog: Catalog, { tables, excludeTables = [] }: IntrospectOptions): Catalog {

@@ -1,4 +1,5 @@
 /** Entities in files: one for all, one for each schema, or one for each table. */
+import type { CatalogSequence } from './catalog-model.js'
 import type { EntityPlan } from './entity-plan.js'
 import type { EntityPrinter } from './entity-printer.js'
 import { HEADER } from './marked-places.js'
@@ -26,6 +27,8 @@ export interface FileNames {
   readonly importExtension: string
   /** Extensions that the base names. */
   readonly extensions: readonly string[]
+  /** Sequences that the base names. */
+  readonly sequences: readonly CatalogSequence[]
 }
 
 /** @param custom What people have written, by place. */
@@ -50,12 +53,7 @@ export function layOut(
     `// #endregion custom ${name}`,
   ]
   types.imports.add('lifeguard', 'declarativeBase')
-  const needed =
-    names.extensions.length === 0 ? '' : `{ extensions: [${names.extensions.map(quote).join(', ')}] }`
-  const shared = [
-    `export const Base = declarativeBase(${needed})`,
-    ...types.declared.flatMap(({ lines }) => ['', ...lines]),
-  ]
+  const shared = [...baseOf(names, types.imports), ...types.declared.flatMap(({ lines }) => ['', ...lines])]
   if (names.layout === 'file') {
     const all = new Imports()
     all.addAll(types.imports)
@@ -88,6 +86,24 @@ export function layOut(
   const base = textOf([...types.imports.lines(() => null), ...place('base'), '', ...shared])
   const exported = ['base', ...files.keys()].map((path) => `export * from ${quote(`./${path}${ending}`)}`)
   return [{ path: 'base.ts', text: base }, ...entities, { path: 'index.ts', text: textOf(exported) }]
+}
+
+/** The declaration of the base. */
+function baseOf({ extensions, sequences }: FileNames, imports: Imports): string[] {
+  const named = `extensions: [${extensions.map(quote).join(', ')}]`
+  if (sequences.length === 0)
+    return [`export const Base = declarativeBase(${extensions.length === 0 ? '' : `{ ${named} }`})`]
+  imports.add('lifeguard', 'sql')
+  return [
+    'export const Base = declarativeBase({',
+    ...(extensions.length === 0 ? [] : [`  ${named},`]),
+    '  sequences: {',
+    ...sequences.map(
+      ({ schema, name, definition }) => `    ${quote(`${schema}.${name}`)}: sql\`${definition}\`,`,
+    ),
+    '  },',
+    '})',
+  ]
 }
 
 function textOf(lines: readonly string[]): string {

@@ -1,0 +1,70 @@
+/** Sequences that the base names against those of the database. */
+import type { Connection } from '../../index.js'
+import type { DeclaredType } from '../../schema/column.js'
+import { SEQUENCE_DEFINITION } from '../introspect/catalog-queries.js'
+import { ident, type Differences } from './difference.js'
+import type { Shadow } from './shadow.js'
+
+/** Definitions of sequences without what is the default, by `schema\0name`. */
+export type SequenceDefinitions = ReadonlyMap<string, string>
+
+/** The sequences of schemas. */
+export async function readSequences(
+  connection: Connection,
+  schemas: readonly string[],
+): Promise<SequenceDefinitions> {
+  const result = await connection.execute<{ schema: string; name: string; definition: string }>({
+    text: `
+      select n.nspname::text as schema, s.relname::text as name, ${SEQUENCE_DEFINITION} as definition
+      from pg_catalog.pg_sequence q
+      join pg_catalog.pg_class s on s.oid = q.seqrelid
+      join pg_catalog.pg_namespace n on n.oid = s.relnamespace
+      where n.nspname = any($1::text[])`,
+    values: [schemas],
+  })
+  return new Map(result.all().map(({ schema, name, definition }) => [`${schema}\0${name}`, definition]))
+}
+
+/**
+ * @param home The schema of a sequence that names none.
+ * @param before The sequences of the database before anything was created.
+ * @param after Those of the shadow.
+ */
+export function compareSequences(
+  sequences: readonly DeclaredType[],
+  home: string,
+  before: SequenceDefinitions,
+  shadow: Shadow,
+  after: SequenceDefinitions,
+  differences: Differences,
+): void {
+  for (const sequence of sequences) {
+    const { schema = home, name, definition } = sequence
+    const where = `${schema}.${name}`
+    const found = before.get(`${schema}\0${name}`)
+    const wanted = after.get(`${shadow.schemas.get(schema) ?? ''}\0${name}`)
+    if (wanted === undefined)
+      differences.add(
+        where,
+        'different',
+        'writing',
+        `it cannot be created: ${shadow.refused.get(sequence) ?? ''}`,
+      )
+    else if (found === undefined)
+      differences.add(
+        where,
+        'missing',
+        'writing',
+        'the sequence is not in the database',
+        `create sequence ${ident(schema, name)} ${definition};`,
+      )
+    else if (wanted !== found)
+      differences.add(
+        where,
+        'different',
+        'nothing',
+        `the database has a sequence ${found}, the entities ${wanted}`,
+        `-- alter sequence ${ident(schema, name)} ...: ${wanted}`,
+      )
+  }
+}
