@@ -1,4 +1,5 @@
 /** No connection is left: who holds them, since when, from where, and whether a waiting caller waits for itself. */
+import { spawnSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import {
   createSessionFactory,
@@ -15,9 +16,9 @@ import { failureOf, useEngines } from './support.js'
 
 const engine = useEngines()
 
-/** One connection, and little patience. */
+/** One connection. Callers do not wait for it; opening it takes as long as it takes. */
 function small(options: EngineOptions = {}): Engine {
-  return engine({ url: serverUrl(), poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 500, ...options })
+  return engine({ url: serverUrl(), poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 0, ...options })
 }
 
 const ACTIVE = "select from pg_stat_activity where pid = $1 and state = 'active'"
@@ -35,7 +36,7 @@ async function inSession(
 }
 
 async function holdsOfEngine(pool: Engine, work: () => Promise<unknown>): Promise<unknown> {
-  const connection = await pool.connect()
+  const connection = await pool.connect({ poolTimeoutMillis: 60_000 })
   await connection.execute('select 1 as held')
   return work().finally(() => connection.close())
 }
@@ -152,6 +153,19 @@ describe('a caller that waits for itself gets an error that says so', () => {
   })
 })
 
+/** Blocks this process, as busy code does, until the backend has run its statement. */
+function blockUntilIdle(pid: number | undefined): void {
+  const script = `
+    const client = new (require('pg').Client)({ connectionString: process.argv[1] })
+    const look = async () => {
+      const { rows } = await client.query(process.argv[2], [process.argv[3]])
+      return rows.length === 0 ? client.end() : look()
+    }
+    client.connect().then(look)`
+  const { status } = spawnSync(process.execPath, ['-e', script, serverUrl(), ACTIVE, String(pid)])
+  expect(status).toBe(0)
+}
+
 describe('the event loop', () => {
   test('that was blocked is named as what was slow', async () => {
     const pool = small({ poolTimeoutMillis: 100 })
@@ -168,14 +182,15 @@ describe('the event loop', () => {
 
   test('that was blocked fails no caller for which a connection became available meanwhile', async () => {
     const pool = small({ poolTimeoutMillis: 100 })
-    const holder = await pool.connect({ autocommit: true })
+    const holder = await pool.connect({ autocommit: true, poolTimeoutMillis: 60_000 })
     const working = holder.scalar('select pg_backend_pid() from pg_sleep(0.2)')
     const closing = working.then(() => holder.close())
     const pid = holder.processId
     await waitUntil(async () => (await query(serverUrl(), ACTIVE, [pid])).length === 1)
     const waiting = pool.connect()
     // Meanwhile the answer comes, and the time of the waiter is over.
-    const until = performance.now() + 400
+    const until = performance.now() + 200
+    blockUntilIdle(pid)
     while (performance.now() < until);
     await closing
     await (await waiting).close()

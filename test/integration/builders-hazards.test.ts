@@ -129,7 +129,7 @@ describe.each(BUILDERS)('%s on an engine', (name, builderOn) => {
   })
 
   test('4: queries through the pool inside of transactions that hold all of it fail, and name the holders', async () => {
-    const engine = await freshEngine({ poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 50 })
+    const engine = await freshEngine({ poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 0 })
     const db = builderOn(engine)
     const error = await errorOf(
       db.transaction(async (work) => {

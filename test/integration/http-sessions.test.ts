@@ -211,9 +211,7 @@ describe.each([expressApp, fastifyApp, honoApp, koaApp, nestApp])('$name', (fram
   })
 
   test('an exhausted pool is 503 with Retry-After, and the client does not see who holds it', async () => {
-    const running = await start(framework, { poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 50 })
-    // Opens the connection, which may take longer than that.
-    await running.factory.withSession((session) => session.execute('select 1'), { poolTimeoutMillis: 20_000 })
+    const running = await start(framework, { poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 0 })
     const holding = post(`${running.url}/holds?text=a`)
     await running.stage.arrived('holds')
     const reply = await post(`${running.url}/add?text=b`)

@@ -302,7 +302,7 @@ describe('the engine', () => {
   })
 
   test('has one connection: a block that needs another one is told so', async () => {
-    const { withSession } = factory({ poolTimeoutMillis: 50 })
+    const { withSession } = factory({ poolTimeoutMillis: 0 })
     const nested = withSession(async (session) => {
       await session.execute('select 1')
       await withSession((other) => other.execute('select 1'))

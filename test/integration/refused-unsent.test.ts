@@ -40,7 +40,7 @@ const CASES = BEFORE.flatMap(([before, end]) => REFUSED.map(([what, give]) => ({
 describe('no connection is to be had', () => {
   test.each(CASES)('$what, with $before in front', async ({ end, give }) => {
     await fixture.db.query('truncate notes')
-    const sessions = fixture.factory({ poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 100 })
+    const sessions = fixture.factory({ poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 0 })
     await using session = sessions()
     await add(session, 'kept')
     await session.commit()
@@ -55,10 +55,10 @@ describe('no connection is to be had', () => {
   })
 
   test('a nested block that gives up before: nothing is asked of the pool a second time', async () => {
-    const sessions = fixture.factory({ poolSize: 1, maxOverflow: 0, poolTimeoutMillis: 200 })
+    const sessions = fixture.factory({ poolSize: 1, maxOverflow: 0 })
     const timeouts: unknown[] = []
     sessions.bind.on('timeout', (event) => timeouts.push(event))
-    await using session = sessions()
+    await using session = sessions({ poolTimeoutMillis: 500 })
     await using holder = sessions()
     await holder.execute('select 1')
     const controller = new AbortController()

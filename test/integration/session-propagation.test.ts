@@ -266,7 +266,7 @@ test('a pool that runs dry because blocks wait for themselves says so, and names
   const { withSession } = await emptyFactory({
     poolSize: 1,
     maxOverflow: 0,
-    poolTimeoutMillis: 50,
+    poolTimeoutMillis: 0,
     captureStacks: true,
   })
   const failure = await errorOf(
