@@ -33,6 +33,7 @@ const SINGLE_IMPORTERS: Readonly<Record<string, string>> = {
   'pg-copy-streams': 'execution',
   // Of a subpath that is of no use without it; `index.ts` never loads it.
   'drizzle-orm': 'integrations',
+  '@opentelemetry/api': 'integrations',
   kysely: 'integrations',
 }
 

@@ -5,6 +5,7 @@
 import type { Client } from 'pg'
 
 import type { BatchContext } from './batch-context.js'
+import type { ClientCalls } from './client-calls.js'
 import type { CopyExchange, ServerNotice, SubmittableExchange } from './driver.js'
 import { StatementNotRun } from './driver.js'
 import { PlainExchange } from './plain-exchange.js'
@@ -15,6 +16,7 @@ import { SubmittedExchange } from './submitted-exchange.js'
 /** What the exchanges need of their connection. */
 export interface ExchangeConnection {
   readonly client: Client
+  readonly calls: ClientCalls
   readonly context: BatchContext
   /** What was sent in this transaction; only with `hideParameters`. */
   readonly sent: SentValues | undefined
@@ -58,11 +60,11 @@ export class ClientExchanges {
         if (error === undefined) resolve()
         else reject(error)
       }
-      const { client, context } = this.#connection
+      const { calls, client, context } = this.#connection
       this.#start('script', { onEnd, onTag })
       context.view.scripted(text)
       // The callback of pg comes with the first error, before the server is ready again. `onEnd` waits for that.
-      client.query(text, () => undefined)
+      calls.query(client, text, () => undefined)
     })
   }
 
@@ -89,17 +91,18 @@ export class ClientExchanges {
   #startCopy(submittable: object, onEnd: Listener['onEnd']): void {
     this.#start('copy', { onEnd })
     this.#connection.sent?.startCopy()
-    this.#connection.client.query(submittable as never)
+    const { calls, client } = this.#connection
+    calls.query(client, submittable)
   }
 
   #startSubmittable(submittable: object, listener: Parameters<SubmittableExchange['start']>[1]): void {
-    const { client, context, sent } = this.#connection
+    const { calls, client, context, sent } = this.#connection
     const exchange = this.#start('submittable', listener)
     // Its values are not known, so nothing that the server quotes can be told from them.
     sent?.startCopy()
     context.view.scripted(textOf(submittable))
     try {
-      client.query(submittable as never)
+      calls.query(client, submittable)
     } catch (error) {
       this.#connection.broken(error instanceof Error ? error : new Error(String(error)))
       throw error

@@ -11,6 +11,7 @@ import pg from 'pg'
 
 import { isServerError } from '../database-errors.js'
 import type { Clock } from '../internal/clock.js'
+import type { ClientCalls } from './client-calls.js'
 import { cancelBackend } from './cancel.js'
 import { type ConnectPhase, NoPasswordError } from './connect-failure.js'
 import type { ConnectTarget } from './connect-options.js'
@@ -30,6 +31,7 @@ export interface ConnectionDefaults {
   readonly target: ConnectTarget
   readonly types: TypeParsers
   readonly statements: StatementPolicy
+  readonly calls: ClientCalls
   readonly clock: Clock
   readonly onNotice: NoticeListener | undefined
   readonly hideParameters: boolean
@@ -110,7 +112,7 @@ async function authenticate(
   socket: Socket,
   roundTripMillis: number,
 ): Promise<PgConnection> {
-  const { target, statements, clock } = defaults
+  const { target, statements, calls, clock } = defaults
   const { user, database, channelBinding, startup } = target
   const { host, port } = server
   const encrypted = socket instanceof TLSSocket
@@ -140,9 +142,8 @@ async function authenticate(
     early ??= error
   })
   Object.assign(client, { getStartupConf: () => ({ ...startup }) })
-  // By callback: some that replace `connect` (mocks, instrumentation) know no other form.
   const connecting = new Promise<void>((resolve, reject) => {
-    client.connect((error: Error | null | undefined) => (error ? reject(error) : resolve()))
+    calls.connect(client, (error) => (error ? reject(error) : resolve()))
   })
   await orAborted(connecting, signal)
   // It came in the same chunk as the end of the authentication.
@@ -152,7 +153,9 @@ async function authenticate(
   statements.connected(processId)
   const connection = new PgConnection({
     id: defaults.nextId(),
+    server: Object.freeze({ host, port }),
     client,
+    calls,
     wire,
     clock,
     types: defaults.types,

@@ -193,10 +193,19 @@ export interface EndOptions {
 /** How a connection is cleaned before its next holder gets it: `rollback`, or also everything else of the session. */
 export type ResetMode = 'rollback' | 'session'
 
+/** Where a server is. */
+export interface ServerAddress {
+  /** Name or address, or the folder of its Unix socket. */
+  readonly host: string
+  readonly port: number
+}
+
 /** The state of a physical connection and its upkeep: what a pool needs. */
 export interface PhysicalConnection {
   /** Number of this connection in its driver, from 1. Stands in logs, errors and events. */
   readonly id: number
+  /** The server it leads to, as it was given. Default: not known. */
+  readonly server?: ServerAddress | undefined
   /** Process id of the server's backend. */
   readonly processId: number
   /** Monotonic time (see `Clock`) at which the connection was ready. */
@@ -310,10 +319,18 @@ export interface DriverConnection extends PhysicalConnection, StatementConnectio
   readonly submittables?: SubmittableExchange | undefined
 }
 
+/** Where a driver connects. */
+export interface ConnectPlace {
+  readonly servers: readonly ServerAddress[]
+  readonly database: string
+}
+
 /** Makes connections. One per engine. */
 export interface Driver {
   /** Where it connects, without secrets: `user@host:port/database`. */
   readonly target: string
+  /** The same in parts, for telemetry. Default: not known. */
+  readonly place?: ConnectPlace | undefined
   /**
    * Opens a connection and waits until it is ready.
    * @throws ConnectError with `fatal` set; no socket stays open after a failure, a timeout or an abort.

@@ -7,6 +7,7 @@ import type { Clock } from '../internal/clock.js'
 import { ProtocolError, STATUS_FAILED, STATUS_IDLE, STATUS_TRANSACTION } from './backend-messages.js'
 import type { BatchContext } from './batch-context.js'
 import { BatchRun } from './batch-run.js'
+import type { ClientCalls } from './client-calls.js'
 import { ClientExchanges } from './client-exchanges.js'
 import { resetStatements, runOwnStatements } from './connection-upkeep.js'
 import type {
@@ -17,6 +18,7 @@ import type {
   DriverConnection,
   NoticeListener,
   ResetMode,
+  ServerAddress,
   ServerNotice,
   SubmittableExchange,
   TransactionStatus,
@@ -36,7 +38,9 @@ import { errorFrom } from '../internal/thrown.js'
 /** A connected client and what belongs to it. */
 export interface PgConnectionParts {
   readonly id: number
+  readonly server: ServerAddress
   readonly client: Client
+  readonly calls: ClientCalls
   readonly wire: WireConnection
   readonly clock: Clock
   readonly types: TypeParsers
@@ -52,6 +56,7 @@ export interface PgConnectionParts {
 
 export class PgConnection implements DriverConnection {
   readonly id: number
+  readonly server: ServerAddress
   readonly connectedAt: number
   supersedes = false
   onLost: ((error: Error) => void) | undefined
@@ -78,6 +83,7 @@ export class PgConnection implements DriverConnection {
 
   constructor(parts: PgConnectionParts) {
     this.id = parts.id
+    this.server = parts.server
     this.connectedAt = parts.clock.now()
     this.#client = parts.client
     this.#wire = parts.wire
@@ -106,6 +112,7 @@ export class PgConnection implements DriverConnection {
     const lost = (): Error | undefined => this.#lost
     this.#exchanges = new ClientExchanges({
       client: parts.client,
+      calls: parts.calls,
       context: this.#context,
       sent: this.#sent,
       get lost() {

@@ -9,6 +9,7 @@ import pg from 'pg'
 import { AbortedError } from '../errors.js'
 import { type Clock, systemClock } from '../internal/clock.js'
 import { setDeadline } from '../internal/deadline.js'
+import { ClientCalls } from './client-calls.js'
 import { type ConnectionDefaults, connectToHost } from './connect-attempt.js'
 import {
   type ConnectPhase,
@@ -18,7 +19,7 @@ import {
   searchFailure,
 } from './connect-failure.js'
 import { type ConnectOptions, type ConnectTarget, resolveConnectOptions } from './connect-options.js'
-import type { Driver, DriverConnection, NoticeListener, TypeParsers } from './driver.js'
+import type { ConnectPlace, Driver, DriverConnection, NoticeListener, TypeParsers } from './driver.js'
 import { NoHostError, searchHosts, shuffle } from './host-search.js'
 import type { TargetSessionAttrs } from './connect-args.js'
 import type { HostTarget } from './hosts.js'
@@ -44,6 +45,8 @@ export interface PgDriverOptions extends ConnectOptions {
   readonly clock?: Clock | undefined
   /** Keep values that were sent out of errors and notices. Default false. */
   readonly hideParameters?: boolean | undefined
+  /** How the methods of node-postgres's client are called. */
+  readonly calls?: ClientCalls | undefined
   /** Told what the server says beside its answers. */
   readonly onNotice?: NoticeListener | undefined
 }
@@ -62,6 +65,7 @@ const ROLES_OF_ONE: ReadonlySet<TargetSessionAttrs> = new Set(['primary', 'read-
 
 class NodePostgresDriver implements Driver {
   readonly target: string
+  readonly place: ConnectPlace
   readonly #target: ConnectTarget
   readonly #clock: Clock
   readonly #defaults: ConnectionDefaults
@@ -72,11 +76,14 @@ class NodePostgresDriver implements Driver {
   constructor(options: PgDriverOptions) {
     this.#target = resolveConnectOptions(options)
     this.target = this.#target.name
+    const { hosts, database } = this.#target
+    this.place = Object.freeze({ servers: hosts.map(({ host, port }) => ({ host, port })), database })
     this.#clock = options.clock ?? systemClock
     this.#defaults = {
       target: this.#target,
       types: options.types ?? pg.types,
       clock: this.#clock,
+      calls: options.calls ?? new ClientCalls(),
       onNotice: options.onNotice,
       hideParameters: options.hideParameters ?? false,
       statements: new StatementPolicy({

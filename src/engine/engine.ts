@@ -1,12 +1,14 @@
 /** The engine: one database, one pool, and everything that starts from it. */
 import { setMaxListeners } from 'node:events'
 import { nodePostgres, type NodePostgres } from '../driver/node-postgres.js'
+import { ClientCalls } from '../driver/client-calls.js'
 import { createPgDriver } from '../driver/pg-driver.js'
 import { schemaGeneration } from '../driver/schema-generation.js'
 import type { Driver } from '../driver/driver.js'
 import { runInScope } from '../internal/async-scope.js'
 import { InvalidOptionError, LifeguardError } from '../errors.js'
 import { systemClock, type Clock } from '../internal/clock.js'
+import { nextEngineId } from '../internal/engine-ids.js'
 import { captureStack } from '../internal/own-frames.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
 import { checkFunction, refuseUnknownKeys } from '../internal/validate.js'
@@ -53,6 +55,7 @@ export interface EngineParts {
  */
 export class Engine extends PoolControls implements AsyncDisposable {
   readonly name: string
+  readonly #id = nextEngineId()
   readonly #options: ResolvedEngineOptions
   readonly #driver: Driver
   readonly #clock: Clock
@@ -63,6 +66,9 @@ export class Engine extends PoolControls implements AsyncDisposable {
   readonly #ending = new AbortController()
   /** What is being closed outside the pool: LISTEN, and pools that were replaced. */
   readonly #closing = new Set<Promise<unknown>>()
+  /** Called once, when the engine is disposed and everything is closed. */
+  readonly #atEnd = new Set<() => void>()
+  readonly #clientCalls = new ClientCalls()
   #pool: Pool
   readonly #substitutes = new Substitutes({
     pool: () => this.#pool,
@@ -84,6 +90,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
       driver ??
       createPgDriver({
         ...options.connect,
+        calls: this.#clientCalls,
         types: options.types,
         statementCacheSize: options.statementCacheSize,
         hideParameters: options.hideParameters,
@@ -97,6 +104,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
     this.#pool = this.#createPool()
     this.#host = createHost({
       name: this.name,
+      engineId: this.#id,
       options,
       clock,
       cancelTimeoutMillis,
@@ -171,7 +179,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
     checkListenOptions(options)
     this.#substitutes.requireListen()
     return listen({
-      pool: this.name,
+      source: this.#host.source,
       driver: this.#driver,
       clock: this.#clock,
       connectTimeoutMillis: this.#options.pool.connectTimeoutMillis,
@@ -276,6 +284,9 @@ export class Engine extends PoolControls implements AsyncDisposable {
       observer: this.#observer,
       substitutes: this.#substitutes,
       host: this.#host,
+      place: this.#driver.place,
+      clientCalls: this.#clientCalls,
+      atEnd: this.#atEnd,
     }
   }
 
@@ -293,6 +304,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
     const report = await this.#pool.dispose(options)
     await this.#substitutes.original?.dispose(options)
     await Promise.allSettled(this.#closing)
+    for (const end of this.#atEnd) end()
     return report
   }
 
@@ -313,6 +325,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
       driver,
       options: pool,
       name: this.name,
+      engineId: this.#id,
       clock: this.#clock,
       events: this.#events,
     })

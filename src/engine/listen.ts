@@ -3,7 +3,7 @@ import { isDisconnect } from '../database-errors.js'
 import type { Driver, DriverConnection } from '../driver/driver.js'
 import { ConnectError, ConnectionLostError, InvalidStatementError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
-import { statementChannel } from '../internal/channels.js'
+import { statementChannel, type MessageSource } from '../internal/channels.js'
 import { setDeadline } from '../internal/deadline.js'
 import { checkFunction, checkObject, checkSignal, refuseUnknownKeys } from '../internal/validate.js'
 import { quoteIdentifier } from '../sql.js'
@@ -38,8 +38,8 @@ export function checkListenOptions(options: ListenOptions): void {
 
 /** What listening needs. */
 export interface ListenParts {
-  /** Name of the pool, for the channel of statements. */
-  readonly pool: string
+  /** For the channel of statements. */
+  readonly source: MessageSource
   readonly driver: Driver
   readonly clock: Clock
   readonly connectTimeoutMillis: number
@@ -139,7 +139,7 @@ function keepPinging(
 
 /** Connects and listens, with growing pauses while the server is away; undefined when it is to stop. */
 async function subscribe(
-  { pool, driver, clock, connectTimeoutMillis: timeoutMillis }: ListenParts,
+  { source, driver, clock, connectTimeoutMillis: timeoutMillis }: ListenParts,
   statement: string,
   stop: AbortSignal,
 ): Promise<DriverConnection | undefined> {
@@ -151,7 +151,7 @@ async function subscribe(
     try {
       connection = await driver.connect({ timeoutMillis, signal: stop })
       const deadline = setDeadline(clock, giveUp, timeoutMillis)
-      await listenOn(connection, statement, pool).finally(() => deadline.cancel())
+      await listenOn(connection, statement, source).finally(() => deadline.cancel())
       return connection
     } catch (error) {
       const lost = connection?.lost
@@ -168,10 +168,15 @@ async function subscribe(
   return undefined
 }
 
-function listenOn(connection: DriverConnection, text: string, pool: string): Promise<void> {
+function listenOn(connection: DriverConnection, text: string, source: MessageSource): Promise<void> {
   const listening = (): Promise<void> => connection.script(text)
   if (!statementChannel.hasSubscribers) return listening()
-  return statementChannel.tracePromise(listening, { pool, kind: 'listen', text, connectionId: connection.id })
+  return statementChannel.tracePromise(listening, {
+    ...source,
+    kind: 'listen',
+    text,
+    connectionId: connection.id,
+  })
 }
 
 function pause(clock: Clock, millis: number, stop: AbortSignal): Promise<void> {

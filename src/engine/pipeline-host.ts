@@ -8,6 +8,7 @@ import type { ResolvedEngineOptions } from './options.js'
 
 export interface HostParts {
   readonly name: string
+  readonly engineId: number
   readonly options: ResolvedEngineOptions
   readonly clock: Clock
   readonly cancelTimeoutMillis: number
@@ -19,6 +20,7 @@ export interface HostParts {
 
 export function createHost({
   name,
+  engineId,
   options: { hideParameters, pool: poolOptions },
   clock,
   cancelTimeoutMillis,
@@ -29,7 +31,7 @@ export function createHost({
     pool().acquire({ signal, timeoutMillis, proof, callSite, context: currentFlow() })
   const requestByPromise = requestBy(acquire)
   return {
-    pool: name,
+    source: { pool: name, engineId },
     // With the context, an exhausted pool can tell that a caller waits for a connection that it holds itself.
     // Spelt out: Node 20 makes a new hidden class for each object that is a spread with further properties (3 us).
     acquire,

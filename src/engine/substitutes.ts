@@ -2,7 +2,8 @@
  * Serves an engine by connections that another driver makes, for a while: `lifeguard/testing` has all sessions of a test share one
  * connection, whose transaction is rolled back at the end. The pool keeps the options of the engine.
  */
-import type { Driver } from '../driver/driver.js'
+import type { ClientCalls } from '../driver/client-calls.js'
+import type { ConnectPlace, Driver } from '../driver/driver.js'
 import { IllegalStateError } from '../errors.js'
 import { currentScopes } from '../internal/async-scope.js'
 import { currentRequest } from '../internal/requests.js'
@@ -17,6 +18,11 @@ export interface EngineInternals {
   readonly substitutes: Substitutes
   /** What it gives its pipelines. */
   readonly host: PipelineHost
+  /** Where it connects; undefined if its driver does not know. */
+  readonly place: ConnectPlace | undefined
+  readonly clientCalls: ClientCalls
+  /** Functions that are called once, when the engine is disposed and everything is closed. They must not throw. */
+  readonly atEnd: Set<() => void>
 }
 
 /** What the engine uses instead of its own. */

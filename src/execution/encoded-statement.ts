@@ -1,6 +1,7 @@
 /** Checks and encodes a statement of the caller. */
 import { encodeValues } from '../driver/values.js'
 import { InvalidStatementError } from '../errors.js'
+import type { StatementSubject } from '../internal/channels.js'
 import { entityQueryOf, type EntityQuery } from '../query/entity-statement.js'
 import { compileStatement, refusalOf, type CompiledStatement } from '../sql.js'
 import type { OperationStatement } from '../pipeline/operation.js'
@@ -28,11 +29,13 @@ export function encoded(
   }
 }
 
-/** The text of a statement, for the channel `lifeguard:statement`. */
-export function textOf(statement: unknown): string {
+/** What the channel `lifeguard:statement` tells of a statement. */
+export function describe(statement: unknown): { text: string; subject?: StatementSubject } {
   try {
-    return (entityQueryOf(statement) ?? compileStatement(statement)).text
+    const query = entityQueryOf(statement)
+    if (query === undefined) return { text: compileStatement(statement).text }
+    return { text: query.text, subject: { collection: query.meta.table.key } }
   } catch {
-    return '(not a statement)'
+    return { text: '(not a statement)' }
   }
 }

@@ -1,13 +1,13 @@
 /** Runs statements on a pipeline: from what the caller wrote to rows, or to an error that leads back to the caller. */
 import type { StatementResult } from '../driver/driver.js'
 import { orAbort, requireNotAborted } from '../internal/abort.js'
-import { statementChannel } from '../internal/channels.js'
+import { statementChannel, type StatementSubject } from '../internal/channels.js'
 import { sendAfter } from '../internal/statements-ahead.js'
 import { Result } from '../result/result.js'
 import { compileStatement } from '../sql.js'
 import type { RawRow } from '../schema/entity-meta.js'
 import { isWatched, watch } from './watched-statement.js'
-import { checked, encoded, textOf } from './encoded-statement.js'
+import { checked, describe, encoded } from './encoded-statement.js'
 import { noteMissing } from './missing-tables.js'
 import { resultOf, rowsReaderFor, type RowsReader } from './entity-results.js'
 import type { ExclusiveWork, Operation, OperationStatement } from '../pipeline/operation.js'
@@ -31,7 +31,8 @@ export class StatementRunner extends StatementQueue implements CallHost {
     read: (result: Result<never, never>) => Read,
   ): Promise<Read> {
     if (!statementChannel.hasSubscribers) return this.#call(statement, valuesOrOptions, options, read)
-    const trace = new StatementTrace(this.pipeline, 'statement', textOf(statement))
+    const { text, subject } = describe(statement)
+    const trace = new StatementTrace(this.pipeline, 'statement', text, subject)
     let call: StatementCall<Read> | undefined
     const running = trace.run((note) => {
       const noted = (result: Result<never, never>): Read => {
@@ -61,10 +62,10 @@ export class StatementRunner extends StatementQueue implements CallHost {
   }
 
   /** Runs a statement of the library itself, without a call of `execute` (a flush, a loading of relations). */
-  run(statement: OperationStatement): Promise<StatementResult> {
+  run(statement: OperationStatement, subject?: StatementSubject): Promise<StatementResult> {
     const run = (): Promise<StatementResult> => this.send(statement, NO_OPTIONS, { ofEntities: true })
     if (!statementChannel.hasSubscribers) return run()
-    return new StatementTrace(this.pipeline, 'statement', statement.text).run(async (note) => {
+    return new StatementTrace(this.pipeline, 'statement', statement.text, subject).run(async (note) => {
       const result = await run()
       note(result)
       return result

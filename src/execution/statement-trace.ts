@@ -1,6 +1,6 @@
 /** Publishes statements on the channel `lifeguard:statement`. Used only while the channel has subscribers. */
 import { DatabaseError } from '../database-errors.js'
-import { statementChannel, type StatementMessage } from '../internal/channels.js'
+import { statementChannel, type StatementMessage, type StatementSubject } from '../internal/channels.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 
 /** What is known of an answer. */
@@ -14,9 +14,12 @@ export class StatementTrace {
   readonly #pipeline: Pipeline
   readonly #message: StatementMessage
 
-  constructor(pipeline: Pipeline, kind: StatementMessage['kind'], text: string) {
+  constructor(pipeline: Pipeline, kind: StatementMessage['kind'], text: string, subject?: StatementSubject) {
     this.#pipeline = pipeline
-    this.#message = { pool: pipeline.pool, kind, text, connectionId: pipeline.connection?.id }
+    const { connection, source, traced } = pipeline
+    this.#message = { pool: source.pool, engineId: source.engineId, kind, text, connectionId: connection?.id }
+    if (traced !== undefined) this.#message.transaction = traced
+    if (subject !== undefined) Object.assign(this.#message, subject)
   }
 
   /** Publishes its start and its end. @param work Given a function that notes the answer. */

@@ -7,27 +7,40 @@
  */
 import { channel, tracingChannel, type Channel, type TracingChannel } from 'node:diagnostics_channel'
 
-/** Message of `lifeguard:acquire`: from the call until the lease was handed out or the call has failed. */
-export interface AcquireMessage {
-  /** Name of the pool. */
+/** What the messages about an engine begin with. */
+export interface MessageSource {
+  /** Name of the engine, which its pool shares. */
   readonly pool: string
+  /** Number of the engine in this process: two engines may have one name. 0: a pool without an engine. */
+  readonly engineId: number
+}
+
+/** Message of `lifeguard:acquire`: from the call until the lease was handed out or the call has failed. */
+export interface AcquireMessage extends MessageSource {
+  /** True: no connection was free, so the caller joined the queue. */
+  waited: boolean
   /** Set once a lease was handed out. */
   connectionId?: number
 }
 
 /** Message of `lifeguard:connect`: one attempt to open a connection. */
-export interface ConnectMessage {
-  readonly pool: string
+export interface ConnectMessage extends MessageSource {
   /** `user@host:port/database`. */
   readonly target: string
   /** Set once the connection was opened. */
   connectionId?: number
 }
 
+/** What a statement of entities is about: known from the declarations, never read from its text. */
+export interface StatementSubject {
+  /** `SELECT`, `INSERT`, `UPDATE` or `DELETE`. */
+  readonly operation?: string
+  /** Its table; `schema.table` where the declaration has a schema. */
+  readonly collection?: string
+}
+
 /** Message of `lifeguard:statement`: one statement, script, COPY or stream, from its call until its result. */
-export interface StatementMessage {
-  /** Name of the pool. */
-  readonly pool: string
+export interface StatementMessage extends MessageSource, StatementSubject {
   /** A stream is one message, from its first page until it was read or left. */
   readonly kind: 'statement' | 'script' | 'copy' | 'stream' | 'listen' | 'submittable'
   readonly text: string
@@ -39,19 +52,22 @@ export interface StatementMessage {
   rowCount?: number
   /** Of the error, if PostgreSQL refused it. */
   sqlState?: string
+  /** Message of its transaction, if that channel has subscribers: the one that is open, or that the statement will begin. */
+  transaction?: TransactionMessage
 }
 
 /** Message of `lifeguard:transaction`: from BEGIN until COMMIT or ROLLBACK was answered. */
-export interface TransactionMessage {
-  readonly pool: string
-  readonly connectionId: number | undefined
+export interface TransactionMessage extends MessageSource {
+  /** Set when BEGIN is sent. */
+  connectionId: number | undefined
   /** Set when it has ended. */
   outcome?: 'committed' | 'rolled back' | 'unknown'
+  /** Of the error, if PostgreSQL refused BEGIN or COMMIT. */
+  sqlState?: string
 }
 
 /** Message of `lifeguard:flush`: from the first statement of a flush until the last one was answered. */
-export interface FlushMessage {
-  readonly pool: string
+export interface FlushMessage extends MessageSource {
   /** Numbers of objects. */
   readonly inserted: number
   readonly updated: number

@@ -1,5 +1,6 @@
 /** The contract of the pipeline: its set-up, what the engine provides, and who listens. */
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
+import type { MessageSource } from '../internal/channels.js'
 import type { Clock } from '../internal/clock.js'
 import type { CallSite, CallSites } from '../pool/call-site.js'
 import type { AcquireOptions, Lease, LeaseReceiver } from '../pool/pool.js'
@@ -25,8 +26,8 @@ export interface PipelineSetup {
 
 /** What the engine provides for all its pipelines. */
 export interface PipelineHost {
-  /** Name of the pool. */
-  readonly pool: string
+  /** What messages of channels begin with. */
+  readonly source: MessageSource
   acquire(options: AcquireOptions, callSite: CallSite | undefined): Promise<Lease>
   /** As `acquire`, and tells the receiver: at once, or in a later microtask. */
   request(receiver: LeaseReceiver, options: AcquireOptions, callSite: CallSite | undefined): void

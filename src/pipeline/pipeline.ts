@@ -10,6 +10,7 @@
  * 5. Whatever the answer, every operation settles exactly once.
  */
 import type { DriverConnection } from '../driver/driver.js'
+import type { MessageSource, TransactionMessage } from '../internal/channels.js'
 import type { Lease } from '../pool/pool.js'
 import type { AskedTransaction, AskedTransactions } from './asked-transactions.js'
 import { beginSteps } from './begin.js'
@@ -55,9 +56,14 @@ export class Pipeline implements Sender {
     this.state = this.#answers.state
   }
 
-  /** Name of the pool. */
-  get pool(): string {
-    return this.#host.pool
+  /** What messages of channels begin with. */
+  get source(): MessageSource {
+    return this.#host.source
+  }
+
+  /** See `ResponseHandler.traced`. */
+  get traced(): TransactionMessage | undefined {
+    return this.#answers.traced
   }
 
   /** The connection it holds at the moment. */

@@ -5,6 +5,7 @@
 import { isDisconnect, isServerError } from '../database-errors.js'
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementSkipped } from '../driver/driver.js'
+import type { TransactionMessage } from '../internal/channels.js'
 import { POSITION_QUESTION, readWalPosition, type WalPosition } from '../internal/wal-position.js'
 import { AskedTransactions } from './asked-transactions.js'
 import { observe, type PipelineHost, type PipelineSetup, type TransactionListener } from './contract.js'
@@ -91,6 +92,11 @@ export class ResponseHandler implements OperationOwner {
     return (this.#asked ??= new AskedTransactions())
   }
 
+  /** Message of the transaction of a statement that is issued now; undefined if nothing subscribes to transactions, or if there is none. */
+  get traced(): TransactionMessage | undefined {
+    return this.standsAlone ? undefined : (this.#trace ??= new TransactionTrace()).expect(this.#host.source)
+  }
+
   get autocommit(): boolean {
     return this.plan === undefined
   }
@@ -168,6 +174,7 @@ export class ResponseHandler implements OperationOwner {
     const { inFlight } = this.#dispatcher
     const isBegin = inFlight !== undefined && inFlight.operations.indexOf(operation) < inFlight.beginning
     if (isBegin) this.#refusedBegin = { error, text: operation.text, told: false }
+    if (isBegin || operation.kind === 'commit') this.#trace?.refused(error)
     if (isBegin || operation.kind === 'statement') this.#refused = { error, text: operation.text }
     operation.fail(reason)
   }
@@ -182,6 +189,7 @@ export class ResponseHandler implements OperationOwner {
     const unknown =
       outcome === 'unknown' ? outcomeUnknown(operation.calledOff ?? reason, this.standsAlone) : undefined
     this.state.lose(unknown ?? reason)
+    if (operation.kind === 'commit') this.#trace?.refused(reason)
     if (seen !== 'success without standby') this.#dispatcher.poison(reason)
     if (operation.kind === 'rollback') {
       // The server has rolled back with the loss of the connection.
@@ -244,7 +252,7 @@ export class ResponseHandler implements OperationOwner {
   /** BEGIN is sent. */
   transactionBegan(connection: DriverConnection, begin: Operation | undefined): void {
     this.state.move('active')
-    ;(this.#trace ??= new TransactionTrace()).began(this.#host.pool, connection.id, begin?.text)
+    ;(this.#trace ??= new TransactionTrace()).began(this.#host.source, connection.id, begin?.text)
     this.#host.observer?.began(connection)
     this.#owner.began?.()
   }

@@ -1,5 +1,6 @@
 /** Counts the transactions of a pipeline, and publishes them on the channel `lifeguard:transaction` for its subscribers. */
-import { transactionChannel, type TransactionMessage } from '../internal/channels.js'
+import { isServerError } from '../database-errors.js'
+import { transactionChannel, type MessageSource, type TransactionMessage } from '../internal/channels.js'
 
 export class TransactionTrace {
   /** How many have begun. */
@@ -7,21 +8,41 @@ export class TransactionTrace {
   /** The statement that began the last one. */
   begun: string | undefined = undefined
   #message: TransactionMessage | undefined = undefined
+  /** The start of `#message` was published. */
+  #published = false
+
+  /** Message of the open transaction, or else of the one that the next statement begins; undefined without a subscriber. */
+  expect(source: MessageSource): TransactionMessage | undefined {
+    if (this.#message === undefined && transactionChannel.hasSubscribers)
+      this.#message = { pool: source.pool, engineId: source.engineId, connectionId: undefined }
+    return this.#message
+  }
 
   /** BEGIN is sent; if it is sent once more, it is still the same transaction. */
-  began(pool: string, connectionId: number, text?: string): void {
+  began(source: MessageSource, connectionId: number, text?: string): void {
     this.count++
     this.begun = text
-    if (this.#message !== undefined || !transactionChannel.hasSubscribers) return
-    this.#message = { pool, connectionId }
-    transactionChannel.start.publish(this.#message)
-    transactionChannel.end.publish(this.#message)
+    if (this.#published || !transactionChannel.hasSubscribers) return
+    const message = this.expect(source)
+    if (message === undefined) return
+    message.connectionId = connectionId
+    this.#published = true
+    transactionChannel.start.publish(message)
+    transactionChannel.end.publish(message)
+  }
+
+  /** PostgreSQL refused BEGIN or COMMIT. */
+  refused(error: Error): void {
+    if (this.#published && this.#message !== undefined && isServerError(error))
+      this.#message.sqlState ??= error.code
   }
 
   ended(outcome: NonNullable<TransactionMessage['outcome']>): void {
     const message = this.#message
-    if (message === undefined) return
+    const isPublished = this.#published
     this.#message = undefined
+    this.#published = false
+    if (message === undefined || !isPublished) return
     message.outcome = outcome
     transactionChannel.asyncStart.publish(message)
     transactionChannel.asyncEnd.publish(message)

@@ -116,10 +116,10 @@ export class Connector {
   }
 
   #connect(): Promise<DriverConnection> {
-    const { driver, name, options: poolOptions } = this.#pool
+    const { driver, name, engineId, options: poolOptions } = this.#pool
     const options = { timeoutMillis: poolOptions.connectTimeoutMillis, signal: this.#stop.signal }
     if (!connectChannel.hasSubscribers) return driver.connect(options)
-    const message: ConnectMessage = { pool: name, target: driver.target }
+    const message: ConnectMessage = { pool: name, engineId, target: driver.target }
     return connectChannel.tracePromise(async () => {
       const connection = await driver.connect(options)
       message.connectionId = connection.id

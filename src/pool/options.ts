@@ -14,6 +14,8 @@ export interface PoolParts {
   readonly options: ResolvedPoolOptions
   /** The name in messages and statistics. */
   readonly name: string
+  /** Number of the engine, for the messages of channels. Default 0: no engine. */
+  readonly engineId?: number | undefined
   /** Default: the clock of the machine. */
   readonly clock?: Clock | undefined
   /** Default: a new emitter. `recreate()` passes the emitter of the old pool on. */

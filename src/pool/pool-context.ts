@@ -11,6 +11,8 @@ import type { Statistics } from './stats.js'
 
 export interface PoolContext {
   readonly name: string
+  /** See `PoolParts`. */
+  readonly engineId: number
   readonly driver: Driver
   readonly clock: Clock
   readonly options: ResolvedPoolOptions

@@ -4,9 +4,10 @@
  */
 import { isDisconnect } from '../database-errors.js'
 import type { DriverConnection } from '../driver/driver.js'
-import { acquireChannel, type AcquireMessage } from '../internal/channels.js'
+import { acquireChannel } from '../internal/channels.js'
 import { systemClock } from '../internal/clock.js'
 import { Emitter } from '../internal/emitter.js'
+import { traceAcquire } from './acquire-trace.js'
 import { Admission } from './admission.js'
 import { HealthChecks } from './health-checks.js'
 import { Closer } from './closer.js'
@@ -61,21 +62,13 @@ export class QueuePool implements Pool {
   #disposedAt: string | undefined = undefined
 
   constructor(parts: PoolParts, limits: Limits = limitsOf(parts.options)) {
-    const { driver, options, name, clock = systemClock, events = new Emitter<PoolEvents>() } = parts
+    const { driver, options, name, clock = systemClock, engineId = 0 } = parts
+    const { events = new Emitter<PoolEvents>() } = parts
     const slots = new Slots(options.poolUseLifo)
     const callSites = options.captureStacks ? new CallSites() : undefined
     const statistics = new Statistics()
-    const context: PoolContext = {
-      name,
-      driver,
-      clock,
-      options,
-      events,
-      statistics,
-      slots,
-      limits,
-      callSites,
-    }
+    const shared = { name, engineId, driver, clock, options, events }
+    const context: PoolContext = { ...shared, statistics, slots, limits, callSites }
     this.name = name
     this.events = events
     this.#pool = context
@@ -142,12 +135,7 @@ export class QueuePool implements Pool {
 
   acquire(options: AcquireOptions = NO_OPTIONS): Promise<Lease> {
     if (!acquireChannel.hasSubscribers) return this.#acquire(options)
-    const message: AcquireMessage = { pool: this.name }
-    return acquireChannel.tracePromise(async () => {
-      const lease = await this.#acquire(options)
-      message.connectionId = lease.connection.id
-      return lease
-    }, message)
+    return traceAcquire(this.#pool, () => this.#acquire(options))
   }
 
   request(
@@ -305,11 +293,18 @@ export class QueuePool implements Pool {
   }
 
   recreate(): Pool {
-    const { driver, clock, options } = this.#pool
+    const { driver, clock, engineId, options } = this.#pool
     const { poolSize, maxOverflow } = this.#pool.limits
     const Class = this.constructor as PoolClass
     const current = Object.freeze({ ...options, poolSize, maxOverflow })
-    const next = new Class({ driver, clock, options: current, name: this.name, events: this.events })
+    const next = new Class({
+      driver,
+      clock,
+      options: current,
+      name: this.name,
+      engineId,
+      events: this.events,
+    })
     if (next instanceof QueuePool) next.#replace(this)
     return next
   }

@@ -78,11 +78,11 @@ export class FlushCoordinator implements ExecutionOwner {
   /** The unit of work; made now, if need be. */
   get unit(): UnitOfWork {
     this.#unit ??= new UnitOfWork(
-      (statement) => this.runner.run(statement),
+      (statement, subject) => this.runner.run(statement, subject),
       () => this.beforeStatement(),
       () => this.runner.requireRunning(),
       this.runner.hidesParameters,
-      this.runner.pipeline.pool,
+      this.runner.pipeline.source,
     )
     return this.#unit
   }

@@ -2,6 +2,7 @@
  * The unit of work of one session: which instances it tracks, and how their changes become rows. It has no connection: it
  * passes its statements to the session.
  */
+import type { MessageSource } from '../internal/channels.js'
 import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
 import type { EntityQuery } from '../query/entity-statement.js'
 import { RAW_INTEGERS } from '../codecs/raw-values.js'
@@ -30,14 +31,14 @@ export class UnitOfWork {
 
   /**
    * @param hidesValues Messages show no value, not even of a key.
-   * @param pool Its name, for the channel of flushes.
+   * @param source For the channel of flushes.
    */
   constructor(
     send: Send,
     autoflush: () => Flush | undefined,
     requireRunning: () => void,
     hidesValues: boolean,
-    pool: string,
+    source: MessageSource,
   ) {
     this.#send = send
     this.#members = new TrackedInstances(hidesValues)
@@ -54,7 +55,7 @@ export class UnitOfWork {
       fetch: (statement) => this.#fetch(statement),
     })
     this.#merger = new Merger(this.#members, this.#keys, this.#relations)
-    this.#flusher = new Flusher(this.#members, this.#loader, this.#relations, send, requireRunning, pool)
+    this.#flusher = new Flusher(this.#members, this.#loader, this.#relations, send, requireRunning, source)
   }
 
   // Tracked objects --------------------------------------------------------------------------------------------------

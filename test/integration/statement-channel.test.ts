@@ -3,13 +3,17 @@ import { tracingChannel } from 'node:diagnostics_channel'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { expect, test } from 'vitest'
-import { createSessionFactory, declarativeBase, serial, text } from '../../src/index.js'
+import { createSessionFactory, declarativeBase, select, serial, text } from '../../src/index.js'
+import { poolFrom } from '../../src/integrations/pg-pool.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { errorOf, useDatabase } from './session-support.js'
 
 const Base = declarativeBase()
 class Song extends Base.entity('songs', { id: serial().primaryKey(), title: text().notNull() }) {}
-const fixture = useDatabase('create table songs (id serial primary key, title text not null)')
+const fixture = useDatabase(
+  'create table songs (id serial primary key, title text not null)',
+  'create table parts (song integer references songs (id) deferrable initially deferred)',
+)
 
 type Message = Record<string, unknown>
 
@@ -98,4 +102,92 @@ test('a flush tells its statements, and itself with its pool', async () => {
   expect(await messagesOf('lifeguard:flush', store)).toMatchObject([{ pool: 'main', inserted: 1 }])
   const transactions = await messagesOf('lifeguard:transaction', store)
   expect(transactions).toMatchObject([{ pool: 'main', outcome: 'committed' }])
+})
+
+test('two engines of one name are told apart by their number', async () => {
+  const [one, two] = [fixture.factory({ name: 'main' }), fixture.factory({ name: 'main' })]
+  const work = async (): Promise<void> => {
+    for (const { withSession } of [one, two, one]) await withSession((session) => session.execute('select 1'))
+  }
+  for (const channel of ['statement', 'transaction', 'acquire']) {
+    const ids = (await messagesOf(`lifeguard:${channel}`, work)).map(({ engineId }) => engineId)
+    expect(ids).toEqual([expect.any(Number), expect.any(Number), ids[0]])
+    expect(ids[1]).not.toBe(ids[0])
+  }
+})
+
+test('a statement has its transaction, also the one that begins it; none in autocommit mode', async () => {
+  const { withSession } = fixture.factory({ name: 'main' })
+  const transactions = new Set<unknown>()
+  const work = async (): Promise<void> => {
+    await withSession(async (session) => {
+      session.add(new Song({ title: 'Blue' }))
+      await session.execute('select 1')
+      await session.commit()
+      await session.execute('select 2')
+    })
+    await withSession((session) => session.execute('select 3'), { autocommit: true })
+  }
+  const begun = messagesOf('lifeguard:transaction', async () => {
+    for (const { text, transaction } of await statements(work)) {
+      transactions.add(transaction)
+      expect(transaction === undefined).toBe(text === 'select 3')
+    }
+  })
+  expect(await begun).toMatchObject([{ outcome: 'committed' }, { outcome: 'committed' }])
+  expect([...transactions]).toMatchObject([{ outcome: 'committed' }, { outcome: 'committed' }, undefined])
+})
+
+test('a statement of entities tells its table, and what it does', async () => {
+  const { withSession } = fixture.factory({ name: 'main' })
+  const messages = await statements(() =>
+    withSession(async (session) => {
+      session.add(new Song({ title: 'Blue' }))
+      await session.execute(select(Song))
+    }),
+  )
+  expect(messages.map(({ operation, collection }) => [operation, collection])).toEqual([
+    ['INSERT', 'songs'],
+    [undefined, 'songs'],
+  ])
+})
+
+test.each([1, 2])(
+  'the transaction has the SQLSTATE of a COMMIT that is refused; %i callers',
+  async (callers) => {
+    const { withSession } = fixture.factory({ name: 'main', poolSize: 1, maxOverflow: 0 })
+    const work = async (): Promise<void> => {
+      const refused = Array.from({ length: callers }, () =>
+        errorOf(withSession((session) => session.execute('insert into parts values (-1)'))),
+      )
+      await Promise.all(refused)
+    }
+    const refused = { outcome: 'rolled back', sqlState: '23503' }
+    expect(await messagesOf('lifeguard:transaction', work)).toMatchObject(
+      Array.from({ length: callers }, () => refused),
+    )
+    const failing = (): Promise<unknown> => errorOf(withSession((session) => session.execute('select 1 / 0')))
+    const [message] = await messagesOf('lifeguard:transaction', failing)
+    expect(message).toMatchObject({ outcome: 'rolled back' })
+    expect(message).not.toHaveProperty('sqlState')
+  },
+)
+
+test('queries of a pg.Pool on an engine are told like others', async () => {
+  const pool = poolFrom(fixture.engine({ name: 'main' }))
+  const messages = await statements(async () => {
+    await pool.query('select generate_series(1, 3)')
+    await errorOf(pool.query('select 1 / 0'))
+  })
+  expect(messages).toMatchObject([
+    { pool: 'main', kind: 'statement', command: 'SELECT', rowCount: 3 },
+    { pool: 'main', kind: 'statement', text: 'select 1 / 0', sqlState: '22012' },
+  ])
+})
+
+test('an acquire tells whether the caller waited', async () => {
+  const engine = fixture.engine({ name: 'main', poolSize: 1, maxOverflow: 0 })
+  const use = async (): Promise<void> => (await engine.connect()).close()
+  expect(await messagesOf('lifeguard:acquire', use)).toMatchObject([{ waited: true }])
+  expect(await messagesOf('lifeguard:acquire', use)).toMatchObject([{ waited: false }])
 })

@@ -281,6 +281,20 @@ test('lifeguard/pglite is an engine on a database in this process, imported and 
   ).toBe('here\n')
 })
 
+test('lifeguard/opentelemetry is there, imported and required, for an engine of either copy', async () => {
+  installed.add('@opentelemetry/api')
+  const script = (load: (name: string) => string, engineOf: (name: string) => string): string => `
+    const { createEngine } = ${engineOf('lifeguard')}
+    const { instrument } = ${load('lifeguard/opentelemetry')}
+    console.log(typeof instrument(createEngine({ host: 'localhost' })))`
+  const imported = (name: string): string => `await import('${name}')`
+  const required = (name: string): string =>
+    `process.getBuiltinModule('node:module').createRequire(process.cwd() + '/x')('${name}')`
+  expect(await installed.node('module', script(imported, imported))).toBe('function\n')
+  expect(await installed.node('module', script(imported, required))).toBe('function\n')
+  expect(await installed.node('commonjs', script(required, required))).toBe('function\n')
+})
+
 test('lifeguard/drizzle is Drizzle on an engine, imported and required', async () => {
   installed.add('drizzle-orm')
   const script = (load: (name: string) => string): string => `

@@ -1,6 +1,7 @@
 /** One checkout of a client: its queries, and its end. */
 import { tracingChannel } from 'node:diagnostics_channel'
 
+import type { StatementMessage } from '../../internal/channels.js'
 import type { Lease } from '../../pool/pool.js'
 import { ConnectionClosedError, Engine, IllegalStateError } from '../../index.js'
 import { lostError, shorten, statementError } from './answers.js'
@@ -66,13 +67,22 @@ export class Checkout {
     const limit = config.query_timeout ?? this.#host.queryTimeoutMillis
     const told = limit === undefined || limit <= 0 ? settle : this.#limited(settle, limit)
     if (!statements.hasSubscribers) return this.#run(config, told, types)
-    const message = { connectionId: this.#lease.connection.id, text: String(config.text ?? config.name) }
+    const message: StatementMessage = {
+      ...this.#host.engine.internals().host.source,
+      kind: 'statement',
+      connectionId: this.#lease.connection.id,
+      text: String(config.text ?? config.name),
+    }
+    const noted: Settle = (error, result) => {
+      note(message, error, result)
+      told(error, result)
+    }
     statements.traceCallback(
       (tracing: Settle) => this.#run(config, tracing, types),
       0,
       message,
       undefined,
-      told,
+      noted,
     )
   }
 
@@ -217,4 +227,13 @@ export class Checkout {
       { type: 'LifeguardWarning', code: 'LIFEGUARD_OPEN_TRANSACTION' },
     )
   }
+}
+
+/** Notes what is known of an answer. */
+function note(message: StatementMessage, error: Error | null, result: QueryResult | undefined): void {
+  // Only errors of the server have both.
+  const { code, severity } = (error ?? {}) as { code?: unknown; severity?: unknown }
+  if (typeof code === 'string' && severity !== undefined) message.sqlState = code
+  if (typeof result?.command === 'string') message.command = result.command
+  if (typeof result?.rowCount === 'number') message.rowCount = result.rowCount
 }

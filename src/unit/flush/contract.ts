@@ -1,4 +1,5 @@
 /** What a flush needs from its session, and what it returns: statements are passed to the session, which has the connection. */
+import type { StatementSubject } from '../../internal/channels.js'
 import type { EntityMeta } from '../../schema/entity-meta.js'
 import type { Relation } from '../../schema/relation-resolution.js'
 import type { TableColumn } from '../../schema/table-column.js'
@@ -18,8 +19,11 @@ export interface UnitStatement {
   readonly queued?: () => void
 }
 
-/** Queues a statement before it returns, unless the statement has to wait for its savepoint block. */
-export type Send = (statement: UnitStatement) => Promise<StatementResult>
+/**
+ * Queues a statement before it returns, unless the statement has to wait for its savepoint block.
+ * @param subject For the channel of statements.
+ */
+export type Send = (statement: UnitStatement, subject?: StatementSubject) => Promise<StatementResult>
 
 /** A running flush. */
 export interface Flush {

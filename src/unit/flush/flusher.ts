@@ -1,6 +1,11 @@
 /** The flush of a session: prepares it, plans it, queues its statements and applies their answers to the instances. */
 import { StaleDataError } from '../../errors.js'
-import { flushChannel } from '../../internal/channels.js'
+import {
+  flushChannel,
+  statementChannel,
+  type MessageSource,
+  type StatementSubject,
+} from '../../internal/channels.js'
 import { addHint } from '../../internal/error-hint.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import { linksOf } from '../cascade.js'
@@ -25,7 +30,7 @@ export class Flusher {
   readonly #send: Send
   /** Throws if statements would be refused now. */
   readonly #requireRunning: () => void
-  readonly #pool: string
+  readonly #source: MessageSource
   /** Set while the flush loads what it needs. */
   #preparing: Promise<void> | undefined = undefined
   /** Incremented by each rollback. */
@@ -37,9 +42,9 @@ export class Flusher {
     relations: RelationLoader,
     send: Send,
     requireRunning: () => void,
-    pool: string,
+    source: MessageSource,
   ) {
-    this.#pool = pool
+    this.#source = source
     this.#members = members
     this.#preparation = new FlushPreparation(members, loader, relations, send)
     this.#send = send
@@ -144,7 +149,7 @@ export class Flusher {
     for (const [state, values] of plan.propagated)
       forgetStaleRelations({ state, columns: [...values.keys()] })
     const done = flushChannel.hasSubscribers
-      ? flushChannel.tracePromise(() => this.#run(plan.steps), { pool: this.#pool, ...figuresOf(plan) })
+      ? flushChannel.tracePromise(() => this.#run(plan.steps), { ...this.#source, ...figuresOf(plan) })
       : this.#run(plan.steps)
     done.catch(ignore)
     members.flushed(
@@ -163,7 +168,8 @@ export class Flusher {
 
   #take(step: Step): Promise<void> {
     const sent = this.#applier.sent(step)
-    return this.#send(sendable(step.statement)).then(
+    const subject = statementChannel.hasSubscribers ? subjectOf(step) : undefined
+    return this.#send(sendable(step.statement), subject).then(
       (answer) => this.#applier.answered(step, sent, answer),
       (error: unknown) => {
         if (step.circular === true) explainSwap(error)
@@ -172,6 +178,13 @@ export class Flusher {
       },
     )
   }
+}
+
+/** What a statement is about; undefined for one of a join table. */
+function subjectOf({ kind, states }: Step): StatementSubject | undefined {
+  const collection = states[0]?.meta.table.key
+  if (kind === 'link' || collection === undefined) return undefined
+  return { operation: kind === 'lock' ? 'SELECT' : kind.toUpperCase(), collection }
 }
 
 /** A foreign key column was assigned: removes the loaded object of its relation if the key leads to another row now. */
