@@ -21,7 +21,12 @@ export type { Echo, Logger } from './engine/echo.js'
 // Sessions
 export { createSessionFactory, withSession } from './session/session-factory.js'
 export type { Consistency, ReplicatedBind, ReplicationOptions } from './session/replication.js'
-export type { SessionClass, SessionFactory, SessionFactoryOptions } from './session/session-factory.js'
+export type {
+  CausalFlowOptions,
+  SessionClass,
+  SessionFactory,
+  SessionFactoryOptions,
+} from './session/session-factory.js'
 export { Session } from './session/session.js'
 export type { SessionParts } from './session/session.js'
 export type { EntitySession, GetOptions, RefreshOptions } from './session/entity-methods.js'
@@ -156,6 +161,12 @@ export type { PoolClass, PoolOptions, PoolParts } from './pool/options.js'
 export type { ConnectionEvent, LeakEvent, PoolEvents } from './pool/events.js'
 export type { EngineEvents, NoticeEvent } from './engine/events.js'
 export type { CloseReason, PoolCounters, PoolStats } from './pool/stats.js'
+export type {
+  EngineStats,
+  PrimaryReadReason,
+  ReplicaStats,
+  ReplicationEvents,
+} from './engine/replica-stats.js'
 export type { HistogramSnapshot } from './pool/histogram.js'
 export type {
   AcquireOptions,

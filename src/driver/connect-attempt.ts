@@ -16,10 +16,9 @@ import { cancelBackend } from './cancel.js'
 import { type ConnectPhase, NoPasswordError } from './connect-failure.js'
 import type { ConnectTarget } from './connect-options.js'
 import type { NoticeListener, ServerNotice, TypeParsers } from './driver.js'
-import type { TargetSessionAttrs } from './connect-args.js'
 import type { HostTarget } from './hosts.js'
 import { PgConnection } from './pg-connection.js'
-import { requireRole } from './server-role.js'
+import { type PrimaryHistory, requireRole, type RoleRequirement } from './server-role.js'
 import { openSocket, orAborted } from './socket.js'
 import { StartupGuard } from './startup-guard.js'
 import type { StatementPolicy } from './statement-policy.js'
@@ -43,10 +42,17 @@ export interface ConnectionDefaults {
 export interface AttemptOptions {
   readonly host: HostTarget
   /** What the server must be. */
-  readonly session: TargetSessionAttrs
+  readonly role: RoleRequirement
   readonly signal: AbortSignal
   /** Told what is waited for. */
   readonly onPhase: (phase: ConnectPhase) => void
+}
+
+/** A connection that was made. */
+export interface Connected {
+  readonly connection: PgConnection
+  /** Of the server, if it is a primary and a primary was asked for. */
+  readonly history: PrimaryHistory | undefined
 }
 
 /** An attempt, as far as it has come. */
@@ -62,7 +68,7 @@ type Client = pg.Client & { readonly processID: number; readonly secretKey: numb
 export async function connectToHost(
   defaults: ConnectionDefaults,
   options: AttemptOptions,
-): Promise<PgConnection> {
+): Promise<Connected> {
   const { host, signal, onPhase } = options
   const { target } = defaults
   const { tls } = host
@@ -88,9 +94,9 @@ async function attemptWith(
   defaults: ConnectionDefaults,
   attempt: Attempt,
   tls: TlsSettings['use'],
-): Promise<PgConnection> {
+): Promise<Connected> {
   const { clock, target } = defaults
-  const { host, tlsOptions, session, signal, onPhase } = attempt
+  const { host, tlsOptions, role, signal, onPhase } = attempt
   const startedAt = clock.now()
   const socket = await openSocket({ target, host, tls, tlsOptions, signal, onPhase })
   const roundTripMillis = clock.now() - startedAt
@@ -98,8 +104,7 @@ async function attemptWith(
   try {
     const connection = await authenticate(defaults, attempt, socket, roundTripMillis)
     onPhase('role')
-    await orAborted(requireRole(connection, session), signal)
-    return connection
+    return { connection, history: await orAborted(requireRole(connection, role), signal) }
   } catch (error) {
     socket.destroy()
     throw error

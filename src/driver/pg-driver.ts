@@ -10,7 +10,7 @@ import { AbortedError } from '../errors.js'
 import { type Clock, systemClock } from '../internal/clock.js'
 import { setDeadline } from '../internal/deadline.js'
 import { ClientCalls } from './client-calls.js'
-import { type ConnectionDefaults, connectToHost } from './connect-attempt.js'
+import { type Connected, type ConnectionDefaults, connectToHost } from './connect-attempt.js'
 import {
   type ConnectPhase,
   FailedPhase,
@@ -24,6 +24,7 @@ import { NoHostError, searchHosts, shuffle } from './host-search.js'
 import type { TargetSessionAttrs } from './connect-args.js'
 import type { HostTarget } from './hosts.js'
 import type { PgConnection } from './pg-connection.js'
+import { type PrimaryHistory, requireNotOlder, ROLES_OF_ONE } from './server-role.js'
 import { schemaGeneration } from './schema-generation.js'
 import {
   DEFAULT_STATEMENT_CACHE_MAX_AGE_MILLIS,
@@ -60,9 +61,6 @@ export function createPgDriver(options: PgDriverOptions): Driver {
   return new NodePostgresDriver(options)
 }
 
-/** Roles that only one server has. */
-const ROLES_OF_ONE: ReadonlySet<TargetSessionAttrs> = new Set(['primary', 'read-write'])
-
 class NodePostgresDriver implements Driver {
   readonly target: string
   readonly place: ConnectPlace
@@ -72,6 +70,8 @@ class NodePostgresDriver implements Driver {
   #connections = 0
   /** Where the last connection went, if only one server can have the role that is wanted. */
   #primary: HostTarget | undefined
+  /** Of the latest primary that it had a connection to. */
+  #history: PrimaryHistory | undefined
 
   constructor(options: PgDriverOptions) {
     this.#target = resolveConnectOptions(options)
@@ -127,7 +127,10 @@ class NodePostgresDriver implements Driver {
     const [only] = hosts
     if (only !== undefined && hosts.length === 1) {
       // A standby that is the only one is better than none where a standby is only preferred.
-      return await this.#attempt(only, session === 'prefer-standby' ? 'any' : session, signal)
+      return this.#found(
+        only,
+        await this.#attempt(only, session === 'prefer-standby' ? 'any' : session, signal),
+      )
     }
     if (session !== 'prefer-standby') return await this.#search(session, signal)
     return await this.#search('standby', signal).catch((error: unknown) => {
@@ -139,8 +142,7 @@ class NodePostgresDriver implements Driver {
   /** Connects to the first of the hosts that answers and has the role. */
   async #search(session: TargetSessionAttrs, signal: AbortSignal): Promise<DriverConnection> {
     const { hostTimeoutMillis } = this.#target
-    let foundAt: HostTarget | undefined
-    const connection = await searchHosts({
+    const { host, connected } = await searchHosts({
       hosts: this.#order(),
       attempt: async (host, stop, onSocket) => {
         const ending = new AbortController()
@@ -156,23 +158,41 @@ class NodePostgresDriver implements Driver {
         const timer = setDeadline(this.#clock, expire, hostTimeoutMillis)
         stop.addEventListener('abort', onStop)
         try {
-          const found = await this.#attempt(host, session, ending.signal, onSocket)
-          foundAt ??= host
-          return found
+          return { host, connected: await this.#attempt(host, session, ending.signal, onSocket) }
         } finally {
           timer.cancel()
           stop.removeEventListener('abort', onStop)
         }
       },
-      discard: (late) => void late.close(this.#target.hostTimeoutMillis),
+      discard: (late) => void late.connected.connection.close(hostTimeoutMillis),
       isFinal: endsSearch,
       clock: this.#clock,
       signal,
     })
-    if (ROLES_OF_ONE.has(session)) {
-      connection.supersedes = this.#primary !== undefined && this.#primary !== foundAt
-      this.#primary = foundAt
+    return this.#found(host, connected)
+  }
+
+  /**
+   * Notes where the primary is. A connection to another one, or of a later timeline, replaces those before it.
+   * @throws FailedPhase if a later primary was found in the meantime.
+   */
+  #found(host: HostTarget, { connection, history }: Connected): PgConnection {
+    if (!ROLES_OF_ONE.has(this.#target.session)) return connection
+    try {
+      requireNotOlder(history, this.#history)
+    } catch (error) {
+      connection.destroy()
+      throw new FailedPhase('role', error)
     }
+    const before = this.#history
+    const isLater =
+      before !== undefined &&
+      history !== undefined &&
+      history.timeline > before.timeline &&
+      history.system === before.system
+    connection.supersedes = (this.#primary !== undefined && this.#primary !== host) || isLater
+    this.#primary = host
+    this.#history = history ?? before
     return connection
   }
 
@@ -182,14 +202,19 @@ class NodePostgresDriver implements Driver {
     session: TargetSessionAttrs,
     signal: AbortSignal,
     onSocket?: () => void,
-  ): Promise<PgConnection> {
+  ): Promise<Connected> {
     let phase: ConnectPhase = 'password'
     const onPhase = (next: ConnectPhase): void => {
       if (phase === 'socket') onSocket?.()
       phase = next
     }
     try {
-      return await connectToHost(this.#defaults, { host, session, signal, onPhase })
+      return await connectToHost(this.#defaults, {
+        host,
+        role: { session, latest: this.#history },
+        signal,
+        onPhase,
+      })
     } catch (error) {
       throw new FailedPhase(phase, error)
     }

@@ -1,5 +1,5 @@
 /** Whether a server is what `target_session_attrs` asks for: primary or standby, and whether a session may write there. */
-import type { StatementConnection, TypeParsers } from './driver.js'
+import type { BatchStatement, StatementConnection, TypeParsers } from './driver.js'
 import { StatementNotRun } from './driver.js'
 import type { TargetSessionAttrs } from './connect-args.js'
 
@@ -8,9 +8,24 @@ export class WrongRoleError extends Error {
   override readonly name = 'WrongRoleError'
 }
 
+/** The history that a primary writes: of two of one cluster, the one of the later timeline was promoted later. */
+export interface PrimaryHistory {
+  readonly system: string
+  readonly timeline: number
+}
+
+/** What a server is asked for. */
+export interface RoleRequirement {
+  readonly session: TargetSessionAttrs
+  /** The latest primary that was connected to: an older one is refused. */
+  readonly latest: PrimaryHistory | undefined
+}
+
 interface ServerRole {
   readonly isStandby: boolean
   readonly isReadOnly: boolean
+  /** Undefined for a standby, and where the server does not tell. */
+  readonly history: PrimaryHistory | undefined
 }
 
 /**
@@ -20,16 +35,42 @@ interface ServerRole {
 const QUESTION =
   "select pg_catalog.pg_is_in_recovery()::text, pg_catalog.current_setting('transaction_read_only')"
 
+/** A statement of its own: not every server that speaks PostgreSQL's protocol can answer it. */
+const HISTORY_QUESTION = `select system_identifier::text, case when not pg_catalog.pg_is_in_recovery() then
+  pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) end
+  from pg_catalog.pg_control_system()`
+
+/** Roles that only one server of a cluster has. */
+export const ROLES_OF_ONE: ReadonlySet<TargetSessionAttrs> = new Set(['primary', 'read-write'])
+
 const AS_TEXT: TypeParsers = { getTypeParser: () => (text) => text }
 
-/** Rejects with {@link WrongRoleError} if the server is not what is wanted, and with its own error if it gives no answer. */
+/**
+ * Rejects with {@link WrongRoleError} if the server is not what is wanted, and with its own error if it gives no answer.
+ * @returns the history of the primary, if a primary is wanted and tells.
+ */
 export async function requireRole(
   connection: StatementConnection,
-  wanted: TargetSessionAttrs,
-): Promise<void> {
-  if (wanted === 'any') return
-  const problem = problemWith(await askRole(connection), wanted)
-  if (problem !== undefined) throw new WrongRoleError(`${problem}, and target_session_attrs is ${wanted}`)
+  { session, latest }: RoleRequirement,
+): Promise<PrimaryHistory | undefined> {
+  if (session === 'any') return undefined
+  const role = await askRole(connection, ROLES_OF_ONE.has(session))
+  const problem = problemWith(role, session)
+  if (problem !== undefined) throw new WrongRoleError(`${problem}, and target_session_attrs is ${session}`)
+  requireNotOlder(role.history, latest)
+  return role.history
+}
+
+/** @throws WrongRoleError for a primary that was followed by another one: what it stores is lost. */
+export function requireNotOlder(
+  history: PrimaryHistory | undefined,
+  latest: PrimaryHistory | undefined,
+): void {
+  if (history === undefined || latest === undefined || history.system !== latest.system) return
+  if (history.timeline >= latest.timeline) return
+  throw new WrongRoleError(
+    `it is an older primary (timeline ${history.timeline}, and a primary of timeline ${latest.timeline} was found before)`,
+  )
 }
 
 function problemWith({ isStandby, isReadOnly }: ServerRole, wanted: TargetSessionAttrs): string | undefined {
@@ -48,27 +89,43 @@ function problemWith({ isStandby, isReadOnly }: ServerRole, wanted: TargetSessio
   }
 }
 
-function askRole(connection: StatementConnection): Promise<ServerRole> {
+function askRole(connection: StatementConnection, asksHistory: boolean): Promise<ServerRole> {
   return new Promise((resolve, reject) => {
-    let settle = (): void => reject(new Error('The server did not tell its role'))
+    let failure: Error | undefined = new Error('The server did not tell its role')
+    let role: Omit<ServerRole, 'history'> = { isStandby: false, isReadOnly: false }
+    let history: PrimaryHistory | undefined
+    const ask = (
+      text: string,
+      onRow: (row: readonly (string | null)[]) => void,
+      onError: (error: Error) => void,
+    ): BatchStatement => ({
+      text,
+      prepare: false,
+      rowMode: 'array',
+      types: AS_TEXT,
+      onResult: ({ rows: [row] }) => onRow(row as (string | null)[]),
+      onError,
+    })
+    const askedRole = ask(
+      QUESTION,
+      ([recovery, readOnly]) => {
+        failure = undefined
+        role = { isStandby: recovery === 'true', isReadOnly: readOnly === 'on' }
+      },
+      (error) => (failure = error instanceof StatementNotRun ? error.cause : error),
+    )
+    const askedHistory = ask(
+      HISTORY_QUESTION,
+      ([system, timeline]) => {
+        if (typeof system === 'string' && typeof timeline === 'string')
+          history = { system, timeline: Number.parseInt(timeline, 16) }
+      },
+      () => undefined,
+    )
     connection.submit({
       sync: 'separate',
-      statements: [
-        {
-          text: QUESTION,
-          prepare: false,
-          rowMode: 'array',
-          types: AS_TEXT,
-          onResult: ({ rows: [row] }) => {
-            const [recovery, readOnly] = row as [string, string]
-            settle = () => resolve({ isStandby: recovery === 'true', isReadOnly: readOnly === 'on' })
-          },
-          onError: (error) => {
-            settle = () => reject(error instanceof StatementNotRun ? error.cause : error)
-          },
-        },
-      ],
-      onEnd: () => settle(),
+      statements: asksHistory ? [askedRole, askedHistory] : [askedRole],
+      onEnd: () => (failure === undefined ? resolve({ ...role, history }) : reject(failure)),
     })
   })
 }

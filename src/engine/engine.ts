@@ -32,8 +32,8 @@ import { tellNotices, type EngineEvents } from './events.js'
 import type { ExecutionOwner } from '../execution/contract.js'
 import { checkListenOptions, listen, type ListenOptions, type Notification } from './listen.js'
 import { checkEcho, resolveEngineOptions, type EngineOptions, type ResolvedEngineOptions } from './options.js'
-import { Substitutes, type EngineInternals } from './substitutes.js'
-import { PoolControls } from './pool-controls.js'
+import { Substitutes, type EngineInternals, type EnginePart } from './substitutes.js'
+import { type Controlled, PoolControls } from './pool-controls.js'
 import { StatementRunner } from '../execution/statement-runner.js'
 import { isObject } from '../internal/revoked.js'
 
@@ -69,6 +69,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
   /** Called once, when the engine is disposed and everything is closed. */
   readonly #atEnd = new Set<() => void>()
   readonly #clientCalls = new ClientCalls()
+  readonly #part: EnginePart = {}
   #pool: Pool
   readonly #substitutes = new Substitutes({
     pool: () => this.#pool,
@@ -111,6 +112,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
       pool: () => this.#pool,
       observer: () => this.#observer,
     })
+    this.#events.on('connect', ({ connection }) => (this.#part.latest = new WeakRef(connection)))
     Object.defineProperty(this, BRAND, { value: true })
     setMaxListeners(0, this.#ending.signal) // Any number of listen() may wait for the end.
   }
@@ -287,11 +289,13 @@ export class Engine extends PoolControls implements AsyncDisposable {
       place: this.#driver.place,
       clientCalls: this.#clientCalls,
       atEnd: this.#atEnd,
+      events: this.#events,
+      part: this.#part,
     }
   }
 
-  protected override get controlled(): { readonly pool: Pool; readonly clock: Clock } {
-    return { pool: this.#pool, clock: this.#clock }
+  protected override get controlled(): Controlled {
+    return { pool: this.#pool, clock: this.#clock, part: this.#part }
   }
 
   #awaitAtEnd(closing: Promise<unknown>): void {

@@ -3,6 +3,7 @@ import type { NoticeListener, ServerNotice } from '../driver/driver.js'
 import { noticeChannel, type NoticeMessage } from '../internal/channels.js'
 import type { Emitter } from '../internal/emitter.js'
 import type { PoolEvents } from '../pool/events.js'
+import type { ReplicationEvents } from './replica-stats.js'
 
 /**
  * What the server said beside its answers: RAISE NOTICE, warnings. With `hideParameters` without the values that were
@@ -14,7 +15,7 @@ export interface NoticeEvent extends ServerNotice {
 }
 
 /** Maps an event's name to its payload. */
-export interface EngineEvents extends PoolEvents {
+export interface EngineEvents extends PoolEvents, ReplicationEvents {
   /** The server sent a notice: while it ran a statement of a transaction, a script or COPY, or when it let a connection in. */
   notice: NoticeEvent
 }

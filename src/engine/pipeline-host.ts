@@ -51,10 +51,18 @@ export function createHost({
   }
 }
 
-/** The same, with connections from elsewhere. */
-export function withAcquire(host: PipelineHost, acquire: PipelineHost['acquire']): PipelineHost {
+/** The same, with connections from elsewhere. @param prePingTimeoutMillis Of the connection that was acquired last. */
+export function withAcquire(
+  host: PipelineHost,
+  acquire: PipelineHost['acquire'],
+  prePingTimeoutMillis: () => number,
+): PipelineHost {
   const request = requestBy(acquire)
-  return Object.create(host, { acquire: { value: acquire }, request: { value: request } }) as PipelineHost
+  return Object.create(host, {
+    acquire: { value: acquire },
+    request: { value: request },
+    prePingTimeoutMillis: { get: prePingTimeoutMillis },
+  }) as PipelineHost
 }
 
 /** Tells the receiver what a promise of a lease becomes. */

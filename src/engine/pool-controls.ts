@@ -1,17 +1,32 @@
 /** The methods of an engine that look at its pool, or control it. */
 import type { Clock } from '../internal/clock.js'
 import type { Pool } from '../pool/pool.js'
-import type { PoolStats } from '../pool/stats.js'
+import type { EngineStats } from './replica-stats.js'
+import type { EnginePart } from './substitutes.js'
 import { checkMillisOf, checkPool, type CheckOptions, type EngineCheck } from './check.js'
+
+/** What an engine gives its controls. */
+export interface Controlled {
+  /** The pool of this moment: `recreate()` replaces it. */
+  readonly pool: Pool
+  readonly clock: Clock
+  readonly part: EnginePart
+}
 
 /** The part of an `Engine` that is about its pool. */
 export abstract class PoolControls {
-  /** The pool of this moment: `recreate()` replaces it. */
-  protected abstract get controlled(): { readonly pool: Pool; readonly clock: Clock }
+  protected abstract get controlled(): Controlled
 
-  /** Gauges, counters and histograms of the pool at this moment. */
-  stats(): PoolStats {
-    return this.controlled.pool.stats()
+  /** Gauges, counters and histograms of the pool at this moment, the role of its server, and its part in a factory with replicas. */
+  stats(): EngineStats {
+    const { pool, part } = this.controlled
+    const standby = part.latest?.deref()?.parameter('in_hot_standby')
+    return {
+      ...pool.stats(),
+      role: standby === undefined ? undefined : standby === 'on' ? 'standby' : 'primary',
+      replica: part.replica?.(),
+      primaryReads: part.primaryReads?.(),
+    }
   }
 
   /** The pool in one line, for people. */

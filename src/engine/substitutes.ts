@@ -3,13 +3,16 @@
  * connection, whose transaction is rolled back at the end. The pool keeps the options of the engine.
  */
 import type { ClientCalls } from '../driver/client-calls.js'
-import type { ConnectPlace, Driver } from '../driver/driver.js'
+import type { ConnectPlace, Driver, DriverConnection } from '../driver/driver.js'
 import { IllegalStateError } from '../errors.js'
 import { currentScopes } from '../internal/async-scope.js'
 import { currentRequest } from '../internal/requests.js'
 import type { PipelineHost, PipelineObserver } from '../pipeline/contract.js'
 import type { Pool } from '../pool/pool.js'
+import type { Emitter } from '../internal/emitter.js'
+import type { EngineEvents } from './events.js'
 import type { ResolvedEngineOptions } from './options.js'
+import type { PrimaryReadReason, ReplicaStats } from './replica-stats.js'
 
 /** What an integration may know of an engine. */
 export interface EngineInternals {
@@ -23,6 +26,17 @@ export interface EngineInternals {
   readonly clientCalls: ClientCalls
   /** Functions that are called once, when the engine is disposed and everything is closed. They must not throw. */
   readonly atEnd: Set<() => void>
+  readonly events: Emitter<EngineEvents>
+  /** Its part in a session factory with replicas, which the factory sets. */
+  readonly part: EnginePart
+}
+
+/** See `EngineStats`. */
+export interface EnginePart {
+  /** The connection that was opened last. */
+  latest?: WeakRef<DriverConnection>
+  replica?: () => ReplicaStats
+  primaryReads?: () => Readonly<Record<PrimaryReadReason, number>>
 }
 
 /** What the engine uses instead of its own. */

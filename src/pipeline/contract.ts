@@ -16,8 +16,11 @@ export interface PipelineSetup {
   readonly autocommit: boolean
   /** False: error 25006 means that the server is no primary any more, so the connection is replaced. */
   readonly readOnly: boolean
-  /** True: a batch that only reads may be sent again to another server, as long as its caller was told nothing. Default false. */
-  readonly movable?: boolean | undefined
+  /**
+   * How many other servers there are: a batch that only reads may be sent again to each, as long as its caller was told nothing.
+   * Every BEGIN has a deadline then. Default 0.
+   */
+  readonly otherServers?: number | undefined
   /** True: the connection goes back to the pool whenever no transaction is open. */
   readonly releaseWhenIdle: boolean
   /** How a connection is acquired. */
@@ -46,10 +49,11 @@ export interface PipelineHost {
 export interface TransactionListener {
   began?(): void
   /**
-   * Where the write-ahead log stands after something was stored: undefined if that is not known. Called before the caller
-   * is told that it is stored. If it is there, each batch that stores asks for the position, in the same packet.
+   * Something may be stored by the batch that is sent now. If this is there, the batch asks for the position of the write-ahead
+   * log behind it, in the same packet.
+   * @returns what is told the position, or undefined if it is not known, before the caller is told that something is stored.
    */
-  readonly stored?: ((position: WalPosition | undefined) => void) | undefined
+  readonly storing?: (() => (position: WalPosition | undefined) => void) | undefined
   /** A batch is sent again, on another connection. */
   moved?(reason: ReplayReason): void
 }

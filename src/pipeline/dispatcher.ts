@@ -120,6 +120,7 @@ export class Dispatcher implements LeaseReceiver {
     const [commit] = inFlight.operations
     const lease = this.#lease
     if (commit?.kind !== 'commit' || lease === undefined || this.#poison !== undefined) return false
+    if (inFlight.position !== undefined) return false
     const { connection } = lease
     const { commitHandoff } = connection
     if (commitHandoff === undefined) return false

@@ -9,7 +9,7 @@ import { isPureRead } from './pure-reads.js'
 
 /**
  * - `lost`: the connection died before it answered BEGIN or, where the caller only reads, before it answered a statement.
- * - `behind`: the server is a replica that has not replayed yet what the transaction has to see (`BeginStatement.isCheck`).
+ * - `behind`: the server is a replica that has not replayed yet what the transaction has to see, or cannot tell (`BeginStatement.isCheck`).
  * - `conflict`: the server is a replica that has cancelled the statement in favour of what it replays.
  */
 export type ReplayReason = 'lost' | 'behind' | 'conflict'
@@ -72,7 +72,7 @@ export interface BatchRules {
   readonly flushes: boolean
   /** Makes the question for the position of what the batch stores; undefined if no caller asks for it. */
   readonly position: (() => Operation) | undefined
-  /** The transaction has done more than read, before this batch. */
+  /** The transaction may have done more than read, before this batch. */
   readonly hasWritten: boolean
 }
 
@@ -109,7 +109,7 @@ export function takeBatch(
     if (next.cancellable || ends) break
   }
   const isLast = alone || operations[operations.length - 1]?.kind === 'commit'
-  if (position === undefined || !isLast || !(hasWritten || !arePlainReads(operations)))
+  if (position === undefined || !isLast || !(hasWritten || !arePlainReads(operations, isPureRead)))
     return batchOf(operations, alone, begin.length)
   const question = position()
   return batchOf([...operations, question], alone, begin.length, question)

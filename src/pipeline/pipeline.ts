@@ -29,7 +29,7 @@ import {
 } from './operation.js'
 import { OperationQueue } from './operation-queue.js'
 import { ResponseHandler } from './response-handler.js'
-import { endedByStatement } from './script.js'
+import { EndedBehindError, endedByStatement } from './script.js'
 import { begunAlready } from './transaction-errors.js'
 import type { TransactionState } from './transaction-state.js'
 import { errorFrom } from '../internal/thrown.js'
@@ -276,7 +276,9 @@ export class Pipeline implements Sender {
     }
     const begin = this.state.name === 'idle' ? beginSteps(this.#answers, this.#answers.plan, connection) : []
     const proving = begin.length > 0 && !this.#dispatcher.proven
-    if (proving) (begin[0] as Operation).flushAfter = true
+    // With other servers to go to, no silent one is waited for.
+    if (proving || (begin.length > 0 && this.#setup.otherServers !== undefined))
+      (begin[0] as Operation).flushAfter = true
     // A rollback makes deferred steps superfluous.
     const deferred = undoes(next) ? [] : (this.#deferred ?? [])
     this.#deferred = undefined
@@ -287,7 +289,8 @@ export class Pipeline implements Sender {
       readOnly: this.#setup.readOnly,
       flushes: this.#setup.acquire.signal !== undefined,
       position: this.#answers.positionQuestion,
-      hasWritten: this.#answers.reads?.plain === false,
+      // Functions of the user may write.
+      hasWritten: this.#answers.reads?.pure === false,
     })
     if (inFlight.beginning > 0) this.#answers.transactionBegan(connection, begin[0])
     // After nothing but reads COMMIT takes no time: the next waiter for the connection need not wait for its answer.
@@ -301,7 +304,8 @@ export class Pipeline implements Sender {
     // The work settles the operation with its own value; here only success or failure counts.
     this.#dispatcher.runExclusive(batchOf([operation], this.standsAlone), run, (error) => {
       // It took the connection for itself, so no question for the position could follow it.
-      if (this.standsAlone) this.#answers.located(undefined)
+      if (this.standsAlone || (error instanceof EndedBehindError && error.isStored))
+        this.#answers.located(undefined)
       if (error === undefined) this.#answers.answered(operation, NOTHING)
       else this.#answers.refused(operation, errorFrom(error))
     })
@@ -335,7 +339,7 @@ export class Pipeline implements Sender {
   /** The queue is empty: releases the connection if no transaction is open. */
   #rest(): void {
     if (this.state.inTransaction) return
-    this.#answers.replayed = false
+    this.#answers.replays = 0
     if (this.#setup.releaseWhenIdle) this.release()
   }
 }

@@ -34,13 +34,12 @@ import { TransactionState } from './transaction-state.js'
 import { TransactionTrace } from './transaction-trace.js'
 import { judge, mayHaveStored, type Verdict } from './verdict.js'
 
-const DIVISION_BY_ZERO = '22012'
 const RECOVERY_CONFLICT = '40001'
 
 export class ResponseHandler implements OperationOwner {
   readonly state: TransactionState = new TransactionState()
-  /** A batch was sent once more already: the next lost connection is reported. */
-  replayed = false
+  /** How often a batch was sent once more because its connection was lost. */
+  replays = 0
   /** Why nothing is sent any more. */
   abandoned: Error | undefined = undefined
   readonly #host: PipelineHost
@@ -55,16 +54,22 @@ export class ResponseHandler implements OperationOwner {
   #refused: { readonly error: Error; readonly text: string } | undefined = undefined
   /** Makes the question for the position of a write; undefined if the owner does not ask. */
   readonly positionQuestion: (() => Operation) | undefined
+  /** Is told the answer to the last question. */
+  #tellPosition: ((position: WalPosition | undefined) => void) | undefined = undefined
 
   constructor(host: PipelineHost, setup: PipelineSetup, owner: TransactionListener, dispatcher: Dispatcher) {
     this.#host = host
     this.#setup = setup
     this.#owner = owner
     this.#dispatcher = dispatcher
+    const { storing } = owner
     this.positionQuestion =
-      owner.stored === undefined || setup.readOnly
+      storing === undefined || setup.readOnly
         ? undefined
-        : () => new Operation(this, 'step', POSITION_QUESTION)
+        : () => {
+            this.#tellPosition = storing()
+            return new Operation(this, 'step', POSITION_QUESTION)
+          }
   }
 
   /** What the transaction has read; undefined before its first answer. */
@@ -131,7 +136,9 @@ export class ResponseHandler implements OperationOwner {
 
   /** The position of what was stored, or that it is not known. Only now are the callers told that it is stored. */
   located(position: WalPosition | undefined, { held }: Pick<InFlightBatch, 'held'> = { held: [] }): void {
-    this.#owner.stored?.(position)
+    const tell = this.#tellPosition ?? this.#owner.storing?.()
+    this.#tellPosition = undefined
+    tell?.(position)
     for (const settle of held) settle()
   }
 
@@ -220,26 +227,30 @@ export class ResponseHandler implements OperationOwner {
 
   /** A batch is sent again. */
   moved(reason: ReplayReason): void {
-    if (reason === 'lost') this.replayed = true
+    if (reason === 'lost') this.replays += 1
     this.#owner.moved?.(reason)
   }
 
   /** Why the batch may be sent once more, unseen by its caller. */
   #reasonToReplay(inFlight: InFlightBatch, operation: Operation, error: Error): ReplayReason | undefined {
     if (this.#diedBeforeBegin(inFlight, error)) return 'lost'
-    if (this.#setup.movable !== true || this.abandoned !== undefined || !isServerError(error))
-      return undefined
+    if (!this.#isMovable || this.abandoned !== undefined || !isServerError(error)) return undefined
     if (!isUntold(inFlight)) return undefined
-    if (operation.kind === 'check' && error.code === DIVISION_BY_ZERO) return 'behind'
+    // Also where the role may not ask, or the server does not know the question.
+    if (operation.kind === 'check') return 'behind'
     return error.code === RECOVERY_CONFLICT ? 'conflict' : undefined
   }
 
   /** The connection died before it answered BEGIN, and nothing can have been stored: the batch may go to another one. */
   #diedBeforeBegin(inFlight: InFlightBatch, error: Error): boolean {
-    if (this.replayed || this.abandoned !== undefined) return false
-    if (!isUnbegun(inFlight) && !(this.#setup.movable === true && isUntold(inFlight))) return false
+    if (this.replays > (this.#setup.otherServers ?? 0) || this.abandoned !== undefined) return false
+    if (!isUnbegun(inFlight) && !(this.#isMovable && isUntold(inFlight))) return false
     if (hasOpenCommit(inFlight) && mayHaveStored(this.#reads, inFlight)) return false
     return this.#dispatcher.isReplaceable(error)
+  }
+
+  get #isMovable(): boolean {
+    return this.#setup.otherServers !== undefined
   }
 
   /** The transaction failed and is over on the server: a refused BEGIN or COMMIT, or no connection could be acquired. */

@@ -40,7 +40,7 @@ export interface TransactionOptions {
 export interface BeginStatement {
   readonly text: string
   readonly values: readonly string[]
-  /** True: if it fails with a division by zero, nothing after it has run, and the batch goes on to another connection. */
+  /** True: if the server refuses it, nothing after it has run, and the batch goes on to another connection. */
   readonly isCheck?: boolean | undefined
   /** Told the rows that came back. */
   readonly onRows?: ((rows: readonly unknown[]) => void) | undefined

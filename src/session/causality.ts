@@ -1,55 +1,117 @@
 /**
  * What a flow of control has written, as a position in the write-ahead log: its later reads must not show less.
  *
- * 1. Positions only grow; of two, the one that is further counts.
+ * 1. Of two positions the one that is further counts, and one of a later timeline is further.
  * 2. A position that cannot be compared (of another cluster, or not known) means: ask the primary.
+ * 3. A position says nothing of a write that may have been stored after the server was asked for it. So it takes the place of
+ *    what cannot be compared only if the question was sent later.
  */
-import { AsyncLocalStorage } from 'node:async_hooks'
 import type { WalPosition } from '../internal/wal-position.js'
 
 /** How far a server has to be; `primary` if no replica can be asked; undefined if any will do. */
 export type Needed = WalPosition | 'primary' | undefined
 
+/** Takes the answer to a question for a position: undefined if there was none. */
+export type PositionAnswer = (position: WalPosition | undefined) => void
+
 /** What one flow of control has seen. */
 export class Causality {
-  #needed: Needed = undefined
+  /** Is told of every write, because the code around this flow may wait for it. */
+  readonly #outer: Causality | undefined
+  /** What the outer one has written counts here, too. */
+  readonly #isPartOfOuter: boolean
+  #position: WalPosition | undefined = undefined
+  #isUnknown = false
+  /** How often something came that cannot be compared. */
+  #unknowns = 0
+  #isLocated = false
+  /** How often anything came. */
+  #changes = 0
+
+  constructor(outer?: Causality, { isPart = false }: { readonly isPart?: boolean } = {}) {
+    this.#outer = outer
+    this.#isPartOfOuter = isPart
+  }
+
+  /** True: some write had a position that is known. */
+  get isLocated(): boolean {
+    return this.#isLocated
+  }
 
   get needed(): Needed {
-    return this.#needed
+    const own = this.#isUnknown ? 'primary' : this.#position
+    return this.#isPartOfOuter ? furtherOf(own, this.#outer?.needed) : own
   }
 
   /** For another process; undefined as long as nothing is written. A position that is not known gives a token that means the primary. */
   get token(): string | undefined {
-    if (this.#needed === undefined) return undefined
-    if (this.#needed === 'primary') return encode(PRIMARY)
-    const { system, timeline, lsn } = this.#needed
+    const { needed } = this
+    if (needed === undefined) return undefined
+    if (needed === 'primary') return encode(PRIMARY)
+    const { system, timeline, lsn } = needed
     return encode([VERSION, system, timeline, lsn.toString(36)].join('.'))
   }
 
-  /** Something was written, by this flow or by one whose token it has. */
+  /** Something was written by another flow, whose token this one has. */
   add(other: Needed): void {
-    this.#needed = furtherOf(this.#needed, other)
+    if (other === undefined) return
+    this.#changes += 1
+    const further = furtherOf(this.#position, other)
+    if (further === 'primary') this.#cannotCompare()
+    else this.#position = further
   }
 
-  /** A write was stored. A position that is known replaces one that was not: the log goes on behind it. */
-  readonly stored = (position: WalPosition | undefined): void => {
-    if (position === undefined) this.#needed = 'primary'
-    else if (this.#needed === 'primary') this.#needed = position
+  /** A write is sent, with the question for its position behind it. */
+  readonly storing = (): PositionAnswer => {
+    const before = this.#unknowns
+    const tellOuter = this.#outer?.storing()
+    return (position) => {
+      tellOuter?.(position)
+      this.#stored(position, before)
+    }
+  }
+
+  /**
+   * The primary is asked for its position before it reads. It has everything that was written until then, or it is lost, so
+   * the answer takes the place of what was known when the question was sent.
+   */
+  reading(): PositionAnswer {
+    const before = this.#unknowns
+    const changes = this.#changes
+    const tellOuter = this.#outer?.reading()
+    return (position) => {
+      if (position === undefined) return
+      tellOuter?.(position)
+      if (changes !== this.#changes) return this.#stored(position, before)
+      this.#replace(position)
+    }
+  }
+
+  /** @param before How often something was unknown when the question was sent. */
+  #stored(position: WalPosition | undefined, before: number): void {
+    this.#isLocated ||= position !== undefined
+    if (position === undefined) {
+      this.#changes += 1
+      this.#cannotCompare()
+    } else if (this.#isUnknown && before === this.#unknowns) this.#replace(this.#further(position))
     else this.add(position)
   }
-}
 
-/** Finds the causality of the current flow of control. */
-export class CausalFlows {
-  readonly #storage = new AsyncLocalStorage<Causality>()
+  /** What is known of another cluster says nothing of this one. */
+  #further(position: WalPosition): WalPosition {
+    const further = furtherOf(this.#position, position)
+    return further === 'primary' || further === undefined ? position : further
+  }
 
-  /** Of the flow that calls; begins one if there is none, which everything that the caller does from now on is part of. */
-  current(): Causality {
-    const known = this.#storage.getStore()
-    if (known !== undefined) return known
-    const begun = new Causality()
-    this.#storage.enterWith(begun)
-    return begun
+  #replace(position: WalPosition): void {
+    this.#changes += 1
+    this.#position = position
+    this.#isUnknown = false
+  }
+
+  #cannotCompare(): void {
+    this.#unknowns += 1
+    this.#isUnknown = true
   }
 }
 
@@ -57,13 +119,16 @@ const VERSION = '1'
 const PRIMARY = `${VERSION}.primary`
 const TOKEN = /^1\.(\d{1,20})\.(\d{1,10})\.([0-9a-z]{1,13})$/
 const LONGEST_TOKEN = 100
+const GREATEST_LSN = 2n ** 64n - 1n
+const GREATEST_TIMELINE = 2 ** 32 - 1
 
 /** Reads a token. What is no token, or of another version, means the primary. */
 export function readToken(token: string): Needed {
   if (token.length > LONGEST_TOKEN) return 'primary'
-  const [, system, timeline, lsn] = TOKEN.exec(Buffer.from(token, 'base64url').toString('latin1')) ?? []
-  if (system === undefined || timeline === undefined || lsn === undefined) return 'primary'
-  return { system, timeline: Number(timeline), lsn: fromBase36(lsn) }
+  const [, system, timeline, digits] = TOKEN.exec(Buffer.from(token, 'base64url').toString('latin1')) ?? []
+  if (system === undefined || timeline === undefined || digits === undefined) return 'primary'
+  const position = { system, timeline: Number(timeline), lsn: fromBase36(digits) }
+  return position.lsn > GREATEST_LSN || position.timeline > GREATEST_TIMELINE ? 'primary' : position
 }
 
 function encode(text: string): string {

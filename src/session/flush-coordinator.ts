@@ -112,8 +112,8 @@ export class FlushCoordinator implements ExecutionOwner {
   }
 
   /** Undefined if no later read depends on it: then the server is not asked for the position. */
-  get stored(): ExecutionOwner['stored'] {
-    return this.#parts.causality?.stored
+  get storing(): ExecutionOwner['storing'] {
+    return this.#parts.causality?.storing
   }
 
   /** Autoflush. Undefined if there is nothing to flush, or if autoflush is off. */

@@ -4,27 +4,32 @@
  *
  * 1. What the replica has to show is checked by the replica itself, in the packet of the transaction's first statement and before
  *    its snapshot. If it is behind, it runs nothing after the check.
- * 2. A replica that is behind is asked again until `staleWaitMillis` are over, then the primary. Without any replica: the primary.
- * 3. The caller never learns of it: nothing was answered, so the same operations go to the next connection.
+ * 2. Then the other replicas are asked, and all of them again until `staleWaitMillis` are over, then the primary. Without any
+ *    replica: the primary.
+ * 3. A replica that gives no connection, loses one, or does not answer BEGIN within its `hostTimeoutMillis` is left out.
+ * 4. The caller never learns of it: nothing was answered, so the same operations go to the next connection.
  */
 import type { Engine } from '../engine/engine.js'
 import { withAcquire } from '../engine/pipeline-host.js'
+import type { PrimaryReadReason } from '../engine/replica-stats.js'
 import type { ExecutionOwner } from '../execution/contract.js'
 import type { PipelineOpener } from '../execution/executor.js'
 import { StatementRunner } from '../execution/statement-runner.js'
-import { DEFAULT_HOST_TIMEOUT_MILLIS } from '../driver/connect-options.js'
-import { AbortedError } from '../errors.js'
+import { AbortedError, ConnectError, ConnectionLostError } from '../errors.js'
 import type { DriverConnection } from '../driver/driver.js'
 import type { Clock } from '../internal/clock.js'
-import { formatWalPosition, type WalPosition } from '../internal/wal-position.js'
+import type { WalPosition } from '../internal/wal-position.js'
 import type { PipelineSetup } from '../pipeline/contract.js'
 import { Pipeline } from '../pipeline/pipeline.js'
 import type { ReplayReason } from '../pipeline/in-flight-batch.js'
 import type { BeginStatement } from '../pipeline/transaction-options.js'
 import type { CallSite } from '../pool/call-site.js'
+import { PoolQueueFullError, PoolTimeoutError } from '../pool/errors.js'
 import type { AcquireOptions, Lease } from '../pool/pool.js'
-import type { Causality } from './causality.js'
-import { CountedLease, orderReplicas, type Replica } from './replicas.js'
+import type { Causality, Needed } from './causality.js'
+import { CountedLease } from './counted-lease.js'
+import { checkStatements, positionStatement } from './position-check.js'
+import { orderReplicas, type Replica } from './replicas.js'
 
 /** What a session has of its factory's replicas. */
 export interface ReplicaParts {
@@ -40,6 +45,12 @@ export interface ReadServers {
   readonly replicas: readonly Replica[]
   readonly staleWaitMillis: number
   readonly clock: Clock
+  /** True: without any replica, reads fail instead of going to the primary. */
+  readonly failsWithoutReplica: boolean
+  /** True: a primary has told its position before, so it can be asked. */
+  readonly tellsPosition: () => boolean
+  /** The primary is asked for a read. */
+  readonly onPrimaryRead: (reason: PrimaryReadReason) => void
 }
 
 const FIRST_PAUSE_MILLIS = 2
@@ -54,11 +65,19 @@ export class ReadRoute implements PipelineOpener {
   readonly #causality: Causality | undefined
   /** Where the connection leads that was taken last; undefined: to the primary. */
   #replica: Replica | undefined = undefined
+  /** What had to be seen when it was taken. */
+  #needed: Needed = undefined
+  /** Which replicas were tried since the last pause. */
+  readonly #tried = new Set<Replica>()
+  /** Those of them that were behind. */
+  readonly #behind = new Set<Replica>()
   /** Why the batch is sent again, and since when. */
   #moved: ReplayReason | undefined = undefined
   #since = 0
   #pauseMillis = FIRST_PAUSE_MILLIS
   #conflicts = 0
+  /** False: this primary does not tell its position. */
+  #asksPrimary = true
 
   constructor(servers: ReadServers, causality: Causality | undefined) {
     this.#servers = servers
@@ -66,128 +85,157 @@ export class ReadRoute implements PipelineOpener {
   }
 
   openPipeline(setup: PipelineSetup, owner: ExecutionOwner): StatementRunner {
+    const { primary, replicas } = this.#servers
     const { beginning } = setup
-    const plan = (connection: DriverConnection): readonly BeginStatement[] =>
-      this.#plan(beginning.plan(connection))
     const routed: PipelineSetup = {
       ...setup,
-      movable: true,
+      otherServers: replicas.length,
       beginning: {
-        plan,
+        plan: (connection) => this.#plan(beginning.plan(connection), connection),
         isolationLevel: beginning.isolationLevel,
         commitIsFormality: (connection) => beginning.commitIsFormality(connection),
       },
     }
-    const { primary } = this.#servers
-    const host = withAcquire(primary.internals().host, (options, callSite) =>
-      this.#acquire(options, callSite),
+    const { host } = primary.internals()
+    const routedHost = withAcquire(
+      host,
+      (options, callSite) => this.#acquire(options, callSite),
+      () => Math.min(host.prePingTimeoutMillis, this.#replica?.hostTimeoutMillis ?? Infinity),
     )
-    return new StatementRunner(new Pipeline(host, routed, owner), host, owner)
+    return new StatementRunner(new Pipeline(routedHost, routed, owner), routedHost, owner)
   }
 
   /** A batch is sent again. */
   moved(reason: ReplayReason): void {
     this.#moved = reason
+    const replica = this.#replica
     if (reason === 'conflict') this.#conflicts += 1
+    // The question for its position was refused.
+    if (reason === 'behind' && replica === undefined) this.#asksPrimary = false
+    if (replica === undefined) return
+    if (reason === 'behind') {
+      this.#behind.add(replica)
+      replica.wasBehind()
+    } else if (reason === 'conflict') replica.conflicts += 1
+    else replica.eject(new ConnectionLostError('The connection was lost before a read was answered'))
   }
 
   async #acquire(options: AcquireOptions, callSite: CallSite | undefined): Promise<Lease> {
-    const { clock, replicas, staleWaitMillis } = this.#servers
+    const { clock, replicas } = this.#servers
     const moved = this.#moved
     this.#moved = undefined
-    if (moved === undefined) {
-      this.#since = clock.now()
-      this.#pauseMillis = FIRST_PAUSE_MILLIS
-      this.#conflicts = 0
-    } else if (moved === 'behind') {
-      const left = staleWaitMillis - (clock.now() - this.#since)
-      if (left <= 0) return this.#fromPrimary(options, callSite)
-      await pause(clock, Math.min(this.#pauseMillis, left), options.signal)
-      this.#pauseMillis = Math.min(this.#pauseMillis * 2, LONGEST_PAUSE_MILLIS)
+    if (moved === undefined) this.#beginRead(clock.now())
+    for (const replica of replicas) replica.probe()
+    for (;;) {
+      const needed = (this.#needed = this.#causality?.needed)
+      if (needed === 'primary') return this.#fromPrimary('position unknown', options, callSite)
+      if (this.#conflicts > MOST_CONFLICTS) return this.#fromPrimary('conflict', options, callSite)
+      for (const replica of orderReplicas(replicas, needed)) {
+        if (this.#tried.has(replica)) continue
+        this.#tried.add(replica)
+        const lease = await this.#from(replica, options, callSite)
+        if (lease !== undefined) return lease
+      }
+      if (moved === 'conflict') return this.#fromPrimary('conflict', options, callSite)
+      if (this.#behind.size === 0) return this.#withoutReplica(options, callSite)
+      if (!(await this.#pause(options.signal))) return this.#fromPrimary('behind', options, callSite)
+      this.#behind.clear()
+      this.#tried.clear()
     }
-    const needed = this.#causality?.needed
-    if (needed === 'primary' || this.#conflicts > MOST_CONFLICTS) return this.#fromPrimary(options, callSite)
-    const known = needed === undefined ? undefined : needed
-    const order = orderReplicas(replicas, known)
-    // The one that has cancelled the statement comes last.
-    if (moved === 'conflict' && order[0] === this.#replica) order.push(...order.splice(0, 1))
-    for (const replica of order) {
-      const lease = await this.#from(replica, options, callSite)
-      if (lease !== undefined) return lease
-    }
-    return this.#fromPrimary(options, callSite)
   }
 
-  /** Undefined if the replica gives no connection: it is left out for a while. */
+  #beginRead(now: number): void {
+    this.#since = now
+    this.#pauseMillis = FIRST_PAUSE_MILLIS
+    this.#conflicts = 0
+    this.#asksPrimary = true
+    this.#tried.clear()
+    this.#behind.clear()
+  }
+
+  /** False if there is no time left to wait. */
+  async #pause(signal: AbortSignal | undefined): Promise<boolean> {
+    const { clock, staleWaitMillis } = this.#servers
+    const left = staleWaitMillis - (clock.now() - this.#since)
+    if (left <= 0) return false
+    await pause(clock, Math.min(this.#pauseMillis, left), signal)
+    this.#pauseMillis = Math.min(this.#pauseMillis * 2, LONGEST_PAUSE_MILLIS)
+    return true
+  }
+
+  /** Undefined if the replica gives no connection. Unless only its pool is full, it is left out for a while. */
   async #from(
     replica: Replica,
     options: AcquireOptions,
     callSite: CallSite | undefined,
   ): Promise<Lease | undefined> {
-    const { hostTimeoutMillis = DEFAULT_HOST_TIMEOUT_MILLIS } = replica.engine.internals().options.connect
-    const { timeoutMillis } = options
-    const patience = Math.min(
-      timeoutMillis === null || timeoutMillis === undefined ? Infinity : timeoutMillis || Infinity,
-      hostTimeoutMillis,
-    )
+    // 0 means: do not wait. null and undefined: no limit of the caller's own.
+    const { timeoutMillis = null } = options
+    const patience = Math.min(timeoutMillis ?? Infinity, replica.hostTimeoutMillis)
     replica.inFlight += 1
     try {
       const lease = await replica.engine
         .internals()
         .host.acquire({ ...options, timeoutMillis: patience }, callSite)
-      replica.answered()
       this.#replica = replica
       return new CountedLease(lease, replica)
     } catch (error) {
       replica.inFlight -= 1
       if (error instanceof AbortedError) throw error
-      replica.eject()
+      if (!isFull(error)) replica.eject(error)
       return undefined
     }
   }
 
-  #fromPrimary(options: AcquireOptions, callSite: CallSite | undefined): Promise<Lease> {
+  #withoutReplica(options: AcquireOptions, callSite: CallSite | undefined): Promise<Lease> {
+    const { failsWithoutReplica, replicas } = this.#servers
+    if (!failsWithoutReplica) return this.#fromPrimary('no replica', options, callSite)
+    const cause = replicas.map(({ lastError }) => lastError).find((error) => error !== undefined)
+    return Promise.reject(
+      new ConnectError(
+        "No replica gives a connection, and whenNoReplica is 'fail'",
+        { fatal: false },
+        { cause },
+      ),
+    )
+  }
+
+  #fromPrimary(
+    reason: PrimaryReadReason,
+    options: AcquireOptions,
+    callSite: CallSite | undefined,
+  ): Promise<Lease> {
+    const { primary, onPrimaryRead } = this.#servers
     this.#replica = undefined
-    return this.#servers.primary.internals().host.acquire(options, callSite)
+    onPrimaryRead(reason)
+    return primary.internals().host.acquire(options, callSite)
   }
 
   /** The statements that begin the transaction, with the check behind BEGIN. */
-  #plan(statements: readonly BeginStatement[]): readonly BeginStatement[] {
+  #plan(statements: readonly BeginStatement[], connection: DriverConnection): readonly BeginStatement[] {
     const replica = this.#replica
-    const needed = this.#causality?.needed
     const [begin, ...settings] = statements
-    if (replica === undefined || begin === undefined || needed === undefined || needed === 'primary')
-      return statements
-    if (replica.isPast(needed)) return statements
-    return [begin, checkOf(needed, replica), CHAIN, ...settings]
+    if (begin === undefined || this.#causality === undefined) return statements
+    if (replica === undefined) {
+      if (!this.#asksPrimary || !this.#servers.tellsPosition()) return statements
+      return [...statements, positionStatement(this.#causality.reading())]
+    }
+    replica.reads += 1
+    // What is written while this read waits for its connection is not written before it.
+    const now = this.#causality.needed
+    const needed = now === 'primary' ? this.#needed : now
+    if (needed === undefined || needed === 'primary' || replica.isPast(needed, connection)) return statements
+    const onReached = (reached: WalPosition): void => replica.reached(reached, connection)
+    return [begin, ...checkStatements(needed, onReached), ...settings]
   }
 }
 
-/**
- * The check has taken the snapshot that REPEATABLE READ would keep. The next transaction has the same modes and a snapshot of its
- * own.
- */
-const CHAIN: BeginStatement = { text: 'COMMIT AND CHAIN', values: [] }
-
-/**
- * Fails where the server has not replayed the position. A server that was promoted, and so replays nothing, is asked for what it
- * writes. The timeline is known only to roles that may read `pg_stat_wal_receiver`.
- */
-const CHECK = `select 1 / (case
-  when (select system_identifier from pg_catalog.pg_control_system()) <> $3::bigint then false
-  when pg_catalog.pg_is_in_recovery() then
-    pg_catalog.pg_last_wal_replay_lsn() >= $1::pg_catalog.pg_lsn
-    and coalesce((select received_tli from pg_catalog.pg_stat_wal_receiver), $2::int) >= $2::int
-  else pg_catalog.pg_current_wal_insert_lsn() >= $1::pg_catalog.pg_lsn
-end)::int`
-
-function checkOf(position: WalPosition, replica: Replica): BeginStatement {
-  return {
-    text: CHECK,
-    values: [formatWalPosition(position.lsn), String(position.timeline), position.system],
-    isCheck: true,
-    onRows: () => replica.reached(position),
-  }
+/** The pool has no connection to spare, which says nothing about its server. */
+function isFull(error: unknown): boolean {
+  if (error instanceof PoolQueueFullError) return true
+  return (
+    error instanceof PoolTimeoutError && error.phase === 'wait' && error.stats.lastConnectError === undefined
+  )
 }
 
 function pause(clock: Clock, millis: number, signal: AbortSignal | undefined): Promise<void> {

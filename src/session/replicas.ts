@@ -1,121 +1,155 @@
-/** The replicas of a session factory: which one is asked next, and which ones are left out because they did not answer. */
-import type { Engine } from '../engine/engine.js'
-import type { Clock } from '../internal/clock.js'
-import type { WalPosition } from '../internal/wal-position.js'
-import type { Lease, ReleaseOptions } from '../pool/pool.js'
+/**
+ * The replicas of a session factory: which one is asked next, and which ones are left out because they did not answer.
+ *
+ * 1. A replica that has failed is left out for a pause, which grows. After it, one connection is tried in the background: no read
+ *    waits for a server that did not answer the last time.
+ * 2. What was seen of a replica counts for the connection on which it was seen: behind the address of a replica there may be
+ *    several servers.
+ */
 import type { DriverConnection } from '../driver/driver.js'
+import type { Engine } from '../engine/engine.js'
+import type { ReplicaStats } from '../engine/replica-stats.js'
+import type { Clock } from '../internal/clock.js'
+import { formatWalPosition, type WalPosition } from '../internal/wal-position.js'
 
 const FIRST_PAUSE_MILLIS = 1_000
 const LONGEST_PAUSE_MILLIS = 30_000
+/** How long a replica that was behind comes last. */
+const BEHIND_MILLIS = 1_000
 
 export class Replica {
   readonly engine: Engine
   /** Connections that are in use, or asked for. */
   inFlight = 0
+  /** Transactions that began there. */
+  reads = 0
+  /** Statements that it has cancelled in favour of what it replays. */
+  conflicts = 0
   readonly #clock: Clock
-  /** How far it is known to be. */
-  #replayed: WalPosition | undefined = undefined
+  readonly #hostTimeoutMillis: number
+  /** How far its connections are known to be. */
+  readonly #known = new WeakMap<DriverConnection, WalPosition>()
+  #furthest: WalPosition | undefined = undefined
+  #behind = 0
+  #behindUntil = -Infinity
+  /** In a row. */
   #failures = 0
+  #ejections = 0
+  #ejectedAt: number | undefined = undefined
   #ejectedUntil = -Infinity
+  #isProbed = false
+  #lastError: unknown = undefined
 
-  constructor(engine: Engine, clock: Clock) {
+  /** @param hostTimeoutMillis How long it may take to give a connection, or to answer BEGIN. */
+  constructor(engine: Engine, clock: Clock, hostTimeoutMillis: number) {
     this.engine = engine
     this.#clock = clock
+    this.#hostTimeoutMillis = hostTimeoutMillis
   }
 
-  /** False: it has failed, and its pause is not over. */
+  get hostTimeoutMillis(): number {
+    return this.#hostTimeoutMillis
+  }
+
+  /** False: it has failed, and did not answer since. */
   get isIn(): boolean {
-    return this.#clock.now() >= this.#ejectedUntil
+    return this.#ejectedAt === undefined
   }
 
-  /** It gave no connection: it is left out, each time for twice as long. Then one caller tries it again. */
-  eject(): void {
-    const pause = Math.min(FIRST_PAUSE_MILLIS * 2 ** this.#failures, LONGEST_PAUSE_MILLIS)
+  /** True: a short while ago it was behind what a read had to see. */
+  get isLate(): boolean {
+    return this.#clock.now() < this.#behindUntil
+  }
+
+  get lastError(): unknown {
+    return this.#lastError
+  }
+
+  /** It gave no connection, or lost one: it is left out, each time for twice as long. */
+  eject(error: unknown): void {
+    const now = this.#clock.now()
+    this.#lastError = error
+    // Of several reads that fail at once, one counts.
+    if (now < this.#ejectedUntil) return
+    const pauseMillis = Math.min(FIRST_PAUSE_MILLIS * 2 ** this.#failures, LONGEST_PAUSE_MILLIS)
     this.#failures += 1
-    this.#ejectedUntil = this.#clock.now() + pause
+    this.#ejections += 1
+    this.#ejectedAt ??= now
+    this.#ejectedUntil = now + pauseMillis
+    this.engine.internals().events.emit('replicaEjected', { error, pauseMillis })
+  }
+
+  /** If its pause is over, asks it for a sign of life. Nobody waits for that. */
+  probe(): void {
+    if (this.isIn || this.#isProbed || this.#clock.now() < this.#ejectedUntil) return
+    this.#isProbed = true
+    void this.engine.check({ timeoutMillis: this.#hostTimeoutMillis }).then(({ ok, reason, error }) => {
+      this.#isProbed = false
+      // A pool that is busy is alive.
+      if (ok || reason === 'saturated') this.answered()
+      else this.eject(error)
+    })
   }
 
   /** It gave a connection. */
   answered(): void {
     this.#failures = 0
+    if (this.#ejectedAt === undefined) return
+    const ejectedMillis = this.#clock.now() - this.#ejectedAt
+    this.#ejectedAt = undefined
+    this.engine.internals().events.emit('replicaReturned', { ejectedMillis })
   }
 
-  /** True if it was that far before: a server never goes back on one timeline. */
-  isPast({ system, timeline, lsn }: WalPosition): boolean {
-    const known = this.#replayed
-    return known !== undefined && known.system === system && known.timeline === timeline && known.lsn >= lsn
+  /** Whether some connection of it was that far. Good for an order only. */
+  seemsPast(position: WalPosition): boolean {
+    return isPast(this.#furthest, position)
   }
 
-  /** It was seen to be that far. */
-  reached(position: WalPosition): void {
-    if (!this.isPast(position)) this.#replayed = position
+  /** True if the server of this connection was that far before: a server never goes back on one timeline. */
+  isPast(position: WalPosition, connection: DriverConnection): boolean {
+    return isPast(this.#known.get(connection), position)
+  }
+
+  /** The server of this connection was seen to be that far. */
+  reached(position: WalPosition, connection: DriverConnection): void {
+    if (!this.isPast(position, connection)) this.#known.set(connection, position)
+    if (!this.seemsPast(position)) this.#furthest = position
+    this.#behindUntil = -Infinity
+  }
+
+  /** It did not pass a check. */
+  wasBehind(): void {
+    this.#behind += 1
+    this.#behindUntil = this.#clock.now() + BEHIND_MILLIS
+  }
+
+  stats(): ReplicaStats {
+    const known = this.#furthest
+    return {
+      isIn: this.isIn,
+      inFlight: this.inFlight,
+      replayed:
+        known === undefined ? undefined : { timeline: known.timeline, lsn: formatWalPosition(known.lsn) },
+      reads: this.reads,
+      behind: this.#behind,
+      conflicts: this.conflicts,
+      ejections: this.#ejections,
+      lastError: this.#lastError,
+    }
   }
 }
 
-/** The replicas in the order to ask: those that are past the position first, then the least used. */
+/** The replicas in the order to ask: those that are past the position first, those that were behind last, then the least used. */
 export function orderReplicas(replicas: readonly Replica[], position: WalPosition | undefined): Replica[] {
-  const isPast = (replica: Replica): number => (position === undefined || replica.isPast(position) ? 0 : 1)
+  const rank = (replica: Replica): number => {
+    if (position === undefined || replica.seemsPast(position)) return 0
+    return replica.isLate ? 2 : 1
+  }
   return replicas
     .filter(({ isIn }) => isIn)
-    .sort((one, other) => isPast(one) - isPast(other) || one.inFlight - other.inFlight)
+    .sort((one, other) => rank(one) - rank(other) || one.inFlight - other.inFlight)
 }
 
-/** A lease that counts as in flight until it is given back. */
-export class CountedLease implements Lease {
-  readonly #lease: Lease
-  readonly #replica: Replica
-  #isHeld = true
-
-  constructor(lease: Lease, replica: Replica) {
-    this.#lease = lease
-    this.#replica = replica
-  }
-
-  get connection(): DriverConnection {
-    return this.#lease.connection
-  }
-
-  get proven(): boolean {
-    return this.#lease.proven
-  }
-
-  get wantedMillis(): number | undefined {
-    return this.#lease.wantedMillis
-  }
-
-  get active(): boolean {
-    return this.#lease.active
-  }
-
-  release(options?: ReleaseOptions): void {
-    this.#ended()
-    this.#lease.release(options)
-  }
-
-  invalidate(reason?: unknown): void {
-    this.#ended()
-    this.#lease.invalidate(reason)
-  }
-
-  softInvalidate(reason?: unknown): void {
-    this.#lease.softInvalidate(reason)
-  }
-
-  detach(): DriverConnection {
-    this.#ended()
-    return this.#lease.detach()
-  }
-
-  describe(statement: string): void {
-    this.#lease.describe(statement)
-  }
-
-  [Symbol.dispose](): void {
-    this.release()
-  }
-
-  #ended(): void {
-    if (this.#isHeld) this.#replica.inFlight -= 1
-    this.#isHeld = false
-  }
+function isPast(known: WalPosition | undefined, { system, timeline, lsn }: WalPosition): boolean {
+  return known !== undefined && known.system === system && known.timeline === timeline && known.lsn >= lsn
 }

@@ -1,10 +1,12 @@
 /** The engines of a factory: the primary, which writes, and replicas, which read. */
+import { DEFAULT_HOST_TIMEOUT_MILLIS } from '../driver/connect-options.js'
 import { Engine } from '../engine/engine.js'
+import { PRIMARY_READ_REASONS, type PrimaryReadReason } from '../engine/replica-stats.js'
 import { InvalidOptionError } from '../errors.js'
-import { systemClock } from '../internal/clock.js'
+import type { Clock } from '../internal/clock.js'
 import { isRevoked } from '../internal/revoked.js'
 import { checkMillis, checkObject, checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
-import { CausalFlows, readToken } from './causality.js'
+import { CausalFlows } from './causal-flows.js'
 import { ReadRoute, type ReadServers } from './read-route.js'
 import { Replica } from './replicas.js'
 import type { SessionParts } from './session.js'
@@ -31,14 +33,21 @@ export interface ReplicationOptions {
   readonly consistency?: Consistency | undefined
   /** With `session`: wait for a replica that is behind at most this long, then read from the primary. Default 100; 0 = do not wait. */
   readonly staleWaitMillis?: number | undefined
+  /**
+   * Where no replica gives a connection: read from the `primary` (default), or `fail` with a ConnectError, so that the primary
+   * does not get all reads at once.
+   */
+  readonly whenNoReplica?: 'primary' | 'fail' | undefined
 }
 
 export const REPLICATION_OPTION_NAMES: readonly (keyof ReplicationOptions)[] = [
   'consistency',
   'staleWaitMillis',
+  'whenNoReplica',
 ]
 
 const CONSISTENCIES: readonly Consistency[] = ['strong', 'session', 'eventual']
+const WHEN_NO_REPLICA = ['primary', 'fail'] as const
 const DEFAULT_STALE_WAIT_MILLIS = 100
 const AT_LEAST_0 = { min: 0 } as const
 
@@ -47,9 +56,14 @@ export function resolveBind(
   bind: unknown,
   options: ReplicationOptions,
 ): { readonly engine: Engine; readonly replication: Replication | undefined } {
-  const { consistency = 'strong', staleWaitMillis = DEFAULT_STALE_WAIT_MILLIS } = options
+  const {
+    consistency = 'strong',
+    staleWaitMillis = DEFAULT_STALE_WAIT_MILLIS,
+    whenNoReplica = 'primary',
+  } = options
   checkOneOf('consistency', consistency, CONSISTENCIES)
   checkMillis('staleWaitMillis', staleWaitMillis, AT_LEAST_0)
+  checkOneOf('whenNoReplica', whenNoReplica, WHEN_NO_REPLICA)
   if (isEngine(bind)) {
     const given = REPLICATION_OPTION_NAMES.find((name) => options[name] !== undefined)
     if (given === undefined) return { engine: bind, replication: undefined }
@@ -71,23 +85,39 @@ export function resolveBind(
       'bind.read',
       'bind.read must be an engine, made by createEngine(), or a list of engines',
     )
-  return { engine: write, replication: new Replication(write, engines, consistency, staleWaitMillis) }
+  return {
+    engine: write,
+    replication: new Replication(write, engines, { consistency, staleWaitMillis, whenNoReplica }),
+  }
 }
 
 export class Replication {
+  readonly flows: CausalFlows = new CausalFlows()
   readonly #consistency: Consistency
   readonly #servers: ReadServers
-  readonly #flows = new CausalFlows()
 
   constructor(
     primary: Engine,
     engines: readonly Engine[],
-    consistency: Consistency,
-    staleWaitMillis: number,
+    { consistency, staleWaitMillis, whenNoReplica }: Required<Defined<ReplicationOptions>>,
   ) {
-    const replicas = engines.map((engine) => new Replica(engine, systemClock))
+    const { clock } = primary.internals().host
+    const replicas = engines.map((engine) => replicaOf(engine, clock))
+    const reads = Object.fromEntries(PRIMARY_READ_REASONS.map((reason) => [reason, 0])) as PrimaryReads
+    primary.internals().part.primaryReads = () => ({ ...reads })
     this.#consistency = consistency
-    this.#servers = { primary, replicas, staleWaitMillis, clock: systemClock }
+    this.#servers = {
+      primary,
+      replicas,
+      staleWaitMillis,
+      clock,
+      failsWithoutReplica: whenNoReplica === 'fail',
+      tellsPosition: () => this.flows.isLocated,
+      onPrimaryRead: (reason) => {
+        reads[reason] += 1
+        primary.internals().events.emit('primaryRead', { reason })
+      },
+    }
   }
 
   /**
@@ -95,13 +125,24 @@ export class Replication {
    * @param after The token of another process.
    */
   partsFor(parts: SessionParts, after: string | undefined): SessionParts {
-    const causality = this.#consistency === 'session' ? this.#flows.current() : undefined
-    if (after !== undefined) causality?.add(readToken(after))
+    const causality = this.#consistency === 'session' ? this.flows.current(after) : undefined
     // A standby knows no serializable transactions.
     const { readOnly, beginning } = parts.setup
     const isRouted = readOnly && this.#consistency !== 'strong' && beginning.isolationLevel !== 'SERIALIZABLE'
     return { ...parts, causality, route: isRouted ? new ReadRoute(this.#servers, causality) : undefined }
   }
+}
+
+type PrimaryReads = Record<PrimaryReadReason, number>
+
+/** Options, none of them left out. */
+type Defined<Options> = { readonly [Name in keyof Options]: Exclude<Options[Name], undefined> }
+
+function replicaOf(engine: Engine, clock: Clock): Replica {
+  const { options, part } = engine.internals()
+  const replica = new Replica(engine, clock, options.connect.hostTimeoutMillis ?? DEFAULT_HOST_TIMEOUT_MILLIS)
+  part.replica = () => replica.stats()
+  return replica
 }
 
 function isEngine(value: unknown): value is Engine {

@@ -26,6 +26,7 @@ import { SharedUse } from './shared-use.js'
 import { UnstoredChanges } from './unstored-changes.js'
 import {
   checkSessionOptions,
+  checkToken,
   SESSION_OPTION_NAMES,
   type Propagation,
   type SessionOptions,
@@ -60,8 +61,27 @@ export interface SessionFactory<S extends Session = Session> {
   ) => Promise<Value>
   /** The session of the innermost `withSession` block around this call, if there is one. */
   current(): S | undefined
+  /**
+   * Runs a function as a flow of control of its own, for a factory with replicas: its reads show at least what it has written, and
+   * what was written by those whose token is `after`. What others write meanwhile does not make it wait. Call it for each
+   * request or job; the adapters of frameworks do. Outside of every flow, all that this process has written counts.
+   *
+   * @param options.after A `causalityToken` of another process.
+   * @returns what the function returns.
+   * @example
+   * await sessionFactory.causalFlow(() => handle(message), { after: message.token })
+   */
+  causalFlow<Value>(work: () => Value, options?: CausalFlowOptions): Value
+  /** The token of the flow that calls: see `Session.causalityToken`. */
+  causalityToken(): string | undefined
   /** Adds a hook for every session of this factory; returns what removes it. */
   on(event: SessionEvent, hook: SessionHook<S>): Unsubscribe
+}
+
+/** Options of `causalFlow`. */
+export interface CausalFlowOptions {
+  /** What another process has written: its `causalityToken`. One that is not understood means that the primary is read. */
+  readonly after?: string | undefined
 }
 
 const WITH_SESSION_OPTION_NAMES = [...SESSION_OPTION_NAMES, 'commit', 'retry', 'propagation']
@@ -98,8 +118,15 @@ export function createSessionFactory<S extends Session = Session>(
     ],
     { engine: 'bind' },
   )
-  const { bind, sessionClass = Session as never, consistency, staleWaitMillis, ...defaults } = options
-  const { engine, replication } = resolveBind(bind, { consistency, staleWaitMillis })
+  const {
+    bind,
+    sessionClass = Session as never,
+    consistency,
+    staleWaitMillis,
+    whenNoReplica,
+    ...defaults
+  } = options
+  const { engine, replication } = resolveBind(bind, { consistency, staleWaitMillis, whenNoReplica })
   checkFunction('sessionClass', sessionClass)
   checkSessionOptions(defaults)
   const hooks = new HookSet<Session>()
@@ -225,6 +252,13 @@ export function createSessionFactory<S extends Session = Session>(
     withSession,
     current,
     on: (event: SessionEvent, hook: SessionHook<S>) => hooks.add(event, hook as SessionHook<Session>),
+    causalFlow: <Value>(work: () => Value, given: CausalFlowOptions = {}): Value => {
+      checkFunction('causalFlow', work)
+      refuseUnknownKeys('causalFlow', given, ['after'])
+      checkToken(given.after)
+      return replication === undefined ? work() : replication.flows.run(work, given.after)
+    },
+    causalityToken: (): string | undefined => replication?.flows.token,
   })
 }
 

@@ -74,7 +74,12 @@ export function checkSessionOptions(options: SessionOptions): void {
   for (const name of ['expireOnCommit', 'autoflush', 'detectSharing'] as const) {
     if (options[name] !== undefined) checkBoolean(name, options[name])
   }
-  if (options.after !== undefined && typeof options.after !== 'string')
-    throw new InvalidOptionError('after', 'after must be a causalityToken: a string')
+  checkToken(options.after)
   if (options.info !== undefined) checkObject('info', options.info)
+}
+
+/** @throws InvalidOptionError for anything but a string. What the string says is never an error. */
+export function checkToken(after: unknown): void {
+  if (after !== undefined && typeof after !== 'string')
+    throw new InvalidOptionError('after', 'after must be a causalityToken: a string')
 }

@@ -2,12 +2,17 @@
 import { describe, expectTypeOf, test } from 'vitest'
 import { createEngine, createSessionFactory, Session, withSession } from '../../src/index.js'
 import type {
+  CausalFlowOptions,
   Connection,
   Consistency,
   Engine,
   EngineOptions,
+  EngineStats,
   Notification,
+  PrimaryReadReason,
+  ReplicaStats,
   ReplicatedBind,
+  ReplicationEvents,
   ReplicationOptions,
   Result,
   Savepoint,
@@ -48,6 +53,17 @@ describe('createSessionFactory', () => {
     createSessionFactory({ bind, consistency: 'weak' })
     // @ts-expect-error the token is for one session
     createSessionFactory({ bind, after: 'token' })
+  })
+
+  test('runs flows of control, and tells what they have written', () => {
+    const make = createSessionFactory({ bind: engine })
+    expectTypeOf<Parameters<typeof make.causalFlow>[1]>().toEqualTypeOf<CausalFlowOptions | undefined>()
+    expectTypeOf(make.causalFlow(() => Promise.resolve(5), { after: 'token' })).resolves.toBeNumber()
+    expectTypeOf(make.causalityToken()).toEqualTypeOf<string | undefined>()
+    expectTypeOf(engine.stats()).toEqualTypeOf<EngineStats>()
+    expectTypeOf<EngineStats['replica']>().toEqualTypeOf<ReplicaStats | undefined>()
+    expectTypeOf<ReplicationEvents['primaryRead']['reason']>().toEqualTypeOf<PrimaryReadReason>()
+    engine.on('replicaEjected', ({ pauseMillis }) => expectTypeOf(pauseMillis).toBeNumber())
   })
 
   test('wants an engine, knows its options, and takes no other class', () => {

@@ -23,6 +23,7 @@ import type {
   EngineCheck,
   EngineEvents,
   EngineOptions,
+  EngineStats,
   ErrorCode,
   FieldDescription,
   HistogramSnapshot,
@@ -128,7 +129,7 @@ describe('statements', () => {
 
 describe('the pool', () => {
   test('tells its state', () => {
-    expectTypeOf(engine.stats()).toEqualTypeOf<PoolStats>()
+    expectTypeOf(engine.stats()).toEqualTypeOf<EngineStats>()
     expectTypeOf<PoolStats['counters']>().toEqualTypeOf<PoolCounters>()
     expectTypeOf<PoolStats['wait']>().toEqualTypeOf<HistogramSnapshot>()
     expectTypeOf<PoolStats['closed']>().toEqualTypeOf<Readonly<Record<CloseReason, number>>>()

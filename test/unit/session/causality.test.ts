@@ -2,6 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import fc from 'fast-check'
 import type { Engine } from '../../../src/engine/engine.js'
+import type { DriverConnection } from '../../../src/driver/driver.js'
+import type { EngineEvents } from '../../../src/engine/events.js'
 import type { Clock } from '../../../src/internal/clock.js'
 import {
   endOfWrites,
@@ -10,7 +12,9 @@ import {
   readWalPosition,
   type WalPosition,
 } from '../../../src/internal/wal-position.js'
-import { Causality, CausalFlows, readToken } from '../../../src/session/causality.js'
+import { CausalFlows } from '../../../src/session/causal-flows.js'
+import { Causality, readToken } from '../../../src/session/causality.js'
+import { Emitter } from '../../../src/internal/emitter.js'
 import { orderReplicas, Replica } from '../../../src/session/replicas.js'
 
 const at = (lsn: bigint, timeline = 1, system = '7'): WalPosition => ({ system, timeline, lsn })
@@ -68,9 +72,9 @@ describe('of two positions', () => {
 
   test('a write whose position is known comes after one whose position was not', () => {
     const causality = new Causality()
-    causality.stored(undefined)
+    causality.storing()(undefined)
     expect(causality.needed).toBe('primary')
-    causality.stored(at(3n))
+    causality.storing()(at(3n))
     expect(causality.needed).toEqual(at(3n))
   })
 })
@@ -79,7 +83,7 @@ describe('a token', () => {
   test('is undefined before the first write, and then carries the position', () => {
     const causality = new Causality()
     expect(causality.token).toBeUndefined()
-    causality.stored(undefined)
+    causality.storing()(undefined)
     expect(readToken(String(causality.token))).toBe('primary')
   })
 
@@ -89,7 +93,7 @@ describe('a token', () => {
     fc.assert(
       fc.property(systems, fc.integer({ min: 1, max: 2 ** 32 - 1 }), lsns, (system, timeline, lsn) => {
         const causality = new Causality()
-        causality.stored({ system: String(system), timeline, lsn })
+        causality.storing()({ system: String(system), timeline, lsn })
         const token = String(causality.token)
         expect(token).toMatch(/^[\w-]{1,99}$/)
         expect(readToken(token)).toEqual({ system: String(system), timeline, lsn })
@@ -102,59 +106,150 @@ describe('a token', () => {
   })
 })
 
+describe('a position that was asked for before something unknown', () => {
+  test('says nothing of that', () => {
+    const causality = new Causality()
+    const tell = causality.storing()
+    causality.storing()(undefined)
+    tell(at(9n))
+    expect(causality.needed).toBe('primary')
+    causality.storing()(at(10n))
+    expect(causality.needed).toEqual(at(10n))
+  })
+
+  test('of a primary that reads takes the place of everything before, of any cluster and timeline', () => {
+    const causality = new Causality()
+    causality.add(at(1n, 9))
+    causality.add(at(1n, 1, '8'))
+    const tell = causality.reading()
+    tell(at(3n, 2))
+    expect(causality.needed).toEqual(at(3n, 2))
+  })
+
+  test('of a primary that reads counts as a write if something was written meanwhile', () => {
+    const causality = new Causality()
+    const tell = causality.reading()
+    causality.storing()(at(7n))
+    tell(at(5n))
+    expect(causality.needed).toEqual(at(7n))
+    const late = causality.reading()
+    causality.storing()(undefined)
+    late(at(9n))
+    expect(causality.needed).toBe('primary')
+  })
+})
+
 describe('a flow of control', () => {
-  test('begins where it is first asked for, and goes on behind await', async () => {
+  const write = async (flows: CausalFlows, lsn: bigint): Promise<void> => {
+    await Promise.resolve()
+    flows.current().storing()(at(lsn))
+  }
+
+  test('knows what was written by a function that it awaits, whoever begins to write first', async () => {
     const flows = new CausalFlows()
-    const request = async (): Promise<[Causality, Causality]> => {
-      const first = flows.current()
+    await write(flows, 5n)
+    expect(flows.current().needed).toEqual(at(5n))
+    await flows.run(() => write(flows, 7n), undefined)
+    expect(flows.current().needed).toEqual(at(7n))
+    await flows.run(async () => {
+      await flows.run(() => write(flows, 8n), undefined)
+      expect(flows.current().needed).toEqual(at(8n))
+    }, undefined)
+  })
+
+  test('begun by run, does not see what others write', async () => {
+    const flows = new CausalFlows()
+    await flows.run(async () => {
       await Promise.resolve()
-      return [first, flows.current()]
-    }
-    const [one, other] = await Promise.all([Promise.resolve().then(request), Promise.resolve().then(request)])
-    expect(one[0]).toBe(one[1])
-    expect(other[0]).toBe(other[1])
-    expect(one[0]).not.toBe(other[0])
+      flows.current()
+      await new Promise<void>((resolve) => setImmediate(resolve))
+      expect(flows.current().needed).toBeUndefined()
+    }, undefined)
+    await write(flows, 5n)
+    flows.run(() => expect(flows.current().needed).toBeUndefined(), undefined)
+  })
+
+  test('has the token of another process; one outside of every flow does not reach the rest of the process', async () => {
+    const flows = new CausalFlows()
+    const other = new Causality()
+    other.add(at(9n))
+    flows.run(() => expect(flows.current().needed).toEqual(at(9n)), other.token)
+    await Promise.resolve().then(() => {
+      expect(flows.current('forged').needed).toBe('primary')
+      expect(flows.current().needed).toBe('primary')
+    })
+    await new Promise<void>((resolve) => setImmediate(resolve))
+    expect(flows.token).toBeUndefined()
   })
 })
 
 describe('replicas', () => {
   let now = 0
   const clock: Clock = { now: () => now, setTimer: () => ({ cancel: () => undefined }) }
-  const replica = (): Replica => new Replica({} as Engine, clock)
+  let isAlive = false
+  const engine = {
+    internals: () => ({ events: new Emitter<EngineEvents>() }),
+    check: () => Promise.resolve({ ok: isAlive }),
+  } as unknown as Engine
+  const replica = (): Replica => new Replica(engine, clock, 100)
+  const connection = {} as DriverConnection
 
-  test('are asked in the order of their use, those that are past the position first', () => {
+  test('are asked in the order of their use, those that are past the position first, those that were behind last', () => {
     const [busy, idle, past] = [replica(), replica(), replica()]
     busy.inFlight = 3
     past.inFlight = 9
-    past.reached(at(10n))
+    past.reached(at(10n), connection)
     expect(orderReplicas([busy, idle, past], undefined)).toEqual([idle, busy, past])
     expect(orderReplicas([busy, idle, past], at(10n))).toEqual([past, idle, busy])
     expect(orderReplicas([busy, idle, past], at(11n))).toEqual([idle, busy, past])
+    idle.wasBehind()
+    expect(orderReplicas([busy, idle, past], at(11n))).toEqual([busy, past, idle])
+    now += 1000
+    expect(orderReplicas([busy, idle, past], at(11n))).toEqual([idle, busy, past])
   })
 
-  test('are past a position of their own timeline and cluster only', () => {
+  test('are past a position of their own timeline and cluster only, on the connection that has shown it', () => {
     const one = replica()
-    one.reached(at(10n, 2))
-    expect(
-      [at(10n, 2), at(9n, 2), at(11n, 2), at(9n, 1), at(9n, 2, '8')].map((position) => one.isPast(position)),
-    ).toEqual([true, true, false, false, false])
-    one.reached(at(9n, 2))
-    expect(one.isPast(at(10n, 2))).toBe(true)
+    one.reached(at(10n, 2), connection)
+    const positions = [at(10n, 2), at(9n, 2), at(11n, 2), at(9n, 1), at(9n, 2, '8')]
+    expect(positions.map((position) => one.isPast(position, connection))).toEqual([
+      true,
+      true,
+      false,
+      false,
+      false,
+    ])
+    expect(one.isPast(at(10n, 2), {} as DriverConnection)).toBe(false)
+    one.reached(at(9n, 2), connection)
+    expect(one.isPast(at(10n, 2), connection)).toBe(true)
   })
 
-  test('that fail are left out, each time for twice as long, up to 30 s; one that answers begins anew', () => {
+  test('that fail are left out, each time for twice as long, up to 30 s, and are back when a probe is answered', async () => {
     const one = replica()
     const pauses: number[] = []
     for (let failure = 0; failure < 7; failure += 1) {
-      one.eject()
+      if (failure === 0) one.eject(new Error('refused'))
       const since = now
-      while (!one.isIn) now += 500
+      while (one.stats().ejections === failure + 1 && failure < 6) {
+        now += 500
+        one.probe()
+        await new Promise<void>((resolve) => setImmediate(resolve))
+      }
       pauses.push(now - since)
+      expect(orderReplicas([one], undefined)).toEqual([])
     }
-    expect(pauses).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000])
-    one.answered()
-    one.eject()
-    now += 1000
+    expect(pauses.slice(0, 6)).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000])
+    isAlive = true
+    now += 30_000
+    one.probe()
+    await new Promise<void>((resolve) => setImmediate(resolve))
     expect(orderReplicas([one], undefined)).toEqual([one])
+    one.eject(new Error('refused'))
+    one.eject(new Error('refused'))
+    expect(one.stats().ejections).toBe(8)
+    now += 1000
+    one.probe()
+    await new Promise<void>((resolve) => setImmediate(resolve))
+    expect(one.isIn).toBe(true)
   })
 })

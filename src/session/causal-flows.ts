@@ -1,0 +1,47 @@
+/**
+ * Which flow of control a call belongs to: what one flow has written need not be shown to another.
+ *
+ * 1. A flow is what its caller has begun with `run`: the function, and everything that it calls and awaits.
+ * 2. Outside of every flow, whatever this process has written counts. JavaScript does not tell the code behind an `await` what
+ *    the awaited function has done, so a flow that was begun by its first write would miss writes of the functions it awaits.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { Causality, readToken } from './causality.js'
+
+/** The flows of one session factory. */
+export class CausalFlows {
+  readonly #storage = new AsyncLocalStorage<Causality>()
+  /** What this process has written, in flows or outside. */
+  readonly #shared = new Causality()
+
+  /**
+   * Of the flow that calls.
+   * @param after The token of another process. Outside of a flow it counts for what the caller does from now on.
+   */
+  current(after?: string): Causality {
+    const known = this.#storage.getStore() ?? this.#shared
+    if (after === undefined) return known
+    // A token can be forged: it must not reach the whole process.
+    const causality = known === this.#shared ? new Causality(known, { isPart: true }) : known
+    if (causality !== known) this.#storage.enterWith(causality)
+    causality.add(readToken(after))
+    return causality
+  }
+
+  /** True: some write of this process had a position that is known. */
+  get isLocated(): boolean {
+    return this.#shared.isLocated
+  }
+
+  /** Of the flow that calls, for another process. */
+  get token(): string | undefined {
+    return (this.#storage.getStore() ?? this.#shared).token
+  }
+
+  /** Runs a function as a flow of its own. */
+  run<Value>(work: () => Value, after: string | undefined): Value {
+    const causality = new Causality(this.#storage.getStore() ?? this.#shared)
+    if (after !== undefined) causality.add(readToken(after))
+    return this.#storage.run(causality, work)
+  }
+}

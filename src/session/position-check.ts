@@ -1,0 +1,63 @@
+/** What a transaction asks its server about positions in the write-ahead log, in the packet of its BEGIN. */
+import {
+  formatWalPosition,
+  parseWalPosition,
+  POSITION_QUESTION,
+  readWalPosition,
+  type WalPosition,
+} from '../internal/wal-position.js'
+import type { BeginStatement } from '../pipeline/transaction-options.js'
+
+/**
+ * Fails where the server does not show the position. It has to be of the same cluster and timeline: on another timeline, what
+ * was written may not be there, however far the server is. A server that was promoted, and so replays nothing, is asked for
+ * what it writes. Which timeline is being received is known only to roles that may read `pg_stat_wal_receiver` (and nothing is received
+ * while there is no primary); others get the timeline of the control file, which follows a promotion with the next checkpoint.
+ */
+const CHECK = `select at.lsn::text as lsn,
+  1 / (at.lsn >= $1::pg_catalog.pg_lsn and at.timeline = $2::bigint and at.system = $3::bigint)::int as there
+from (select
+  (select system_identifier from pg_catalog.pg_control_system()) as system,
+  case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn()
+    else pg_catalog.pg_current_wal_insert_lsn() end as lsn,
+  case when pg_catalog.pg_is_in_recovery() then coalesce(
+      (select received_tli from pg_catalog.pg_stat_wal_receiver),
+      (select greatest(min_recovery_end_timeline, timeline_id)
+        from pg_catalog.pg_control_recovery(), pg_catalog.pg_control_checkpoint()))::bigint
+    else ('x' || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8))::bit(32)::bigint
+  end as timeline) as at`
+
+/**
+ * The check has taken the snapshot that REPEATABLE READ would keep. The next transaction has the same modes and a snapshot of its
+ * own.
+ */
+const CHAIN: BeginStatement = { text: 'COMMIT AND CHAIN', values: [] }
+
+/** @param onReached Told how far the server is. */
+export function checkStatements(
+  position: WalPosition,
+  onReached: (reached: WalPosition) => void,
+): readonly BeginStatement[] {
+  const { system, timeline } = position
+  const check: BeginStatement = {
+    text: CHECK,
+    values: [formatWalPosition(position.lsn), String(timeline), system],
+    isCheck: true,
+    onRows: (rows) => {
+      const [row] = rows as readonly Partial<Record<'lsn', string>>[]
+      const lsn = parseWalPosition(row?.lsn ?? '') ?? position.lsn
+      onReached({ system, timeline, lsn: lsn > position.lsn ? lsn : position.lsn })
+    },
+  }
+  return [check, CHAIN]
+}
+
+/** Asks a primary how far it is, before it reads. */
+export function positionStatement(onAnswer: (position: WalPosition | undefined) => void): BeginStatement {
+  return {
+    text: POSITION_QUESTION.text,
+    values: [],
+    isCheck: true,
+    onRows: (rows) => onAnswer(readWalPosition(rows)),
+  }
+}

@@ -1,0 +1,189 @@
+/** Replicas that do not answer, or not in time: no caller is told, and nobody waits for them twice. */
+import { describe, expect, test } from 'vitest'
+import { ConnectError, createSessionFactory } from '../../src/index.js'
+import { query } from '../helpers/databases.js'
+import { startProxy } from '../helpers/proxy.js'
+import { waitUntil } from '../helpers/wait-until.js'
+import { pair, portOf, reach, useCluster } from './replica-servers.js'
+import { failureOf } from './support.js'
+
+const { cluster, makeEngine, serversFor } = useCluster()
+
+describe('a replica that fails', () => {
+  test('is left out, and the primary reads: no caller is told', async () => {
+    using proxy = await startProxy(cluster.standby.url)
+    const write = makeEngine({ url: cluster.primary.url })
+    const read = makeEngine({ url: proxy.url, hostTimeoutMillis: 1000 })
+    const factory = createSessionFactory({ bind: { write, read }, consistency: 'session' })
+    const port = (): Promise<unknown> => portOf(factory)
+    expect(await port()).toBe(cluster.standby.port)
+    proxy.cutNew()
+    for (const connection of proxy.connections) void connection.cut('reset')
+    for (let call = 0; call < 3; call += 1) expect(await port()).toBe(cluster.primary.port)
+  })
+
+  test('dies with a statement on its way: the statement goes to the next server', async () => {
+    using proxy = await startProxy(cluster.standby.url)
+    const { factory } = serversFor(proxy.url)
+    const port = (): Promise<unknown> => portOf(factory)
+    expect(await port()).toBe(cluster.standby.port)
+    const cut = proxy.cutAt({
+      from: 'server',
+      when: 'after',
+      message: ({ name }) => name === 'CommandComplete',
+    })
+    const answer = port()
+    await cut
+    proxy.refuse()
+    expect([cluster.standby.port, cluster.primary.port]).toContain(await answer)
+  })
+
+  test('that cancels a statement in favour of what it replays is not asked for it again', async () => {
+    const write = makeEngine({ url: cluster.primary.url })
+    const read = makeEngine({ url: cluster.standby.url })
+    const factory = createSessionFactory({ bind: { write, read }, consistency: 'eventual' })
+    // As PostgreSQL does it: SQLSTATE 40001, raised by the first call only where it runs on the standby.
+    await query(
+      cluster.primary.url,
+      `create or replace function conflict() returns int language plpgsql as $$
+       begin
+         if pg_is_in_recovery() then raise exception 'canceling statement due to conflict with recovery' using errcode = '40001'; end if;
+         return current_setting('port')::int;
+       end $$`,
+    )
+    await reach(cluster.primary, cluster.standby)
+    const port = await factory.withSession((session) => session.scalar('select conflict()'), {
+      readOnly: true,
+    })
+    expect(port).toBe(cluster.primary.port)
+    expect(read.stats().replica).toMatchObject({ conflicts: 1, isIn: true })
+    expect(write.stats().primaryReads).toMatchObject({ conflict: 1 })
+  })
+})
+
+describe('of two replicas, one that', () => {
+  /** Both through proxies; the first has connections in its pool. */
+  const twoReplicas = async () => {
+    const [toFirst, toOther] = [await startProxy(cluster.standby.url), await startProxy(cluster.late.url)]
+    const write = makeEngine({ url: cluster.primary.url })
+    const first = makeEngine({ url: toFirst.url, hostTimeoutMillis: 1_000, poolSize: 2 })
+    const other = makeEngine({ url: toOther.url, hostTimeoutMillis: 20_000, poolSize: 2 })
+    const factory = createSessionFactory({ bind: { write, read: [first, other] }, consistency: 'session' })
+    const ports = await Promise.all(Array.from({ length: 4 }, () => portOf(factory)))
+    expect(ports.filter((port) => port === cluster.standby.port)).toHaveLength(2)
+    const events: string[] = []
+    first.on('replicaEjected', ({ pauseMillis }) => events.push(`ejected for ${String(pauseMillis)} ms`))
+    first.on('replicaReturned', () => events.push('returned'))
+    write.on('primaryRead', ({ reason }) => events.push(reason))
+    return {
+      toFirst,
+      first,
+      factory,
+      events,
+      write,
+      [Symbol.dispose]: () => [toFirst, toOther].forEach((proxy) => proxy.close()),
+    }
+  }
+
+  test('is killed, is read no more: its connections are lost, and no read fails', async () => {
+    using servers = await twoReplicas()
+    const { toFirst, factory, events, first } = servers
+    toFirst.refuse()
+    for (const connection of toFirst.connections) void connection.cut('reset')
+    for (let call = 0; call < 20; call += 1) {
+      const ports = await Promise.all([portOf(factory), portOf(factory)])
+      expect(ports).toEqual([cluster.late.port, cluster.late.port])
+    }
+    expect(events[0]).toBe('ejected for 1000 ms')
+    expect(events).not.toContain('no replica')
+    expect(first.stats().replica).toMatchObject({ isIn: false, inFlight: 0 })
+  })
+
+  test('does not answer any more, delays the reads that are under way, and no later ones', async () => {
+    using servers = await twoReplicas()
+    const { toFirst, factory, events, first } = servers
+    toFirst.blackHole()
+    const ports = await Promise.all(Array.from({ length: 10 }, () => portOf(factory)))
+    expect(new Set(ports)).toEqual(new Set([cluster.late.port]))
+    expect(events).toEqual(['ejected for 1000 ms'])
+    const { reads } = first.stats().replica ?? {}
+    for (let call = 0; call < 20; call += 1) expect(await portOf(factory)).toBe(cluster.late.port)
+    expect(first.stats().replica?.reads).toBe(reads)
+    // A probe in the background finds that it is back.
+    toFirst.pass()
+    for (const connection of toFirst.connections) void connection.cut('reset')
+    await waitUntil(async () => (await portOf(factory)) === cluster.standby.port)
+    expect(events.at(-1)).toBe('returned')
+  })
+
+  test('answers 10 s late is left out as well', async () => {
+    using servers = await twoReplicas()
+    const { toFirst, factory, events } = servers
+    toFirst.delay(10_000)
+    for (let call = 0; call < 5; call += 1) expect(await portOf(factory)).toBe(cluster.late.port)
+    expect(events[0]).toBe('ejected for 1000 ms')
+    expect(events).not.toContain('no replica')
+  })
+
+  test('has all its connections in use is not left out: the read goes on to the other', async () => {
+    using servers = await twoReplicas()
+    const { first, factory, events } = servers
+    first.resize({ poolSize: 1, maxOverflow: 0 })
+    const held = await first.connect()
+    const ports = await Promise.all(Array.from({ length: 4 }, () => portOf(factory)))
+    expect(new Set(ports)).toEqual(new Set([cluster.late.port]))
+    expect(events).toEqual([])
+    await held.close()
+  })
+
+  test('is behind leaves the read to the other, without a wait', async () => {
+    const write = makeEngine({ url: cluster.primary.url })
+    const read = [makeEngine({ url: cluster.late.url }), makeEngine({ url: cluster.standby.url })]
+    const factory = createSessionFactory({
+      bind: { write, read },
+      consistency: 'session',
+      staleWaitMillis: 0,
+    })
+    await query(cluster.late.url, 'select pg_wal_replay_pause()')
+    try {
+      await pair({ factory }, 8)
+      await reach(cluster.primary, cluster.standby)
+      expect(await portOf(factory)).toBe(cluster.standby.port)
+    } finally {
+      await query(cluster.late.url, 'select pg_wal_replay_resume()')
+    }
+  })
+})
+
+test("with whenNoReplica: 'fail', reads fail instead of going to the primary", async () => {
+  using proxy = await startProxy(cluster.standby.url)
+  const { factory, write } = serversFor(proxy.url, { whenNoReplica: 'fail' })
+  expect(await portOf(factory)).toBe(cluster.standby.port)
+  proxy.refuse()
+  for (const connection of proxy.connections) void connection.cut('reset')
+  const error = await failureOf(portOf(factory))
+  expect(error).toBeInstanceOf(ConnectError)
+  expect((error as Error).cause).toBeInstanceOf(Error)
+  expect(write.stats().primaryReads).toMatchObject({ 'no replica': 0 })
+  expect(await portOf(factory, {})).toBe(cluster.primary.port)
+})
+
+test('the primary reads once, and says how often and why', async () => {
+  const { factory, write, read } = serversFor(cluster.late.url, { staleWaitMillis: 0 })
+  expect([await pair({ factory }, 9), await pair({ factory }, 9)].map(({ port }) => port)).toEqual([
+    cluster.primary.port,
+    cluster.primary.port,
+  ])
+  await reach(cluster.primary, cluster.late)
+  expect(await portOf(factory)).toBe(cluster.late.port)
+  expect(write.stats()).toMatchObject({
+    role: 'primary',
+    replica: undefined,
+    primaryReads: { behind: 2, 'position unknown': 0, conflict: 0, 'no replica': 0 },
+  })
+  expect(read.stats()).toMatchObject({
+    role: 'standby',
+    primaryReads: undefined,
+    replica: { isIn: true, behind: 2, ejections: 0, reads: 3, replayed: { timeline: 1 } },
+  })
+})

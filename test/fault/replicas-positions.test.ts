@@ -1,0 +1,160 @@
+/** Which writes a read has to show, and which servers cannot show them, however far they are. */
+import { describe, expect, test } from 'vitest'
+import { createSessionFactory } from '../../src/index.js'
+import { query } from '../helpers/databases.js'
+import { startProxy } from '../helpers/proxy.js'
+import { waitUntil } from '../helpers/wait-until.js'
+import {
+  nextValue,
+  pair,
+  portOf,
+  reach,
+  type Seen,
+  type Servers,
+  useCluster,
+  WHERE,
+} from './replica-servers.js'
+
+const { cluster, makeEngine, serversFor } = useCluster()
+
+async function read({ factory }: Pick<Servers, 'factory'>, id: number): Promise<Seen> {
+  const rows = await factory.withSession((session) => session.execute<Seen>(WHERE, [id]), { readOnly: true })
+  return rows.one()
+}
+
+describe('a write', () => {
+  test('by a function that a SELECT calls', async () => {
+    await query(
+      cluster.primary.url,
+      `create or replace function save(value int) returns int language sql as
+       'update notes set n = value where id = 10 returning n'`,
+    )
+    await reach(cluster.primary, cluster.late)
+    const servers = serversFor(cluster.late.url, { staleWaitMillis: 5_000 })
+    const wrote = nextValue()
+    await servers.factory.withSession((session) => session.execute('select save($1)', [wrote]))
+    expect(await read(servers, 10)).toEqual({ n: wrote, port: cluster.late.port })
+    const next = nextValue()
+    await servers.factory.withSession(async (session) => {
+      await session.execute('select save($1)', [next])
+      await session.commit()
+    })
+    expect(await read(servers, 10)).toEqual({ n: next, port: cluster.late.port })
+  })
+
+  test('in a function that is awaited, before the caller has used the factory', async () => {
+    const servers = serversFor(cluster.late.url, { staleWaitMillis: 5_000 })
+    const wrote = nextValue()
+    const save = async (): Promise<void> => {
+      await new Promise<void>((resolve) => setImmediate(resolve))
+      await servers.factory.withSession((session) =>
+        session.execute('update notes set n = $1 where id = 11', [wrote]),
+      )
+    }
+    await save()
+    expect(await read(servers, 11)).toEqual({ n: wrote, port: cluster.late.port })
+  })
+
+  test('in a flow that another one waits for', async () => {
+    const servers = serversFor(cluster.late.url, { staleWaitMillis: 5_000 })
+    const { factory } = servers
+    await factory.causalFlow(async () => {
+      const { wrote } = await factory.causalFlow(() => pair(servers, 12))
+      expect(await read(servers, 12)).toMatchObject({ n: wrote })
+    })
+  })
+
+  test('by a script that commits', async () => {
+    const servers = serversFor(cluster.late.url, { staleWaitMillis: 5_000 })
+    const wrote = nextValue()
+    const script = `update notes set n = ${String(wrote)} where id = 13; commit`
+    await servers.factory.withSession((session) => session.executeScript(script)).catch(() => undefined)
+    expect(await read(servers, 13)).toMatchObject({ n: wrote })
+  })
+
+  test('whose position is not known makes one read go to the primary, which tells its own', async () => {
+    const servers = serversFor(cluster.late.url, { staleWaitMillis: 5_000 })
+    await pair(servers, 14)
+    await servers.factory.withSession(
+      (session) => session.executeScript('update notes set n = -1 where id = 14'),
+      {
+        autocommit: true,
+      },
+    )
+    expect(await read(servers, 14)).toEqual({ n: -1, port: cluster.primary.port })
+    expect(await read(servers, 14)).toEqual({ n: -1, port: cluster.late.port })
+  })
+})
+
+describe('a replica', () => {
+  test('that is several servers behind one address is checked on each connection', async () => {
+    using proxy = await startProxy(cluster.standby.url)
+    const write = makeEngine({ url: cluster.primary.url })
+    const replica = makeEngine({ url: proxy.url, poolSize: 2 })
+    const factory = createSessionFactory({
+      bind: { write, read: replica },
+      consistency: 'session',
+      staleWaitMillis: 5_000,
+    })
+    const held = await replica.connect()
+    await held.execute('select 1')
+    // New connections lead to the server that is late.
+    proxy.redirect(cluster.late.url)
+    expect(await portOf(factory)).toBe(cluster.late.port)
+    const wrote = nextValue()
+    await factory.withSession((session) => session.execute('update notes set n = $1 where id = 15', [wrote]))
+    await reach(cluster.primary, cluster.standby)
+    const late = await replica.connect()
+    await held.close()
+    expect(await read({ factory }, 15)).toEqual({ n: wrote, port: cluster.standby.port })
+    const again = await replica.connect()
+    await late.close()
+    expect((await read({ factory }, 15)).n).toBe(wrote)
+    await again.close()
+  })
+
+  test('that was promoted, while the primary goes on, shows nothing of it', async () => {
+    const promoted = await cluster.primary.startStandby()
+    try {
+      await query(promoted.url, 'select pg_promote()')
+      await query(promoted.url, 'create table far as select i from generate_series(1, 20000) i')
+      const servers = serversFor(promoted.url, { staleWaitMillis: 20 })
+      const { n, wrote, port } = await pair(servers, 16)
+      expect([n, port]).toEqual([wrote, cluster.primary.port])
+      // A token of the new timeline does not suit a standby of the old one, however far that is.
+      await query(cluster.primary.url, 'create table further as select i from generate_series(1, 60000) i')
+      await reach(cluster.primary, cluster.standby)
+      const other = createSessionFactory({
+        bind: { write: makeEngine({ url: promoted.url }), read: makeEngine({ url: cluster.standby.url }) },
+        consistency: 'session',
+        staleWaitMillis: 20,
+      })
+      expect(await pair({ factory: other }, 17)).toMatchObject({ port: promoted.port })
+    } finally {
+      await query(cluster.primary.url, 'drop table if exists further')
+      await promoted.dispose()
+    }
+  })
+
+  test('that follows the new primary is read again', async () => {
+    const next = await cluster.primary.startStandby()
+    const follower = await cluster.primary.startStandby({ primary_conninfo: conninfoOf(next) })
+    try {
+      await query(next.url, 'select pg_promote()')
+      const write = makeEngine({ url: next.url })
+      const factory = createSessionFactory({
+        bind: { write, read: makeEngine({ url: follower.url }) },
+        consistency: 'session',
+        staleWaitMillis: 5_000,
+      })
+      await waitUntil(async () => (await pair({ factory }, 18)).port === follower.port)
+      const { n, wrote } = await pair({ factory }, 18)
+      expect(n).toBe(wrote)
+    } finally {
+      await Promise.all([next.dispose(), follower.dispose()])
+    }
+  })
+})
+
+const conninfoOf = ({ host, port, user, password }: typeof cluster.primary): string =>
+  `host=${host} port=${String(port)} user=${user} password=${password}`
