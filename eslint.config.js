@@ -32,5 +32,9 @@ export default defineConfig(
       'prefer-const': ['error', { destructuring: 'all' }],
     },
   },
+  {
+    files: ['test/libraries/*.ts'],
+    languageOptions: { parserOptions: { project: 'test/libraries/tsconfig.json' } },
+  },
   { files: ['src/**/*.ts'], rules: { 'no-console': 'error' } },
 )

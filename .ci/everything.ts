@@ -56,6 +56,11 @@ const LEGS: readonly Leg[] = [
     // PgBouncer refuses to be root: its user has to be able to read the folder.
     command: `mkdir -p ${pgbouncer} && chmod 755 ${scratch} ${pgbouncer} && .ci/newer-pgbouncer ${pgbouncer}`,
   },
+  {
+    name: 'install the libraries',
+    optional: true,
+    command: 'npx tsx test/libraries/install.ts',
+  },
   // With test/types: what is wrong there does not compile.
   { name: 'types', command: 'npm run --silent types' },
   { name: 'unit', command: 'npm run --silent test:unit --', tests: true },
@@ -85,6 +90,13 @@ const LEGS: readonly Leg[] = [
     alone: true,
     env: { LIFEGUARD_LONG: '1' },
     command: 'npm run --silent test:database --',
+    tests: true,
+  },
+  {
+    name: 'libraries on lifeguard/pg-pool',
+    alone: true,
+    after: ['install the libraries'],
+    command: 'npm run --silent test:libraries --',
     tests: true,
   },
   {

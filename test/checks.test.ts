@@ -5,9 +5,16 @@ import config from '../vitest.config.js'
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
 
-const FILES = readdirSync(new URL('.', import.meta.url), { recursive: true, encoding: 'utf8' })
-  .filter((path) => path.endsWith('.ts'))
-  .map((path) => `test/${path.replaceAll('\\', '/')}`)
+/** Without test/libraries, which has its own packages and may be installing them. */
+const FILES = readdirSync(new URL('.', import.meta.url))
+  .filter((name) => name !== 'libraries')
+  .flatMap((name) => (name.endsWith('.ts') ? [name] : filesOf(name)))
+  .map((path) => `test/${path}`)
+
+function filesOf(folder: string): string[] {
+  const paths = readdirSync(new URL(folder, import.meta.url), { recursive: true, encoding: 'utf8' })
+  return paths.filter((path) => path.endsWith('.ts')).map((path) => `${folder}/${path.replaceAll('\\', '/')}`)
+}
 
 const WORKFLOW = '.github/workflows/ci.yml'
 const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
