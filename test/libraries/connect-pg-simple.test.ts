@@ -54,7 +54,7 @@ async function serve(pool: Pool, errors: string[] = []): Promise<Service> {
       return { status: response.status, body: await response.text(), cookie: given ?? cookie }
     },
     async close() {
-      await store.close()
+      void store.close()
       server.close()
       await once(server, 'close')
     },
@@ -76,7 +76,7 @@ const fixture = checkLibrary('connect-pg-simple', {
         'a session that cannot be stored': () =>
           new Promise((resolve, reject) => {
             const broken = { cookie: { expires: 'no date' } } as never
-            store.set('x', broken, (error?: unknown) => (error ? reject(error) : resolve(undefined)))
+            store.set('x', broken, (error?: Error) => (error ? reject(error) : resolve(undefined)))
           }),
       },
       close,
