@@ -125,9 +125,17 @@ export class Checkout {
     else if (!this.#queue.onlyStatements) process.nextTick(() => this.#return())
   }
 
-  /** Called when the client is released, and whenever nothing runs on it. */
+  /**
+   * Called when the connection was lost. Its place in the pool is free at once: Drizzle 0.45 never releases a client whose BEGIN has failed.
+   * The client goes on to refuse queries until its caller releases it.
+   */
+  lost(): void {
+    if (!this.#queue.busy) this.#return()
+  }
+
+  /** Called when the client is released or its connection was lost, and whenever nothing runs on it. */
   #return(): void {
-    if (!this.#released || this.#isReturned) return
+    if (this.#isReturned || (!this.#released && this.#lease.connection.lost === undefined)) return
     this.#isReturned = true
     const { connection } = this.#lease
     const { transactionStatus } = connection

@@ -51,6 +51,7 @@ export class LeasedClient extends EventEmitter implements PoolClient {
     super()
     this.#connection = connection
     this.pipeline = pipeline
+    this.on('end', () => this.#checkout?.lost())
   }
 
   /** Begins a checkout. */
