@@ -1,10 +1,10 @@
 /**
- * What PostgreSQL refuses, as classes by SQLSTATE, and predicates that tell what the caller may do about an error.
+ * The errors of PostgreSQL as classes by SQLSTATE, and the predicates `isRetryable`, `isTimeout` and `isDisconnect`.
  *
  * 1. The class is chosen by SQLSTATE alone, except where one SQLSTATE has two meanings (57014).
- * 2. node-postgres's own error is the `cause`, untouched.
- * 3. A statement's text is kept, its values never. PostgreSQL's own text may quote values: with `hideParameters` the driver
- *    has taken them out before (`hidden-values.ts`).
+ * 2. node-postgres's own error is the `cause`, unchanged.
+ * 3. An error has the text of the statement, never its values. PostgreSQL's own text may quote values: with `hideParameters` the
+ *    driver has removed them (`hidden-values.ts`).
  */
 import { LifeguardError } from './errors.js'
 import { markStalePlan, stalePlanOf } from './internal/stale-plan.js'
@@ -56,7 +56,7 @@ export class DatabaseError extends LifeguardError {
   readonly sqlState: string
   /** `ERROR`, or `FATAL` and `PANIC` if the server ended the session; never translated. */
   declare readonly severity: string | undefined
-  /** More about it, often with the values that clash. Absent with `hideParameters`. */
+  /** Details, often with the conflicting values. Absent with `hideParameters`. */
   declare readonly detail: string | undefined
   declare readonly hint: string | undefined
   declare readonly schema: string | undefined
@@ -66,7 +66,7 @@ export class DatabaseError extends LifeguardError {
   declare readonly dataType: string | undefined
   /** Where in `statement` the mistake is, in characters from 1. */
   declare readonly position: number | undefined
-  /** The function in PostgreSQL's source that refused. */
+  /** The function in PostgreSQL's source that reported the error. */
   declare readonly routine: string | undefined
   /** Text of the statement, without its values. */
   declare readonly statement: string | undefined
@@ -113,9 +113,9 @@ export class DataError extends DatabaseError {}
 /** 22P02: text that is no uuid, number, date, enum label, ... */
 export class InvalidTextRepresentationError extends DataError {}
 
-/** 40001: a concurrent transaction got in the way. Retry the whole transaction. */
+/** 40001: a conflict with a concurrent transaction. Retry the whole transaction. */
 export class SerializationFailureError extends DatabaseError {}
-/** 40P01: two transactions wait for each other and this one was chosen. Retry the whole transaction. */
+/** 40P01: two transactions waited for each other, and PostgreSQL has aborted this one. Retry the whole transaction. */
 export class DeadlockError extends DatabaseError {}
 /** 55P03: `lock_timeout` passed, or NOWAIT found the row locked. */
 export class LockTimeoutError extends DatabaseError {}
@@ -128,11 +128,11 @@ export class QueryCanceledError extends DatabaseError {}
 export class StatementTimeoutError extends QueryCanceledError {}
 /**
  * 25006: a write in a read-only transaction, or on a standby (after a failover: on what was the primary). 0A000: a transaction
- * that a standby cannot begin (`READ WRITE`, `SERIALIZABLE`). Nothing was stored.
- * Where the session may write the server is the wrong one: the pool replaces its connections, and a retry may reach the primary.
+ * that a standby cannot begin (`READ WRITE`, `SERIALIZABLE`). Nothing was stored. If the session may write, the connection
+ * leads to the wrong server: the pool replaces its connections, and a retry may reach the primary.
  */
 export class ReadOnlyError extends DatabaseError {
-  /** The session that was refused may write; false for one with `readOnly: true`, which no retry helps. */
+  /** True: the session may write, so a retry may help. False: it has `readOnly: true`. */
   readonly sessionMayWrite: boolean
 
   /** Use {@link databaseErrorFrom}. */
@@ -144,11 +144,11 @@ export class ReadOnlyError extends DatabaseError {
 
 /** 42601: the statement is not SQL; `position` says where. */
 export class SqlSyntaxError extends DatabaseError {}
-/** 42P01: the table or view does not exist: a migration is missing, or the `search_path` is another. */
+/** 42P01: the table or view does not exist: a migration is missing, or the `search_path` is wrong. */
 export class UndefinedTableError extends DatabaseError {}
 /** 42703: the column does not exist. */
 export class UndefinedColumnError extends DatabaseError {}
-/** 42501: the role may not do that, or row-level security refused the row. */
+/** 42501: the role lacks a privilege, or row-level security refused the row. */
 export class InsufficientPrivilegeError extends DatabaseError {}
 
 const CLASS_BY_SQL_STATE: Readonly<Record<string, typeof DatabaseError>> = {
@@ -252,7 +252,7 @@ const DISCONNECT_MESSAGES = [/^Connection terminated/, /is not queryable$/, /^Qu
 
 /**
  * True if the error means that its connection can no longer be used, or leads to the wrong server after a failover
- * (25006). A cancelled statement (57014) is none, nor is an attempt to connect that failed. Looks through `cause`.
+ * (25006). False for a cancelled statement (57014) and for a failed connect. Also examines `cause`.
  */
 export function isDisconnect(error: unknown): boolean {
   return decide(error, (at) => {
@@ -275,11 +275,10 @@ export function isDisconnect(error: unknown): boolean {
 }
 
 /**
- * True if running the whole transaction once more is safe and may help: serialization failure, deadlock, stale data, a
- * prepared statement that did not fit the schema any more (see docs/prepared-statements.md), a
- * connection lost before COMMIT was sent, a connect that failed for a reason that passes, a write that a standby refused
- * (25006) to a session that may write. Looks through `cause`. Never
- * true when something may have been stored already ({@link CommitOutcomeUnknownError}, {@link HookError}).
+ * True if running the whole transaction again is safe and may help: serialization failure, deadlock, stale data, a stale
+ * prepared statement (see docs/prepared-statements.md), a connection lost before COMMIT was sent, a connect failure that may
+ * pass, a write that a standby refused (25006) to a session that may write. Also examines `cause`. Never true when something
+ * may have been stored ({@link CommitOutcomeUnknownError}, {@link HookError}).
  *
  * @example
  * for (let attempt = 1; ; attempt += 1) {
@@ -306,8 +305,8 @@ export function isRetryable(error: unknown): boolean {
 }
 
 /**
- * True if something took too long: a statement, a lock, a transaction, the wait for a connection, a connect, or a
- * deadline of the caller (`AbortSignal.timeout`). Looks through `cause`.
+ * True for a timeout of a statement, a lock, a transaction, the wait for a connection, a connect, or a signal of the caller
+ * (`AbortSignal.timeout`). Also examines `cause`.
  */
 export function isTimeout(error: unknown): boolean {
   return decide(error, (at) => {

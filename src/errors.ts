@@ -1,10 +1,10 @@
 /**
- * The base class of all errors, their codes, and the errors that are not those of PostgreSQL (`database-errors.ts`) or of the
- * pool (`pool/errors.ts`).
+ * The base class of all errors, their codes, and all errors except those of PostgreSQL (`database-errors.ts`) and of the pool
+ * (`pool/errors.ts`).
  *
- * 1. `code` is stable; match on it. `docs/errors.md` explains each one.
- * 2. `instanceof` is decided by a brand, so it also holds between the ESM and the CommonJS copy of this package.
- * 3. No message, property or inspection of an error holds a password or a parameter value.
+ * 1. `code` is stable; match on it. `docs/errors.md` explains each code.
+ * 2. `instanceof` is decided by a brand, so it also works between the ES module and the CommonJS copy of this package.
+ * 3. No message, property or inspection of an error contains a password or a parameter value.
  */
 import { isRevoked } from './internal/revoked.js'
 
@@ -96,7 +96,7 @@ export class InvalidOptionError extends LifeguardError {
   }
 }
 
-/** Something that is not a statement, or one that may not run where it was given. Never safe to retry. */
+/** The argument is not a statement, or the statement needs another method (`commit()`, `copyFrom()`, ...). Never safe to retry. */
 export class InvalidStatementError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('INVALID_STATEMENT', message, options)
@@ -138,8 +138,8 @@ export class ExpiredAttributeError extends LifeguardError {
 }
 
 /**
- * A row to update or delete is gone, or another transaction has changed it since it was loaded (`version()`).
- * Nothing of the flush was stored. Safe to retry with a new session, which reads the row again.
+ * A row to update or delete is missing, or another transaction has changed it since it was loaded (`version()`). Nothing of the
+ * transaction was stored. Safe to retry in a new session, which reads the row again.
  */
 export class StaleDataError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
@@ -148,8 +148,9 @@ export class StaleDataError extends LifeguardError {
 }
 
 /**
- * The engine was disposed (or is being disposed): no new work is accepted, and what still ran at the deadline of `dispose()`
- * was ended. Nothing of its transaction was stored: where it may have been, this is the `cause` of a CommitOutcomeUnknownError. Never safe to retry on this engine.
+ * The engine was disposed, or is being disposed: it accepts no new work, and statements that still ran at the deadline of
+ * `dispose()` were cancelled. Nothing of the transaction was stored. (If it may be stored, this error is the `cause` of a
+ * CommitOutcomeUnknownError.) Never safe to retry on this engine.
  */
 export class EngineDisposedError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
@@ -157,9 +158,9 @@ export class EngineDisposedError extends LifeguardError {
   }
 }
 
-/** No connection could be made; `cause` is the error of the socket, of TLS or of PostgreSQL. */
+/** No connection could be made; `cause` is the error of the socket, of TLS or of PostgreSQL. Safe to retry if `fatal` is false. */
 export class ConnectError extends LifeguardError {
-  /** True when waiting cannot help: wrong password, unknown database, refused TLS, unknown host. */
+  /** True: a retry cannot help (wrong password, unknown database, refused TLS, unknown host). False: the failure may pass. */
   readonly fatal: boolean
   /** PostgreSQL's SQLSTATE, if the server answered. */
   readonly sqlState: string | undefined
@@ -214,8 +215,9 @@ export class TransactionAbortedError extends LifeguardError {
 }
 
 /**
- * COMMIT was sent, or a statement that commits by itself, and PostgreSQL has neither confirmed nor refused it (or a failover may
- * lose what it has confirmed): it may be stored or not. `cause` says why. Look before you retry.
+ * COMMIT was sent, or a statement that commits by itself, and PostgreSQL has neither confirmed nor refused it (or a failover
+ * may lose what it has confirmed): it may be stored or not. `cause` is the reason. Never safe to retry before you have looked
+ * in the database.
  */
 export class CommitOutcomeUnknownError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
@@ -223,7 +225,10 @@ export class CommitOutcomeUnknownError extends LifeguardError {
   }
 }
 
-/** A block ended while statements that it had started were still running: an `await` is missing. Rolled back. */
+/**
+ * A block returned while its statements were still running: an `await` is missing. The transaction was rolled back. Never safe
+ * to retry: change the code.
+ */
 export class UnawaitedStatementError extends LifeguardError {
   /** Texts of the statements still running when the block returned; empty if only a nested or joined block was. */
   readonly statements: readonly string[]
@@ -242,8 +247,8 @@ export class HookError extends LifeguardError {
 }
 
 /**
- * A transaction was committed together with its only statement, and what that returned cannot be read (see cause). What
- * it stored stays stored: do not retry it.
+ * A transaction was committed, but the result of its last statement cannot be read (see `cause`). Never safe to retry, because
+ * it is stored.
  */
 export class UnreadableResultError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
@@ -251,14 +256,14 @@ export class UnreadableResultError extends LifeguardError {
   }
 }
 
-/** No row came where one was required. */
+/** The result has no row, but one was required (`one()`, `scalarOne()`, `getOne()`, ...). Never safe to retry. */
 export class NoResultError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('NO_RESULT', message, options)
   }
 }
 
-/** More than one row came where at most one was allowed. */
+/** The result has more than one row, but at most one was allowed. Never safe to retry. */
 export class MultipleResultsError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('MULTIPLE_RESULTS', message, options)
@@ -266,8 +271,8 @@ export class MultipleResultsError extends LifeguardError {
 }
 
 /**
- * An `AbortSignal` or a deadline of the caller ended the operation, of which nothing was stored; `cause` is the signal's reason. `name` is
- * `'AbortError'`, as in the rest of Node.
+ * An `AbortSignal` of the caller ended the operation, and nothing was stored; `cause` is the signal's reason. Never safe to
+ * retry. `name` is `'AbortError'`, as in the rest of Node.
  */
 export class AbortedError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {

@@ -1,8 +1,8 @@
 /**
- * Statements: what a caller may hand to `execute`, and the one form that everything below works with.
+ * Statements: the forms that `execute` accepts, and the one form into which they are converted.
  *
- * Accepted are a string, `{ text, values }` (node-postgres's form), the `sql` tag, and the builders of Kysely
- * and Drizzle, recognised by their shape: neither is imported.
+ * Accepted are a string, `{ text, values }` (node-postgres's form), the `sql` tag, and the builders of Kysely and Drizzle, which are
+ * recognised by their shape and not imported.
  */
 import { InvalidStatementError } from './errors.js'
 import { isArray, isInstance, isObject, isRevoked, REVOKED } from './internal/revoked.js'
@@ -19,7 +19,7 @@ export interface StatementConfig {
   readonly rowMode?: 'array' | undefined
   /** How the values of the result are parsed, as in node-postgres. Default: as the engine is configured. */
   readonly types?: ValueParsers | undefined
-  /** False: do not keep a prepared statement for it on the server. Default: as the engine is configured. */
+  /** False: parse and plan the statement at every use instead of preparing it. Default: as the engine is configured. */
   readonly prepare?: boolean | undefined
 }
 
@@ -60,8 +60,8 @@ export interface CompiledStatement {
 }
 
 /**
- * A piece of SQL with its values, made by the {@link sql} tag. Whole statements and parts of one are the same thing;
- * a fragment inside a fragment keeps its values as parameters. `Row` is the row type of the statement.
+ * A piece of SQL with its values, made by the {@link sql} tag. A fragment is a whole statement or a part of one; values of a
+ * nested fragment become parameters, too. `Row` is the row type of the statement.
  */
 export class SqlFragment<Row = Record<string, unknown>> {
   /** Only for the type checker. */
@@ -150,24 +150,24 @@ export class SqlFragment<Row = Record<string, unknown>> {
 
 type OpenPart = { readonly fragment: SqlFragment<unknown>; readonly label?: string | undefined; at: number }
 
-/** Anything that may stand after WHERE. */
+/** A condition for WHERE. */
 export type Condition = SqlFragment<unknown>
 
-/** The tag {@link sql} and what hangs on it. */
+/** The tag {@link sql} and its helper functions. */
 export interface SqlTag {
   <Row = Record<string, unknown>>(strings: TemplateStringsArray, ...values: unknown[]): SqlFragment<Row>
   /** A quoted identifier; several parts are joined by dots: `sql.identifier('audit', 'log')` gives `"audit"."log"`. */
   identifier(...parts: string[]): SqlFragment
-  /** Text that is inserted as it stands. Never pass what a user typed. */
+  /** Inserts the text into the statement unchanged. Never pass user input. */
   raw(text: string): SqlFragment
-  /** Joins values or fragments, by default with `, `. An empty list is refused. */
+  /** Joins values or fragments, by default with `, `. @throws InvalidStatementError for an empty list. */
   join(items: readonly unknown[], separator?: SqlFragment): SqlFragment
 }
 
 /**
  * Builds a statement; every interpolated value becomes a parameter.
  *
- * @throws InvalidStatementError when a value is undefined (at `execute`). Not safe to retry.
+ * @throws InvalidStatementError at `execute`, if a value is undefined. Not safe to retry.
  * @example
  * const found = await session.execute(sql<{ id: string }>`select id from songs where title = ${title}`)
  */

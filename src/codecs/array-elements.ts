@@ -1,6 +1,6 @@
 /**
- * Types whose arrays are sent in PostgreSQL's binary form: bulk statements send most of their values so. Other arrays are sent
- * as literals.
+ * The types whose arrays are sent in PostgreSQL's binary form. Most values of bulk statements are sent in this form; arrays of other
+ * types are sent as literals.
  * @see https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/arrayfuncs.c (array_recv)
  */
 import type { ArrayElement } from '../driver/array-parameter.js'

@@ -1,9 +1,9 @@
 /**
- * How the values of a column are written and read: always as PostgreSQL's text, so that entities do not depend on the type
- * parsers of the engine.
+ * How the values of a column are written and read: always as PostgreSQL's text, so that entities do not depend on the type parsers of
+ * the engine.
  *
- * What has no time zone is text (`date`, `time`, `timestamp`, `interval`); only `timestamptz`, an instant, is a `Date`.
- * What a JavaScript number cannot hold exactly is no number: `bigint` is a BigInt, `numeric` a string.
+ * Types without a time zone are strings (`date`, `time`, `timestamp`, `interval`); only `timestamptz`, an instant, is a `Date`. Types
+ * that a JavaScript number cannot hold exactly are not numbers: `bigint` is a BigInt, `numeric` a string.
  */
 import { plainMessageOf, saysPlainly } from '../internal/plain-errors.js'
 import { DEEPEST_RECURSION, jsonTextOf, NoDocument } from '../internal/json.js'

@@ -21,8 +21,8 @@ function constant(): JsonNull {
 }
 
 /**
- * The JSON document `null`, in a `json` or `jsonb` column: the value of such a column when it holds that document, and what
- * stores it. `null` is SQL's NULL, which is no document. Inside of a document JSON's null is `null`, as always.
+ * The JSON value `null` of a whole `json` or `jsonb` column, when read and when written. `null` as the value of the column is
+ * SQL's NULL. Inside a document, JSON's null is `null` as usual.
  *
  * @example
  * class Setting extends Base.entity('settings', {

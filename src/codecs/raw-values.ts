@@ -1,4 +1,4 @@
-/** How rows are read whose values the columns convert themselves. */
+/** Reads rows without converting their values, because the columns convert them. */
 import type { RawTypes, TypeParsers } from '../driver/driver.js'
 
 /** Type parsers that leave every text as it is. */

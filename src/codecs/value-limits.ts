@@ -1,4 +1,6 @@
-/** Values that a type of PostgreSQL cannot store: too long, out of range, no label of an enum. Rejected before a batch is sent. */
+/**
+ * Rejects values that a type of PostgreSQL cannot store (too long, out of range, not a label of the enum) before a batch is sent.
+ */
 
 /** Why a value is not stored, without showing it; undefined if it is. Must be cheap: it is asked for each value of each row. */
 export type Refusal = (value: never) => string | undefined

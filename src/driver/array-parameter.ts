@@ -1,4 +1,4 @@
-/** An array as one parameter that is written when it is sent, element by element, in PostgreSQL's binary form. */
+/** An array as one parameter in PostgreSQL's binary form. It is encoded element by element when the batch is written. */
 import { InvalidStatementError } from '../errors.js'
 import { isObject } from '../internal/revoked.js'
 

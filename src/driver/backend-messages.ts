@@ -1,9 +1,9 @@
 /**
- * What the messages of a server look like (protocol 3), and a check of each before it is used.
+ * The format of the server's messages (protocol 3), and the check of each message before it is used.
  *
- * 1. node-postgres's parser trusts what it is given: a text without its end keeps it busy for ever, a field that is cut short ends
- *    the process. So no message reaches it unchecked.
- * 2. A message is refused by its length before it is collected, if no server sends one that long.
+ * 1. node-postgres's parser does not check its input: a string without its terminator keeps it busy forever, and a truncated field
+ *    ends the process. So only checked messages reach it.
+ * 2. A message that is longer than any server sends is refused by its header, before its body is collected.
  * @see https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
 

@@ -1,15 +1,15 @@
 /**
- * One statement of a batch, and what is known of its answer so far.
+ * One statement of a batch, and the part of its answer that has arrived.
  *
- * The server answers each of its messages in order, and a step accepts nothing but the answer to the next one:
+ * The server answers each message of the statement in order. A step accepts only the answer to the next message:
  *
  *   Parse      Bind       Describe              Execute
  *   parsed ──▶ bound ───▶ described ──────────▶ rows ──▶ over
  *   '1'        '2'        'T' or 'n'            'D' ..., then 'C', 's' or 'I'
- *
+ * |
  *   Close: closed ──▶ over ('3')
  *
- * A step whose statement needs no Parse or no Describe leaves that place out.
+ * A statement without Parse or without Describe skips that place.
  */
 import { InvalidValueError } from '../errors.js'
 import {

@@ -1,4 +1,4 @@
-/** Writes the statements of one batch into one buffer, and keeps which answers are to come. */
+/** Writes the statements of one batch into one buffer, and records which answers to expect. */
 import type { BatchContext, EndAhead } from './batch-context.js'
 import { BatchStep, type OpenPortal } from './batch-step.js'
 import type { Batch, BatchStatement } from './driver.js'

@@ -1,4 +1,4 @@
-/** Asks the server to stop what a backend is doing. */
+/** Sends a cancel request, which asks the server to stop the statement of a backend. */
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 
 import type { Clock } from '../internal/clock.js'

@@ -1,6 +1,5 @@
 /**
- * What node-postgres's client runs itself, one at a time, beside the batches of the connection: scripts, streams of COPY, and objects of pg's
- * Submittable interface.
+ * Runs exchanges that need node-postgres's client, one at a time: scripts, COPY streams, and objects of pg's Submittable interface.
  */
 import type { Client } from 'pg'
 

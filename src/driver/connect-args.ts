@@ -21,7 +21,7 @@ export const TARGET_SESSION_ATTRS = [
   'prefer-standby',
 ] as const
 
-/** Which server is meant, as libpq's `target_session_attrs` says it. */
+/** The required role of the server, as in libpq's `target_session_attrs`. */
 export type TargetSessionAttrs = (typeof TARGET_SESSION_ATTRS)[number]
 
 /** See {@link ConnectArgs.stream}. */
@@ -30,7 +30,7 @@ export type OpenStream = (server: {
   readonly port: number
 }) => Duplex | Promise<Duplex>
 
-/** How to talk to the server. What libpq has too is spelt as libpq spells it. */
+/** Settings of connections: TLS, server settings, keep-alive. Names that libpq also has are spelt as in libpq. */
 export interface ConnectArgs {
   /**
    * Server settings by name: `application_name`, `statement_timeout`, `search_path`, ... They are sent in the startup message, so
@@ -48,26 +48,26 @@ export interface ConnectArgs {
   readonly sslcert?: string | undefined
   /** Private key of `sslcert`: file or PEM text. */
   readonly sslkey?: string | undefined
-  /** `direct` (PostgreSQL 17): one round trip less per connect. Default `postgres`. */
+  /** `direct` (PostgreSQL 17 or newer) saves a round trip per connect. Default `postgres`. */
   readonly sslnegotiation?: 'postgres' | 'direct' | undefined
   /** `require` accepts only a server that proves, on this TLS connection, that it knows the password. */
   readonly channel_binding?: 'disable' | 'prefer' | 'require' | undefined
   /**
-   * Which of several hosts is meant, asked of each new connection: `primary`, `standby`, `prefer-standby` (a standby if one
-   * answers), `read-write` (may write, so no standby and not `default_transaction_read_only`), `read-only`. Default `any`.
+   * The required role of the server, queried once for each new connection: `primary`, `standby`, `prefer-standby` (a standby if
+   * one answers), `read-write` (no standby, and `default_transaction_read_only` is off), `read-only`. Default `any`: no query.
    */
   readonly target_session_attrs?: TargetSessionAttrs | undefined
-  /** `random`: each new connection tries the hosts in another order. Default `disable`: in the order given. */
+  /** `random`: each new connection tries the hosts in random order. Default `disable`: in the order given. */
   readonly load_balance_hosts?: 'disable' | 'random' | undefined
-  /** Instead of the `ssl...` settings: true (verified by Node's default authorities), false, or options of `tls.connect`. */
+  /** Replaces all `ssl...` settings: true (verified by Node's default authorities), false, or options of `tls.connect`. */
   readonly ssl?: boolean | TlsOptions | undefined
   /** TCP keep-alive, which detects a lost peer. Default true. */
   readonly keepAlive?: boolean | undefined
   /** Idle time before the first keep-alive probe; 0 = the operating system's. Default 60000. */
   readonly keepAliveInitialDelayMillis?: number | undefined
   /**
-   * Opens what stands in for the socket to a server: a tunnel, an in-process database. Called for each connection and each cancel
-   * request. It has to encrypt the connection itself, so `ssl` and an `sslmode` that always encrypts are refused with it.
+   * Opens a stream in place of the socket, for a tunnel or an in-process database. Called for each connection and each cancel
+   * request. It must encrypt the connection itself, so `ssl` and an `sslmode` that always encrypts are refused with it.
    */
   readonly stream?: OpenStream | undefined
 }

@@ -1,9 +1,10 @@
 /**
  * One attempt to connect to one server: password, certificates, socket, TLS, authentication, role.
  *
- * 1. Whatever ends it, no socket stays open.
+ * 1. However the attempt ends without a connection, no socket stays open.
  * 2. A client has a listener for 'error' as long as it exists.
- * 3. Nothing of `pg` is looked up before it is used: instrumentation replaces methods of `pg.Client.prototype` later.
+ * 3. Functions of `pg` are looked up when they are called, because instrumentation may replace methods of `pg.Client.prototype` at any
+ *    time.
  */
 import type { Socket } from 'node:net'
 import { type ConnectionOptions as TlsOptions, TLSSocket } from 'node:tls'

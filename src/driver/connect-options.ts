@@ -1,9 +1,10 @@
 /**
- * Where and how to connect: options, url and environment become one frozen description.
+ * Resolves options, url and environment to one frozen description of where and how to connect.
  *
  * 1. Precedence: an explicit option, then `url`, then the environment, then the default.
  * 2. The description can be printed: passwords and keys are behind functions.
- * 3. Everything that can be wrong without asking the server is refused here, by the name the caller gave it.
+ * 3. Everything that can be checked without a server is checked here. An error has the name of the option, parameter or variable that
+ *    the caller used.
  */
 import { userInfo } from 'node:os'
 
@@ -30,37 +31,39 @@ import { type Setting, type TlsSettings, resolveTls, tlsFromOptions } from './tl
 
 /** The server that a password is for. */
 export interface PasswordRequest {
-  /** Name or address of the server, or the folder of its Unix socket. */
+  /** Name or address of the server, or the directory of its Unix socket. */
   readonly host: string
   readonly port: number
 }
 
-/** A password, or a function that is asked for it before each new connection, and told the server. */
+/** A password, or a function that is called with the server before each new connection. */
 export type Password = string | ((server: PasswordRequest) => string | Promise<string>)
 
-/** Which server, as whom, and how. Every field may be left out; see `docs/connecting.md` for what counts then. */
+/** Address, user and connection settings. Every field may be left out; `docs/connecting.md` lists what applies then. */
 export interface ConnectOptions {
   /** `postgres://user:password@host:port/database?sslmode=verify-full`, as libpq reads it; also `...@a,b:5433/database`. */
   readonly url?: string | undefined
-  /** Name or address of the server, or the folder of its Unix socket; several with commas between. Default `localhost`. */
+  /**
+   * Name or address of the server, or the directory of its Unix socket; several hosts are separated by commas. Default `localhost`.
+   */
   readonly host?: string | undefined
   /** Default 5432. */
   readonly port?: number | undefined
   /**
-   * Several servers, instead of `host` and `port`. Each new connection goes to the first that answers and is what
-   * `connectArgs.target_session_attrs` asks for. See `docs/more-than-one-server.md`.
+   * Several servers, instead of `host` and `port`. Each new connection goes to the first one that accepts it and matches
+   * `connectArgs.target_session_attrs`. See `docs/more-than-one-server.md`.
    */
   readonly hosts?: readonly HostOption[] | undefined
   /**
-   * How long one of several hosts may take to give a ready connection, within `connectTimeoutMillis`; then the next is tried.
-   * Default 3000; with one host `connectTimeoutMillis` counts alone.
+   * With several hosts: time limit for each of them, within `connectTimeoutMillis`; then the next host is tried. Default 3000.
+   * With one host only `connectTimeoutMillis` applies.
    */
   readonly hostTimeoutMillis?: number | undefined
   /** Default: the user of the operating system. */
   readonly user?: string | undefined
   /**
-   * A function is asked before each new connection, so a rotated password or a token that expires is never stale.
-   * `connectTimeoutMillis` covers it. What it throws fails the connect at once.
+   * The password, or a function that is called before each new connection, for rotated passwords and tokens.
+   * `connectTimeoutMillis` includes its time. If it throws, the connect fails at once.
    */
   readonly password?: Password | undefined
   /** Default: same name as the user. */

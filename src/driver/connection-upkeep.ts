@@ -1,4 +1,4 @@
-/** The driver's own statements, between those of the holders of the connection: ping and reset. */
+/** The driver's own statements between two checkouts of a connection: ping and reset. */
 import type { Clock } from '../internal/clock.js'
 import { setDeadline } from '../internal/deadline.js'
 import type { BatchStatement, PhysicalConnection, ResetMode, StatementConnection } from './driver.js'

@@ -1,10 +1,9 @@
 /**
- * Reads `postgres://user:password@host:port/database?sslmode=require`, as libpq does: every part may be missing, parts
- * are percent-encoded, and a parameter overrides the part of the same name. No error shows the url: it may hold a
- * password.
+ * Reads `postgres://user:password@host:port/database?sslmode=require`, as libpq does: every part may be missing, parts are
+ * percent-encoded, and a parameter overrides the part of the same name. No error contains the url, because it may contain a password.
  *
- * Not `URL`: it refuses an empty host after a user (`postgres://me@/db?host=/run/postgresql`), ends the password at a
- * `#`, and prints the whole url in its errors.
+ * `URL` is not used: it refuses an empty host after a user (`postgres://me@/db?host=/run/postgresql`), ends the password at a `#`, and
+ * prints the whole url in its errors.
  */
 import { InvalidOptionError } from '../errors.js'
 import { nearestName } from '../internal/nearest-name.js'

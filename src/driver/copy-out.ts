@@ -1,7 +1,7 @@
 /**
  * `COPY ... TO STDOUT` as a stream, whose rows come through the connection's own reader.
  *
- * That of `pg-copy-streams` takes the socket and parses it by itself, and a length below four keeps it busy for ever.
+ * `pg-copy-streams` is not used for it: its stream reads the socket itself, and a length below four keeps it busy forever.
  */
 import { Readable } from 'node:stream'
 

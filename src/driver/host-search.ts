@@ -1,8 +1,8 @@
 /**
- * Finds the server for a new connection among several hosts: in order, and in parallel where a host does not even open a socket.
+ * Connects to one of several hosts: in order, and in parallel if a host opens no socket for {@link STAGGER_MILLIS}.
  *
- * 1. The first host that gives a connection ends the search; every other attempt is aborted, and what it gives is discarded.
- * 2. A host is begun when the one before it has failed, or has not opened a socket after {@link STAGGER_MILLIS}.
+ * 1. The first connection ends the search. Every other attempt is aborted, and a connection that it makes nevertheless is discarded.
+ * 2. The next host is tried when the attempt before it has failed, or has not opened a socket after {@link STAGGER_MILLIS}.
  */
 import type { Clock, Timer } from '../internal/clock.js'
 import type { HostTarget } from './hosts.js'

@@ -1,5 +1,5 @@
 /**
- * The servers that an engine may connect to: lists of hosts, as libpq reads them, and in which order they are tried.
+ * The servers that an engine may connect to: parses lists of hosts as libpq does, and determines the order in which they are tried.
  *
  * @see https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
  */
@@ -20,7 +20,7 @@ import { type Setting, type TlsSettings, tlsFromOptions } from './tls.js'
 
 /** One server of the option `hosts`. */
 export interface HostOption {
-  /** Name or address of the server, or the folder of its Unix socket. */
+  /** Name or address of the server, or the directory of its Unix socket. */
   readonly host: string
   /** Default 5432. */
   readonly port?: number | undefined

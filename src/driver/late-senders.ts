@@ -1,6 +1,7 @@
 /**
- * Submittables that send something after their exchange has ended, or on a connection that is lost: pg-cursor closes a portal that is gone, and
- * waits for the server to be ready. Between the messages of a batch it would break the protocol, so nothing is sent. But what waits is told.
+ * Handles Submittables that send messages after their exchange has ended, or on a lost connection: pg-cursor closes a portal that no
+ * longer exists, and waits for ReadyForQuery. Between the messages of a batch this would break the protocol, so nothing is sent, and
+ * the Submittable gets the answer that it waits for.
  */
 import type { EventEmitter } from 'node:events'
 

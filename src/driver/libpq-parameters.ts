@@ -1,6 +1,6 @@
 /**
- * Every connection parameter and variable of libpq (PostgreSQL 18). Each is applied, or accepted where its value means what is
- * done anyway, or refused by its name: none is passed over in silence.
+ * Every connection parameter and variable of libpq (PostgreSQL 18). Each is applied, or accepted if its value describes what Lifeguard
+ * does anyway, or refused by name. None is ignored.
  *
  * @see https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
  * @see https://www.postgresql.org/docs/current/libpq-envars.html

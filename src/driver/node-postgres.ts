@@ -1,4 +1,6 @@
-/** node-postgres itself, for faces that look like it. The types are structural: a user need not have those of `pg`. */
+/**
+ * node-postgres itself, for adapters that look like it. The types are structural, so that users do not need the types of `pg`.
+ */
 import pg from 'pg'
 
 import type { TypeParsers } from './driver.js'

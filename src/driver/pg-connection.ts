@@ -1,4 +1,4 @@
-/** A ready connection to PostgreSQL: batches, scripts, pings, resets, and one end. */
+/** A ready connection to PostgreSQL: runs batches, scripts, pings and resets, and is closed or lost once. */
 import type { Client } from 'pg'
 
 import { isFromBackend } from '../database-errors.js'

@@ -1,8 +1,8 @@
 /**
- * Makes ready connections with node-postgres, to the one server or to one of several.
+ * Opens connections with node-postgres, to one server or to one of several.
  *
- * One deadline and one signal cover the whole connect: password function, certificate files, DNS, TCP, TLS, authentication,
- * and the search among hosts. Whatever ends it, no socket stays open.
+ * One deadline and one signal cover the whole connect: password function, certificate files, DNS, TCP, TLS, authentication, and the
+ * search among hosts. If it fails or is aborted, no socket stays open.
  */
 import pg from 'pg'
 

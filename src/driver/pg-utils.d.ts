@@ -1,4 +1,4 @@
-/** The part of node-postgres that its published types leave out and that its own parameters go through. */
+/** Types for the part of node-postgres that converts parameters, which its published types leave out. */
 declare module 'pg/lib/utils.js' {
   const utils: { prepareValue(value: unknown): unknown }
   export default utils

@@ -1,13 +1,12 @@
 /**
- * Ends transactions without waiting for the server's answer: COMMIT after nothing but reads, and ROLLBACK before a batch that
- * is sent once more.
+ * Ends transactions without waiting for the server's answer: COMMIT after a transaction that has only read, and ROLLBACK before a
+ * batch that is sent again.
  *
- * 1. An end is sent with the batch of the next holder of the connection, or by `send`, whichever comes first. No timer is
- *    between the two. Nothing that is sent later overtakes it.
- * 2. Without a listener, the end is sent under the Sync of the next batch: one answer for both. If the server refuses the end,
- *    it runs nothing of the batch, which has to be submitted again.
- * 3. With a listener, the end has a Sync of its own and is answered before the batch behind it is run. Both are one write to
- *    the socket.
+ * 1. The COMMIT or ROLLBACK is sent with the batch of the next holder of the connection, or by `send`, whichever comes first. No timer
+ *    is involved. No later message overtakes it.
+ * 2. Without a listener, it is sent under the Sync of the next batch, and both have one answer. If the server refuses it, the server
+ *    runs nothing of the batch, which must be submitted again.
+ * 3. With a listener, it has its own Sync and is answered before the next batch is run. Both are one write to the socket.
  */
 import type { Clock, Timer } from '../internal/clock.js'
 import { setDeadline } from '../internal/deadline.js'

@@ -1,6 +1,4 @@
-/**
- * One script, COPY or Submittable on its way. node-postgres itself speaks it; here it is known what it fails with, and when it has ended.
- */
+/** One script, COPY or Submittable that node-postgres runs on the connection: records its error and its end. */
 import { STATUS_IDLE } from './backend-messages.js'
 import type { BatchContext } from './batch-context.js'
 import type { ServerNotice } from './driver.js'

@@ -1,8 +1,8 @@
 /**
- * Decodes rows straight from the socket's buffer. A reader is built once for each shape of a result (closures, no code
- * generation) and kept as long as the server describes the same shape.
+ * Decodes rows directly from the socket's buffer. A reader is built once for each shape of a result (closures, no code generation) and
+ * kept as long as the server describes the same shape.
  *
- * Every row is checked against its shape: the number of its columns, the bounds of each, and its exact end. What does not fit
+ * Every row is checked against its shape: the number of its columns, the bounds of each, and its exact end. A row that fails the check
  * never becomes a value.
  */
 import { DATA_ROW, ProtocolError, ROW_DESCRIPTION, malformed, textEnd } from './backend-messages.js'

@@ -1,8 +1,8 @@
 /**
- * What a statement does to the meaning of later statements, as far as its text or its command tag says: DDL,
- * temporary tables, and settings that decide how names are resolved.
+ * What a statement changes for later statements, as far as its text or its command tag shows: DDL, temporary tables, and settings that
+ * decide how names are resolved.
  *
- * What a function or a procedure does inside is not seen here.
+ * The statements inside a function or procedure are not visible here.
  */
 import { rememberedByText } from '../internal/by-text.js'
 import { startOf } from '../internal/statement-text.js'

@@ -1,10 +1,10 @@
 /**
- * How often the schema has changed, as far as this process knows. A statement that was prepared under an older
- * generation is prepared anew before its next use.
+ * A counter of the schema changes that this process knows of. A statement that was prepared under an older generation is prepared
+ * again before its next use.
  *
- * 1. One counter for the whole process, both copies of this package included: the engine that runs a migration is often
- *    another one than the engine that serves requests, and may reach the same database under another address.
- * 2. It only grows. A change that concerns another database costs one Parse for each statement, and no round trip.
+ * 1. One counter for the whole process, for both copies of this package. The engine that runs a migration is often not the engine that
+ *    serves requests, and may use another address for the same database.
+ * 2. The counter only grows. A change of another database costs one Parse for each statement, and no round trip.
  */
 
 /** The counter. */

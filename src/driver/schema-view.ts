@@ -1,11 +1,11 @@
 /**
- * What the names in the statements of one connection mean at the moment: the schema as far as the process knows it,
- * temporary tables, and the settings by which names are resolved. A prepared statement is used again only in the view in
- * which it was parsed, because PostgreSQL keeps the types of its parameters for good.
+ * What names currently mean on one connection: the schema generation, temporary tables, and the settings by which names are resolved.
+ * A prepared statement is used again only in the view in which it was parsed, because PostgreSQL never looks up the types of its
+ * parameters again.
  *
- * 1. A statement changes the view when it is written, before it is known whether the server runs it: later statements of the same
- *    batch must be parsed in the new view.
- * 2. If the effect is not known, the view is a new one. An earlier view is never assumed to be back.
+ * 1. A statement changes the view when it is written, before it is known whether the server runs it, because later statements of the
+ *    same batch must be parsed in the new view.
+ * 2. If the effect is not known, the view is new. An earlier view is never assumed to have returned.
  */
 import {
   mayChangeNames,

@@ -1,4 +1,4 @@
-/** What a connection has sent in its transaction: what the server says may quote it (`hideParameters`). */
+/** The values that a connection has sent in its transaction, because texts of the server may quote them (`hideParameters`). */
 import { hideValues, type Sent, type ServerTexts } from '../internal/hidden-values.js'
 import type { Batch } from './driver.js'
 import type { EncodedValue } from './values.js'

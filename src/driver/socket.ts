@@ -1,8 +1,8 @@
 /**
- * Opens a socket to a PostgreSQL server, TCP or Unix, and encrypts it. Connections and cancel requests both come from
- * here, so they take the same way.
+ * Opens a socket to a PostgreSQL server, TCP or Unix, and encrypts it. Connections and cancel requests both use it, so they have the
+ * same protection.
  *
- * 1. The caller's signal ends every step at once; its reason is what the promise rejects with.
+ * 1. An abort of the caller's signal ends every step at once. The promise rejects with the reason of the signal.
  * 2. After a failure no socket stays open.
  */
 import { once } from 'node:events'

@@ -1,6 +1,6 @@
 /**
- * What it means that the server refused a statement that was prepared earlier, before it ran any of it (at Bind), and how
- * that is found out where the error alone does not tell.
+ * Recognises that the server refused a prepared statement at Bind, before it ran, because its plan is stale. If the error alone does
+ * not show this, Parse and Bind are sent again.
  */
 import type { StalePlan } from '../internal/stale-plan.js'
 import type { Batch, BatchStatement, StatementResult } from './driver.js'

@@ -1,11 +1,11 @@
 /**
- * The prepared statements of one connection: text to server-side name, least recently used first out.
+ * The prepared statements of one connection: text to server-side name. The least recently used statement is dropped first.
  *
- * 1. A statement counts as prepared only when ParseComplete came for it.
+ * 1. A statement counts as prepared only after its ParseComplete.
  * 2. A name that the server has parsed is never given to another statement of the connection.
- * 3. Nor does another connection give it to another text: behind a pooler that gives one backend to both but keeps no
- *    prepared statements, a name may be missing or taken, and that fails. It never runs the statement of another connection.
- * 4. A statement is used again only while names mean what they meant when it was parsed, and until its greatest age.
+ * 3. No other connection gives this name to another text. Behind a pooler without prepared statements, which gives one backend to
+ *    several clients, a name may be missing or taken. Then the statement fails; it never runs the statement of another client.
+ * 4. A statement is used again only in the schema view in which it was parsed, and until its maximum age.
  */
 import { createHash } from 'node:crypto'
 

@@ -1,9 +1,9 @@
 /**
- * Which statements of one engine get a server-side name, and for how long they keep it. Shared by all its connections.
+ * Decides which statements of an engine are prepared, and for how long. All connections of the engine share it.
  *
- * 1. A text is named from its second use on, whichever connection it is used on: a text that is built anew for each
- *    call would push out those that are used again.
- * 2. A long text is never named: PostgreSQL keeps about 25 times its length for it.
+ * 1. A text is prepared from its second use on, on any connection. A text that is different for each call would displace those that
+ *    are used again.
+ * 2. A long text is never prepared, because PostgreSQL keeps about 25 times its length for it.
  */
 import type { Clock } from '../internal/clock.js'
 import { isTaken } from './stale-plan.js'

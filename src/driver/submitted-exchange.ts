@@ -1,11 +1,11 @@
 /**
- * Follows what an object of pg's Submittable interface sends, and decides which messages the server may answer with. Unlike a script, it
- * sends when it likes: a cursor reads page after page, and ends with a Sync of its own.
+ * Follows the messages that an object of pg's Submittable interface sends, and decides which answers the server may send. Unlike a
+ * script, such an object may send at any time: a cursor reads page after page, and ends with its own Sync.
  *
- * 1. The exchange has ended when every Sync and every simple query that was sent is answered by a ReadyForQuery.
- * 2. What was sent behind the last Sync (pg-cursor closes its portal after an error) is answered before the connection is used again: the
- *    connection sends another Sync.
- * 3. Every row is checked against its description, because node-postgres's parser trusts it.
+ * 1. The exchange has ended when a ReadyForQuery has come for every Sync and every simple query that was sent.
+ * 2. Messages that were sent after the last Sync (pg-cursor closes its portal after an error) must be answered before the connection
+ *    is used again. So the connection sends another Sync.
+ * 3. Every row is checked against its description, because node-postgres's parser does not.
  */
 import {
   BIND_COMPLETE,

@@ -1,10 +1,10 @@
 /**
- * `sslmode` and its certificates, meant as libpq means them, as options of Node's TLS.
+ * `sslmode` and its certificates, with the meaning that libpq gives them, as options of Node's TLS.
  *
- * 1. Without `ssl`, what libpq does decides, not what node-postgres does: `require` encrypts without looking at the
- *    certificate, `verify-ca` checks who signed it, `verify-full` also checks that it is for this host.
- * 2. Certificate files are read for each connection, so that renewed ones are used without a restart.
- * 3. Private keys live in closures: nothing that prints the settings can print them.
+ * 1. Without `ssl`, libpq's rules apply, not those of node-postgres: `require` encrypts without checking the certificate, `verify-ca`
+ *    checks who signed it, `verify-full` also checks that it is for this host.
+ * 2. Certificate files are read for each connection, so renewed certificates are used without a restart.
+ * 3. Private keys are kept in closures, so no output of the settings contains them.
  */
 import { readFile } from 'node:fs/promises'
 import type { ConnectionOptions } from 'node:tls'

@@ -1,4 +1,7 @@
-/** Turns JavaScript values into parameters, by node-postgres's own rules; what it would send as nonsense is refused. */
+/**
+ * Converts JavaScript values to parameters, by node-postgres's rules. Values that node-postgres would send in a useless form, such as
+ * `{}`, are refused.
+ */
 import { types } from 'node:util'
 import utils from 'pg/lib/utils.js'
 

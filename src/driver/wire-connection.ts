@@ -1,12 +1,12 @@
 /**
  * node-postgres's connection. Every message is checked before node-postgres or a reader gets it.
  *
- * 1. Every message is framed and checked here, and has to have a place where it comes: in the answer to a batch, in that to a plain
- *    exchange (script, COPY), while connecting, or (notices, notifications, parameters) anywhere. One that has none ends the connection
- *    with a `ProtocolError`.
- * 2. The messages that answer a batch are read straight from the socket's buffer. Everything else (start-up, authentication, errors,
- *    notices, COPY, plain queries) goes through node-postgres's own parser, one whole message at a time.
- * 3. Whatever is thrown while a message is read ends the connection, not the process.
+ * 1. Every message is framed and checked here, and must be expected when it comes: in the answer to a batch or to a plain exchange
+ *    (script, COPY), while connecting, or (notices, notifications, parameters) at any time. Any other message ends the connection with
+ *    a `ProtocolError`.
+ * 2. The messages that answer a batch are read directly from the socket's buffer. All others (start-up, authentication, errors,
+ *    notices, COPY, plain queries) go through node-postgres's parser, one whole message at a time.
+ * 3. An exception while a message is read ends the connection, not the process.
  */
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'

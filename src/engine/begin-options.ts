@@ -1,4 +1,4 @@
-/** Options of `engine.connect()` and `engine.begin()`, and the set-up of the pipelines that they lead to. */
+/** Options of `engine.connect()` and `engine.begin()`, and the pipelines that are made from them. */
 import { refuseInAutocommit } from '../execution/autocommit.js'
 import { checkBoolean, checkMillis, checkSignal } from '../internal/validate.js'
 import type { Beginning } from '../pipeline/begin.js'
@@ -12,7 +12,7 @@ import {
 
 /** Options of `engine.connect()` and `engine.begin()`. */
 export interface BeginOptions extends TransactionOptions {
-  /** Gives up waiting for a connection; for `begin`, ends the block as well. */
+  /** Its abort cancels the wait for a connection; for `begin` also the block, as the signal of a session does. */
   readonly signal?: AbortSignal | undefined
   /** Wait for a connection at most this long, instead of the engine's `poolTimeoutMillis`. */
   readonly poolTimeoutMillis?: number | null | undefined
@@ -21,8 +21,8 @@ export interface BeginOptions extends TransactionOptions {
 /** Options of `engine.connect()`. */
 export interface ConnectionOptions extends BeginOptions {
   /**
-   * True: no transaction; every statement is its own transaction, unless `begin()` is called. Default false. Options that only a
-   * transaction can keep (role, settings, readOnly, isolation level, time limits) are refused with it, also the engine's.
+   * True: no transaction; every statement is its own transaction, unless `begin()` is called. Default false. Options that need
+   * a transaction (role, settings, readOnly, isolation level, time limits) throw with it, also those of the engine.
    */
   readonly autocommit?: boolean | undefined
 }

@@ -1,4 +1,4 @@
-/** Whether an engine can serve: for the health and readiness endpoints of a service. */
+/** `engine.check()`: whether an engine can serve, for the health and readiness endpoints of a service. */
 import { AbortedError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
 import { setDeadline } from '../internal/deadline.js'
@@ -24,7 +24,7 @@ export interface CheckOptions {
  */
 export type CheckFailure = 'saturated' | 'unreachable' | 'timeout' | 'suspended' | 'disposed'
 
-/** What `engine.check` found. Holds no secrets: may be sent as it is. */
+/** The result of `engine.check`. Its enumerable properties contain no secrets, so it may be sent to a client. */
 export interface EngineCheck {
   /** True: the server has answered on a connection of the pool. */
   readonly ok: boolean
@@ -32,7 +32,7 @@ export interface EngineCheck {
   readonly reason: CheckFailure | undefined
   /** How long the check took. */
   readonly latencyMillis: number
-  /** `server_version`, if a connection was to be had. */
+  /** `server_version`, if a connection was available. */
   readonly serverVersion: string | undefined
   /** The pool after the check. */
   readonly pool: {

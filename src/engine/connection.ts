@@ -18,7 +18,7 @@ export interface ConnectionParts {
   readonly lease: Lease
 }
 
-/** A transaction that is ended by hand or by `await using`. */
+/** A transaction that the caller ends, by `commit()`, `rollback()` or `await using`. */
 export interface Transaction extends AsyncDisposable {
   /** @throws TransactionAbortedError, CommitOutcomeUnknownError, DatabaseError (deferred constraints). */
   commit(): Promise<void>
@@ -28,9 +28,9 @@ export interface Transaction extends AsyncDisposable {
 
 /**
  * One connection of the pool, held until `close()`. The first statement begins a transaction (unless the connection is
- * in autocommit mode); `commit()` and `rollback()` end it, the next statement begins the next one.
+ * in autocommit mode); `commit()` and `rollback()` end it, and the next statement begins another one.
  *
- * Made by `engine.connect()`. Prefer `engine.begin(fn)` or sessions, which cannot be forgotten; or `await using`.
+ * Made by `engine.connect()`. Prefer `engine.begin(fn)` or `withSession(fn)`, which always release it; or `await using`.
  *
  * @example
  * await using connection = await engine.connect()
@@ -54,8 +54,8 @@ export class Connection extends Executor implements AsyncDisposable {
   /**
    * Begins a transaction explicitly. With a callback: committed when it returns, rolled back when it throws. Without:
    * ended by `commit()`, `rollback()`, or by `await using`, which rolls back what was not committed.
-   * @throws IllegalStateError inside of a transaction, which the COMMIT of another one would end: there it is `beginNested()`.
-   *   A block beside another one waits until that has ended.
+   * @throws IllegalStateError inside a transaction, because its COMMIT would also commit the outer work: use `beginNested()`.
+   *   Concurrent blocks run one after the other.
    */
   begin(): Promise<Transaction>
   begin<Value>(work: () => Value | Promise<Value>): Promise<Value>
@@ -90,12 +90,12 @@ export class Connection extends Executor implements AsyncDisposable {
     return this.#end('commit')
   }
 
-  /** Undoes the transaction and any failure in it; without one it does nothing. */
+  /** Rolls back the transaction; a failed transaction becomes usable again. Without a transaction it does nothing. */
   rollback(): Promise<void> {
     return this.#end('rollback')
   }
 
-  /** Gives the connection back, after everything that was given before; rolls back an open transaction. Idempotent. */
+  /** Releases the connection, after all statements issued before; rolls back an open transaction. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = this.#pipeline.closed = true
@@ -107,7 +107,7 @@ export class Connection extends Executor implements AsyncDisposable {
     }
   }
 
-  /** Drops the socket of a broken connection and closes this object. The server rolls its transaction back. */
+  /** Closes the socket at once, for a connection that is broken, and closes this object. The server rolls its transaction back. */
   async invalidate(reason: unknown = new Error('invalidate() was called')): Promise<void> {
     this.#closed = this.#pipeline.closed = true
     this.#pipeline.invalidate(errorFrom(reason))

@@ -1,4 +1,4 @@
-/** Echo: every statement as it was sent, for people. */
+/** Echo: prints every statement that was sent, for people. */
 import { databaseErrorFrom, isServerError } from '../database-errors.js'
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import type { EncodedValue } from '../driver/values.js'
@@ -12,7 +12,7 @@ export interface Logger {
   error(fields: object, message: string): void
 }
 
-/** `true`: statements on standard output. `'debug'`: their rows as well. A logger: to that, rows at its debug level. */
+/** `true`: prints statements on standard output. `'debug'`: also their rows. A logger: gets both, the rows at its debug level. */
 export type Echo = boolean | 'debug' | Logger
 
 // As SQLAlchemy does, so that a bulk statement does not flood the log.

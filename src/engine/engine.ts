@@ -45,7 +45,7 @@ export interface EngineParts {
   readonly options: ResolvedEngineOptions
   readonly driver?: Driver | undefined
   readonly clock?: Clock | undefined
-  /** How long a cancel, or a ROLLBACK, may take before its connection is given up. Default 3000. */
+  /** How long a cancel, or a ROLLBACK, may take before its connection is closed. Default 3000. */
   readonly cancelTimeoutMillis?: number | undefined
 }
 
@@ -137,7 +137,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
   }
 
   /**
-   * Goes on with the connection of `earlier`, which is closed by that, under other options. If it was lost: with another one.
+   * Makes a connection with other options on the lease of `earlier`, and closes that. After a loss it acquires another lease.
    * @throws as `connect`; IllegalStateError while `earlier` is in a transaction, or busy.
    * @internal
    */
@@ -148,7 +148,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
   }
 
   /**
-   * Runs a block in a transaction on a connection of its own: committed when it returns, rolled back when it throws.
+   * Runs a block in a transaction on a separate connection: committed when it returns, rolled back when it throws.
    * @throws what the block throws; otherwise as `connect` and `Connection.commit`, and UnawaitedStatementError.
    * @example
    * await engine.begin((connection) => connection.execute('truncate songs'))
@@ -172,8 +172,8 @@ export class Engine extends PoolControls implements AsyncDisposable {
   }
 
   /**
-   * Notifications of a channel, on a connection of its own that is made anew (and listens again) after a loss. Ends with
-   * the signal, with `break`, or with the engine. Notifications sent while the connection was lost are not repeated.
+   * Yields the notifications of a channel, on a connection outside the pool; after a loss it connects and listens again. Ends with
+   * the signal, `break` or `dispose()`. Notifications that were sent while it was disconnected are lost.
    * @example
    * for await (const { payload } of engine.listen('songs', { signal })) invalidate(payload)
    */
@@ -196,8 +196,8 @@ export class Engine extends PoolControls implements AsyncDisposable {
   }
 
   /**
-   * Adds a listener for an event of the pool, or for notices of the server; returns what removes it. What a listener throws
-   * becomes a warning.
+   * Adds a listener for an event of the pool, or for notices of the server; returns a function that removes it. An error of a
+   * listener becomes a warning.
    * @example
    * engine.on('notice', ({ severity, message }) => console.log(severity, message))
    */
@@ -212,8 +212,8 @@ export class Engine extends PoolControls implements AsyncDisposable {
   }
 
   /**
-   * Replaces every connection: idle ones now, checked-out ones when they are released. Checked-out ones prepare each statement
-   * anew from now on. Call it after a migration that another process has made.
+   * Replaces every connection: idle ones now, checked-out ones when they are released. Until then checked-out connections
+   * prepare each statement again. Call it after a migration that another process has made.
    */
   refresh(): void {
     schemaGeneration().current++
@@ -221,9 +221,9 @@ export class Engine extends PoolControls implements AsyncDisposable {
   }
 
   /**
-   * SQLAlchemy's `dispose()`: swaps in an empty pool and disposes the old one. The engine goes on. Callers that
-   * wait for a connection of the old pool get one of the new pool. Holders of a connection may finish until the deadline, and then
-   * get a ConnectionLostError.
+   * SQLAlchemy's `dispose()`: replaces the pool by an empty one, and disposes the old pool. The engine stays usable. Callers
+   * that wait for a connection of the old pool get one of the new pool. Holders of a connection may finish until the deadline;
+   * then they get a ConnectionLostError.
    */
   recreate(options: DisposeOptions = {}): Promise<DisposeReport> {
     if (this.#disposal !== undefined) return this.#disposal
@@ -236,8 +236,8 @@ export class Engine extends PoolControls implements AsyncDisposable {
 
   /**
    * Ends the engine: refuses new work, rejects waiting callers, lets checked-out connections finish until the deadline, then
-   * cancels their statements on the server and drops them. Afterwards no backend and no handle is left. Never rejects;
-   * a second call returns the first one's report.
+   * cancels their statements on the server and closes them. Afterwards neither the server nor the process has a connection
+   * left. Never rejects; a second call returns the report of the first.
    * @param options `timeoutMillis`: default 10000; 0 = at once, null = no limit.
    */
   dispose(options: DisposeOptions = {}): Promise<DisposeReport> {
@@ -270,7 +270,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
   }
 
   /**
-   * A connection of the pool, for integrations that speak to the driver. The caller has to release it.
+   * A connection of the pool, for integrations that use the driver directly. The caller must release it.
    * @param above The public function that was called: a lease that is not released is reported with the line that called it.
    * @throws as `connect`
    * @internal
@@ -337,7 +337,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
 }
 
 /**
- * Makes an engine. Opens nothing: the first connection is made when the first statement needs it.
+ * Makes an engine. Opens no connection before the first statement needs one, except with `minIdle`.
  *
  * @throws InvalidOptionError for an unknown option (naming the nearest known one), a wrong type, a value out of range
  *   or a contradiction.

@@ -1,4 +1,4 @@
-/** The events of an engine: its pool's, and what its servers say. */
+/** The events of an engine: those of its pool, and the notices of its servers. */
 import type { NoticeListener, ServerNotice } from '../driver/driver.js'
 import { noticeChannel, type NoticeMessage } from '../internal/channels.js'
 import type { Emitter } from '../internal/emitter.js'
@@ -6,8 +6,7 @@ import type { PoolEvents } from '../pool/events.js'
 import type { ReplicationEvents } from './replica-stats.js'
 
 /**
- * What the server said beside its answers: RAISE NOTICE, warnings. With `hideParameters` without the values that were
- * sent, and without `detail`.
+ * A notice of the server, such as RAISE NOTICE or a warning. With `hideParameters`, sent values are hidden and `detail` is absent.
  */
 export interface NoticeEvent extends ServerNotice {
   /** Number of the connection: `DriverConnection.id`. */
@@ -16,7 +15,7 @@ export interface NoticeEvent extends ServerNotice {
 
 /** Maps an event's name to its payload. */
 export interface EngineEvents extends PoolEvents, ReplicationEvents {
-  /** The server sent a notice: while it ran a statement of a transaction, a script or COPY, or when it let a connection in. */
+  /** The server sent a notice, while it ran a statement, a script or a COPY, or when a connection was opened. */
   notice: NoticeEvent
 }
 

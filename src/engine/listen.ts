@@ -1,4 +1,4 @@
-/** LISTEN on a connection of its own, which is made anew after a loss. */
+/** LISTEN on a dedicated connection, which is opened again after a loss. */
 import { isDisconnect } from '../database-errors.js'
 import type { Driver, DriverConnection } from '../driver/driver.js'
 import { ConnectError, ConnectionLostError, InvalidStatementError } from '../errors.js'
@@ -22,8 +22,8 @@ export interface ListenOptions {
   /** Ends the iteration. */
   readonly signal?: AbortSignal | undefined
   /**
-   * Called whenever LISTEN is in force: at first, and again after each loss. What was notified in between is lost, so
-   * read the state anew here.
+   * Called when LISTEN has taken effect: at the start, and again after each loss. Notifications in between are lost, so read
+   * the state again here.
    */
   readonly onConnect?: (() => void) | undefined
 }

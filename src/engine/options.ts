@@ -32,19 +32,18 @@ export interface EngineOptions extends ConnectOptions, PoolOptions, TransactionO
   /** Keep values of parameters and keys out of echo and errors, also those that PostgreSQL quotes. Default false. */
   readonly hideParameters?: boolean | undefined
   /**
-   * Most prepared statements kept per connection, least recently used first out. Default 256; 0 = none, for poolers that
-   * cannot keep them (see docs/deployment.md). A text is kept from its second use on.
+   * Maximum number of prepared statements per connection; the least recently used one is dropped first. A text is prepared from
+   * its second use on. Default 256, but 0 behind a recognised pooler; 0 = none (see docs/deployment.md).
    */
   readonly statementCacheSize?: number | undefined
   /**
-   * Most characters of statement text kept prepared per connection, at least 0. Default 1048576. A text longer than a 64th
-   * of it is never kept, because PostgreSQL needs some 25 times its length in memory.
+   * Maximum number of characters in the texts of prepared statements per connection, at least 0. Default 1048576. A text longer
+   * than a 64th of it is never prepared, because PostgreSQL needs some 25 times its length in memory.
    */
   readonly statementCacheMaxBytes?: number | undefined
   /**
-   * Greatest age of a prepared statement; then it is prepared anew, in the batch of its next use. It bounds for how long
-   * a migration made by another process goes unnoticed (see docs/prepared-statements.md). Default 60000; at least 1;
-   * -1 = no limit.
+   * Maximum age of a prepared statement; an older one is prepared again in the batch of its next use. This limits how long a
+   * migration by another process goes unnoticed (see docs/prepared-statements.md). Default 60000; at least 1; -1 = no limit.
    */
   readonly statementCacheMaxAgeMillis?: number | undefined
   /** How results are parsed: an object like `pg.types`. Default: `pg.types`. */

@@ -1,4 +1,4 @@
-/** The methods of an engine that look at its pool, or control it. */
+/** The methods of an engine that inspect or control its pool. */
 import type { Clock } from '../internal/clock.js'
 import type { Pool } from '../pool/pool.js'
 import type { EngineStats } from './replica-stats.js'

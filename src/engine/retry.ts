@@ -1,11 +1,11 @@
-/** Runs something again when that is safe and may help. */
+/** Runs a block again after an error that `isRetryable` accepts. */
 import { isRetryable } from '../database-errors.js'
 import { AbortedError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
 import { checkInteger, checkMillis, checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { InvalidOptionError } from '../errors.js'
 
-/** How often and how soon. */
+/** How often a block runs, and how long to wait before the next run. */
 export interface RetryOptions {
   /** Runs in all, the first included; at least 1. */
   readonly attempts: number

@@ -1,6 +1,6 @@
 /**
- * Serves an engine by connections that another driver makes, for a while: `lifeguard/testing` has all sessions of a test share one
- * connection, whose transaction is rolled back at the end. The pool keeps the options of the engine.
+ * Replaces the connections of an engine temporarily by those of another driver. `lifeguard/testing` uses this, so that all sessions of
+ * a test share one connection, whose transaction is rolled back at the end. The pool keeps the options of the engine.
  */
 import type { ClientCalls } from '../driver/client-calls.js'
 import type { ConnectPlace, Driver, DriverConnection } from '../driver/driver.js'

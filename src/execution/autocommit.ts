@@ -1,7 +1,7 @@
 /**
- * What autocommit mode cannot do. Each statement is its own transaction there, which PostgreSQL opens and ends by itself, so
- * options that BEGIN sets cannot be sent. They are refused: a role or a read-only mode that is silently ignored would grant what
- * it was to prevent.
+ * Refuses what autocommit mode cannot do. There each statement is its own transaction, which PostgreSQL begins and ends by itself, so
+ * options that are sent with BEGIN cannot be applied. They are refused, because silently ignoring a role or a read-only mode would
+ * grant what it should prevent.
  */
 import { InvalidOptionError } from '../errors.js'
 import type { TransactionOptions } from '../pipeline/transaction-options.js'

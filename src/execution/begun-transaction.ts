@@ -1,6 +1,6 @@
 /**
- * The transaction of `begin()`: begins when it is the caller's turn and nothing else is under way. Statements issued outside of its
- * block wait for its end.
+ * The transaction of `begin()`: begins when it is its turn and nothing else runs. Statements issued outside of its block wait until it
+ * has ended.
  */
 import { runInScope } from '../internal/async-scope.js'
 import type { TransactionScope } from './scope.js'

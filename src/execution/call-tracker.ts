@@ -1,6 +1,6 @@
 /**
- * The calls of one session or connection that have not settled: which of them may be forgotten, which one is the last, and what
- * their failures mean for the block that has made them.
+ * The unsettled calls of one session or connection: which of them may be forgotten, which one is the last, and what their failures
+ * mean for the block that made them.
  */
 import { AbortedError } from '../errors.js'
 import type { Operation } from '../pipeline/operation.js'

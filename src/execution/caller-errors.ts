@@ -1,4 +1,4 @@
-/** From an error of the driver or of the library to the error that the caller sees, with the caller's own stack. */
+/** Converts an error of the driver or of the library to the error that the caller sees, with the caller's stack. */
 import { databaseErrorFrom, isServerError, type DatabaseError } from '../database-errors.js'
 import { InvalidStatementError, InvalidValueError, LifeguardError } from '../errors.js'
 import { takeOutValues } from '../internal/plain-errors.js'

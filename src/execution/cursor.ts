@@ -12,7 +12,7 @@ import type { StatementRunner } from './statement-runner.js'
 
 /** Options of a streamed statement. */
 export interface StreamOptions extends StatementOptions {
-  /** Rows that one round trip brings, and the most that are in memory. Default 500; at least 1. */
+  /** Rows per round trip, which is also the maximum number of rows in memory. Default 500; at least 1. */
   readonly batchSize?: number | undefined
 }
 

@@ -103,8 +103,8 @@ export abstract class Executor {
   }
 
   /**
-   * Runs a statement on a server-side cursor and reads its rows as they are wanted, `batchSize` at a time. Other
-   * statements may run in between; the cursor lives no longer than the transaction.
+   * Runs a statement on a server-side cursor, and reads `batchSize` rows at a time while the caller iterates. Other statements
+   * may run in between. The cursor ends with the transaction at the latest.
    *
    * @throws as `execute`, when the first page is read. IllegalStateError in autocommit mode.
    */
@@ -132,11 +132,11 @@ export abstract class Executor {
   }
 
   /**
-   * Runs a script: several statements in one text, without values (the simple query protocol). For migrations and
-   * tests; inside the transaction, like any other statement. A script must not end the transaction with a COMMIT or ROLLBACK of its own.
-   * In autocommit mode a script may have transactions of its own, and has to end the last one.
-   * @throws as `execute`. IllegalStateError if the script ended the transaction around it, and in autocommit mode if it left one
-   *   open: the message says what is stored.
+   * Runs a script: several statements in one text, without values (the simple query protocol). For migrations and tests; inside
+   * the transaction, like any other statement. A script must not end the transaction with a COMMIT or ROLLBACK of its own. In
+   * autocommit mode a script may contain transactions, and must end each of them.
+   * @throws as `execute`. IllegalStateError if the script ended the transaction around it, or in autocommit mode left a
+   *   transaction open: the message says what was stored.
    */
   executeScript(text: string): Promise<void> {
     const runner = this.#runner
@@ -157,8 +157,8 @@ export abstract class Executor {
   }
 
   /**
-   * Starts `COPY ... TO STDOUT` and returns the stream to read from. Later statements wait until it has ended. If the caller
-   * leaves it early (`break`, `destroy()`), the COPY is cancelled on the server. If the server was still sending, the transaction
+   * Starts `COPY ... TO STDOUT` and returns the stream to read from. Later statements wait until it has ended. If the stream is
+   * closed early (`break`, `destroy()`), the COPY is cancelled on the server. If the server was still sending, the transaction
    * fails with an AbortedError.
    */
   copyTo(statement: string): Promise<Readable> {
@@ -166,15 +166,14 @@ export abstract class Executor {
   }
 
   /**
-   * A savepoint. With a callback: released when it returns, rolled back when it throws (which then is thrown on; the
-   * transaction itself goes on). Without: ended by `commit()`, `rollback()`, or by `await using`, which rolls back
-   * what was not committed.
+   * A savepoint. With a callback: released when the callback returns, rolled back when it throws (the caller gets the error,
+   * and the transaction stays usable). Without: ended by `commit()`, `rollback()`, or by `await using`, which rolls back unless
+   * it was committed.
    *
-   * SAVEPOINT and RELEASE are sent with other statements and cost no round trip. Blocks started side by side run one
-   * after the other.
+   * SAVEPOINT and RELEASE are sent with other statements and cost no round trip. Concurrent blocks run one after the other.
    *
-   * @throws UnawaitedStatementError, TransactionAbortedError if a failure inside was not passed on. InvalidOptionError in
-   *   autocommit mode outside of `begin()`, where there is no transaction.
+   * @throws what the callback throws; UnawaitedStatementError; TransactionAbortedError if the callback returned although a
+   *   statement in it had failed. InvalidOptionError in autocommit mode outside of `begin()`, where there is no transaction.
    * @example
    * await session.beginNested(() => session.execute('insert into tags values ($1)', [tag])).catch(ignoreDuplicate)
    */
@@ -199,7 +198,7 @@ export abstract class Executor {
   }
 
   /**
-   * Lets `work` have the connection to itself, inside the transaction. For integrations.
+   * Gives `work` exclusive use of the connection, inside the transaction. For integrations.
    * @internal
    */
   exclusively(text: string, work: (connection: DriverConnection) => Promise<void>): Promise<void> {
@@ -207,7 +206,7 @@ export abstract class Executor {
     return runner.attend('query', () => runner.exclusive('submittable', text, { run: work }))
   }
 
-  /** True from the first statement of a transaction until it has ended, also when it has failed meanwhile. */
+  /** True from the first statement of a transaction until its end, also if it has failed. */
   get inTransaction(): boolean {
     return this.#runner.pipeline.state.inTransaction
   }

@@ -1,4 +1,4 @@
-/** Streams whose first page was read: a block must not end before they have ended. */
+/** Streams that are being read: a block must not end before they have ended. */
 
 export interface OpenStream {
   readonly text: string

@@ -2,12 +2,12 @@
  * The savepoints of one pipeline, innermost last.
  *
  * 1. SAVEPOINT is sent with the first statement inside, RELEASE with the first batch after it: an empty block sends nothing.
- * 2. Blocks that were started side by side run one after the other, so that a rollback of one cannot undo another. Actions
- *    that wait for their turn get it in the order of their calls, COMMIT and ROLLBACK included.
- * 3. A statement belongs to the block whose code issued it, not to the block that happens to be open. A statement from outside
- *    waits until the block has ended; a statement from a block that has ended is refused.
- * 4. The transaction of `begin()` is a block as well, always the outermost, from the moment when it is entered until its end
- *    was answered. It has no SAVEPOINT, and COMMIT or ROLLBACK inside of it does not end it: its next statement begins anew.
+ * 2. Concurrent blocks run one after the other, so that the rollback of one cannot undo another. Actions that wait for their turn get
+ *    it in the order of their calls, COMMIT and ROLLBACK included.
+ * 3. A statement belongs to the block whose code issued it, not to the block that happens to be open. A statement from outside waits
+ *    until the block has ended; a statement of a block that has ended is refused.
+ * 4. The transaction of `begin()` is also a block, always the outermost one, until its COMMIT or ROLLBACK is answered. It has no
+ *    SAVEPOINT. COMMIT or ROLLBACK inside does not end the block: its next statement begins another transaction.
  */
 import { IllegalStateError, TransactionAbortedError, UnawaitedStatementError } from '../errors.js'
 import { scopeValueOf, runInScope } from '../internal/async-scope.js'

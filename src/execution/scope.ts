@@ -1,4 +1,4 @@
-/** One savepoint or the transaction of `begin()`: its name, its statements, how it is ended, and the errors of its end. */
+/** One savepoint, or the transaction of `begin()`: its name, its statements, its commit or rollback, and their errors. */
 import { IllegalStateError, UnawaitedStatementError } from '../errors.js'
 import type { Operation } from '../pipeline/operation.js'
 
@@ -35,11 +35,11 @@ export interface ScopeReports {
   left(error: unknown, operations: ReadonlySet<Operation>): void
 }
 
-/** A savepoint that is ended by hand or by `await using`. */
+/** A savepoint that the caller ends, by `commit()`, `rollback()` or `await using`. */
 export interface Savepoint extends AsyncDisposable {
-  /** RELEASE SAVEPOINT: keeps the changes since, if the transaction commits. @throws TransactionAbortedError */
+  /** RELEASE SAVEPOINT: keeps the changes made since the savepoint, if the transaction commits. @throws TransactionAbortedError */
   commit(): Promise<void>
-  /** ROLLBACK TO SAVEPOINT: undoes the changes since, and ends the failed state. Idempotent. */
+  /** ROLLBACK TO SAVEPOINT: undoes the changes made since the savepoint; a failed transaction becomes usable again. Idempotent. */
   rollback(): Promise<void>
 }
 

@@ -1,8 +1,8 @@
 /**
- * One call of `execute`: from the caller's promise to the rows that it gives, or to the error that leads to the caller's line.
+ * One call of `execute`: from the caller's promise to the rows that it returns, or to an error with the caller's line.
  *
- * A statement that has its place in the queue at once costs one promise, the caller's. Only a failure needs another one, so that V8 can follow it to
- * the line that awaits.
+ * A statement that can be queued at once needs one promise, the caller's. Only a failure needs another one, so that V8 can follow it
+ * to the line that awaits.
  */
 import type { StatementResult } from '../driver/driver.js'
 import { Result } from '../result/result.js'

@@ -1,4 +1,4 @@
-/** What may be said about one statement, beside its text and its values. */
+/** The options of one statement, besides its text and its values. */
 import { StatementTimeoutError } from '../database-errors.js'
 import { InvalidStatementError } from '../errors.js'
 import { nearestName } from '../internal/nearest-name.js'
@@ -10,7 +10,7 @@ import { describeArgument } from '../sql.js'
 export interface StatementOptions {
   /** Abort cancels the statement on the server; inside a transaction, the transaction is then failed and must be rolled back. */
   readonly signal?: AbortSignal | undefined
-  /** Cancel it on the server after so many milliseconds. Default: only the server's `statement_timeout`. */
+  /** Cancel the statement on the server after this many milliseconds. Default: only the server's `statement_timeout`. */
   readonly timeoutMillis?: number | undefined
 }
 

@@ -1,4 +1,4 @@
-/** Runs statements on a pipeline: from what the caller wrote to rows, or to an error that leads back to the caller. */
+/** Runs statements on a pipeline: from the caller's arguments to rows, or to an error with the caller's line. */
 import type { StatementResult } from '../driver/driver.js'
 import { orAbort, requireNotAborted } from '../internal/abort.js'
 import { statementChannel, type StatementSubject } from '../internal/channels.js'

@@ -1,4 +1,6 @@
-/** A statement with a signal or a time of its own: it is called off when that says so. */
+/**
+ * A statement with its own signal or timeout: it is removed from the queue or cancelled when the signal fires or the time is over.
+ */
 import { abortedBy, onAbort } from '../internal/abort.js'
 import type { Clock, Timer } from '../internal/clock.js'
 import type { Pipeline } from '../pipeline/pipeline.js'

@@ -1,8 +1,8 @@
 /**
- * `lifeguard/drizzle`: Drizzle on an engine, or on a session.
+ * `lifeguard/drizzle`: Drizzle on an engine, or in a session.
  *
- * Drizzle's own driver for node-postgres is used. It asks its client for nothing but `query`; its BEGIN, COMMIT and SAVEPOINT are
- * replaced by Lifeguard's blocks.
+ * Drizzle's own driver for node-postgres is used. Of its client it only uses `query`; its BEGIN, COMMIT and SAVEPOINT are replaced by
+ * Lifeguard's blocks.
  */
 import { TransactionRollbackError } from 'drizzle-orm'
 

@@ -1,6 +1,6 @@
 /**
- * `lifeguard/introspect`: entities from a database, and whether entities and a database still agree. The command `lifeguard` does the same
- * from a shell. Nothing here ever changes a database.
+ * `lifeguard/introspect`: generates entities from a database, and checks that entities and a database agree. The command `lifeguard`
+ * does the same from a shell. Neither changes the database.
  */
 export { introspect } from './introspect/introspect.js'
 export type { Introspection, IntrospectOptions } from './introspect/introspect.js'

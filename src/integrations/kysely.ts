@@ -1,9 +1,9 @@
 /**
- * `lifeguard/kysely`: Kysely on an engine, or on a session.
+ * `lifeguard/kysely`: Kysely on an engine, or in a session.
  *
  * Kysely's own compiler, adapter and introspector for PostgreSQL are used, so this is the one file that imports Kysely at run time.
- * Its types are spelt out where Kysely's would name its class `Kysely`: that has private fields, so the `Kysely` that is imported
- * and the one that is required are different types.
+ * Types that refer to Kysely's class `Kysely` are written out here, because that class has private fields: its types differ between
+ * `import` and `require`.
  */
 import {
   PostgresAdapter,

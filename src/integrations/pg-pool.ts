@@ -1,4 +1,4 @@
-/** `lifeguard/pg-pool`: pg.Pool's face on an engine and on a session. */
+/** `lifeguard/pg-pool`: the interface of `pg.Pool` on an engine, and in a session. */
 import type { Engine, Session } from '../index.js'
 import { Pool } from './pg-pool/pool.js'
 import { SessionClient, type SessionFaceOptions } from './pg-pool/session-client.js'

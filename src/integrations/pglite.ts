@@ -1,8 +1,8 @@
 /**
- * `lifeguard/pglite`: an engine on PGlite, PostgreSQL in this process, for tests and for trying out.
+ * `lifeguard/pglite`: an engine on PGlite, PostgreSQL inside the Node process, for tests.
  *
- * Lifeguard's own driver speaks to it, as to a server, over a stream in memory: batches, prepared statements, cursors, errors and
- * types are the same.
+ * Lifeguard's own driver talks to it over a stream in memory, as to a server: batches, prepared statements, cursors, errors and types
+ * are the same.
  */
 import { createEngine, InvalidOptionError, type Engine, type EngineOptions } from '../index.js'
 import { PgliteBackend, type PgliteLike } from './pglite/backend.js'

@@ -1,4 +1,7 @@
-/** `lifeguard/serverless`: Next.js and other runtimes with handlers of `Request`, where modules are reloaded and processes suspended. */
+/**
+ * `lifeguard/serverless`: for Next.js and other runtimes with handlers of a `Request`, where modules are reloaded and processes
+ * suspended.
+ */
 import { createHash } from 'node:crypto'
 import {
   createEngine,

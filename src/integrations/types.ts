@@ -1,6 +1,6 @@
 /**
- * `lifeguard/types`: types of PostgreSQL that most programs do without, and conditions on them. They are a subpath so that the package
- * itself stays small.
+ * `lifeguard/types`: types of PostgreSQL that most programs do not use, and conditions on them. They are in a subpath so that
+ * `lifeguard` itself stays small.
  */
 export { cidr, inet, macaddr, macaddr8 } from './types/network.js'
 export { bit, money, otherType, tsquery, tsvector, varbit, xml } from './types/text-types.js'

@@ -1,4 +1,4 @@
-/** What the signals of callers need: listening, refusing, and the error of it. */
+/** Helpers for the caller's signals: listening, refusing, and the resulting error. */
 import { setMaxListeners } from 'node:events'
 import { AbortedError } from '../errors.js'
 import type { Unsubscribe } from './emitter.js'

@@ -1,4 +1,4 @@
-/** A cache of facts about the texts of statements: a service sends the same few texts again and again. */
+/** A cache of facts about the texts of statements, because a service sends the same few texts again and again. */
 
 const MOST_TEXTS = 500
 const LONGEST_TEXT = 4_000

@@ -1,6 +1,6 @@
 /**
- * The days of the calendar that PostgreSQL and JavaScript count with, the Gregorian one, also before it began. Leap days come
- * last where years begin in March, which makes all of it arithmetic.
+ * Days of the Gregorian calendar, also before its introduction, as PostgreSQL and JavaScript count them. Years begin in March here, so
+ * leap days come last, and simple arithmetic is enough.
  */
 
 /** The days from 1970 until a day; four times as fast as `Date.UTC`. */

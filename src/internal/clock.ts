@@ -1,4 +1,4 @@
-/** Time, in one place, so that tests can own it. */
+/** The clock and the timers, so that tests can replace them. */
 
 /** A timer that can be stopped. */
 export interface Timer {

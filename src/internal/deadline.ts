@@ -1,4 +1,4 @@
-/** Time limits that a blocked event loop cannot break. */
+/** Timeouts that are correct even if the event loop was blocked. */
 import type { Clock, Timer } from './clock.js'
 
 /** A timer that fires later than this shows that the event loop was blocked. */

@@ -1,4 +1,4 @@
-/** Adds to the message of an error, in its stack, too. */
+/** Appends a hint to the message of an error, also in its stack. */
 export function addHint(error: Error, hint: string): void {
   const { message, stack } = error
   if (message.endsWith(hint)) return

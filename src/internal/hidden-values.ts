@@ -1,7 +1,7 @@
 /**
  * Removes values from the server's texts (`hideParameters`). PostgreSQL may quote a value in any field of an error or a notice, for
- * every SQLSTATE and language, and in another form: in lower case, truncated, or one element of an array. So each text is
- * compared with the values that were sent, and not with patterns of messages.
+ * every SQLSTATE and language, and in another form: in lower case, truncated, or one element of an array. So each text is compared
+ * with the values that were sent, not with patterns of messages.
  */
 
 /** The texts of an error or a notice that may quote values. They are changed in place. */

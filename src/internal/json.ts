@@ -1,9 +1,9 @@
 /**
- * The text of a JSON document, as `JSON.stringify` writes it, with two differences.
+ * Writes a JSON document as `JSON.stringify` does, with two differences.
  *
- * 1. What JSON would drop or change in silence is refused, with its place: Set, Map, NaN, functions, invalid dates, ...
- *    (An `undefined` property is left out, as everywhere.)
- * 2. Documents may be nested as deep as PostgreSQL takes them (about 16,000 levels): `JSON.stringify` ends at a few thousand.
+ * 1. Values that JSON would drop or change silently are refused, with their place: Set, Map, NaN, functions, invalid dates, ... (An
+ *    `undefined` property is left out, as in `JSON.stringify`.)
+ * 2. Documents may be nested as deeply as PostgreSQL accepts (about 16,000 levels); `JSON.stringify` fails at a few thousand.
  */
 import { types } from 'node:util'
 import { noValue } from './no-value.js'

@@ -1,4 +1,4 @@
-/** Finds what a misspelt name was meant to be. */
+/** Finds the known name that is nearest to a misspelt one. */
 
 /** Fewer letters begin too many names. */
 const SHORTEST_BEGINNING = 4

@@ -1,4 +1,7 @@
-/** What JavaScript has that is no data: it would be sent as `{}`, as its source, or as the numbers of its bytes. */
+/**
+ * JavaScript objects that are not data (functions, promises, iterators, ...): they would be sent as `{}`, as their source, or as the
+ * numbers of their bytes.
+ */
 import { types } from 'node:util'
 import { isRevoked, REVOKED } from './revoked.js'
 

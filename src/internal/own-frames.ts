@@ -1,4 +1,4 @@
-/** The frames of the library in stacks: an engineer who reads one looks for the line in the code that called the library. */
+/** Removes the frames of the library from stacks, so that a stack begins with the line that called the library. */
 
 /** The place of a frame: `at name (file:///dir/name.js:1:2)`, `at async /dir/name.cjs:1:2`, `at C:\dir\name.js:1:2`. */
 const PLACE = /^at (?:.*\((.*):\d+:\d+\)|(?:async )?(.*):\d+:\d+)$/

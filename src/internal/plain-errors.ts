@@ -1,6 +1,6 @@
 /**
- * Errors of values that may show a piece of a value: the message of an error of the caller's own function, the names of properties in
- * a document. Where they are made, the engine is not known, so they carry what is left of them with `hideParameters`.
+ * Errors that may show a part of a value: the message of an error of the caller's own function, or the name of a property in a
+ * document. The engine is not known where they are made, so they also carry their text for `hideParameters`.
  */
 const PLAIN: unique symbol = Symbol.for('lifeguard.plain') as never
 

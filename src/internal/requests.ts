@@ -1,6 +1,6 @@
 /**
- * Which request of an HTTP server the current call is part of: for the mistake of one session that serves several requests. Node
- * tells when a request begins (`http.server.request.start`); an AsyncLocalStorage carries it from there.
+ * Which request of an HTTP server the current call is part of, to detect one session that serves several requests. Node publishes the
+ * start of a request (`http.server.request.start`), and an AsyncLocalStorage keeps it.
  */
 import { AsyncLocalStorage, executionAsyncResource } from 'node:async_hooks'
 import { subscribe } from 'node:diagnostics_channel'

@@ -1,6 +1,6 @@
 /**
- * A revoked Proxy throws a raw TypeError whatever is asked of it: `Array.isArray`, `in`, `instanceof`, its properties, a call.
- * So an argument is asked here first wherever a public call looks at it.
+ * Detects revoked Proxies. Any operation on one throws a raw TypeError: `Array.isArray`, `in`, `instanceof`, a property, a call. So
+ * public calls check their arguments here before they look at them.
  */
 
 /** Whether a value is a Proxy that was revoked, or one around it. */

@@ -1,6 +1,6 @@
 /**
- * Whether the server refused a statement only because it had been prepared under an older schema, or on another backend.
- * The driver notes it on node-postgres's error, and may learn it later than that error is thrown.
+ * Marks errors of statements that the server refused only because they had been prepared under an older schema, or on another backend.
+ * The driver sets the mark on node-postgres's error, possibly after that error was thrown.
  */
 
 /** Shared by an error and all errors that are made from it. */

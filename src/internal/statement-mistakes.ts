@@ -1,4 +1,4 @@
-/** Advice for refusals of PostgreSQL whose cause is a common mistake, which the text of the statement shows. */
+/** Adds advice to errors of PostgreSQL whose cause is a common mistake that the text of the statement shows. */
 
 interface Mistake {
   readonly sqlStates: readonly string[]

@@ -1,4 +1,4 @@
-/** The text of a statement or script, before anything is sent. */
+/** Analyses the text of a statement or script before it is sent. */
 import { InvalidStatementError } from '../errors.js'
 
 /** @throws InvalidStatementError for what PostgreSQL cannot be sent as it is: NUL ends a text, and half a character would become U+FFFD. */

@@ -1,4 +1,4 @@
-/** Statements that must be queued before another one, and may not be prepared yet: those of a flush. */
+/** The statements of a flush, which must be queued before the next statement but may still be in preparation. */
 
 export interface StatementsAhead {
   /** Settles when they are queued; undefined if they are already. */

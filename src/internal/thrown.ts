@@ -1,4 +1,4 @@
-/** What was thrown, or given as a reason: anything, not only an Error. */
+/** Helpers for thrown values and abort reasons, which need not be Errors. */
 import { isInstance, isRevoked, REVOKED } from './revoked.js'
 
 /** The Error itself, or one that shows what was thrown in its place. */

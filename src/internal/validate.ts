@@ -1,7 +1,7 @@
 /**
  * Checks of options. The messages name the value, the allowed values and the probable intention.
  *
- * 1. A value is never corrected in silence: it is taken as it is, or refused with `InvalidOptionError`.
+ * 1. A value is never corrected silently: it is used as given, or refused with `InvalidOptionError`.
  * 2. A value that could be a secret is never printed; only its type is.
  */
 import { InvalidOptionError } from '../errors.js'

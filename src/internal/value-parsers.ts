@@ -1,4 +1,4 @@
-/** Parsers for the values of one result. */
+/** The parsers for the values of one result. */
 import { InvalidStatementError } from '../errors.js'
 
 /** How values of a result are parsed: an object like `pg.types`. */

@@ -1,5 +1,5 @@
 /**
- * Positions in PostgreSQL's write-ahead log (LSN): how far a server has to be to show a write.
+ * Positions in PostgreSQL's write-ahead log (LSN). A server shows a write when it has replayed the position of the write.
  *
  * @see https://www.postgresql.org/docs/current/datatype-pg-lsn.html
  */

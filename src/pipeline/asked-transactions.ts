@@ -1,4 +1,4 @@
-/** Transactions that `begin()` begins, instead of the first statement: in autocommit mode as well. */
+/** Transactions that begin with an explicit `begin()` instead of the first statement, also in autocommit mode. */
 import { begunAlready } from './transaction-errors.js'
 
 /** How a transaction has ended. */

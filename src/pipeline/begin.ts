@@ -1,4 +1,4 @@
-/** Prepares the statements that begin a transaction, and learns from their answers whether its COMMIT can store anything. */
+/** Prepares the statements that begin a transaction, and reads from their answers whether its COMMIT can store anything. */
 import type { DriverConnection } from '../driver/driver.js'
 import { Operation, type OperationOwner } from './operation.js'
 import {

@@ -1,4 +1,4 @@
-/** The contract of the pipeline: its set-up, what the engine provides, and who listens. */
+/** The contract of the pipeline: its set-up, its host (the engine), and its listeners. */
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import type { MessageSource } from '../internal/channels.js'
 import type { Clock } from '../internal/clock.js'

@@ -1,4 +1,4 @@
-/** One thing that a session asks of its connection: a statement, or a step of its transaction. */
+/** One operation of a session on its connection: a statement, or a step of its transaction (BEGIN, SAVEPOINT, COMMIT, ...). */
 import type {
   BatchStatement,
   DriverConnection,

@@ -1,13 +1,13 @@
 /**
- * What one session says to one connection: statements in order, the transaction around them, and as few batches as that
- * takes. The engine's `Connection` and the `Session` each have one.
+ * The operations of one session on one connection: statements in order, the transaction around them, and as few batches as possible.
+ * The engine's `Connection` and the `Session` have one each.
  *
  * 1. Operations are sent in the order in which they were issued. Operations issued in the same tick are sent in one batch.
  * 2. BEGIN is sent with the first statement, COMMIT with the last ones if they were issued in the same tick.
- * 3. A transaction belongs to one physical connection. If the connection is lost, no part of the transaction is repeated,
- *    except when the server had not even answered BEGIN and nothing can have been stored, and then once.
+ * 3. A transaction belongs to one physical connection. If the connection is lost, no part of the transaction is repeated. Exception:
+ *    if the server had not even answered BEGIN and nothing can have been stored, the batch is sent once more.
  * 4. COMMIT is never sent to a connection that may be dead already (`Lease.proven`), unless it can store nothing.
- * 5. Whatever the answer, every operation settles exactly once.
+ * 5. Every operation settles exactly once, whatever the answer is.
  */
 import type { DriverConnection } from '../driver/driver.js'
 import type { MessageSource, TransactionMessage } from '../internal/channels.js'

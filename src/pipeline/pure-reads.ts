@@ -1,7 +1,7 @@
 /**
- * Whether a statement is a pure read, to judge by its text: it stores, sends and locks nothing, so that its COMMIT can bring
- * no news. A function of the user's own may do anything, a read-only transaction may NOTIFY: what calls a function that is not
- * known here is no pure read. What a view, an operator or a cast calls is not seen.
+ * Whether a statement is a plain read, as far as its text shows: it stores, sends and locks nothing, so its COMMIT cannot store
+ * anything either. Functions of the user may do anything, and NOTIFY works in a read-only transaction. So a statement that calls a
+ * function not listed here is no plain read. Functions that a view, an operator or a cast calls are not visible.
  */
 
 import { rememberedByText } from '../internal/by-text.js'

@@ -1,4 +1,4 @@
-/** Whether a transaction has only read: decides whether its COMMIT can store anything, and whether it takes time. */
+/** Whether a transaction has only read. This decides whether its COMMIT can store anything, and whether COMMIT can take time. */
 import type { StatementResult } from '../driver/driver.js'
 import type { Operation } from './operation.js'
 import { isPureRead } from './pure-reads.js'

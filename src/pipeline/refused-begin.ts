@@ -1,4 +1,6 @@
-/** The refusal of BEGIN or its settings. The caller has not issued BEGIN, so the first operation after it fails with the error. */
+/**
+ * The refusal of BEGIN or of its settings. The caller has not issued BEGIN, so the first operation after it fails with the error.
+ */
 import { EndedBehindError } from './script.js'
 import { transactionAborted } from './transaction-errors.js'
 

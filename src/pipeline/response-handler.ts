@@ -1,6 +1,6 @@
 /**
- * What the server's answers mean: settles the operations, moves the state of the transaction, and remembers what the transaction
- * has done. Decides nothing about what is sent.
+ * Interprets the server's answers: settles the operations, changes the state of the transaction, and records what the transaction has
+ * done. It does not decide what is sent.
  */
 import { isDisconnect, isServerError } from '../database-errors.js'
 import type { DriverConnection, StatementResult } from '../driver/driver.js'

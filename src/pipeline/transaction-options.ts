@@ -1,4 +1,4 @@
-/** What a transaction starts with, and the statements that begin it. */
+/** The options of a transaction, and the statements that begin it. */
 import type { DriverConnection } from '../driver/driver.js'
 import { InvalidOptionError } from '../errors.js'
 import {
@@ -14,15 +14,16 @@ import {
 export type IsolationLevel = 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE' | 'READ UNCOMMITTED'
 
 /**
- * How transactions begin. Given for an engine, a session factory, a session or a block; the narrower one wins, option by
- * option. All of it is sent in the batch of BEGIN and costs no round trip.
+ * Options of transactions, for an engine, a session factory, a session or a block. For each option the block wins over the
+ * session, the session over the factory, and the factory over the engine. They are sent in the batch of BEGIN and cost no round
+ * trip.
  */
 export interface TransactionOptions {
   /** Default: the server's (`default_transaction_isolation`). */
   readonly isolationLevel?: IsolationLevel | undefined
-  /** True: PostgreSQL refuses writes, and a session returns its value without waiting for COMMIT's answer. */
+  /** True: PostgreSQL refuses writes. A block of plain reads then returns its value without waiting for COMMIT. */
   readonly readOnly?: boolean | undefined
-  /** With `SERIALIZABLE` and `readOnly`: wait for a snapshot that cannot fail. */
+  /** With `SERIALIZABLE` and `readOnly`: wait for a snapshot that cannot cause a serialization failure. Default: the server's. */
   readonly deferrable?: boolean | undefined
   /** `statement_timeout` of the transaction; 0 = none. Default: the server's. */
   readonly statementTimeoutMillis?: number | undefined

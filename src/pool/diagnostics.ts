@@ -1,6 +1,6 @@
 /**
- * The pool's statistics, and the error of an acquire that timed out: what it waited for, and which callers hold the
- * connections. Every count is derived from the part that owns the fact; none is kept twice.
+ * The pool's statistics, and the error of an acquire that timed out: its phase, and the holders of the connections. Every count is
+ * derived from the part that owns the fact; none is kept twice.
  */
 import type { HealthChecks } from './health-checks.js'
 import type { Closer } from './closer.js'

@@ -1,4 +1,4 @@
-/** The errors of acquires that the pool refuses, and of callers that still use a pool when it is disposed. */
+/** The errors of refused acquires, and of callers that use a pool while it is disposed. */
 import {
   AbortedError,
   ConnectionLostError,
@@ -9,8 +9,8 @@ import {
 import type { PoolStats } from './stats.js'
 
 /**
- * What an acquire was waiting for: `wait` = a release, `connect` = a connection being opened, `ping` = a ping,
- * `reset` = a reset.
+ * What an acquire was waiting for: `wait`: the release of a connection; `connect`: a connection being opened; `ping`: a
+ * liveness check; `reset`: the reset of a released connection.
  */
 export type AcquirePhase = 'wait' | 'connect' | 'ping' | 'reset'
 
@@ -38,17 +38,17 @@ export interface PoolTimeoutDetails {
 }
 
 /**
- * No connection came within `poolTimeoutMillis`. The message names the holders of the connections; `cause` is the last
+ * The caller got no connection within `poolTimeoutMillis`. The message names the holders of the connections; `cause` is the last
  * failure to connect, if there is one. Nothing was sent: the call may be made again, but `isRetryable` is false, so `retry` does not.
  */
 export class PoolTimeoutError extends LifeguardError {
   readonly phase: AcquirePhase
   readonly waitedMillis: number
-  /** The pool at that moment. Not enumerable: the message has what matters of it. */
+  /** The pool at that moment. Not enumerable, because the message contains the relevant parts. */
   declare readonly stats: PoolStats
   /** The longest holders first, at most five. */
   readonly holders: readonly Holder[]
-  /** How much too late the timer fired: the event loop was blocked that long. 0 if it was not. */
+  /** How long the event loop was blocked when the timeout was due, in milliseconds; 0 if it was not blocked. */
   readonly eventLoopDelayMillis: number
 
   constructor(message: string, details: PoolTimeoutDetails, options?: LifeguardErrorOptions) {
@@ -62,7 +62,10 @@ export class PoolTimeoutError extends LifeguardError {
   }
 }
 
-/** `maxWaiting` acquires are waiting already. Safe to retry later; better shed the load. */
+/**
+ * `maxWaiting` callers are waiting already. Nothing was sent: the call may be made again later, but `isRetryable` is false, so
+ * `retry` does not. Answer 503, to shed load.
+ */
 export class PoolQueueFullError extends LifeguardError {
   /** The pool at that moment. Not enumerable. */
   declare readonly stats: PoolStats

@@ -1,9 +1,9 @@
-/** The events of a pool. Listeners run synchronously; what they throw never reaches the pool. */
+/** The events of a pool. Listeners run synchronously; their errors never reach the pool. */
 import type { DriverConnection, ResetMode } from '../driver/driver.js'
 import type { PoolTimeoutError } from './errors.js'
 import type { CloseReason } from './stats.js'
 
-/** What most events carry: the connection they are about. Do not run statements on it from a listener. */
+/** The payload of most events: the connection that they are about. Do not run statements on it from a listener. */
 export interface ConnectionEvent {
   readonly connection: DriverConnection
 }
@@ -26,7 +26,7 @@ export interface LeakEvent extends ConnectionEvent {
 export interface PoolEvents {
   /** A connection was opened. */
   connect: ConnectionEvent & { readonly durationMillis: number }
-  /** The first connection ever was opened: once per pool, before its `connect`. */
+  /** The pool's first connection was opened: emitted once, before `connect`. */
   firstConnect: ConnectionEvent & { readonly durationMillis: number }
   /** An attempt to connect failed. */
   connectFailed: { readonly error: Error; readonly fatal: boolean }
@@ -42,7 +42,7 @@ export interface PoolEvents {
   softInvalidate: ConnectionEvent & { readonly reason: unknown }
   /** A connection was closed; its slot is free. */
   close: ConnectionEvent & { readonly reason: CloseReason; readonly ageMillis: number; readonly uses: number }
-  /** A connection was detached: it left the pool for good, and the caller of `detach()` has to close it. */
+  /** A connection was detached from the pool permanently; the caller of `detach()` must close it. */
   detach: ConnectionEvent
   leak: LeakEvent
   /** An acquire joined the queue; `ahead` others are before it. */

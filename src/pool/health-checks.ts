@@ -1,6 +1,6 @@
 /**
- * The round trips of the pool itself: pings and resets, each with a time limit of its own. Meanwhile the connection is neither
- * idle nor checked out; afterwards it is free, or closed.
+ * The pool's own round trips: pings and resets, each with its own time limit. Meanwhile the connection is neither idle nor checked
+ * out; afterwards it is free, or closed.
  */
 import type { ResetMode } from '../driver/driver.js'
 import type { ConnectionRecord } from './record.js'

@@ -2,12 +2,12 @@
 
 const BUCKETS = 33
 
-/** What a {@link Histogram} knew at one moment. Durations in milliseconds. */
+/** The state of a {@link Histogram} at one moment. Durations in milliseconds. */
 export interface HistogramSnapshot {
   readonly count: number
   readonly sumMillis: number
   readonly maxMillis: number
-  /** Upper bounds of the buckets in which the quantiles fall: right within a factor of two. 0 without values. */
+  /** Upper bounds of the buckets that contain the quantiles: exact within a factor of two. 0 without values. */
   readonly p50Millis: number
   readonly p95Millis: number
   readonly p99Millis: number

@@ -1,8 +1,8 @@
 /**
- * The pool's only regular timer. It never keeps the process alive, and rests while the pool is empty.
+ * The pool's only periodic timer. It never keeps the process alive, and stops while the pool is empty.
  *
- * Each tick: close stale, expired and long idle connections, ping quiet ones, look for leaks,
- * refill `minIdle`. After a tick that came much too late nothing idle is trusted.
+ * Each tick closes stale, expired and long idle connections, pings quiet ones, looks for leaks, and refills `minIdle`. After a tick
+ * that came much too late, every idle connection is pinged before its next use.
  */
 import { AsyncResource } from 'node:async_hooks'
 import type { Timer } from '../internal/clock.js'

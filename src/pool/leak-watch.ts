@@ -1,9 +1,9 @@
 /**
  * Finds leases that are not released: held too long, or garbage-collected.
  *
- * 1. A short lease costs nothing: only leases that are still out at a tick of the housekeeper are registered.
- * 2. From then on the pool does not keep the lease alive, and after its checkout not even the record: a broken connection
- *    may reference the lease (through the stack of an error), which then would never be collected.
+ * 1. A short lease costs nothing: only leases that are still checked out at a tick of the housekeeper are registered.
+ * 2. A registered lease is not kept alive by the pool. Nor is, after its checkout, its record: a broken connection may refer to the
+ *    lease (through the stack of an error), which would then never be collected.
  */
 import { leakChannel, type LeakMessage } from '../internal/channels.js'
 import type { LeakEvent } from './events.js'

@@ -1,4 +1,4 @@
-/** How many connections a pool may have, and how many of them it keeps. */
+/** The limits of a pool: how many connections it may have, and how many idle ones it keeps. */
 import { InvalidOptionError } from '../errors.js'
 import { checkInteger, checkObject, refuseUnknownKeys } from '../internal/validate.js'
 

@@ -1,9 +1,9 @@
 /**
- * Matches connections with waiting callers: decides which caller gets a free connection, when more are opened, and which
- * free connections are kept idle or closed.
+ * Matches connections with waiting callers: decides which caller gets a free connection, when more are opened, and which free
+ * connections are kept idle or closed.
  *
- * 1. A free connection (opened, pinged, reset or released) goes to the oldest waiter, or becomes idle.
- * 2. After each event that frees a slot or ends a connect attempt, `pump` looks at the queue again: no waiter is forgotten.
+ * 1. A free connection (opened, pinged, reset or released) goes to the caller that has waited longest, or becomes idle.
+ * 2. After each event that frees a slot or ends a connect attempt, `pump` looks at the queue again, so no waiting caller is forgotten.
  */
 import type { Closer } from './closer.js'
 import type { Connector } from './connector.js'

@@ -1,4 +1,4 @@
-/** A pool that keeps nothing. */
+/** A pool that keeps no connection: each lease opens one, and its release closes it. */
 import { IllegalStateError } from '../errors.js'
 import { limitsOf } from './limits.js'
 import type { PoolParts } from './options.js'

@@ -1,13 +1,11 @@
-/**
- * The options of a pool: what each means, its default and its extremes. `resolve-options.ts` has the defaults and the checks.
- */
+/** The options of a pool: meaning, default and extremes of each. `resolve-options.ts` has the defaults and the checks. */
 import type { Driver } from '../driver/driver.js'
 import type { Clock } from '../internal/clock.js'
 import type { Emitter } from '../internal/emitter.js'
 import type { PoolEvents } from './events.js'
 import type { Pool } from './pool.js'
 
-/** What a pool is made of. */
+/** The argument of the constructor of a pool. */
 export interface PoolParts {
   readonly driver: Driver
   /** See `resolvePoolOptions`. */
@@ -25,7 +23,7 @@ export interface PoolParts {
 /** A class of pools, as `poolClass` takes it: QueuePool, NullPool, or a class of your own. */
 export type PoolClass = new (parts: PoolParts) => Pool
 
-/** Options of a pool as the caller gives them; each may be left out. `docs/pool.md` gives advice on each. */
+/** Options of a pool; each may be left out. `docs/pool.md` has advice on each. Durations are milliseconds. */
 export interface PoolOptions {
   /** Up to this many idle connections are kept open. Default 5; 0 = unlimited (then leave `maxOverflow` out). */
   readonly poolSize?: number | undefined
@@ -47,26 +45,29 @@ export interface PoolOptions {
   readonly poolRecycleMillis?: number | undefined
   /** Ping an idle connection before it is handed out. Default true. */
   readonly poolPrePing?: boolean | undefined
-  /** A connection that was used in the last so many milliseconds is not pinged. Default 500; 0 = always ping. */
+  /** A connection that was used within this time is not pinged. Default 500; 0 = always ping. */
   readonly prePingSkipMillis?: number | undefined
   /** How long a ping (pre-ping or keep-alive) may take. Default 1000. */
   readonly prePingTimeoutMillis?: number | undefined
-  /** Hand out the connection that was released last (default true: few stay hot) or first (false: all take turns). */
+  /**
+   * True: hand out the connection that was released last, so few connections stay busy. False: the one that was idle longest.
+   * Default true.
+   */
   readonly poolUseLifo?: boolean | undefined
   /**
-   * How a released connection is reset. Default `'rollback'`: ROLLBACK if a transaction is open. `'session'`:
-   * settings, LISTEN, cursors, advisory locks and temporary tables as well, each time. `false`: nothing.
+   * How a released connection is reset. Default `'rollback'`: ROLLBACK if a transaction is open. `'session'`: at each release
+   * also settings, LISTEN, cursors, advisory locks and temporary tables. `false`: no reset.
    */
   readonly poolResetOnReturn?: 'rollback' | 'session' | false | undefined
-  /** Close a connection after so many idle milliseconds, down to `minIdle`. Default 600000; -1 = never. */
+  /** Close a connection after this idle time, down to `minIdle`. Default 600000; -1 = never. */
   readonly idleTimeoutMillis?: number | undefined
   /** Idle connections to keep ready, opened in the background. Default 0; at most `poolSize`. */
   readonly minIdle?: number | undefined
   /** Ping idle connections about this often, so that no firewall drops them. Default 120000; -1 = never. */
   readonly keepAliveMillis?: number | undefined
-  /** How many acquires may wait for a release; one more fails at once. Default Infinity; 0 = none. */
+  /** How many callers may wait for a release; a further one fails at once with PoolQueueFullError. Default Infinity; 0 = none. */
   readonly maxWaiting?: number | undefined
-  /** Connections being opened at the same time. Default 2 (NullPool: Infinity). */
+  /** Maximum number of connections being opened at the same time. Default 2 (NullPool: Infinity). */
   readonly maxConnecting?: number | undefined
   /** How long opening a connection may take, authentication included. Default 10000. */
   readonly connectTimeoutMillis?: number | undefined
@@ -75,11 +76,14 @@ export interface PoolOptions {
    * they keep waiting until their own timeout, while the pool tries again with pauses. `'fail'`: they get the error.
    */
   readonly connectRetry?: 'wait' | 'fail' | undefined
-  /** Report leases held longer than this. Default 0 = off. */
+  /** Report connections that are held longer than this. Default 0 = off. */
   readonly leakDetectionMillis?: number | undefined
   /** Remember where each lease was acquired (costs some ten microseconds). Default: true unless NODE_ENV is `production`. */
   readonly captureStacks?: boolean | undefined
-  /** Default QueuePool. NullPool: a connection per lease, closed on release; refuses every option about idle ones. */
+  /**
+   * Default QueuePool. NullPool opens a connection per lease and closes it on release; it refuses options about idle
+   * connections and sizes.
+   */
   readonly poolClass?: PoolClass | undefined
 }
 

@@ -1,4 +1,4 @@
-/** What all parts of one pool share. */
+/** The state that all parts of one pool share. */
 import type { Driver } from '../driver/driver.js'
 import type { Clock } from '../internal/clock.js'
 import type { Emitter } from '../internal/emitter.js'

@@ -1,9 +1,9 @@
 /**
  * The contract of a pool: which caller may use which connection, for how long, and its statistics.
  *
- * 1. A lease is bound to one physical connection for ever; it is released or invalidated exactly once.
+ * 1. A lease is bound to one physical connection; it is released or invalidated exactly once.
  * 2. Never more than `poolSize + maxOverflow` sockets exist: open, being opened or being closed.
- * 3. Every acquire settles exactly once; waiters are served first in, first out.
+ * 3. Every acquire settles exactly once; waiting callers are served first in, first out.
  */
 import type { DriverConnection } from '../driver/driver.js'
 import type { CallSite } from './call-site.js'
@@ -29,7 +29,7 @@ export interface AcquireOptions {
   readonly callSite?: CallSite | undefined
 }
 
-/** Told of the outcome of a request, in place of a promise. */
+/** Receives the result of a request, instead of a promise. */
 export interface LeaseReceiver {
   leased(lease: Lease): void
   refused(error: unknown): void
@@ -38,8 +38,8 @@ export interface LeaseReceiver {
 /** Options of `Lease.release`. */
 export interface ReleaseOptions {
   /**
-   * True: give the connection to the caller that `wantedMillis` is about, although COMMIT is not answered yet. Default false: the
-   * next caller gets it after the answer.
+   * True: the first waiting caller (see `wantedMillis`) gets the connection although COMMIT is not answered yet. Default false:
+   * it gets the connection after the answer.
    */
   readonly beforeCommitIsAnswered?: boolean | undefined
 }
@@ -47,7 +47,10 @@ export interface ReleaseOptions {
 /** The checkout of one connection. Also a `Disposable`: `using lease = await pool.acquire()` releases it. */
 export interface Lease {
   readonly connection: DriverConnection
-  /** False: idle for longer than `prePingSkipMillis` and not pinged, because `proof` is `'caller'`. */
+  /**
+   * False: the connection was idle for longer than `prePingSkipMillis` and was not pinged, because `proof` is `'caller'`. It
+   * may be dead.
+   */
   readonly proven: boolean
   /**
    * Remaining timeout of the first waiting caller, who gets this connection if it is released now. Undefined if no caller waits,
@@ -68,7 +71,7 @@ export interface Lease {
   /** Keeps the lease active, but closes its connection when it is released. Idempotent, never throws. */
   softInvalidate(reason?: unknown): void
   /**
-   * Takes the connection out of the pool for good. Its slot is free at once; the caller has to close the connection.
+   * Takes the connection out of the pool permanently. Its slot is free at once; the caller must close the connection.
    * @throws IllegalStateError if the lease is not active any more.
    */
   detach(): DriverConnection
@@ -85,7 +88,7 @@ export interface DisposeOptions {
 
 /** What `dispose` did. */
 export interface DisposeReport {
-  /** Connections that were closed in good order. */
+  /** Connections that were closed without being in use. */
   readonly closed: number
   /** Connections still in use at the deadline: their statements were cancelled and their sockets dropped. */
   readonly forced: number
@@ -102,8 +105,9 @@ export interface Pool {
    */
   acquire(options?: AcquireOptions): Promise<Lease>
   /**
-   * As `acquire`, and tells `receiver` instead of a promise: never on the stack of the code that gives the connection back, and in the async context
-   * of the caller. Many callers may wait at a time, and so each takes less memory. Optional: sessions use `acquire` where it is missing.
+   * As `acquire`, but passes the result to `receiver` instead of a promise, so that each of many waiting callers takes less
+   * memory. The receiver is called in the async context of its caller, and never on the stack of the code that releases the
+   * connection. Optional: without it, sessions use `acquire`.
    * @param context In place of `options.context`.
    * @param callSite In place of `options.callSite`.
    */
@@ -116,7 +120,7 @@ export interface Pool {
   stats(): PoolStats
   /** One line for people: sizes, use, waiters. */
   status(): string
-  /** Who holds the connections that are checked out, the longest first: lines for people. */
+  /** The holders of checked-out connections, the longest first, as lines for people. */
   holders?(): readonly string[]
   /** Changes the limits at run time. Excess connections are closed, borrowed ones when they are released. @throws InvalidOptionError */
   resize(limits: { readonly poolSize?: number; readonly maxOverflow?: number }): void
@@ -127,7 +131,7 @@ export interface Pool {
   refresh(): void
   /**
    * A new pool with the same options, limits and listeners, without connections. It takes over the callers that wait here, and
-   * opens connections for them and for `minIdle` only. Nothing else changes here: dispose this pool.
+   * opens connections for them and for `minIdle` only. Nothing else changes in this pool: dispose it afterwards.
    */
   recreate(): Pool
   /**

@@ -1,8 +1,8 @@
 /**
- * Checks the options of a pool and fills in their defaults.
+ * Checks the options of a pool and applies their defaults.
  *
- * 1. Defaults stand here and nowhere else; `docs/pool.md` repeats them and a test compares.
- * 2. Nothing is corrected in silence: an unknown, impossible or contradictory option is refused.
+ * 1. Defaults are defined only here. `docs/pool.md` repeats them, and a test compares.
+ * 2. Nothing is corrected silently: an unknown, impossible or contradictory option is refused.
  */
 import { InvalidOptionError } from '../errors.js'
 import {

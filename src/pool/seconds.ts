@@ -1,4 +1,6 @@
-/** Notices seconds where an option takes milliseconds: such a pool works, and is slow or fails under load. */
+/**
+ * Warns if an option in milliseconds has a value that is common in seconds. Such a pool works, but is slow or fails under load.
+ */
 import { isDevelopment, warnOnce } from '../internal/development.js'
 import { captureCallSite, lineOf } from './call-site.js'
 import type { PoolOptions } from './options.js'

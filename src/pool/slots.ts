@@ -1,10 +1,10 @@
 /**
- * The slots of a pool, kept by generic-pool: how many there are, and in which order idle ones are handed out. Only this file
- * uses generic-pool.
+ * The slots of a pool, kept by generic-pool: their number, and the order in which idle ones are handed out. Only this file uses
+ * generic-pool.
  *
- * 1. A slot is made empty, at once and without fail; no socket is generic-pool's business. So neither its retries nor its
- *    validation, its queue, `drain` or `clear` are ever in use.
- * 2. A slot counts from before its connection is opened until after its socket is closed.
+ * 1. A slot is created empty, at once, and cannot fail; generic-pool never handles a socket. So its retries, validation and queue, and
+ *    its `drain` and `clear`, are never used.
+ * 2. A slot is counted from before its connection is opened until after its socket is closed.
  */
 import genericPool from 'generic-pool'
 import { ConnectionRecord } from './record.js'

@@ -13,7 +13,7 @@ export type CloseReason =
   | 'stale'
   /** The server or the network ended it. */
   | 'lost'
-  /** A probe (pre-ping, keep-alive) failed. */
+  /** A ping (pre-ping, keep-alive) failed. */
   | 'probe'
   /** It could not be reset. */
   | 'reset'
@@ -47,13 +47,13 @@ export interface PoolStats {
   readonly waiting: number
   readonly suspended: boolean
   readonly disposed: boolean
-  /** Bumped by each disconnect and by `refresh()`; connections of an older one are replaced. */
+  /** Incremented by each disconnect and by `refresh()`; connections of an older generation are replaced. */
   readonly generation: number
   /** Why the last connect failed; undefined since one succeeded. */
   readonly lastConnectError: Error | undefined
   readonly counters: PoolCounters
   readonly closed: Readonly<Record<CloseReason, number>>
-  /** Of the acquires that had to wait. Those that did not are `counters.acquired - counters.waited`. */
+  /** Waiting times of the acquires that had to wait. The number of the others is `counters.acquired - counters.waited`. */
   readonly wait: HistogramSnapshot
   /** From acquire to release. */
   readonly use: HistogramSnapshot
@@ -74,7 +74,7 @@ export interface PoolCounters {
   refused: number
   connected: number
   connectFailed: number
-  /** Probes sent: pre-pings and keep-alives. */
+  /** Pings sent: pre-pings and keep-alives. */
   pinged: number
   reset: number
   /** Leases held longer than `leakDetectionMillis`. */

@@ -1,4 +1,4 @@
-/** `update(Entity)` and `deleteFrom(Entity)`: many rows at once, without loading them. */
+/** `update(Entity)` and `deleteFrom(Entity)`: change or delete many rows at once, without loading them. */
 import { InvalidStatementError } from '../errors.js'
 import type { SqlFragment } from '../sql.js'
 import { requireOneTableOfName } from '../schema/column-ref.js'
@@ -31,8 +31,8 @@ export function update<E extends AnyEntity>(entity: E): BulkUpdate<E> {
 }
 
 /**
- * Starts a DELETE of all rows that meet a condition. (`delete` is a word of JavaScript.) Cascades are those of the
- * database.
+ * Starts a DELETE of all rows that meet a condition. Only the database cascades. (It is not called `delete`, which is reserved
+ * in JavaScript.)
  * @throws MappingError if it is no entity, or a view.
  * @example
  * const gone = await session.execute(deleteFrom(Song).where(lt(Song.c.plays, 1)).returning('id'))
@@ -71,7 +71,7 @@ export class BulkUpdate<E extends AnyEntity, Item = never, Scalar = Item> implem
   }
 
   /**
-   * What to change, as values or SQL; added to earlier calls of `set`. `undefined` changes nothing.
+   * The new values, or SQL; added to those of earlier calls. A property that is `undefined` is not changed.
    * @throws MappingError for a property that is no column or is computed; InvalidValueError.
    */
   set(values: Update<E>): BulkUpdate<E, Item, Scalar> {

@@ -8,7 +8,7 @@ import type { ColumnRef } from '../schema/column-ref.js'
 import type { TableColumn } from '../schema/table-column.js'
 import { isArray, isInstance } from '../internal/revoked.js'
 
-/** What a column may be compared with: a value of its type, another column, SQL. */
+/** The right side of a condition: a value of the column's type, another column, or SQL. */
 export type Operand<Value> = NoInfer<Value> | SqlFragment<unknown>
 
 /** Equal. `null` means IS NULL. */
@@ -73,7 +73,7 @@ export function inArray<Value>(
   return new SqlFragment(['', ' = any(', `::${type.cast}[])`], [column, literal])
 }
 
-/** Matches a pattern: `%` stands for any characters, `_` for one. */
+/** Matches a pattern: `%` matches any characters, `_` one character. */
 export function like<Value extends string | null>(
   column: ColumnRef<Value>,
   pattern: string | SqlFragment<unknown>,
@@ -97,7 +97,7 @@ export function isNull(column: ColumnRef<unknown>): Condition {
   return new SqlFragment(['', ' is null'], [column])
 }
 
-/** All of the conditions. Without conditions: true, which a bulk statement refuses as its only condition. */
+/** All of the conditions are true. Without conditions it is true; a bulk statement throws if this is its only condition. */
 export function and(...conditions: readonly Condition[]): Condition {
   return conditions.every(matchesAll) ? new Everything() : combine(conditions, ' and ')
 }
@@ -122,7 +122,7 @@ export function matchesAll(condition: Condition): boolean {
   return isInstance(condition, Everything)
 }
 
-/** At least one of the conditions. Without conditions: false. */
+/** At least one of the conditions is true. Without conditions it is false. */
 export function or(...conditions: readonly Condition[]): Condition {
   if (conditions.length === 0) return new None()
   const combined = combine(conditions, ' or ')
@@ -143,7 +143,7 @@ export function not(condition: Condition): Condition {
     : new SqlFragment(['not (', ')'], [checked(condition)])
 }
 
-/** Where NULL goes in an order. Default: as if it were larger than everything. */
+/** Position of NULL in an order. Default: as if it were larger than every value. */
 export interface OrderOptions {
   readonly nulls?: 'first' | 'last' | undefined
 }

@@ -1,4 +1,4 @@
-/** The rows of `insert(Entity).values(...)`: checked, encoded, and as SQL. */
+/** Checks and encodes the rows of `insert(Entity).values(...)`, and writes them as SQL. */
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import { noProperties } from '../internal/no-value.js'

@@ -1,4 +1,4 @@
-/** Deletes rows together with their owners, as far as they still belong to these owners. */
+/** Deletes rows together with their owners, unless they belong to another owner by then. */
 import { rowSource, rowValues } from './unnest.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { Table } from '../schema/table.js'

@@ -86,7 +86,7 @@ export class BulkInsert<E extends AnyEntity, Item = never, Scalar = Item> implem
   }
 
   /**
-   * What to do about rows that exist already: `.doUpdate(...)` or `.doNothing()` follows.
+   * How to treat rows that exist already: call `.doUpdate(...)` or `.doNothing()` on the result.
    *
    * @param target The property or properties that have a unique index, or `{ constraint }` with its name. Left out: any
    *   conflict, which only `doNothing()` can take.
@@ -109,9 +109,9 @@ export class BulkInsert<E extends AnyEntity, Item = never, Scalar = Item> implem
   }
 
   /**
-   * Returns the rows as they are stored now: entities, or plain objects with the named columns. An object that the session
-   * holds takes the new values, except where it has changes that were not flushed. Rows that were left alone, by `doNothing()`
-   * or because a filter hides them from `doUpdate()`, are not returned.
+   * Returns the rows as they are stored now: entities, or plain objects with the named columns. Objects that the session has
+   * already get the new values, but keep their unflushed changes. Rows that were not written, because of `doNothing()` or
+   * because a filter hides them from `doUpdate()`, are not returned.
    */
   returning(): BulkInsert<E, InstanceOf<E>>
   returning<const Names extends readonly ColumnName<E>[]>(
@@ -147,7 +147,7 @@ type ConflictAction = (filters: readonly Condition[]) => SqlFragment<unknown>
 export type ConflictChanges<E extends AnyEntity> =
   Update<E> | readonly ColumnName<E>[] | ((excluded: ColumnRefs<ColumnsOf<E>>) => Update<E>)
 
-/** An INSERT that waits for `doUpdate()` or `doNothing()`: what to do about rows that exist already. */
+/** An INSERT with a conflict target. Call `doUpdate()` or `doNothing()` to complete it. */
 export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
   readonly #meta: EntityMeta
   readonly #rows: GivenRows
@@ -175,10 +175,10 @@ export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
   /**
    * Changes existing rows. `version()` columns are incremented and `onUpdate` columns set, as by `update()`.
    *
-   * @param changes Left out: every column of the rows takes the new value, except the key and the target of the conflict.
-   *   An array: only these columns. An object: these values or SQL. A function: the same, from the row that was to be
-   *   inserted (`excluded`).
-   * @param options `where`: only rows that meet the condition are changed; the others are left as they are.
+   * @param changes Default: every given column gets the new value, except the key and the conflict target. An array: only these
+   *   columns. An object: these values or SQL. A function: returns such an object, from the row that could not be inserted
+   *   (`excluded`).
+   * @param options `where`: only rows that meet the condition are changed.
    * @throws InvalidStatementError if nothing would be changed, or `onConflict()` names no target; MappingError; InvalidValueError.
    * @example
    * insert(Song).values(rows).onConflict('id').doUpdate((excluded) => ({

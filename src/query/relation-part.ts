@@ -16,13 +16,13 @@ import type { Relation, RelationPart } from '../schema/relation-resolution.js'
 import { rowSource, rowValues } from './unnest.js'
 import type { EncodedText } from '../schema/table-column.js'
 
-/** Which of the related objects are loaded, and in which order. */
+/** Options of `load(name, options)`: which related objects are loaded, and in which order. */
 export interface LoadOptions {
   /** Conditions on the related entity. Default: none. */
   readonly where?: Condition | readonly Condition[] | undefined
   /** Default: the order of the relation, or its primary key. */
   readonly orderBy?: SqlFragment<unknown> | readonly SqlFragment<unknown>[] | undefined
-  /** At most so many for each object that is loaded. Default: all. */
+  /** Maximum number of related objects for each owner. Default: all. */
   readonly limit?: number | undefined
 }
 

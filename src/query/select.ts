@@ -26,11 +26,11 @@ import type { RelationPart } from '../schema/relation-resolution.js'
 import type { CollectionName, Loaded, LoadedPart, RelationPath } from '../schema/relations.js'
 import type { TableColumn } from '../schema/table-column.js'
 
-/** What to do about rows that another transaction has locked. Default: wait until they are unlocked. */
+/** How to treat rows that another transaction has locked. Default: wait until they are unlocked. */
 export interface LockOptions {
-  /** Leave them out: for queues of jobs. */
+  /** True: skip them, for job queues. */
   readonly skipLocked?: boolean | undefined
-  /** Fail with a LockTimeoutError. */
+  /** True: fail at once with a LockTimeoutError. */
   readonly noWait?: boolean | undefined
 }
 
@@ -115,17 +115,17 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
     return this.#with({ order: [...this.#state.order, ...by.map(orderOf)] })
   }
 
-  /** At most so many rows. @throws InvalidOptionError unless it is a whole number from 0. */
+  /** Returns at most this many rows. @throws InvalidOptionError unless it is a whole number from 0. */
   limit(count: number): Select<E, Item, Scalar> {
     return this.#with({ limit: checkInteger<never>('limit', count, { min: 0 }) })
   }
 
-  /** Without the first so many rows. @throws InvalidOptionError unless it is a whole number from 0. */
+  /** Skips this many rows. @throws InvalidOptionError unless it is a whole number from 0. */
   offset(count: number): Select<E, Item, Scalar> {
     return this.#with({ offset: checkInteger<never>('offset', count, { min: 0 }) })
   }
 
-  /** Each row once. PostgreSQL refuses it where a column is of type `json`. */
+  /** Returns equal rows once. PostgreSQL refuses it if a column has the type `json`. */
   distinct(): Select<E, Item, Scalar> {
     return this.#with({ distinct: true })
   }
@@ -145,7 +145,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
 
   /**
    * Returns plain objects with these columns instead of entities.
-   * @throws MappingError if there is no such column, or relations were to be loaded.
+   * @throws MappingError if there is no such column, or if the statement loads relations.
    * @example
    * const titles = await session.scalars(select(Song).columns('title'))
    */
@@ -158,7 +158,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   /**
-   * Loads relations with the entities, each with one more statement. Paths may go on: `'songs.album'`.
+   * Loads relations with the entities, each with one more statement. Paths may be longer: `'songs.album'`.
    * @throws MappingError if there is no such relation.
    * @example
    * const albums = await session.scalars(select(Album).load('songs'))
@@ -167,10 +167,10 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
     ...paths: readonly (Path & RelationPath<E, Path>)[]
   ): Select<E, Item & Loaded<E, Path>>
   /**
-   * Loads a part of a relation to many: those that meet conditions, in an order, at most so many for each object. The property is
-   * a frozen array, and not what the relation holds: to change the relation load it as a whole.
+   * Loads a part of a relation to many: objects that meet the conditions, in the given order, at most `limit` for each owner.
+   * The property is a frozen array, which cannot change the relation; to change it, load the whole relation.
    * @throws MappingError if there is no such relation to many; InvalidOptionError; InvalidStatementError. When it runs:
-   *   IllegalStateError if an object holds the relation with changes that were not flushed.
+   *   IllegalStateError if the relation of an object has unflushed changes.
    * @example
    * const albums = await session.scalars(select(Album).load('songs', { orderBy: desc(Song.c.plays), limit: 3 }))
    */
@@ -215,8 +215,8 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   /**
-   * Lets the rows replace the values of objects that the session holds: their values, changes that were not flushed included (with
-   * `autoflush` these were flushed before the query), and their relations. Without it an object keeps the values that it has.
+   * The rows replace the values and relations of objects that the session has already, unflushed changes included (with
+   * `autoflush` these are flushed before the query). Without it an object keeps its values.
    * @example
    * const songs = await session.scalars(select(Song).where(eq(Song.c.albumId, id)).populateExisting())
    */
@@ -225,8 +225,8 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   /**
-   * Reads the rows from another statement, raw or of a query builder. It must return every column by its name in the
-   * database; others are ignored. INSERT, UPDATE and DELETE with RETURNING are possible too.
+   * Reads the rows from another statement, raw or of a query builder. It must return every column of the entity by its name in
+   * the database; other columns are ignored. It may also be an INSERT, UPDATE or DELETE with RETURNING.
    * @example
    * select(Song).from(sql`select * from songs tablesample system (1)`)
    */
@@ -259,7 +259,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   /**
-   * Whether any row exists: a statement of its own, or a condition of another statement.
+   * Whether any row exists: to execute, or as a condition of another statement.
    * @example
    * select(Album).where(select(Song).where(eq(Song.c.albumId, Album.c.id)).exists())
    */

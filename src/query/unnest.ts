@@ -1,4 +1,4 @@
-/** Any number of rows as parameters, in a text that does not depend on their number. */
+/** Passes any number of rows as one array parameter per column, so that the text does not depend on their number. */
 import { ArrayParameter } from '../driver/array-parameter.js'
 import { arrayLiteral } from '../codecs/array-codec.js'
 import type { ColumnType } from '../schema/column.js'

@@ -1,12 +1,12 @@
 /**
- * Statements that store, change and delete rows by their keys; for the unit of work.
+ * Statements that insert, update and delete rows by their keys, for the unit of work.
  *
- * 1. The text depends on the columns only, not on the number of rows: many rows are one array for each column. A
- *    single row has a text of its own, which PostgreSQL runs faster.
- * 2. Returned rows are matched by an ordinal that is sent with each row, or by keys that a sequence made for them in their
- *    order; never by the order alone in which they come.
- * 3. A statement that does not find or store all of its rows fails on the server, so that a COMMIT in the same batch does not
- *    happen: nothing has to be checked before the COMMIT.
+ * 1. The text depends on the columns only, not on the number of rows: many rows are one array for each column. A single row has a text
+ *    of its own, which PostgreSQL runs faster.
+ * 2. Returned rows are matched by an ordinal that is sent with each row, or by ascending keys that a sequence made in the order of the
+ *    rows; never by the order of RETURNING alone.
+ * 3. A statement that does not find or store all of its rows fails on the server, so a COMMIT in the same batch fails, too, and
+ *    nothing has to be checked before COMMIT.
  */
 import { definitionSql, quoteLiteral } from '../schema/definition-sql.js'
 import { columnList } from './entity-statement.js'

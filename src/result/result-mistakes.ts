@@ -1,4 +1,7 @@
-/** Names that callers expect of a result who know node-postgres, or an array: reading one explains itself. */
+/**
+ * Properties that callers who know node-postgres, or arrays, expect of a result: reading one throws an error that names the right
+ * property.
+ */
 import { IllegalStateError } from '../errors.js'
 
 const INSTEAD: Readonly<Record<string, string>> = {

@@ -1,4 +1,4 @@
-/** Rows that are fetched as they are read. */
+/** Rows that are fetched from the server while they are read. */
 
 /** Where the rows come from: a cursor on the server. */
 export interface RowSource<Row> {
@@ -25,12 +25,12 @@ export class ResultStream<Row> implements AsyncIterable<Row>, AsyncDisposable {
     this.#source = source
   }
 
-  /** Row by row. @throws what the statement throws, at the first row or at a later page. */
+  /** Yields the rows. @throws what the statement throws, at the first row or at a later page. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Row, void, undefined> {
     for await (const page of this.pages()) yield* page
   }
 
-  /** Page by page: as many rows at once as a round trip brings. */
+  /** Yields arrays of rows: the `batchSize` rows of one round trip. */
   async *pages(): AsyncGenerator<readonly Row[], void, undefined> {
     try {
       while (!this.#closed) {
@@ -43,7 +43,7 @@ export class ResultStream<Row> implements AsyncIterable<Row>, AsyncDisposable {
     }
   }
 
-  /** Ends the stream; the server forgets the cursor. Idempotent. */
+  /** Ends the stream and closes the cursor on the server. Idempotent. */
   close(): void {
     if (this.#closed) return
     this.#closed = true

@@ -1,9 +1,9 @@
-/** The buffered rows of one statement, read synchronously and as often as one likes. */
+/** The buffered rows of one statement. Its readers are synchronous, and can be called again. */
 import type { FieldDescription } from '../driver/driver.js'
 import { refuseArrayNames } from './result-mistakes.js'
 import { InvalidStatementError, MultipleResultsError, NoResultError } from '../errors.js'
 
-/** What a {@link Result} is made of. */
+/** The parts of a {@link Result}. */
 export interface ResultParts<Row> {
   readonly command: string
   readonly rowCount: number | null
@@ -14,10 +14,10 @@ export interface ResultParts<Row> {
 }
 
 /**
- * Rows and figures of one executed statement, with SQLAlchemy's readers. All rows are in memory, so every method
- * is synchronous and may be called again (SQLAlchemy's result is read once; see `docs/sessions.md`).
+ * The rows of one executed statement, with SQLAlchemy's readers. All rows are in memory, so every method is synchronous and may
+ * be called again. (In SQLAlchemy a result is read once.)
  *
- * A *scalar* is the first column of a row; of a query for entities, the entity.
+ * A *scalar* is the first column of a row. For an entity query it is the entity.
  *
  * @example
  * const result = await session.execute<{ id: number; title: string }>('select id, title from songs')
@@ -26,7 +26,7 @@ export interface ResultParts<Row> {
 export class Result<Row = Record<string, unknown>, Scalar = unknown> implements Iterable<Row> {
   /** First word of the command tag: `SELECT`, `INSERT`, ...; empty for an empty statement. */
   readonly command: string
-  /** Rows returned or changed; 0 where the command counts none. */
+  /** Number of rows returned or changed; 0 if the command has no count. */
   readonly rowCount: number
   readonly #fields: readonly FieldDescription[]
   readonly #rows: readonly Row[]
@@ -59,7 +59,7 @@ export class Result<Row = Record<string, unknown>, Scalar = unknown> implements 
     return [...this.#rows]
   }
 
-  /** The first row, or null. More rows are no error. */
+  /** The first row, or null. Further rows are ignored. */
   first(): Row | null {
     return this.#rows[0] ?? null
   }

@@ -21,7 +21,7 @@ import { isArray, isObject } from '../internal/revoked.js'
 
 /** Options of {@link declarativeBase}. */
 export interface DeclarativeBaseOptions {
-  /** Schema of the entities that name none. Default: the first schema of the search path. */
+  /** Schema of entities that are declared without one. Default: the first schema of the search path. */
   readonly schema?: string | undefined
   /**
    * Names of columns in the database, for properties that are declared without one: `'snake_case'` (`albumId` is `album_id`),
@@ -43,18 +43,18 @@ export interface DeclarativeBaseOptions {
   readonly sequences?: Readonly<Record<string, SqlFragment>> | undefined
 }
 
-/** Where entities come from. Each base owns its metadata; entities refer to others of the same base. */
+/** The base of entities. Each base owns its metadata; entities refer to other entities of the same base. */
 export interface DeclarativeBase {
   /** The tables of all entities of this base. */
   readonly metadata: Metadata
   /**
-   * A class for the rows of a table, to be extended. Its instances are plain objects: every column is an own property.
+   * Returns a class for the rows of a table, to be extended. Its instances are plain objects: every column is an own property.
    *
-   * The constructor takes the columns as an object, sets the defaults, and makes columns that were not set null (or leaves
-   * them undefined where PostgreSQL will fill them in). It is not run when rows are loaded.
+   * The constructor takes the columns as an object and sets the defaults. Other columns become null, or undefined if PostgreSQL
+   * generates the value. It is not run when rows are loaded.
    *
    * @param table Name in the database, exactly as written.
-   * @throws MappingError for a table without a primary key, and names that PostgreSQL cannot take.
+   * @throws MappingError for a table without a primary key (unless `keyless`), and for names that PostgreSQL does not accept.
    * @example
    * class Song extends Base.entity('songs', {
    *   id: uuid().primaryKey().default(randomUUID),
@@ -70,7 +70,7 @@ export interface DeclarativeBase {
 }
 
 /**
- * Starts a family of entities with metadata of its own.
+ * Makes a base, which owns the metadata of its entities.
  * @throws InvalidOptionError for an option that does not exist, or a `naming` that is neither a function nor a known name.
  * @example
  * export const Base = declarativeBase()

@@ -1,4 +1,4 @@
-/** `build(Entity, { ... })`: a new object together with what it is related to. */
+/** `build(Entity, { ... })`: makes a new object together with its related objects. */
 import { metaOf } from './entity-meta.js'
 import type { ENTITY, AnyEntity, ColumnName, ColumnsOf, Insert } from './entity-types.js'
 import type { BelongsTo, RelationName, RelationsOf, WithRelations } from './relations.js'
@@ -22,8 +22,8 @@ export type BuildValues<E extends AnyEntity> = Omit<Insert<E>, RelationKey<E>> &
   Partial<Pick<WithRelations<E>, RelationName<E> & keyof WithRelations<E>>>
 
 /**
- * Makes a new object together with its relations. (A constructor cannot know the relations, as they are declared in the
- * class that inherits it.) Their keys are set when the session flushes.
+ * Makes a new object together with its related objects. (The constructor cannot do this, because relations are declared in a
+ * subclass of the class that has it.) Foreign keys are set at the flush.
  *
  * @throws MappingError if it is no entity, or for a name that is neither a column nor a relation.
  * @example

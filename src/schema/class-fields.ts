@@ -1,9 +1,10 @@
 /**
- * Finds fields of a class that overwrite its columns: `class Song extends Base.entity(...) { title = 'x' }` makes every new Song
- * an 'x', whatever its constructor was given, and so does a field without a value, which TypeScript emits for `title!: string`.
+ * Finds fields of a class that overwrite its columns. `class Song extends Base.entity(...) { title = 'x' }` gives every new Song the
+ * title 'x', whatever its constructor was given. A field without a value, which TypeScript emits for `title!: string`, sets it to
+ * undefined.
  *
- * JavaScript does not tell a class which fields its subclass has, so the source of the class is read. A field in it is only
- * reported when an instance has in fact lost the value that it was given.
+ * A base class cannot see the fields of its subclass, so the source of the class is read. A field in it is only reported when an
+ * instance has in fact lost a given value.
  */
 import { isDevelopment, warnOnce } from '../internal/development.js'
 import type { AnyEntity } from './entity-types.js'

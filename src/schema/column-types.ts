@@ -35,15 +35,15 @@ export interface LengthOptions {
 
 /** Options of {@link numeric}. */
 export interface NumericOptions {
-  /** Digits in all, 1 to 1000. Default: no limit. */
+  /** Total number of digits, 1 to 1000. Default: no limit. */
   readonly precision?: number | undefined
-  /** Digits after the point. Default 0 where a precision is given. */
+  /** Digits after the decimal point. Default: 0 if a precision is given, otherwise no limit. */
   readonly scale?: number | undefined
 }
 
 /** Options of the types with seconds. */
 export interface PrecisionOptions {
-  /** Digits kept of a second, 0 to 6. Default 6. */
+  /** Digits of the fraction of a second, 0 to 6. Default 6. */
   readonly precision?: number | undefined
 }
 
@@ -107,7 +107,7 @@ export function integer(name?: string): Column<number | null> {
   return column(name, 'integer', integerCodec, { element: integerElement, refusal: outOfRange('integer', 4) })
 }
 
-/** A whole number of 8 bytes, JavaScript's `bigint`. Note that `JSON.stringify` refuses those. */
+/** A whole number of 8 bytes, JavaScript's `bigint`. Note that `JSON.stringify` throws for a bigint. */
 export function bigint(name?: string): Column<bigint | null> {
   return column(name, 'bigint', bigintCodec, { element: bigintElement, refusal: outOfRange('bigint', 8) })
 }
@@ -184,8 +184,8 @@ export function uuid(name?: string): Column<string | null> {
 }
 
 /**
- * A JSON document, kept as it was written. A change in place is found at flush. `null` is SQL's NULL; the document `null` is
- * {@link jsonNull}, in both directions.
+ * A JSON document, whose text PostgreSQL keeps unchanged. A change inside the document is found at flush. `null` is SQL's NULL;
+ * the JSON value `null` is {@link jsonNull}, when read and when written.
  * @example
  * settings: json<{ theme: string }>().notNull().default({ theme: 'dark' })
  */
@@ -203,7 +203,7 @@ export function bytea(name?: string): Column<Buffer | null> {
   return column(name, 'bytea', byteaCodec)
 }
 
-/** A calendar day as `'2026-01-31'`: a `Date` is an instant and would move it across time zones. */
+/** A calendar day as `'2026-01-31'`. A `Date` is an instant, and would be another day in another time zone. */
 export function date(name?: string): Column<string | null> {
   return column(name, 'date', textCodec, { respells: always })
 }

@@ -1,4 +1,4 @@
-/** Column types that the program declares: enum types of its database, and types with a codec of its own. */
+/** `enumType` and `customType`: column types that the program declares. */
 import { MappingError } from '../errors.js'
 import { checkFunction, checkObject, checkString } from '../internal/validate.js'
 import { quoteIdentifier } from '../sql.js'
@@ -16,16 +16,21 @@ export interface CustomTypeOptions<Value> {
   /** The type for casts, if the one above limits a length. Default: the same. */
   readonly castType?: string | undefined
   /**
-   * From PostgreSQL's text, and from the text of `encode`; never called for NULL. A text that it reads as `null` is left as it
-   * is, as long as the property stays `null`: to tell it from NULL, give another value, such as `jsonNull`.
+   * Converts PostgreSQL's text, or the text of `encode`, to a value; never called for NULL. If it returns `null` for a text,
+   * the stored text stays unchanged as long as the property is `null`. To distinguish such a text from NULL, return another
+   * value, such as `jsonNull`. May throw InvalidValueError.
    */
   decode(text: string): Value
-  /** To PostgreSQL's text. `encode(decode(text))` must always give the same text for the same value. */
+  /**
+   * Converts a value to PostgreSQL's text. `encode(decode(text))` must return the same text for equal values. May throw
+   * InvalidValueError.
+   */
   encode(value: Value): string
 }
 
 /**
- * An enum type of the database, created by `createAll` before the tables. Gives the function that makes columns of it.
+ * Declares an enum type of the database, which `createAll` creates before the tables. Returns a function that makes columns of
+ * the type.
  * @throws MappingError without values, or with one twice.
  * @example
  * const mood = enumType('mood', ['happy', 'sad'])
@@ -63,8 +68,8 @@ export function enumType<const Value extends string>(
 }
 
 /**
- * A type with codecs of its own. Gives the function that makes columns of it. Values may be objects: changes in place
- * are found by comparing the texts of `encode`.
+ * Declares a type with its own codec. Returns a function that makes columns of the type. Values may be objects: changes inside
+ * them are found by comparing the texts of `encode`.
  * @example
  * const point = customType<Point>({ type: 'point', decode: parsePoint, encode: ({ x, y }) => `(${x},${y})` })
  */

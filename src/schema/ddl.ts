@@ -1,4 +1,4 @@
-/** The statements that create and drop what a metadata declares. Pure text. */
+/** The statements that create and drop what a metadata declares, as text. */
 import { MappingError } from '../errors.js'
 import { quoteIdentifier, type SqlFragment } from '../sql.js'
 import type { DeclaredType } from './column.js'

@@ -1,4 +1,4 @@
-/** SQL texts of DDL (names, literals and expressions), which cannot have parameters. */
+/** Writes names, literals and expressions of DDL, which cannot have parameters. */
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { kindOf } from '../codecs/codec.js'
 import { SqlFragment } from '../sql.js'

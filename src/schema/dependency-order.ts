@@ -1,4 +1,4 @@
-/** Order by dependency, with cycles found (Tarjan's strongly connected components). */
+/** Sorts by dependency, and finds cycles (Tarjan's strongly connected components). */
 
 /**
  * Puts what is depended on first. Nodes that depend on each other in a circle come together as one group of several; every

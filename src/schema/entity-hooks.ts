@@ -1,13 +1,13 @@
-/** What an entity class wants to know of the life of its instances: `static readonly hooks = { ... }`. */
+/** The hooks of an entity class, which are called for its instances: `static readonly hooks = { ... }`. */
 import { MappingError } from '../errors.js'
 
 /** What a hook may return: anything but a promise. (With `toString`, which everything has, it is no type of options only.) */
 type Synchronous = void | null | undefined | { readonly then?: never; toString(): string }
 
 /**
- * Called by the session with an instance. They are synchronous, because they run while a batch is put together, and
- * must not flush; what they throw ends the flush, or the load, and nothing of it is sent or kept. So does a promise that
- * they return, with a MappingError: what waits belongs to `beforeFlush` of the session factory.
+ * Called by the session with an instance. They are synchronous, because they run while a batch is built, and must not flush. If
+ * a hook throws, the flush or the load rejects with its error, and nothing is sent or kept. If it returns a promise, they
+ * reject with a MappingError: use `beforeFlush` of the session factory for asynchronous work.
  *
  * @example
  * class Song extends Base.entity('songs', { ... }) {
@@ -19,11 +19,11 @@ type Synchronous = void | null | undefined | { readonly then?: never; toString()
 export interface EntityHooks<T extends object> {
   /** Before a new object is stored; may change it. */
   beforeInsert?(instance: T): Synchronous
-  /** Before changes are stored, once for each flush that finds some; may change more. */
+  /** Before changes are stored, once for each flush that finds changes of the object; may change more. */
   beforeUpdate?(instance: T): Synchronous
   /** Before its row is deleted. */
   beforeDelete?(instance: T): Synchronous
-  /** After it was made from a row: the constructor is not run then. Not called when it is refreshed. */
+  /** After an instance was made from a row, for which the constructor does not run. Not called by `refresh`. */
   afterLoad?(instance: T): Synchronous
 }
 

@@ -1,4 +1,4 @@
-/** What the compiler knows of an entity: the shape of its rows, of new objects and of updates. */
+/** The types of an entity for the compiler: the shape of its rows, of new objects and of updates. */
 import type { SqlFragment } from '../sql.js'
 import type { ColumnRef } from './column-ref.js'
 import type { Columns } from './column.js'
@@ -25,7 +25,7 @@ type OptionalName<C extends Columns> = {
   [Name in WritableName<C>]: IsOptional<C, Name> extends true ? Name : never
 }[WritableName<C>]
 
-/** What a new object brings. */
+/** The properties that a new object is given. */
 type NewRow<C extends Columns> = {
   [Name in Exclude<WritableName<C>, OptionalName<C>>]: C[Name]['$value']
 } & { [Name in OptionalName<C>]?: C[Name]['$value'] | undefined }

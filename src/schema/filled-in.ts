@@ -1,4 +1,7 @@
-/** Values that a constructor has filled in: a default, NULL, nothing. `merge` must not take them for values of the caller. */
+/**
+ * Remembers which values a constructor has filled in (a default, NULL, nothing), because `merge` must not treat them as values of the
+ * caller.
+ */
 import { ReturnOverride } from '../internal/return-override.js'
 import type { TableColumn } from './table-column.js'
 

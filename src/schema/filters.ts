@@ -1,6 +1,6 @@
 /**
- * Conditions that hold for every query of an entity: the tenant, rows that are not deleted. They are declared once, on unless a
- * query turns them off by name, and no replacement for row-level security: SQL of the user knows nothing of them.
+ * Conditions for every query of an entity, such as the tenant or rows that are not deleted. They are declared once, and apply unless a
+ * query turns them off by name. They do not replace row-level security, because they do not apply to SQL of the user.
  */
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
@@ -14,16 +14,17 @@ import type { Relation } from './relation-resolution.js'
 import type { Table } from './table.js'
 
 /**
- * Filters of an entity by name. Each is called for each statement, so it may look at what holds now, such as the tenant of the
- * request in an AsyncLocalStorage. To let a statement see everything return `` sql`true` ``.
+ * Filters of an entity by name. Each is called for each statement, so it may use the current tenant in an AsyncLocalStorage. To
+ * apply no condition, return `` sql`true` ``.
  */
 export type Filters<C extends Columns> = Readonly<Record<string, (columns: ColumnRefs<C>) => Condition>>
 
 /** The part of the options of an entity that needs to know its columns. */
 export interface FilterOptions<C extends Columns> {
   /**
-   * Conditions that hold for every query of the entity unless it turns them off by name (`withoutFilters`): `select`, `get`, what
-   * relations load (of the join table, too), `update`, `deleteFrom`, `onConflict`, counts. Not for `refresh`, nor for raw SQL.
+   * Conditions for every query of the entity, unless the query turns them off by name (`withoutFilters`): `select`, counts,
+   * `get`, loaded relations and their join tables, `update`, `deleteFrom`, `onConflict`. They do not apply to `refresh` or raw
+   * SQL.
    * @example
    * filters: { live: (c) => isNull(c.deletedAt), tenant: (c) => eq(c.tenantId, currentTenant()) }
    */

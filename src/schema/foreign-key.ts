@@ -1,4 +1,4 @@
-/** Foreign keys: what `references('table.column')` means, once all tables are known. */
+/** Foreign keys: resolves `references('table.column')` when all tables are known. */
 import { MappingError } from '../errors.js'
 import { nearestName } from '../internal/nearest-name.js'
 import type { ReferenceRules } from './column.js'

@@ -1,6 +1,6 @@
 /**
- * Creating and dropping where something may be there already, or may be made by another process at this moment. All of it is
- * one script: it costs one round trip, and is one transaction also where none was begun.
+ * Creates and drops objects that may exist already, or that another process may create at this moment. All statements are one script,
+ * so they cost one round trip, and are one transaction even if none was begun.
  */
 import {
   createType,

@@ -1,4 +1,4 @@
-/** All entities of one base: their tables, how these depend on each other, and the statements that create and drop them. */
+/** All entities of one base: their tables, the dependencies between these, and the statements that create and drop them. */
 import { InvalidOptionError, MappingError } from '../errors.js'
 import { checkBoolean, refuseUnknownKeys } from '../internal/validate.js'
 import type { DeclaredType } from './column.js'
@@ -13,7 +13,7 @@ import type { Surroundings } from './relation-resolution.js'
 import type { Table } from './table.js'
 import { isRevoked } from '../internal/revoked.js'
 
-/** What runs a script: a connection, a session. */
+/** An object that runs scripts: a connection or a session. */
 export interface ScriptRunner {
   executeScript(text: string): Promise<void>
 }
@@ -120,8 +120,9 @@ export class Metadata implements Surroundings {
   }
 
   /**
-   * Creates the schemas, enum types and tables (not views), with their indexes, in one round trip, all or nothing. What exists is left
-   * as it is, also where it differs: for changes use a migration tool. Any number of processes may do this at once.
+   * Creates missing schemas, types and tables (not views), with their indexes and foreign keys, atomically and in one round
+   * trip. Existing objects are not changed, even if they differ from the declaration: for changes use a migration tool. Several
+   * processes may run it concurrently.
    *
    * @throws MappingError for wrong references; DatabaseError.
    * @example
@@ -135,8 +136,8 @@ export class Metadata implements Surroundings {
   }
 
   /**
-   * Drops the tables and enum types, in one round trip, all or nothing; schemas stay. Fails if something outside of this
-   * metadata depends on them.
+   * Drops the tables and types, atomically and in one round trip; schemas and extensions stay. Fails if an object outside of
+   * this metadata depends on them.
    *
    * @throws DatabaseError
    */
@@ -145,7 +146,7 @@ export class Metadata implements Surroundings {
     await connection.executeScript(checkFirst ? guardedDropScript(this.#created) : dropScript(this.#created))
   }
 
-  /** The statements of `createAll` as text, to read or to start a migration from. */
+  /** The statements of `createAll` as text, for example for a first migration. */
   ddl(): string {
     return createScript(this.#created)
   }

@@ -1,4 +1,4 @@
-/** The names of columns in the database whose declaration has none. */
+/** Derives the database names of columns that are declared without a name. */
 import { InvalidOptionError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import { kindOf } from '../codecs/codec.js'

@@ -1,4 +1,4 @@
-/** What the relations of a class mean: which columns of which tables must be equal. */
+/** Resolves the relations of a class: which columns of which tables must be equal. */
 import { MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import type { SqlFragment } from '../sql.js'

@@ -72,7 +72,7 @@ export type AnyRelation =
   BelongsTo<AnyEntity, string> | HasMany<AnyEntity> | HasOne<AnyEntity> | ManyToMany<AnyEntity>
 
 /**
- * This entity holds the foreign key, in the named properties.
+ * A relation to one object. This entity has the foreign key, in the named properties.
  * @example
  * static readonly relations = { album: belongsTo(() => Album, 'albumId') }
  */
@@ -85,7 +85,7 @@ export function belongsTo<E extends AnyEntity, const Key extends string>(
 }
 
 /**
- * Any number of objects of the other entity hold a foreign key on this one, in the named properties.
+ * A relation to any number of objects of the other entity, which has the foreign key, in the named properties.
  * @example
  * static readonly relations = { songs: hasMany(() => Song, 'albumId', { orderBy: () => asc(Song.c.title) }) }
  */
@@ -97,7 +97,7 @@ export function hasMany<E extends AnyEntity>(
   return { kind: 'hasMany', target: thunkOf('hasMany', target), keys: listOf(key), options }
 }
 
-/** As {@link hasMany}, if at most one object holds the foreign key. */
+/** As {@link hasMany}, if at most one object has the foreign key. The property is an object or null. */
 export function hasOne<E extends AnyEntity>(
   target: () => E,
   key: ColumnName<E> | readonly ColumnName<E>[],
@@ -107,7 +107,7 @@ export function hasOne<E extends AnyEntity>(
 }
 
 /**
- * Objects on both sides are linked by the rows of a join table, which is an entity of the same base.
+ * A relation to any number of objects through a join table, which is an entity of the same base.
  * @param through The join table, named as in `references`.
  * @example
  * static readonly relations = { tags: manyToMany(() => Tag, 'song_tags') }

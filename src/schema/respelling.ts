@@ -1,6 +1,6 @@
 /**
- * Which texts PostgreSQL may store in another form than they were sent. Such a key is read back when its row is written, as a
- * session knows rows by what is stored.
+ * Types whose values PostgreSQL may store in another form than the sent one. A key of such a type is read back when its row is
+ * written, because a session identifies rows by their stored key.
  */
 
 /** Types that round, pad or write values anew. */

@@ -2,7 +2,7 @@
  * Blocks in which queries do not flush: those of `noAutoflush`, and the hooks of a flush.
  *
  * 1. Calls in the hook of a flush are part of that flush, so they never start another one.
- * 2. A rollback ends the flush. A hook that rolls back itself may continue afterwards; another hook of the same flush may not.
+ * 2. A rollback ends the flush. If a hook has called it, that hook may continue; another hook of the same flush may not.
  */
 import { AbortedError } from '../errors.js'
 import { runInScope, scopeValueOf } from '../internal/async-scope.js'

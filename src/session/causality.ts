@@ -1,10 +1,10 @@
 /**
- * What a flow of control has written, as a position in the write-ahead log: its later reads must not show less.
+ * What a causal flow has written, as a position in the write-ahead log: its later reads must not show an earlier state.
  *
- * 1. Of two positions the one that is further counts, and one of a later timeline is further.
- * 2. A position that cannot be compared (of another cluster, or not known) means: ask the primary.
- * 3. A position says nothing of a write that may have been stored after the server was asked for it. So it takes the place of
- *    what cannot be compared only if the question was sent later.
+ * 1. Of two positions the later one counts; a position on a later timeline is later.
+ * 2. If a position cannot be compared (it is of another cluster, or unknown), the primary is read.
+ * 3. A position does not include a write that may have been stored after the query for the position was sent. So it replaces an
+ *    unknown position only if the query was sent after that write.
  */
 import type { WalPosition } from '../internal/wal-position.js'
 

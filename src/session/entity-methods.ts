@@ -16,7 +16,7 @@ export interface GetOptions<Path extends string = string, Deferred extends strin
   readonly undefer?: readonly Deferred[] | undefined
   /** True: lock the row until the transaction ends, and read it again. Default false. */
   readonly forUpdate?: boolean | undefined
-  /** True: read the row again, over changes that were not flushed. Default false. */
+  /** True: read the row again, and overwrite unflushed changes. Default false. */
   readonly populateExisting?: boolean | undefined
   /** Filters of entities to turn off, for the object and for its relations; true: all. Default: none. */
   readonly withoutFilters?: true | readonly string[] | undefined
@@ -24,11 +24,14 @@ export interface GetOptions<Path extends string = string, Deferred extends strin
 
 /** Options of `session.refresh`. */
 export interface RefreshOptions<T extends object = object> {
-  /** Columns to read again, deferred ones included. Default: all that the object has; relations are then forgotten, except those in `load`. */
+  /**
+   * Columns to read again; they may be deferred. Default: all columns that the object has. By default relations that are not in
+   * `load` are not loaded afterwards.
+   */
   readonly columns?: readonly (keyof T & string)[] | undefined
   /**
-   * Relations to load, also such as the object holds: changes of these that were not flushed are lost (of a `belongsTo`, those
-   * of its foreign key, too). What related objects hold stays as it is. Paths may go on: `'songs.album'`.
+   * Relations to load, also those that are loaded already: their unflushed changes are lost (with a `belongsTo`, those of its
+   * foreign key, too). Columns of the related objects stay unchanged. Paths may be longer: `'songs.album'`.
    */
   readonly load?: readonly string[] | undefined
   /** True: lock the row until the transaction ends. Default false. */
@@ -50,8 +53,8 @@ export abstract class EntitySession extends Executor {
    * Adds a new object to the session: the next flush inserts its row. A detached object is attached again; an object that was
    * marked with `delete` is kept. The objects in its relations are added with it, unless their `cascade` excludes `add`.
    *
-   * @throws IllegalStateError if another open session has it, or another object with its key is here, or beside a nested
-   *   block that is open; MappingError.
+   * @throws IllegalStateError if another open session tracks it, if this session has another object with its key, or if code
+   *   outside of an open nested block calls it; MappingError.
    * @example
    * session.add(new Song({ title: 'Blue' }))
    */
@@ -61,7 +64,7 @@ export abstract class EntitySession extends Executor {
     this.#now(() => this.#entities.unit.add(instance))
   }
 
-  /** As `add`, for each. @throws as `add`; MappingError unless it is given several. */
+  /** Calls `add` for each object. @throws as `add`; MappingError if the argument is not iterable. */
   addAll(instances: Iterable<object>): void {
     if (!isIterable(instances))
       throw new MappingError('addAll takes an array of objects; one object is for add')
@@ -70,7 +73,7 @@ export abstract class EntitySession extends Executor {
 
   /**
    * Marks an object for deletion: the next flush deletes its row, and the objects of its relations with `cascade: ['delete']`.
-   * @throws IllegalStateError if it has no row, or beside a nested block that is open.
+   * @throws IllegalStateError if it has no row, or if code outside of an open nested block calls it.
    */
   delete(instance: object): void {
     this.#entities.requireOpen()
@@ -88,8 +91,8 @@ export abstract class EntitySession extends Executor {
   }
 
   /**
-   * The object with a key, or null. If the session holds it, it is returned without a query (and without a flush), unless it has
-   * expired or an option asks for a query.
+   * The object with a key, or null. If the session has the object, it is returned without a query (and without a flush), unless
+   * it has expired or an option needs a query.
    *
    * @param key The primary key; composite: an object by property.
    * @throws as `execute`, where a query is needed.
@@ -118,7 +121,7 @@ export abstract class EntitySession extends Executor {
   }
 
   /**
-   * Reads the row of an object again, at once; its changes that were not flushed are lost.
+   * Reads the row of an object again. Its unflushed changes are lost.
    * @throws NoResultError if the row is gone; IllegalStateError unless the object has a row and is in this session;
    *   MappingError for a name that does not exist.
    * @example
@@ -135,9 +138,9 @@ export abstract class EntitySession extends Executor {
   }
 
   /**
-   * Copies the values of an object that is not in this session (from another session, or made from a request) into the
-   * session's object with its key, which is loaded if need be, or into a new object. The given object stays as it is.
-   * Values that the constructor of a new object has filled in (defaults, NULL) do not replace stored values.
+   * Copies the values of an object that is not in this session (of another session, or made from a request) to the session's
+   * object with its key. That object is loaded if necessary; if there is no such row, it is a new object. The given object
+   * stays unchanged. Values that the constructor of a new object has filled in (defaults, NULL) do not replace stored values.
    *
    * @returns the object of this session.
    * @throws StaleDataError if both have a `version()` and these differ.
@@ -153,8 +156,8 @@ export abstract class EntitySession extends Executor {
   }
 
   /**
-   * Expires an object: reading a value throws ExpiredAttributeError (a relation: RelationNotLoadedError) until
-   * it is refreshed, loaded again, or set. Changes that were not flushed are lost.
+   * Expires an object: reading a value throws ExpiredAttributeError (a relation: RelationNotLoadedError) until it is refreshed,
+   * loaded again, or assigned. Unflushed changes are lost.
    *
    * @param names Columns and relations. Default: all of them.
    * @throws IllegalStateError unless the object has a row and is in this session; MappingError for a name that does not exist.
@@ -175,9 +178,9 @@ export abstract class EntitySession extends Executor {
    * statements one round trip (two, where new rows refer to new rows whose keys PostgreSQL makes). `commit` does this,
    * too, and queries do unless `autoflush` is off.
    *
-   * @throws DatabaseError, StaleDataError: the transaction has failed, roll it back. InvalidValueError, MappingError:
-   *   nothing was sent; fix the object and continue. InvalidStatementError: one column of all new or changed rows takes more
-   *   than a gigabyte, and nothing was sent; flush fewer at a time.
+   * @throws DatabaseError, StaleDataError: the transaction has failed, roll it back. InvalidValueError, MappingError: nothing
+   *   was sent; fix the object and continue. InvalidStatementError: the values of one column take more than a gigabyte, and
+   *   nothing was sent; flush fewer objects at a time.
    */
   flush(): Promise<void> {
     return this.#attend(async () => {
@@ -186,7 +189,7 @@ export abstract class EntitySession extends Executor {
     })
   }
 
-  /** Runs a block whose queries do not flush. Queries of other code beside it do, and so does commit. */
+  /** Runs a block whose queries do not flush. Queries of code outside of the block do, and so does commit. */
   noAutoflush<Value>(work: () => Value | Promise<Value>): Promise<Value> {
     return this.#entities.runner.attend('block', async () => {
       checkFunction('noAutoflush', work)
@@ -210,7 +213,7 @@ export abstract class EntitySession extends Executor {
     return this.#entities.unit.deleted
   }
 
-  /** Whether an object of this session has changes that were not flushed; changes in place (json, Date) included. */
+  /** Whether an object of this session has unflushed changes, including changes inside json values, arrays and Dates. */
   isModified(instance: object): boolean {
     return this.#entities.unit.isModified(instance)
   }

@@ -1,4 +1,4 @@
-/** Coordinates the flushes of a session with its queries, hooks and transaction: when it flushes, and what a failed flush ends. */
+/** Coordinates the flushes of a session with its queries, hooks and transaction. */
 import type { DatabaseError } from '../database-errors.js'
 import { whenAlone } from '../execution/begun-transaction.js'
 import type { PipelineSetup } from '../pipeline/contract.js'

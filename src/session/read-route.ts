@@ -1,13 +1,12 @@
 /**
- * Where a session that only reads gets its connections: from a replica that shows what its flow of control has written, or from
- * the primary.
+ * Where a read-only session gets its connections: from a replica that shows what its causal flow has written, or from the primary.
  *
- * 1. What the replica has to show is checked by the replica itself, in the packet of the transaction's first statement and before
- *    its snapshot. If it is behind, it runs nothing after the check.
- * 2. Then the other replicas are asked, and all of them again until `staleWaitMillis` are over, then the primary. Without any
- *    replica: the primary.
- * 3. A replica that gives no connection, loses one, or does not answer BEGIN within its `hostTimeoutMillis` is left out.
- * 4. The caller never learns of it: nothing was answered, so the same operations go to the next connection.
+ * 1. The replica itself checks whether it has replayed the required position, in the batch of the transaction's first statement and
+ *    before its snapshot. If it is behind, it runs nothing after the check.
+ * 2. Then the other replicas are tried, and all of them again until `staleWaitMillis` have passed; then the primary. Without any
+ *    replica the primary is used.
+ * 3. A replica that gives no connection, loses one, or does not answer BEGIN within its `hostTimeoutMillis` is skipped.
+ * 4. The caller does not notice: no operation was answered, so the same operations are sent on the next connection.
  */
 import type { Engine } from '../engine/engine.js'
 import { withAcquire } from '../engine/pipeline-host.js'

@@ -1,10 +1,10 @@
 /**
- * The replicas of a session factory: which one is asked next, and which ones are left out because they did not answer.
+ * The replicas of a session factory: which one is tried next, and which ones are skipped because they did not answer.
  *
- * 1. A replica that has failed is left out for a pause, which grows. After it, one connection is tried in the background: no read
- *    waits for a server that did not answer the last time.
- * 2. What was seen of a replica counts for the connection on which it was seen: behind the address of a replica there may be
- *    several servers.
+ * 1. A replica that has failed is skipped for a pause, which grows. Then one connection is tried in the background, so no read waits
+ *    for a server that did not answer the last time.
+ * 2. A known position is only valid for the connection on which it was read, because the address of a replica may lead to several
+ *    servers.
  */
 import type { DriverConnection } from '../driver/driver.js'
 import type { Engine } from '../engine/engine.js'

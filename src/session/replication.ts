@@ -1,4 +1,4 @@
-/** The engines of a factory: the primary, which writes, and replicas, which read. */
+/** The engines of a factory: one for the primary, which writes, and others for replicas, which only read. */
 import { DEFAULT_HOST_TIMEOUT_MILLIS } from '../driver/connect-options.js'
 import { Engine } from '../engine/engine.js'
 import { PRIMARY_READ_REASONS, type PrimaryReadReason } from '../engine/replica-stats.js'
@@ -20,10 +20,10 @@ export interface ReplicatedBind {
 }
 
 /**
- * What a session with `readOnly: true` may show.
- * - `strong`: all that is committed; it reads from the primary.
- * - `session`: at least what its own flow of control has written.
- * - `eventual`: what the replica has.
+ * What the reads of a session with `readOnly: true` show.
+ * - `strong`: everything that is committed; it reads from the primary.
+ * - `session`: at least what its own causal flow has written (see `SessionFactory.causalFlow`).
+ * - `eventual`: what the replica has replayed so far.
  */
 export type Consistency = 'strong' | 'session' | 'eventual'
 
@@ -31,11 +31,14 @@ export type Consistency = 'strong' | 'session' | 'eventual'
 export interface ReplicationOptions {
   /** Default `strong`. */
   readonly consistency?: Consistency | undefined
-  /** With `session`: wait for a replica that is behind at most this long, then read from the primary. Default 100; 0 = do not wait. */
+  /**
+   * With `consistency: 'session'`: how long to wait for a replica that is behind, before the primary is read. Default 100; 0 =
+   * do not wait.
+   */
   readonly staleWaitMillis?: number | undefined
   /**
-   * Where no replica gives a connection: read from the `primary` (default), or `fail` with a ConnectError, so that the primary
-   * does not get all reads at once.
+   * If no replica gives a connection: `primary` (default) reads from the primary; `fail` throws a ConnectError, so that the
+   * primary does not get all reads at once.
    */
   readonly whenNoReplica?: 'primary' | 'fail' | undefined
 }

@@ -40,7 +40,10 @@ export type SessionClass<S extends Session> = new (parts: SessionParts) => S
 /** What `createSessionFactory` takes: the engine, the class, and the defaults of its sessions. */
 export interface SessionFactoryOptions<S extends Session = Session>
   extends Omit<SessionOptions, 'signal' | 'after'>, ReplicationOptions {
-  /** The engine whose connections the sessions use; or one for writes and others for sessions with `readOnly: true`. */
+  /**
+   * The engine whose connections the sessions use; or `{ write, read }`: one engine for writes, and others for sessions with
+   * `readOnly: true`.
+   */
   readonly bind: Engine | ReplicatedBind
   /** Default `Session`. */
   readonly sessionClass?: SessionClass<S> | undefined
@@ -62,9 +65,9 @@ export interface SessionFactory<S extends Session = Session> {
   /** The session of the innermost `withSession` block around this call, if there is one. */
   current(): S | undefined
   /**
-   * Runs a function as a flow of control of its own, for a factory with replicas: its reads show at least what it has written, and
-   * what was written by those whose token is `after`. What others write meanwhile does not make it wait. Call it for each
-   * request or job; the adapters of frameworks do. Outside of every flow, all that this process has written counts.
+   * Runs a function in its own causal flow, for a factory with replicas and `consistency: 'session'`: its reads show at least
+   * what it has written, and what the flow of the token `after` had written. They do not wait for writes of other flows. Call
+   * it for each request or job; the adapters of frameworks do. Outside of every causal flow, all writes of this process count.
    *
    * @param options.after A `causalityToken` of another process.
    * @returns what the function returns.
@@ -72,9 +75,9 @@ export interface SessionFactory<S extends Session = Session> {
    * await sessionFactory.causalFlow(() => handle(message), { after: message.token })
    */
   causalFlow<Value>(work: () => Value, options?: CausalFlowOptions): Value
-  /** The token of the flow that calls: see `Session.causalityToken`. */
+  /** The token of the current causal flow: see `Session.causalityToken`. */
   causalityToken(): string | undefined
-  /** Adds a hook for every session of this factory; returns what removes it. */
+  /** Adds a hook for every session of this factory; returns a function that removes it. */
   on(event: SessionEvent, hook: SessionHook<S>): Unsubscribe
 }
 
@@ -263,11 +266,12 @@ export function createSessionFactory<S extends Session = Session>(
 }
 
 /**
- * Runs a block with a session of its own: committed when it returns, rolled back when it throws (and the original error
- * thrown on), closed in any case. The value is the block's.
+ * Runs a block with its own session: committed when it returns, rolled back when it throws (the caller gets the block's error),
+ * and closed in any case. Returns the value of the block.
  *
  * If the block returns the promise of its only statement, COMMIT is sent in the same batch: the whole transaction is one round
- * trip. A read-only block returns its value without waiting for the answer to COMMIT.
+ * trip. A read-only block of plain reads returns its value without waiting for the answer to COMMIT. To run the block again
+ * after errors that `isRetryable` accepts, use the option `retry`.
  *
  * @throws what the block throws; UnawaitedStatementError if it returned while its statements were running; otherwise as
  *   `Session.execute` and `Session.commit`.

@@ -1,4 +1,4 @@
-/** The hooks of a session: what users run at the moments of its transaction, and how they are called. */
+/** The hooks of a session: functions of the user that run at the stages of a transaction, and how they are called. */
 import { HookError } from '../errors.js'
 import { scopeValueOf, runInScope } from '../internal/async-scope.js'
 import type { Unsubscribe } from '../internal/emitter.js'
@@ -6,19 +6,20 @@ import { checkFunction } from '../internal/validate.js'
 import { stackOf } from '../internal/thrown.js'
 
 /**
- * The moments of a transaction, in order.
+ * The hooks of a transaction, in order.
  *
- * - `begin`: a transaction has begun. Not awaited; what it throws becomes a warning.
- * - `beforeFlush`: changes of entities are about to be written; may change more objects. Awaited; if it throws, the flush rejects with the error and writes nothing.
- *   Queries in it do not flush; `flush()` and `beginNested()` do, as a part of the flush, for which no hook runs again.
+ * - `begin`: a transaction has begun. Not awaited; an error becomes a warning.
+ * - `beforeFlush`: changes of entities are about to be written; may change more objects. Awaited; if it throws, the flush
+ *   rejects with the error and writes nothing. Queries in it do not flush; `flush()` and `beginNested()` write as a part of
+ *   this flush, without further hooks.
  * - `afterFlush`: the changes were written, before COMMIT. Awaited; if it throws, the flush rejects with the error.
  *   With one of these two hooks, a commit that flushes costs one more round trip.
  * - `beforeCommit`: may still issue statements. Awaited; if it throws, the commit rejects with the error.
  *   In these three hooks `rollback()` and `close()` cancel the flush or commit, which then rejects; `commit()` throws.
- * - `afterCommit`: PostgreSQL has confirmed. Awaited; the transaction cannot be undone, and the session cannot
+ * - `afterCommit`: PostgreSQL has confirmed COMMIT. Awaited; the transaction cannot be undone, and the session cannot
  *   be used in the hook. If it throws, `commit()` rejects with `HookError` after the other hooks have run.
- * - `afterRollback`: the transaction was rolled back. Awaited; what it throws becomes a warning, because the caller should see
- *   the error that led to the rollback.
+ * - `afterRollback`: the transaction was rolled back. Awaited; an error becomes a warning, because the caller should see the
+ *   error that led to the rollback.
  *
  * Neither of the last two is called when the outcome is unknown (`CommitOutcomeUnknownError`).
  */

@@ -1,4 +1,4 @@
-/** The options of sessions and of the blocks that own them. */
+/** The options of sessions and of `withSession`. */
 import type { RetryOptions } from '../engine/retry.js'
 import { TRANSACTION_OPTION_NAMES, type TransactionOptions } from '../pipeline/transaction-options.js'
 import { InvalidOptionError } from '../errors.js'
@@ -28,8 +28,8 @@ export interface SessionOptions extends TransactionOptions {
    */
   readonly detectSharing?: boolean | undefined
   /**
-   * With replicas and `consistency: 'session'`: see at least what another process had written when it took this
-   * `session.causalityToken`. A token that is not understood means that the primary is read. Without replicas it has no effect.
+   * With replicas and `consistency: 'session'`: a `session.causalityToken` of another process. Reads show at least what that
+   * process had written by then. With an invalid token the primary is read. Without replicas it has no effect.
    */
   readonly after?: string | undefined
   /** The caller's own data, merged over the factory's and copied to `session.info`. */

@@ -1,4 +1,4 @@
-/** The session: transactions one after the other, whose connection is acquired late and released early. */
+/** The session: one transaction after the other, each with a connection that is acquired late and released early. */
 import { runTransaction } from '../execution/begun-transaction.js'
 import { ownedByBlock, runBlock } from '../execution/block.js'
 import { joinBlock } from '../execution/block-context.js'
@@ -16,7 +16,7 @@ import type { SharedUse } from './shared-use.js'
 import type { UnstoredChanges } from './unstored-changes.js'
 import { SessionTransaction } from './session-transaction.js'
 
-/** What a session is made of. Made by the factory; a class of your own passes it on. */
+/** The argument of the constructor of a session, made by the factory. A constructor of your own passes it to `super`. */
 export interface SessionParts extends ReplicaParts {
   readonly engine: PipelineOpener
   readonly setup: PipelineSetup
@@ -30,15 +30,14 @@ export interface SessionParts extends ReplicaParts {
 }
 
 /**
- * A transaction, and the objects that it loads and changes. The connection is acquired at the first statement, and released at
- * commit, rollback or close. The first statement begins a transaction in the same batch; the first statement after `commit()` or
- * `rollback()` begins another one.
+ * Runs one transaction at a time, and tracks the objects that it loads and changes. The connection is acquired at the first
+ * statement, and released at commit, rollback or close. The first statement begins a transaction in the same batch; the first
+ * statement after `commit()` or `rollback()` begins another one.
  *
  * Statements may be issued concurrently: they are sent in order, those of one tick in one batch. Commit, rollback and close
  * never overtake them.
  *
- * Made by a {@link SessionFactory}. Prefer `withSession(fn)`, which cannot be forgotten; or
- * `await using session = sessionFactory()`.
+ * Made by a {@link SessionFactory}. Prefer `withSession(fn)`, which always closes it; or `await using session = sessionFactory()`.
  */
 export class Session extends EntitySession implements AsyncDisposable {
   readonly #entities: FlushCoordinator
@@ -62,15 +61,15 @@ export class Session extends EntitySession implements AsyncDisposable {
     if (signal !== undefined) this.#transaction.watch(signal)
   }
 
-  /** Anything of the caller's own. */
+  /** The caller's own data: a copy of the option `info`. */
   get info(): Record<string, unknown> {
     return (this.#info ??= { ...this.#parts.options.info })
   }
 
   /**
-   * What the flow of control of this session has written so far, for another process: give it to `withSession(fn, { after })`
-   * there, and no read shows less. Opaque, less than 100 characters, safe in headers and cookies. Undefined before the first
-   * write, and without replicas with `consistency: 'session'`.
+   * A token for what the causal flow of this session has written so far. Pass it to `withSession(fn, { after })` in another
+   * process, and reads there show at least these writes. Opaque, shorter than 100 characters, safe in headers and cookies.
+   * Undefined before the first write, and unless the factory has replicas and `consistency: 'session'`.
    */
   get causalityToken(): string | undefined {
     return this.#parts.causality?.token
@@ -93,11 +92,11 @@ export class Session extends EntitySession implements AsyncDisposable {
   }
 
   /**
-   * Runs a block in a transaction of this session: committed when it returns, rolled back when it throws. Needed in
-   * autocommit mode; otherwise the first statement begins a transaction. Statements of code outside of the block, another
-   * `begin()` included, wait until the block has ended.
-   * @throws IllegalStateError inside of a transaction, which the COMMIT of another one would end: there it is `beginNested()`;
-   *   otherwise what the block throws, or as `commit`.
+   * Runs a block in a transaction of this session: committed when it returns, rolled back when it throws. Needed in autocommit
+   * mode; otherwise the first statement begins a transaction. Statements of code outside of the block, and other calls of
+   * `begin()`, wait until the block has ended.
+   * @throws IllegalStateError inside a transaction, because its COMMIT would also commit the outer work: use `beginNested()`.
+   *   Otherwise what the block throws, or as `commit`.
    */
   async begin<Value>(work: () => Value | Promise<Value>): Promise<Value> {
     checkFunction('begin', work)
@@ -126,7 +125,7 @@ export class Session extends EntitySession implements AsyncDisposable {
    *   with ROLLBACK), or if `rollback()` or `close()` was called while its hooks ran: nothing was stored.
    *   CommitOutcomeUnknownError if the answer never came. DatabaseError for deferred constraints and serialization
    *   failures. HookError if an `afterCommit` hook threw, UnreadableResultError if an answer cannot be read: everything was
-   *   stored. After any of them but these two, call `rollback()`.
+   *   stored. After all of these except the last two, call `rollback()`.
    */
   commit(): Promise<void> {
     return this.#entities.runner.attend('end', async () => {
@@ -152,7 +151,7 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   /**
    * Closes the session after all statements issued before; rolls back an open transaction and expunges the objects. Idempotent:
-   * later calls wait for the same end. Never rejects: a connection that cannot be reset is closed.
+   * later calls wait for the first. Never rejects: a connection that cannot be reset is closed.
    */
   async close(): Promise<void> {
     await this.#transaction.close()
@@ -162,19 +161,19 @@ export class Session extends EntitySession implements AsyncDisposable {
     return this.close()
   }
 
-  /** Calls `hook` before this transaction commits; see {@link SessionEvent}. Forgotten when the transaction ends. */
+  /** Calls `hook` before this transaction commits; see {@link SessionEvent}. Removed when the transaction ends. */
   beforeCommit(hook: SessionHook<this>): Unsubscribe {
     if (this.#transaction.committing)
       throw new IllegalStateError('COMMIT has been sent: a beforeCommit hook comes too late')
     return this.#hooks.add('beforeCommit', hook as SessionHook<Session>)
   }
 
-  /** Calls `hook` after this transaction was committed, and only then. Forgotten when the transaction ends. */
+  /** Calls `hook` after this transaction was committed, and only then. Removed when the transaction ends. */
   afterCommit(hook: SessionHook<this>): Unsubscribe {
     return this.#hooks.add('afterCommit', hook as SessionHook<Session>)
   }
 
-  /** Calls `hook` after this transaction was rolled back, and only then. Forgotten when the transaction ends. */
+  /** Calls `hook` after this transaction was rolled back, and only then. Removed when the transaction ends. */
   afterRollback(hook: SessionHook<this>): Unsubscribe {
     return this.#hooks.add('afterRollback', hook as SessionHook<Session>)
   }

@@ -1,11 +1,10 @@
 /**
- * Notices that one session serves two requests at once: the commit of one request would store unfinished work of the other. Only for
- * sessions that are made by hand, and by default only in development; the session of a block is used by that block alone.
+ * Detects that two requests use one session at a time: the commit of one request would store unfinished work of the other. It watches
+ * only sessions that were not made by `withSession`, and by default only in development.
  *
- * - Two requests of an HTTP server are certain: the second is refused while the first is in progress and the transaction open.
- * - Code with different contents in its AsyncLocalStorages is probably two requests: a warning is emitted when one of them ends the
- *   transaction of the other.
- *   Code that runs side by side within one request (`Promise.all`, helpers, hooks of a test) has the same contents, or none.
+ * - Two requests of an HTTP server are certain: the second one is refused while the first is in progress and the transaction open.
+ * - Code with different values in its AsyncLocalStorages probably belongs to two requests: if one ends the transaction of the other, a
+ *   warning is emitted. Concurrent code of one request (`Promise.all`, helpers, test hooks) has the same values, or none.
  */
 import { IllegalStateError } from '../errors.js'
 import {

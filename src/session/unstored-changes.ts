@@ -1,9 +1,9 @@
 /**
- * Notices changes of objects that nothing will store. In development only: what is told here is probably a mistake, and sometimes
- * meant.
+ * Detects changes of objects that no flush will store. In development only, because such changes are probably a mistake, but may be
+ * intended.
  *
- * - A session that was made by hand is closed before its changes were flushed.
- * - An object is changed after its session has ended, and is in no session a while later.
+ * - A session that was not made by `withSession` is closed before its changes were flushed.
+ * - An object is changed after its session has ended, and is in no session a second later.
  */
 import { systemClock, type Clock } from '../internal/clock.js'
 import { warnOnce } from '../internal/development.js'

@@ -1,6 +1,6 @@
 /**
- * The state of a detached object when it was added to a session. A rollback restores it, so that changes which were made outside
- * of the session are not lost with the first attempt to store them.
+ * The state of a detached object when it was added to a session. A rollback restores it, so that changes made before `add` are not
+ * lost when the first attempt to store them fails.
  */
 import type { Identity, Snapshot } from '../schema/entity-meta.js'
 import type { TableColumn } from '../schema/table-column.js'

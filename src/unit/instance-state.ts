@@ -1,6 +1,4 @@
-/**
- * What a session tracks of an instance. It is stored beside the instance, so nothing of it shows on the object.
- */
+/** The session's data about an instance. It is stored outside of the instance, so the object has no additional properties. */
 import { MappingError } from '../errors.js'
 import { ReturnOverride } from '../internal/return-override.js'
 import { kindOf } from '../codecs/codec.js'

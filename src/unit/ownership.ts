@@ -2,7 +2,7 @@
  * The current owner of an object, unflushed changes included. It decides which objects are deleted with an owner, and which are
  * orphans (`delete-orphan`).
  *
- * Decided again before each flush, so that an object with a new owner is not deleted with an earlier one.
+ * It is determined again before each flush, so that an object with a new owner is not deleted with an earlier one.
  */
 import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'

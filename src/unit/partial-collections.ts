@@ -1,6 +1,6 @@
 /**
- * Related objects that a query chose (`load('songs', { where, limit })`): a plain array that cannot be changed. The unit of work
- * does not take it for the whole relation, so objects that are missing in it are not removed from the relation.
+ * Arrays of related objects that a query chose (`load('songs', { where, limit })`). They cannot be changed. The unit of work does not
+ * treat them as the whole relation, so an object that is missing in the array is not removed from the relation.
  */
 import { isArray } from '../internal/revoked.js'
 

@@ -1,4 +1,4 @@
-/** The names that `expire` and `refresh` take, as columns and relations. */
+/** Checks the names that `expire` and `refresh` take, and divides them into columns and relations. */
 import { InvalidOptionError, MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import { kindOf } from '../codecs/codec.js'

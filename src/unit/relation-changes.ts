@@ -1,8 +1,8 @@
 /**
- * What changed relations mean for the rows: foreign keys to set, and rows of join tables to insert and to delete.
+ * Converts changed relations to changes of rows: foreign keys to set, and rows of join tables to insert and to delete.
  *
- * Relations that set the same foreign key differently are refused (see flush/contradictions.ts); to be taken out of a collection and
- * given to another owner is to move.
+ * Relations that set the same foreign key differently are refused (see flush/contradictions.ts). An object that was removed from one
+ * collection and added to another has moved.
  */
 import { InvalidValueError } from '../errors.js'
 import { metaOf } from '../schema/entity-meta.js'

@@ -1,4 +1,4 @@
-/** What the relations of an instance hold, and what has changed about that since it was remembered. */
+/** The values of an instance's relations, and how they differ from an earlier snapshot. */
 import { InvalidValueError, MappingError } from '../errors.js'
 import { metaOf } from '../schema/entity-meta.js'
 import type { Relation } from '../schema/relation-resolution.js'

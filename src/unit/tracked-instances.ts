@@ -1,4 +1,4 @@
-/** The instances that a session tracks: which are new or marked for deletion, and what commit and rollback do to them. */
+/** The instances that a session tracks: which are new or marked for deletion, and how commit and rollback change them. */
 import { IllegalStateError } from '../errors.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'

@@ -1,6 +1,6 @@
 /**
- * Queries by themselves on an engine: in autocommit mode, or with BEGIN and COMMIT in their batch, if the engine has options that only a
- * transaction can keep (a role, a time limit, ...).
+ * Queries outside of a transaction, on an engine: in autocommit mode, or with BEGIN and COMMIT in their batch, if the engine has
+ * options that need a transaction (a role, a time limit, ...).
  */
 import type { Executor } from '../../execution/executor.js'
 import { InvalidOptionError, type Connection, type Engine } from '../../index.js'

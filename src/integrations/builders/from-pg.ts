@@ -1,4 +1,4 @@
-/** Errors as code that was written for node-postgres expects them: the `code` of PostgreSQL's errors is the SQLSTATE. */
+/** Changes errors for code that was written for node-postgres: the `code` of PostgreSQL's errors is the SQLSTATE. */
 import { DatabaseError } from '../../index.js'
 
 export function fromPg(error: unknown): unknown {

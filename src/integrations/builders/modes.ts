@@ -1,4 +1,4 @@
-/** The modes of a transaction, as Kysely and Drizzle write them. */
+/** The modes of a transaction, in the form in which Kysely and Drizzle write them. */
 import type { Executor } from '../../execution/executor.js'
 import {
   DatabaseError,

@@ -1,4 +1,4 @@
-/** Whether a text holds several statements, which only the simple query protocol takes. */
+/** Detects texts of several statements, which only the simple query protocol accepts. */
 
 /** One token after the other; strings, quoted names and bodies in dollars are one each. */
 const TOKEN =

@@ -1,4 +1,4 @@
-/** Whether entities and a database agree. */
+/** `checkEntities`: compares entities with a database. */
 import { InvalidOptionError, type Connection, type DeclarativeBase, type Engine } from '../../index.js'
 import type { Table } from '../../schema/table.js'
 import type { Catalog, CatalogTable, CatalogType } from '../introspect/catalog-model.js'

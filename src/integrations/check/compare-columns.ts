@@ -1,4 +1,4 @@
-/** Columns of an entity against those of the database. */
+/** Compares the columns of an entity with those of the database. */
 import type { CatalogColumn, CatalogTable } from '../introspect/catalog-model.js'
 import { ident, type Differences } from './difference.js'
 

@@ -1,4 +1,4 @@
-/** Keys, constraints and indexes of an entity against those of the database. Their names do not matter. */
+/** Compares keys, constraints and indexes of an entity with those of the database. Their names are not compared. */
 import type { ForeignKey } from '../../schema/foreign-key.js'
 import type { CatalogConstraint, CatalogIndex, CatalogTable } from '../introspect/catalog-model.js'
 import { ident, type Differences } from './difference.js'

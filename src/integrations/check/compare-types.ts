@@ -1,4 +1,4 @@
-/** Declared types (enums, domains, composite types, ranges) against those of the database. */
+/** Compares declared types (enums, domains, composite types, ranges) with those of the database. */
 import type { Catalog, CatalogType } from '../introspect/catalog-model.js'
 import type { DeclaredType } from '../../schema/column.js'
 import { ident, literal, type Differences } from './difference.js'

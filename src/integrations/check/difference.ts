@@ -1,4 +1,4 @@
-/** How entities and a database differ. */
+/** One difference between entities and a database, and the SQL that removes it. */
 
 /** One difference. */
 export interface Difference {

@@ -1,6 +1,7 @@
 /**
- * The entities as PostgreSQL understands them. Their tables are created in schemas of their own within a transaction that is rolled back, so
- * that types, defaults and expressions can be compared as the catalog has them, not as texts of a program.
+ * The catalog that PostgreSQL would have for the entities. Their tables are created in separate schemas, in a transaction that is
+ * rolled back. So types, defaults and expressions are compared in the form in which PostgreSQL stores them, not as the texts of a
+ * program.
  */
 import { randomBytes } from 'node:crypto'
 import {

@@ -1,4 +1,4 @@
-/** Files that are written all or not at all. */
+/** Writes several files, or none of them. */
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'

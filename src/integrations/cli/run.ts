@@ -1,4 +1,4 @@
-/** Which command is meant, and what becomes of its errors. */
+/** Runs the command that the arguments name, and turns its errors into messages and exit codes. */
 import { LifeguardError } from '../../index.js'
 import { SchemaNotFound } from '../introspect/catalog-reader.js'
 import { checkCommand, CHECK_HELP } from './check-command.js'

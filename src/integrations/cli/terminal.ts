@@ -1,4 +1,4 @@
-/** What a command writes to: colours and progress only where a person looks. */
+/** The output of a command: colours and progress are written only to a terminal. */
 
 /** A stream that may be a terminal. */
 export interface Stream {

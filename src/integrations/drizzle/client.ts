@@ -1,4 +1,4 @@
-/** A client as Drizzle's driver for node-postgres uses it: `query`, and nothing else. */
+/** The client for Drizzle's driver for node-postgres, which only uses `query`. */
 import type { Executor } from '../../execution/executor.js'
 import {
   Engine,

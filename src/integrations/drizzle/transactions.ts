@@ -1,4 +1,6 @@
-/** Transactions of Drizzle as blocks of Lifeguard: on an engine a transaction, inside of one (or of a session) a savepoint. */
+/**
+ * Runs Drizzle's transactions as blocks of Lifeguard: a transaction on an engine, a savepoint inside a transaction or a session.
+ */
 import type { Executor } from '../../execution/executor.js'
 import { Engine, type Connection, type Session } from '../../index.js'
 import { translated } from '../builders/from-pg.js'

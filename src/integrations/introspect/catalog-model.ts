@@ -1,4 +1,4 @@
-/** What is read from the catalog of a database: plain data, with names as they are there. */
+/** The objects of a database's catalog as plain data, with the names that they have there. */
 
 /** Everything that was asked for. Tables are ordered by schema and name. */
 export interface Catalog {

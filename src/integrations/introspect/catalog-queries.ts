@@ -1,6 +1,6 @@
 /**
- * The questions to the catalog, one for each kind of thing. Each gives rows of one JSON document, so that no parser of the engine has a
- * part in it. `$1` holds the names of schemas. They run with an empty search path: expressions then have all names in full.
+ * The queries of the catalog, one for each kind of object. Each returns rows of one JSON document, so that the engine's type parsers
+ * have no effect. `$1` is the list of schemas. They run with an empty search path, so that all names in expressions are qualified.
  */
 
 /** The schemas of users. */

@@ -1,4 +1,4 @@
-/** What is going to be written: entities with the names that they have in JavaScript. */
+/** The entities to generate, with the names that they have in JavaScript. */
 import type { CatalogColumn, CatalogConstraint, CatalogTable } from './catalog-model.js'
 
 /** One entity. */

@@ -1,4 +1,4 @@
-/** One entity as the source of a class. */
+/** Prints one entity as the source of a class. */
 import type { CatalogColumn, CatalogConstraint, CatalogIndex, CatalogSequence } from './catalog-model.js'
 import {
   columnNamed,

@@ -1,4 +1,4 @@
-/** What an introspection could not say, or said in another way. */
+/** The findings of an introspection: what it left out, renamed or changed. */
 
 /** One finding. */
 export interface Finding {

@@ -1,4 +1,4 @@
-/** What a generated file imports. */
+/** The imports of a generated file. */
 import { quote } from './source-text.js'
 
 const PACKAGE = 'lifeguard'

@@ -1,4 +1,4 @@
-/** From a database to the source of its entities. */
+/** `introspect`: generates the source of entities from a database. */
 import { InvalidOptionError, type Engine } from '../../index.js'
 import type { Catalog, CatalogSequence } from './catalog-model.js'
 import { chosenSchemas, readCatalog, type SchemaChoice } from './catalog-reader.js'

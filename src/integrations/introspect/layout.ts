@@ -1,4 +1,4 @@
-/** Entities in files: one for all, one for each schema, or one for each table. */
+/** Distributes entities to files: one file for all, one for each schema, or one for each table. */
 import type { CatalogSequence } from './catalog-model.js'
 import type { EntityPlan } from './entity-plan.js'
 import type { EntityPrinter } from './entity-printer.js'

@@ -1,4 +1,4 @@
-/** The places in generated files that belong to people: what stands there is kept when the files are generated again. */
+/** The custom regions of generated files: their lines are kept when the files are generated again. */
 
 /** The first line of every generated file, by which it is known. */
 export const HEADER =

@@ -1,4 +1,4 @@
-/** Decides what becomes an entity, and what it and its properties are called. */
+/** Decides which tables, views and types become entities, and names the entities and their properties. */
 import type { Catalog, CatalogConstraint, CatalogTable } from './catalog-model.js'
 import {
   constraintsOf,

@@ -1,6 +1,6 @@
 /**
- * Relations in both directions, named as a person would. A name depends on nothing but the foreign key itself and the names of its two
- * tables, so that another foreign key renames nothing.
+ * Plans relations in both directions, with names that a person would choose. A name depends only on the foreign key and the names of
+ * its two tables, so another foreign key does not change it.
  */
 import {
   columnNamed,

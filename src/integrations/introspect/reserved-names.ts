@@ -1,4 +1,4 @@
-/** Names that generated code cannot use, or had better not. */
+/** Names that generated code cannot or should not use. */
 
 /** Properties that would change what an instance is, or hide what every object has. */
 export const RESERVED_PROPERTIES: ReadonlySet<string> = new Set([

@@ -1,4 +1,4 @@
-/** Text from a database as text of a program. It never becomes code. */
+/** Prints texts of a database as literals or comments of a program, so that they never become code. */
 
 /** A string in single quotes, or in those that need no backslash. */
 export function quote(text: string): string {

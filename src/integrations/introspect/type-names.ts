@@ -1,4 +1,4 @@
-/** What the constants of declared types are called. */
+/** Names the constants of declared types. */
 import type { Catalog, CatalogType } from './catalog-model.js'
 import { RESERVED_CONSTANTS } from './reserved-names.js'
 import { camel, wordsOf } from './words.js'

@@ -1,4 +1,4 @@
-/** Types of columns as expressions, and the declared types (enums, domains, ...) that these need, each once. */
+/** Prints types of columns as expressions, and each declared type (enums, domains, ...) that they need once. */
 import type { Catalog, CatalogType } from './catalog-model.js'
 import type { Findings } from './findings.js'
 import { Imports } from './imports.js'

@@ -1,4 +1,4 @@
-/** Names of tables and columns as names in JavaScript: words, singular, plural. */
+/** Converts names of tables and columns to names in JavaScript: words, singular, plural. */
 
 /** The words of a name: `customerId`, `customer_id`, `Customer Id` and `CUSTOMER-ID` have the same ones. */
 export function wordsOf(name: string): string[] {

@@ -1,8 +1,8 @@
 /**
- * One connection as Kysely uses it: for queries by themselves, and for transactions one after the other.
+ * One connection as Kysely uses it: for single queries, and for transactions, one after the other.
  *
  * 1. It is acquired by the first query or transaction, and stays the same until Kysely releases it.
- * 2. A query that arrives after the end of its transaction (an `await` is missing) never runs outside of it: one that was issued
+ * 2. A query that arrives after the end of its transaction (an `await` is missing) never runs outside of it: a query that was issued
  *    before COMMIT is part of the transaction, a later one is refused.
  * 3. The `code` of PostgreSQL's errors is the SQLSTATE, as with node-postgres.
  */

@@ -1,6 +1,4 @@
-/**
- * Kysely on an engine: each query, transaction or `db.connection()` takes a connection of the pool, and gives it back.
- */
+/** Kysely on an engine: each query, transaction or `db.connection()` takes a connection of the pool, and releases it. */
 import type { TransactionSettings } from 'kysely'
 
 import { IllegalStateError, type Connection, type Engine } from '../../index.js'

@@ -1,10 +1,10 @@
 /**
- * Kysely on a session, or on a connection of the engine: everything is part of the transaction that is open there.
+ * Kysely in a session, or on a connection of the engine: every query is part of the transaction that is open there.
  *
- * 1. A transaction of Kysely is a savepoint. There is one at a time: the rollback of one would undo another beside it.
- * 2. While it is open, other queries of the same dialect are refused: its rollback would undo them although they had succeeded.
- *    To wait for its end instead would be for ever, if the query is part of its callback.
- * 3. What Kysely releases or destroys is its own. The session stays open.
+ * 1. A transaction of Kysely is a savepoint. Only one may be open at a time, because its rollback would undo a concurrent one.
+ * 2. While it is open, other queries of the same dialect are refused, because its rollback would undo them although they had
+ *    succeeded. They cannot wait for its end instead: a query that is awaited in its callback would deadlock.
+ * 3. When Kysely releases its connection or is destroyed, the session stays open.
  */
 import type { TransactionSettings } from 'kysely'
 

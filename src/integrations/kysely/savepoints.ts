@@ -1,4 +1,4 @@
-/** The savepoints of one transaction, by the names that Kysely's controlled transactions give them. */
+/** The savepoints of one transaction, by the names that Kysely gives them. */
 import { IllegalStateError, type Savepoint } from '../../index.js'
 import type { Statements } from './statements.js'
 

@@ -1,4 +1,4 @@
-/** Queries of Kysely on anything that runs Lifeguard's statements. */
+/** Runs queries of Kysely on a session, a connection or an engine. */
 import type { CompiledQuery, QueryResult } from 'kysely'
 
 import type { Executor } from '../../execution/executor.js'

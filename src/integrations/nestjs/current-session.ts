@@ -1,4 +1,4 @@
-/** A session to inject into singletons: it stands for the session of the request, or block, that the current call belongs to. */
+/** An injectable session for singletons: each call goes to the session of the current request or block. */
 import { IllegalStateError, Session, type SessionFactory } from '../../index.js'
 
 /**

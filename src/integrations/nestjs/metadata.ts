@@ -1,6 +1,6 @@
 /**
- * What Nest's decorators do, without Nest: its container finds injected parameters, properties and exception filters by metadata
- * under these names (`@nestjs/common/constants`).
+ * Sets the metadata that Nest's decorators set, without Nest: its container finds injected parameters, properties and exception
+ * filters by these names (`@nestjs/common/constants`).
  */
 import { IllegalStateError } from '../../index.js'
 

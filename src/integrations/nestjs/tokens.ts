@@ -1,4 +1,4 @@
-/** By what Nest finds the engine, the factory and the session of a name. */
+/** The injection tokens of engine, factory and session, by the name of the module. */
 
 export function engineToken(name = 'default'): string {
   return `lifeguard:engine:${name}`

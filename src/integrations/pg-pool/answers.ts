@@ -1,4 +1,4 @@
-/** What a caller of the face gets: results and errors as pg gives them. */
+/** Converts results and errors to those of pg. */
 import type { StatementResult } from '../../driver/driver.js'
 import {
   CommitOutcomeUnknownError,

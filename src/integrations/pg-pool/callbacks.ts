@@ -1,4 +1,4 @@
-/** Callbacks and promises of callers, as pg serves them. */
+/** Calls callbacks and settles promises as pg does. */
 import type { Callback } from './query-arguments.js'
 import type { Settle } from './query-queue.js'
 

@@ -1,4 +1,4 @@
-/** One checkout of a client: its queries, and its end. */
+/** One checkout of a client: its queries, and its release. */
 import { tracingChannel } from 'node:diagnostics_channel'
 
 import type { StatementMessage } from '../../internal/channels.js'

@@ -1,6 +1,6 @@
 /**
- * A client of the pool, as pg's: one for each physical connection, for as long as that lives, so that libraries can keep what they know of
- * a connection by its client or on it.
+ * A client of the pool with pg's interface. Each physical connection has one client for its whole life, because libraries keep their
+ * state of a connection by its client.
  */
 import { EventEmitter } from 'node:events'
 import type { Readable, Writable } from 'node:stream'

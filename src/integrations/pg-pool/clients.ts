@@ -1,6 +1,7 @@
 /**
- * The clients of one face, by their connections. The face keeps an idle client alive, and with it what libraries have noted on it. A
- * checked-out client belongs to its caller alone: if the caller forgets it, it is collected, and the pool takes the connection back.
+ * The clients of one pool, by their connections. The pool keeps an idle client alive, with the state that libraries have attached to
+ * it. Only the caller refers to a checked-out client, so a forgotten client is garbage-collected, and the pool reclaims its
+ * connection.
  */
 import type { EventEmitter } from 'node:events'
 

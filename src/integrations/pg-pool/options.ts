@@ -1,4 +1,4 @@
-/** pg.Pool's options, and the engine's that they stand for. */
+/** The options of `pg.Pool`, and how they become options of an engine. */
 import type { ConnectArgs } from '../../driver/connect-args.js'
 import type { TypeParsers } from '../../driver/driver.js'
 import type { EngineOptions } from '../../engine/options.js'

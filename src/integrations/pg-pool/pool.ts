@@ -1,4 +1,4 @@
-/** A pool that looks like pg's, on an engine. */
+/** A pool with the interface of `pg.Pool`, on an engine. */
 import { EventEmitter } from 'node:events'
 
 import type { Lease } from '../../pool/pool.js'

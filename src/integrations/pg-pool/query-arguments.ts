@@ -1,4 +1,4 @@
-/** The arguments of `query` in the forms of pg, and what becomes of them: a statement of a batch, or a Submittable. */
+/** Reads the arguments of `query` in all forms of pg, and converts them to a statement of a batch or a Submittable. */
 import type { RowMode, TypeParsers } from '../../driver/driver.js'
 import type { EncodedValue } from '../../driver/values.js'
 import { Engine, InvalidStatementError } from '../../index.js'

@@ -1,9 +1,9 @@
 /**
- * The queries of one checked-out client, in the order in which they were given, as in pg. Statements that wait behind each other are sent as
- * one batch, each with a Sync of its own: one that fails does not keep the next from running.
+ * The queries of one checked-out client, in the order in which they were issued, as in pg. Waiting statements are sent as one batch,
+ * each with its own Sync, so that a failed statement does not prevent the next one from running.
  *
  * 1. Every query settles exactly once, also when the connection is lost.
- * 2. A Submittable has the connection to itself until it has ended.
+ * 2. A Submittable uses the connection alone until it has ended.
  */
 import type { BatchStatement, DriverConnection, StatementResult } from '../../driver/driver.js'
 import type { PipelineObserver } from '../../pipeline/contract.js'

@@ -1,4 +1,4 @@
-/** A client with pg's face that is a session: what a library sends on it is part of the session's transaction. */
+/** A session with the interface of a pg client: queries of a library are part of the session's transaction. */
 import { EventEmitter } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
 

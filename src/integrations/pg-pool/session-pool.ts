@@ -1,4 +1,4 @@
-/** A pool with pg's face whose clients are one session. */
+/** A pool with the interface of `pg.Pool`, all of whose clients use one session. */
 import { EventEmitter } from 'node:events'
 
 import { Engine, IllegalStateError, type Session } from '../../index.js'

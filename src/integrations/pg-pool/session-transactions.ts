@@ -1,9 +1,10 @@
 /**
- * The transactions of libraries inside of one session: their BEGIN, COMMIT and ROLLBACK become savepoints.
+ * The transactions of libraries inside a session: their BEGIN, COMMIT and ROLLBACK become savepoints.
  *
- * 1. One client at a time has a transaction. While it is open, statements of other clients are refused: its ROLLBACK would undo them although
- *    they had succeeded. To wait for its end would be for ever where they are part of it.
- * 2. What does not begin a transaction does not end one, and never the session's own.
+ * 1. Only one client at a time may have a transaction open. Meanwhile statements of other clients are refused, because its ROLLBACK
+ *    would undo them although they had succeeded. They cannot wait for its end instead: a statement that the transaction itself awaits
+ *    would deadlock.
+ * 2. A client that did not begin a transaction cannot end one. No client ends the session's own transaction.
  */
 import { DatabaseError, IllegalStateError, type Savepoint, type Session } from '../../index.js'
 import { isCommit, shorten } from './answers.js'

@@ -1,4 +1,4 @@
-/** What the text of a statement tells before it is sent. */
+/** Recognises the kind of a statement by its text, before it is sent. */
 
 const WORD = /[a-z]+/iy
 

@@ -1,4 +1,4 @@
-/** What node-postgres's pool and clients look like, structurally: code that asks for the types of `@types/pg` takes these. */
+/** Structural types of node-postgres's pool and clients, which code that expects the types of `@types/pg` accepts. */
 import type { EventEmitter } from 'node:events'
 import type { Duplex, Readable, Writable } from 'node:stream'
 

@@ -1,9 +1,9 @@
 /**
- * PGlite's one session, which the streams of an engine share: the connection of its pool and those of `engine.listen()`.
+ * PGlite's one session, which the streams of an engine share: the connection of its pool, and those of `engine.listen()`.
  *
- * 1. A stream has the session from its first message until it is outside of a transaction. The others wait: first in, first out.
- * 2. Notifications go to every stream, whichever caused them.
- * 3. When a stream ends, its transaction is rolled back; when the last one does, the session is as new.
+ * 1. A stream has the session from its first message until it is outside of a transaction. Others wait: first in, first out.
+ * 2. Notifications go to every stream, no matter which stream caused them.
+ * 3. When a stream ends, its transaction is rolled back. When the last stream ends, the session is reset.
  */
 import { ERROR_RESPONSE, NOTIFICATION, READY_FOR_QUERY, messagesOf, notification, query } from './messages.js'
 

@@ -1,5 +1,5 @@
 /**
- * Messages of PostgreSQL's protocol, as far as their frames and a few kinds matter.
+ * Reads and writes those messages of PostgreSQL's protocol that PGlite's stream needs to know.
  * @see https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
 

@@ -1,9 +1,8 @@
 /**
- * What stands in for the socket to a server. Messages that are written are given to PGlite up to the end of each batch (Sync or
- * Query), and its answers can be read.
+ * The stream that replaces the socket to a server. Written messages are passed to PGlite at the end of each batch (Sync or Query), and
+ * its answers can be read.
  *
- * COPY FROM STDIN ends the whole of PGlite, whose protocol loop cannot wait for the data. So its statement is replaced by one that
- * fails.
+ * COPY FROM STDIN would end PGlite, whose protocol loop cannot wait for the data. So its statement is replaced by one that fails.
  */
 import { Duplex } from 'node:stream'
 import type { BackendUser, PgliteBackend } from './backend.js'

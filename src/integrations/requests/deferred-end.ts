@@ -1,10 +1,10 @@
 /**
- * Holds back the end of a response of Node's HTTP server until the transaction of its request has ended, for frameworks without a
- * hook before the answer leaves.
+ * Delays the end of a response of Node's HTTP server until the transaction of its request has ended, for frameworks without a hook
+ * before the answer is sent.
  *
  * 1. The first end counts: its status, headers and body are kept as they were then. A later one is ignored.
- * 2. A response that has begun (`write`, `flushHeaders`) cannot change any more. Its last part is held back; if COMMIT fails, the
- *    connection is cut, so the client never takes it for complete.
+ * 2. A response that has begun (`write`, `flushHeaders`) cannot change any more. Its last part is delayed; if COMMIT fails, the
+ *    connection is cut, so the client sees that the response is incomplete.
  */
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Session } from '../../index.js'

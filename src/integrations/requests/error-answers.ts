@@ -1,8 +1,8 @@
 /**
- * What a client is told when a request has failed with an error of Lifeguard: a status, a stable code and a sentence.
+ * The HTTP answer to an error of Lifeguard: a status, a stable code and a sentence.
  *
- * 1. No answer holds SQL, values, names of tables or hosts: those are for the log.
- * 2. Errors of other libraries are none of ours: there is no answer for them.
+ * 1. No answer contains SQL, values, names of tables or hosts: those are for the log.
+ * 2. Errors of other libraries have no answer here; the application handles them.
  */
 import {
   ConnectError,

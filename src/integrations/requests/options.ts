@@ -1,4 +1,4 @@
-/** The options that the adapters have in common, and what they do with errors. */
+/** The options that the adapters share, and how errors are answered and reported. */
 import { InvalidOptionError } from '../../index.js'
 import { errorAnswer, type ErrorAnswer, type ErrorAnswers } from './error-answers.js'
 import type { RequestSessionsOptions } from './request-scope.js'

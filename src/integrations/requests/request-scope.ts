@@ -1,10 +1,11 @@
 /**
- * The session of one request, from its arrival until its answer: what all adapters of frameworks share.
+ * The session of one request, from its arrival until its answer. All adapters of frameworks share this.
  *
  * 1. The session takes no connection before its first statement, so a request that never uses it costs the database nothing.
- * 2. The transaction ends once, before the answer leaves: `finish` decides, and gives the same promise to every caller.
- * 3. After the end, and after the client has left, every use of the session is refused. A handler that goes on cannot reach the
- *    connection, which may belong to another request by then.
+ * 2. The transaction ends once, before the answer is sent: `finish` commits or rolls back, and returns the same promise to every
+ *    caller.
+ * 3. After the end, and after the client has disconnected, every use of the session is refused. A handler that still runs cannot reach
+ *    the connection, which may belong to another request by then.
  */
 import { AsyncResource } from 'node:async_hooks'
 import {

@@ -1,4 +1,4 @@
-/** Statements of batches, and answers to them. */
+/** Builds the statements of a test's batches, and the answers to them. */
 import type { BatchStatement, StatementResult } from '../../driver/driver.js'
 
 /** A copy; spelt out, because its fields may be getters. */

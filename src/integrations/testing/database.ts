@@ -1,4 +1,7 @@
-/** A server for tests, and databases on it: cloned from a template, so that each worker has its own in less than a second. */
+/**
+ * Starts a server for tests, and makes databases on it as copies of a template, so that each worker gets its own in less than a
+ * second.
+ */
 import { createHash, randomUUID } from 'node:crypto'
 import { createEngine, InvalidOptionError, type Engine } from '../../index.js'
 import { findPrograms, startLocalServer } from './local-server.js'

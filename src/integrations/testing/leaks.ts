@@ -1,4 +1,4 @@
-/** A check, after a test, that it has returned every connection. */
+/** Checks after a test that it has returned every connection. */
 import { IllegalStateError, type Engine } from '../../index.js'
 
 /** Work that is ending right now is no leak. */

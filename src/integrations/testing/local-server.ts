@@ -1,4 +1,4 @@
-/** A PostgreSQL server of its own, from programs on this machine, in a directory that is deleted at the end. */
+/** Starts a PostgreSQL server from programs on this machine, in a directory that is deleted at the end. */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import {
   chownSync,

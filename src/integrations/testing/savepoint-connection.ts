@@ -1,8 +1,8 @@
 /**
- * A connection as the pool and the sessions know it, whose transactions are savepoints of the one transaction of a test.
+ * A connection for the pool and the sessions whose transactions are savepoints of the one transaction of a test.
  *
- * BEGIN is SAVEPOINT; COMMIT checks deferred constraints and is RELEASE; ROLLBACK is ROLLBACK TO. A statement in autocommit mode is a
- * savepoint by itself. Everything else goes to the shared connection as it is.
+ * BEGIN becomes SAVEPOINT; COMMIT checks deferred constraints and becomes RELEASE; ROLLBACK becomes ROLLBACK TO. A statement in
+ * autocommit mode gets a savepoint of its own. Everything else is passed to the shared connection unchanged.
  */
 import type {
   Batch,

@@ -1,11 +1,12 @@
 /**
- * Whose turn it is on the one connection that all sessions of a test share.
+ * Decides which session may use the one connection that all sessions of a test share.
  *
  * 1. Transactions of the sessions are savepoints of one transaction. Savepoints end in reverse order, so only the innermost open one
  *    may run statements.
- * 2. A transaction begins inside of an open one only if its code is called by the block of that one. Others wait until it has ended,
- *    first in, first out: a rollback must never undo the work of a neighbour.
- * 3. An outer session that is used while an inner one is open waits for it, for a while: the inner one may be waiting for it.
+ * 2. A transaction begins inside an open one only if the block of the open one calls its code. Others wait until the open one has
+ *    ended, first in, first out, because a rollback must not undo the work of another session.
+ * 3. An outer session that is used while an inner one is open waits for it, for a limited time, because the inner one may wait for the
+ *    outer one.
  */
 
 /** A transaction of a session, or a statement that is one by itself. */

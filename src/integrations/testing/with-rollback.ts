@@ -1,4 +1,4 @@
-/** A transaction around a test, also around code that opens its own blocks. */
+/** `withRollback`: runs a test in a transaction that is rolled back, even if its code opens its own blocks. */
 import type { Driver } from '../../driver/driver.js'
 import type { AcquireOptions, Lease, Pool } from '../../pool/pool.js'
 import { Engine, InvalidOptionError, type IsolationLevel, type SessionFactory } from '../../index.js'

@@ -1,4 +1,4 @@
-/** Addresses of networks and of their cards, as text. */
+/** Network addresses and MAC addresses, as text. */
 import type { Column } from '../../index.js'
 import { asIs, columnOf, encodeText } from './text-column.js'
 

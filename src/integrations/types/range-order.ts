@@ -1,4 +1,7 @@
-/** One text for all texts of one range, as PostgreSQL would store it: for comparisons, as far as bounds can be compared here. */
+/**
+ * Brings ranges into the form in which PostgreSQL stores them, so that their texts can be compared (as far as bounds can be compared
+ * here).
+ */
 import type { Bounds } from './range.js'
 import { parseRange, parseRanges, writeRange, type TextRange } from './range-text.js'
 

@@ -1,4 +1,4 @@
-/** What a range is in JavaScript. */
+/** The object that represents a range in JavaScript. */
 /** Which bounds belong to a range: `[` and `]` do, `(` and `)` do not. */
 export type Bounds = '[)' | '[]' | '(]' | '()'
 

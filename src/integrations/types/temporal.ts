@@ -1,4 +1,4 @@
-/** Dates, times and intervals as objects of Temporal, by the runtime's own or by a polyfill. */
+/** Dates, times and intervals as objects of Temporal, of the runtime or of a polyfill. */
 import { Column, MappingError, date, interval, time, timestamp, timestamptz } from '../../index.js'
 import type { PrecisionOptions } from '../../index.js'
 import { readDuration, sameInterval, writeDuration, type DurationFields } from './interval-text.js'

@@ -1,4 +1,6 @@
-/** How the types of this subpath become columns: each is a text for PostgreSQL, and two texts may be one value. */
+/**
+ * How the types of this subpath become columns: each value is a text for PostgreSQL, and different texts may be the same value.
+ */
 import { Column, InvalidValueError } from '../../index.js'
 import type { Codec } from '../../codecs/codec.js'
 import type { ColumnType, DeclaredType } from '../../schema/column.js'

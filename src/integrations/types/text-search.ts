@@ -1,4 +1,4 @@
-/** One text for all texts that are the same words of a text search. */
+/** Brings texts of `tsvector` and `tsquery` into one form, so that texts with the same words are equal. */
 
 /** Positions go to 16383, and a word has at most 256 of them. */
 const LAST_POSITION = 16_383

@@ -1,4 +1,6 @@
-/** Types that are texts in JavaScript: money, bits, documents of XML, text search, and all that have no type of their own here. */
+/**
+ * Types that are strings in JavaScript: money, bits, XML, text search, and `otherType` for all types without a function of their own.
+ */
 import type { Column } from '../../index.js'
 import { normalQuery, normalVector } from './text-search.js'
 import { asIs, columnOf, encodeText, extensionOf, refused } from './text-column.js'

@@ -1,9 +1,8 @@
 /**
- * Changes of one foreign key that contradict each other: they are refused before anything is sent, because whichever of them was
- * taken, the other would be lost.
+ * Refuses changes of one foreign key that contradict each other, before anything is sent, because one of them would be lost.
  *
- * Only what was changed since the last flush is compared. What was loaded or flushed says nothing against a change: a row moves to
- * another owner by either side, by its key, or from one collection to another.
+ * Only changes since the last flush are compared. A loaded or flushed value never contradicts a change: a row may be moved to another
+ * owner by either side, by its key, or from one collection to another.
  */
 import { InvalidValueError } from '../../errors.js'
 import type { TableColumn } from '../../schema/table-column.js'

@@ -1,4 +1,4 @@
-/** The foreign keys of one object, as its changed relations set them: see key-assignments.ts for the rules. */
+/** The foreign keys of one object, as its changed relations set them. key-assignments.ts has the rules. */
 import { InvalidValueError, MappingError } from '../../errors.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import type { InstanceState } from '../instance-state.js'

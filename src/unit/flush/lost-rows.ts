@@ -1,7 +1,7 @@
 /**
- * Rows that PostgreSQL would delete behind the back of their objects: new ones, and ones that were given to a row that the same flush
- * deletes, by a foreign key with ON DELETE CASCADE. Such a flush is refused before anything is sent; other foreign keys fail or
- * become NULL by themselves.
+ * Refuses a flush in which PostgreSQL would delete rows of objects that should stay: the flush deletes a row, and new objects, or
+ * objects that were moved to it, refer to that row by a foreign key with ON DELETE CASCADE. With other foreign keys PostgreSQL rejects
+ * the delete or sets the key to NULL.
  */
 import { InvalidValueError } from '../../errors.js'
 import type { TableColumn } from '../../schema/table-column.js'

@@ -1,6 +1,6 @@
 /**
- * Unchanged relations to a row whose key changes in the flush: their foreign keys get the new key.
- * (Where the foreign key says ON UPDATE, PostgreSQL does that; see key-propagation.ts.)
+ * Unchanged relations to a row whose key changes in the flush: their foreign keys get the new key. (If the foreign key has ON UPDATE,
+ * PostgreSQL changes it; see key-propagation.ts.)
  */
 import type { Relation } from '../../schema/relation-resolution.js'
 import type { TableColumn } from '../../schema/table-column.js'

@@ -1,4 +1,4 @@
-/** Which new rows get their keys before they are inserted. */
+/** Decides which new rows get their keys before they are inserted. */
 import type { Table } from '../../schema/table.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import type { InstanceState } from '../instance-state.js'

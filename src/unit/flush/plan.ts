@@ -1,11 +1,11 @@
 /**
  * The statements of a flush, in an order that foreign keys and unique keys allow, as few as possible:
  *
- * 1. rows that leave link tables;
+ * 1. deletes from join tables;
  * 2. deletes that free a unique key which a new or changed row takes, after changed rows have stopped referring to the deleted rows;
- * 3. table by table, those first that others refer to: changes, new rows in the order of `add`, changes that refer to these; where
- *    unique values move from row to row, in the order that write-order.ts finds;
- * 4. rows for link tables;
+ * 3. table by table, referenced tables first: changes, new rows in the order of `add`, changes that refer to these. If unique values
+ *    move from row to row, write-order.ts finds the order;
+ * 4. inserts into join tables;
  * 5. all other deletes, in the opposite order of tables.
  *
  * Stored rows are locked in an order that all flushes keep: see row-locks.ts.

@@ -1,6 +1,6 @@
 /**
- * The preparation of a flush: cascades, hooks, and what has to be loaded before the statements can be planned (keys that
- * PostgreSQL makes, expired rows, relations of deleted objects).
+ * The preparation of a flush: cascades, hooks, and loading of what the plan needs (keys that PostgreSQL makes, expired rows, relations
+ * of deleted objects).
  */
 import type { EncodedValue } from '../../driver/values.js'
 import { IllegalStateError, StaleDataError } from '../../errors.js'

@@ -1,11 +1,11 @@
 /**
- * The order in which a flush locks stored rows: table by table, those first that others refer to, and the rows of a table in the
- * order of their keys. All flushes keep it, so that no two of them deadlock over rows that they change or delete.
+ * The order in which a flush locks stored rows: table by table, referenced tables first, and within a table by key. All flushes keep
+ * this order, so no two of them deadlock over rows that they change or delete.
  *
- * An UPDATE or DELETE of many rows locks them in the order of its plan, several of them in theirs, and deletes go from table to
- * table the other way round. So rows are locked beforehand wherever the statements alone would not keep the order; the locks are in
- * the same batch. Not in this order: the rows that PostgreSQL locks by itself (for foreign keys, cascades and unique values that two
- * transactions insert).
+ * An UPDATE or DELETE of many rows locks them in the order of its plan, several statements lock in the order of the statements, and
+ * deletes go through the tables in the opposite order. So rows are locked beforehand, in the same batch, if the statements alone would
+ * not keep the order. Rows that PostgreSQL locks by itself (for foreign keys, cascades, and unique values that two transactions
+ * insert) are not in this order.
  */
 import { ENTITY } from '../../schema/entity-types.js'
 import { lockRows } from '../../query/lock-statements.js'

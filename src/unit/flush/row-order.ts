@@ -1,4 +1,4 @@
-/** The order of rows that refer to each other, with as few statements as that takes. */
+/** Orders rows that refer to each other, with as few statements as possible. */
 import { orderByDependency } from '../../schema/dependency-order.js'
 import { ENTITY } from '../../schema/entity-types.js'
 import type { Table } from '../../schema/table.js'

@@ -1,4 +1,4 @@
-/** Which rows of a flush refer to which, by the values of their foreign keys. */
+/** Finds which rows of a flush refer to which others, by the values of their foreign keys. */
 import type { ForeignKey } from '../../schema/foreign-key.js'
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import type { Table } from '../../schema/table.js'

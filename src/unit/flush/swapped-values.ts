@@ -1,4 +1,4 @@
-/** Rows that take unique values from each other in a circle: no order of statements helps, and PostgreSQL has the last word. */
+/** Rows that exchange unique values in a cycle: no order of statements avoids the conflict, so PostgreSQL's answer decides. */
 import { UniqueViolationError } from '../../database-errors.js'
 import { addHint } from '../../internal/error-hint.js'
 

@@ -1,8 +1,8 @@
 /**
  * Unique values that move from row to row in one flush: which changed rows must be written before which others.
  *
- * Of some keys only PostgreSQL knows which rows they hold and which values are equal: partial indexes, indexes over SQL, texts that a
- * collation does not tell apart. Their values order rows as far as nothing certain speaks against it.
+ * For some keys only PostgreSQL knows which rows they contain and which values are equal: partial indexes, indexes over SQL, texts
+ * that a collation considers equal. The order for these is a guess, which never contradicts an order that is known to be necessary.
  */
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import type { Table } from '../../schema/table.js'

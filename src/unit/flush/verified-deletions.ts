@@ -1,6 +1,6 @@
 /**
- * Rows that are deleted with an owner are locked and read again before the flush, if other rows are deleted with them: another
- * session may have given them another owner since they were loaded, and then the rows that belong to them stay.
+ * Locks and reads again, before the flush, rows that are deleted with an owner, if other rows are deleted with them: another session
+ * may have moved them to another owner since they were loaded, and then the rows that belong to them stay.
  *
  * The locks keep the order of all flushes (row-locks.ts).
  */
