@@ -3,14 +3,12 @@
  * only reads ends without a write. `FC_RUNS` sets the number of tables that are loaded.
  */
 import * as fc from 'fast-check'
-import pg from 'pg'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import {
   bigint,
   boolean,
   bytea,
   char,
-  createEngine,
   createSessionFactory,
   customType,
   date,
@@ -34,9 +32,8 @@ import {
   varchar,
   version,
   type Column,
-  type Engine,
 } from '../../src/index.js'
-import { database, type TestDatabase } from '../helpers/database.js'
+import { usePropertyDatabase } from './entities-fixture.js'
 
 const RUNS = Number(process.env['FC_RUNS'] ?? 60)
 
@@ -128,23 +125,7 @@ class Half extends Deferred.entity('everything', {
 }) {}
 const deferred = columns.flatMap(([name], at) => (at % 2 === 0 ? [] : [name]))
 
-let db: TestDatabase
-let admin: pg.Client
-let engine: Engine
-
-beforeAll(async () => {
-  db = await database()
-  admin = new pg.Client({ connectionString: db.url })
-  await admin.connect()
-  engine = createEngine({ url: db.url, captureStacks: false, poolSize: 1 })
-  await engine.begin((connection) => Base.metadata.createAll(connection))
-})
-
-afterAll(async () => {
-  await engine.dispose()
-  await admin.end()
-  await db.drop()
-})
+const fixture = usePropertyDatabase(Base, 1)
 
 const orNull = (value: fc.Arbitrary<string>): fc.Arbitrary<string | null> => fc.option(value, { freq: 4 })
 const quoted = (element: string | null): string =>
@@ -164,20 +145,24 @@ const row = fc.record(
 
 async function insert(values: Readonly<Record<string, string | null>>): Promise<void> {
   const names = Object.keys(values)
-  await admin.query(
+  await fixture.admin.query(
     `insert into everything (row_version, ${names.map((name) => `"${name}"`).join()}) values (1, ${names.map((_, at) => `$${at + 1}`).join()})`,
     Object.values(values),
   )
 }
 
 const stored = async (): Promise<unknown[]> =>
-  (await admin.query<{ row: string }>('select everything::text as row from everything order by row_id')).rows
+  (
+    await fixture.admin.query<{ row: string }>(
+      'select everything::text as row from everything order by row_id',
+    )
+  ).rows
 
 test('a block that only loads writes nothing, whatever the rows hold', { timeout: 120_000 }, async () => {
-  const { withSession } = createSessionFactory({ bind: engine })
+  const { withSession } = createSessionFactory({ bind: fixture.engine })
   await fc.assert(
     fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 5 }), async (rows) => {
-      await admin.query('truncate everything restart identity')
+      await fixture.admin.query('truncate everything restart identity')
       for (const values of rows) await insert(values)
       const before = await stored()
       for (const readOnly of [true, false]) {
@@ -200,11 +185,11 @@ test('a block that only loads writes nothing, whatever the rows hold', { timeout
 })
 
 test('so it is where columns are deferred, loaded later, and read again', { timeout: 120_000 }, async () => {
-  const { withSession } = createSessionFactory({ bind: engine })
+  const { withSession } = createSessionFactory({ bind: fixture.engine })
   const some = fc.subarray(deferred)
   await fc.assert(
     fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 3 }), some, some, async (rows, first, then) => {
-      await admin.query('truncate everything restart identity')
+      await fixture.admin.query('truncate everything restart identity')
       for (const values of rows) await insert(values)
       const before = await stored()
       for (const readOnly of [true, false]) {

@@ -3,12 +3,10 @@
  * way. `FC_RUNS` sets the number of programs; a failure prints its seed and path.
  */
 import * as fc from 'fast-check'
-import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createEngine, createSessionFactory, type Engine, type Session } from '../../src/index.js'
-import { metaOf } from '../../src/schema/entity-meta.js'
-import { database, type TestDatabase } from '../helpers/database.js'
+import { createSessionFactory, type Session } from '../../src/index.js'
 import { byLength } from '../helpers/length.js'
+import { LONGEST_MILLIS, storedRows, tryPrograms, usePropertyDatabase } from './entities-fixture.js'
 import { OverlapRun, type ActionKind, type Pause, type Step, type Stored } from './entities-overlap-run.js'
 import { Base, Person, Tag, Team } from './entities-schema.js'
 
@@ -16,20 +14,11 @@ const DEFAULT_RUNS = 1500
 /** What the default runs may take; later ones are passed over. */
 const DEFAULT_MILLIS = byLength(2_500, 9_000)
 const DEADLINE_MILLIS = 60_000
-const LONGEST_MILLIS = 3_600_000
 
-let db: TestDatabase
-let admin: pg.Client
-let engine: Engine
 const unhandled: unknown[] = []
 const note = (error: unknown): void => void unhandled.push(error)
 
-beforeAll(async () => {
-  db = await database()
-  admin = new pg.Client({ connectionString: db.url })
-  await admin.connect()
-  engine = createEngine({ url: db.url, captureStacks: false, poolSize: 2 })
-  await engine.begin((connection) => Base.metadata.createAll(connection))
+const fixture = usePropertyDatabase(Base, 2, async (admin) => {
   // What was ever committed.
   await admin.query('create table ever (mark text)')
   for (const [table, mark] of [
@@ -43,39 +32,20 @@ beforeAll(async () => {
       `create trigger note after insert on ${table} for each row execute function note_${table}()`,
     )
   }
-  process.on('unhandledRejection', note)
 })
-
-afterAll(async () => {
-  process.off('unhandledRejection', note)
-  await engine.dispose()
-  await admin.end()
-  await db.drop()
-})
-
-async function rows(entity: typeof Person | typeof Team | typeof Tag): Promise<Record<string, unknown>[]> {
-  const { table } = metaOf(entity)
-  const { rows } = await admin.query<(string | null)[]>({
-    text: `select ${table.columns.map(({ sql }) => `${sql}::text`).join(', ')} from ${table.sql}`,
-    rowMode: 'array',
-  })
-  return rows.map((row) =>
-    Object.fromEntries(
-      table.columns.map((column, index) => [column.property, column.decode(row[index] ?? null)]),
-    ),
-  )
-}
+beforeAll(() => void process.on('unhandledRejection', note))
+afterAll(() => void process.off('unhandledRejection', note))
 
 async function stored(): Promise<Stored> {
-  const links = await admin.query<[number, string]>({
+  const links = await fixture.admin.query<[number, string]>({
     text: 'select person_id, tag_name from people_tags',
     rowMode: 'array',
   })
-  const ever = await admin.query<{ mark: string }>('select mark from ever')
+  const ever = await fixture.admin.query<{ mark: string }>('select mark from ever')
   return {
-    people: await rows(Person),
-    teams: await rows(Team),
-    tags: await rows(Tag),
+    people: await storedRows(fixture, Person),
+    teams: await storedRows(fixture, Team),
+    tags: await storedRows(fixture, Tag),
     links: links.rows,
     ever: new Set(ever.rows.map(({ mark }) => mark)),
   }
@@ -142,8 +112,8 @@ const settings = fc.record({
 type Settings = typeof settings extends fc.Arbitrary<infer Value> ? Value : never
 
 async function check(steps: readonly Step[], { hooks, ...options }: Settings): Promise<void> {
-  await admin.query('truncate people_tags, people, teams, tags, ever')
-  const factory = createSessionFactory({ bind: engine, ...options })
+  await fixture.admin.query('truncate people_tags, people, teams, tags, ever')
+  const factory = createSessionFactory({ bind: fixture.engine, ...options })
   if (hooks !== 'none') {
     for (const event of ['beforeFlush', 'afterFlush', 'beforeCommit'] as const) {
       factory.on(event, async (session: Session) => {
@@ -166,30 +136,13 @@ async function check(steps: readonly Step[], { hooks, ...options }: Settings): P
   }
   await new Promise((resolve) => setImmediate(resolve))
   expect(unhandled.splice(0)).toEqual([])
-  expect(engine.stats()).toMatchObject({ borrowed: 0, waiting: 0 })
+  expect(fixture.engine.stats()).toMatchObject({ borrowed: 0, waiting: 0 })
 }
-
-const RUNS = Number(process.env['FC_RUNS'] ?? DEFAULT_RUNS)
 
 test(
   'what promises have said, what objects say and what is stored agree, whatever overlaps',
   { timeout: LONGEST_MILLIS },
-  async () => {
-    const until = process.env['FC_RUNS'] === undefined ? performance.now() + DEFAULT_MILLIS : Infinity
-    let shrinking = false
-    await fc.assert(
-      fc.asyncProperty(program, settings, async (steps, chosen) => {
-        if (!shrinking && performance.now() > until) return
-        try {
-          await check(steps, chosen)
-        } catch (error) {
-          shrinking = true
-          throw error
-        }
-      }),
-      { numRuns: RUNS },
-    )
-  },
+  () => tryPrograms({ program, settings }, { runs: DEFAULT_RUNS, millis: DEFAULT_MILLIS }, check),
 )
 
 function step(kind: ActionKind, pause: Pause = 'none'): Step {

@@ -4,54 +4,24 @@
  * seconds allow); a failure prints its seed and path.
  */
 import * as fc from 'fast-check'
-import pg from 'pg'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createEngine, createSessionFactory, type Engine } from '../../src/index.js'
-import { metaOf } from '../../src/schema/entity-meta.js'
-import { database, type TestDatabase } from '../helpers/database.js'
+import { expect, test } from 'vitest'
+import { createSessionFactory } from '../../src/index.js'
 import { byLength } from '../helpers/length.js'
+import { LONGEST_MILLIS, storedRows, tryPrograms, usePropertyDatabase } from './entities-fixture.js'
 import { Run, type ActionKind, type Observer, type Step } from './entities-run.js'
 import { Base, KINDS, SHAPES, type Kind } from './entities-schema.js'
 
 const DEFAULT_RUNS = 2000
 /** What the default runs may take; later ones are passed over. */
 const DEFAULT_MILLIS = byLength(2_500, 9_000)
-const LONGEST_MILLIS = 3_600_000
 
-let db: TestDatabase
-let admin: pg.Client
-let engine: Engine
-
-beforeAll(async () => {
-  db = await database()
-  admin = new pg.Client({ connectionString: db.url })
-  await admin.connect()
-  engine = createEngine({ url: db.url, captureStacks: false, poolSize: 1 })
-  await engine.begin((connection) => Base.metadata.createAll(connection))
-})
-
-afterAll(async () => {
-  await engine.dispose()
-  await admin.end()
-  await db.drop()
-})
+const fixture = usePropertyDatabase(Base, 1)
 
 const observer: Observer = {
-  async rows(kind: Kind) {
-    const { table } = metaOf(SHAPES[kind].entity)
-    const { rows } = await admin.query<(string | null)[]>({
-      text: `select ${table.columns.map(({ sql }) => `${sql}::text`).join(', ')} from ${table.sql}`,
-      rowMode: 'array',
-    })
-    return rows.map((row) =>
-      Object.fromEntries(
-        table.columns.map((column, index) => [column.property, column.decode(row[index] ?? null)]),
-      ),
-    )
-  },
+  rows: (kind: Kind) => storedRows(fixture, SHAPES[kind].entity),
   async links() {
     const text = 'select person_id, tag_name from people_tags'
-    return (await admin.query<unknown[]>({ text, rowMode: 'array' })).rows
+    return (await fixture.admin.query<unknown[]>({ text, rowMode: 'array' })).rows
   },
 }
 
@@ -113,39 +83,25 @@ const program = fc
   .map(([first, rest]): readonly Step[] => [...first, ...rest])
 
 async function check(steps: readonly Step[], expireOnCommit = false): Promise<void> {
-  await admin.query(`truncate ${['people_tags', ...KINDS.map((kind) => SHAPES[kind].table)].join(', ')}`)
-  const run = new Run(createSessionFactory({ bind: engine, expireOnCommit }), observer)
+  await fixture.admin.query(
+    `truncate ${['people_tags', ...KINDS.map((kind) => SHAPES[kind].table)].join(', ')}`,
+  )
+  const run = new Run(createSessionFactory({ bind: fixture.engine, expireOnCommit }), observer)
   try {
     await run.program(steps)
   } finally {
     await run.close()
   }
-  expect(engine.stats()).toMatchObject({ borrowed: 0, waiting: 0 })
+  expect(fixture.engine.stats()).toMatchObject({ borrowed: 0, waiting: 0 })
 }
 
 // Tests --------------------------------------------------------------------------------------------------------------
 
-const RUNS = Number(process.env['FC_RUNS'] ?? DEFAULT_RUNS)
-
 test(
   'objects and rows are what a program has made of them, whatever it did',
   { timeout: LONGEST_MILLIS },
-  async () => {
-    const until = process.env['FC_RUNS'] === undefined ? performance.now() + DEFAULT_MILLIS : Infinity
-    let shrinking = false
-    await fc.assert(
-      fc.asyncProperty(program, fc.boolean(), async (steps, expireOnCommit) => {
-        if (!shrinking && performance.now() > until) return
-        try {
-          await check(steps, expireOnCommit)
-        } catch (error) {
-          shrinking = true
-          throw error
-        }
-      }),
-      { numRuns: RUNS },
-    )
-  },
+  () =>
+    tryPrograms({ program, settings: fc.boolean() }, { runs: DEFAULT_RUNS, millis: DEFAULT_MILLIS }, check),
 )
 
 /** A step; what it chooses from is written behind it. */
