@@ -11,8 +11,8 @@ import { deletedByDatabase } from './cascade.js'
 import type { InstanceState } from './instance-state.js'
 import type { Guard, TrackedInstances } from './tracked-instances.js'
 import { hasWhole } from './partial-collections.js'
-import { refersTo, RelationChanges } from './relation-changes.js'
-import { differenceOf, heldBy, heldRelations, isKnown, rememberedBy } from './relation-values.js'
+import { RelationChanges } from './relation-changes.js'
+import { differenceOf, heldBy, heldRelations, isKnown, rememberedBy, refersTo } from './relation-values.js'
 import { storedValue, tupleOf } from './flush/rows.js'
 
 /** Whether a relation deletes the objects that are removed from it. */

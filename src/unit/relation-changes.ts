@@ -4,29 +4,17 @@
  * Relations that set the same foreign key differently are refused (see flush/contradictions.ts). An object that was removed from one
  * collection and added to another has moved.
  */
-import { InvalidValueError } from '../errors.js'
 import { metaOf } from '../schema/entity-meta.js'
-import type { Relation, RelationLink } from '../schema/relation-resolution.js'
-import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import type { Relation } from '../schema/relation-resolution.js'
+import type { TableColumn } from '../schema/table-column.js'
 import type { InstanceState } from './instance-state.js'
 import { deletedByDatabase } from './cascade.js'
 import { KeyAssignments } from './flush/key-assignments.js'
 import type { KeyAssignment, KeySetting } from './flush/contract.js'
 import { followMovedKeys, type KeptRelation } from './flush/moved-keys.js'
-import { differenceOf, heldRelations, remember, rememberedBy } from './relation-values.js'
+import { linkChanges, type Pair } from './link-changes.js'
+import { differenceOf, hasRow, heldRelations, refersTo, remember, rememberedBy } from './relation-values.js'
 import { storedValue, type LinkChanges } from './flush/rows.js'
-
-interface Pair {
-  readonly relation: Relation
-  readonly link: RelationLink
-  readonly owner: InstanceState
-  readonly member: InstanceState
-}
-
-interface LinkRow {
-  readonly pair: Pair
-  readonly values: EncodedText[]
-}
 
 /** The objects whose relations may have changed. */
 export interface RelatedInstances {
@@ -150,31 +138,7 @@ export class RelationChanges {
 
   /** The changes of join tables. @throws InvalidValueError if both sides say different things about a pair. */
   links(): LinkChanges[] {
-    const byTable = new Map<string, Pair[]>()
-    for (const pair of [...this.#linked, ...this.#unlinked]) {
-      const id = [pair.link.table.key, ...linkColumns(pair.link).map(({ name }) => name)].join('\0')
-      const pairs = byTable.get(id)
-      if (pairs === undefined) byTable.set(id, [pair])
-      else pairs.push(pair)
-    }
-    const linked = new Set(this.#linked)
-    return [...byTable.values()].map((pairs) => {
-      const { link } = pairs[0] as Pair
-      const columns = linkColumns(link)
-      const added = new Map<string, LinkRow>()
-      const removed = new Map<string, LinkRow>()
-      for (const pair of pairs) {
-        const isLinked = linked.has(pair)
-        if (!isLinked && !(hasRow(pair.owner) && hasRow(pair.member))) continue
-        const values = linkValues(pair, columns, isLinked ? heldIn : storedValue)
-        ;(isLinked ? added : removed).set(JSON.stringify(values), { pair, values })
-      }
-      for (const [id, { pair }] of removed) {
-        const other = added.get(id)
-        if (other !== undefined) throw linkedAndUnlinked(other.pair, pair)
-      }
-      return { link, columns, added: rowsOf(added), removed: rowsOf(removed) }
-    })
+    return linkChanges(this.#linked, this.#unlinked)
   }
 
   /** The flush was sent: the relations are now as they are stored. @returns the objects with changed relations. */
@@ -258,82 +222,4 @@ function assignmentOf(
 ): KeyAssignment {
   const { ownColumns: targetColumns, targetColumns: columns } = relation
   return { holder, columns, target, targetColumns, said, of: owner.meta, relation, owner }
-}
-
-/** Whether a foreign key leads to an object now. @param textOf What the key of the object is. */
-export function refersTo(
-  holder: InstanceState,
-  columns: readonly TableColumn[],
-  target: InstanceState,
-  targetColumns: readonly TableColumn[],
-  textOf: TextOf = heldIn,
-): boolean {
-  return columns.every((column, index) => {
-    const own = holder.text(column)
-    if (own === null || own === undefined) return false
-    return holder.isSameKey(column, own, textOf(target, targetColumns[index] as TableColumn))
-  })
-}
-
-function hasRow(state: InstanceState): boolean {
-  return state.status === 'persistent'
-}
-
-/** The columns of a row of the join table, in the order of the table, so that both sides write the same. The two keys may share some. */
-function linkColumns({ own, other }: RelationLink): readonly TableColumn[] {
-  return [...new Set([...own, ...other])].sort((a, b) => a.index - b.index)
-}
-
-/** @throws InvalidValueError if both sides share a column of the link, and have different values of it. */
-function linkValues(
-  { relation, link, owner, member }: Pair,
-  columns: readonly TableColumn[],
-  textOf: TextOf,
-): EncodedText[] {
-  return columns.map((column) => {
-    const texts: (EncodedText | undefined)[] = []
-    const [own, other] = [link.own.indexOf(column), link.other.indexOf(column)]
-    if (own !== -1) texts.push(textOf(owner, relation.ownColumns[own] as TableColumn))
-    if (other !== -1) texts.push(textOf(member, relation.targetColumns[other] as TableColumn))
-    const [text, another = text] = texts
-    if (column.normal(text) !== column.normal(another))
-      throw cannotLink(owner, relation, member, column, [text, another])
-    // It says what is wrong where there is none.
-    return text ?? column.encode(text)
-  })
-}
-
-function cannotLink(
-  owner: InstanceState,
-  relation: Relation,
-  member: InstanceState,
-  column: TableColumn,
-  texts: readonly (EncodedText | undefined)[],
-): InvalidValueError {
-  const values = texts.map((text) =>
-    text === null || text === undefined ? undefined : owner.shown(column, column.decode(text)),
-  )
-  const shown = values.includes(undefined) ? '' : `: ${values.join(' and ')}`
-  return new InvalidValueError(
-    `${owner.meta.name}.${relation.name} cannot link ${owner} with ${member}: they need different values of ${column}${shown}`,
-  )
-}
-
-function linkedAndUnlinked(added: Pair, removed: Pair): InvalidValueError {
-  const nameOf = ({ owner, relation }: Pair): string => `${owner.meta.name}.${relation.name} of ${owner}`
-  return new InvalidValueError(
-    `Changes contradict each other: ${added.member} was put into ${nameOf(added)}, and ${removed.member} was taken out of ` +
-      `${nameOf(removed)}. Both are the same row of ${added.link.table.key}: make one of the changes only`,
-  )
-}
-
-/** Which text of a column counts. */
-type TextOf = (state: InstanceState, column: TableColumn) => EncodedText | undefined
-
-function heldIn(state: InstanceState, column: TableColumn): EncodedText | undefined {
-  return state.text(column)
-}
-
-function rowsOf(rows: ReadonlyMap<string, LinkRow>): EncodedText[][] {
-  return [...rows.values()].map(({ values }) => values)
 }

@@ -2,6 +2,7 @@
 import { InvalidValueError, MappingError } from '../errors.js'
 import { metaOf } from '../schema/entity-meta.js'
 import type { Relation } from '../schema/relation-resolution.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { hasWhole } from './partial-collections.js'
 import { kindOfStranger, knownState, stateIfInstance, type InstanceState } from './instance-state.js'
 import { isArray } from '../internal/revoked.js'
@@ -135,4 +136,32 @@ export function unload({ instance, relations }: InstanceState, name: string): vo
 function isSame(held: unknown, remembered: unknown): boolean {
   if (!isArray(held) || !isArray(remembered)) return held === remembered
   return held.length === remembered.length && held.every((object, index) => object === remembered[index])
+}
+
+/** Whether a foreign key leads to an object now. @param textOf What the key of the object is. */
+export function refersTo(
+  holder: InstanceState,
+  columns: readonly TableColumn[],
+  target: InstanceState,
+  targetColumns: readonly TableColumn[],
+  textOf: TextOf = heldIn,
+): boolean {
+  return columns.every((column, index) => {
+    const own = holder.text(column)
+    if (own === null || own === undefined) return false
+    return holder.isSameKey(column, own, textOf(target, targetColumns[index] as TableColumn))
+  })
+}
+
+/** Whether an object has a row that it can be compared with. */
+export function hasRow(state: InstanceState): boolean {
+  return state.status === 'persistent'
+}
+
+/** Which text of a column counts. */
+export type TextOf = (state: InstanceState, column: TableColumn) => EncodedText | undefined
+
+/** The current text. */
+export function heldIn(state: InstanceState, column: TableColumn): EncodedText | undefined {
+  return state.text(column)
 }
