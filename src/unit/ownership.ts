@@ -5,15 +5,14 @@
  * It is determined again before each flush, so that an object with a new owner is not deleted with an earlier one.
  */
 import type { Relation } from '../schema/relation-resolution.js'
-import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { metaOf } from '../schema/entity-meta.js'
-import { deletedByDatabase } from './cascade.js'
 import type { InstanceState } from './instance-state.js'
 import type { Guard, TrackedInstances } from './tracked-instances.js'
 import { hasWhole } from './partial-collections.js'
+import { ReferringObjects } from './referring-objects.js'
 import { RelationChanges } from './relation-changes.js'
 import { differenceOf, heldBy, heldRelations, isKnown, rememberedBy, refersTo } from './relation-values.js'
-import { storedValue, tupleOf } from './flush/rows.js'
+import { storedValue } from './flush/rows.js'
 
 /** Whether a relation deletes the objects that are removed from it. */
 export function deletesOrphans({ cascades }: Relation): boolean {
@@ -23,7 +22,7 @@ export function deletesOrphans({ cascades }: Relation): boolean {
 /** Decides which objects the next flush deletes. @throws MappingError, InvalidValueError for invalid values of relations. */
 export function settleDeletions(members: TrackedInstances): void {
   const related = members.related()
-  const cascading = [...members.roots].some(cascadesDelete)
+  const cascading = [...members.roots.keys()].some(cascadesDelete)
   const owners = related.filter((state) => state.meta.relationNames.length > 0 && hasOrphanRelation(state))
   const isSettled = members.markedDeleted.size === members.roots.size && members.brought.size === 0
   if (!cascading && owners.length === 0 && isSettled) return
@@ -62,32 +61,60 @@ class Settlement {
   /** The changed relations, also of deleted objects. */
   readonly #changes: RelationChanges
   readonly #condemned = new Map<InstanceState, Guard | undefined>()
-  readonly #byKey = new Map<Relation, ReadonlyMap<string, readonly InstanceState[]>>()
+  readonly #referring: ReferringObjects
+  /** Objects with which others are deleted. */
+  readonly #owners = new Set<InstanceState>()
 
   constructor(members: TrackedInstances, related: readonly InstanceState[]) {
     this.#members = members
     this.#related = related
     this.#changes = RelationChanges.of(members, { deletions: false })
+    this.#referring = new ReferringObjects(members.identities)
   }
 
   apply(): void {
     const { roots } = this.#members
-    for (const root of roots) this.#condemned.set(root, undefined)
+    for (const root of roots.keys()) this.#condemned.set(root, undefined)
     for (const state of this.#related) this.#condemnOrphans(state)
+    const orphans = [...this.#condemned.keys()].filter((state) => !roots.has(state))
     const expunged = new Set<InstanceState>()
-    // Iterating a map includes the entries that are added meanwhile.
-    for (const state of this.#condemned.keys()) {
+    const passed = new Set<InstanceState>()
+    // From orphans, which no call keeps. Then from the latest call on: what was added between two calls goes with the later one only.
+    for (const orphan of orphans) this.#cascade(orphan, Infinity, passed, expunged)
+    for (const [root, call] of [...roots].reverse()) this.#cascade(root, call, passed, expunged)
+    this.#members.settle(this.#condemned, this.#owners)
+    for (const state of expunged) if (state.status === 'pending') this.#members.expunge(state)
+    this.#expungeOrphans()
+  }
+
+  /**
+   * Condemns what belongs to an object, down to the last.
+   * @param call Objects that were added after this call stay.
+   * @param passed Objects whose members were condemned already.
+   * @param expunged Gets the new objects.
+   */
+  #cascade(
+    owner: InstanceState,
+    call: number,
+    passed: Set<InstanceState>,
+    expunged: Set<InstanceState>,
+  ): void {
+    const reached = new Set([owner])
+    // Iterating a set includes the elements that are added meanwhile.
+    for (const state of reached) {
+      if (passed.has(state)) continue
+      passed.add(state)
       for (const relation of state.meta.relations.values()) {
         if (!relation.cascades.has('delete')) continue
         for (const member of this.#belongingTo(state, relation)) {
           if (member.status === 'pending') expunged.add(member)
-          else if (!this.#members.spared.has(member)) this.#condemn(member, relation)
+          else if ((this.#members.spared.get(member) ?? 0) < call) this.#condemn(member, relation)
+          if (!this.#condemned.has(member)) continue
+          this.#owners.add(state)
+          reached.add(member)
         }
       }
     }
-    this.#members.settle(this.#condemned)
-    for (const state of expunged) if (state.status === 'pending') this.#members.expunge(state)
-    this.#expungeOrphans()
   }
 
   #condemn(member: InstanceState, relation: Relation): void {
@@ -171,9 +198,7 @@ class Settlement {
       default: {
         const candidates = new Set([...rememberedBy(owner, relation), ...held])
         for (const member of this.#changes.ledTo(owner, relation)) candidates.add(member)
-        if (isKnown(owner, relation) || !deletedByDatabase(owner, relation)) {
-          for (const member of this.#referringTo(owner, relation)) candidates.add(member)
-        }
+        for (const member of this.#referring.to(owner, relation)) candidates.add(member)
         for (const member of candidates) if (this.#belongsTo(member, owner, relation)) yield member
       }
     }
@@ -194,38 +219,6 @@ class Settlement {
       // The key of the owner may have changed since.
       refersTo(member, targetColumns, owner, ownColumns, storedValue)
     )
-  }
-
-  /** Objects with a row whose foreign key equals the owner's key, however they were loaded. */
-  #referringTo(owner: InstanceState, relation: Relation): readonly InstanceState[] {
-    let byKey = this.#byKey.get(relation)
-    if (byKey === undefined) {
-      const found = new Map<string, InstanceState[]>()
-      for (const state of this.#members.identities.of(metaOf(relation.target)).values()) {
-        const tuple = tupleOf(
-          relation.targetColumns.map((column) => state.asKey(column, textOf(state, column))),
-        )
-        if (tuple === undefined) continue
-        const alike = found.get(tuple)
-        if (alike === undefined) found.set(tuple, [state])
-        else alike.push(state)
-      }
-      byKey = found
-      this.#byKey.set(relation, byKey)
-    }
-    const tuple = tupleOf(relation.ownColumns.map((column) => textOf(owner, column)))
-    return (tuple === undefined ? undefined : byKey.get(tuple)) ?? NONE
-  }
-}
-
-const NONE: readonly InstanceState[] = []
-
-/** Undefined for a value that cannot be encoded: the flush throws the error. */
-function textOf(state: InstanceState, column: TableColumn): EncodedText | undefined {
-  try {
-    return state.text(column)
-  } catch {
-    return undefined
   }
 }
 

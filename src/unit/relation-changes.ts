@@ -7,20 +7,31 @@
 import { metaOf } from '../schema/entity-meta.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { TableColumn } from '../schema/table-column.js'
+import type { IdentityMap } from './identity-map.js'
 import type { InstanceState } from './instance-state.js'
 import { deletedByDatabase } from './cascade.js'
 import { KeyAssignments } from './flush/key-assignments.js'
 import type { KeyAssignment, KeySetting } from './flush/contract.js'
 import { followMovedKeys, type KeptRelation } from './flush/moved-keys.js'
 import { linkChanges, type Pair } from './link-changes.js'
-import { differenceOf, hasRow, heldRelations, refersTo, remember, rememberedBy } from './relation-values.js'
+import { ReferringObjects } from './referring-objects.js'
+import {
+  differenceOf,
+  hasRow,
+  heldRelations,
+  isKnown,
+  refersTo,
+  remember,
+  rememberedBy,
+} from './relation-values.js'
 import { storedValue, type LinkChanges } from './flush/rows.js'
 
 /** The objects whose relations may have changed. */
 export interface RelatedInstances {
   related(): readonly InstanceState[]
+  readonly identities: IdentityMap
   /** Objects that are not deleted with their owners. */
-  readonly spared: ReadonlySet<InstanceState>
+  readonly spared: ReadonlyMap<InstanceState, unknown>
 }
 
 export class RelationChanges {
@@ -47,10 +58,11 @@ export class RelationChanges {
     const changes = new RelationChanges(deletions)
     const own: (() => void)[] = []
     const kept: KeptRelation[] = []
+    const referring = new ReferringObjects(members.identities)
     for (const state of members.related()) {
       if (state.meta.relationNames.length === 0) continue
       if (deletions && state.markedDeleted) {
-        changes.#removeMembersOfDeleted(state, members.spared)
+        changes.#removeMembersOfDeleted(state, members, referring)
         continue
       }
       for (const relation of heldRelations(state)) {
@@ -151,13 +163,21 @@ export class RelationChanges {
    * Members of an object that is deleted belong to nothing, if they can; otherwise PostgreSQL has the last word. ON DELETE CASCADE
    * would delete the members that `add` has kept, too.
    */
-  #removeMembersOfDeleted(owner: InstanceState, spared: ReadonlySet<InstanceState>): void {
+  #removeMembersOfDeleted(
+    owner: InstanceState,
+    { spared }: RelatedInstances,
+    referring: ReferringObjects,
+  ): void {
     for (const relation of owner.meta.relations.values()) {
       const { kind, target, targetColumns } = relation
       if (kind === 'belongsTo' || kind === 'manyToMany') continue
       const isCascading = deletedByDatabase(owner, relation)
-      const kept = [...spared].filter(({ meta }) => meta.table === metaOf(target).table)
-      const members = isCascading ? kept : [...rememberedBy(owner, relation), ...kept]
+      const kept = [...spared.keys()].filter(({ meta }) => meta.table === metaOf(target).table)
+      const members = new Set(kept)
+      if (!isCascading && isKnown(owner, relation)) {
+        for (const member of rememberedBy(owner, relation)) members.add(member)
+        for (const member of referring.to(owner, relation)) members.add(member)
+      }
       if (targetColumns.some(({ definition }) => definition.nullable)) {
         this.#removeMembers(owner, relation, members, 'by deletion')
       } else if (isCascading) {
@@ -196,7 +216,7 @@ export class RelationChanges {
   #removeMembers(
     owner: InstanceState,
     relation: Relation,
-    removed: readonly InstanceState[],
+    removed: Iterable<InstanceState>,
     said: KeyAssignment['said'],
   ): void {
     const { ownColumns, targetColumns: columns } = relation

@@ -26,12 +26,16 @@ export class TrackedInstances implements Attachment {
   readonly awaitingKeys: Map<Promise<void>, readonly InstanceState[]> = new Map()
   /** Objects to delete: the arguments of `delete`, and the objects that are deleted with them as far as they are settled. */
   readonly markedDeleted: Set<InstanceState> = new Set()
-  /** The arguments of `delete`. */
-  readonly roots: Set<InstanceState> = new Set()
-  /** Objects that were added after `delete`: they are not deleted with their owners. */
-  readonly spared: Set<InstanceState> = new Set()
+  /** The arguments of `delete`, with the number of the call. */
+  readonly roots: Map<InstanceState, number> = new Map()
+  /** Objects that were added after a `delete`, with the number of the call: they are not deleted with the owners of earlier calls. */
+  readonly spared: Map<InstanceState, number> = new Map()
+  /** Counts the calls of `add` and `delete`. */
+  #calls = 0
   /** The guards of objects that are deleted with their owners. */
   readonly guards: Map<InstanceState, Guard> = new Map()
+  /** Objects that others are deleted with. */
+  owners: ReadonlySet<InstanceState> = new Set()
   /** New objects that relations with `delete-orphan` have brought. */
   readonly brought: Map<InstanceState, Set<Relation>> = new Map()
 
@@ -41,7 +45,7 @@ export class TrackedInstances implements Attachment {
 
   /** Adds an object and the objects that its relations add: all of them, or none. */
   add(root: InstanceState): void {
-    if (this.roots.size > 0) this.spared.add(root)
+    if (this.roots.size > 0) this.spared.set(root, ++this.#calls)
     this.#addWith(root)
   }
 
@@ -76,7 +80,7 @@ export class TrackedInstances implements Attachment {
       )
     }
     this.#condemn(root)
-    this.roots.add(root)
+    this.roots.set(root, ++this.#calls)
     this.spared.delete(root)
     const taken = new Set([root])
     for (const state of taken) {
@@ -85,8 +89,9 @@ export class TrackedInstances implements Attachment {
     }
   }
 
-  /** Replaces the objects that the next flush deletes. */
-  settle(condemned: Condemned): void {
+  /** Replaces the objects that the next flush deletes. @param owners Those that others are deleted with. */
+  settle(condemned: Condemned, owners: ReadonlySet<InstanceState>): void {
+    this.owners = owners
     for (const state of this.markedDeleted) {
       if (condemned.has(state)) continue
       state.markedDeleted = false
@@ -211,6 +216,7 @@ export class TrackedInstances implements Attachment {
   #tidied(unknown: Set<InstanceState>): Set<InstanceState> {
     for (const state of this.pending) if (state.status !== 'pending') this.pending.delete(state)
     for (const state of this.markedDeleted) if (!state.markedDeleted) this.#pardon(state)
+    if (this.roots.size === 0) this.spared.clear()
     return unknown
   }
 

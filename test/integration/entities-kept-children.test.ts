@@ -31,8 +31,12 @@ class Drawer extends Base.entity('drawers', {
   id: serial().primaryKey(),
   deskId: integer('desk_id').references('desks.id', { onDelete: 'cascade' }),
 }) {
-  static readonly relations = desk
+  static readonly relations = { ...desk, spoons: hasMany(() => Spoon, 'drawerId', { cascade: DELETE }) }
 }
+class Spoon extends Base.entity('spoons', {
+  id: serial().primaryKey(),
+  drawerId: integer('drawer_id').references('drawers.id', { onDelete: 'cascade' }),
+}) {}
 class Plain extends Base.entity('plains', {
   id: serial().primaryKey(),
   deskId: integer('desk_id').references('desks.id'),
@@ -56,6 +60,16 @@ class Pen extends Base.entity('pens', {
   deskId: integer('desk_id').references('desks.id'),
 }) {
   static readonly relations = desk
+}
+
+class Bench extends Base.entity('benches', { id: serial().primaryKey() }) {
+  static readonly relations = { seats: hasMany(() => Seat, 'benchId') }
+}
+class Seat extends Base.entity('seats', {
+  id: serial().primaryKey(),
+  benchId: integer('bench_id').references('benches.id'),
+}) {
+  static readonly relations = { bench: belongsTo(() => Bench, 'benchId') }
 }
 
 const fixture = useEntities(Base)
@@ -112,6 +126,77 @@ describe('a child that add() keeps after its parent was deleted', () => {
       session.add(pen)
     })
     expect(await rows('pens')).toEqual([])
+  })
+})
+
+describe('add() keeps a child', () => {
+  test('from the deletes before it, and not from one after it', async () => {
+    const { withSession } = await stored()
+    await withSession(async (session) => {
+      const [one, two] = [await session.getOne(Desk, 1), await session.getOne(Desk, 2)]
+      const drawer = await session.getOne(Drawer, 1)
+      session.delete(two)
+      session.add(drawer)
+      session.delete(one)
+    })
+    expect([await rows('drawers'), await fixture.db.query('select * from desks')]).toEqual([[], []])
+  })
+
+  test('for this transaction only', async () => {
+    const session = (await stored())()
+    await using _ = session
+    const [one, pen] = [await session.getOne(Desk, 1), await session.getOne(Pen, 1)]
+    session.delete(one)
+    session.add(pen)
+    await session.rollback()
+    await session.refresh(one)
+    await session.refresh(pen)
+    session.delete(one)
+    await session.commit()
+    expect(await rows('pens')).toEqual([])
+  })
+})
+
+describe('a deleted parent', () => {
+  test('takes along a child that was loaded by itself, where ON DELETE CASCADE deletes its row, too', async () => {
+    const { withSession } = await stored()
+    const drawer = await withSession(async (session) => {
+      const child = await session.getOne(Drawer, 1)
+      session.delete(await session.getOne(Desk, 1))
+      await session.flush()
+      expect(statusOf(child)).toBe('deleted')
+      return child
+    })
+    expect([statusOf(drawer), await rows('drawers')]).toEqual(['detached', []])
+  })
+
+  test('but not one that another session has moved meanwhile, nor what belongs to that', async () => {
+    const { withSession } = await stored()
+    await fixture.db.query('insert into spoons (drawer_id) values (1)')
+    await withSession(async (session) => {
+      const [one, drawer] = [await session.getOne(Desk, 1), await session.getOne(Drawer, 1)]
+      const spoon = await session.getOne(Spoon, 1)
+      session.delete(one)
+      await fixture.db.query('update drawers set desk_id = 2')
+      await session.flush()
+      expect([statusOf(drawer), statusOf(spoon)]).toEqual(['persistent', 'persistent'])
+    })
+    expect(await rows('drawers')).toEqual([{ id: 1, desk_id: 2 }])
+    expect(await fixture.db.query('select * from spoons')).toHaveLength(1)
+  })
+
+  test('lets go of children that its loaded array does not hold yet', async () => {
+    const { withSession } = await stored()
+    await fixture.db.query('insert into benches default values; insert into seats (bench_id) values (null)')
+    await withSession(async (session) => {
+      const one = await session.getOne(Bench, 1, { load: ['seats'] })
+      const seat = await session.getOne(Seat, 1, { load: ['bench'] })
+      seat.bench = one
+      await session.flush()
+      expect(one.seats).toEqual([])
+      session.delete(one)
+    })
+    expect(await fixture.db.query('select bench_id from seats')).toEqual([{ bench_id: null }])
   })
 })
 

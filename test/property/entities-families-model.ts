@@ -27,14 +27,17 @@ export class FamiliesModel {
   flushed: World = new Map()
   /** What is stored for others to see. */
   committed: World = new Map()
-  /** What `delete` was called for. */
-  readonly roots: Set<Thing> = new Set()
+  /** What `delete` was called for, and when. */
+  roots: ReadonlyMap<Thing, number> = new Map()
+  /** What `add` has kept, and when. */
+  spared: ReadonlyMap<Thing, number> = new Map()
+  #calls = 0
   /** What was deleted. */
   gone: Set<Thing> = new Set()
   /** What is gone for good. */
   #buried: ReadonlySet<Thing> = new Set()
   /** How children were moved since the last flush. */
-  readonly #said = new Map<string, 'relation' | 'other'>()
+  #said: ReadonlyMap<string, 'relation' | 'other'> = new Map()
 
   commit(): void {
     this.committed = this.world
@@ -44,36 +47,90 @@ export class FamiliesModel {
   rollback(): void {
     this.gone = new Set(this.#buried)
     this.world = this.flushed = this.committed
-    this.roots.clear()
-    this.#said.clear()
+    this.#forget()
   }
 
-  /** What the flush has deleted: whom a child belongs to now decides. */
-  settle(): void {
-    const going = new Set(this.roots)
+  #forget(): void {
+    this.roots = this.spared = this.#said = new Map()
+  }
+
+  delete(thing: Thing): void {
+    this.roots = new Map(this.roots).set(thing, ++this.#calls)
+    this.spared = without(this.spared, thing)
+  }
+
+  /** `add` after `delete`. */
+  keep(thing: Thing): void {
+    if (this.roots.size > 0) this.spared = new Map(this.spared).set(thing, ++this.#calls)
+    this.roots = without(this.roots, thing)
+  }
+
+  /** Makes a change that the next flush can carry out; otherwise nothing is changed. */
+  attempt(change: () => void): boolean {
+    const { world, roots, spared } = this
+    const said = this.#said
+    change()
+    if (!this.#isRefused()) return true
+    Object.assign(this, { world, roots, spared })
+    this.#said = said
+    return false
+  }
+
+  /** Whether something that stays was given to what is deleted, or cannot be without it. */
+  #isRefused(): boolean {
+    const going = this.going()
+    return [...this.world].some(([thing, { parents }]) =>
+      linksOf(thing.kind).some(
+        (link) =>
+          !going.has(thing) &&
+          going.has(parents[link.relation] as Thing) &&
+          (link.required === true || link.other === undefined || this.saidOf(thing, link) !== undefined),
+      ),
+    )
+  }
+
+  /** What the flush would delete, each with the latest call that reaches it: what was kept since an earlier one stays. */
+  going(): Map<Thing, number> {
+    const going = new Map(this.roots)
     for (const [thing, { parents }] of this.world) {
       const before = this.flushed.get(thing)?.parents
       for (const { relation, orphans } of linksOf(thing.kind))
         if (orphans === true && parents[relation] === null && (before?.[relation] ?? null) !== null)
-          going.add(thing)
+          going.set(thing, Infinity)
     }
-    for (let size = -1; size < going.size;) {
-      size = going.size
+    for (let isDone = false; !isDone;) {
+      isDone = true
       for (const [thing, { parents }] of this.world) {
-        for (const { relation, deletes } of linksOf(thing.kind))
-          if (deletes === true && going.has(parents[relation] as Thing)) going.add(thing)
+        for (const { relation, deletes } of linksOf(thing.kind)) {
+          const call = deletes === true ? going.get(parents[relation] as Thing) : undefined
+          if (call === undefined || call <= (going.get(thing) ?? this.spared.get(thing) ?? 0)) continue
+          going.set(thing, call)
+          isDone = false
+        }
       }
     }
+    return going
+  }
+
+  /** What the flush has deleted: whom a child belongs to now decides. */
+  settle(): void {
+    const going = this.going()
     const world = new Map(this.world)
-    for (const thing of going) {
+    for (const thing of going.keys()) {
       world.delete(thing)
       // A new one that belongs to what is deleted was never stored.
       if (this.flushed.has(thing)) this.gone.add(thing)
       else expect(stateOf(thing.instance).status, nameOf(thing)).toBe('transient')
     }
+    for (const [thing, values] of world) {
+      const parents = Object.entries(values.parents).map(([name, parent]) => [
+        name,
+        parent !== null && going.has(parent) ? null : parent,
+      ])
+      world.set(thing, { ...values, parents: Object.fromEntries(parents) as Parents })
+    }
     this.world = this.flushed = world
-    this.roots.clear()
-    this.#said.clear()
+    this.#forget()
   }
 
   /** The row that a thing should have, by property. */
@@ -114,12 +171,16 @@ export class FamiliesModel {
   }
 
   say(child: Thing, link: Link, how: 'relation' | 'other'): void {
-    this.#said.set(`${nameOf(child)} ${link.relation}`, how)
+    this.#said = new Map(this.#said).set(`${nameOf(child)} ${link.relation}`, how)
   }
 
   saidOf(child: Thing, link: Link): 'relation' | 'other' | undefined {
     return this.#said.get(`${nameOf(child)} ${link.relation}`)
   }
+}
+
+function without(calls: ReadonlyMap<Thing, number>, thing: Thing): ReadonlyMap<Thing, number> {
+  return new Map([...calls].filter(([one]) => one !== thing))
 }
 
 export function nameOf({ kind, number }: Thing): string {

@@ -1,24 +1,24 @@
-/**
- * Moves children between parents and deletes parents, on a session and on a model of whom a child belongs to now. In one
- * flush each child is moved in one way only: by its own relation (as often as the program likes), by its key, or by collections.
- */
+/** Runs programs on a session and on a model of whom a child belongs to now, and compares the two. */
 import { expect } from 'vitest'
 import { select, type AnyEntity, type Session, type SessionFactory } from '../../src/index.js'
 import { stateOf } from '../../src/unit/instance-state.js'
-import { FamiliesModel, keyOf, nameOf, type Instance, type Thing } from './entities-families-model.js'
-import {
-  ENTITIES,
-  isOfTenant,
-  KINDS,
-  LINKS,
-  linksOf,
-  TENANTS,
-  type Kind,
-  type Link,
-} from './entities-families-schema.js'
+import { FamiliesModel, nameOf, type Instance, type Thing } from './entities-families-model.js'
+import { FamilyMoves, pick } from './entities-families-moves.js'
+import { ENTITIES, isOfTenant, KINDS, type Kind } from './entities-families-schema.js'
 
 export type StepKind =
-  'grow' | 'give' | 'change' | 'delete' | 'load' | 'query' | 'expire' | 'flush' | 'commit' | 'rollback'
+  | 'grow'
+  | 'give'
+  | 'assign'
+  | 'change'
+  | 'delete'
+  | 'keep'
+  | 'load'
+  | 'query'
+  | 'expire'
+  | 'flush'
+  | 'commit'
+  | 'rollback'
 
 /** Numbers choose among what there is. */
 export interface Step {
@@ -35,11 +35,12 @@ export class FamiliesRun {
   readonly #session: Session
   readonly #rows: Rows
   readonly #model = new FamiliesModel()
-  #count = 0
+  readonly #moves: FamilyMoves
 
   constructor(sessions: SessionFactory, rows: Rows) {
     this.#session = sessions()
     this.#rows = rows
+    this.#moves = new FamilyMoves(this.#session, this.#model)
   }
 
   async program(steps: readonly Step[]): Promise<void> {
@@ -54,15 +55,19 @@ export class FamiliesRun {
   async #step({ kind, a, b, c }: Step): Promise<void> {
     switch (kind) {
       case 'grow':
-        return this.#grow(a, b, c)
+        return this.#moves.grow(a, b, c)
       case 'give':
-        return this.#give(a, b, c)
+        return this.#moves.give(a, b, c)
       case 'change':
-        return this.#change(pick([...this.#model.world.keys()], a))
+        return this.#moves.change(pick([...this.#model.world.keys()], a))
       case 'delete':
-        return this.#delete(a)
+        return this.#moves.delete(a)
+      case 'keep':
+        return this.#moves.keep(pick(this.#model.stored(), a))
+      case 'assign':
+        return this.#moves.assign(a, b, c)
       case 'load':
-        return this.#load(pick(this.#model.stored(), a))
+        return this.#moves.load(pick(this.#model.stored(), a))
       case 'query':
         return this.#query(pick(KINDS, a) as Kind)
       case 'expire':
@@ -76,145 +81,7 @@ export class FamiliesRun {
     }
   }
 
-  // Objects come -----------------------------------------------------------------------------------------------------
-
-  /** New parents with new children, added in any order, each child by its own relation or by that of its parent. */
-  #grow(a: number, b: number, c: number): void {
-    const link = pick(LINKS, a) as Link
-    const parents = [this.#make(link.parent, b), this.#make(link.parent, b)] as const
-    const made: Thing[] = [...parents]
-    const existing = this.#model.things(link.parent).filter((thing) => this.#model.mayHold(thing))
-    for (let index = 0; index < 3; index++) {
-      const child = this.#make(link.child, b)
-      const targets = [...parents, ...existing].filter(({ tenant }) => tenant === child.tenant)
-      const parent = pick(targets, c + index) as Thing
-      const isPut = (c + index) % 2 === 0 && this.#put(parent, link, child)
-      if (!isPut) child.instance[link.relation] = parent.instance
-      this.#model.set(child, { [link.relation]: parent })
-      this.#model.say(child, link, isPut ? 'other' : 'relation')
-      made.push(child)
-    }
-    const order = permuted(made, b * 31 + c)
-    if (c % 3 === 0) this.#session.addAll(order.map(({ instance }) => instance))
-    else for (const { instance } of order) this.#session.add(instance)
-  }
-
-  /** Puts a child into a parent that is new, or whose relation is loaded. */
-  #put(parent: Thing, { other, many }: Link, child: Thing): boolean {
-    if (other === undefined) return false
-    const { instance } = parent
-    if (Object.hasOwn(instance, other)) {
-      if (many !== true) return false
-      const held = instance[other] as Instance[]
-      if (!held.includes(child.instance)) held.push(child.instance)
-    } else if (this.#model.flushed.has(parent)) return false
-    else instance[other] = many === true ? [child.instance] : child.instance
-    return true
-  }
-
-  #make(kind: Kind, b: number): Thing {
-    const number = ++this.#count
-    const tenant = isOfTenant(kind) ? (pick(TENANTS, b) as number) : undefined
-    const label = `${kind} ${number}`
-    const key = tenant === undefined ? {} : { tenantId: tenant, id: number }
-    const instance = new (ENTITIES[kind] as unknown as new (values: object) => Instance)({ ...key, label })
-    const thing = { kind, number, tenant, instance }
-    const parents: Record<string, Thing | null> = {}
-    for (const { relation } of linksOf(kind)) parents[relation] = null
-    this.#model.world = new Map(this.#model.world).set(thing, { label, parents })
-    return thing
-  }
-
-  // Objects change ---------------------------------------------------------------------------------------------------
-
-  #change(thing: Thing | undefined): void {
-    if (thing === undefined || this.#model.roots.has(thing)) return
-    const label = `${thing.kind} changed ${++this.#count}`
-    thing.instance['label'] = label
-    this.#model.world = new Map(this.#model.world).set(thing, { ...this.#model.values(thing), label })
-  }
-
-  /** Gives a child to another parent, or to none. */
-  async #give(a: number, b: number, c: number): Promise<void> {
-    const link = pick(LINKS, a) as Link
-    const child = pick(
-      this.#model.things(link.child).filter((thing) => !this.#model.roots.has(thing)),
-      b,
-    )
-    if (child === undefined) return
-    const isNew = !this.#model.flushed.has(child)
-    const targets: (Thing | null)[] = this.#model
-      .things(link.parent)
-      .filter((parent) => parent.tenant === child.tenant && !(isNew && !this.#model.mayHold(parent)))
-    // A new object that belongs to nothing any more is an orphan or not by how it came.
-    if (!(isNew && link.orphans === true)) targets.push(null)
-    const target = pick(targets, c)
-    if (target === undefined) return
-    const how = pick(['relation', 'key', 'collection', 'relation'] as const, b + c)
-    const said = this.#model.saidOf(child, link)
-    if (how === 'relation') {
-      if (said === 'other') return
-      child.instance[link.relation] = target === null ? null : target.instance
-      this.#model.say(child, link, 'relation')
-    } else if (said !== undefined) return
-    else if (how === 'key') {
-      if (isNew || (target !== null && !this.#model.flushed.has(target))) return
-      // Only a relation makes an orphan.
-      if (target === null && link.orphans === true) return
-      child.instance[link.key] = target === null ? null : keyOf(target)
-      this.#model.say(child, link, 'other')
-    } else if (!(await this.#moveByCollections(link, child, target))) return
-    this.#model.set(child, { [link.relation]: target })
-  }
-
-  async #moveByCollections(link: Link, child: Thing, target: Thing | null): Promise<boolean> {
-    if (link.other === undefined || link.many !== true) return false
-    const from = this.#model.values(child).parents[link.relation] as Thing | null
-    if (from === target) return false
-    const [given, taken] = [await this.#collection(target, link), await this.#collection(from, link)]
-    if (target !== null && (given === undefined || given.includes(child.instance))) return false
-    const isHeld = taken?.includes(child.instance) === true
-    // A child that is only taken out has to be in.
-    if (target === null && !isHeld) return false
-    if (isHeld) taken.splice(taken.indexOf(child.instance), 1)
-    given?.push(child.instance)
-    this.#model.say(child, link, 'other')
-    return true
-  }
-
-  async #collection(owner: Thing | null, link: Link): Promise<Instance[] | undefined> {
-    if (owner === null || !this.#model.mayHold(owner)) return undefined
-    const name = link.other as string
-    if (!Object.hasOwn(owner.instance, name)) {
-      if (this.#model.flushed.has(owner)) await this.#load(owner)
-      else owner.instance[name] = []
-    }
-    return owner.instance[name] as Instance[]
-  }
-
-  #delete(a: number): void {
-    const thing = pick(
-      this.#model.stored().filter(({ kind }) => kind !== 'category'),
-      a,
-    )
-    if (thing === undefined || this.#model.roots.has(thing)) return
-    this.#session.delete(thing.instance)
-    this.#model.roots.add(thing)
-  }
-
-  // Loading ----------------------------------------------------------------------------------------------------------
-
-  async #load(thing: Thing | undefined): Promise<void> {
-    if (thing === undefined) return
-    const { kind, instance } = thing
-    const names = LINKS.flatMap(({ parent, other }) =>
-      parent === kind && other !== undefined ? [other] : [],
-    )
-    const entity: AnyEntity = ENTITIES[kind]
-    const key = isOfTenant(kind) ? { tenantId: thing.tenant, id: keyOf(thing) } : keyOf(thing)
-    const found = await this.#session.get(entity, key, { load: names as never[] })
-    expect(found, `the session gives ${nameOf(thing)}`).toBe(instance)
-  }
+  // Loading -----------------------------------------------------------------------------------------------------------
 
   async #query(kind: Kind): Promise<void> {
     const found = (await this.#session.execute(select(ENTITIES[kind] as AnyEntity))).scalars()
@@ -288,19 +155,6 @@ export class FamiliesRun {
     for (const thing of this.#model.gone)
       expect(['deleted', 'detached'], nameOf(thing)).toContain(stateOf(thing.instance).status)
   }
-}
-
-function pick<Item>(items: readonly Item[], number: number): Item | undefined {
-  return items[number % Math.max(1, items.length)]
-}
-
-/** An order that a number chooses. */
-function permuted<Item>(items: readonly Item[], number: number): Item[] {
-  const rest = [...items]
-  const order: Item[] = []
-  for (let left = number; rest.length > 0; left = Math.floor(left / 2) + rest.length)
-    order.push(...rest.splice(left % rest.length, 1))
-  return order
 }
 
 function sorted(rows: readonly Record<string, unknown>[]): Record<string, unknown>[] {

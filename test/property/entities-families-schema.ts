@@ -55,6 +55,36 @@ class Cover extends Base.entity('covers', {
   static readonly relations = { book: belongsTo(() => Book, 'bookId') }
 }
 
+/** Its beds stay without it; its gate goes when it is taken off; its fences go with it by the database. */
+class Garden extends Base.entity('gardens', made) {
+  static readonly relations = {
+    beds: hasMany(() => Bed, 'gardenId'),
+    gate: hasOne(() => Gate, 'gardenId', { cascade: ['add', 'delete', 'delete-orphan'] }),
+    fences: hasMany(() => Fence, 'gardenId', { cascade: ['add', 'delete'] }),
+  }
+}
+
+class Bed extends Base.entity('beds', {
+  ...made,
+  gardenId: integer('garden_id').references('gardens.id'),
+}) {
+  static readonly relations = { garden: belongsTo(() => Garden, 'gardenId') }
+}
+
+class Gate extends Base.entity('gates', {
+  ...made,
+  gardenId: integer('garden_id').references('gardens.id'),
+}) {
+  static readonly relations = { garden: belongsTo(() => Garden, 'gardenId') }
+}
+
+class Fence extends Base.entity('fences', {
+  ...made,
+  gardenId: integer('garden_id').references('gardens.id', { onDelete: 'cascade' }),
+}) {
+  static readonly relations = { garden: belongsTo(() => Garden, 'gardenId') }
+}
+
 const tenant = {
   tenantId: integer('tenant_id').primaryKey(),
   id: integer().primaryKey(),
@@ -93,6 +123,10 @@ export const ENTITIES = {
   shelf: Shelf,
   book: Book,
   cover: Cover,
+  garden: Garden,
+  bed: Bed,
+  gate: Gate,
+  fence: Fence,
   account: Account,
   category: Category,
   entry: Entry,
@@ -141,6 +175,25 @@ export const LINKS: readonly Link[] = [
     orphans: true,
   },
   { child: 'cover', parent: 'book', relation: 'book', other: 'cover', key: 'bookId', deletes: true },
+  { child: 'bed', parent: 'garden', relation: 'garden', other: 'beds', many: true, key: 'gardenId' },
+  {
+    child: 'gate',
+    parent: 'garden',
+    relation: 'garden',
+    other: 'gate',
+    key: 'gardenId',
+    deletes: true,
+    orphans: true,
+  },
+  {
+    child: 'fence',
+    parent: 'garden',
+    relation: 'garden',
+    other: 'fences',
+    many: true,
+    key: 'gardenId',
+    deletes: true,
+  },
   {
     child: 'entry',
     parent: 'account',

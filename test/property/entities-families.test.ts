@@ -21,8 +21,10 @@ const rows: Rows = (kind) => storedRows(fixture, ENTITIES[kind])
 const WEIGHTS: Readonly<Record<StepKind, number>> = {
   grow: 10,
   give: 30,
+  assign: 6,
   change: 3,
   delete: 10,
+  keep: 4,
   load: 5,
   query: 3,
   expire: 2,

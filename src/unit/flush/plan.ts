@@ -10,9 +10,9 @@
  *
  * Stored rows are locked in an order that all flushes keep: see row-locks.ts.
  */
-import type { TableColumn } from '../../schema/table-column.js'
 import type { Table } from '../../schema/table.js'
-import { uniqueConflicts, type UniqueConflicts } from './unique-conflicts.js'
+import { NOTHING_EARLY, planEarlyDeletes, type EarlyDeletes } from './early-deletes.js'
+import { uniqueConflicts } from './unique-conflicts.js'
 import { deleteStep, insertStep, linkStep, raised, unlinkStep, updates, type Step } from './steps.js'
 import type { InstanceState } from '../instance-state.js'
 import { refuseLostRows } from './lost-rows.js'
@@ -93,6 +93,7 @@ function guardAfter(
 }
 
 const NO_CHANGES: ReadonlySet<Change> = new Set()
+const NO_REMOVALS: ReadonlySet<Removal> = new Set()
 
 class Planner {
   readonly #insertions: readonly Insertion[]
@@ -130,8 +131,12 @@ class Planner {
     for (const { link, columns, removed } of this.#links) {
       if (removed.length > 0) yield unlinkStep(link.table, columns, removed)
     }
-    const early = uniqueConflicts(this.#removals, this.#insertions, this.#changes, this.#oldRows)
-    const changes = early.removals.size === 0 ? this.#changes : yield* this.#free(early)
+    const conflicts = uniqueConflicts(this.#removals, this.#insertions, this.#changes, this.#oldRows)
+    const early =
+      conflicts.removals.size === 0
+        ? NOTHING_EARLY
+        : planEarlyDeletes(conflicts, this.#changes, this.#newRows, this.#oldRows, this.#moves)
+    const changes = conflicts.removals.size === 0 ? this.#changes : yield* this.#free(early)
     const groups = tableGroups([...this.#insertions, ...changes])
     for (const group of groups) {
       const isIn = ({ table }: { readonly table: Table }): boolean => group.includes(table)
@@ -145,18 +150,21 @@ class Planner {
     for (const removal of late) {
       if (this.#propagated.has(removal.state)) removal.key = keyAfter(removal.state, this.#propagated)
     }
-    yield* this.#deletes(late)
+    yield* this.#deletes(late, early.givingUp)
   }
 
   /** Deletes what has to go early. @returns the changes that are left. */
-  *#free(early: UniqueConflicts): Generator<Step, readonly Change[], undefined> {
-    const releasing = new Set(this.#releasing(early))
-    yield* updates([...releasing, ...this.released.values()])
+  *#free(early: EarlyDeletes): Generator<Step, readonly Change[], undefined> {
+    const { releasing } = early
+    yield* updates([...early.givingUp].map(released))
+    yield* updates([...releasing, ...early.released.values()])
     yield* this.#deletes([...early.removals])
     return this.#changes
       .filter((change) => !releasing.has(change))
       .map((change) => {
-        if (!this.released.has(change)) return change
+        const part = early.released.get(change)
+        if (part === undefined) return change
+        this.released.set(change, part)
         const rest = { ...change, version: raised(change.version, 1) }
         this.#rests.set(change, rest)
         return rest
@@ -284,33 +292,11 @@ class Planner {
     return isCut
   }
 
-  /**
-   * Changed rows that stop referring to a row that is deleted early. Those that also need what comes later (a new row, or a
-   * key that is freed by the delete) only set their foreign keys to NULL now.
-   */
-  *#releasing({ removals, takers }: UniqueConflicts): Generator<Change, void, undefined> {
-    for (const change of this.#changes) {
-      const columns = this.#oldRows
-        .of(change, ({ state }, column) =>
-          change.columns.includes(column) ? storedValue(state, column) : undefined,
-        )
-        .flatMap(({ key, target }) => (removals.has(target) ? key.columns : []))
-      if (columns.length === 0) continue
-      const waits =
-        takers.has(change) ||
-        this.#newRows.of(change, changedValue).length > 0 ||
-        this.#moves.before(change).length > 0
-      if (!waits) yield change
-      else this.#releaseValues(change, columns.filter(isNullable))
-    }
-  }
-
-  #releaseValues(change: Change, columns: readonly TableColumn[]): void {
-    if (columns.length === 0) return
-    this.released.set(change, { ...change, columns, values: columns.map(() => null) })
-  }
-
-  *#deletes(removals: readonly Removal[]): Generator<Step, void, undefined> {
+  /** @param first Rows whose first step was sent before. */
+  *#deletes(
+    removals: readonly Removal[],
+    first: ReadonlySet<Removal> = NO_REMOVALS,
+  ): Generator<Step, void, undefined> {
     const among = new Set(removals)
     for (const group of tableGroups(removals).reverse()) {
       const statements = orderRows(
@@ -320,11 +306,18 @@ class Planner {
           dependenciesOf: (row) =>
             this.#oldRows
               .to(row)
-              .filter((referring) => among.has(referring) && referring.postponed.size === 0),
+              .filter(
+                (referring) =>
+                  among.has(referring) && (referring.postponed.size === 0 || first.has(referring)),
+              ),
           cut: (circle) => this.#release(circle),
         },
       )
-      yield* updates(statements.flat().flatMap((row) => (row.postponed.size > 0 ? [released(row)] : [])))
+      yield* updates(
+        statements
+          .flat()
+          .flatMap((row) => (row.postponed.size > 0 && !first.has(row) ? [released(row)] : [])),
+      )
       for (const rows of statements) yield deleteStep(rows)
     }
   }

@@ -15,6 +15,8 @@ export interface UniqueConflicts {
   readonly removals: ReadonlySet<Removal>
   /** The rows that take their keys. */
   readonly takers: ReadonlySet<Insertion | Change>
+  /** The keys of deleted rows that are taken. */
+  readonly taken: ReadonlyMap<Removal, readonly (readonly TableColumn[])[]>
 }
 
 export function uniqueConflicts(
@@ -25,7 +27,9 @@ export function uniqueConflicts(
 ): UniqueConflicts {
   const early = new Set<Removal>()
   const takers = new Set<Insertion | Change>()
-  if (removals.length === 0 || insertions.length + changes.length === 0) return { removals: early, takers }
+  const taken = new Map<Removal, (readonly TableColumn[])[]>()
+  if (removals.length === 0 || insertions.length + changes.length === 0)
+    return { removals: early, takers, taken }
   const freed = new Map<string, Removal[]>()
   const removedFrom = new Set(removals.map(({ table }) => table))
   const keys = new Map(
@@ -52,6 +56,7 @@ export function uniqueConflicts(
       for (const removal of (name === undefined ? undefined : freed.get(name)) ?? []) {
         early.add(removal)
         takers.add(taker)
+        taken.set(removal, [...(taken.get(removal) ?? []), key.columns])
       }
     }
   }
@@ -70,7 +75,7 @@ export function uniqueConflicts(
     )
   }
   takeAlongReferring(early, references)
-  return { removals: early, takers }
+  return { removals: early, takers, taken }
 }
 
 /** Deleted rows that refer to a row that is deleted first must be deleted before it. */

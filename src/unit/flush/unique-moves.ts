@@ -6,7 +6,7 @@
  */
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import type { Table } from '../../schema/table.js'
-import { References, type ValueOf } from './row-references.js'
+import { References, type Reference, type ValueOf } from './row-references.js'
 import { equalTupleOf, storedValue, type Change, type Insertion } from './rows.js'
 import { possibleKeysOf, uniqueKeysOf, type PossibleKey } from './unique-keys.js'
 import { isNew } from './write-order.js'
@@ -100,11 +100,20 @@ export class UniqueMoves {
       const change = tuple === undefined ? undefined : this.#freed.get(nameOf(row.table, index, tuple))
       if (change !== undefined && change.state !== row.state) before.push(change)
     }
-    for (const { key, target } of this.#movers.of(row, valueOf)) {
-      const moves = key.targetColumns.some((column) => target.columns.includes(column))
-      if (moves && key.columns.some(isWritten)) before.push(target)
-    }
+    for (const { key, target } of this.#referred(row, valueOf))
+      if (key.columns.some(isWritten)) before.push(target)
     return before
+  }
+
+  /** The foreign keys of a changed row that lead to keys which other rows get. */
+  referred(change: Change): Reference<Change>[] {
+    return this.none ? [] : this.#referred(change, changedValue)
+  }
+
+  #referred<Row extends Insertion | Change>(row: Row, valueOf: ValueOf<Row>): Reference<Change>[] {
+    return this.#movers
+      .of(row, valueOf)
+      .filter(({ key, target }) => key.targetColumns.some((column) => target.columns.includes(column)))
   }
 
   #keysOf(table: Table): readonly (readonly TableColumn[])[] {

@@ -46,8 +46,12 @@ export class VerifiedDeletions {
    * @param recalled Tables of which rows are being loaded: theirs wait, because they are to be locked by their keys, and not level by level.
    */
   *verify(recalled: ReadonlySet<Table>): Generator<Promise<void>, void, undefined> {
-    const unsure = [...this.#members.guards.keys()].filter(
-      (state) => !this.#verified.has(state) && !recalled.has(state.meta.table) && hasDependents(state),
+    const { guards, owners } = this.#members
+    const unsure = [...guards.keys()].filter(
+      (state) =>
+        !this.#verified.has(state) &&
+        !recalled.has(state.meta.table) &&
+        (owners.has(state) || hasDependents(state)),
     )
     if (unsure.length === 0) return
     yield this.#lockAhead(new Set(unsure.map(({ meta }) => meta.table)))

@@ -5,6 +5,7 @@
  * is written, and the order within a statement is that of its plan.
  */
 import { orderByDependency } from '../../schema/dependency-order.js'
+import type { Table } from '../../schema/table.js'
 import { groupBy } from './row-order.js'
 import type { Change, Insertion } from './rows.js'
 
@@ -87,7 +88,10 @@ export function runsOf(rows: readonly Insertion[]): Insertion[][] {
   return runs
 }
 
-/** New rows that refer to each other, those first that others refer to, otherwise in their order. */
+/**
+ * New rows that refer to each other, those first that others refer to, in as few statements as that takes. Rows of one table keep their
+ * order otherwise.
+ */
 export function orderNewRows(
   rows: readonly Insertion[],
   dependenciesOf: (row: Insertion) => readonly Insertion[],
@@ -96,7 +100,7 @@ export function orderNewRows(
   const isOneShape = ([first, ...others]: readonly Insertion[]): boolean =>
     others.every(({ shape }) => shape === first?.shape)
   if (isOneShape(rows)) return [...rows]
-  return orderByDependency(rows, dependenciesOf).flatMap((circle) => {
+  const ordered = orderByDependency(rows, dependenciesOf).flatMap((circle) => {
     // In one statement, which is checked at its end.
     if (isOneShape(circle)) return circle
     cut(new Set(circle))
@@ -105,4 +109,31 @@ export function orderNewRows(
       groupBy(part, ({ shape }) => shape).flat(),
     )
   })
+  return statementsOf(ordered, dependenciesOf).flat()
+}
+
+/** Puts each row into the first statement that comes neither before what it needs nor before earlier rows of its table. */
+function statementsOf(
+  ordered: readonly Insertion[],
+  dependenciesOf: (row: Insertion) => readonly Insertion[],
+): Insertion[][] {
+  const statements: Insertion[][] = []
+  const placeOf = new Map<Insertion, number>()
+  const lastOf = new Map<Table, number>()
+  /** The statements of each shape, in order. */
+  const ofShape = new Map<string, number[]>()
+  for (const row of ordered) {
+    let earliest = lastOf.get(row.table) ?? 0
+    for (const needed of dependenciesOf(row)) earliest = Math.max(earliest, placeOf.get(needed) ?? 0)
+    const places = ofShape.get(row.shape) ?? []
+    ofShape.set(row.shape, places)
+    let at = places.length
+    while (at > 0 && (places[at - 1] as number) >= earliest) at--
+    const place = places[at] ?? statements.push([]) - 1
+    if (at === places.length) places.push(place)
+    statements[place]?.push(row)
+    placeOf.set(row, place)
+    lastOf.set(row.table, place)
+  }
+  return statements
 }

@@ -1,0 +1,50 @@
+/** The objects of a session whose foreign keys lead to an object, however they were loaded. Made for one flush, while nothing changes. */
+import { metaOf } from '../schema/entity-meta.js'
+import type { Relation } from '../schema/relation-resolution.js'
+import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import { tupleOf } from './flush/rows.js'
+import type { IdentityMap } from './identity-map.js'
+import type { InstanceState } from './instance-state.js'
+
+export class ReferringObjects {
+  readonly #identities: IdentityMap
+  readonly #byKey = new Map<Relation, ReadonlyMap<string, readonly InstanceState[]>>()
+
+  constructor(identities: IdentityMap) {
+    this.#identities = identities
+  }
+
+  /** Objects with a row whose foreign key equals the key of an owner. */
+  to(owner: InstanceState, relation: Relation): readonly InstanceState[] {
+    const tuple = tupleOf(relation.ownColumns.map((column) => textOf(owner, column)))
+    return (tuple === undefined ? undefined : this.#keysOf(relation).get(tuple)) ?? NONE
+  }
+
+  #keysOf(relation: Relation): ReadonlyMap<string, readonly InstanceState[]> {
+    const known = this.#byKey.get(relation)
+    if (known !== undefined) return known
+    const found = new Map<string, InstanceState[]>()
+    for (const state of this.#identities.of(metaOf(relation.target)).values()) {
+      const tuple = tupleOf(
+        relation.targetColumns.map((column) => state.asKey(column, textOf(state, column))),
+      )
+      if (tuple === undefined) continue
+      const alike = found.get(tuple)
+      if (alike === undefined) found.set(tuple, [state])
+      else alike.push(state)
+    }
+    this.#byKey.set(relation, found)
+    return found
+  }
+}
+
+const NONE: readonly InstanceState[] = []
+
+/** Undefined for a value that cannot be encoded: the flush throws the error. */
+function textOf(state: InstanceState, column: TableColumn): EncodedText | undefined {
+  try {
+    return state.text(column)
+  } catch {
+    return undefined
+  }
+}
