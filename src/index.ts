@@ -167,6 +167,7 @@ export type {
   ReplicaStats,
   ReplicationEvents,
 } from './engine/replica-stats.js'
+export type { StatsOptions } from './pool/stats-window.js'
 export type { HistogramSnapshot } from './pool/histogram.js'
 export type {
   AcquireOptions,

@@ -3,6 +3,7 @@ import type { Clock } from '../internal/clock.js'
 import type { Pool } from '../pool/pool.js'
 import type { EngineStats } from './replica-stats.js'
 import type { EnginePart } from './substitutes.js'
+import { statsOf, type StatsOptions } from '../pool/stats-window.js'
 import { checkMillisOf, checkPool, type CheckOptions, type EngineCheck } from './check.js'
 
 /** What an engine gives its controls. */
@@ -17,12 +18,20 @@ export interface Controlled {
 export abstract class PoolControls {
   protected abstract get controlled(): Controlled
 
-  /** Gauges, counters and histograms of the pool at this moment, the role of its server, and its part in a factory with replicas. */
-  stats(): EngineStats {
+  /**
+   * Gauges, counters and histograms of the pool at this moment, the role of its server, and its part in a factory with replicas. Counters
+   * and histograms begin with the pool; with `since` they are those since an earlier call. Nothing is reset.
+   * @throws InvalidOptionError
+   * @example
+   * const before = engine.stats()
+   * // a minute later
+   * const { use } = engine.stats({ since: before })
+   */
+  stats(options: StatsOptions = {}): EngineStats {
     const { pool, part } = this.controlled
     const standby = part.latest?.deref()?.parameter('in_hot_standby')
     return {
-      ...pool.stats(),
+      ...statsOf(pool.stats(), options),
       role: standby === undefined ? undefined : standby === 'on' ? 'standby' : 'primary',
       replica: part.replica?.(),
       primaryReads: part.primaryReads?.(),

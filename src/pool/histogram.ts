@@ -18,7 +18,6 @@ export interface HistogramSnapshot {
 /** Counts durations by powers of two of a microsecond, up to more than an hour. */
 export class Histogram {
   readonly #counts = new Array<number>(BUCKETS).fill(0)
-  #count = 0
   #sum = 0
   #max = 0
 
@@ -26,7 +25,6 @@ export class Histogram {
     // clz32 of the whole microseconds is the number of the power of two that lies above them.
     const bucket = millis < 2 ** 31 / 1_000 ? 32 - Math.clz32(millis * 1_000) : BUCKETS - 1
     this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1
-    this.#count += 1
     this.#sum += millis
     if (millis > this.#max) this.#max = millis
   }
@@ -35,22 +33,31 @@ export class Histogram {
     const buckets = this.#counts
       .map((count, bucket) => ({ upToMillis: 2 ** bucket / 1_000, count }))
       .filter(({ count }) => count > 0)
-    const quantile = (share: number): number => {
-      let below = 0
-      for (const { upToMillis, count } of buckets) {
-        below += count
-        if (below >= share * this.#count) return Math.min(upToMillis, this.#max)
-      }
-      return 0
+    return describeBuckets(buckets, { sumMillis: this.#sum, maxMillis: this.#max })
+  }
+}
+
+/** Quantiles of buckets that are not empty, ascending. */
+export function describeBuckets(
+  buckets: HistogramSnapshot['buckets'],
+  { sumMillis, maxMillis }: Pick<HistogramSnapshot, 'sumMillis' | 'maxMillis'>,
+): HistogramSnapshot {
+  const count = buckets.reduce((sum, bucket) => sum + bucket.count, 0)
+  const quantile = (share: number): number => {
+    let below = 0
+    for (const bucket of buckets) {
+      below += bucket.count
+      if (below >= share * count) return Math.min(bucket.upToMillis, maxMillis)
     }
-    return {
-      count: this.#count,
-      sumMillis: this.#sum,
-      maxMillis: this.#max,
-      p50Millis: quantile(0.5),
-      p95Millis: quantile(0.95),
-      p99Millis: quantile(0.99),
-      buckets,
-    }
+    return 0
+  }
+  return {
+    count,
+    sumMillis,
+    maxMillis,
+    p50Millis: quantile(0.5),
+    p95Millis: quantile(0.95),
+    p99Millis: quantile(0.99),
+    buckets,
   }
 }

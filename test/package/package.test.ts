@@ -221,7 +221,7 @@ describe('the command lifeguard', () => {
     }
   })
 
-  test.each(['lifeguard/types', 'lifeguard/introspect'])(
+  test.each(['lifeguard/types', 'lifeguard/introspect', 'lifeguard/prometheus'])(
     '%s has the same names imported and required',
     async (path) => {
       const print = 'console.log(Object.keys(loaded).sort().join())'
