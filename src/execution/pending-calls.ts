@@ -4,6 +4,7 @@
  */
 import { LifeguardError } from '../errors.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
+import type { TransactionScope } from './scope.js'
 
 /**
  * Where the failure of a call is reported.
@@ -19,7 +20,7 @@ export interface PendingCall {
   /** The promise that the caller holds. */
   outer: Promise<unknown> | undefined
   /** The nested block that has made the call. */
-  readonly scope: object | undefined
+  readonly scope: TransactionScope | undefined
 }
 
 export class PendingCalls {
@@ -33,7 +34,7 @@ export class PendingCalls {
   }
 
   /** Runs a call, which is open until it settles. */
-  run<Value>(kind: CallKind, scope: object | undefined, work: () => Promise<Value>): Promise<Value> {
+  run<Value>(kind: CallKind, scope: TransactionScope | undefined, work: () => Promise<Value>): Promise<Value> {
     const call: PendingCall = { outer: undefined, scope }
     const running = this.#run(kind, call, work)
     call.outer = running
@@ -57,9 +58,13 @@ export class PendingCalls {
     return this.#endsOf(scope).length > 0
   }
 
-  /** True while a block is under way, or waits for its turn. @param scope Only one of this block. */
+  /**
+   * True while a block is under way, or waits for its turn. One inside of a block that has ended was ended with that.
+   * @param scope Only one of this block.
+   */
   isInBlock(scope?: object): boolean {
-    for (const call of this.#blocks) if (scope === undefined || call.scope === scope) return true
+    for (const call of this.#blocks)
+      if (call.scope?.ended !== true && (scope === undefined || call.scope === scope)) return true
     return false
   }
 

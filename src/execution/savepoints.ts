@@ -21,19 +21,12 @@ import {
   endedBlock,
   endedSavepoint,
   requireSettled,
+  type Waiter,
   Scope,
   type Savepoint,
   type ScopeReports,
   type TransactionScope,
 } from './scope.js'
-
-/** An action that waits for its turn. */
-interface Waiter {
-  /** The block whose code asked. */
-  readonly block: Scope | undefined
-  start(): void
-  refuse(error: unknown): void
-}
 
 /** How a transaction is ended. */
 export type TransactionEnd = 'commit' | 'rollback'
@@ -154,7 +147,8 @@ export class Savepoints {
     const scope = await this.#open('block')
     try {
       const value = await runInScope(this, scope, work)
-      requireSettled(scope)
+      if (!scope.ended)
+        requireSettled(this.#pendingIn(scope), this.isBusy(scope) || this.#reports.nests(scope))
       const releasing = this.#release(scope)
       if (releasing !== undefined) await releasing
       return value
@@ -263,14 +257,15 @@ export class Savepoints {
     const { releasing: hook } = this.#hooks
     // Statements of the hook belong inside. A savepoint without a block has no code of its own: it is the caller's turn.
     const releasing = hook && scope.isBlock ? runInScope(this, scope, hook) : hook?.()
-    const waits = releasing !== undefined || scope.pending.size > 0 || this.#undoing?.settled === false
+    const waits =
+      releasing !== undefined || this.#pendingIn(scope).size > 0 || this.#undoing?.settled === false
     return waits ? this.#releaseAfter(scope, releasing) : this.#released(scope)
   }
 
   async #releaseAfter(scope: Scope, releasing: Promise<void> | undefined): Promise<void> {
     if (releasing !== undefined) await releasing
     // A COPY that its reader left may still fail.
-    for (const operation of scope.pending) await operation.promise.catch(ignore)
+    for (const operation of this.#pendingIn(scope)) await operation.promise.catch(ignore)
     // The rollback of a block inside is under way: only its answer shows whether this block has failed, too.
     if (this.#undoing?.settled === false) await this.#undoing.promise.catch(ignore)
     this.#released(scope)
@@ -290,7 +285,10 @@ export class Savepoints {
       )
     }
     this.#pop(scope)
-    if (scope.savepoint !== undefined) this.#pipeline.defer({ text: `RELEASE SAVEPOINT ${scope.name}` })
+    const release = { text: `RELEASE SAVEPOINT ${scope.name}` }
+    // A SAVEPOINT that was not sent yet (its statement was taken back) stands in the queue, and what is deferred goes before that.
+    if (scope.savepoint?.settled === true) this.#pipeline.defer(release)
+    else if (scope.savepoint !== undefined) this.#pipeline.enqueue('step', release)
     this.#hooks.released?.(this.#depth)
     this.#wake()
   }

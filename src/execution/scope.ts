@@ -25,6 +25,14 @@ export interface TransactionScope {
   readonly ended: boolean
 }
 
+/** An action that waits for its turn. */
+export interface Waiter {
+  /** The block whose code asked. */
+  readonly block: Scope | undefined
+  start(): void
+  refuse(error: unknown): void
+}
+
 /** How failures are reported to the caller. */
 export interface ScopeReports {
   /** Returns the error as the caller sees it. */
@@ -33,6 +41,8 @@ export interface ScopeReports {
   reported(block: object): void
   /** The block has thrown, and left these running. */
   left(error: unknown, operations: ReadonlySet<Operation>): void
+  /** True while a nested block that this one has called for runs, or waits for its turn. */
+  nests(block: TransactionScope): boolean
 }
 
 /** A savepoint that the caller ends, by `commit()`, `rollback()` or `await using`. */
@@ -56,12 +66,18 @@ export function endedBlock(): IllegalStateError {
   )
 }
 
-/** @throws UnawaitedStatementError if statements of the block still run. */
-export function requireSettled(scope: Scope): void {
-  const texts = [...scope.pending].filter(({ outstanding }) => outstanding).map(({ text }) => text)
-  if (texts.length === 0) return
+/**
+ * @param pending The operations of the block and of savepoints inside.
+ * @param isNesting True if a block inside runs, or something waits for the end of one.
+ * @throws UnawaitedStatementError if statements or blocks of the block still run.
+ */
+export function requireSettled(pending: ReadonlySet<Operation>, isNesting: boolean): void {
+  const texts = [...pending].filter(({ outstanding }) => outstanding).map(({ text }) => text)
+  if (texts.length === 0 && !isNesting) return
+  const what =
+    texts.length === 0 ? 'a nested block of it was running' : `${texts.length} of its statements were running`
   throw new UnawaitedStatementError(
-    `A nested block returned while ${texts.length} of its statements were running (an await is missing): ${texts.join('; ')}`,
+    `A nested block returned while ${what} (an await is missing)${texts.length === 0 ? '' : `: ${texts.join('; ')}`}`,
     texts,
   )
 }

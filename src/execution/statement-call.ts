@@ -7,6 +7,7 @@
 import type { StatementResult } from '../driver/driver.js'
 import { Result } from '../result/result.js'
 import type { PendingCall } from './pending-calls.js'
+import type { TransactionScope } from './scope.js'
 import type { Operation, OperationFollower } from '../pipeline/operation.js'
 
 /** A call of `execute`, as the tracker of calls sees it. */
@@ -30,14 +31,14 @@ export class StatementCall<Value> implements ExecuteCall, OperationFollower {
   /** The promise that the caller holds. */
   outer: Promise<unknown> | undefined = undefined
   queued = false
-  readonly scope: object | undefined
+  readonly scope: TransactionScope | undefined
   readonly read: ReadResult<Value>
   readonly #host: CallHost
   #operation: Operation | undefined = undefined
   #resolve: ((value: Value | Promise<Value>) => void) | undefined = undefined
 
   /** @param scope The nested block that has made the call. */
-  constructor(host: CallHost, read: ReadResult<Value>, scope: object | undefined) {
+  constructor(host: CallHost, read: ReadResult<Value>, scope: TransactionScope | undefined) {
     this.#host = host
     this.read = read
     this.scope = scope

@@ -42,6 +42,7 @@ export class StatementQueue {
       explain: (error) => this.explain(error, ''),
       left: (error, operations) => this.calls.giveUp(error, operations),
       reported: (scope) => this.calls.silence(scope),
+      nests: (scope) => this.calls.isInBlock(scope),
     })
     return this.#scopes
   }
@@ -140,8 +141,8 @@ export class StatementQueue {
   }
 
   /** The nested block whose code is running. */
-  protected get callerScope(): object | undefined {
-    return this.#scopes && scopeValueOf(this.#scopes)
+  protected get callerScope(): TransactionScope | undefined {
+    return this.#scopes && (scopeValueOf(this.#scopes) as TransactionScope | undefined)
   }
 
   /** Queues an operation when it is the turn of the caller's block, after the SAVEPOINTs that it needs. */
