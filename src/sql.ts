@@ -316,6 +316,7 @@ function tail(text: string): string {
 const TRANSACTION_CONTROL =
   /^(?:begin|start\s+transaction|(?:commit|rollback)(?!\s+prepared\b)|end|abort|savepoint|release|prepare\s+transaction)\b/i
 const COPY_STREAM = /^copy\b[\s\S]*\b(?:from\s+stdin|to\s+stdout)\b/i
+const COMMENT = /\/\*[\s\S]*?\*\/|--[^\r\n]*/g
 // First letters of the words above: one character decides most statements.
 const SUSPECTS = new Set('bBsScCeErRaApP-/; \t\r\n\v\f')
 
@@ -326,14 +327,23 @@ const SUSPECTS = new Set('bBsScCeErRaApP-/; \t\r\n\v\f')
 export function refusalOf(text: string): string | undefined {
   if (!SUSPECTS.has(text.charAt(0))) return undefined
   const body = text.slice(startOf(text))
-  const control = TRANSACTION_CONTROL.exec(body)
+  const control = TRANSACTION_CONTROL.exec(firstWords(body))
   if (control !== null) {
     return (
       `\`${control[0].toUpperCase()}\` was given as a statement. Transactions belong to the session: use commit(), ` +
       'rollback(), begin() or beginNested().'
     )
   }
-  if (COPY_STREAM.test(body))
+  if (COPY_STREAM.test(body.replace(COMMENT, ' ')))
     return 'COPY with STDIN or STDOUT streams data: use session.copyFrom() or session.copyTo().'
   return undefined
+}
+
+const WORD = /^\w*/
+
+/** The first two words, whatever white space and comments are between them. @param body Begins with the first one. */
+function firstWords(body: string): string {
+  const first = WORD.exec(body)?.[0] ?? ''
+  const rest = body.slice(first.length)
+  return `${first} ${WORD.exec(rest.slice(startOf(rest)))?.[0] ?? ''}`
 }

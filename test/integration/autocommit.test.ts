@@ -168,7 +168,7 @@ describe('propagation', () => {
 test('a prepared transaction is committed or rolled back there, and refused in a transaction by PostgreSQL', async () => {
   const { withSession } = fixture.factory({}, { autocommit: true })
   const text = (end: string) => `${end} prepared 'nobody prepared this'`
-  for (const end of ['commit', 'rollback', 'COMMIT', 'Rollback']) {
+  for (const end of ['commit', 'rollback', 'COMMIT', 'Rollback', 'commit /* it */', 'rollback -- it\n']) {
     const error = await errorOf(withSession((session) => session.execute(text(end))))
     // 42704: there is no such one. The servers of the tests allow none to be prepared.
     expect(error).toMatchObject({ code: 'DATABASE_ERROR', sqlState: '42704' })

@@ -194,6 +194,9 @@ describe('what may not run as a plain statement', () => {
     'begin',
     'BEGIN ISOLATION LEVEL SERIALIZABLE',
     'start transaction',
+    'start /* a /* b */ c */ transaction',
+    'prepare--\ntransaction x',
+    'commit -- prepared\n and chain',
     'commit;',
     'END',
     'rollback',
@@ -215,6 +218,8 @@ describe('what may not run as a plain statement', () => {
     'COPY t (a, b) TO STDOUT',
     'copy (select 1) to stdout csv',
     ' copy t from\nstdin',
+    'copy t from /* here */ stdin',
+    'copy t to -- there\n stdout',
   ])('%j is a stream', (text) => {
     expect(refusalOf(text)).toContain('copyFrom()')
   })
@@ -232,6 +237,9 @@ describe('what may not run as a plain statement', () => {
     '',
     '-- only a comment',
     'begins',
+    'begin_this',
+    'commit /* now */ prepared x',
+    'rollback -- it\nprepared x',
   ])('%j may', (text) => {
     expect(refusalOf(text)).toBeUndefined()
   })
