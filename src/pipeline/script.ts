@@ -33,8 +33,12 @@ export async function runScript(connection: DriverConnection, text: string): Pro
   const isInside = connection.transactionStatus === 'transaction'
   const before = isInside && MAY_ROLL_BACK.test(text) ? await beginningOf(connection) : undefined
   const tags: string[] = []
+  // After a ROLLBACK the rest of a script is a transaction of its own, which PostgreSQL commits at the end.
+  let goesOn = false
   const note = (tag: string): void => {
-    if (CONTROL.has(tag) && tags.length < MOST_TAGS) tags.push(tag)
+    const controls = CONTROL.has(tag)
+    if (controls && tags.length < MOST_TAGS) tags.push(tag)
+    goesOn = !controls && tags[tags.length - 1] === 'ROLLBACK'
   }
   let failure: { readonly error: unknown } | undefined
   try {
@@ -44,7 +48,9 @@ export async function runScript(connection: DriverConnection, text: string): Pro
   }
   if (connection.lost === undefined) {
     if (!isInside) await requireClosed(connection, failure)
-    else if (await isEnded(connection, tags, before)) throw endedBy(tags, failure?.error)
+    else if (await isEnded(connection, tags, before)) {
+      throw endedBy(tags, failure?.error, goesOn && failure === undefined && isIdle(connection))
+    }
   }
   if (failure !== undefined) throw failure.error
 }
@@ -89,7 +95,8 @@ function beginningOf(connection: DriverConnection): Promise<string> {
   })
 }
 
-function endedBy(tags: readonly string[], cause: unknown): EndedBehindError {
+/** @param storesRest Its statements after a ROLLBACK are stored. */
+function endedBy(tags: readonly string[], cause: unknown, storesRest: boolean): EndedBehindError {
   const end = tags.find((tag) => STORES.has(tag) || tag === 'ROLLBACK')
   const isStored = end === undefined || tags.some((tag) => STORES.has(tag))
   const what =
@@ -99,7 +106,7 @@ function endedBy(tags: readonly string[], cause: unknown): EndedBehindError {
         ? 'committed the transaction of its block: what was done before, and what the script itself committed, is stored'
         : isStored
           ? `ended the transaction of its block (${tags.join(', ')}): what it committed is stored, what it rolled back is lost`
-          : 'rolled back the transaction of its block: what was done before is lost'
+          : `rolled back the transaction of its block: what was done before is lost${storesRest ? ', and what the script did after that is stored' : ''}`
   const failed = cause === undefined ? '' : ', and failed then (see cause)'
   return new EndedBehindError(
     `The script ${what}${failed}. Nothing more runs in it. ${ADVICE}.`,

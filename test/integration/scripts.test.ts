@@ -94,6 +94,8 @@ describe.each(['engine.begin', 'withSession', 'begin() in autocommit mode'])('in
     [`${add(2)}; commit and chain; ${add(3)}`, [1, 2], 'committed the transaction of its block'],
     ['rollback', [], 'rolled back the transaction of its block'],
     [`rollback; begin; ${add(2)}`, [], 'rolled back the transaction of its block'],
+    [`rollback; ${add(2)}`, [2], 'is lost, and what the script did after that is stored'],
+    [`rollback; ${add(2)}; select 1/0`, [], 'what was done before is lost, and failed then'],
     ['abort and chain', [], 'rolled back the transaction of its block'],
     [`rollback; begin; ${add(2)}; commit`, [2], 'ROLLBACK, BEGIN, COMMIT'],
     ['commit; select 1/0', [1], 'and failed then (see cause)'],
