@@ -157,7 +157,7 @@ test.each(OTHERS)(
   '$name (autocommit: $autocommit) ends its wait for a COMMIT that is never answered',
   async ({ autocommit, stores, run }) => {
     using proxy = await startProxy(fixture.db.url)
-    const options = { prePingTimeoutMillis: 300, poolTimeoutMillis: 900 }
+    const options = { prePingTimeoutMillis: 300, poolTimeoutMillis: 1_500 }
     const factory = await fresh({ url: proxy.url, ...ONE, ...options })
     const held = proxy.holdAt({ from: 'client', when: 'before', message: isCommit })
     const { first, second } = behind(factory, () => factory.withSession(run, { autocommit }))

@@ -246,7 +246,7 @@ test.each<Patience>([
       url: proxy.url,
       ...ONE,
       prePingTimeoutMillis: 300,
-      poolTimeoutMillis: 900,
+      poolTimeoutMillis: 1_500,
     })
     const controller = new AbortController()
     const { session: ofSession, statement } = options(controller.signal)

@@ -171,7 +171,7 @@ test('an abort of the second does not cancel the COMMIT of the first', async () 
 })
 
 test('no caller waits for another COMMIT longer than its pool timeout', async () => {
-  const { withSession, bind } = await fresh({ ...ONE, prePingTimeoutMillis: 300, poolTimeoutMillis: 400 })
+  const { withSession, bind } = await fresh({ ...ONE, prePingTimeoutMillis: 300, poolTimeoutMillis: 2_000 })
   const letGo = await holdCommits()
   const first = errorOf(withSession(reading('select add_waiting()')))
   const second = withSession(reading('select add_row(2)'))
@@ -194,13 +194,13 @@ test('a COMMIT does not fail because the next caller has a short timeout', async
 })
 
 test('the proof that a connection lives does not count the time of a COMMIT that goes first', async () => {
-  const { withSession, bind } = await fresh({ ...ONE, prePingSkipMillis: 0, prePingTimeoutMillis: 50 })
+  const { withSession, bind } = await fresh({ ...ONE, prePingSkipMillis: 0, prePingTimeoutMillis: 1_000 })
   const letGo = await holdCommits()
   const first = withSession(reading('select add_waiting()'))
   const second = withSession(reading('select add_row(2)'))
   await commitIsUnderWay()
   const startedAt = performance.now()
-  await waitUntil(() => performance.now() - startedAt > 100)
+  await waitUntil(() => performance.now() - startedAt > 1_200)
   await letGo()
   expect(await first).toBe(1)
   expect(await second).toBe(2)
