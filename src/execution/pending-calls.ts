@@ -34,7 +34,11 @@ export class PendingCalls {
   }
 
   /** Runs a call, which is open until it settles. */
-  run<Value>(kind: CallKind, scope: TransactionScope | undefined, work: () => Promise<Value>): Promise<Value> {
+  run<Value>(
+    kind: CallKind,
+    scope: TransactionScope | undefined,
+    work: () => Promise<Value>,
+  ): Promise<Value> {
     const call: PendingCall = { outer: undefined, scope }
     const running = this.#run(kind, call, work)
     call.outer = running
