@@ -20,9 +20,9 @@ const MOST_VALUES = 100
 const LONGEST_VALUE = 300
 
 /** The observer that echoes; undefined if there is nothing to echo. */
-export function createEcho(echo: Echo, name: string, hideParameters: boolean): PipelineObserver | undefined {
+export function createEcho(echo: Echo, pool: string, hideParameters: boolean): PipelineObserver | undefined {
   if (echo === false) return undefined
-  const logger = typeof echo === 'object' ? echo : standardOutput(name)
+  const logger = typeof echo === 'object' ? echo : standardOutput(pool)
   const showsRows = echo !== true && !hideParameters
   const describe = (operation: Observed): string => {
     const values = operation.values ?? []
@@ -31,20 +31,22 @@ export function createEcho(echo: Echo, name: string, hideParameters: boolean): P
     return `${operation.text === '' ? '(next page)' : operation.text}${shown}`
   }
   return {
-    began: (connection) => tell(() => logger.info({ connectionId: connection.id }, 'BEGIN (implicit)')),
+    began: (connection) => tell(() => logger.info({ pool, connectionId: connection.id }, 'BEGIN (implicit)')),
     answered(operation, connection, result, durationMillis) {
       // BEGIN itself was announced when it was sent.
       if (operation.kind === 'step' && operation.text.startsWith('BEGIN')) return
-      const fields = { connectionId: connection.id, durationMillis, rowCount: result.rowCount }
+      const { command, rowCount } = result
+      const fields = { pool, connectionId: connection.id, durationMillis, rowCount, command }
       tell(() => logger.info(fields, describe(operation)))
       if (showsRows && result.rows.length > 0)
-        tell(() => logger.debug({ connectionId: connection.id }, showRows(result)))
+        tell(() => logger.debug({ pool, connectionId: connection.id }, showRows(result)))
     },
     committedWithoutWaiting: (connection) =>
-      tell(() => logger.info({ connectionId: connection.id }, 'COMMIT (not waited for)')),
+      tell(() => logger.info({ pool, connectionId: connection.id }, 'COMMIT (not waited for)')),
     refused(operation, connection: DriverConnection | undefined, error, durationMillis) {
       const { message } = isServerError(error) ? databaseErrorFrom(error, { hideParameters }) : error
-      const fields = { connectionId: connection?.id, durationMillis }
+      const sqlState = isServerError(error) ? error.code : undefined
+      const fields = { pool, connectionId: connection?.id, durationMillis, sqlState }
       tell(() => logger.error(fields, `${describe(operation)} -- failed: ${message}`))
     },
   }
