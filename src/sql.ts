@@ -175,7 +175,7 @@ export const sql: SqlTag = Object.assign(
   <Row>(strings: TemplateStringsArray, ...values: unknown[]): SqlFragment<Row> => {
     if (!isArray(strings) || !strings.every(isString)) {
       throw new InvalidStatementError(
-        'sql is a tag: write sql`select 1`, or sql.raw(text) for text as it stands',
+        'sql is a tag: write sql`select 1`, or sql.raw(text) for unchanged text',
       )
     }
     return new SqlFragment<Row>(strings, values)
@@ -224,7 +224,7 @@ export function compileStatement(statement: unknown, values?: readonly unknown[]
   requireText('statement', text)
   const own = config.values ?? NO_VALUES
   if (values !== undefined && typeof statement !== 'string' && own.length > 0) {
-    throw new InvalidStatementError('The statement brings its own values: give none besides')
+    throw new InvalidStatementError('The statement has its own values: pass no others')
   }
   const given = values ?? own
   if (!isArray(given)) {

@@ -132,7 +132,7 @@ export const booleanCodec: Codec<boolean> = {
   decode(text) {
     if (text === 't') return true
     if (text === 'f') return false
-    throw new RefusedValue(`holds what is neither true nor false; ${OTHER_TYPE}`)
+    throw new RefusedValue(`holds a value that is neither true nor false; ${OTHER_TYPE}`)
   },
   encode(value) {
     if (typeof value !== 'boolean') throw new RefusedValue(`takes true or false, not ${kindOf(value)}`)
@@ -227,8 +227,8 @@ function isSameDocument(value: unknown, stored: unknown, depth: number): boolean
   )
 }
 
-const OTHER_TYPE = 'is it of another type in the database?'
-const NO_INTEGER = `holds what is no integer; ${OTHER_TYPE}`
+const OTHER_TYPE = 'does it have another type in the database?'
+const NO_INTEGER = `holds a value that is not an integer; ${OTHER_TYPE}`
 
 // A text of fewer digits is less than 2^53.
 const EXACT_DIGITS = 16

@@ -104,7 +104,7 @@ export function checkHeader(type: number, length: number, isStartup: boolean): v
   if (greatest === 0) throw new ProtocolError(`The server sent a message of an unknown type, ${nameOf(type)}`)
   if (isStartup && type === ERROR_RESPONSE && length > LONGEST_AT_STARTUP) {
     const message =
-      'The server refused in the form of old servers, as PostgreSQL does when it cannot start a process'
+      'The server sent an error in the format of protocol 2, as PostgreSQL does when it cannot start a process'
     throw new ProtocolError(message, { mayPass: true })
   }
   const kind = length < LENGTH_BYTES ? 'too short' : 'too long'
@@ -154,7 +154,7 @@ export function malformed(type: number): ProtocolError {
 
 /** The error of a message that is not allowed at this point. */
 export function unexpected(type: number, where: string): ProtocolError {
-  return new ProtocolError(`The server sent a message ${nameOf(type)} that has no place ${where}`)
+  return new ProtocolError(`The server sent a message ${nameOf(type)} that is not expected ${where}`)
 }
 
 /** `'D'` for 0x44; its number where it is no letter. */

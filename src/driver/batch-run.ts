@@ -109,7 +109,7 @@ export class BatchRun implements WireReader {
     }
     const step = this.#failed ? undefined : this.#steps[this.#current]
     if (step === undefined || step.isOver) {
-      throw unexpected(type, 'where the server has answered everything')
+      throw unexpected(type, 'after the server has answered everything')
     }
     if (this.#closesExpected > 0) {
       if (type !== CLOSE_COMPLETE) throw unexpected(type, 'before the answer to Close')
@@ -251,7 +251,7 @@ export class BatchRun implements WireReader {
     }
     const { previousStatus } = this.#context.wire
     if (this.#control || mayFollow(previousStatus, status, this.#failed)) return
-    throw new ProtocolError('The server reports a state of its transaction that nothing can have led to')
+    throw new ProtocolError('The server reports a transaction state that no sent statement can have caused')
   }
 
   /** ReadyForQuery: the answer to a Sync. The last one ends the batch; in autocommit mode each statement has its own. */

@@ -261,7 +261,9 @@ function unreadable(cause: unknown): Error {
   if ((errorFrom(cause) as { code?: unknown }).code !== 'ERR_STRING_TOO_LONG') {
     return errorFrom(cause)
   }
-  return new InvalidValueError('A value of the result is longer than any string of this runtime', { cause })
+  return new InvalidValueError('A value of the result is longer than the longest string of this runtime', {
+    cause,
+  })
 }
 
 const NO_FIELDS: StatementResult['fields'] = []

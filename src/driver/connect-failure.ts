@@ -161,11 +161,11 @@ function sqlStateOf(error: unknown): string | undefined {
 }
 
 const NOTHING_SAID =
-  'No url was given (is DATABASE_URL set?), no host, and no variable (PGHOST, PGUSER, ...): these are the defaults.'
+  'No url was given (is DATABASE_URL set?), no host, and no variable (PGHOST, PGUSER, ...), so the defaults were used.'
 
 function judge(error: unknown, phase: ConnectPhase): Verdict {
   if (!isInstance(error, Error))
-    return { fatal: true, text: `something that is no error was thrown, ${WAITING_FOR[phase]}` }
+    return { fatal: true, text: `a value that is not an Error was thrown while ${WAITING_FOR[phase]}` }
   if (error.name === 'TimeoutError') return { fatal: false, text: `timed out while ${WAITING_FOR[phase]}` }
   // Its text is the user's own and may say anything; it stays in the cause.
   if (phase === 'password') return { fatal: true, text: 'the password function failed' }

@@ -206,6 +206,6 @@ function tell(listener: CommitListener, tag: string, error: Error | undefined): 
 
 /** Only a function that writes into a temporary table leads here. The caller has gone on, so a warning is all that is left. */
 export function warnOfRefusedCommit(error: Error): void {
-  const message = `A read-only transaction was undone, because PostgreSQL refused its COMMIT: ${error.message}`
+  const message = `A read-only transaction was rolled back, because PostgreSQL refused its COMMIT: ${error.message}`
   process.emitWarning(message, { type: 'LifeguardWarning', code: 'LIFEGUARD_READ_ONLY_COMMIT' })
 }

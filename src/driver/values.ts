@@ -104,7 +104,7 @@ function noDataOf(error: unknown): NoData | undefined {
 function dataOf(value: unknown, forms: number): unknown {
   if (typeof value === 'function' && 'c' in value) {
     throw new NoData(
-      `${value.name} is a class, no value. The rows of an entity are select(${value.name}); the name of a table is sql.identifier('...')`,
+      `${value.name} is a class, not a value. The rows of an entity are select(${value.name}); the name of a table is sql.identifier('...')`,
     )
   }
   if (typeof value === 'function' || typeof value === 'symbol')
@@ -117,7 +117,7 @@ function dataOf(value: unknown, forms: number): unknown {
     if (Number.isNaN(value.getTime())) throw new NoData('it is an invalid Date')
     return value
   }
-  if (forms > MOST_FORMS) throw new NoData('its toPostgres() gives one object after the other')
+  if (forms > MOST_FORMS) throw new NoData('its toPostgres() returns object after object, and no value')
   const { toPostgres, toJSON } = value as { toPostgres?: unknown; toJSON?: unknown }
   if (typeof toPostgres === 'function') return dataOf(toPostgres.call(value, utils.prepareValue), forms + 1)
   if (typeof toJSON === 'function') return textOfForm(toJSON.call(value, ''))
@@ -138,7 +138,7 @@ function textOfForm(form: unknown): unknown {
 /** The array itself if node-postgres knows all of it. */
 function elementsOf(array: readonly unknown[], dimensions: number): readonly unknown[] {
   if (dimensions > MOST_DIMENSIONS) {
-    throw new NoData(`it is an array of more than ${MOST_DIMENSIONS} dimensions, or one that holds itself`)
+    throw new NoData(`it is an array of more than ${MOST_DIMENSIONS} dimensions, or one that contains itself`)
   }
   let copy: unknown[] | undefined
   for (let index = 0; index < array.length; index++) {

@@ -184,5 +184,5 @@ export class Connection extends Executor implements AsyncDisposable {
 const ENDED: Readonly<Record<TransactionEnding, string>> = {
   committed: 'it was committed already',
   'rolled back': 'it was rolled back already',
-  unknown: 'it has ended already, and whether it was committed is not known',
+  unknown: 'it has ended already, and it is not known whether it was committed',
 }

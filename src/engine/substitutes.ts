@@ -88,7 +88,7 @@ export class Substitutes {
     if (this.#host.isDisposed()) throw new IllegalStateError('The engine was disposed')
     if (this.#current !== undefined) {
       throw new IllegalStateError(
-        'The engine serves another test: end that test first, or give each test that runs beside others an engine of its own',
+        'The engine runs another test already: end that test first, or use a separate engine for each concurrent test',
       )
     }
   }

@@ -60,7 +60,7 @@ export function requireRunningBlock(pipeline: object, statement?: string): void 
   if (block?.over !== true) return
   const refused = statement === undefined || statement === '' ? '' : `. Not run: ${shortened(statement)}`
   throw new IllegalStateError(
-    'A block went on after its end, when its transaction was over: an `await` is missing in it (forEach waits for nothing: ' +
+    'A block continued after its end, when its transaction had ended: an `await` is missing in it (forEach does not wait: ' +
       `use for ... of, or await Promise.all with map)${refused}`,
   )
 }

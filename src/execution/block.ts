@@ -267,7 +267,7 @@ function endedAround(): IllegalStateError {
 /** `begin()` where a block has the whole session or connection, from its first moment on. */
 export function ownedByBlock(block: string): IllegalStateError {
   return new IllegalStateError(
-    `begin() was called in a block of ${block}, which is a transaction itself: call beginNested() for a part that can be undone by itself`,
+    `begin() was called in a block of ${block}, which is a transaction itself: call beginNested() for a part that can be rolled back separately`,
   )
 }
 
@@ -288,7 +288,7 @@ function requireAwaited(
       : pending.length === 1
         ? 'a statement of it was still running'
         : texts.length > 0
-          ? 'a stream of it was still being read (if its loop is awaited: leave it by break, return or close())'
+          ? 'a stream of it was still being read (await its loop; leave it early by break, return or close())'
           : isNesting
             ? 'a nested block of it was still running'
             : 'a block that had joined it was still running'

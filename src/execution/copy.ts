@@ -142,7 +142,7 @@ function start<Stream extends CopyStream>(
         })
         stream.once('close', () => {
           if (over || !(stream instanceof Readable) || stream.readableEnded) return
-          leave(new AbortedError('The COPY was left before its end, and so cancelled on the server'))
+          leave(new AbortedError('The COPY stream was closed early, so the COPY was cancelled on the server'))
           drain(stream)
         })
         resolve(stream)

@@ -30,7 +30,7 @@ export function rowsReaderFor(owner: ExecutionOwner, statement: unknown): RowsRe
   const entities = owner.entityReader?.(query)
   if (entities === undefined) {
     throw new InvalidStatementError(
-      'A connection keeps no entities: load them in a session, or select some of their columns',
+      'A connection cannot load entities: load them in a session, or select columns: select(...).columns(...)',
     )
   }
   return { query, queued: entities.queued, read: (rows) => entities.read(rows) }

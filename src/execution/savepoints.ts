@@ -96,7 +96,7 @@ export class Savepoints {
   requireOutside(what: TransactionEnd): void {
     if (this.#callerBlock()?.name === undefined) return
     throw new IllegalStateError(
-      `${what}() was called inside a nested block: return from it to keep its work, throw to undo it`,
+      `${what}() was called inside a nested block: return from it to keep its work, throw to roll it back`,
     )
   }
 
@@ -206,7 +206,7 @@ export class Savepoints {
     for (const waiter of this.#waiting) (this.#isInside(waiter.block, within) ? given : kept).push(waiter)
     this.#waiting.splice(0, this.#waiting.length, ...kept)
     for (const waiter of given) {
-      waiter.refuse(new IllegalStateError('The transaction was ended while this waited for a nested block'))
+      waiter.refuse(new IllegalStateError('The transaction ended while this call waited for a nested block'))
     }
     this.#endFrom(within === undefined ? 0 : this.#stack.indexOf(within as Scope) + 1)
   }

@@ -62,7 +62,7 @@ export function endedSavepoint(end: 'committed' | 'rolled back' | undefined): Il
 
 export function endedBlock(): IllegalStateError {
   return new IllegalStateError(
-    'A nested block went on after its end, or after that of its transaction: an `await` is missing',
+    'A nested block continued after its end, or after the end of its transaction: an `await` is missing',
   )
 }
 

@@ -28,16 +28,17 @@ interface TransactionMembers {
 }
 
 /**
- * A database of Drizzle on an engine or a session.
+ * Makes a database of Drizzle on an engine, or in a session.
  *
  * On an engine, queries and transactions take connections from its pool. On a session (or a connection of the engine), queries are
  * part of its transaction: changed entities are flushed before them (`autoflush`), and `db.transaction()` is a savepoint.
  *
- * Drizzle wraps errors of PostgreSQL in a `DrizzleQueryError`, whose `cause` is Lifeguard's (`UniqueViolationError`, ...). The `code` of
- * that is the SQLSTATE here, as with node-postgres.
+ * Drizzle wraps errors of PostgreSQL in a `DrizzleQueryError`. Its `cause` is Lifeguard's error (`UniqueViolationError`, ...),
+ * whose `code` is the SQLSTATE here, as with node-postgres.
  *
- * @param make Makes the database, for the client that it gets. Called again for each transaction.
- * @throws InvalidOptionError if `bind` is none of the three, or `make` returns something else.
+ * @param make Returns the database for the given client. Called again for each transaction.
+ * @throws InvalidOptionError if `bind` is not an engine, a session or a connection, or if `make` does not return a database of
+ *   Drizzle.
  * @example
  * const db = drizzleOn(engine, (client) => drizzle({ client, schema }))
  * await withSession(async (session) => {

@@ -19,16 +19,16 @@ type Next = (error?: unknown) => void
 /** The sessions of the requests of an application. */
 export interface ExpressSessions<S extends Session> {
   /**
-   * The session of a request; without one, of the request that the current call belongs to.
-   * @throws IllegalStateError where there is none.
+   * The session of the given request; without an argument, of the current request.
+   * @throws IllegalStateError outside of a request.
    */
   (request?: object): S
   /**
-   * Gives each request a session. Register it before the routes, after what wraps the response (`compression`,
-   * `express-session`).
+   * Opens a session for each request. Register it before the routes, and after middleware that wraps the response
+   * (`compression`, `express-session`).
    */
   readonly middleware: (request: IncomingMessage, response: ServerResponse, next: Next) => void
-  /** Answers the errors of Lifeguard, and leaves the others to Express. Register it after the routes. */
+  /** Answers errors of Lifeguard, and passes all others to Express. Register it after the routes. */
   readonly errorHandler: (
     error: unknown,
     request: IncomingMessage,
@@ -42,8 +42,8 @@ export interface ExpressSessions<S extends Session> {
 const REGISTER = 'register app.use(db.middleware) before the routes'
 
 /**
- * One session for each request. It is committed when the answer ends, before it leaves; rolled back if the status is 400 or
- * greater, if `errorHandler` is reached, or if the client leaves.
+ * Makes one session for each request. It is committed when the answer ends, before it is sent; rolled back if the status is 400
+ * or greater, if `errorHandler` is reached, or if the client disconnects.
  *
  * @throws InvalidOptionError
  * @example

@@ -14,8 +14,8 @@ export type { RequestSession } from './requests/request-scope.js'
 /** Options of {@link requestSessions}. */
 export interface FastifyOptions<Request extends object = object> extends RequestSessionsOptions<Request> {
   /**
-   * Other answers than the usual ones, by SQLSTATE or code; false: the plugin sets no error handler. It sets none either if
-   * the application has one when the plugin is loaded.
+   * Replaces answers to errors, by SQLSTATE or code. False: the plugin sets no error handler. It also sets none if the
+   * application already has one when the plugin is loaded.
    */
   readonly errors?: ErrorAnswers | false | undefined
   /** How the engine is disposed when the application closes; false: it is not. Default: `{ timeoutMillis: 10_000 }`. */
@@ -25,11 +25,11 @@ export interface FastifyOptions<Request extends object = object> extends Request
 /** The sessions of the requests of an application. */
 export interface FastifySessions<S extends Session> {
   /**
-   * The session of a request; without one, of the request that the current call belongs to.
-   * @throws IllegalStateError where there is none.
+   * The session of the given request; without an argument, of the current request.
+   * @throws IllegalStateError outside of a request.
    */
   (request?: object): S
-  /** Gives each request a session: `app.register(db.plugin)`. */
+  /** Opens a session for each request: `app.register(db.plugin)`. */
   readonly plugin: (app: object, options: object, done: (error?: Error) => void) => void
   /** Health endpoint: 200 if the database answers, otherwise 503. */
   readonly health: (request: unknown, reply: FastifyReplyLike) => Promise<HealthAnswer['body']>
@@ -54,8 +54,8 @@ interface FastifyApp {
 const REGISTER = 'register app.register(db.plugin)'
 
 /**
- * One session for each request. It is committed in `onSend`, before the answer leaves; rolled back if the request fails, if the
- * status is 400 or greater, or if the client leaves. The engine is disposed when the application closes.
+ * Makes one session for each request. It is committed in `onSend`, before the answer is sent; rolled back if the request fails,
+ * if the status is 400 or greater, or if the client disconnects. The engine is disposed when the application closes.
  *
  * @throws InvalidOptionError
  * @example
@@ -119,7 +119,7 @@ export function requestSessions<S extends Session, Request extends object = obje
       const scope = scopes.find(request)
       if (scope === undefined || scope.finished) return
       const error = new Error(
-        'A reply was sent past Fastify (hijack, reply.raw), which does not tell when it ends: the session of the request was rolled back. Use withSession(fn) there.',
+        'A reply bypassed Fastify (hijack, reply.raw), so its end is not known: the session of the request was rolled back. Use withSession(fn) there.',
       )
       const wasUsed = scope.session.inTransaction
       await scope.finish({ failure: { error } })
@@ -134,7 +134,7 @@ export function requestSessions<S extends Session, Request extends object = obje
     if (answer === undefined && error instanceof Error) throw error
     // Fastify would send another value with status 200.
     if (answer === undefined)
-      throw new Error('A handler threw a value that is no Error (see cause)', { cause: error })
+      throw new Error('A handler threw a value that is not an Error (see cause)', { cause: error })
     const { status: statusCode, code, message } = answer
     const { headers } = toResponse(answer)
     throw Object.assign(new Error(message, { cause: error }), { statusCode, code, headers })

@@ -23,13 +23,13 @@ export type HonoOptions<Context extends object = HonoContext> = AnsweringOptions
 /** The sessions of the requests of an application. */
 export interface HonoSessions<S extends Session> {
   /**
-   * The session of a request, by its context; without one, of the request that the current call belongs to.
-   * @throws IllegalStateError where there is none.
+   * The session of the request with the given context; without an argument, of the current request.
+   * @throws IllegalStateError outside of a request.
    */
   (context?: object): S
-  /** Gives each request a session. Register it before the routes. */
+  /** Opens a session for each request. Register it before the routes. */
   readonly middleware: (context: HonoContext, next: () => Promise<void>) => Promise<void>
-  /** Answers the errors of Lifeguard, and the others as Hono does: `app.onError(db.onError)`. */
+  /** Answers errors of Lifeguard, and all others as Hono does: `app.onError(db.onError)`. */
   readonly onError: (error: Error, context: unknown) => Response
   /** Health endpoint: 200 if the database answers, otherwise 503. */
   readonly health: () => Promise<Response>
@@ -38,8 +38,9 @@ export interface HonoSessions<S extends Session> {
 const REGISTER = 'register app.use(db.middleware) before the routes'
 
 /**
- * One session for each request. It is committed when the handler has returned, before the answer leaves; rolled back if the
- * handler throws, if the status is 400 or greater, or if the client leaves. Works on every runtime of Hono that has `pg`.
+ * Makes one session for each request. It is committed when the handler has returned, before the answer is sent; rolled back if
+ * the handler throws, if the status is 400 or greater, or if the client disconnects. Works on every runtime of Hono that has
+ * `pg`.
  *
  * @throws InvalidOptionError
  * @example
@@ -67,7 +68,7 @@ export function requestSessions<S extends Session, Context extends object = Hono
     } catch (error) {
       // Hono hands only Errors to onError; for another value it sends an empty answer.
       if (error instanceof Error) throw error
-      throw new Error('A handler threw a value that is no Error (see cause)', { cause: error })
+      throw new Error('A handler threw a value that is not an Error (see cause)', { cause: error })
     } finally {
       signal.removeEventListener('abort', gone)
     }

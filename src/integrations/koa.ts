@@ -25,18 +25,18 @@ export interface KoaOptions<Context extends object = KoaContext> extends Omit<
   AnsweringOptions<Context>,
   'errors'
 > {
-  /** Other answers than the usual ones; false: none, the errors are thrown on. */
+  /** Replaces answers to errors, by SQLSTATE or code. False: errors are rethrown. */
   readonly errors?: AnsweringOptions<Context>['errors'] | false
 }
 
 /** The sessions of the requests of an application. */
 export interface KoaSessions<S extends Session> {
   /**
-   * The session of a request, by its context; without one, of the request that the current call belongs to.
-   * @throws IllegalStateError where there is none.
+   * The session of the request with the given context; without an argument, of the current request.
+   * @throws IllegalStateError outside of a request.
    */
   (context?: object): S
-  /** Gives each request a session, and answers the errors of Lifeguard. Register it before the routes. */
+  /** Opens a session for each request, and answers errors of Lifeguard. Register it before the routes. */
   readonly middleware: (context: KoaContext, next: () => Promise<unknown>) => Promise<void>
   /** Health endpoint: 200 if the database answers, otherwise 503. */
   readonly health: (context: Pick<KoaContext, 'status' | 'body'>) => Promise<void>
@@ -45,8 +45,8 @@ export interface KoaSessions<S extends Session> {
 const REGISTER = 'register app.use(db.middleware) before the routes'
 
 /**
- * One session for each request. It is committed when the middleware after it has returned, before the answer leaves; rolled back
- * if they throw, if the status is 400 or greater, or if the client leaves.
+ * Makes one session for each request. It is committed when the middleware after it has returned, before the answer is sent;
+ * rolled back if that throws, if the status is 400 or greater, or if the client disconnects.
  *
  * @throws InvalidOptionError
  * @example

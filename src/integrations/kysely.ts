@@ -41,9 +41,10 @@ export interface KyselyDialect {
  * On a session, queries are part of the session's transaction: changed entities are flushed before them (`autoflush`), and
  * `db.transaction()` is a savepoint. `db.destroy()` leaves the session open. A connection of the engine is used in the same way.
  *
- * Errors of PostgreSQL are Lifeguard's (`UniqueViolationError`, ...), whose `code` is the SQLSTATE here, as node-postgres has it.
+ * Errors of PostgreSQL are Lifeguard's classes (`UniqueViolationError`, ...), but their `code` is the SQLSTATE here, as in
+ * node-postgres.
  *
- * @throws InvalidOptionError if `bind` is none of them.
+ * @throws InvalidOptionError if `bind` is not an engine, a session or a connection.
  * @example
  * const db = new Kysely<Database>({ dialect: kyselyDialect(engine) })
  * await withSession(async (session) => {

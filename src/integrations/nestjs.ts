@@ -81,12 +81,12 @@ export interface LifeguardDynamicModule {
   readonly exports: Token[]
 }
 
-/** Injects the session of the current request or block. In singletons, too: each use goes to the session of its own request. */
+/** Injects the session of the current request or block, also into singletons: each call uses the session of its own request. */
 export function InjectSession(name?: string): ReturnType<typeof inject> {
   return inject(sessionToken(name))
 }
 
-/** Injects the session factory: for work outside of requests. */
+/** Injects the session factory, for work outside of requests. */
 export function InjectSessionFactory(name?: string): ReturnType<typeof inject> {
   return inject(sessionFactoryToken(name))
 }
@@ -97,9 +97,9 @@ export function InjectEngine(name?: string): ReturnType<typeof inject> {
 }
 
 /**
- * Gives each HTTP request a session: committed when the answer ends, before it leaves; rolled back if the status is 400 or greater,
- * or if the client leaves. Answers the errors of Lifeguard. Disposes the engine when the application closes (at signals only after
- * `app.enableShutdownHooks()`).
+ * Opens a session for each HTTP request: committed when the answer ends, before it is sent; rolled back if the status is 400 or
+ * greater, or if the client disconnects. Answers errors of Lifeguard. Disposes the engine when the application closes (at
+ * signals only after `app.enableShutdownHooks()`).
  *
  * @example
  * \@Module({ imports: [LifeguardModule.forRoot({ sessionFactory })] })
@@ -128,7 +128,7 @@ export class LifeguardModule {
   }
 }
 
-/** Runs handlers of gateways and microservices in a session of their own: `@UseInterceptors(SessionInterceptor)`. */
+/** Runs each call of a handler of a gateway or microservice in its own session: `@UseInterceptors(SessionInterceptor)`. */
 export class SessionInterceptor {
   readonly #sessionFactory: SessionFactory
 

@@ -27,13 +27,15 @@ export type {
 
 /** Options of {@link poolFrom}. */
 export interface PoolFromOptions {
-  /** The application's own copy of pg, if it is not the one that this package loads: `instanceof pg.Pool` then holds for that. */
+  /**
+   * The application's copy of pg, if it is not the copy that this package loads: the pool is then also an `instanceof` its `Pool`.
+   */
   readonly pg?: { readonly Pool: { readonly prototype: object } } | undefined
 }
 
 /**
- * A pool with pg.Pool's face on an engine: for libraries that take one. It shares the engine's connections; its `end()` does not dispose the
- * engine. Make one for each engine.
+ * A pool with the interface of `pg.Pool` on an engine, for libraries that take one. It uses the engine's connections; its
+ * `end()` does not dispose the engine. Make one for each engine.
  *
  * @example
  * const db = new Kysely({ dialect: new PostgresDialect({ pool: poolFrom(engine) }) })
@@ -51,10 +53,10 @@ function asPoolOf(Class: { readonly prototype: object }, pool: Pool): Pool {
 }
 
 /**
- * A client with pg's face that is the session: a library joins its transaction. BEGIN, COMMIT, ROLLBACK and savepoints of the library are
- * savepoints of the session, which itself ends as before. Changed objects are flushed before each statement (autoflush).
+ * A client with pg's interface that runs its queries in the session, so that a library joins its transaction. BEGIN, COMMIT and
+ * ROLLBACK of the library become savepoints of the session. Changed objects are flushed before each statement (autoflush).
  *
- * @throws IllegalStateError from its `query`, for BEGIN inside of BEGIN.
+ * Its `query` rejects with an IllegalStateError for BEGIN after BEGIN.
  * @example
  * await withSession(async (session) => {
  *   session.add(song)
@@ -66,8 +68,8 @@ export function asClient(session: Session, options: SessionFaceOptions = {}): Po
 }
 
 /**
- * As {@link asClient}, for libraries that take a pool: each `connect()` gives the session. While one client has a transaction, statements of
- * the others are refused, because its ROLLBACK would undo them.
+ * As {@link asClient}, for libraries that take a pool: each `connect()` returns a client of the session. While one client has a
+ * transaction open, statements of the others are refused, because its ROLLBACK would undo them.
  */
 export function asPool(session: Session, options: SessionFaceOptions = {}): SessionPool {
   return new PoolOfSession(session, options)

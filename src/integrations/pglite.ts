@@ -13,7 +13,7 @@ export type { PgliteLike } from './pglite/backend.js'
 /** Options that say where a server is, or how to encrypt the way to it. */
 const OF_SERVERS = ['url', 'host', 'hosts', 'hostTimeoutMillis', 'port', 'password'] as const
 
-/** Options of the engine, but for those that only a server has; of `connectArgs` that leaves `serverSettings`. */
+/** Options of the engine, except those for a server. Of `connectArgs` only `serverSettings` is left. */
 export type PgliteEngineOptions = Omit<
   EngineOptions,
   (typeof OF_SERVERS)[number] | 'connectArgs' | 'poolSize' | 'maxOverflow'
@@ -22,13 +22,13 @@ export type PgliteEngineOptions = Omit<
 }
 
 /**
- * Makes an engine on a PGlite database. Its pool has one connection, because PGlite has one session: a block that needs a second
- * one while it holds the first waits until `poolTimeoutMillis` is over.
+ * Makes an engine on a PGlite database. Its pool has one connection, because PGlite has one session. So a nested block that
+ * needs its own connection fails after `poolTimeoutMillis`.
  *
  * `engine.dispose()` leaves the database open: close it yourself.
  *
- * @param database `new PGlite()`. While the engine has a transaction open, what is run by `database` itself is part of that.
- * @throws InvalidOptionError for options that PGlite cannot have, and as `createEngine`.
+ * @param database `new PGlite()`. Queries of `database` itself run in the transaction that the engine has open at that moment.
+ * @throws InvalidOptionError for options that are for a server, and as `createEngine`.
  * @example
  * const database = new PGlite()
  * const engine = createPgliteEngine(database)

@@ -22,8 +22,8 @@ export type { ErrorAnswer, ErrorAnswers, ErrorBody } from './requests/error-answ
 export type { RequestSession } from './requests/request-scope.js'
 
 /**
- * Engine options for a function whose process is suspended between its calls (AWS Lambda): no connection is kept, because timers
- * do not run meanwhile and the server may have closed it.
+ * Engine options for a function whose process is suspended between calls (AWS Lambda): no connection is kept, because timers do
+ * not run while the process is suspended, and the server may close the connection.
  *
  * @example
  * const engine = sharedEngine({ ...suspendedProcess, url: process.env.DATABASE_URL })
@@ -46,8 +46,8 @@ export interface AttachablePool {
 /** Options of {@link sharedEngine} besides the engine's. */
 export interface SharedEngineOptions {
   /**
-   * `attachDatabasePool` of `@vercel/functions`, which keeps a function awake until its idle connections are closed. The
-   * default of `idleTimeoutMillis` is 5000 then.
+   * `attachDatabasePool` of `@vercel/functions`, which keeps a function running until its idle connections are closed. With it
+   * the default of `idleTimeoutMillis` is 5000.
    */
   readonly attach?: ((pool: AttachablePool) => void) | undefined
 }
@@ -61,10 +61,10 @@ const KEPT = Symbol.for('lifeguard.sharedEngines')
 const ATTACHED_IDLE_MILLIS = 5_000
 
 /**
- * The engine of this name in this process: made by the first call, and returned again when a hot reload, or another bundle, runs
- * the module once more. With other options than before, the old engine is disposed, and a new one made. Opens nothing.
+ * The engine of this name in this process. The first call makes it; later calls return it, when a hot reload or another bundle
+ * runs the module again. If the options have changed, the old engine is disposed and a new one made. Opens no connection.
  *
- * @param options As for `createEngine`; `name` tells several engines apart.
+ * @param options As for `createEngine`. Several engines need different `name`s.
  * @throws InvalidOptionError
  * @example
  * export const engine = sharedEngine({ url: process.env.DATABASE_URL, poolSize: 3, maxOverflow: 0 })
@@ -102,19 +102,19 @@ export type ServerlessOptions = AnsweringOptions<Request>
 export interface ServerlessSessions<S extends Session> {
   /**
    * The session of the current handler or action.
-   * @throws IllegalStateError where there is none.
+   * @throws IllegalStateError outside of a handler or action.
    */
   (): S
   /**
-   * A handler of `Request` with a session: committed before its response is returned; rolled back if it throws, if the status is
-   * 400 or greater, or if the client leaves. Errors of Lifeguard become responses.
+   * Wraps a handler of a `Request`: its session is committed before its response is returned; rolled back if it throws, if the
+   * status is 400 or greater, or if the client disconnects. Errors of Lifeguard become responses.
    */
   handler<Given extends Request, More extends unknown[]>(
     work: (request: Given, ...more: More) => Response | Promise<Response>,
   ): (request: Given, ...more: More) => Promise<Response>
   /**
-   * A server action, or any function, with a session: committed before it returns, and before Next's `redirect()` leaves;
-   * rolled back if it throws anything else.
+   * Wraps a server action, or any function: its session is committed before it returns, also if it ends with Next's
+   * `redirect()`; rolled back if it throws anything else.
    */
   action<Given extends unknown[], Value>(
     work: (...given: Given) => Value | Promise<Value>,
@@ -124,7 +124,7 @@ export interface ServerlessSessions<S extends Session> {
 }
 
 /**
- * Sessions for handlers of `Request`: Next.js routes and server actions, Vercel, Deno, Bun, Lambda adapters.
+ * Makes sessions for handlers of a `Request`: Next.js routes and server actions, Vercel, Deno, Bun, Lambda adapters.
  *
  * @throws InvalidOptionError
  * @example

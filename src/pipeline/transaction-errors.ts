@@ -90,6 +90,6 @@ export function committedButUnreadable(cause: unknown): UnreadableResultError {
 /** `begin()` was called inside a transaction. */
 export function begunAlready(): IllegalStateError {
   return new IllegalStateError(
-    'begin() was called inside of a transaction, whose work its COMMIT would store: call beginNested() for a part that can be undone by itself, or await the end of the transaction first',
+    'begin() was called inside of a transaction, and its COMMIT would also commit the work of that transaction: call beginNested() for a part that can be rolled back separately, or await the end of the transaction first',
   )
 }

@@ -137,14 +137,14 @@ function poolTimeoutError(
   if (borrowed.length > holders.length) lines.push(`  and ${String(borrowed.length - holders.length)} more`)
   if (own > 0) {
     lines.push(
-      `The code that waits holds ${String(own)} of them itself. Let it use the connection it has: nested acquires lock each other out under load.`,
+      `The waiting code holds ${String(own)} of them itself. Let it use the connection that it has: nested acquires deadlock the pool under load.`,
     )
   }
   const { meant } = acquire
   if (meant !== undefined) lines.push(`poolTimeoutMillis is in milliseconds: did you mean ${meant}?`)
   if (acquire.lateMillis > 0) {
     lines.push(
-      `The event loop was blocked for about ${millis(acquire.lateMillis)}: the pool may be innocent.`,
+      `The event loop was blocked for about ${millis(acquire.lateMillis)}: the delay may be in this process, not in the pool.`,
     )
   }
   if (stats.lastConnectError !== undefined)
@@ -165,8 +165,8 @@ function longestFirst(records: readonly ConnectionRecord[]): ConnectionRecord[] 
 const PHASES: Readonly<Record<AcquirePhase, string>> = {
   wait: 'every connection was in use',
   connect: 'none could be opened in time',
-  ping: 'an idle connection did not answer its probe in time',
-  reset: 'a connection that came back was still being reset',
+  ping: 'an idle connection did not answer its ping in time',
+  reset: 'a released connection was still being reset',
 }
 
 function headline({ phase, waitedMillis }: TimedOutAcquire, stats: PoolStats, target: string): string {

@@ -96,7 +96,7 @@ export function closedAtDeadline(
 ): EngineDisposedError | ConnectionLostError {
   return replaced
     ? new ConnectionLostError(
-        'recreate() closed the connection, which was still in use at the deadline of dispose()',
+        'recreate() closed this connection, because it was still in use at the deadline',
       )
     : new EngineDisposedError(
         `dispose() closed the connection, which was still in use at the deadline (dispose() was called at ${called})`,

@@ -125,7 +125,7 @@ function refuseWithNullPool(input: PoolOptions): void {
   if (meaningless === undefined) return
   throw new InvalidOptionError(
     meaningless,
-    `${meaningless} means nothing with NullPool: every lease opens a connection and closes it`,
+    `${meaningless} has no effect with NullPool: every lease opens a connection and closes it`,
   )
 }
 
@@ -135,7 +135,7 @@ function refuseContradictions(input: PoolOptions, options: ResolvedPoolOptions):
   if (poolSize === 0 && input.maxOverflow !== undefined && maxOverflow !== -1) {
     throw new InvalidOptionError(
       'maxOverflow',
-      'maxOverflow means nothing with poolSize 0, which is unlimited: leave it out',
+      'maxOverflow has no effect with poolSize 0, which is unlimited: leave it out',
     )
   }
   if (
@@ -164,7 +164,7 @@ function refuseContradictions(input: PoolOptions, options: ResolvedPoolOptions):
   if (input.prePingSkipMillis !== undefined && input.poolPrePing === false) {
     throw new InvalidOptionError(
       'prePingSkipMillis',
-      'prePingSkipMillis means nothing with poolPrePing false',
+      'prePingSkipMillis has no effect with poolPrePing false',
     )
   }
 }

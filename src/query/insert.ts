@@ -194,7 +194,7 @@ export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
     refuseUnknownKeys('doUpdate', options, ['where'])
     if (this.#target === undefined) {
       throw new InvalidStatementError(
-        'doUpdate() needs to know which rows are the same: name the unique columns, onConflict(...)',
+        'doUpdate() needs a conflict target: name the unique columns, onConflict(...)',
       )
     }
     const set = this.#assignments(changes)

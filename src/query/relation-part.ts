@@ -38,9 +38,7 @@ export function relationPart(meta: EntityMeta, name: string, options: LoadOption
     )
   }
   if (!relation.many) {
-    throw new MappingError(
-      `${meta.name}.${name} leads to one object: load it without options. Options choose among many`,
-    )
+    throw new MappingError(`${meta.name}.${name} is a relation to one object: load it without options`)
   }
   checkObject('load', options)
   refuseUnknownKeys('load', options, ['where', 'orderBy', 'limit'])

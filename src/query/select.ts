@@ -314,9 +314,9 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
 }
 
 function noLockOnSource(): InvalidStatementError {
-  return new InvalidStatementError('forUpdate does not go with from: lock the rows in that statement')
+  return new InvalidStatementError('forUpdate cannot be combined with from: lock the rows in that statement')
 }
 
 function relationsNeedEntities(): MappingError {
-  return new MappingError('Relations are loaded with entities, not with some of their columns')
+  return new MappingError('Relations can be loaded with entities only, not with columns(...)')
 }

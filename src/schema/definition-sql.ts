@@ -35,7 +35,7 @@ export function definitionSql(where: string, fragment: SqlFragment<unknown>): st
   }
   if (fragment.values.length > 0) {
     throw new MappingError(
-      `${where} stands in a definition and cannot hold parameters: write the value as SQL text`,
+      `${where} is part of a definition and cannot contain parameters: write the value as SQL text`,
     )
   }
   if (text.trim() === '' || text.includes('\0')) throw new MappingError(`${where} is not SQL`)

@@ -75,7 +75,7 @@ export function filtersOfRelated({ target, link }: Relation, without: WithoutFil
   const linked = conditionsOf(link.table, filters, without)
   if (linked.length > 0 && link.table.name === meta.table.name) {
     throw new InvalidStatementError(
-      `The filters of ${link.table.key} cannot be told from those of ${meta.table.key}, which has the same name in another ` +
+      `The filters of ${link.table.key} cannot be distinguished from those of ${meta.table.key}, which has the same name in another ` +
         'schema: turn them off with withoutFilters, or rename one of the tables',
     )
   }

@@ -84,7 +84,9 @@ export class TableColumn {
   encode(value: unknown): EncodedText {
     if (value === null) return null
     if (value === undefined) {
-      const remedy = this.definition.nullable ? 'use null for NULL' : 'it needs a value, and takes no NULL'
+      const remedy = this.definition.nullable
+        ? 'use null for NULL'
+        : 'it needs a value, because the column is NOT NULL'
       throw this.#refuse(`is undefined; ${remedy}`)
     }
     try {
@@ -105,7 +107,7 @@ export class TableColumn {
     const text = this.encode(value)
     if (text === null) {
       if (this.definition.nullable) return null
-      throw this.#refuse('is null; it needs a value, and takes no NULL')
+      throw this.#refuse('is null; it needs a value, because the column is NOT NULL')
     }
     const reason = this.#refusal?.(value)
     if (reason !== undefined) throw this.#refuse(reason)

@@ -79,7 +79,7 @@ export class Table {
     this.isKeyless = options.keyless === true
     if (this.primaryKey.length === 0 && !this.isKeyless)
       throw new MappingError(
-        `The entity ${this.key} has no primary key. Where nothing tells its rows apart, declare it with { keyless: true }`,
+        `The entity ${this.key} has no primary key. If no columns identify its rows, declare it with { keyless: true }`,
       )
     if (this.primaryKey.length > 0 && this.isKeyless)
       throw new MappingError(`The entity ${this.key} is declared as keyless, and has a primary key`)
@@ -122,7 +122,7 @@ export class Table {
   lackingWithout(undeferred: readonly string[]): readonly TableColumn[] {
     for (const name of undeferred) {
       if (this.column(name).deferred) continue
-      throw new MappingError(`${this.key}.${name} is not deferred: it is loaded anyhow`)
+      throw new MappingError(`${this.key}.${name} is not deferred: it is always loaded`)
     }
     return this.deferred.filter(({ property }) => !undeferred.includes(property))
   }
@@ -150,7 +150,7 @@ export class Table {
     if (!this.isKeyless) return
     throw new MappingError(
       `${this.key} is declared as keyless, so a session cannot find the row of an object: read it with select(), write it with ` +
-        'insert(), update() and deleteFrom(), or declare the columns that tell its rows apart as its key',
+        'insert(), update() and deleteFrom(), or declare the columns that identify its rows as its key',
     )
   }
 
@@ -221,7 +221,7 @@ function readColumn(
   const namesRows = primaryKey === true || unique === true || references !== undefined || naming.has(property)
   if (definition.deferred === true && (namesRows || definition.version === true)) {
     throw new MappingError(
-      `${label} names rows, refers to them or is their version, so it is needed with every object and cannot be deferred`,
+      `${label} identifies rows, is a foreign key or a version, so every object needs it and it cannot be deferred`,
     )
   }
   return new TableColumn(table, property, index, definition, namesRows)

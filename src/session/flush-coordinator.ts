@@ -199,7 +199,7 @@ export class FlushCoordinator implements ExecutionOwner {
     this.autoflushBlocks.requireCurrentHook()
     if (!this.runner.isBeside) return
     throw new IllegalStateError(
-      `${what}() was called beside a nested block that is open, and would be undone with it: call it inside, or await the block first`,
+      `${what}() was called outside of an open nested block, whose rollback would undo it: call it inside the block, or await the block first`,
     )
   }
 

@@ -210,7 +210,7 @@ export function createSessionFactory<S extends Session = Session>(
     if (!commit && autocommit) {
       throw new InvalidOptionError(
         'commit',
-        'commit: false undoes a transaction, and autocommit: true stores each statement at once: leave autocommit out',
+        'commit: false rolls a transaction back, but autocommit: true commits each statement at once: leave autocommit out',
       )
     }
     if (nested) {

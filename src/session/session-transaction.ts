@@ -262,7 +262,7 @@ function overtaken(cause: unknown): TransactionAbortedError {
 
 function committedUnread(cause: unknown): UnreadableResultError {
   const message =
-    'The transaction was committed, but the answer for some of its objects cannot be taken over (see cause)'
+    'The transaction was committed, but the answer for some of its objects cannot be read (see cause)'
   return new UnreadableResultError(message, { cause })
 }
 

@@ -228,7 +228,7 @@ export class Session extends EntitySession implements AsyncDisposable {
     const hook = holdUpCommit ? 'a beforeCommit hook' : 'a hook of a flush'
     throw new IllegalStateError(
       `${what}() was called in ${hook}: the commit or flush that waits for the hook is already running, and includes what ` +
-        'the hook does. Return to let it go on, throw or call rollback() to prevent it.',
+        'the hook does. Return to continue it; throw or call rollback() to cancel it.',
     )
   }
 }

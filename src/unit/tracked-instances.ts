@@ -75,8 +75,8 @@ export class TrackedInstances implements Attachment {
     if (root.status === 'deleted') return
     if (root.status === 'transient' || root.status === 'pending') {
       throw new IllegalStateError(
-        `This ${root.meta.name} was made with new and stands for no stored row. To delete a row, get() the object that stands for it, ` +
-          `or run deleteFrom(${root.meta.name}).where(...). If the object was added, take it back with expunge().`,
+        `This ${root.meta.name} was made with new and has no stored row. To delete a row, get() its object, ` +
+          `or run deleteFrom(${root.meta.name}).where(...). If the object was added, remove it with expunge().`,
       )
     }
     this.#condemn(root)
@@ -315,7 +315,7 @@ export class TrackedInstances implements Attachment {
       )
     } else if (this.#holdsRowOf(state)) {
       throw new IllegalStateError(
-        `The session holds another ${meta.name} with the same key: use merge() to take over the values of this one`,
+        `The session holds another ${meta.name} with the same key: use merge() to copy the values of this one`,
       )
     }
   }

@@ -179,7 +179,7 @@ test('a block whose reader stops early fails with that as its cause, is not repe
   )
   expect(failure).toBeInstanceOf(TransactionAbortedError)
   expect(failure.cause).toMatchObject({ code: 'ABORTED', name: 'AbortError' })
-  expect((failure.cause as Error).message).toContain('COPY was left before its end')
+  expect((failure.cause as Error).message).toContain('COPY stream was closed early')
   expect(runs).toBe(1)
   await withSession((session) => session.execute('select 1'))
   expect(bind.stats().counters.connected).toBe(1)

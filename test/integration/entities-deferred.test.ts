@@ -336,7 +336,7 @@ test('mistakes are told where they are made', async () => {
   await using session = sessions()
   const names = (given: unknown) => given as 'body'
   expect(() => select(Page).undefer(names('title'))).toThrow(
-    new MappingError('pages.title is not deferred: it is loaded anyhow'),
+    new MappingError('pages.title is not deferred: it is always loaded'),
   )
   expect(() => select(Page).undefer(names('bodi'))).toThrow(/no column 'bodi'; did you mean 'body'/)
   const undefer = (given: unknown) => errorOf(session.get(Page, 1, { undefer: given as ['body'] }))
@@ -346,7 +346,7 @@ test('mistakes are told where they are made', async () => {
   expect(() => declarativeBase().entity('wrong', { id: id.deferred() })).toThrow(MappingError)
   expect(() => declarativeBase().entity('wrong', { id, version: version().deferred() })).toThrow(MappingError)
   expect(() => declarativeBase().entity('wrong', { id, code: text().unique().deferred() })).toThrow(
-    /wrong.code names rows.* cannot be deferred/,
+    /wrong.code identifies rows.* cannot be deferred/,
   )
   expect(() =>
     declarativeBase().entity('wrong', { id, a: integer().references('books.id').deferred() }),

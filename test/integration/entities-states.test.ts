@@ -234,9 +234,9 @@ describe('delete', () => {
   test('needs a row', async () => {
     await using session = fixture.factory()()
     const song = new Song({ title: 'Carey' })
-    expect(() => session.delete(song)).toThrow(/stands for no stored row/)
+    expect(() => session.delete(song)).toThrow(/has no stored row/)
     session.add(song)
-    expect(() => session.delete(song)).toThrow(/take it back with expunge/)
+    expect(() => session.delete(song)).toThrow(/remove it with expunge/)
     session.expunge(song)
     await session.commit()
     expect([await titles(), session.inTransaction]).toEqual([[], false])

@@ -52,7 +52,7 @@ const WHOLE = 'is out of range: integer goes from -2147483648 to 2147483647'
 const BIG = 'is out of range: bigint goes from -9223372036854775808 to 9223372036854775807'
 const SMALL = 'is out of range: smallint goes from -32768 to 32767'
 const MOODS = "takes one of 'happy', 'sad', 'so, 'so'', and was given none of them"
-const NOTHING = 'is null; it needs a value, and takes no NULL'
+const NOTHING = 'is null; it needs a value, because the column is NOT NULL'
 
 describe('a value that PostgreSQL', () => {
   test.each<[string, unknown, string]>([
@@ -209,13 +209,13 @@ describe('a column that is read from another type of the database', () => {
   })
 
   test.each([
-    ['small', '1.5', 'holds what is no integer'],
-    ['whole', "'secret'", 'holds what is no integer'],
-    ['whole', "''", 'holds what is no integer'],
+    ['small', '1.5', 'holds a value that is not an integer'],
+    ['whole', "'secret'", 'holds a value that is not an integer'],
+    ['whole', "''", 'holds a value that is not an integer'],
     ['counter', '9007199254740993', 'holds an integer that a number cannot hold exactly'],
-    ['big', '1.5', 'holds what is no integer'],
-    ['flag', '1', 'holds what is neither true nor false'],
-    ['wholes', "'{1,1.5}'", 'holds what is no integer'],
+    ['big', '1.5', 'holds a value that is not an integer'],
+    ['flag', '1', 'holds a value that is neither true nor false'],
+    ['wholes', "'{1,1.5}'", 'holds a value that is not an integer'],
   ])(
     'is refused by its name where it holds something else, on every way: %s %s',
     async (column, value, reason) => {
@@ -226,7 +226,7 @@ describe('a column that is read from another type of the database', () => {
         const error = await errorOf(way(session))
         expect(error, name).toBeInstanceOf(InvalidValueError)
         expect([error.message, error.cause], name).toEqual([
-          `odds.${column} ${reason}; is it of another type in the database?`,
+          `odds.${column} ${reason}; does it have another type in the database?`,
           undefined,
         ])
       }

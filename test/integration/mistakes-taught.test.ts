@@ -164,7 +164,7 @@ describe('what is used after its block', () => {
       }),
     )
     const error = (await late[0]) as Error
-    expect(error.message).toContain('forEach waits for nothing: use for ... of, or await Promise.all')
+    expect(error.message).toContain('forEach does not wait: use for ... of, or await Promise.all')
     expect(error.message).toContain('Not run: select $1::int as late')
     expect(linesOf(error)[0]).toContain('mistakes-taught.test')
   })

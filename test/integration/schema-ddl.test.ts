@@ -444,7 +444,7 @@ test.each([
   [{ '': sql`cycle` }, /Not a name for a sequence/],
   [{ '.numbers': sql`cycle` }, /Not a name for a schema/],
   [{ numbers: 'cycle' }, /The sequence numbers must be written with the sql tag/],
-  [{ numbers: sql`start with ${1}` }, /cannot hold parameters/],
+  [{ numbers: sql`start with ${1}` }, /cannot contain parameters/],
 ])('sequences that cannot be ones are refused: %o', (sequences, message) => {
   expect(() => declarativeBase({ sequences: sequences as never })).toThrow(message)
 })

@@ -228,7 +228,7 @@ describe('select', () => {
       await client.items(select(Album).where(eq(Album.c.name, 'Blue'), nested.exists()).count()),
     ).toEqual([1])
     expect(() => select(Song).from('select $2', [1])).toThrow('placeholder $2 and 1 values')
-    expect(() => select(Song).from('select 1').forUpdate()).toThrow('does not go with from')
+    expect(() => select(Song).from('select 1').forUpdate()).toThrow('cannot be combined with from')
   })
 
   test('never changes: every method gives a new one', () => {
@@ -244,7 +244,7 @@ describe('select', () => {
     expect(() => select(Song).limit(-1)).toThrow('limit must be a whole number')
     expect(() => eq(Song.c.title, 'a\0')).toThrow('cannot hold a NUL character')
     expect(() => like(Song.c.title, 'a\0')).toThrow('without NUL')
-    expect(() => select(Song).load('album').columns('id')).toThrow('Relations are loaded with entities')
+    expect(() => select(Song).load('album').columns('id')).toThrow('Relations can be loaded with entities')
     expect(() => select(Song).load('albun' as 'album')).toThrow("songs has no relation 'albun'")
   })
 })

@@ -286,7 +286,7 @@ test('a statement from a block that has ended is refused', async () => {
   late.open()
   const failure = await errorOf(statement as Promise<unknown>)
   expect(failure).toBeInstanceOf(IllegalStateError)
-  expect(failure.message).toContain('nested block went on after its end')
+  expect(failure.message).toContain('nested block continued after its end')
   await session.commit()
   expect(await stored()).toEqual(['inside'])
 })

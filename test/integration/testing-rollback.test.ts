@@ -239,7 +239,7 @@ describe('several at a time', () => {
   test('one engine serves one test at a time', async () => {
     const { engine } = service()
     const second = await withRollback(engine, () => errorOf(withRollback(engine, () => 1)))
-    expect(second.message).toContain('The engine serves another test: end that test first')
+    expect(second.message).toContain('The engine runs another test already: end that test first')
     expect(await withRollback(engine, () => 1)).toBe(1)
   })
 })

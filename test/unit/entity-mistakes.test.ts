@@ -236,9 +236,9 @@ test('a field of the class that hides a column is the reason for its missing val
     throw new Error('It did not fail')
   }
   expect(await rejection(new Hiding({ owner: 'x' }))).toBe(
-    "accounts.owner is undefined; it needs a value, and takes no NULL; a field of the class needs 'declare owner' (a new Hiding)",
+    "accounts.owner is undefined; it needs a value, because the column is NOT NULL; a field of the class needs 'declare owner' (a new Hiding)",
   )
   expect(await rejection(new Account({} as never))).toBe(
-    'accounts.owner is undefined; it needs a value, and takes no NULL (a new Account)',
+    'accounts.owner is undefined; it needs a value, because the column is NOT NULL (a new Account)',
   )
 })

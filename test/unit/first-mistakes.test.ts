@@ -131,7 +131,7 @@ describe('a mistake is told with what to write instead', () => {
     [
       'delete of a copy',
       (session) => session.delete(new User({ id: 1 })),
-      'made with new and stands for no stored row',
+      'made with new and has no stored row',
     ],
     [
       'a relation of a new object',

@@ -179,7 +179,7 @@ describe('a statement', () => {
       { text: 'select $1', values: [1] },
       { sql: 'select $1', parameters: [1] },
     ]) {
-      expect(() => compileStatement(statement, [2])).toThrow('brings its own values')
+      expect(() => compileStatement(statement, [2])).toThrow('has its own values')
     }
     expect(compileStatement({ text: 'select $1' }, [2]).values).toEqual([2])
   })

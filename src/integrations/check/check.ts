@@ -18,21 +18,21 @@ export interface CheckOptions {
   readonly extraTables?: boolean | undefined
 }
 
-/** What {@link checkEntities} found. */
+/** The result of {@link checkEntities}. */
 export interface CheckReport {
-  /** Nothing differs. */
+  /** True: there are no differences. */
   readonly agrees: boolean
   readonly differences: readonly Difference[]
   /** How many tables and views were compared. */
   readonly tables: number
-  /** The statements that would bring the database to the entities, as a script. Nothing of it was run. */
+  /** The statements that would change the database to match the entities, as a script. They were not run. */
   readonly sql: string
 }
 
 /**
- * Compares entities with a database. PostgreSQL itself is asked what the entities mean: their tables are created in schemas of their own in
- * a transaction, which is rolled back, so the role needs the right to create schemas. Nothing of it stays, and other sessions see nothing.
- * @throws InvalidOptionError unless it is given a base; MappingError for entities that are declared wrongly; DatabaseError.
+ * Compares entities with a database. To compare, it creates the tables of the entities in temporary schemas, in a transaction
+ * that is rolled back. So the role needs the privilege to create schemas; other sessions do not see these schemas.
+ * @throws InvalidOptionError if `base` is not a base; MappingError for invalid declarations; DatabaseError.
  * @example
  * const { agrees, differences } = await checkEntities(engine, Base)
  */

@@ -4,16 +4,16 @@
 export interface Difference {
   /** Schema and name of the table or type. */
   readonly where: string
-  /** `missing`: not in the database; `different`: other there; `extra`: only there. */
+  /** `missing`: not in the database; `different`: different in the database; `extra`: only in the database. */
   readonly kind: 'missing' | 'different' | 'extra'
   /**
-   * `reading`: rows of the entity cannot be read, or not as its types say; `writing`: some cannot be written; `nothing`: both work, and yet it
-   * is not what the entities say.
+   * What does not work because of it. `reading`: rows of the entity cannot be read, or their values do not have its types;
+   * `writing`: some rows cannot be written; `nothing`: both work.
    */
   readonly breaks: 'reading' | 'writing' | 'nothing'
   /** `column email: the database has text, the entity varchar(80)` */
   readonly message: string
-  /** What would bring the database to the entities, for a migration tool to carry; a comment where it would lose data. */
+  /** The statement that changes the database to match the entities, for a migration; a comment if it would lose data. */
   readonly sql: string | null
 }
 

@@ -113,7 +113,7 @@ function textOf({ differences, tables }: CheckReport, { out, env }: Surroundings
   }
   lines.push(
     '',
-    `${differences.length} differences: - not in the database, ~ other there, + only there. --sql prints statements.`,
+    `${differences.length} differences: - missing in the database, ~ different, + only in the database. --sql prints statements.`,
   )
   return `${lines.join('\n')}\n`
 }

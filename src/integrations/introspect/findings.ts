@@ -2,9 +2,9 @@
 
 /** One finding. */
 export interface Finding {
-  /** `renamed`: a name could not be kept; `left out`: something of the database is not in the entities; `hint`: what to do or to know. */
+  /** `renamed`: a name could not be kept; `left out`: something in the database is not in the entities; `hint`: advice. */
   readonly kind: 'renamed' | 'left out' | 'hint'
-  /** Schema and table, and column where it is about one. */
+  /** Schema and table, and the column if the finding is about one. */
   readonly where: string
   readonly message: string
 }

@@ -13,32 +13,32 @@ import { TypePrinter } from './type-printer.js'
 export interface IntrospectOptions extends SchemaChoice, NameOverrides {
   /** Tables and views by name or `'schema.name'`: only these. Default: all. */
   readonly tables?: readonly string[] | undefined
-  /** The opposite. */
+  /** Tables and views to leave out, by name or `'schema.name'`. Default: none. */
   readonly excludeTables?: readonly string[] | undefined
   /** One file for all, one for each schema, one for each table. Default `'file'`. */
   readonly layout?: Layout | undefined
   /** Name of the only file. Default `'entities.ts'`. */
   readonly fileName?: string | undefined
-  /** What imports of other files end with. Default `'.js'`. */
+  /** File extension in imports of other files. Default `'.js'`. */
   readonly importExtension?: '.js' | '.ts' | '' | undefined
-  /** The files as they are now: what people have written into the marked places is kept. Default: none. */
+  /** The current files: the code in their custom regions is kept. Default: none. */
   readonly existing?: readonly string[] | undefined
 }
 
-/** What {@link introspect} gives. */
+/** The result of {@link introspect}. */
 export interface Introspection {
   readonly files: readonly GeneratedFile[]
-  /** What could not be said, what is called otherwise, what to know. */
+  /** What was left out or renamed, and hints. */
   readonly findings: readonly Finding[]
   readonly tables: number
   readonly views: number
-  /** Marked places with code in them whose class is not generated any more. The caller has to keep that code. */
+  /** Custom regions with code whose class is no longer generated. The caller must keep that code. */
   readonly orphans: readonly { readonly place: string; readonly lines: readonly string[] }[]
 }
 
 /**
- * Reads the tables, views and types of a database and writes entities for them, as text. Reads only, in one snapshot. The same database gives
- * the same text.
+ * Reads the tables, views and types of a database, in one snapshot, and returns the source of entities for them. It does not
+ * change the database. The same database gives the same text.
  * @throws SchemaNotFound; InvalidOptionError; DatabaseError.
  * @example
  * const { files, findings } = await introspect(engine, { schemas: ['public'] })

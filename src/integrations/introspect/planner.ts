@@ -61,7 +61,7 @@ export function planEntities(catalog: Catalog, overrides: NameOverrides, finding
         findings.add(
           'left out',
           labelOf(plan.table),
-          `the foreign key ${constraint.name}, which says what another one says`,
+          `the foreign key ${constraint.name}, which duplicates another one`,
         )
       } else {
         plan.foreignKeys.push({ constraint, target })
@@ -122,7 +122,7 @@ function nameClasses(
       findings.add(
         'renamed',
         labelOf(table),
-        `its class is called ${name}, as ${short(table) || 'its name'} is taken or no name of a class`,
+        `its class is called ${name}, as ${short(table) || 'its name'} is taken or cannot be the name of a class`,
       )
   }
   return chosen
@@ -202,7 +202,7 @@ function keyOf(table: CatalogTable, { keys = {} }: NameOverrides, findings: Find
   findings.add(
     'hint',
     where,
-    `has no key, so it is keyless: read it with select(), write it with insert(), update() and deleteFrom(). ${isView ? `Name the columns that tell its rows apart in keys: { '${where}': [...] }` : 'Better: give it a primary key'}`,
+    `has no key, so it is keyless: read it with select(), write it with insert(), update() and deleteFrom(). ${isView ? `Name the columns that identify its rows in keys: { '${where}': [...] }` : 'Better: give it a primary key'}`,
   )
   return { columns: [], isConstraint: false }
 }

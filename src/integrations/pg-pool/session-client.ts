@@ -83,7 +83,7 @@ export class SessionClient extends EventEmitter implements PoolClient {
     void this.#last.then(async () => {
       if (await this.#transactions.abandon().catch(() => true)) {
         process.emitWarning(
-          'A client of a session was released inside of a transaction, which is rolled back; the session goes on',
+          'A client of a session was released inside of a transaction, which is rolled back; the session continues',
           { type: 'LifeguardWarning', code: 'LIFEGUARD_OPEN_TRANSACTION' },
         )
       }

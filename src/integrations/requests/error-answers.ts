@@ -13,7 +13,7 @@ import {
   type ErrorCode,
 } from '../../index.js'
 
-/** What a client is told about one error. */
+/** The answer to one error. */
 export interface ErrorAnswer {
   /** Status of the response. */
   readonly status: number
@@ -26,8 +26,8 @@ export interface ErrorAnswer {
 }
 
 /**
- * Other answers than the usual ones, by code: an SQLSTATE (`'23505'`), its class (`'23'`), or a code of Lifeguard (`'NO_RESULT'`).
- * A number is a status; an object replaces the parts that it names.
+ * Replaces answers, by SQLSTATE (`'23505'`), by class of SQLSTATE (`'23'`), or by code of Lifeguard (`'NO_RESULT'`). A number
+ * is a status; an object replaces the parts that it names.
  */
 export type ErrorAnswers = Readonly<Record<string, number | Partial<ErrorAnswer>>>
 

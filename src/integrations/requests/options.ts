@@ -5,11 +5,11 @@ import type { RequestSessionsOptions } from './request-scope.js'
 
 /** Options of adapters that answer errors themselves. */
 export interface AnsweringOptions<Request> extends RequestSessionsOptions<Request> {
-  /** Other answers than the usual ones, by SQLSTATE or code: `{ '23505': { message: 'This title is taken' } }`. */
+  /** Replaces answers to errors, by SQLSTATE or code: `{ '23505': { message: 'This title is taken' } }`. */
   readonly errors?: ErrorAnswers | undefined
   /**
-   * Told each error that was answered, for the log. Default: a process warning (`LIFEGUARD_REQUEST`) for every status from 500 on,
-   * because the client is not told the cause.
+   * Called for each error that was answered, for the log. Default: a process warning (`LIFEGUARD_REQUEST`) for every status of
+   * 500 or greater, because the answer does not contain the cause.
    */
   readonly onError?: ((error: unknown, answer: ErrorAnswer) => void) | undefined
 }

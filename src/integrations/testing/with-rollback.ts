@@ -7,9 +7,9 @@ import { SharedTransaction } from './shared-transaction.js'
 
 /** Options of `withRollback` and `rollbackEach`. */
 export interface RollbackOptions {
-  /** Isolation level of the whole test. Default: the server's. Levels that the code under test asks for are passed over. */
+  /** Isolation level of the whole test. Default: the server's. Levels that the code under test sets are ignored. */
   readonly isolationLevel?: IsolationLevel | undefined
-  /** How long a session waits for another one that has begun after it. Default 5000. */
+  /** How long a session waits for another session that began later and is still open. Default 5000. */
   readonly waitMillis?: number | undefined
 }
 
@@ -26,12 +26,13 @@ const NO_LISTEN =
   'engine.listen() would hear nothing inside of withRollback: NOTIFY is sent at COMMIT, and this transaction is rolled back. Test it in a database of its own (createTestDatabase)'
 
 /**
- * Runs a test in a transaction that is rolled back. All that uses the engine meanwhile is part of it: `withSession`, `engine.begin`,
- * `engine.connect`, autocommit. Their transactions become savepoints, so a commit is visible to the rest of the test, and a rollback
- * undoes its own work only.
+ * Runs a test in a transaction that is rolled back. Everything that uses the engine during the test is part of it:
+ * `withSession`, `engine.begin`, `engine.connect`, autocommit. Their transactions become savepoints, so a commit is visible to
+ * the rest of the test, and a rollback undoes only its own work.
  *
  * @param target The engine of the code under test, or a session factory bound to it.
- * @throws what the test throws. IllegalStateError if a statement has ended the transaction, or the engine serves another test already.
+ * @throws what the test throws. IllegalStateError if a statement has ended the transaction, or if the engine runs another test
+ *   already.
  * @example
  * test('a song is stored', () => withRollback(engine, async () => {
  *   await addSong('Blue')

@@ -28,8 +28,7 @@ export function domainType<Value>(
   base: Column<Value, ColumnFlag>,
   options: DomainOptions = {},
 ): (name?: string) => Column<NonNullable<Value> | null> {
-  if (!(base instanceof Column))
-    throw new MappingError('domainType takes a name and the type below it: text()')
+  if (!(base instanceof Column)) throw new MappingError('domainType takes a name and the base type: text()')
   const { schema, notNull, checks = {} } = options
   const { type } = base.definition
   const definition = [
@@ -88,7 +87,7 @@ export function compositeType<C extends Columns>(
       const texts = parseRow(text)
       if (texts.length !== list.length)
         throw refused(
-          `holds ${texts.length} fields, not ${list.length}; is it of another type in the database?`,
+          `holds ${texts.length} fields, not ${list.length}; does it have another type in the database?`,
         )
       return Object.fromEntries(
         list.map((field, index) => {
@@ -120,7 +119,5 @@ function withoutElement({ element: _, ...rest }: ColumnType): ColumnType {
 /** The text of SQL that becomes part of a definition. */
 function sqlOf(fragment: SqlFragment<unknown>): string {
   if (fragment.values.length === 0) return fragment.text
-  throw new MappingError(
-    'A domain stands in a definition and cannot hold parameters: write the value as SQL text',
-  )
+  throw new MappingError('The definition of a domain cannot contain parameters: write the value as SQL text')
 }

@@ -161,5 +161,5 @@ function pointAt(numbers: readonly number[], index: number): Point {
 function numbersOf(text: string, count?: number): number[] {
   const numbers = (text.match(/[^\s,(){}<>[\]]+/g) ?? []).map(Number)
   if (count === undefined ? numbers.length % 2 === 0 : numbers.length === count) return numbers
-  throw refused('holds a value that cannot be read; is it of another type in the database?')
+  throw refused('holds a value that cannot be read; does it have another type in the database?')
 }

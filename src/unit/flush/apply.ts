@@ -233,7 +233,7 @@ function raiseVersion({ instance, meta, snapshot }: InstanceState): void {
 
 function notMatched([state]: readonly InstanceState[]): IllegalStateError {
   return new IllegalStateError(
-    `PostgreSQL gave keys to new rows of ${state?.meta.table.key ?? ''} that do not rise as those of a sequence do: which row has ` +
+    `PostgreSQL gave keys to new rows of ${state?.meta.table.key ?? ''} that do not ascend as those of a sequence: which row has ` +
       'which key is not known. Declare a key that a function makes with serverDefault(), not as serial.',
   )
 }

@@ -3,7 +3,7 @@ import { UniqueViolationError } from '../../database-errors.js'
 import { addHint } from '../../internal/error-hint.js'
 
 const HINT =
-  ' (rows of this flush take unique values from each other in a circle, and PostgreSQL checks each row when it is written: give one ' +
+  ' (rows of this flush take unique values from each other in a cycle, and PostgreSQL checks each row when it is written: give one ' +
   'of them a free value, or NULL, and flush in between; or make the constraint DEFERRABLE INITIALLY DEFERRED)'
 
 /** Says so in the error of a statement, if that may be why it failed. */

@@ -133,7 +133,11 @@ test.each([
   ],
   ['NaN in a document', { a: NaN }, 'it holds a number that is not finite (at .a)'],
   ['a document in an array', [{ a: 1n }], 'of element [0] of the array, it holds a bigint'],
-  ['seven dimensions', [[[[[[[1]]]]]]], 'it is an array of more than 6 dimensions, or one that holds itself'],
+  [
+    'seven dimensions',
+    [[[[[[[1]]]]]]],
+    'it is an array of more than 6 dimensions, or one that contains itself',
+  ],
 ])('%s is refused by its number', (_what, value, reason) => {
   expect(() => encodeValues(['fine', value])).toThrow(InvalidStatementError)
   expect(() => encodeValues(['fine', value])).toThrow(`Parameter $2 cannot be sent: ${reason}`)
@@ -151,10 +155,10 @@ test('an object that cannot be written as JSON is refused, with the reason as it
   }
   expect(() => encodeValues([throwing])).toThrow('no idea')
   const endless = { toPostgres: (): unknown => endless }
-  expect(() => encodeValues([endless])).toThrow('its toPostgres() gives one object after the other')
+  expect(() => encodeValues([endless])).toThrow('its toPostgres() returns object after object, and no value')
   const ring: unknown[] = []
   ring.push(ring)
-  expect(() => encodeValues([ring])).toThrow('or one that holds itself')
+  expect(() => encodeValues([ring])).toThrow('or one that contains itself')
 })
 
 test('more values than the protocol can count are refused, with the remedy', () => {

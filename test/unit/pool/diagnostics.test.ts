@@ -109,7 +109,7 @@ describe('PoolTimeoutError', () => {
     await pool.acquire()
     const { holders, message } = await timeout(pool.acquire({ context, timeoutMillis: 0 }))
     expect(holders.map(({ sameContext }) => sameContext)).toEqual([true, false])
-    expect(message).toContain('The code that waits holds 1 of them itself')
+    expect(message).toContain('The waiting code holds 1 of them itself')
     const other = await timeout(pool.acquire({ context: {}, timeoutMillis: 0 }))
     expect(other.message).not.toContain('itself')
   })

@@ -120,14 +120,14 @@ describe('The options of a pool', () => {
   })
 
   it.each<[PoolOptions, string]>([
-    [{ poolSize: 0, maxOverflow: 5 }, 'maxOverflow means nothing with poolSize 0'],
+    [{ poolSize: 0, maxOverflow: 5 }, 'maxOverflow has no effect with poolSize 0'],
     [{ poolSize: 2, minIdle: 3 }, 'minIdle 3 cannot be kept: no more than poolSize 2 connections stay idle'],
     [{ idleTimeoutMillis: 5_000, poolRecycleMillis: 5_000 }, 'idleTimeoutMillis 5000 is never reached'],
     [{ keepAliveMillis: 5_000, idleTimeoutMillis: 5_000 }, 'keepAliveMillis (5000) has no effect'],
-    [{ prePingSkipMillis: 5, poolPrePing: false }, 'prePingSkipMillis means nothing with poolPrePing false'],
-    [{ poolClass: NullPool, poolSize: 5 }, 'poolSize means nothing with NullPool'],
-    [{ poolClass: NullPool, poolPrePing: true }, 'poolPrePing means nothing with NullPool'],
-    [{ poolClass: NullPool, minIdle: 0 }, 'minIdle means nothing with NullPool'],
+    [{ prePingSkipMillis: 5, poolPrePing: false }, 'prePingSkipMillis has no effect with poolPrePing false'],
+    [{ poolClass: NullPool, poolSize: 5 }, 'poolSize has no effect with NullPool'],
+    [{ poolClass: NullPool, poolPrePing: true }, 'poolPrePing has no effect with NullPool'],
+    [{ poolClass: NullPool, minIdle: 0 }, 'minIdle has no effect with NullPool'],
   ])('%o contradict each other', (input, message) => {
     expect(() => resolvePoolOptions(input)).toThrow(InvalidOptionError)
     expect(() => resolvePoolOptions(input)).toThrow(message)

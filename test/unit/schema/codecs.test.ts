@@ -60,13 +60,13 @@ describe('values', () => {
     ['takes a Date, not an invalid one', types.timestamptz(), new Date(NaN)],
     ['takes an array, not a string', types.text().array(), 'secret'],
     ['is undefined; use null for NULL', types.text(), undefined],
-    ['is undefined; it needs a value, and takes no NULL', types.text().notNull(), undefined],
+    ['is undefined; it needs a value, because the column is NOT NULL', types.text().notNull(), undefined],
   ])('that do not fit are refused: %s', (reason, type, value) => {
     const refusal = catchError(() => columnOf(type).encode(value))
     expect(refusal).toMatchObject({ code: 'INVALID_VALUE', message: `things.value ${reason}` })
   })
 
-  const NO_INTEGER = 'holds what is no integer'
+  const NO_INTEGER = 'holds a value that is not an integer'
   const INEXACT = 'holds an integer that a number cannot hold exactly'
   const NO_INTEGERS = ['1.5', '1.0', '', '-', 'NaN', ' 5', '5 ', '+5', '1e3', '0x10', 'secret']
   test.each<[string, Column<unknown, ColumnFlag>, string, readonly string[]]>([
@@ -77,11 +77,11 @@ describe('values', () => {
     ['version', types.version(), NO_INTEGER, ['1.5']],
     ['integer[]', types.integer().array(), NO_INTEGER, ['{1,1.5}']],
     ['integer', types.integer(), INEXACT, ['9007199254740992', '-9007199254740993', '9'.repeat(400)]],
-    ['boolean', types.boolean(), 'holds what is neither true nor false', ['true', '1', '', 'secret']],
+    ['boolean', types.boolean(), 'holds a value that is neither true nor false', ['true', '1', '', 'secret']],
   ])('of another type are refused where %s was declared', (_name, type, reason, texts) => {
     for (const text of texts) {
       const refusal = catchError(() => columnOf(type).decode(text)) as Error
-      const message = `things.value ${reason}; is it of another type in the database?`
+      const message = `things.value ${reason}; does it have another type in the database?`
       expect(refusal, text).toMatchObject({ code: 'INVALID_VALUE', message })
       expect(refusal.cause, text).toBeUndefined()
     }

@@ -259,7 +259,7 @@ describe('an entity', () => {
     [
       'with parameters in a definition',
       () => declarativeBase().entity('a', { ...key, b: text().serverDefault(sql`${1}`) }),
-      'cannot hold parameters',
+      'cannot contain parameters',
     ],
     [
       'with a computed column that has a default',
