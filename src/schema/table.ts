@@ -89,7 +89,12 @@ export class Table {
     this.#byProperty = new Map(this.columns.map((column) => [column.property, column]))
     this.#byName = new Map(this.columns.map((column) => [column.name, column]))
     if (this.#byName.size < this.columns.length) {
-      throw new MappingError(`Two columns of ${this.key} have the same name in the database`)
+      const same = this.columns.find((column) => this.#byName.get(column.name) !== column) as TableColumn
+      const other = this.#byName.get(same.name) as TableColumn
+      throw new MappingError(
+        `Two columns of ${this.key} have the same name in the database: ${same.property} and ${other.property} are both ` +
+          `${same.name}. Give one of them a name of its own: text('other_name')`,
+      )
     }
   }
 

@@ -250,7 +250,11 @@ describe('an entity', () => {
       () => declarativeBase().entity('a', { ...key, then: text() }),
       "'then'",
     ],
-    ['with one name twice', () => declarativeBase().entity('a', { ...key, b: text('id') }), 'the same name'],
+    [
+      'with one name twice',
+      () => declarativeBase().entity('a', { ...key, b: text('id') }),
+      'id and b are both id',
+    ],
     [
       'with two versions',
       () => declarativeBase().entity('a', { ...key, b: version(), c: version() }),
