@@ -247,7 +247,7 @@ const DISCONNECT_CODES = new Set([
   'ERR_STREAM_WRITE_AFTER_END',
 ])
 
-/** node-postgres has no codes for its own: these are all its ways to say that a connection is of no use any more. */
+/** node-postgres has no codes for its own: these are all its messages for a connection that cannot be used any more. */
 const DISCONNECT_MESSAGES = [/^Connection terminated/, /is not queryable$/, /^Query read timeout$/]
 
 /**

@@ -92,7 +92,7 @@ export class SqlFragment<Row = Record<string, unknown>> {
     return this.#depends
   }
 
-  /** What stands for it now. @internal */
+  /** The fragment that replaces it at this moment. @internal */
   protected get current(): SqlFragment<unknown> {
     return this
   }

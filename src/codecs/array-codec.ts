@@ -39,7 +39,7 @@ export function arrayCodec(element: Codec<unknown>, form: ArrayForm = {}): Codec
       const texts = value.map((item: unknown) => (item === null ? null : element.encode(item)))
       return delimiter === ',' ? arrayLiteral(texts) : joined(texts.map(quoteOrNull), delimiter)
     },
-    // Documents can hold what is read and cannot be written again: 1e400 is read as Infinity.
+    // Some documents can be read but not written again: 1e400 is read as Infinity.
     ...(holds &&
       dimensions === 1 && {
         holds(text: string, value: unknown): boolean {

@@ -40,7 +40,7 @@ export interface Codec<Value> {
 
 /** The number that a value is remembered by, and the way back. */
 export interface Brief<Value> {
-  /** NaN for what is no value of the type. */
+  /** NaN for a value of another type. */
   of(value: unknown): number
   restore(number: number): Value
 }
@@ -212,7 +212,7 @@ function isSameDocument(value: unknown, stored: unknown, depth: number): boolean
     if (!Array.isArray(value) || !Array.isArray(stored) || value.length !== stored.length) return false
     return value.every((item, index) => isSameDocument(item, stored[index], depth + 1))
   }
-  // Not a Map, nor anything with a form of its own.
+  // Not a Map, nor an object that JSON writes in a special way.
   if (Object.getPrototypeOf(value) !== Object.prototype || 'toJSON' in value) return false
   const names = Object.keys(value)
   if (names.length !== Object.keys(stored).length) return false

@@ -63,7 +63,7 @@ function endOfArray(items: readonly unknown[], text: string, start: number, dept
 }
 
 function endOfObject(object: Record<string, unknown>, text: string, start: number, depth: number): number {
-  // Not a Map, nor anything that says itself what it is in JSON.
+  // Not a Map, nor an object with toJSON().
   if (Object.getPrototypeOf(object) !== Object.prototype || 'toJSON' in object) return DIFFERENT
   if (text[start] !== '{') return DIFFERENT
   let at = start + 1

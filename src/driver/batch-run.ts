@@ -85,7 +85,7 @@ export class BatchRun implements WireReader {
     this.#onEnd = onEnd
   }
 
-  /** @throws RangeError if it is longer than a Buffer: nothing was sent then, and the connection is of no use any more. */
+  /** @throws RangeError if it is longer than a Buffer: nothing was sent, and the connection must be closed. */
   submit(): void {
     const writer = new BatchWriter(this.#context, this.#separate)
     const bytes = writer.write(this.#batch, this.#ahead)

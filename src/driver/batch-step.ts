@@ -58,7 +58,7 @@ export interface StepParts {
   readonly kept?: boolean | undefined
   /** Describe was written. */
   readonly describes?: boolean | undefined
-  /** The named portal that it opens or goes on with. */
+  /** The named portal that it opens or continues. */
   readonly portal?: OpenPortal | undefined
 }
 
@@ -84,7 +84,7 @@ export class BatchStep {
   #reader: RowReader | undefined
   readonly #rows: unknown[] = []
   #received = 0
-  /** A row could not be decoded; the other rows are passed over. */
+  /** A row could not be decoded; the other rows are skipped. */
   #failure: Error | undefined
   /** The answer, complete once the step is over; undefined if the server refused the statement. */
   result: StatementResult | undefined

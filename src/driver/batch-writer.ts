@@ -63,7 +63,7 @@ export class BatchWriter {
     const portal: OpenPortal | undefined = name === '' ? undefined : { shape: undefined }
     if (portal !== undefined) portals.set(name, portal)
     writer.bind(name, prepared.name, statement.values ?? NO_VALUES)
-    // Each time, as another cursor, another plan or another backend behind a pooler gives rows of another shape.
+    // Each time, because another cursor, plan or backend behind a pooler may return rows of another shape.
     const describes = prepared.shape !== null && statement.onlyBind !== true
     if (describes) writer.describePortal(name)
     if (statement.onlyBind === true) writer.closePortal(name)
@@ -114,7 +114,7 @@ function endWith(text: EndAhead): BatchStatement {
   return { text, onResult: ignore, onError: ignore }
 }
 
-/** COMMIT AND CHAIN: ends the transaction, and stands for the statement that begins the next one. */
+/** COMMIT AND CHAIN: ends the transaction, and replaces the statement that begins the next one. */
 function chainedTo(begin: BatchStatement): BatchStatement {
   return {
     text: 'COMMIT AND CHAIN',

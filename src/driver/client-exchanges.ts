@@ -28,7 +28,7 @@ export interface ExchangeConnection {
   broken(error: Error): void
 }
 
-/** What is told of an exchange. */
+/** The events of an exchange. */
 interface Listener {
   onEnd(error: Error | undefined): void
   onTag?: ((tag: string) => void) | undefined

@@ -97,7 +97,7 @@ const CONNECT_ARGS: readonly (keyof ConnectArgs)[] = [
 /** What the startup message says by itself, or what must stay as this library reads it. */
 const RESERVED_SETTINGS = new Set(['user', 'database', 'replication', 'client_encoding'])
 
-/** @throws InvalidOptionError for what is unknown or has the wrong type; texts are checked with the rest. */
+/** @throws InvalidOptionError for unknown names and wrong types. Strings are checked later, with those of the url. */
 export function checkArgs(args: ConnectArgs | undefined): ConnectArgs {
   if (args === undefined) return {}
   checkObject('connectArgs', args)

@@ -42,17 +42,17 @@ export interface ConnectionDefaults {
 /** One attempt. */
 export interface AttemptOptions {
   readonly host: HostTarget
-  /** What the server must be. */
+  /** The role that the server must have. */
   readonly role: RoleRequirement
   readonly signal: AbortSignal
-  /** Told what is waited for. */
+  /** Called at the start of each phase. */
   readonly onPhase: (phase: ConnectPhase) => void
 }
 
 /** A connection that was made. */
 export interface Connected {
   readonly connection: PgConnection
-  /** Of the server, if it is a primary and a primary was asked for. */
+  /** The history of the server, if it is a primary and a primary was required. */
   readonly history: PrimaryHistory | undefined
 }
 
@@ -62,7 +62,7 @@ interface Attempt extends AttemptOptions {
   readonly tlsOptions: TlsOptions
 }
 
-/** node-postgres's client; the published types leave out what is read here. */
+/** node-postgres's client, with members that its published types leave out. */
 type Client = pg.Client & { readonly processID: number; readonly secretKey: number | Uint8Array }
 
 /** @throws what happened, as it was thrown; `connectFailure` explains it. */

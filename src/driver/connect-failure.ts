@@ -99,7 +99,7 @@ export class FailedPhase extends Error {
 
 /**
  * @param target `user@host:port/database`.
- * @param isUnsaid No option, url or variable says where to connect, and the default refused: another attempt is of no use.
+ * @param isUnsaid No option, url or variable says where to connect, and the default server refused: another attempt cannot help.
  */
 export function connectFailure(error: unknown, target: string, isUnsaid = false): ConnectError {
   const { cause, phase } = attemptOf(error)

@@ -206,11 +206,11 @@ function startupParameters(
 function timeoutOf(timeout: Setting | undefined): number | undefined {
   if (timeout === undefined) return undefined
   const seconds = secondsOf(timeout)
-  // libpq: zero and below wait for ever. So does a timer of 24 days.
+  // libpq: zero or less means no limit; here it is a timer of 24 days.
   return seconds > 0 ? seconds * 1000 : LONGEST_TIMER_MILLIS
 }
 
-/** @throws InvalidOptionError for what is no whole number. */
+/** @throws InvalidOptionError unless it is a whole number. */
 function secondsOf({ origin, value }: Setting): number {
   const seconds = Number(value)
   if (Number.isSafeInteger(seconds) && value.trim() !== '') return seconds

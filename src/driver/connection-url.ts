@@ -61,7 +61,7 @@ function setParameter(settings: UrlSettings, pair: string): void {
     settings.sslmode ??= 'require'
     return
   }
-  // node-postgres's switch for what is always so here.
+  // node-postgres's switch for behaviour that is always on here.
   if (name === 'uselibpqcompat') return
   const known = URL_PARAMETERS.find((parameter) => parameter === name)
   if (known === undefined) {
@@ -94,7 +94,7 @@ function setList(settings: UrlSettings, name: 'host' | 'port', items: readonly s
   if (items.some((item) => item !== '')) set(settings, name, items.join(','), name)
 }
 
-/** Parameters of other libraries, and what they are here. */
+/** Parameters of other libraries, and what to use instead. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   schema:
     "The schema of a connection is the setting search_path: connectArgs: { serverSettings: { search_path: '...' } }",

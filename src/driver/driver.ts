@@ -66,7 +66,7 @@ export interface BatchStatement {
   readonly types?: TypeParsers | RawTypes | undefined
   /** False: never give it a server-side name. Default: as the engine is configured. */
   readonly prepare?: boolean | undefined
-  /** Named portal to open (`text` set) or to go on with (`text` empty). */
+  /** Named portal to open (`text` set) or to continue (`text` empty). */
   readonly portal?: string | undefined
   /** Stop after so many rows; the portal keeps the rest. 0 or absent: all rows. */
   readonly maxRows?: number | undefined
@@ -74,7 +74,7 @@ export interface BatchStatement {
   readonly onlyBind?: boolean | undefined
   /** True: close `portal` instead of running anything. */
   readonly closePortal?: boolean | undefined
-  /** Ask the server to send its answer to this statement before it goes on with the next one. */
+  /** Ask the server to send its answer to this statement before it runs the next one. */
   readonly flushAfter?: boolean | undefined
   /** True for a COMMIT that may store something: no cancel is sent while it may be running. */
   readonly commits?: boolean | undefined

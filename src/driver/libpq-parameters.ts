@@ -41,7 +41,7 @@ const SERVER_SETTINGS = { datestyle: 'PGDATESTYLE', timezone: 'PGTZ', geqo: 'PGG
 /** What is not done here. */
 interface Unsupported {
   readonly variable?: string
-  /** Values that mean what is done anyway. */
+  /** Values that describe what Lifeguard does anyway. */
   readonly accepts?: RegExp
   /** The value is the name of a file that is not read. */
   readonly isFile?: true
@@ -169,7 +169,7 @@ const unsupported = Object.entries<Unsupported>(UNSUPPORTED) as [UnsupportedName
 
 type Variable = readonly [variable: string, name: SettingName]
 
-/** The variables that count, and what they set. */
+/** The variables that are applied, and the settings that they set. */
 export const VARIABLES: readonly Variable[] = [
   ...Object.entries({ ...APPLIED, ...SERVER_SETTINGS }),
   ...unsupported.map(([name, { variable }]) => [name, variable] as const),
@@ -193,7 +193,7 @@ export function refuseUnsupported(settings: Settings, hasPassword: boolean): voi
   }
 }
 
-/** The settings of the server that variables stand for. @throws InvalidOptionError for dates that could not be read. */
+/** The server settings that variables set. @throws InvalidOptionError for dates that could not be read. */
 export function serverSettingsOf(settings: Settings): Readonly<Record<string, string>> {
   const { datestyle, timezone, geqo } = settings
   if (datestyle !== undefined && !/^iso\b/i.test(datestyle.value)) {

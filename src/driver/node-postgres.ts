@@ -23,11 +23,11 @@ export interface NodePostgres {
   }
   escapeIdentifier(text: string): string
   escapeLiteral(text: string): string
-  /** @throws InvalidStatementError for what is no value. */
+  /** @throws InvalidStatementError for an object that is not a value. */
   encodeValues(values: readonly unknown[]): EncodedValue[]
 }
 
-/** Looked up when it is asked for: instrumentation may replace classes of `pg`. */
+/** Looked up at each use, because instrumentation may replace classes of `pg`. */
 export function nodePostgres(): NodePostgres {
   const { Pool, Client, Query, types, TypeOverrides, escapeIdentifier, escapeLiteral } = pg
   return {

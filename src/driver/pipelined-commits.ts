@@ -52,7 +52,7 @@ export class PipelinedCommits implements CommitHandoff {
     this.#connection = connection
   }
 
-  /** An end is on its way or about to be sent: a batch behind it finds no transaction. */
+  /** A COMMIT or ROLLBACK was sent or will be sent first: the next batch finds no transaction. */
   get open(): boolean {
     return this.#unsent !== undefined || this.#sent.size > 0
   }

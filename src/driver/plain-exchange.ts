@@ -100,7 +100,7 @@ export class PlainExchange implements WireGuard {
     return this.#refused(type)
   }
 
-  /** Each row is a message of its own; a header is one more. */
+  /** Each row is one message; a header is one more. */
   #checkCopied(tag: string): void {
     const rows = Number(/^COPY (\d+)$/.exec(tag)?.[1] ?? 0)
     if (this.#copied >= rows) return

@@ -8,7 +8,7 @@ import { rememberedByText } from '../internal/by-text.js'
 import { startOf } from '../internal/statement-text.js'
 import type { EncodedValue } from './values.js'
 
-/** `path`: `search_path`. `role`: `role` and `session_authorization`, which `"$user"` in a search path stands for. */
+/** `path`: `search_path`. `role`: `role` and `session_authorization`, which `"$user"` in a search path refers to. */
 export type NameSetting = 'path' | 'role'
 
 /** A setting that decides how names are resolved, and what it becomes. */
@@ -207,7 +207,7 @@ function changeOf({ name, value, local }: ConfigCall, values: readonly EncodedVa
   const setting = settingOf(named)
   if (setting === undefined) return []
   const becomes = given(value)
-  // '' is what stands for the value at connect, and no search path is empty by mistake.
+  // '' means the value at connect; no search path is empty by mistake.
   return [{ setting, value: typeof becomes === 'string' ? `'${becomes}'` : undefined, local }]
 }
 

@@ -124,7 +124,7 @@ export class SchemaView {
     this.#failed = true
   }
 
-  /** A script is sent; its commands are told by their tags. */
+  /** A script is sent; its commands are known by their tags. */
   scripted(text: string): void {
     if (mayMakeTemporary(text)) {
       this.#hasTemporary = true
@@ -157,7 +157,7 @@ export class SchemaView {
     this.#failed = false
   }
 
-  /** The connection is lost: what it has changed may be stored. */
+  /** The connection is lost: its changes may be stored. */
   lost(): void {
     if (this.#changed) this.#generation.current++
   }

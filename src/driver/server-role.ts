@@ -3,7 +3,7 @@ import type { BatchStatement, StatementConnection, TypeParsers } from './driver.
 import { StatementNotRun } from './driver.js'
 import type { TargetSessionAttrs } from './connect-args.js'
 
-/** The server answered, and is not what is wanted. */
+/** The server answered, but does not have the required role. */
 export class WrongRoleError extends Error {
   override readonly name = 'WrongRoleError'
 }
@@ -14,7 +14,7 @@ export interface PrimaryHistory {
   readonly timeline: number
 }
 
-/** What a server is asked for. */
+/** The role that a server must have. */
 export interface RoleRequirement {
   readonly session: TargetSessionAttrs
   /** The latest primary that was connected to: an older one is refused. */
@@ -24,18 +24,18 @@ export interface RoleRequirement {
 interface ServerRole {
   readonly isStandby: boolean
   readonly isReadOnly: boolean
-  /** Undefined for a standby, and where the server does not tell. */
+  /** Undefined for a standby, and if the server does not report it. */
   readonly history: PrimaryHistory | undefined
 }
 
 /**
- * Asked of the server and not taken from `in_hot_standby`, which it reports at connect: PgBouncer tells each new client what it
- * was told itself once (pgbouncer#859). Costs a round trip for each new connection.
+ * A query, not the parameter `in_hot_standby` that the server reports at connect, because PgBouncer reports a stale value to new
+ * clients (pgbouncer#859). It costs a round trip for each new connection.
  */
 const QUESTION =
   "select pg_catalog.pg_is_in_recovery()::text, pg_catalog.current_setting('transaction_read_only')"
 
-/** A statement of its own: not every server that speaks PostgreSQL's protocol can answer it. */
+/** A separate statement, because not every server with PostgreSQL's protocol can answer it. */
 const HISTORY_QUESTION = `select system_identifier::text, case when not pg_catalog.pg_is_in_recovery() then
   pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) end
   from pg_catalog.pg_control_system()`
@@ -46,7 +46,7 @@ export const ROLES_OF_ONE: ReadonlySet<TargetSessionAttrs> = new Set(['primary',
 const AS_TEXT: TypeParsers = { getTypeParser: () => (text) => text }
 
 /**
- * Rejects with {@link WrongRoleError} if the server is not what is wanted, and with its own error if it gives no answer.
+ * Rejects with {@link WrongRoleError} if the server does not have the required role, and with the server's error if it does not answer.
  * @returns the history of the primary, if a primary is wanted and tells.
  */
 export async function requireRole(

@@ -132,7 +132,7 @@ export class StatementCache {
     return statement
   }
 
-  /** It means what it meant when it was parsed, as far as that can be known. */
+  /** True if its names have the same meaning as when it was parsed, as far as is known. */
   #isCurrent({ effect, generation, view, preparedAt }: PreparedStatement): boolean {
     if (effect.schemaFree) return true
     if (generation !== this.#view.generation || view !== this.#view.key) return false

@@ -24,7 +24,7 @@ const MOST_PARAMETERS = 65_535
 /** PostgreSQL's arrays have no more dimensions. */
 const MOST_DIMENSIONS = 6
 
-/** Objects that give another object that gives another one... */
+/** How often toPostgres() may return another object with toPostgres(). */
 const MOST_FORMS = 16
 
 /**

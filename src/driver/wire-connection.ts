@@ -65,7 +65,7 @@ export interface WireGuard {
   readonly needsSync?: boolean
 }
 
-/** Decides it until the server is ready, and is told what node-postgres answers meanwhile. */
+/** Decides it until the server is ready, and sees what node-postgres answers meanwhile. */
 export interface StartupWatch extends WireGuard {
   /** The first SASL message is being sent. */
   chose(mechanism: string): void
@@ -207,7 +207,7 @@ export class WireConnection extends Base {
     if (event === 'error') this.#discarding = true
     if (event === 'errorMessage' || event === 'notice') {
       const said = args[0] as ServerTexts & { severity?: string }
-      // node-postgres gives the translated one.
+      // node-postgres returns the translated one.
       if (this.#severity !== undefined) said.severity = this.#severity
       this.conceal?.(said)
     }
@@ -319,7 +319,7 @@ export class WireConnection extends Base {
   }
 }
 
-/** @throws ProtocolError if the server speaks another encoding from now on: every text would be read and sent as what it is not. */
+/** @throws ProtocolError if the server has changed its encoding: every text would be read and sent wrongly. */
 function requireUtf8(name: string, value: string): void {
   if (name !== 'client_encoding' || /^(?:utf-?8|unicode)$/i.test(value)) return
   throw new ProtocolError(

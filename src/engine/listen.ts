@@ -108,7 +108,7 @@ export async function* listen(parts: ListenParts): AsyncGenerator<Notification, 
   }
 }
 
-/** @throws InvalidStatementError for what is no name, or one that is too long. */
+/** @throws InvalidStatementError for an invalid name, or one that is too long. */
 function listenTo(channel: string): string {
   const statement = `LISTEN ${quoteIdentifier(channel)}`
   const bytes = Buffer.byteLength(channel)

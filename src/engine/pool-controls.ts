@@ -6,7 +6,7 @@ import type { EnginePart } from './substitutes.js'
 import { statsOf, type StatsOptions } from '../pool/stats-window.js'
 import { checkMillisOf, checkPool, type CheckOptions, type EngineCheck } from './check.js'
 
-/** What an engine gives its controls. */
+/** The parts of an engine that its controls need. */
 export interface Controlled {
   /** The pool of this moment: `recreate()` replaces it. */
   readonly pool: Pool

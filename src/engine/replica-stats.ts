@@ -6,18 +6,18 @@ import type { PoolStats } from '../pool/stats.js'
 export interface ReplicationEvents {
   /** Of an engine that reads: it gave no connection, or lost one. It is left out for `pauseMillis`, and then asked in the background. */
   replicaEjected: { readonly error: unknown; readonly pauseMillis: number }
-  /** Of an engine that reads: it has answered, and is asked again. */
+  /** Emitted by a replica's engine: it has answered, and is used again. */
   replicaReturned: { readonly ejectedMillis: number }
-  /** Of the engine that writes: it was asked for a read that a replica could have done. */
+  /** Emitted by the primary's engine: it got a read that a replica could have done. */
   primaryRead: { readonly reason: PrimaryReadReason }
 }
 
 /**
- * Why the primary was asked for a read.
+ * Why a read went to the primary.
  *
  * - `behind`: no replica was far enough within `staleWaitMillis`.
  * - `position unknown`: the position of a write is not known, or a token cannot be compared.
- * - `conflict`: replicas have cancelled the statement in favour of what they replay.
+ * - `conflict`: replicas have cancelled the statement because it conflicts with recovery.
  * - `no replica`: all are left out.
  */
 export type PrimaryReadReason = 'behind' | 'position unknown' | 'conflict' | 'no replica'
@@ -41,7 +41,7 @@ export interface ReplicaStats {
   readonly reads: number
   /** Checks that it did not pass: it was behind, or could not tell. */
   readonly behind: number
-  /** Statements that it has cancelled in favour of what it replays. */
+  /** Statements that it has cancelled because they conflict with recovery. */
   readonly conflicts: number
   readonly ejections: number
   /** Why it was left out the last time. */

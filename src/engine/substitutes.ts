@@ -39,7 +39,7 @@ export interface EnginePart {
   primaryReads?: () => Readonly<Record<PrimaryReadReason, number>>
 }
 
-/** What the engine uses instead of its own. */
+/** The replacements that the engine uses. */
 export interface Substitute {
   readonly driver: Driver
   /** Given the pool of connections of that driver, which the engine is to use. */

@@ -42,7 +42,7 @@ export interface BlockOptions {
   readonly signal?: AbortSignal | undefined
   /** False: roll back at the end, also when the block returns. Default: true. */
   readonly commit?: boolean | undefined
-  /** The transaction of `begin()`, if the block is one in a session or connection that goes on after it. */
+  /** The transaction of `begin()`, if the session or connection stays open after the block. */
   readonly scope?: TransactionScope | undefined
   /** Async scope that the block is part of as well. */
   readonly asyncScope?: AsyncScope | undefined

@@ -21,7 +21,7 @@ export const STATEMENT_OPTION_NAMES: readonly string[] = [
 ] satisfies (keyof StatementOptions)[]
 
 /**
- * @throws InvalidStatementError for what is neither values nor options: it would be passed over in silence.
+ * @throws InvalidStatementError for an argument that is neither values nor options, which would be ignored silently.
  *   InvalidOptionError for an option of a wrong type.
  */
 export function statementOptions(given: unknown, names: readonly string[]): StatementOptions {

@@ -80,7 +80,7 @@ export function requestSessions<S extends Session, Context extends object = KoaC
       const isAnswerable = errors !== false && !res.headersSent
       const answer = isAnswerable ? answerFor(error, { errors, onError }) : undefined
       if (answer === undefined) {
-        // Koa answers nothing at all to an undefined error, and the client waits for ever.
+        // Koa sends no answer for an undefined error, and the client would wait forever.
         if (error === undefined || error === null) throw new Error(`A handler threw ${String(error)}`)
         throw error
       }

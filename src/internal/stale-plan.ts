@@ -5,7 +5,7 @@
 
 /** Shared by an error and all errors that are made from it. */
 export interface StalePlan {
-  /** True: prepared anew, the statement is not refused for that reason. */
+  /** True: the statement is not refused for that reason if it is prepared again. */
   certain: boolean
 }
 

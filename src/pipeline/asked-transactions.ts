@@ -26,7 +26,7 @@ export class AskedTransactions {
     return (this.#asked = { ending: undefined })
   }
 
-  /** A transaction has ended. The transaction of a block goes on: its next statement begins again. */
+  /** A transaction has ended. The block of `begin()` stays open: its next statement begins another transaction. */
   ended(ending: TransactionEnding): void {
     if (this.#inBlock || this.#asked === undefined) return
     this.#asked.ending = ending

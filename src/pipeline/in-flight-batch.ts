@@ -10,7 +10,7 @@ import { isPureRead } from './pure-reads.js'
 /**
  * - `lost`: the connection died before it answered BEGIN or, where the caller only reads, before it answered a statement.
  * - `behind`: the server is a replica that has not replayed yet what the transaction has to see, or cannot tell (`BeginStatement.isCheck`).
- * - `conflict`: the server is a replica that has cancelled the statement in favour of what it replays.
+ * - `conflict`: the server is a replica that has cancelled the statement because it conflicts with recovery.
  */
 export type ReplayReason = 'lost' | 'behind' | 'conflict'
 
@@ -31,7 +31,7 @@ export interface InFlightBatch {
   replay: ReplayReason | undefined
   /** Asks where the write-ahead log stands, after everything else. */
   readonly position: Operation | undefined
-  /** Tells the callers what is stored, once the position is known. */
+  /** Settles the calls whose work is stored, when the position is known. */
   readonly held: (() => void)[]
   /** Drops the connection, unless the first answer comes in time. */
   deadline: Timer | undefined

@@ -59,7 +59,7 @@ export function passOver(
   // ROLLBACK (TO) was issued for exactly that failure, and the operations after it expect the state after it.
   const follows = inFlight !== undefined && inFlight.undoing.length > 0 && operation.calledOff === undefined
   if (undoes(operation) || follows) inFlight?.undoing.push(operation)
-  // Steps are the pipeline's own: they are told nothing.
+  // The pipeline's own steps have no caller to reject.
   else
     operation.fail(
       operation.calledOff ??

@@ -7,8 +7,8 @@
  * | no   |            |                                                               | `not run`     |
  * | yes  |            | PostgreSQL committed, its wait for a standby was cut short    | `unknown`     |
  * | yes  | yes        | success                                                       | `committed`   |
- * | yes  | yes        | PostgreSQL's own refusal, or it passed over it                | `rolled back` |
- * | yes  | yes        | anything else: no answer, FATAL, the words of a pooler        | `unknown`     |
+ * | yes  | yes        | PostgreSQL's own refusal, or it skipped it                    | `rolled back` |
+ * | yes  | yes        | anything else: no answer, FATAL, an error of a pooler         | `unknown`     |
  * | yes  | no         | success                                                       | `open`        |
  * | yes  | no         | anything else: the transaction ends without a COMMIT          | `rolled back` |
  *
@@ -71,7 +71,7 @@ const IN_DOUBT = new Set(['08007', '40003'])
 const LINK_CLASSES = new Set(['', '08', '57', '58', 'XX'])
 
 /**
- * True if PostgreSQL itself says that it has not done what it was asked.
+ * True if PostgreSQL itself reports that it has refused the statement.
  *
  * - ERROR is a refusal, for PostgreSQL undoes the statement with it. A pooler may say ERROR as well, after the link to its
  *   server broke: what lacks the place in PostgreSQL's source is none in the classes that speak of such links.

@@ -317,7 +317,7 @@ export class Pipeline implements Sender {
     const lost = (inFlight.handedOff ?? this.connection)?.lost
     if (inFlight.replay) {
       this.state.move('idle')
-      // BEGIN and its settings are made anew.
+      // BEGIN and its settings are built again.
       this.#queue.putBack(
         inFlight.operations.slice(inFlight.beginning).filter((one) => one !== inFlight.position),
       )

@@ -54,7 +54,7 @@ export class ResponseHandler implements OperationOwner {
   #refused: { readonly error: Error; readonly text: string } | undefined = undefined
   /** Makes the question for the position of a write; undefined if the owner does not ask. */
   readonly positionQuestion: (() => Operation) | undefined
-  /** Is told the answer to the last question. */
+  /** Receives the answer to the last query for the position. */
   #tellPosition: ((position: WalPosition | undefined) => void) | undefined = undefined
 
   constructor(host: PipelineHost, setup: PipelineSetup, owner: TransactionListener, dispatcher: Dispatcher) {

@@ -144,7 +144,7 @@ export class QueuePool implements Pool {
     context: object | undefined,
     callSite: CallSite | undefined,
   ): void {
-    // Their subscribers see the time from the call until the caller goes on: that is the promise.
+    // Their subscribers see the time from the call until the caller continues, which is the promise.
     if (acquireChannel.hasSubscribers || this.events.has('acquire')) {
       this.acquire({ ...options, context, callSite }).then(
         (lease) => receiver.leased(lease),

@@ -3,7 +3,7 @@
  *
  * 1. Every waiter settles exactly once, and leaves the queue in the same moment.
  * 2. One timer serves all waiters: it is armed for the earliest deadline, and only while a caller waits.
- * 3. Code of the waiter never runs on the stack of the code that settles it: a promise is resolved, or the receiver is told in a microtask.
+ * 3. Code of the waiter never runs on the stack of the code that settles it: a promise is resolved, or the receiver is called in a microtask.
  */
 import { AsyncResource } from 'node:async_hooks'
 import { setMaxListeners } from 'node:events'
@@ -21,7 +21,7 @@ export interface Wanted {
   readonly callSite: CallSite | undefined
 }
 
-/** One acquire in the queue. An AsyncResource, because a receiver is told in the async context of its caller. */
+/** One acquire in the queue. An AsyncResource, because a receiver is called in the async context of its caller. */
 export abstract class Waiter extends AsyncResource implements Wanted {
   readonly since: number
   readonly options: AcquireOptions

@@ -40,7 +40,7 @@ export function selectByKey(
   return withConditions(start, key, conditions, lock)
 }
 
-/** A statement whose WHERE goes on with conditions, and then with `end`. */
+/** A statement whose WHERE is continued by conditions, and then by `end`. */
 function withConditions(
   start: string,
   values: readonly StatementValue[],

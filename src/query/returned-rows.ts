@@ -6,7 +6,7 @@ import type { WriteStatement } from './write-statements.js'
  * Brings the rows that came back into the order of the rows that were sent.
  *
  * @param count How many were sent.
- * @returns Their values, those of `returning` first; undefined if it cannot be told which row is which.
+ * @returns Their values, those of `returning` first; undefined if the rows cannot be matched.
  */
 export function matchReturned(
   { order, returning }: WriteStatement,

@@ -168,7 +168,7 @@ const FOUND = 'found'
 export const STORED = 'stored'
 const SHORTFALL = /lifeguard: (found|stored) (.*?)"?$/
 
-/** SQL that fails when it is run: a cast that cannot work, as SQL has no other way to raise an error of its own. */
+/** SQL that fails when it is run, by an invalid cast, because plain SQL cannot raise an error. */
 export function failure(table: Table, what: string, found: string, wanted: string): string {
   return `('lifeguard: ${what} ' || ${found} || ' of ' || ${wanted} || ${quoteLiteral(` rows of ${table.key}`)})::integer`
 }

@@ -25,7 +25,7 @@ export interface ColumnType {
   readonly element?: ArrayElement | undefined
   /** Why PostgreSQL would not store a value that the codec has written; undefined if it would. */
   readonly refusal?: Refusal | undefined
-  /** Whether PostgreSQL may store a text in another form: rounded, padded, written anew. Absent: never. */
+  /** Whether PostgreSQL may store a text in another form: rounded, padded, or respelt. Absent: never. */
   readonly respells?: ((text: string) => boolean) | undefined
   /** One text for all texts that PostgreSQL treats as equal, as far as known here. Absent: texts are compared as they are. */
   readonly normal?: ((text: string) => string) | undefined
@@ -39,7 +39,7 @@ export interface ColumnType {
   readonly delimiter?: string | undefined
   /** A sequence that the column owns makes its values. */
   readonly serial?: boolean
-  /** What has to be there before the tables, each after what it needs itself. */
+  /** Types and extensions to create before the tables, each after those that it needs. */
   readonly declared?: readonly DeclaredType[]
 }
 
@@ -110,14 +110,14 @@ export interface ColumnDefinition {
   readonly unique?: boolean
   readonly index?: boolean
   readonly version?: boolean
-  /** Not loaded unless it is asked for. */
+  /** Loaded only on request. */
   readonly deferred?: boolean
   readonly default?: () => unknown
   readonly serverDefault?: SqlFragment<unknown>
   readonly generated?: SqlFragment<unknown>
   /** Computed when it is read (PostgreSQL 18), not when it is written. */
   readonly virtual?: boolean
-  /** Its values come from a sequence of its own, in the form of the SQL standard. */
+  /** An identity column: a sequence of the column makes its values. */
   readonly identity?: 'always' | 'by default'
   readonly onUpdate?: (() => unknown) | SqlFragment<unknown>
   readonly references?: { readonly target: string; readonly rules: ReferenceRules }

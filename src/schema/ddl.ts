@@ -67,7 +67,7 @@ export function schemaStatements(source: DdlSource): string[] {
   return [...schemas].map((schema) => `create schema if not exists ${quoteIdentifier(schema)}`)
 }
 
-/** Every declared type, sequence and extension once, each after what it needs. @throws MappingError if two of one name differ. */
+/** Every declared type, sequence and extension once, each after those that it needs. @throws MappingError if two of the same name differ. */
 export function typesOf({ tables, extensions, sequences }: DdlSource): DeclaredType[] {
   const named = extensions.map((name): DeclaredType => ({
     kind: 'extension',

@@ -1,7 +1,7 @@
 /** Sorts by dependency, and finds cycles (Tarjan's strongly connected components). */
 
 /**
- * Puts what is depended on first. Nodes that depend on each other in a circle come together as one group of several; every
+ * Puts dependencies first. Nodes that depend on each other in a cycle form one group; every
  * other group has one node (which may depend on itself). Where nothing else decides, the given order is kept.
  *
  * @param dependenciesOf What must come before a node. Nodes that are not in the list are ignored.

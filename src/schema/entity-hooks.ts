@@ -34,7 +34,7 @@ const NAMES: readonly string[] = [
   'afterLoad',
 ] satisfies (keyof EntityHooks<object>)[]
 
-/** The hooks of a class, which refuse to go on without waiting. @throws MappingError for what is no hook. */
+/** The hooks of a class, which throw if they return a promise. @throws MappingError for an unknown or invalid hook. */
 export function readHooks(entity: object, name: string): EntityHooks<object> {
   const { hooks = {} } = entity as { readonly hooks?: Record<string, (instance: object) => unknown> }
   const read: Record<string, (instance: object) => void> = {}

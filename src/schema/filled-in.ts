@@ -8,7 +8,7 @@ import type { TableColumn } from './table-column.js'
 /** Marks a value of the caller. */
 export const GIVEN: unique symbol = Symbol('given') as never
 
-/** A default that can be changed in place, with what it was. */
+/** A default that can be changed in place, with its original value. */
 class Changeable {
   readonly value: object
   readonly #snapshot: unknown

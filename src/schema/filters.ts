@@ -82,7 +82,7 @@ export function filtersOfRelated({ target, link }: Relation, without: WithoutFil
   return [...conditions, ...linked]
 }
 
-/** Filters, and what they are called with. */
+/** Filters, and the arguments of their functions. */
 export interface TableFilters {
   readonly filters: Filters<Columns>
   readonly c: ColumnRefs<Columns>

@@ -64,7 +64,7 @@ function findTarget(
   reference: string,
   tables: readonly Table[],
 ): End {
-  // Names may hold dots, so the reference is not split: every table is asked whether it could be meant.
+  // Names may hold dots, so the reference is not split: every table is compared with it.
   const candidates = tables.filter((candidate) => prefixOf(reference, candidate, table) !== undefined)
   for (const candidate of candidates) {
     const column = candidate.columnNamed(reference.slice(prefixOf(reference, candidate, table)?.length))

@@ -18,7 +18,7 @@ import { quoteLiteral } from './definition-sql.js'
 // number is arbitrary: advisory locks are counted per database.
 const LOCK = 'select pg_catalog.pg_advisory_xact_lock(7523094287012)'
 
-/** Creates what is missing. A table that exists is left alone with all that belongs to it. */
+/** Creates missing objects. An existing table, with everything that belongs to it, is not changed. */
 export function guardedCreateScript(source: DdlSource): string {
   const types = typesOf(source)
   const tables = tableStatements(source)

@@ -3,7 +3,7 @@
  * written, because a session identifies rows by their stored key.
  */
 
-/** Types that round, pad or write values anew. */
+/** Types that round, pad or respell values. */
 export function always(): boolean {
   return true
 }
@@ -15,7 +15,7 @@ export function isUnusualUuid(text: string): boolean {
   return !UUID.test(text)
 }
 
-/** One text for all that are the same number; what is no plain number stays as it is. */
+/** One text for all texts of the same number; other texts stay unchanged. */
 export function plainNumber(text: string): string {
   const [, sign = '', whole = '', fraction = ''] = NUMBER.exec(text) ?? []
   if (whole + fraction === '') return text

@@ -174,7 +174,7 @@ export class TableColumn {
     return normal === undefined || typeof text !== 'string' ? text : normal(text)
   }
 
-  /** The value that a snapshot remembers. Objects are made anew. */
+  /** The value of a snapshot; objects are decoded again. */
   restore(snapshot: unknown): unknown {
     if (!this.mutable || snapshot === undefined) return snapshot
     if (typeof snapshot === 'number' && this.#brief !== undefined) return this.#brief.restore(snapshot)

@@ -36,7 +36,7 @@ export class Table {
   readonly qualifier: string
   /** All columns in SQL, qualified. */
   readonly columnList: string
-  /** The columns that are not loaded unless they are asked for. */
+  /** The columns that are loaded only on request. */
   readonly deferred: readonly TableColumn[]
   readonly columns: readonly TableColumn[]
   readonly primaryKey: readonly TableColumn[]
@@ -47,7 +47,7 @@ export class Table {
   readonly options: EntityOptions<string>
   /** It cannot be written, and is not created by us. */
   readonly isView: boolean
-  /** Nothing tells its rows apart: each row that is read is an object of its own. */
+  /** No columns identify its rows: each row that is read is a separate object. */
   readonly isKeyless: boolean
   readonly #byProperty: ReadonlyMap<string, TableColumn>
   readonly #byName: ReadonlyMap<string, TableColumn>

@@ -38,7 +38,7 @@ export class CausalFlows {
     return (this.#storage.getStore() ?? this.#shared).token
   }
 
-  /** Runs a function as a flow of its own. */
+  /** Runs a function in a separate flow. */
   run<Value>(work: () => Value, after: string | undefined): Value {
     const causality = new Causality(this.#storage.getStore() ?? this.#shared)
     if (after !== undefined) causality.add(readToken(after))

@@ -16,7 +16,7 @@ export type PositionAnswer = (position: WalPosition | undefined) => void
 
 /** What one flow of control has seen. */
 export class Causality {
-  /** Is told of every write, because the code around this flow may wait for it. */
+  /** Also learns of every write, because the code around this flow may await it. */
   readonly #outer: Causality | undefined
   /** What the outer one has written counts here, too. */
   readonly #isPartOfOuter: boolean

@@ -3,7 +3,7 @@ import type { DriverConnection } from '../driver/driver.js'
 import type { Lease, ReleaseOptions } from '../pool/pool.js'
 import type { Replica } from './replicas.js'
 
-/** A lease that counts as in flight until it is given back. */
+/** A lease that counts as in flight until it is released. */
 export class CountedLease implements Lease {
   readonly #lease: Lease
   readonly #replica: Replica

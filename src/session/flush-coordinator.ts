@@ -111,7 +111,7 @@ export class FlushCoordinator implements ExecutionOwner {
     this.#parts.route?.moved(reason)
   }
 
-  /** Undefined if no later read depends on it: then the server is not asked for the position. */
+  /** Undefined if no later read depends on it: then the position is not queried. */
   get storing(): ExecutionOwner['storing'] {
     return this.#parts.causality?.storing
   }

@@ -48,13 +48,13 @@ export interface ReadServers {
   readonly failsWithoutReplica: boolean
   /** True: a primary has told its position before, so it can be asked. */
   readonly tellsPosition: () => boolean
-  /** The primary is asked for a read. */
+  /** The read goes to the primary. */
   readonly onPrimaryRead: (reason: PrimaryReadReason) => void
 }
 
 const FIRST_PAUSE_MILLIS = 2
 const LONGEST_PAUSE_MILLIS = 50
-/** After so many conflicts with the replay of a replica, the primary is asked. */
+/** After this many conflicts with recovery on replicas, the primary is used. */
 const MOST_CONFLICTS = 1
 
 /** One session's way to its servers. */

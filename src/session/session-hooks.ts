@@ -109,7 +109,7 @@ export class TransactionHooks<S extends object> implements EntityHooks {
     return events.some((event) => this.#factory.has(event) || this.#own?.has(event) === true)
   }
 
-  /** True if the session itself has been given such a hook, which runs also where nothing had begun. */
+  /** True if such a hook was added to the session itself; it also runs if no transaction had begun. */
   hasOwn(event: SessionEvent): boolean {
     return this.#own?.has(event) === true
   }

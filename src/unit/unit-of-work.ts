@@ -190,7 +190,7 @@ export class UnitOfWork {
   }
 
   savepointEntered(): void {
-    // A new revision: rows that are read inside the savepoint are told from those read before.
+    // A new revision distinguishes rows that are read inside the savepoint from those read before.
     this.#members.journal.enter(++this.#members.identities.revision)
   }
 

@@ -27,7 +27,7 @@ export function beginnerOn(bind: Engine | Session | Connection): Begin {
     )
 }
 
-/** Blocks that were started side by side run one after the other, so no rollback undoes another one. */
+/** Concurrent blocks run one after the other, so that no rollback undoes another block. */
 function nestedIn(on: Executor, depth: number): Begin {
   return async (modes, work) =>
     await translated(() =>

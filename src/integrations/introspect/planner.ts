@@ -16,7 +16,7 @@ import { camel, pascal, singular, wordsOf } from './words.js'
 /** What a person decides otherwise. */
 export interface NameOverrides {
   /**
-   * Names by what they stand for: `'schema.table'` the class, `'schema.table.column'` the property, `'schema.table.foreign_key'` (the name of
+   * Names by object: `'schema.table'` the class, `'schema.table.column'` the property, `'schema.table.foreign_key'` (the name of
    * the constraint) the relation, `'schema.table.foreign_key<'` the relation back.
    */
   readonly names?: Readonly<Record<string, string>> | undefined

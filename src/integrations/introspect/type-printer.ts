@@ -22,7 +22,7 @@ export interface TypeExpression {
   readonly options: string | null
   /** What follows: `.array()`. */
   readonly modifiers: string
-  /** Why a text stands for it. */
+  /** Why it is read as text. */
   readonly note: string | null
 }
 
@@ -81,7 +81,7 @@ const PLAIN: Readonly<Record<string, readonly [from: string, name: string]>> = {
 export class TypePrinter {
   readonly #catalog: Catalog
   readonly #findings: Findings
-  /** The constants that stand for declared types, and what they need to be imported. */
+  /** The constants of declared types, and their imports. */
   readonly imports: Imports = new Imports()
   readonly #names: ReadonlyMap<string, string>
   readonly #declared = new Map<string, DeclaredSource>()
@@ -296,7 +296,7 @@ export class TypePrinter {
     return sqlTag(text)
   }
 
-  /** Where a text stands for a type, the reader is told once for each type. */
+  /** A type that is read as text is reported once. */
   tell(where: string, { note }: TypeExpression): void {
     if (note !== null) this.#findings.add('hint', where, note)
   }

@@ -1,4 +1,4 @@
-/** Metrics of an engine: durations as they are told, and the pool's gauges and counters when they are collected. */
+/** Metrics of an engine: durations are recorded when they end, the pool's gauges and counters are read when they are collected. */
 import type { Attributes, BatchObservableResult, Histogram, Meter, Observable } from '@opentelemetry/api'
 import type { Engine } from '../../index.js'
 import type { StatementMessage, TransactionMessage } from '../../internal/channels.js'

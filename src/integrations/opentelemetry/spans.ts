@@ -252,7 +252,7 @@ export class Spans {
     return this.#parts.tracer.startSpan(name, { kind: SpanKind.INTERNAL, startTime: at, attributes }, parent)
   }
 
-  /** The message of an error may quote values, so only its kind is told. */
+  /** The message of an error may quote values, so only its type is reported. */
   #end(span: Span, error: unknown, sqlState: string | undefined, at = this.#timeline.now()): void {
     if (error !== undefined) {
       span.setAttribute('error.type', errorTypeOf(error, sqlState))

@@ -127,7 +127,7 @@ export class Checkout {
 
   /**
    * Called when the connection was lost. Its place in the pool is free at once: Drizzle 0.45 never releases a client whose BEGIN has failed.
-   * The client goes on to refuse queries until its caller releases it.
+   * The client refuses queries until its caller releases it.
    */
   lost(): void {
     if (!this.#queue.busy) this.#return()

@@ -37,7 +37,7 @@ export class LeasedClient extends EventEmitter implements PoolClient {
   declare copyTo: (text: string) => Readable
   declare pauseDrain: () => void
   declare resumeDrain: () => void
-  /** Set anew for each checkout: a function that was kept from an earlier one must not end a later one. */
+  /** Set for each checkout, so that the function of an earlier checkout cannot end a later one. */
   release!: PoolClient['release']
   readonly pipeline: boolean
   // Read by libraries that look into pg's clients.

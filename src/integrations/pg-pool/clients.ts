@@ -11,7 +11,7 @@ import { LeasedClient } from './client.js'
 /** Told of a connection that was lost while it was idle. */
 type LossListener = (error: Error, client: LeasedClient) => void
 
-/** What the face knows of one connection. */
+/** The state of one connection of the pool. */
 export class KnownConnection {
   readonly connection: DriverConnection
   readonly texts: Map<string, string> = new Map()
@@ -58,7 +58,7 @@ export class KnownConnection {
 
   #create(): LeasedClient {
     const client = new LeasedClient(this.connection, this.#pipeline)
-    // Always there: without a listener, an error would end the process. A caller that waits for a query is told by that.
+    // Always there: without a listener, an error would end the process. A waiting caller gets the error by its query.
     client.on('error', (error: Error) => {
       if (this.#held !== client || this.#isLost) return
       this.#isLost = true
@@ -89,7 +89,7 @@ export class KnownConnection {
   }
 }
 
-/** The clients of one face. */
+/** The clients of one pool. */
 export class Clients {
   readonly #known = new WeakMap<DriverConnection, KnownConnection>()
   readonly #pipeline: boolean

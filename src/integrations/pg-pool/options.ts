@@ -52,13 +52,13 @@ export interface PoolConfig {
   /** As `onConnect`, in pg-pool's older form. */
   readonly verify?: ((client: PoolClient, done: (error?: Error) => void) => void) | undefined
   readonly log?: ((...messages: unknown[]) => void) | undefined
-  /** Only pg's own. */
+  /** Only pg's own `Client` is accepted. */
   readonly Client?: unknown
-  /** Only the global one. */
+  /** Only the global `Promise` is accepted. */
   readonly Promise?: unknown
 }
 
-/** What the face itself does with the options. */
+/** The options that the pool itself uses. */
 export interface FaceOptions {
   readonly settings: PoolSettings
   readonly queryTimeoutMillis: number | undefined
@@ -112,12 +112,12 @@ export function engineOptionsOf(config: PoolConfig): EngineOptions {
     poolRecycleMillis: recycleMillis,
     ...(wait === undefined ? {} : { poolTimeoutMillis: wait === 0 ? null : wait }),
     ...(wait === undefined || wait === 0 ? {} : { connectTimeoutMillis: wait }),
-    // As in pg: the caller that waits is told at once that the server cannot be reached.
+    // As in pg: a waiting caller gets an error at once if the server cannot be reached.
     connectRetry: 'fail',
   }
 }
 
-/** What the face does with the options of pg. */
+/** The options that the pool itself uses, from the options of pg. */
 export function faceOptionsOf(config: PoolConfig): FaceOptions {
   const { password, ...shown } = config
   const settings: PoolSettings = {

@@ -39,13 +39,13 @@ type PoolEvent = 'error' | 'release' | 'connect' | 'acquire' | 'remove'
 const NOTHING = (): void => undefined
 
 /**
- * pg.Pool's face on an engine: what is written for `pg.Pool` runs on it. Made from an engine by {@link poolFrom}, or in place of
+ * The interface of `pg.Pool` on an engine, for code that is written for `pg.Pool`. Made from an engine by {@link poolFrom}, or in place of
  * `new pg.Pool(options)`; then it has an engine of its own, which `end()` disposes.
  *
  * Errors of the server are pg's, so `code` is the SQLSTATE.
  */
 export class Pool extends EventEmitter {
-  /** What libraries read of the options. */
+  /** Settings that libraries read. */
   options: PoolSettings
   readonly #engine: Engine
   /** It was made for this pool. */
@@ -84,7 +84,7 @@ export class Pool extends EventEmitter {
   }
 
   /**
-   * Checks a client out; `client.release()` gives it back.
+   * Checks a client out; `client.release()` returns it to the pool.
    * @throws PoolTimeoutError, PoolQueueFullError, EngineDisposedError; the error of the socket or of the server if no connection can be made.
    */
   connect(): Promise<PoolClient>
@@ -150,7 +150,7 @@ export class Pool extends EventEmitter {
 
   /**
    * Lets what was asked for finish, and ends the pool. An engine of its own is disposed (its connections may be used for 10 s more); an
-   * engine that it was made from goes on.
+   * engine that it was made from stays open.
    */
   end(): Promise<void>
   end(callback: (error?: Error) => void): void
@@ -314,7 +314,7 @@ export class Pool extends EventEmitter {
     this.#ended = true
   }
 
-  /** Resolves when nothing waits for a client; for an engine that goes on, when every client is released as well. */
+  /** Resolves when nothing waits for a client; for an engine that stays open, also when every client is released. */
   #quiet(): Promise<void> {
     return new Promise((resolve) => {
       this.#onQuiet = resolve

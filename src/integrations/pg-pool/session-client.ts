@@ -199,7 +199,7 @@ export class SessionClient extends EventEmitter implements PoolClient {
       this.#transactions.requireTurn(text)
       await this.#session.exclusively(text, work)
     }).catch((error: unknown) => {
-      // What has begun is told by node-postgres itself.
+      // If the Submittable has started, node-postgres itself passes the error to it.
       if (!isStarted) refuse(submittable, asInPg(error) as Error)
     })
     return submittable

@@ -60,7 +60,7 @@ export interface FieldDef {
 export interface QueryResult<Row = Open> {
   command: string
   rowCount: number | null
-  /** As in pg: of no use since PostgreSQL 12. */
+  /** As in pg: 0 for INSERT, otherwise null. Rows have no OIDs since PostgreSQL 12. */
   oid: number
   fields: FieldDef[]
   rows: Row[]

@@ -44,7 +44,7 @@ function warn(error: unknown, { status }: ErrorAnswer): void {
   if (status >= 500) warnOfRequest(error)
 }
 
-/** Reports an error that no client and no caller is told. */
+/** Reports an error that reaches neither a client nor a caller. */
 export function warnOfRequest(error: unknown): void {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
   process.emitWarning(`A request failed: ${text}`, { type: 'LifeguardWarning', code: 'LIFEGUARD_REQUEST' })

@@ -129,7 +129,7 @@ export class RequestScope<S extends Session> {
 
   async #undo(reason: unknown): Promise<void> {
     this.#rollBack(reason)
-    // The request has failed already, and is told its own error. Nothing was stored.
+    // The request has failed already, and is answered with its own error. Nothing was stored.
     await this.#done.catch(ignore)
   }
 }

@@ -73,7 +73,7 @@ function normalCard(text: string): string {
   return /^[0-9a-f]+$/.test(digits) ? digits : text
 }
 
-/** Six bytes stand for eight with `fffe` between them. */
+/** Six bytes are expanded to eight with `fffe` in the middle. */
 function normalCard8(text: string): string {
   const digits = normalCard(text)
   return digits.length === 12 ? `${digits.slice(0, 6)}fffe${digits.slice(6)}` : digits

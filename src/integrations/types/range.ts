@@ -2,7 +2,7 @@
 /** Which bounds belong to a range: `[` and `]` do, `(` and `)` do not. */
 export type Bounds = '[)' | '[]' | '(]' | '()'
 
-/** A range. A bound that is null is none: the range goes on for ever. An empty range has neither. */
+/** A range. A bound that is null means no bound: the range is unlimited. An empty range has no bounds. */
 export interface Range<Value> {
   readonly lower: Value | null
   readonly upper: Value | null

@@ -58,7 +58,7 @@ export function checkGiven(assignment: KeyAssignment, column: TableColumn, neede
   )
 }
 
-/** The error if a relation was let go of while the program has set its columns. */
+/** The error if a relation was set to null although its columns were set. */
 export function refuseLettingGo(assignment: KeyAssignment, column: TableColumn): InvalidValueError {
   const { holder } = assignment
   const given = `${holder.meta.name}.${column.property} was set${to(holder, column, givenValue(holder, column))}`

@@ -31,7 +31,7 @@ export class Flusher {
   /** Throws if statements would be refused now. */
   readonly #requireRunning: () => void
   readonly #source: MessageSource
-  /** Set while the flush loads what it needs. */
+  /** Set while the flush loads rows. */
   #preparing: Promise<void> | undefined = undefined
   /** Incremented by each rollback. */
   #transaction = 0

@@ -9,7 +9,7 @@ import type { KeyAssignments } from './key-assignments.js'
 import { heldBy } from '../relation-values.js'
 import { foreignKeysOf, storedValue } from './rows.js'
 
-/** A relation that holds, also, what it held when it was loaded or flushed. */
+/** A relation, with its value when it was loaded or flushed. */
 export interface KeptRelation {
   readonly state: InstanceState
   readonly relation: Relation
@@ -30,7 +30,7 @@ function followMovedKey({ state, relation }: KeptRelation, keys: KeyAssignments)
   if (kind === 'manyToMany') return false
   const isOwn = kind === 'belongsTo'
   const [columns, keyColumns] = isOwn ? [ownColumns, targetColumns] : [targetColumns, ownColumns]
-  // The owner of a collection is one object, so it is asked first: mostly its key stays.
+  // The owner of a collection is one object, so it is checked first: mostly its key does not change.
   if (!isOwn && !moves(state, keyColumns, keys)) return false
   let follows = false
   for (const member of heldBy(state, relation)) {

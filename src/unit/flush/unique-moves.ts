@@ -30,7 +30,7 @@ export class UniqueMoves {
   readonly #possibleKeys = new Map<Table, readonly PossibleKey[]>()
   /** Values of unique keys, with the changed row that frees them. */
   readonly #freed = new Map<string, Change>()
-  /** The same for keys of which PostgreSQL decides what they hold. */
+  /** The same for keys whose rows only PostgreSQL knows. */
   readonly #maybeFreed = new Map<string, Change[]>()
   /** The rows whose unique keys change, by the columns that foreign keys may refer to. */
   readonly #movers: References<Change>

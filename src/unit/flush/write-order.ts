@@ -32,7 +32,7 @@ export interface WriteOrder {
   readonly circular: ReadonlySet<WrittenRow>
 }
 
-/** @param rows In the order that they keep where nothing else decides. */
+/** @param rows In the order that they keep if nothing else decides. */
 export function orderWrites(rows: readonly WrittenRow[], ordering: WriteOrdering): WriteOrder {
   const parts = components(rows, ordering).flatMap((circle) => cutCircle(circle, ordering))
   const circular = parts.filter((part) => part.length > 1 && !part.every(isNew)).flat()
