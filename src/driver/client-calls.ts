@@ -1,6 +1,6 @@
 /**
- * How the driver calls the methods of node-postgres's client that instrumentations replace: `connect` for each connection, `query` for
- * scripts, COPY and Submittables.
+ * Calls the methods of node-postgres's client that instrumentations replace: `connect` for each connection, `query` for scripts, COPY
+ * and Submittables.
  */
 import type { Client } from 'pg'
 

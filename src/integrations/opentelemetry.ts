@@ -14,8 +14,8 @@ export interface InstrumentOptions {
   /** Default: the global one. */
   readonly meterProvider?: MeterProvider | undefined
   /**
-   * Attribute `db.query.text` of spans: the text with every string and number that is written in it replaced by `?`, without
-   * comments; parameters stay `$1`. Default true. Values of parameters are never told.
+   * True: spans have the attribute `db.query.text`: the text without comments, with literal strings and numbers replaced by
+   * `?`; placeholders stay `$1`. Values of parameters are never reported. Default true.
    */
   readonly queryText?: boolean | undefined
 }
@@ -28,12 +28,13 @@ const OPTIONS: readonly string[] = [
 ] satisfies (keyof InstrumentOptions)[]
 
 /**
- * Reports an engine to OpenTelemetry: spans for statements, flushes, transactions and the waiting for a connection; metrics of statements,
- * transactions and the pool. Call it once for each engine, before its first statement. It ends when the engine is disposed.
+ * Reports an engine to OpenTelemetry: spans for statements, flushes, transactions and the waiting for a connection; metrics of
+ * statements, transactions and the pool. Call it once for each engine, before its first statement. It ends when the engine is
+ * disposed.
  *
- * `@opentelemetry/instrumentation-pg` goes on for other uses of node-postgres; for this engine it is passed by.
+ * `@opentelemetry/instrumentation-pg` still reports other uses of node-postgres, but not this engine.
  *
- * @returns what ends it earlier. Work under way is not reported then.
+ * @returns a function that ends it earlier. Work that is running then is not reported.
  * @throws InvalidOptionError; IllegalStateError if the engine is reported already, or disposed.
  * @example
  * const engine = createEngine({ url, name: 'songs' })

@@ -4,7 +4,7 @@ import { engineMetrics, type MetricValues } from './prometheus/families.js'
 import { StatementCounts } from './prometheus/statement-counts.js'
 import { poolLabelOf } from './telemetry/pool-label.js'
 
-/** What is used of prom-client's `Registry`. */
+/** The part of prom-client's `Registry` that is used. */
 export interface PrometheusRegistry {
   registerMetric(metric: never): void
   getSingleMetric(name: string): object | undefined
@@ -31,10 +31,10 @@ interface Family {
 }
 
 /**
- * Reports an engine to prom-client. The numbers are read when they are scraped, so nothing is measured twice. Call it once for each engine
- * and registry, also for several engines: each has its label `pool`. It ends when the engine is disposed.
+ * Reports an engine to prom-client. The numbers are read when they are scraped, so nothing is measured twice. Call it once for
+ * each engine and registry, also for several engines: each has its label `pool`. It ends when the engine is disposed.
  *
- * @returns what ends it earlier.
+ * @returns a function that ends it earlier.
  * @throws InvalidOptionError; IllegalStateError if the registry has the engine already, or if the engine was disposed.
  * @example
  * import { register } from 'prom-client'

@@ -1,6 +1,6 @@
 /**
- * Numbers of engines, from 1 in each process, both copies of this package (import, require) included: messages of channels carry them,
- * because two engines may have one name.
+ * Numbers engines from 1 in each process, for both copies of this package (import, require). Messages of channels contain the number,
+ * because two engines may have the same name.
  */
 const KEY: unique symbol = Symbol.for('lifeguard.engineIds') as never
 

@@ -1,4 +1,7 @@
-/** Statistics of a window: what has happened between two calls of `stats()`. Nothing is reset, so any number of readers have windows of their own. */
+/**
+ * Statistics of a window: what has happened between two calls of `stats()`. Nothing is reset, so several readers can have different
+ * windows.
+ */
 import { InvalidOptionError } from '../errors.js'
 import { checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { describeBuckets, type HistogramSnapshot } from './histogram.js'

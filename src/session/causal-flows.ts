@@ -1,9 +1,9 @@
 /**
- * Which flow of control a call belongs to: what one flow has written need not be shown to another.
+ * Which causal flow a call belongs to: reads of one flow need not show the writes of another.
  *
- * 1. A flow is what its caller has begun with `run`: the function, and everything that it calls and awaits.
- * 2. Outside of every flow, whatever this process has written counts. JavaScript does not tell the code behind an `await` what
- *    the awaited function has done, so a flow that was begun by its first write would miss writes of the functions it awaits.
+ * 1. A flow is begun with `run`, and contains the function and everything that it calls and awaits.
+ * 2. Outside of every flow, all writes of this process count. In JavaScript, code after an `await` does not see the async context that
+ *    the awaited function has set, so a flow that began with its first write would miss writes of awaited functions.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { Causality, readToken } from './causality.js'

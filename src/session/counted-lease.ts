@@ -1,4 +1,4 @@
-/** A lease of a replica, which knows how many there are. */
+/** A lease of a replica that is counted while it is in use. */
 import type { DriverConnection } from '../driver/driver.js'
 import type { Lease, ReleaseOptions } from '../pool/pool.js'
 import type { Replica } from './replicas.js'

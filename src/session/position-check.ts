@@ -1,4 +1,4 @@
-/** What a transaction asks its server about positions in the write-ahead log, in the packet of its BEGIN. */
+/** Queries about positions in the write-ahead log, which are sent in the batch of BEGIN. */
 import {
   formatWalPosition,
   parseWalPosition,

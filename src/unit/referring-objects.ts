@@ -1,4 +1,7 @@
-/** The objects of a session whose foreign keys lead to an object, however they were loaded. Made for one flush, while nothing changes. */
+/**
+ * The objects of a session whose foreign keys refer to an object, no matter how they were loaded. Made for one flush, during which
+ * nothing changes.
+ */
 import { metaOf } from '../schema/entity-meta.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'

@@ -1,4 +1,4 @@
-/** Sequences that the base names against those of the database. */
+/** Compares the sequences that the base names with those of the database. */
 import type { Connection } from '../../index.js'
 import type { DeclaredType } from '../../schema/column.js'
 import { SEQUENCE_DEFINITION } from '../introspect/catalog-queries.js'

@@ -1,4 +1,6 @@
-/** Names and values of the semantic conventions for databases (1.44), and a few of our own under `lifeguard.`. */
+/**
+ * Names and values of the semantic conventions for databases (1.44), and a few attributes of Lifeguard with the prefix `lifeguard.`.
+ */
 import type { Attributes } from '@opentelemetry/api'
 import type { StatementMessage } from '../../internal/channels.js'
 import type { Engine } from '../../index.js'

@@ -1,4 +1,4 @@
-/** Statements without the values that are written in them. */
+/** Removes literal values and comments from texts of statements. */
 
 const LITERAL = '?'
 /** Texts that are kept: most services send the same few hundred. */

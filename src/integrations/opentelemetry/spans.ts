@@ -1,11 +1,12 @@
 /**
- * Spans of an engine: statements (CLIENT), and around them flushes, transactions and the waiting for a connection (INTERNAL).
+ * Spans of an engine: statements (CLIENT), and around them flushes, transactions and waits for a connection (INTERNAL).
  *
- * 1. The parent of a statement is the span that was active when it was called. If that span was also active when its transaction or its flush
- *    began, the statement is their child: a span of the caller's own in between keeps its statements.
- * 2. The context is read when a message starts, never when it ends: then the code of another request may be running.
- * 3. A span is made when its work has ended, with the time at which it began, for only then its transaction is known: BEGIN is sent
- *    after the statement was called. The spans of transactions and flushes are made earlier, for their first child.
+ * 1. The parent of a statement is the span that was active when it was called. If its transaction or its flush began under that same
+ *    span, the statement is a child of the transaction or the flush. So statements under a span of the caller inside a block stay its
+ *    children.
+ * 2. The context is read when a message starts, never when it ends, because the code of another request may be running then.
+ * 3. A span is made when its work has ended, with its start time, because its transaction is only known then: BEGIN is sent after the
+ *    statement was called. The spans of transactions and flushes are made earlier, for their first child.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { channel } from 'node:diagnostics_channel'

@@ -1,4 +1,4 @@
-/** Times of spans: milliseconds since 1970 with fractions, so that the order inside of a millisecond is right. */
+/** Times of spans: milliseconds since 1970 with fractions, so that spans within one millisecond are in the right order. */
 
 /** The clock of the machine may be set; the monotonic one runs on. */
 const MOST_DRIFT_MILLIS = 2

@@ -5,7 +5,7 @@ import type { EngineOptions } from '../../engine/options.js'
 import { Engine, InvalidOptionError } from '../../index.js'
 import type { PoolClient, PoolSettings } from './types.js'
 
-/** Options of pg.Pool, as far as they mean something here. */
+/** Options of `pg.Pool` that are supported here. */
 export interface PoolConfig {
   readonly connectionString?: string | undefined
   readonly host?: string | undefined
@@ -31,19 +31,19 @@ export interface PoolConfig {
   readonly types?: TypeParsers | undefined
   readonly client_encoding?: string | undefined
   readonly pipeline?: boolean | undefined
-  /** Most connections. Default 10. */
+  /** Maximum number of connections. Default 10. */
   readonly max?: number | undefined
   /** pg-pool's older name of `max`. */
   readonly poolSize?: number | undefined
   /** Connections that are kept, and opened in the background. Default 0. */
   readonly min?: number | undefined
-  /** Close a connection after so many idle milliseconds. Default 10000; 0 or null = never. */
+  /** Close a connection after this idle time, in milliseconds. Default 10000; 0 or null = never. */
   readonly idleTimeoutMillis?: number | null | undefined
   /** Wait for a connection at most this long. Default, other than in pg: 30000; 0 = no limit, as in pg. */
   readonly connectionTimeoutMillis?: number | undefined
-  /** Default, other than in pg: 1800; 0 = no limit. */
+  /** Maximum age of a connection, in seconds. Default, other than in pg: 1800; 0 = no limit. */
   readonly maxLifetimeSeconds?: number | undefined
-  /** Close a connection after so many checkouts. Default Infinity. */
+  /** Close a connection after this number of checkouts. Default Infinity. */
   readonly maxUses?: number | undefined
   /** Always so here: an idle connection does not keep the process alive. */
   readonly allowExitOnIdle?: boolean | undefined
@@ -93,7 +93,7 @@ const MOST = 10
 const IDLE_MILLIS = 10_000
 const SECOND = 1000
 
-/** The engine's options. @throws InvalidOptionError for what pg.Pool does not know, or does not exist here. */
+/** The engine's options. @throws InvalidOptionError for options that `pg.Pool` does not have, or that are not supported here. */
 export function engineOptionsOf(config: PoolConfig): EngineOptions {
   refuseUnknown(config)
   const { max, poolSize, min, idleTimeoutMillis = IDLE_MILLIS, connectionTimeoutMillis: wait } = config

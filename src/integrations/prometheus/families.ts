@@ -1,4 +1,7 @@
-/** The metrics of an engine, as prom-client's registry asks for them. Names, units and suffixes are Prometheus's; times are in seconds. */
+/**
+ * The metrics of an engine for prom-client's registry. Names, units and suffixes follow Prometheus's conventions; times are in
+ * seconds.
+ */
 import type { Engine } from '../../index.js'
 import type { HistogramSnapshot } from '../../pool/histogram.js'
 import type { PoolStats } from '../../pool/stats.js'

@@ -1,4 +1,4 @@
-/** Durations of the statements, transactions and flushes of an engine, by labels of few values. */
+/** Durations of the statements, transactions and flushes of an engine, by labels that have few values. */
 import type {
   FlushMessage,
   MessageSource,

@@ -1,4 +1,4 @@
-/** What kind of failure it was, in one word that has few values: never the message, which may quote values. */
+/** The type of a failure as a word from a small set; never its message, which may quote values. */
 
 /** SQLSTATE of PostgreSQL's error, or the code of Lifeguard's, or else the name of the class. */
 export function errorTypeOf(error: unknown, sqlState: string | undefined): string {

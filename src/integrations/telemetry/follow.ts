@@ -1,4 +1,4 @@
-/** Follows the messages of one engine on a tracing channel of Lifeguard. */
+/** Subscribes to the messages of one engine on a tracing channel of Lifeguard. */
 import { tracingChannel } from 'node:diagnostics_channel'
 import type { MessageSource } from '../../internal/channels.js'
 

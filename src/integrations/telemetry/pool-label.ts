@@ -1,4 +1,4 @@
-/** The name of an engine in metrics, where two engines must not share one. */
+/** The unique name of an engine in metrics. */
 import type { Engine } from '../../index.js'
 
 const KEY: unique symbol = Symbol.for('lifeguard.poolLabels') as never

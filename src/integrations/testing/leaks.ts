@@ -1,14 +1,15 @@
 /** Checks after a test that it has returned every connection. */
 import { IllegalStateError, type Engine } from '../../index.js'
 
-/** Work that is ending right now is no leak. */
+/** How long work that is about to end may take. */
 const PATIENCE_MILLIS = 1_000
 
 /**
  * Waits a moment, then fails if connections are still checked out or callers still wait for one. For `afterEach`.
  *
- * @param options `withinMillis`: how long what is ending may take. Default 1000.
- * @throws IllegalStateError with the state of the pool. `leakDetectionMillis` and `captureStacks` report the lines that hold connections.
+ * @param options `withinMillis`: how long to wait for work that is about to end. Default 1000.
+ * @throws IllegalStateError with the state of the pool. `leakDetectionMillis` and `captureStacks` report the lines that hold
+ *   connections.
  */
 export async function expectNoLeaks(
   engine: Engine,

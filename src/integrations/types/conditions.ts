@@ -3,7 +3,7 @@ import { InvalidStatementError, SqlFragment, type ColumnRef, type Condition } fr
 import type { Range } from './range.js'
 import type { RangeColumnType } from './ranges.js'
 
-/** What a column of a range or multirange may hold besides ranges: one of their values. */
+/** An element of a range or multirange. */
 type ValueIn<Value> =
   NonNullable<Value> extends Range<infer Bound>
     ? Bound
@@ -11,12 +11,12 @@ type ValueIn<Value> =
       ? Bound
       : never
 
-/** What the operand of {@link contains} and the others may be. */
+/** The operand of {@link contains} and the other conditions. */
 export type Contained<Value> = NonNullable<NoInfer<Value>> | ValueIn<NoInfer<Value>> | SqlFragment<unknown>
 
 /**
- * Contains the value (`@>`; of `inet` and `cidr`: `>>=`, contains or equals): an array its elements, a document of `jsonb` or an `hstore`
- * its parts, a range or multirange another one, or one value.
+ * The column contains the value (`@>`; for `inet` and `cidr` `>>=`, contains or equals). The value is elements of an array, a
+ * part of a `jsonb` document or an `hstore`, or another range or a single value for a range or multirange.
  * @throws InvalidValueError for a value that the column cannot hold.
  * @example
  * contains(Song.c.tags, ['jazz'])
@@ -26,7 +26,7 @@ export function contains<Value>(column: ColumnRef<Value>, value: Contained<Value
   return compare(column, isNetwork(required(column)) ? '>>=' : '@>', value)
 }
 
-/** Is contained in the value (`<@`; of `inet` and `cidr`: `<<=`). Otherwise as {@link contains}. */
+/** The column is contained in the value (`<@`; for `inet` and `cidr` `<<=`). Otherwise as {@link contains}. */
 export function containedBy<Value>(
   column: ColumnRef<Value>,
   value: NonNullable<NoInfer<Value>> | SqlFragment<unknown>,
@@ -34,7 +34,7 @@ export function containedBy<Value>(
   return compare(column, isNetwork(required(column)) ? '<<=' : '<@', value)
 }
 
-/** Has something in common with the value (`&&`): arrays, ranges, networks, boxes. */
+/** The column and the value have a common part (`&&`): arrays, ranges, networks, boxes. */
 export function overlaps<Value>(
   column: ColumnRef<Value>,
   value: NonNullable<NoInfer<Value>> | SqlFragment<unknown>,
@@ -61,8 +61,8 @@ export interface MatchOptions {
   /** The text search configuration: `'english'`. Default: that of the server. */
   readonly config?: string | undefined
   /**
-   * How the words are read: `'websearch'` as in a search engine, `'plain'` all of them, `'phrase'` one after another, `'query'` with the
-   * operators of tsquery, whose mistakes are errors. Default `'websearch'`.
+   * How the words are interpreted. `'websearch'`: as in a search engine; `'plain'`: all words; `'phrase'`: in this order;
+   * `'query'`: with the operators of tsquery, where syntax errors throw. Default `'websearch'`.
    */
   readonly syntax?: 'websearch' | 'plain' | 'phrase' | 'query' | undefined
 }
@@ -103,7 +103,7 @@ const OPERATORS = { l2: '<->', cosine: '<=>', 'inner product': '<#>', l1: '<+>' 
 
 /**
  * The distance to a value, for ORDER BY and for conditions in SQL.
- * @param metric `'l2'` is the usual one, and the only one of geometric types. Default `'l2'`.
+ * @param metric Default `'l2'`, the only metric of geometric types.
  * @example
  * select(Song).orderBy(distance(Song.c.embedding, wanted, 'cosine')).limit(10)
  */

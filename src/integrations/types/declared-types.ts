@@ -7,7 +7,7 @@ import { kindOf, qualified, refused, typeOf } from './text-column.js'
 /** Options of {@link domainType}. */
 export interface DomainOptions {
   readonly schema?: string | undefined
-  /** True: no value of the domain is NULL. Say `notNull()` at its columns, too. Default false. */
+  /** True: values of the domain cannot be NULL. Its columns need `notNull()`, too. Default false. */
   readonly notNull?: boolean | undefined
   readonly default?: SqlFragment<unknown> | undefined
   /** Conditions on `value`, by the name of the constraint. */
@@ -15,9 +15,9 @@ export interface DomainOptions {
 }
 
 /**
- * A domain of the database, created by `createAll` before the tables. Gives the function that makes columns of it, with the
- * values of the type below it.
- * @param base The type below, as a column: `text()`, `integer()`, a column of another domain.
+ * Declares a domain, which `createAll` creates before the tables. Returns a function that makes columns of the domain, with the
+ * values of its base type.
+ * @param base The base type, as a column: `text()`, `integer()`, a column of another domain.
  * @throws MappingError unless `base` is a column.
  * @example
  * const email = domainType('email', text(), { checks: { email_check: sql`value ~ '@'` } })
@@ -51,9 +51,9 @@ export function domainType<Value>(
 export type CompositeValue<C extends Columns> = { -readonly [Name in keyof C]: C[Name]['$value'] }
 
 /**
- * A composite type of the database, created by `createAll` before the tables. Gives the function that makes columns of it. A
- * value is an object with all of its fields; a change in place is found at flush.
- * @param fields By property. Their names in the database are those of the properties, or the ones that they are given.
+ * Declares a composite type, which `createAll` creates before the tables. Returns a function that makes columns of the type. A
+ * value is an object with all fields; a change inside the object is found at flush.
+ * @param fields Columns by property. A field has the name of its property in the database, unless its column has a name.
  * @throws MappingError unless `fields` holds columns.
  * @example
  * const address = compositeType('address', { street: text(), zip: text() })

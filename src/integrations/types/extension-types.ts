@@ -39,7 +39,9 @@ export function citext<Value extends string = string>(
   return new (column.constructor as typeof Column)({ ...column.definition, type })
 }
 
-/** Texts by name, with NULL among them: `{ size: 'L', color: null }`. Extension `hstore`. See {@link hasKey} and {@link contains}. */
+/**
+ * Strings by key; values may be null: `{ size: 'L', color: null }`. Extension `hstore`. See {@link hasKey} and {@link contains}.
+ */
 export function hstore(
   name?: string,
   { schema }: ExtensionOptions = {},

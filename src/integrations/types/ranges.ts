@@ -21,12 +21,12 @@ export interface RangeColumnType extends ColumnType {
   readonly rangeOf: { readonly cast: string; encode(value: unknown): string }
 }
 
-/** A range of `integer`. `[1,5]` and `[1,6)` are one value, and no change. */
+/** A range of `integer`. `[1,5]` and `[1,6)` are the same value. */
 export function int4range(name?: string): Column<Range<number> | null> {
   return rangeColumn(name, 'int4range', integer(), 'integer')
 }
 
-/** A range of `bigint`, which `JSON.stringify` refuses. */
+/** A range of `bigint`; `JSON.stringify` throws for its bounds. */
 export function int8range(name?: string): Column<Range<bigint> | null> {
   return rangeColumn(name, 'int8range', bigint(), 'integer')
 }
@@ -46,12 +46,15 @@ export function tsrange(name?: string): Column<Range<string> | null> {
   return rangeColumn(name, 'tsrange', timestamp(), 'text')
 }
 
-/** A range of instants, as Dates. Microseconds of both bounds are cut off when it is read, and lost when one of them is changed. */
+/**
+ * A range of instants, as Dates. Microseconds of both bounds are truncated when it is read; they are lost in the database when
+ * one bound is changed.
+ */
 export function tstzrange(name?: string): Column<Range<Date> | null> {
   return rangeColumn(name, 'tstzrange', timestamptz(), 'text')
 }
 
-/** Ranges of `integer`, in order and without gaps of nothing between them, as PostgreSQL stores them. */
+/** An array of `integer` ranges, ordered and merged as PostgreSQL stores them. */
 export function int4multirange(name?: string): Column<readonly Range<number>[] | null> {
   return multirangeColumn(name, 'int4multirange', integer(), 'integer')
 }
@@ -88,9 +91,10 @@ export interface RangeTypes<Value> {
 }
 
 /**
- * A range type that the database declares, created by `createAll` before the tables.
+ * Declares a range type, which `createAll` creates before the tables.
  * @param subtype The type of its bounds.
- * @param options `with`: further parameters of CREATE TYPE, such as `subtype_diff = float8mi`. `multirange`: the name of its multirange.
+ * @param options `with`: further parameters of CREATE TYPE, such as `subtype_diff = float8mi`. `multirange`: the name of its
+ *   multirange.
  * @throws MappingError unless `subtype` is a column.
  * @example
  * const speeds = rangeType('speeds', doublePrecision())

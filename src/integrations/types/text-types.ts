@@ -19,7 +19,7 @@ export function money(name?: string): Column<string | null> {
   return columnOf(name, { ddl: 'money', decode: asIs, encode: encodeText, normal: normalMoney })
 }
 
-/** Exactly so many bits: `'1010'`. */
+/** A string of exactly `length` bits: `'1010'`. */
 export function bit(name?: string | BitOptions, options?: BitOptions): Column<string | null> {
   const [own, length] = lengthOf(name, options)
   const wanted = length ?? 1
@@ -33,7 +33,7 @@ export function bit(name?: string | BitOptions, options?: BitOptions): Column<st
   })
 }
 
-/** At most so many bits. */
+/** A string of at most `length` bits. */
 export function varbit(name?: string | BitOptions, options?: BitOptions): Column<string | null> {
   const [own, length] = lengthOf(name, options)
   return columnOf(own, {
@@ -62,7 +62,7 @@ export function tsvector(name?: string): Column<string | null> {
   return columnOf(name, { ddl: 'tsvector', decode: asIs, encode: encodeText, normal: normalVector })
 }
 
-/** A search, as PostgreSQL writes it: `` `'fat' & 'cat'` ``. Parentheses that say nothing count as a change. */
+/** A search, as PostgreSQL writes it: `` `'fat' & 'cat'` ``. Redundant parentheses count as a change. */
 export function tsquery(name?: string): Column<string | null> {
   return columnOf(name, { ddl: 'tsquery', decode: asIs, encode: encodeText, normal: normalQuery })
 }

@@ -1,9 +1,9 @@
 /**
- * Rows that are deleted first, because other rows take their unique values: what has to be written before, so that nothing refers to
- * them any more.
+ * Rows that must be deleted first, because other rows take their unique values, and the changes that must be written before, so that
+ * no row refers to them any more.
  *
- * A row that must always refer to something (NOT NULL) may move away only when its new target is there, and that may be the row that
- * takes the value. Then the deleted row gives up its value (NULL) and is deleted with the others, last.
+ * A row with a NOT NULL foreign key can only refer to another row when that exists, and that may be the row that takes the unique
+ * value. Then the deleted row gives up its value (it becomes NULL), and is deleted last, with the others.
  */
 import type { TableColumn } from '../../schema/table-column.js'
 import type { References } from './row-references.js'
