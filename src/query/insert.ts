@@ -111,7 +111,7 @@ export class BulkInsert<E extends AnyEntity, Item = never, Scalar = Item> implem
   /**
    * Returns the rows as they are stored now: entities, or plain objects with the named columns. Objects that the session has
    * already get the new values, but keep their unflushed changes. Rows that were not written, because of `doNothing()` or
-   * because a filter hides them from `doUpdate()`, are not returned.
+   * because a filter hides them from `doUpdate()`, are not returned. Entities get all columns, deferred ones too: the rows are new.
    */
   returning(): BulkInsert<E, InstanceOf<E>>
   returning<const Names extends readonly ColumnName<E>[]>(
