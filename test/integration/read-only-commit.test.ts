@@ -1,5 +1,8 @@
 /** The COMMIT of a read-only block: awaited where it can bring news, and else sent before the caller goes on. */
 import { mock } from 'node:test'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
 import { CommitOutcomeUnknownError } from '../../src/errors.js'
 import { startProxy } from '../helpers/proxy.js'
@@ -34,19 +37,32 @@ describe('after plain reads', () => {
 
   test('it is on its way before the next line of the caller runs, however long that blocks', async () => {
     const { withSession } = lonely({
-      connectArgs: { serverSettings: { idle_in_transaction_session_timeout: '100' } },
+      connectArgs: { serverSettings: { idle_in_transaction_session_timeout: '1000' } },
     })
     const pids = new Set<unknown>()
-    for (let turn = 0; turn < 3; turn++) {
+    for (let turn = 0; turn < 2; turn++) {
       pids.add(
         await withSession(async (session) => {
           const pid: number | null = await session.scalar('select pg_backend_pid()')
           return pid
         }),
       )
-      for (const until = performance.now() + 250; performance.now() < until;);
+      for (const until = performance.now() + 1_500; performance.now() < until;);
     }
     expect(pids.size).toBe(1)
+  })
+
+  test('it is on its way when the next line ends the process', async () => {
+    using proxy = await startProxy(fixture.db.url)
+    const program = fileURLToPath(new URL('read-only-exit.fixture.ts', import.meta.url))
+    const child = spawn(process.execPath, ['--import', 'tsx', program], {
+      env: { ...process.env, DATABASE_URL: proxy.url },
+      stdio: 'inherit',
+    })
+    expect(await once(child, 'exit')).toEqual([0, null])
+    await waitUntil(() => proxy.openConnections === 0)
+    const sent = proxy.connections.flatMap(({ messages }) => messages.filter(({ from }) => from === 'client'))
+    expect(sent.filter(({ text }) => text?.startsWith('COMMIT'))).toHaveLength(1)
   })
 
   test('it is sent with the BEGIN of the next waiting caller, in one batch', async () => {
