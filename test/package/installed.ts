@@ -18,6 +18,8 @@ export interface InstalledPackage {
   readonly tarball: { readonly size: number; readonly files: readonly string[] }
   /** Runs a script in the folder and gives what it prints. */
   node(kind: 'module' | 'commonjs', script: string): Promise<string>
+  /** Runs a file by its path, TypeScript with the repository's tsx, and gives what it prints. */
+  run(runner: 'node' | 'tsx', file: string, environment: NodeJS.ProcessEnv): Promise<string>
   /** Makes packages of the repository available, as if the user had installed them: the optional peers of a subpath. */
   add(...names: readonly string[]): void
   /** Type-checks the consumer's files with a compiler of the repository. Rejects with the compiler's output. */
@@ -41,6 +43,11 @@ export async function installPackage(): Promise<InstalledPackage> {
     node: async (kind, script) => {
       const result = await run(process.execPath, [`--input-type=${kind}`, '--eval', script], { cwd: folder })
       return result.stdout
+    },
+    run: async (runner, file, environment) => {
+      const first = runner === 'tsx' ? [join(ROOT, 'node_modules/tsx/dist/cli.mjs')] : []
+      const env = { ...process.env, ...environment }
+      return (await run(process.execPath, [...first, file], { cwd: folder, env })).stdout
     },
     add: (...names) => {
       for (const name of names) {
