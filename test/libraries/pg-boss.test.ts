@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { waitUntil } from '../helpers/wait-until.js'
 import { checkLibrary } from './checks.js'
 
-/** What pg-boss told of errors behind the back of its callers. */
+/** A started pg-boss; `told` has the errors of its own work, which no call is rejected with. */
 async function on(
   pool: Pool,
   options: Partial<PgBoss.ConstructorOptions> = {},
