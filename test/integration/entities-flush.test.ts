@@ -216,7 +216,7 @@ describe('unique keys', () => {
     b.name = 'a'
     const error = await errorOf(session.commit())
     expect(error['constraint']).toBe('categories_name_key')
-    expect(error.message).toContain('rows of this flush take unique values from each other in a circle')
+    expect(error.message).toContain('rows of this flush take unique values from each other in a cycle')
     expect(error.stack).toContain(error.message)
     await session.rollback()
     await session.refresh(a)

@@ -136,7 +136,7 @@ describe('a partial index', () => {
       }),
     )
     expect(error).toBeInstanceOf(UniqueViolationError)
-    expect(error.message).toContain('take unique values from each other in a circle')
+    expect(error.message).toContain('take unique values from each other in a cycle')
   })
 })
 

@@ -131,7 +131,7 @@ describe('positions of a list', () => {
             (reason: unknown) => reason,
           )
           expect(error).toBeInstanceOf(UniqueViolationError)
-          expect((error as Error).message).toContain('take unique values from each other in a circle')
+          expect((error as Error).message).toContain('take unique values from each other in a cycle')
           return
         }
         await stored
