@@ -8,13 +8,18 @@ import type { InstanceState } from './instance-state.js'
 import { differenceOf, heldBy, heldRelations, isKnown } from './relation-values.js'
 import { storedValue, type LinkChanges } from './flush/rows.js'
 
+const NONE: readonly InstanceState[] = []
+
 /** The related objects that are added with an object, as far as they are new in its relations. */
 export function addedWith(state: InstanceState): readonly InstanceState[] {
-  return heldRelations(state).flatMap((relation) => {
-    // The objects of the relation are checked in any case.
-    const added = differenceOf(state, relation)?.added ?? []
-    return relation.cascades.has('add') ? added : []
-  })
+  const held = heldRelations(state)
+  return held.length === 0
+    ? NONE
+    : held.flatMap((relation) => {
+        // The objects of the relation are checked in any case.
+        const added = differenceOf(state, relation)?.added ?? []
+        return relation.cascades.has('add') ? added : []
+      })
 }
 
 /** @throws IllegalStateError if a relation without cascade `add` holds an object that was not added. Checked after all were added. */

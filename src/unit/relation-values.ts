@@ -37,16 +37,22 @@ export function heldBy(state: InstanceState, relation: Relation): InstanceState[
   if (held === undefined) throw isUndefined(state, relation)
   if (many && !isArray(held)) throw new MappingError(`${state.meta.name}.${name} takes an array of objects`)
   const objects: readonly unknown[] = many ? (held as unknown[]) : held === null ? [] : [held]
-  // Not `map`, which skips holes: an array whose length was increased holds undefined.
-  return Array.from(objects, (object) => {
+  const { table } = metaOf(target)
+  const members: InstanceState[] = []
+  // Also over holes, as `map` would not: an array whose length was increased holds undefined.
+  for (let index = 0; index < objects.length; index++) {
+    const object = objects[index]
     if (object === undefined) throw isUndefined(state, relation)
     const member = stateIfInstance(object)
-    if (member?.meta.table === metaOf(target).table) return member
-    const given = member?.meta.name ?? kindOfStranger(object)
-    throw new MappingError(
-      `${state.meta.name}.${name} takes instances of ${metaOf(target).name}, not ${given}`,
-    )
-  })
+    if (member?.meta.table !== table) {
+      const given = member?.meta.name ?? kindOfStranger(object)
+      throw new MappingError(
+        `${state.meta.name}.${name} takes instances of ${metaOf(target).name}, not ${given}`,
+      )
+    }
+    members.push(member)
+  }
+  return members
 }
 
 function isUndefined(
@@ -76,6 +82,7 @@ export function differenceOf(state: InstanceState, relation: Relation): Relation
   if (isKnown && isSame(instance[name], relations.get(name))) return undefined
   const before = new Set(rememberedBy(state, relation))
   const now = new Set(heldBy(state, relation))
+  if (before.size === 0) return { added: [...now], removed: [] }
   return {
     added: [...now].filter((member) => !before.has(member)),
     removed: [...before].filter((member) => !now.has(member)),

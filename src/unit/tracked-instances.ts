@@ -62,6 +62,13 @@ export class TrackedInstances implements Attachment {
     }
   }
 
+  /** Whether there is nothing but values of columns to write: no object holds a relation, and none is deleted. */
+  get hasColumnsOnly(): boolean {
+    if (this.roots.size + this.markedDeleted.size + this.brought.size > 0) return false
+    for (const state of this.pending) if (state.holdsRelation) return false
+    return !this.identities.hasRelated
+  }
+
   /** Objects that may have changed relations, new objects first. */
   related(): InstanceState[] {
     const related: InstanceState[] = []

@@ -17,15 +17,23 @@ import { HolderKeys, referencesOf, type Reference, type ValueOf } from './holder
 /** The values that foreign keys get, by holder. */
 export type ResolvedKeys = ReadonlyMap<InstanceState, ReadonlyMap<TableColumn, unknown>>
 
+type AssignedColumns = Pick<KeyAssignment, 'columns' | 'targetColumns'>
+
+interface AssignmentId extends AssignedColumns {
+  readonly id: string
+}
+
 export class KeyAssignments {
   readonly #byHolder = new Map<InstanceState, Map<string, KeyAssignment>>()
   readonly #contradictions: Contradiction[] = []
+  /** The id that was made last: most assignments in a row are of one relation. */
+  #latest: AssignmentId | undefined = undefined
 
   /** Of two assignments of the same columns to the same table, the one that leads to an object counts. */
   add(assignment: KeyAssignment): void {
     const { holder } = assignment
     const assignments = this.#byHolder.get(holder) ?? new Map<string, KeyAssignment>()
-    const id = idOf(assignment)
+    const id = this.#idOf(assignment)
     const known = assignments.get(id)
     if (known !== undefined && contradict(known, assignment)) this.#contradictions.push([known, assignment])
     if (known !== undefined && rankOf(known) > rankOf(assignment)) return
@@ -34,7 +42,7 @@ export class KeyAssignments {
 
   /** Whether there is an assignment of the same columns to the same table. */
   has(assignment: Omit<KeyAssignment, 'said'>): boolean {
-    return this.#byHolder.get(assignment.holder)?.has(idOf(assignment)) === true
+    return this.#byHolder.get(assignment.holder)?.has(this.#idOf(assignment)) === true
   }
 
   /** The assignment of some columns of a holder. */
@@ -43,7 +51,7 @@ export class KeyAssignments {
     columns: readonly TableColumn[],
     targetColumns: readonly TableColumn[],
   ): KeyAssignment | undefined {
-    return this.#byHolder.get(holder)?.get(idOf({ columns, targetColumns }))
+    return this.#byHolder.get(holder)?.get(this.#idOf({ columns, targetColumns }))
   }
 
   /** The objects whose columns are assigned the key of a target. */
@@ -52,7 +60,7 @@ export class KeyAssignments {
     columns: readonly TableColumn[],
     targetColumns: readonly TableColumn[],
   ): Generator<InstanceState, void, undefined> {
-    const id = idOf({ columns, targetColumns })
+    const id = this.#idOf({ columns, targetColumns })
     for (const [holder, assignments] of this.#byHolder) {
       if (assignments.get(id)?.target === target) yield holder
     }
@@ -73,9 +81,14 @@ export class KeyAssignments {
 
   /** The targets of all assignments, and the columns that these take their values from, unless the target gets them itself. */
   *sources(): Generator<readonly [InstanceState, readonly TableColumn[]], void, undefined> {
+    let latest: KeyAssignment | undefined
     for (const assignments of this.#byHolder.values()) {
-      for (const { target, targetColumns } of assignments.values()) {
-        if (target === undefined) continue
+      for (const assignment of assignments.values()) {
+        const { target, targetColumns } = assignment
+        // The members of a collection have one target.
+        if (target === undefined || (target === latest?.target && targetColumns === latest.targetColumns))
+          continue
+        latest = assignment
         yield [target, targetColumns.filter((column) => !this.isAssigned(target, column))]
       }
     }
@@ -96,16 +109,37 @@ export class KeyAssignments {
       return values?.has(column) === true ? values.get(column) : state.value(column)
     }
     const references = new Map<EntityMeta, readonly Reference[]>()
-    for (const circle of orderByDependency([...this.#byHolder.keys()], (holder) => this.#sourcesOf(holder))) {
-      for (const holder of circle) {
-        const { meta } = holder
-        const known = references.get(meta) ?? referencesOf(holder)
-        references.set(meta, known)
-        const assignments = [...(this.#byHolder.get(holder)?.values() ?? [])]
-        resolved.set(holder, new HolderKeys(holder, assignments, known).values(valueAfter))
-      }
+    for (const holder of this.#inOrder()) {
+      const { meta } = holder
+      const known = references.get(meta) ?? referencesOf(holder)
+      references.set(meta, known)
+      const assignments = [...(this.#byHolder.get(holder)?.values() ?? [])]
+      resolved.set(holder, new HolderKeys(holder, assignments, known).values(valueAfter))
     }
     return resolved
+  }
+
+  /** The holders, those first whose keys others take. */
+  #inOrder(): readonly InstanceState[] {
+    const holders = [...this.#byHolder.keys()]
+    // Mostly no target gets a key itself.
+    if (!holders.some((holder) => this.#leadsToHolder(holder))) return holders
+    return orderByDependency(holders, (holder) => this.#sourcesOf(holder)).flat()
+  }
+
+  #leadsToHolder(holder: InstanceState): boolean {
+    for (const { target } of this.#byHolder.get(holder)?.values() ?? [])
+      if (target !== undefined && this.#byHolder.has(target)) return true
+    return false
+  }
+
+  /** Equal for assignments of the same columns to the same target columns. */
+  #idOf({ columns, targetColumns }: AssignedColumns): string {
+    const latest = this.#latest
+    if (latest?.columns === columns && latest.targetColumns === targetColumns) return latest.id
+    const id = idOf({ columns, targetColumns })
+    this.#latest = { columns, targetColumns, id }
+    return id
   }
 
   /** The objects whose keys have to be known before those of a holder. */
@@ -117,8 +151,7 @@ export class KeyAssignments {
   }
 }
 
-/** Equal for assignments of the same columns to the same target columns. */
-function idOf({ columns, targetColumns }: Pick<KeyAssignment, 'columns' | 'targetColumns'>): string {
+function idOf({ columns, targetColumns }: AssignedColumns): string {
   // With the table: a relation may be looked up of an object of another one.
   const pairs = columns.map((column, at) => `${String(column)} ${String(targetColumns[at])}`)
   return pairs.length === 1 ? (pairs[0] as string) : pairs.sort().join()

@@ -69,8 +69,10 @@ export class FlushPreparation {
           `The hooks of entities were still adding objects after ${MOST_ROUNDS} rounds`,
         )
       }
-      members.addRelated()
-      settleDeletions(members)
+      if (!members.hasColumnsOnly) {
+        members.addRelated()
+        settleDeletions(members)
+      }
       const hooks = this.#hooksToRun()
       // A hook may read any property, so expired objects are loaded before it runs.
       const loads = [...this.#fillExpired(hooks.keys())]
@@ -81,6 +83,16 @@ export class FlushPreparation {
         this.#hooked.add(state)
       }
     }
+    const loads = members.hasColumnsOnly ? this.#loadsForColumns() : this.#loadsForRelations()
+    return loads.length === 0 ? undefined : Promise.all(loads).then(ignore)
+  }
+
+  #loadsForColumns(): Promise<void>[] {
+    const arrivals = [...this.#awaitChanged()]
+    return arrivals.length > 0 ? arrivals : [...this.#fillExpired(this.#changed())]
+  }
+
+  #loadsForRelations(): Promise<void>[] {
     const recalls = [...this.#recallUnknown()]
     const loads = [
       ...this.#awaitChanged(),
@@ -89,9 +101,9 @@ export class FlushPreparation {
     ]
     if (loads.length === 0) {
       const relations = RelationChanges.of(this.#members)
-      loads.push(...this.#fillExpired(this.#changed(relations)), ...this.#makeKeys(relations))
+      loads.push(...this.#fillExpired(this.#changed(relations.holders)), ...this.#makeKeys(relations))
     }
-    return loads.length === 0 ? undefined : Promise.all(loads).then(ignore)
+    return loads
   }
 
   /** The hooks that have not run for this flush yet. */
@@ -148,14 +160,14 @@ export class FlushPreparation {
   }
 
   /** Expired objects whose rows the flush may update. */
-  #changed({ holders }: RelationChanges): InstanceState[] {
+  #changed(holders?: RelationChanges['holders']): InstanceState[] {
     return this.#members.identities
       .states()
       .filter(
         (state) =>
           state.expired !== undefined &&
           !state.markedDeleted &&
-          (state.changes.length > 0 || holders.has(state)),
+          (state.changes.length > 0 || holders?.has(state) === true),
       )
   }
 
