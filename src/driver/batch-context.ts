@@ -19,6 +19,3 @@ export interface BatchContext {
   /** The named portals that are open, for the rows that are fetched from them later. */
   readonly portals: Map<string, OpenPortal>
 }
-
-/** Ends the transaction before a batch. `COMMIT AND CHAIN` also begins the next transaction with the modes of the ended one. */
-export type EndAhead = 'COMMIT' | 'COMMIT AND CHAIN' | 'ROLLBACK'

@@ -22,10 +22,10 @@ import {
   isFatal,
   unexpected,
 } from './backend-messages.js'
-import type { BatchContext, EndAhead } from './batch-context.js'
+import type { BatchContext } from './batch-context.js'
 import type { BatchStep } from './batch-step.js'
 import { BatchWriter } from './batch-writer.js'
-import type { Batch, BatchStatement, ServerNotice } from './driver.js'
+import type { Batch, BatchStatement, EndCommand, ServerNotice } from './driver.js'
 import { StandbyWaitEnded, StatementNotRun, StatementSkipped } from './driver.js'
 import { markStalePlan } from '../internal/stale-plan.js'
 import { isTaken, stalenessOf, type Suspect } from './stale-plan.js'
@@ -33,14 +33,14 @@ import type { WireReader } from './wire-connection.js'
 
 /** Where a batch begins. */
 export interface BatchStart {
-  readonly ahead?: EndAhead | undefined
+  readonly ahead?: EndCommand | undefined
   readonly isIdle?: boolean | undefined
 }
 
 export class BatchRun implements WireReader {
   readonly #batch: Batch
   readonly #context: BatchContext
-  readonly #ahead: EndAhead | undefined
+  readonly #ahead: EndCommand | undefined
   readonly #separate: boolean
   /** Empty if the batch was refused before it was written. */
   #steps: readonly BatchStep[] = []
@@ -72,8 +72,7 @@ export class BatchRun implements WireReader {
   #onEnd: (() => void) | undefined
 
   /**
-   * @param start.ahead Ends the transaction before the batch, under the Sync of the batch; `COMMIT AND CHAIN` stands for the first
-   *   statement of the batch as well.
+   * @param start.ahead Ends the transaction before the batch, under the Sync of the batch.
    * @param start.isIdle No transaction is open when it begins.
    */
   constructor(batch: Batch, context: BatchContext, onEnd: () => void, { ahead, isIdle }: BatchStart = {}) {

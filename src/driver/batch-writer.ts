@@ -1,7 +1,7 @@
 /** Writes the statements of one batch into one buffer, and records which answers to expect. */
-import type { BatchContext, EndAhead } from './batch-context.js'
+import type { BatchContext } from './batch-context.js'
 import { BatchStep, type OpenPortal } from './batch-step.js'
-import type { Batch, BatchStatement } from './driver.js'
+import type { Batch, BatchStatement, EndCommand } from './driver.js'
 import { PreparedStatement } from './statement-cache.js'
 import type { EncodedValue } from './values.js'
 
@@ -24,20 +24,18 @@ export class BatchWriter {
    * Writes the end of the previous transaction, if there is one, and all statements of the batch.
    * @throws RangeError if the batch is longer than a Buffer.
    */
-  write({ statements }: Batch, ahead: EndAhead | undefined): Buffer {
+  write({ statements }: Batch, ahead: EndCommand | undefined): Buffer {
     const { writer, cache, portals } = this.#context
-    const chains = ahead === 'COMMIT AND CHAIN'
     // First of all: after an end that is refused the server would skip them.
     for (const name of cache.takeClosable()) {
       writer.closeStatement(name)
       this.closes++
     }
     if (ahead !== undefined) {
-      const [first] = statements
-      this.steps.push(this.#write(chains && first !== undefined ? chainedTo(first) : ENDS[ahead]))
+      this.steps.push(this.#write(ENDS[ahead]))
       if (portals.size > 0) portals.clear()
     }
-    for (const statement of chains ? statements.slice(1) : statements) {
+    for (const statement of statements) {
       this.steps.push(this.#write(statement))
       if (this.#separate) writer.sync()
     }
@@ -104,24 +102,13 @@ export class BatchWriter {
 
 const ENDS = {
   COMMIT: endWith('COMMIT'),
-  'COMMIT AND CHAIN': endWith('COMMIT AND CHAIN'),
   // After a refusal, which may be about a statement's name.
   ROLLBACK: { ...endWith('ROLLBACK'), prepare: false },
 }
 const NO_VALUES: readonly EncodedValue[] = []
 /** An end whose answer is not waited for. */
-function endWith(text: EndAhead): BatchStatement {
+function endWith(text: EndCommand): BatchStatement {
   return { text, onResult: ignore, onError: ignore }
-}
-
-/** COMMIT AND CHAIN: ends the transaction, and replaces the statement that begins the next one. */
-function chainedTo(begin: BatchStatement): BatchStatement {
-  return {
-    text: 'COMMIT AND CHAIN',
-    flushAfter: begin.flushAfter,
-    onResult: (result) => begin.onResult({ ...result, command: 'BEGIN' }),
-    onError: (error) => begin.onError(error),
-  }
 }
 
 function ignore(): void {

@@ -177,11 +177,6 @@ export interface CommitListener extends Pick<BatchStatement, 'onResult' | 'onErr
 /** How a transaction is ended without waiting for the answer. */
 export interface EndOptions {
   /**
-   * The text that began the transaction, if the transaction still has the characteristics of that text. A batch that begins
-   * with the same text becomes one step with COMMIT (`COMMIT AND CHAIN`).
-   */
-  readonly begun?: string | undefined
-  /**
    * Gives the end a Sync of its own, so that its answer comes before the answer to the next batch. Default: no listener; a
    * refused end becomes a warning.
    */

@@ -19,7 +19,7 @@ import {
   malformed,
   unexpected,
 } from './backend-messages.js'
-import type { BatchContext, EndAhead } from './batch-context.js'
+import type { BatchContext } from './batch-context.js'
 import type { Batch, CommitHandoff, CommitListener, EndCommand, EndOptions, ServerNotice } from './driver.js'
 import { StandbyWaitEnded } from './driver.js'
 import { effectOf } from './schema-effects.js'
@@ -85,7 +85,7 @@ export class PipelinedCommits implements CommitHandoff {
    * socket with the batch.
    * @returns the end that the batch writes under its own Sync.
    */
-  before(batch: Batch): EndAhead | undefined {
+  before(batch: Batch): EndCommand | undefined {
     const end = this.#unsent
     if (end === undefined) return undefined
     if (end.listener !== undefined || batch.sync === 'separate') {
@@ -93,9 +93,7 @@ export class PipelinedCommits implements CommitHandoff {
       return undefined
     }
     this.#unsent = undefined
-    const { command, begun } = end
-    const chains = begun !== undefined && batch.statements[0]?.text === begun
-    return chains && command === 'COMMIT' ? 'COMMIT AND CHAIN' : command
+    return end.command
   }
 
   /** The connection is lost. */

@@ -214,9 +214,7 @@ export class Pipeline implements Sender {
     if (this.#answers.reads?.pure === false || !this.#setup.beginning.commitIsFormality(connection))
       return false
     this.#deferred = undefined
-    // PostgreSQL refuses SET TRANSACTION once a query has run, so the modes are those of BEGIN.
-    const begun = this.#answers.begun
-    handoff.endWithoutWaiting('COMMIT', { begun, timeoutMillis: this.#host.prePingTimeoutMillis })
+    handoff.endWithoutWaiting('COMMIT', { timeoutMillis: this.#host.prePingTimeoutMillis })
     this.#host.observer?.committedWithoutWaiting(connection)
     this.#answers.transactionEnded('committed')
     this.#rest()
@@ -292,7 +290,7 @@ export class Pipeline implements Sender {
       // Functions of the user may write.
       hasWritten: this.#answers.reads?.pure === false,
     })
-    if (inFlight.beginning > 0) this.#answers.transactionBegan(connection, begin[0])
+    if (inFlight.beginning > 0) this.#answers.transactionBegan(connection)
     // After nothing but reads COMMIT takes no time: the next waiter for the connection need not wait for its answer.
     if (this.#setup.releaseWhenIdle && this.#dispatcher.handOff(inFlight, this.#answers.reads)) return
     this.#dispatcher.send(inFlight, this.standsAlone ? 'separate' : 'shared')

@@ -77,11 +77,6 @@ export class ResponseHandler implements OperationOwner {
     return this.#reads
   }
 
-  /** The statement that began the transaction. */
-  get begun(): string | undefined {
-    return this.#trace?.begun
-  }
-
   /** Why BEGIN, or a setting after it, was refused. */
   get refusedBegin(): RefusedBegin | undefined {
     return this.#refusedBegin
@@ -261,9 +256,9 @@ export class ResponseHandler implements OperationOwner {
   }
 
   /** BEGIN is sent. */
-  transactionBegan(connection: DriverConnection, begin: Operation | undefined): void {
+  transactionBegan(connection: DriverConnection): void {
     this.state.move('active')
-    ;(this.#trace ??= new TransactionTrace()).began(this.#host.source, connection.id, begin?.text)
+    ;(this.#trace ??= new TransactionTrace()).began(this.#host.source, connection.id)
     this.#host.observer?.began(connection)
     this.#owner.began?.()
   }

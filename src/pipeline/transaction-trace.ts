@@ -5,8 +5,6 @@ import { transactionChannel, type MessageSource, type TransactionMessage } from 
 export class TransactionTrace {
   /** How many have begun. */
   count = 0
-  /** The statement that began the last one. */
-  begun: string | undefined = undefined
   #message: TransactionMessage | undefined = undefined
   /** The start of `#message` was published. */
   #published = false
@@ -19,9 +17,8 @@ export class TransactionTrace {
   }
 
   /** BEGIN is sent; if it is sent once more, it is still the same transaction. */
-  began(source: MessageSource, connectionId: number, text?: string): void {
+  began(source: MessageSource, connectionId: number): void {
     this.count++
-    this.begun = text
     if (this.#published || !transactionChannel.hasSubscribers) return
     const message = this.expect(source)
     if (message === undefined) return

@@ -29,9 +29,7 @@ function without(connection: DriverConnection): DriverConnection {
 /** Commits that are a message of their own were sent without waiting for the answer. */
 const handOffs = (proxy: Awaited<ReturnType<typeof startProxy>>) =>
   proxy.connections.flatMap(({ messages }) =>
-    messages.filter(
-      ({ name, text }) => text === 'COMMIT AND CHAIN' || (name === 'Query' && text === 'COMMIT'),
-    ),
+    messages.filter(({ name, text }) => name === 'Query' && text === 'COMMIT'),
   )
 
 test.each([true, false])(

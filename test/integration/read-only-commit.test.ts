@@ -75,8 +75,10 @@ describe('after plain reads', () => {
     await read()
     proxy.reset()
     await Promise.all([read(), read(), read()])
-    const texts = proxy.connections.flatMap(({ messages }) => messages.map(({ text }) => text))
-    expect(texts.filter((text) => text === 'COMMIT AND CHAIN')).toHaveLength(2)
+    const messages = proxy.connections.flatMap((connection) => connection.messages)
+    expect(messages.filter(({ name }) => name === 'Sync')).toHaveLength(3)
+    // Only the last COMMIT has no batch to go with.
+    expect(messages.filter(({ name, text }) => name === 'Query' && text === 'COMMIT')).toHaveLength(1)
   })
 })
 
