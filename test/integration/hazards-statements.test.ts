@@ -303,6 +303,7 @@ describe('COPY as a plain statement', () => {
     'COPY numbers (id) FROM STDIN WITH (FORMAT csv)',
     'copy (select 1) to stdout',
     '/* comment */ copy numbers to stdout',
+    'copy numbers from /* the terminal */ stdin',
   ])('%j is refused before it is sent, with the remedy', async (text) => {
     await using session = await open()
     await add(session, 1)
@@ -316,7 +317,8 @@ describe('COPY as a plain statement', () => {
   test('one that is not recognised costs its connection, not the process', async () => {
     await using session = await open()
     await add(session, 1)
-    const error = await errorOf(session.execute('copy numbers from /* the terminal */ stdin'))
+    // PostgreSQL nests comments.
+    const error = await errorOf(session.execute('copy numbers from /* the /* old */ terminal */ stdin'))
     expect(String((error.cause as Error).message)).toContain('COPY')
     await session.rollback()
     await add(session, 2)
