@@ -1,5 +1,5 @@
 /** Runs a block again after an error that `isRetryable` accepts. */
-import { isRetryable } from '../database-errors.js'
+import { isRetryable, ReadOnlyError } from '../database-errors.js'
 import { AbortedError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
 import { checkInteger, checkMillis, checkObject, refuseUnknownKeys } from '../internal/validate.js'
@@ -11,7 +11,7 @@ export interface RetryOptions {
   readonly attempts: number
   /**
    * Milliseconds to wait before the next run; `attempt` is the number of the failed run, from 1. Default: full jitter, a random
-   * time up to 25 ms, 50 ms, 100 ms, ... and at most 1000 ms.
+   * time up to 25 ms, 50 ms, 100 ms, ... and at most 1000 ms; after a ReadOnlyError at least half of that.
    */
   readonly backoff?: ((attempt: number) => number) | undefined
 }
@@ -45,15 +45,22 @@ export async function runWithRetry<Value>(
   work: () => Promise<Value>,
   hasStored: () => boolean = () => false,
 ): Promise<Value> {
-  const { attempts, backoff = fullJitter } = retry
+  const { attempts, backoff } = retry
   for (let attempt = 1; ; attempt++) {
     try {
       return await work()
     } catch (error) {
       if (attempt >= attempts || signal?.aborted === true || !isRetryable(error) || hasStored()) throw error
-      await pause(clock, checkMillis('retry.backoff()', backoff(attempt), { min: 0 }), signal)
+      const wait = backoff ?? (error instanceof ReadOnlyError ? halfJitter : fullJitter)
+      await pause(clock, checkMillis('retry.backoff()', wait(attempt), { min: 0 }), signal)
     }
   }
+}
+
+/** Where a standby was met, others are not the reason to wait, and only time helps: 10 attempts last for 2 s at least. */
+function halfJitter(attempt: number): number {
+  const limit = Math.min(LONGEST_MILLIS, FIRST_MILLIS * 2 ** (attempt - 1))
+  return limit / 2 + (Math.random() * limit) / 2
 }
 
 /** @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ */

@@ -9,6 +9,7 @@ import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
 export type { ErrorAnswer, ErrorAnswers, ErrorBody } from './requests/error-answers.js'
+export type { CausalityCarrier } from './requests/causality-token.js'
 export type { RequestSession } from './requests/request-scope.js'
 
 /** Options of {@link requestSessions}. */
@@ -63,7 +64,7 @@ export function requestSessions<S extends Session, Request extends object = Inco
     const key = request as IncomingMessage & Request
     // Registered twice: the first one has done it.
     if (scopes.find(key) !== undefined) return next()
-    const scope = scopes.open(key)
+    const scope = scopes.open(key, request.headers)
     watchClient(response, scope)
     deferEnd(response, scope, next)
     scope.run(next)

@@ -1,5 +1,5 @@
 /** `lifeguard/fastify`: one session for each request of a Fastify application. */
-import type { ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { InvalidOptionError, type DisposeOptions, type Session, type SessionFactory } from '../index.js'
 import { watchClient } from './requests/deferred-end.js'
 import { errorAnswer, toResponse, type ErrorAnswers } from './requests/error-answers.js'
@@ -9,6 +9,7 @@ import { RequestScopes, type RequestSessionsOptions } from './requests/request-s
 
 export { errorAnswer } from './requests/error-answers.js'
 export type { ErrorAnswer, ErrorAnswers, ErrorBody } from './requests/error-answers.js'
+export type { CausalityCarrier } from './requests/causality-token.js'
 export type { RequestSession } from './requests/request-scope.js'
 
 /** Options of {@link requestSessions}. */
@@ -40,6 +41,7 @@ export interface FastifyReplyLike {
   readonly raw: ServerResponse
   readonly statusCode: number
   code(status: number): unknown
+  header(name: string, value: string): unknown
 }
 
 type Next = (error?: unknown) => void
@@ -80,9 +82,10 @@ export function requestSessions<S extends Session, Request extends object = obje
 
   const addHooks = (app: FastifyApp): void => {
     const onRequest = (request: object, { raw }: FastifyReplyLike, next: Next): void => {
+      const { headers } = request as { headers: IncomingHttpHeaders }
       // Registered twice: the first one has done it.
       if (scopes.find(request) !== undefined) return next()
-      const scope = scopes.open(request as Request)
+      const scope = scopes.open(request as Request, headers)
       watchClient(raw, scope)
       scope.run(next)
     }
@@ -112,7 +115,11 @@ export function requestSessions<S extends Session, Request extends object = obje
         reply.code(statusCode)
         next(error)
       }
-      scope.finish({ status: statusCode }).then(() => sent(), sent)
+      const stored = (): void => {
+        scope.passToken((name, value) => reply.header(name, value))
+        sent()
+      }
+      scope.finish({ status: statusCode }).then(stored, sent)
     }
     app.addHook('onSend', onSend)
     app.addHook('onResponse', async (request: object) => {

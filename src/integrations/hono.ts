@@ -7,12 +7,14 @@ import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
 export type { ErrorAnswer, ErrorAnswers, ErrorBody } from './requests/error-answers.js'
+export type { CausalityCarrier } from './requests/causality-token.js'
 export type { RequestSession } from './requests/request-scope.js'
 
 /** What is used of Hono's context. */
 export interface HonoContext {
   readonly req: { readonly raw: Request }
   readonly res: Response
+  header(name: string, value: string, options: { readonly append: boolean }): void
   /** What a handler threw, if it was an Error. `next()` does not reject then. */
   readonly error: Error | undefined
 }
@@ -58,13 +60,14 @@ export function requestSessions<S extends Session, Context extends object = Hono
   const middleware = async (context: HonoContext, next: () => Promise<void>): Promise<void> => {
     const key = context as HonoContext & Context
     if (scopes.find(key) !== undefined) return await next()
-    const scope = scopes.open(key)
+    const scope = scopes.open(key, context.req.raw.headers)
     const { signal } = context.req.raw
     const gone = (): void => scope.clientGone()
     signal.addEventListener('abort', gone, { once: true })
     if (signal.aborted) gone()
     try {
       await scope.around(next, () => outcomeOf(context))
+      scope.passToken((name, value) => context.header(name, value, { append: true }))
     } catch (error) {
       // Hono hands only Errors to onError; for another value it sends an empty answer.
       if (error instanceof Error) throw error

@@ -1,5 +1,5 @@
 /** `lifeguard/koa`: one session for each request of a Koa application. */
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Session, SessionFactory } from '../index.js'
 import { watchClient } from './requests/deferred-end.js'
 import { toResponse } from './requests/error-answers.js'
@@ -9,10 +9,12 @@ import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
 export type { ErrorAnswer, ErrorAnswers, ErrorBody } from './requests/error-answers.js'
+export type { CausalityCarrier } from './requests/causality-token.js'
 export type { RequestSession } from './requests/request-scope.js'
 
 /** What is used of Koa's context. */
 export interface KoaContext {
+  readonly req: IncomingMessage
   readonly res: ServerResponse
   readonly app: { emit(event: string, ...values: unknown[]): unknown }
   status: number
@@ -70,10 +72,11 @@ export function requestSessions<S extends Session, Context extends object = KoaC
     }
     const { res } = context
     const before = { ...res.getHeaders() }
-    const scope = scopes.open(key)
+    const scope = scopes.open(key, context.req.headers)
     watchClient(res, scope)
     try {
       await scope.around(next, () => ({ status: context.status }))
+      if (!res.headersSent) scope.passToken((name, value) => res.appendHeader(name, value))
     } catch (error) {
       const emit = (): unknown => context.app.emit('error', error, context)
       const onError = options.onError ?? ((_error, { status }) => void (status >= 500 && emit()))

@@ -25,6 +25,7 @@ import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
 export type { ErrorAnswer, ErrorAnswers, ErrorBody } from './requests/error-answers.js'
+export type { CausalityCarrier } from './requests/causality-token.js'
 export type { RequestSession } from './requests/request-scope.js'
 export { LifeguardExceptionFilter } from './nestjs/execution.js'
 export { TransactionalAdapterLifeguard } from './nestjs/transactional-adapter.js'
@@ -218,7 +219,7 @@ function middlewareOf(options: LifeguardModuleOptions): Middleware {
       void healthOf(sessionFactory.bind).then(({ status, body }) => send(response, status, body))
       return
     }
-    const scope = scopes.open(request)
+    const scope = scopes.open(request, request.headers)
     watchClient(response, scope)
     // On Express, Nest gives what a middleware passes on to its exception filters; on Fastify it is too late for that.
     const isExpress = 'app' in request

@@ -19,6 +19,7 @@ import { RequestScopes, type RequestScope } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
 export type { ErrorAnswer, ErrorAnswers, ErrorBody } from './requests/error-answers.js'
+export type { CausalityCarrier } from './requests/causality-token.js'
 export type { RequestSession } from './requests/request-scope.js'
 
 /**
@@ -154,17 +155,18 @@ export function requestSessions<S extends Session>(
     ) => {
       checkWork('handler', work)
       return async (request: Given, ...more: More): Promise<Response> => {
-        const scope = scopes.open(request)
+        const scope = scopes.open(request, request.headers)
         const { signal } = request
         const gone = (): void => scope.clientGone()
         signal.addEventListener('abort', gone, { once: true })
         if (signal.aborted) gone()
         try {
-          return await around(
+          const response = await around(
             scope,
             () => work(request, ...more),
             ({ status }) => status,
           )
+          return withToken(scope, response)
         } catch (error) {
           const answer = answerFor(error, options)
           if (answer === undefined) throw error
@@ -212,6 +214,16 @@ async function around<Value>(
   }))
   if (redirect !== undefined) throw redirect.thrown
   return value as Value
+}
+
+/** A response of `fetch` or `Response.redirect` cannot be changed: then a copy is. */
+function withToken(scope: RequestScope<Session>, response: Response): Response {
+  let answer = response
+  scope.passToken((name, value) => {
+    answer = new Response(response.body, response)
+    answer.headers.append(name, value)
+  })
+  return answer
 }
 
 function isRedirect(thrown: unknown): boolean {

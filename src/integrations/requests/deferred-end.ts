@@ -58,6 +58,7 @@ export function deferEnd(
     state = 'over'
     if (!res.headersSent) {
       setHead(res, head)
+      scope.passToken((name, value) => res.appendHeader(name, value))
       begin()
     }
     original.end(...parameters)

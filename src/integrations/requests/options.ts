@@ -14,7 +14,7 @@ export interface AnsweringOptions<Request> extends RequestSessionsOptions<Reques
   readonly onError?: ((error: unknown, answer: ErrorAnswer) => void) | undefined
 }
 
-const SESSION_NAMES = ['session', 'rollbackOnStatus'] as const
+const SESSION_NAMES = ['session', 'rollbackOnStatus', 'causality'] as const
 
 /** @throws InvalidOptionError */
 export function checkOptions(options: object, ...more: readonly string[]): void {

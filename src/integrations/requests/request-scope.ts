@@ -8,6 +8,7 @@
  *    the connection, which may belong to another request by then.
  */
 import { AsyncResource } from 'node:async_hooks'
+import type { IncomingHttpHeaders } from 'node:http'
 import {
   AbortedError,
   IllegalStateError,
@@ -16,6 +17,7 @@ import {
   type SessionFactory,
   type SessionOptions,
 } from '../../index.js'
+import { checkCarrier, incomingToken, outgoingToken, type CausalityCarrier } from './causality-token.js'
 import { ClientGoneError } from './error-answers.js'
 
 /** Options of the session of a request. */
@@ -34,13 +36,16 @@ export interface ScopeParts<S extends Session> {
   readonly sessionFactory: SessionFactory<S>
   readonly session: RequestSession
   readonly rollbackOnStatus: (status: number) => boolean
+  readonly causality: CausalityCarrier | undefined
 }
 
-/** The session of one request. */
+/** The session of one request. Made in the flow of control of the request. */
 export class RequestScope<S extends Session> {
   readonly session: S
   readonly #rollbackOnStatus: (status: number) => boolean
   readonly #controller = new AbortController()
+  readonly #token: () => string | undefined
+  readonly #causality: CausalityCarrier | undefined
   /** Rejects with the error of COMMIT, or with why the session was rolled back. */
   readonly #done: Promise<unknown>
   #context!: AsyncResource
@@ -49,11 +54,13 @@ export class RequestScope<S extends Session> {
   #finishing: Promise<void> | undefined = undefined
 
   /** @throws InvalidOptionError for options that a session does not take. */
-  constructor({ sessionFactory, session, rollbackOnStatus }: ScopeParts<S>) {
+  constructor({ sessionFactory, session, rollbackOnStatus, causality }: ScopeParts<S>) {
     const { signal } = this.#controller
     // The block owns the session: another request cannot use it by mistake, so there is nothing to watch for.
     this.session = sessionFactory({ ...session, detectSharing: false, signal })
     this.#rollbackOnStatus = rollbackOnStatus
+    this.#causality = causality
+    this.#token = () => sessionFactory.causalityToken()
     const work = (): Promise<void> => {
       this.#context = new AsyncResource('lifeguard.request')
       return new Promise((resolve, reject) => {
@@ -69,6 +76,13 @@ export class RequestScope<S extends Session> {
   /** Calls `work` in the async scope of the request: `sessionFactory.current()` is its session. */
   run<Value>(work: () => Value): Value {
     return this.#context.runInAsyncScope(work)
+  }
+
+  /** Tells the header that passes on what the request has written, once its transaction has ended. */
+  passToken(setHeader: (name: string, value: string) => unknown): void {
+    const token = this.#causality === undefined ? undefined : this.run(this.#token)
+    if (this.#causality !== undefined && token !== undefined)
+      setHeader(...outgoingToken(this.#causality, token))
   }
 
   /** True once the answer was decided: no other outcome counts. */
@@ -146,6 +160,11 @@ export interface RequestSessionsOptions<Request> {
    * that is told "failed" expects that nothing was stored.
    */
   readonly rollbackOnStatus?: ((status: number) => boolean) | undefined
+  /**
+   * With replicas and `consistency: 'session'`: take the causality token from the request, and give it back with the answer, by the
+   * header `x-causality-token` (for other services: send it on) or the cookie `causality_token` (for browsers). Default: neither.
+   */
+  readonly causality?: CausalityCarrier | undefined
 }
 
 /** The sessions of the requests of one application. */
@@ -153,6 +172,7 @@ export class RequestScopes<S extends Session, Request extends object> {
   readonly #factory: SessionFactory<S>
   readonly #session: RequestSession | ((request: Request) => RequestSession)
   readonly #rollbackOnStatus: (status: number) => boolean
+  readonly #causality: CausalityCarrier | undefined
   readonly #scopes = new WeakMap<object, RequestScope<S>>()
   /** How the caller registers the adapter, for the error of a request without a session. */
   readonly #register: string
@@ -172,16 +192,26 @@ export class RequestScopes<S extends Session, Request extends object> {
     this.#factory = factory
     this.#session = session
     this.#rollbackOnStatus = rollbackOnStatus
+    this.#causality = checkCarrier(options.causality)
     this.#register = register
     // Wrong options are found when the application starts, not by its first client.
     if (typeof session !== 'function') void factory({ ...session }).close()
   }
 
-  /** Opens the session of a request. @throws InvalidOptionError; what the function `session` throws. */
-  open(request: Request): RequestScope<S> {
+  /**
+   * Opens the session of a request, in a flow of control of its own.
+   * @throws InvalidOptionError; what the function `session` throws.
+   */
+  open(request: Request, headers: Headers | IncomingHttpHeaders = {}): RequestScope<S> {
     const session = typeof this.#session === 'function' ? this.#session(request) : this.#session
-    const parts = { sessionFactory: this.#factory, session, rollbackOnStatus: this.#rollbackOnStatus }
-    const scope = new RequestScope(parts)
+    const parts: ScopeParts<S> = {
+      sessionFactory: this.#factory,
+      session,
+      rollbackOnStatus: this.#rollbackOnStatus,
+      causality: this.#causality,
+    }
+    const after = incomingToken(this.#causality, headers)
+    const scope = this.#factory.causalFlow(() => new RequestScope(parts), { after })
     this.#scopes.set(request, scope)
     return scope
   }

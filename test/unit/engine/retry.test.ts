@@ -1,4 +1,5 @@
 import { afterEach, expect, test, vi } from 'vitest'
+import { databaseErrorFrom, ReadOnlyError } from '../../../src/database-errors.js'
 import { runWithRetry } from '../../../src/engine/retry.js'
 import { ConnectionLostError } from '../../../src/errors.js'
 import type { Clock } from '../../../src/internal/clock.js'
@@ -37,6 +38,19 @@ test('the default backoff is full jitter: anything up to a limit that doubles, a
     ConnectionLostError,
   )
   expect(lucky.pauses).toEqual([0, 0])
+})
+
+test('after a standby was met, 10 attempts last for 2 s, whatever chance says', async () => {
+  const clock = hastyClock()
+  vi.spyOn(Math, 'random').mockReturnValue(0)
+  const refused = databaseErrorFrom(
+    Object.assign(new Error('read-only'), { code: '25006', severity: 'ERROR' }),
+    { sessionMayWrite: true },
+  )
+  expect(refused).toBeInstanceOf(ReadOnlyError)
+  const refuse = (): Promise<never> => Promise.reject(refused)
+  await expect(runWithRetry({ attempts: 10 }, clock, undefined, refuse)).rejects.toBe(refused)
+  expect(clock.pauses.reduce((sum, pause) => sum + pause, 0)).toBeGreaterThan(2_000)
 })
 
 test('one attempt means no retry and no pause', async () => {
