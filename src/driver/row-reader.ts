@@ -24,6 +24,8 @@ export class RowShape {
   #reader: RowReader | undefined
   #mode: RowMode | undefined
   #types: TypeParsers | undefined
+  /** Of the reader; undefined if it was made of more than these (`RawTypes`). */
+  #parsers: readonly TypeParser[] | undefined
 
   /** @throws ProtocolError if the RowDescription whose body lies between `start` and `end` is malformed. */
   constructor(buffer: Buffer, start: number, end: number) {
@@ -39,7 +41,13 @@ export class RowShape {
   /** The reader for its rows; kept, since one statement is nearly always read in one way. */
   reader(mode: RowMode, types: TypeParsers | RawTypes): RowReader {
     if (this.#reader === undefined || this.#mode !== mode || this.#types !== types) {
-      this.#reader = createRowReader(this.fields, mode, types)
+      const parsers = parsersOf(this.fields, types)
+      // Drizzle makes an object of type parsers for each query, which chooses the same ones.
+      const isSame =
+        this.#mode === mode && this.#parsers?.every((parser, at) => parser === parsers[at]) === true
+      if (this.#reader === undefined || !isSame || 'instants' in types)
+        this.#reader = readerOf(this.fields, mode, types, parsers)
+      this.#parsers = 'instants' in types ? undefined : parsers
       this.#mode = mode
       this.#types = types
     }
@@ -95,7 +103,19 @@ export function createRowReader(
   mode: RowMode,
   types: TypeParsers | RawTypes,
 ): RowReader {
-  const parsers = fields.map((field) => types.getTypeParser(field.dataTypeID, 'text'))
+  return readerOf(fields, mode, types, parsersOf(fields, types))
+}
+
+function parsersOf(fields: readonly FieldDescription[], types: TypeParsers): TypeParser[] {
+  return fields.map((field) => types.getTypeParser(field.dataTypeID, 'text'))
+}
+
+function readerOf(
+  fields: readonly FieldDescription[],
+  mode: RowMode,
+  types: TypeParsers | RawTypes,
+  parsers: readonly TypeParser[],
+): RowReader {
   if (mode === 'object') return objectReader(fields, parsers)
   return arrayReader(fields, parsers, 'instants' in types ? types.instants : NONE)
 }

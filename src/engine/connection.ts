@@ -15,7 +15,8 @@ import { errorFrom } from '../internal/thrown.js'
 export interface ConnectionParts {
   readonly engine: PipelineOpener
   readonly setup: PipelineSetup
-  readonly lease: Lease
+  /** Undefined: the first statement acquires one. */
+  readonly lease: Lease | undefined
 }
 
 /** A transaction that the caller ends, by `commit()`, `rollback()` or `await using`. */
@@ -48,7 +49,7 @@ export class Connection extends Executor implements AsyncDisposable {
     const runner = parts.engine.openPipeline(parts.setup, { requireOpen: () => this.#requireOpen() })
     super(runner)
     this.#runner = runner
-    this.#pipeline.adopt(parts.lease)
+    if (parts.lease !== undefined) this.#pipeline.adopt(parts.lease)
   }
 
   /**
@@ -130,6 +131,17 @@ export class Connection extends Executor implements AsyncDisposable {
   runOwned<Value>(work: () => Value | Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
     this.#owned = true
     return runBlock(this.#owner, work, { signal })
+  }
+
+  /**
+   * Gives the connection back, but stays open: the next statement acquires another one.
+   * @returns false, and does nothing, if a transaction is open or anything is under way.
+   * @internal
+   */
+  rest(): boolean {
+    if (this.#closed || !this.#pipeline.quiet) return false
+    this.#pipeline.release()
+    return true
   }
 
   /**

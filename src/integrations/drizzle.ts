@@ -8,6 +8,7 @@ import { TransactionRollbackError } from 'drizzle-orm'
 
 import { Engine, InvalidOptionError, type Connection, type Session } from '../index.js'
 import { clientOn, type Client } from './drizzle/client.js'
+import { rebound } from './drizzle/rebound.js'
 import { beginnerOn, type Begin, type DrizzleModes } from './drizzle/transactions.js'
 import type { PoolClient } from './pg-pool/types.js'
 
@@ -60,7 +61,20 @@ function databaseOn<Database extends object>(
   make: (client: PoolClient) => Database,
 ): Database {
   // Drizzle calls nothing else of it; the type is that of a whole client, which `drizzle()` wants.
-  const database = make(client as object as PoolClient)
+  return withTransactions(make(client as object as PoolClient), { client, begin, make })
+}
+
+interface DatabaseParts<Database> {
+  readonly client: Client
+  readonly begin: Begin
+  readonly make: (client: PoolClient) => Database
+}
+
+/** Puts blocks of Lifeguard in the place of Drizzle's transactions. */
+function withTransactions<Database extends object>(
+  database: Database,
+  { client, begin, make }: DatabaseParts<Database>,
+): Database {
   const { session } = Object(database) as Partial<Replaceable>
   if (typeof session?.transaction !== 'function')
     throw new InvalidOptionError(
@@ -69,7 +83,11 @@ function databaseOn<Database extends object>(
     )
   session.transaction = async (work, modes) =>
     await begin(modes ?? {}, async (inside, nest, depth) => {
-      const transaction = databaseOn(inside, nest, make)
+      const copied = rebound(database, client, inside)
+      const transaction =
+        copied === undefined
+          ? databaseOn(inside, nest, make)
+          : withTransactions(copied, { client: inside, begin: nest, make })
       const members: TransactionMembers = {
         rollback: () => {
           throw new TransactionRollbackError()

@@ -10,8 +10,8 @@ import type { CloseReason } from './stats.js'
 const TERMINATE_MILLIS = 2_000
 const CANCEL_MILLIS = 1_000
 
-/** Reasons for which a healthy connection is closed: it sends a Terminate message. Otherwise the socket is destroyed. */
-const TERMINATES: ReadonlySet<CloseReason> = new Set(['overflow', 'recycled', 'idle', 'disposed'])
+/** Reasons for which a connection is closed that may be healthy: then it sends a Terminate message. Otherwise the socket is destroyed. */
+const TERMINATES: ReadonlySet<CloseReason> = new Set(['overflow', 'recycled', 'idle', 'disposed', 'lost'])
 
 export class Closer {
   readonly #pool: PoolContext

@@ -1,8 +1,8 @@
 /**
  * The pool's only periodic timer. It never keeps the process alive, and stops while the pool is empty.
  *
- * Each tick closes stale, expired and long idle connections, pings quiet ones, looks for leaks, and refills `minIdle`. After a tick
- * that came much too late, every idle connection is pinged before its next use.
+ * Each tick closes stale, expired and long idle connections, pings quiet ones, looks for leaks, and refills `minIdle`. A tick comes earlier
+ * than its period if an idle connection is due by then. After a tick that came much too late, every idle connection is pinged before its next use.
  */
 import { AsyncResource } from 'node:async_hooks'
 import type { Timer } from '../internal/clock.js'
@@ -34,6 +34,8 @@ export class Housekeeper {
   #timer: Timer | undefined = undefined
   #tickedAt = 0
   #tickedOn = 0
+  /** When the next tick is due. */
+  #nextAt = 0
 
   constructor(pool: PoolContext, eligibility: Eligibility, leaks: LeakWatch, host: HousekeepingHost) {
     this.#pool = pool
@@ -48,6 +50,13 @@ export class Housekeeper {
     if (this.#timer === undefined) this.#context.runInAsyncScope(() => this.#schedule())
   }
 
+  /** A connection is idle from now on. */
+  becameIdle(now: number): void {
+    if (this.#timer === undefined || this.#nextAt <= this.#dueAt(now)) return
+    this.#timer.cancel()
+    this.#context.runInAsyncScope(() => this.#setTimer(now))
+  }
+
   stop(): void {
     this.#timer?.cancel()
     this.#timer = undefined
@@ -57,7 +66,27 @@ export class Housekeeper {
     const { clock } = this.#pool
     this.#tickedAt = clock.now()
     this.#tickedOn = Date.now()
-    this.#timer = clock.setTimer(() => this.#tick(), this.#periodMillis, { keepAlive: false })
+    this.#setTimer(this.#tickedAt)
+  }
+
+  #setTimer(now: number): void {
+    const { clock, slots, options } = this.#pool
+    let nextAt = this.#tickedAt + this.#periodMillis
+    if (slots.idle > options.minIdle) {
+      for (const { state, idleSince } of slots.all()) {
+        if (state === 'idle') nextAt = Math.min(nextAt, this.#dueAt(idleSince))
+      }
+    }
+    this.#nextAt = Math.max(nextAt, now + 1)
+    // A timer drops the fraction, and with it a millisecond of a difference that is not exact.
+    const millis = Math.round(this.#nextAt - now)
+    this.#timer = clock.setTimer(() => this.#tick(), millis, { keepAlive: false })
+  }
+
+  /** When a connection that is idle since then has to be closed. A timer may be early by a part of a millisecond. */
+  #dueAt(idleSince: number): number {
+    const { idleTimeoutMillis } = this.#pool.options
+    return idleTimeoutMillis === -1 ? Infinity : idleSince + idleTimeoutMillis + 1
   }
 
   #tick(): void {

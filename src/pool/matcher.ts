@@ -141,6 +141,7 @@ export class Matcher {
     } else {
       record.connection.unref()
       slots.put(record)
+      this.#housekeeper.becameIdle(now)
     }
   }
 

@@ -194,7 +194,6 @@ describe('pg options', () => {
   test.each([
     [{ poolTimeoutMillis: 1 }, /no option 'poolTimeoutMillis'; pg calls it connectionTimeoutMillis/],
     [{ echo: true }, /no option 'echo'.*poolFrom\(createEngine/],
-    [{ binary: true }, /no option 'binary'/],
     [{ Client: class {} }, /Client: /],
     [{ Promise: class {} }, /Promise: /],
     [{ client_encoding: 'latin1' }, /UTF8/],

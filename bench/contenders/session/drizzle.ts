@@ -1,7 +1,10 @@
-/** Drizzle on node-postgres, with its named prepared statements. */
+/** Drizzle on pg-pool, with its named prepared statements, or on Lifeguard (`variant`). */
 import { eq, sql } from 'drizzle-orm'
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
 import { integer, pgTable, serial, text } from 'drizzle-orm/pg-core'
+import { createEngine } from 'lifeguard'
+import { drizzleOn } from 'lifeguard/drizzle'
+import { Pool } from 'lifeguard/pg-pool'
 import pg from 'pg'
 import { POOL_SIZE, type Open } from '../../harness/contender.js'
 import { sessionContender, type Item, type NewEvent } from '../../harness/session-workloads.js'
@@ -19,9 +22,22 @@ const event = pgTable('event', {
   payload: text('payload').notNull(),
 })
 
-export const open: Open = (connectionString) => {
-  const pool = new pg.Pool({ connectionString, max: POOL_SIZE, idleTimeoutMillis: 0 })
-  const db = drizzle(pool)
+/** The database, and what ends it. */
+function databaseFor(
+  connectionString: string,
+  variant: string | undefined,
+): { readonly db: NodePgDatabase; end(): Promise<unknown> } {
+  if (variant === 'lifeguard') {
+    const engine = createEngine({ url: connectionString, poolSize: POOL_SIZE, maxOverflow: 0 })
+    return { db: drizzleOn(engine, (client) => drizzle({ client })), end: () => engine.dispose() }
+  }
+  const config = { connectionString, max: POOL_SIZE, idleTimeoutMillis: 0 }
+  const pool = variant === 'face' ? new Pool(config) : new pg.Pool(config)
+  return { db: drizzle({ client: pool }), end: () => pool.end() }
+}
+
+export const open: Open = (connectionString, variant) => {
+  const { db, end } = databaseFor(connectionString, variant)
   type Executor = Pick<NodePgDatabase, 'select' | 'insert'>
   // Its prepared statements belong to the connection that they were made on: one of a transaction is made in there.
   const preparedOn = (on: Executor) =>
@@ -57,6 +73,6 @@ export const open: Open = (connectionString) => {
       db.transaction((transaction) => transaction.transaction((savepoint) => add(savepoint, values))),
     selfContained: (values) => db.transaction((transaction) => add(transaction, values)),
     autocommit: async (id) => (await prepared.execute({ id }))[0],
-    close: () => pool.end(),
+    close: end,
   })
 }

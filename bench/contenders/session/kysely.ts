@@ -1,5 +1,8 @@
-/** Kysely. It has no named statements. */
-import { Kysely, PostgresDialect, type Generated } from 'kysely'
+/** Kysely, on pg-pool or on Lifeguard (`variant`). It has no named statements. */
+import { Kysely, PostgresDialect, type Dialect, type Generated } from 'kysely'
+import { createEngine } from 'lifeguard'
+import { kyselyDialect } from 'lifeguard/kysely'
+import { Pool } from 'lifeguard/pg-pool'
 import pg from 'pg'
 import { POOL_SIZE, type Open } from '../../harness/contender.js'
 import { sessionContender, type Item, type NewEvent } from '../../harness/session-workloads.js'
@@ -9,9 +12,23 @@ interface Database {
   event: { id: Generated<number>; item_id: number; kind: string; payload: string }
 }
 
-export const open: Open = (connectionString) => {
-  const pool = new pg.Pool({ connectionString, max: POOL_SIZE, idleTimeoutMillis: 0 })
-  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) })
+/** The dialect, and what has to be ended beside Kysely itself. */
+function dialectFor(
+  connectionString: string,
+  variant: string | undefined,
+): { readonly dialect: Dialect; end(): Promise<unknown> } {
+  if (variant === 'lifeguard') {
+    const engine = createEngine({ url: connectionString, poolSize: POOL_SIZE, maxOverflow: 0 })
+    return { dialect: kyselyDialect(engine) as Dialect, end: () => engine.dispose() }
+  }
+  const config = { connectionString, max: POOL_SIZE, idleTimeoutMillis: 0 }
+  const pool = variant === 'face' ? new Pool(config) : new pg.Pool(config)
+  return { dialect: new PostgresDialect({ pool }), end: () => Promise.resolve() }
+}
+
+export const open: Open = (connectionString, variant) => {
+  const { dialect, end } = dialectFor(connectionString, variant)
+  const db = new Kysely<Database>({ dialect })
   const itemOf = (on: Kysely<Database>, id: number): Promise<Item | undefined> =>
     on.selectFrom('item').select(['id', 'name', 'price', 'note']).where('id', '=', id).executeTakeFirst()
   const add = async (
@@ -57,6 +74,9 @@ export const open: Open = (connectionString) => {
     },
     selfContained: (event) => db.transaction().execute((transaction) => add(transaction, event)),
     autocommit: (id) => itemOf(db, id),
-    close: () => db.destroy(),
+    close: async () => {
+      await db.destroy()
+      await end()
+    },
   })
 }

@@ -4,9 +4,20 @@
  */
 import type { Executor } from '../../execution/executor.js'
 import { InvalidOptionError, type Connection, type Engine } from '../../index.js'
+import type { HoldOptions } from '../../engine/begin-options.js'
+import { LaterConnections } from './later-connections.js'
 
 /** Options of a connection for queries by themselves. */
-export function optionsAlone(engine: Engine): { readonly autocommit?: true } {
+export type AloneOptions = { readonly autocommit?: true }
+
+/** Undefined if queries by themselves need a transaction on this engine. */
+export function connectionsAlone(engine: Engine, hold: HoldOptions): LaterConnections | undefined {
+  const options = optionsAlone(engine)
+  return options.autocommit === true ? new LaterConnections(engine, engine.setUp(options, hold)) : undefined
+}
+
+/** Options of a connection for queries by themselves. */
+export function optionsAlone(engine: Engine): AloneOptions {
   try {
     engine.setUp({ autocommit: true }, { releaseWhenIdle: false })
     return { autocommit: true }
@@ -22,7 +33,7 @@ export function optionsAlone(engine: Engine): { readonly autocommit?: true } {
  */
 export async function runAlone<Value>(
   connection: Connection,
-  { autocommit }: { readonly autocommit?: true },
+  { autocommit }: AloneOptions,
   work: (on: Executor) => Promise<Value>,
 ): Promise<Value> {
   if (autocommit === true) return await work(connection)

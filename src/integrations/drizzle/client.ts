@@ -7,8 +7,8 @@ import {
   type FieldDescription,
   type Session,
 } from '../../index.js'
-import { optionsAlone, runAlone } from '../builders/alone.js'
-import { translated } from '../builders/from-pg.js'
+import { connectionsAlone, optionsAlone, runAlone } from '../builders/alone.js'
+import { fromPg } from '../builders/from-pg.js'
 import { modesText, type Modes } from '../builders/modes.js'
 import { holdsSeveral } from '../builders/several-statements.js'
 import type { StatementConfig } from '../../sql.js'
@@ -24,6 +24,9 @@ export interface QueryAnswer {
   readonly fields: readonly FieldDescription[]
 }
 
+/** Drizzle has no connection of its own beside transactions: it goes back to the pool when nothing runs. */
+export const HOLD = { releaseWhenIdle: true }
+
 /** Runs `work` where a query may run now. */
 type Run = <Value>(work: (on: Executor) => Promise<Value>) => Promise<Value>
 
@@ -34,24 +37,13 @@ export class Client {
     this.#run = run
   }
 
-  query(query: Query | string, values: readonly unknown[] = []): Promise<QueryAnswer> {
-    const { text, rowMode, types } =
-      typeof query === 'string' ? { text: query, rowMode: undefined, types: undefined } : query
-    return translated(() =>
-      this.#run(async (on) => {
-        if (values.length === 0 && holdsSeveral(text)) {
-          await on.executeScript(text)
-          return { command: '', rowCount: null, rows: [], fields: [] }
-        }
-        const result = await on.execute<unknown>({ text, values, rowMode, types })
-        return {
-          command: result.command,
-          rowCount: result.rowCount,
-          rows: result.all(),
-          fields: result.fields,
-        }
-      }),
-    )
+  async query(query: Query | string, values: readonly unknown[] = []): Promise<QueryAnswer> {
+    const { text, rowMode, types } = typeof query === 'string' ? textOnly(query) : query
+    try {
+      return await this.#run((on) => answerOn(on, { text, values, rowMode, types }))
+    } catch (error) {
+      throw fromPg(error)
+    }
   }
 
   /** SET TRANSACTION; only before the first query. */
@@ -61,9 +53,36 @@ export class Client {
   }
 }
 
+function textOnly(text: string): Query {
+  return { text, rowMode: undefined, types: undefined }
+}
+
+async function answerOn(
+  on: Executor,
+  statement: Query & { readonly values: readonly unknown[] },
+): Promise<QueryAnswer> {
+  if (statement.values.length === 0 && holdsSeveral(statement.text)) {
+    await on.executeScript(statement.text)
+    return { command: '', rowCount: null, rows: [], fields: [] }
+  }
+  const result = await on.execute<unknown>(statement)
+  return { command: result.command, rowCount: result.rowCount, rows: result.all(), fields: result.fields }
+}
+
 /** A client for queries that are no part of a transaction of Drizzle. */
 export function clientOn(bind: Engine | Session | Connection): Client {
   if (!(bind instanceof Engine)) return new Client((work) => work(bind))
+  const connections = connectionsAlone(bind, HOLD)
+  if (connections !== undefined) {
+    return new Client(async (work) => {
+      const connection = connections.take()
+      try {
+        return await work(connection)
+      } finally {
+        await connections.giveBack(connection)
+      }
+    })
+  }
   const alone = optionsAlone(bind)
   return new Client(async (work) => {
     const connection = await bind.connect(alone)

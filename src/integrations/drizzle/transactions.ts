@@ -3,9 +3,10 @@
  */
 import type { Executor } from '../../execution/executor.js'
 import { Engine, type Connection, type Session } from '../../index.js'
-import { translated } from '../builders/from-pg.js'
+import { fromPg, translated } from '../builders/from-pg.js'
 import { applyToSavepoint, transactionOptions, type Modes } from '../builders/modes.js'
-import { TransactionClient } from './client.js'
+import { LaterTransactions } from '../builders/later-connections.js'
+import { HOLD, TransactionClient } from './client.js'
 
 /** Drizzle's `PgTransactionConfig`. */
 export interface DrizzleModes extends Modes {
@@ -21,10 +22,37 @@ export type Begin = <Value>(
 
 export function beginnerOn(bind: Engine | Session | Connection): Begin {
   if (!(bind instanceof Engine)) return nestedIn(bind, 0)
-  return async (modes, work) =>
-    await translated(() =>
-      bind.begin((connection) => run(connection, modes, 0, work), transactionOptions(modes)),
-    )
+  const transactions = new LaterTransactions(bind, HOLD)
+  return async (modes, work) => {
+    const connections = transactions.of(transactionOptions(modes))
+    const connection = connections.take()
+    try {
+      return await runTransaction(connection, modes, work)
+    } catch (error) {
+      throw fromPg(error)
+    } finally {
+      await connections.giveBack(connection)
+    }
+  }
+}
+
+async function runTransaction<Value>(
+  connection: Connection,
+  modes: DrizzleModes,
+  work: Parameters<Begin>[1],
+): Promise<Value> {
+  let value: Value
+  try {
+    value = (await run(connection, modes, 0, work)) as Value
+    // Queries that were issued without `await` are still on their way through Drizzle.
+    await new Promise<void>((resolve) => process.nextTick(resolve))
+  } catch (error) {
+    // The error of the callback is the one to report.
+    await connection.rollback().catch(() => undefined)
+    throw error
+  }
+  await connection.commit()
+  return value
 }
 
 /** Concurrent blocks run one after the other, so that no rollback undoes another block. */

@@ -35,9 +35,13 @@ export abstract class KyselyConnection implements DatabaseConnection {
   protected abstract close(): Promise<void>
 
   async executeQuery<Row>(query: CompiledQuery, options?: Abortable): Promise<QueryResult<Row>> {
-    await this.#requireUsable()
-    const run = (on: Statements): Promise<QueryResult<Row>> => this.#run<Row>(on, query, options)
-    return await translated(() => (this.#use === 'transaction' ? run(this.transaction) : this.query(run)))
+    if (this.#use !== 'queries' && this.#use !== 'transaction') await this.#requireUsable()
+    try {
+      if (this.#use === 'transaction') return await this.#run<Row>(this.transaction, query, options)
+      return await this.query((on) => this.#run<Row>(on, query, options))
+    } catch (error) {
+      throw fromPg(error)
+    }
   }
 
   async *streamQuery<Row>(

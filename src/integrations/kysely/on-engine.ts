@@ -2,34 +2,47 @@
 import type { TransactionSettings } from 'kysely'
 
 import { IllegalStateError, type Connection, type Engine } from '../../index.js'
-import { optionsAlone, runAlone } from '../builders/alone.js'
+import { connectionsAlone, optionsAlone, runAlone, type AloneOptions } from '../builders/alone.js'
+import { LaterTransactions, type LaterConnections } from '../builders/later-connections.js'
 import { transactionOptions } from '../builders/modes.js'
 import { KyselyConnection } from './connection.js'
 import { KyselyDriver } from './driver.js'
 import type { Statements } from './statements.js'
 
+/** Kysely says when it does not need a connection any more. */
+const HOLD = { releaseWhenIdle: false }
+
 type ConnectOptions = NonNullable<Parameters<Engine['connect']>[0]>
 
 export function engineDriver(engine: Engine): KyselyDriver {
   const alone = optionsAlone(engine)
-  return new KyselyDriver((signal) => new EngineConnection(engine, alone, signal))
+  const lone = connectionsAlone(engine, HOLD)
+  const transactions = new LaterTransactions(engine, HOLD)
+  return new KyselyDriver((signal) => new EngineConnection({ engine, alone, lone, transactions, signal }))
+}
+
+interface EngineConnectionParts {
+  readonly engine: Engine
+  /** Options of the connection for queries by themselves. */
+  readonly alone: AloneOptions
+  /** Undefined if such queries need a transaction. */
+  readonly lone: LaterConnections | undefined
+  readonly transactions: LaterTransactions
+  /** Gives up the wait for a connection. */
+  readonly signal: AbortSignal | undefined
 }
 
 class EngineConnection extends KyselyConnection {
-  readonly #engine: Engine
-  /** Options of the connection for queries by themselves. */
-  readonly #alone: ReturnType<typeof optionsAlone>
-  /** Gives up the wait for a connection. */
-  readonly #signal: AbortSignal | undefined
+  readonly #parts: EngineConnectionParts
   #connection: Connection | undefined
-  /** True: the connection has the options of `#alone`. */
+  /** True: the connection has the options of queries by themselves. */
   #isAlone = false
+  /** Where the connection goes when it is released, if it is one of these. */
+  #source: LaterConnections | undefined
 
-  constructor(engine: Engine, alone: ReturnType<typeof optionsAlone>, signal: AbortSignal | undefined) {
+  constructor(parts: EngineConnectionParts) {
     super()
-    this.#engine = engine
-    this.#alone = alone
-    this.#signal = signal
+    this.#parts = parts
   }
 
   protected get transaction(): Connection {
@@ -38,9 +51,11 @@ class EngineConnection extends KyselyConnection {
   }
 
   protected async query<Value>(work: (on: Statements) => Promise<Value>): Promise<Value> {
-    if (!this.#isAlone) await this.#connect(this.#alone)
+    const { alone, lone, signal } = this.#parts
+    if (this.#connection === undefined && lone !== undefined && signal === undefined) this.#take(lone)
+    else if (!this.#isAlone) await this.#connect(alone)
     this.#isAlone = true
-    return await runAlone(this.transaction, this.#alone, work)
+    return await runAlone(this.transaction, alone, work)
   }
 
   /** A cursor needs a transaction. The end of the reading commits it, as it does with pg-cursor. */
@@ -60,7 +75,10 @@ class EngineConnection extends KyselyConnection {
   }
 
   protected async beginTransaction(settings: TransactionSettings): Promise<void> {
-    await this.#connect(transactionOptions(settings))
+    const { transactions, signal } = this.#parts
+    const options = transactionOptions(settings)
+    if (this.#connection === undefined && signal === undefined) this.#take(transactions.of(options))
+    else await this.#connect(options)
     this.#isAlone = false
   }
 
@@ -69,7 +87,9 @@ class EngineConnection extends KyselyConnection {
   }
 
   protected async close(): Promise<void> {
-    await this.#connection?.close()
+    const connection = this.#connection
+    if (connection === undefined) return
+    await (this.#source === undefined ? connection.close() : this.#source.giveBack(connection))
   }
 
   /** Kysely's abort strategy `kill session`. */
@@ -78,11 +98,17 @@ class EngineConnection extends KyselyConnection {
     await this.#connection?.invalidate(new Error('Kysely has killed the session of an aborted query'))
   }
 
+  #take(source: LaterConnections): void {
+    this.#source = source
+    this.#connection = source.take()
+  }
+
   async #connect(options: ConnectOptions): Promise<void> {
-    const wanted = this.#signal === undefined ? options : { ...options, signal: this.#signal }
+    const { engine, signal } = this.#parts
+    const wanted = signal === undefined ? options : { ...options, signal }
+    const earlier = this.#connection
+    this.#source = undefined
     this.#connection =
-      this.#connection === undefined
-        ? await this.#engine.connect(wanted)
-        : await this.#engine.connectOn(this.#connection, wanted)
+      earlier === undefined ? await engine.connect(wanted) : await engine.connectOn(earlier, wanted)
   }
 }

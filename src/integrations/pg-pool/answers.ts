@@ -1,5 +1,5 @@
 /** Converts results and errors to those of pg. */
-import type { StatementResult } from '../../driver/driver.js'
+import type { FieldDescription, StatementResult } from '../../driver/driver.js'
 import {
   CommitOutcomeUnknownError,
   ConnectError,
@@ -20,11 +20,24 @@ export function resultOf({ command, rowCount, fields, rows }: StatementResult): 
     rowCount,
     oid: (command === 'INSERT' ? 0 : null) as number,
     rows: rows as QueryResult['rows'],
-    fields: fields.map((field): FieldDef => {
+    fields: fieldsOf(fields),
+  }
+}
+
+/** Those of a shape that the driver has kept; its next result has the same list. */
+const KNOWN_FIELDS = new WeakMap<readonly FieldDescription[], FieldDef[]>()
+
+function fieldsOf(fields: readonly FieldDescription[]): FieldDef[] {
+  let known = KNOWN_FIELDS.get(fields)
+  if (known === undefined) {
+    known = fields.map((field): FieldDef => {
       const { name, tableID, columnID, dataTypeID, dataTypeSize = -1, dataTypeModifier = -1 } = field
       return { name, tableID, columnID, dataTypeID, dataTypeSize, dataTypeModifier, format: 'text' }
-    }),
+    })
+    KNOWN_FIELDS.set(fields, known)
   }
+  // A list of the caller's own, as in pg.
+  return known.slice()
 }
 
 /** A statement that was sent, as far as its outcome depends on it. */

@@ -1,6 +1,6 @@
 /** Calls callbacks and settles promises as pg does. */
 import type { Callback } from './query-arguments.js'
-import type { Settle } from './query-queue.js'
+import type { Settle } from './sent-query.js'
 
 /** What a callback throws ends the process, as in pg, and not the connection or the pool. */
 export function guarded(call: () => void): void {

@@ -1,25 +1,33 @@
 /** One checkout of a client: its queries, and its release. */
 import { tracingChannel } from 'node:diagnostics_channel'
 
+import type { DriverConnection, TypeParsers } from '../../driver/driver.js'
 import type { StatementMessage } from '../../internal/channels.js'
+import type { PipelineHost, PipelineObserver } from '../../pipeline/contract.js'
 import type { Lease } from '../../pool/pool.js'
 import { ConnectionClosedError, Engine, IllegalStateError } from '../../index.js'
 import { lostError, shorten, statementError } from './answers.js'
+import type { LeasedClient } from './client.js'
+import type { KnownConnection } from './clients.js'
 import { batchQueryOf, type BatchQuery, type GivenConfig } from './query-arguments.js'
-import { QueryQueue, refuse, type Settle } from './query-queue.js'
+import { QueryQueue, refuse, type QueueHost } from './query-queue.js'
+import type { Settle } from './sent-query.js'
 import type { QueryResult, Submittable } from './types.js'
 
-/** What a checkout needs of its pool and its client. */
+/** What the checkouts of a pool have in common. */
 export interface CheckoutHost {
-  readonly engine: Engine
-  /** Texts of the named queries of the connection. */
-  readonly texts: Map<string, string>
+  /** The engine's. */
+  readonly pipelines: Pick<PipelineHost, 'observer'>
+  readonly captureStacks: boolean
+  readonly types: TypeParsers | undefined
   /** pg's option `query_timeout`. */
   readonly queryTimeoutMillis: number | undefined
+  /** pg's option `binary`. */
+  readonly binary: boolean
   /** The client is released. @returns why its connection is closed. */
-  released(error: Error | boolean | undefined): Error | undefined
+  released(checkout: Checkout, error: Error | boolean | undefined): Error | undefined
   /** The connection belongs to the pool again. */
-  returned(): void
+  returned(checkout: Checkout): void
 }
 
 /** The channel of the package, which is found by its name. */
@@ -28,7 +36,10 @@ const statements = tracingChannel('lifeguard:statement')
 /** How long the server may take to obey a cancel. */
 const CANCEL_MILLIS = 3_000
 
-export class Checkout {
+export class Checkout implements QueueHost {
+  readonly connection: DriverConnection
+  readonly known: KnownConnection
+  readonly client: LeasedClient
   readonly #lease: Lease
   readonly #host: CheckoutHost
   readonly #queue: QueryQueue
@@ -41,20 +52,34 @@ export class Checkout {
   /** For the warning about an open transaction. */
   #lastText = ''
 
-  constructor(lease: Lease, host: CheckoutHost) {
+  constructor(lease: Lease, known: KnownConnection, client: LeasedClient, host: CheckoutHost) {
+    this.connection = lease.connection
+    this.known = known
+    this.client = client
     this.#lease = lease
     this.#host = host
-    this.#queue = new QueryQueue({
-      connection: lease.connection,
-      get observer() {
-        return host.engine.internals().observer
-      },
-      describe: (text) => {
-        this.#lastText = text
-        lease.describe(text)
-      },
-      idle: () => this.#return(),
-    })
+    this.#queue = new QueryQueue(this)
+  }
+
+  /** See `QueueHost`. */
+  get observer(): PipelineObserver | undefined {
+    return this.#host.pipelines.observer
+  }
+
+  /** See `QueueHost`. */
+  describe(text: string): void {
+    this.#lastText = text
+    this.#lease.describe(text)
+  }
+
+  /** See `QueueHost`. */
+  idle(): void {
+    this.#return()
+  }
+
+  /** Begun by the caller; it is sent with the next query. */
+  get holdsBegin(): boolean {
+    return this.#queue.holdsBegin
   }
 
   /** Runs a query. `settle` is called later, once. */
@@ -88,8 +113,8 @@ export class Checkout {
 
   #run(config: GivenConfig, told: Settle, types: BatchQuery['types']): void {
     try {
-      const query = batchQueryOf(config, this.#host.texts)
-      if (query === undefined) this.#runAsPg(config, told, types)
+      const query = batchQueryOf(config, this.known.texts)
+      if (query === undefined || this.#host.binary) this.#runAsPg(config, told, types)
       else this.#queue.addStatement(types === undefined || query.types ? query : { ...query, types }, told)
     } catch (error) {
       process.nextTick(told, error)
@@ -115,11 +140,11 @@ export class Checkout {
   release(error: Error | boolean | undefined, above: (...parameters: never[]) => unknown): void {
     if (this.#released) throw this.#releasedTwice(above)
     this.#released = true
-    if (this.#host.engine.internals().options.pool.captureStacks) {
+    if (this.#host.captureStacks) {
       this.#releasedAt = {}
       Error.captureStackTrace(this.#releasedAt, above)
     }
-    this.#closes = this.#host.released(error)
+    this.#closes = this.#host.released(this, error)
     if (this.#closes !== undefined || !this.#queue.busy) this.#return()
     // A callback at the end of a cursor comes before the cursor has ended.
     else if (!this.#queue.onlyStatements) process.nextTick(() => this.#return())
@@ -141,10 +166,11 @@ export class Checkout {
     const { transactionStatus } = connection
     if (this.#closes !== undefined) this.#lease.invalidate(this.#closes)
     else {
-      if (transactionStatus === 'transaction' || transactionStatus === 'failed') this.#warnOfTransaction()
+      const isOpen = transactionStatus === 'transaction' || transactionStatus === 'failed'
+      if (isOpen || this.#queue.holdsBegin) this.#warnOfTransaction()
       this.#lease.release()
     }
-    this.#host.returned()
+    this.#host.returned(this)
   }
 
   #refusal(): Error | undefined {
@@ -161,7 +187,7 @@ export class Checkout {
 
   /** pg's own query runs what a batch cannot. */
   #runAsPg(config: GivenConfig, settle: Settle, types: BatchQuery['types']): void {
-    const isAlone = this.#lease.connection.transactionStatus === 'idle'
+    const isAlone = this.connection.transactionStatus === 'idle' && !this.#queue.holdsBegin
     let outcome: { readonly error: Error | null; readonly result: QueryResult | undefined } | undefined
     let end: { readonly undone: Error | undefined } | undefined
     // The one that comes last settles: after a loss that is the callback.
@@ -172,11 +198,10 @@ export class Checkout {
     }
     const { text: given, values, name, rowMode } = config
     const text = typeof given === 'string' ? given : ''
-    const special = config as Record<string, unknown>
-    const { binary, rows, portal, queryMode } = special
+    const { binary = this.#host.binary, rows, portal, queryMode } = config
     const query = new Engine.nodePostgres.Query({
       ...{ text: given, values, name, rowMode, binary, rows, portal, queryMode },
-      types: config.types ?? types ?? this.#host.engine.internals().options.types,
+      types: config.types ?? types ?? this.#host.types,
       callback: (error: Error | null, result?: QueryResult) => {
         outcome ??= { error, result }
         settleAtEnd()

@@ -11,7 +11,7 @@ import { Engine, IllegalStateError, InvalidOptionError } from '../../index.js'
 import { calling, withCallersStack } from './callbacks.js'
 import type { Checkout } from './checkout.js'
 import { readArguments, type Callback, type GivenConfig } from './query-arguments.js'
-import type { Settle } from './query-queue.js'
+import type { Settle } from './sent-query.js'
 import type { ClientConnection, PoolClient, QueryResult, TransactionStatus } from './types.js'
 
 /** What is read of node-postgres's client behind a connection. */
@@ -22,6 +22,12 @@ interface NativeClient extends EventEmitter {
   readonly database?: string | undefined
   readonly host?: string | undefined
   readonly port?: number | undefined
+}
+
+/** Options of the pool that its clients show. */
+export interface ClientOptions {
+  readonly pipeline: boolean
+  readonly binary: boolean
 }
 
 const STATUSES: Readonly<Record<DriverConnection['transactionStatus'], TransactionStatus>> = {
@@ -40,6 +46,7 @@ export class LeasedClient extends EventEmitter implements PoolClient {
   /** Set for each checkout, so that the function of an earlier checkout cannot end a later one. */
   release!: PoolClient['release']
   readonly pipeline: boolean
+  readonly binary: boolean
   // Read by libraries that look into pg's clients.
   readonly _connected: boolean = true
   _ending: boolean = false
@@ -47,16 +54,22 @@ export class LeasedClient extends EventEmitter implements PoolClient {
   #checkout: Checkout | undefined
   #types: TypeOverrides | undefined
 
-  constructor(connection: DriverConnection, pipeline: boolean) {
+  constructor(connection: DriverConnection, { pipeline, binary }: ClientOptions) {
     super()
     this.#connection = connection
     this.pipeline = pipeline
+    this.binary = binary
     this.on('end', () => this.#checkout?.lost())
   }
 
   /** Begins a checkout. */
   checkOut(checkout: Checkout): void {
     this.#checkout = checkout
+  }
+
+  /** The checkout is the caller's, who has to release it. */
+  handOut(): void {
+    const { checkout } = this
     const release: PoolClient['release'] = (error) => checkout.release(error, release)
     this.release = release
   }
@@ -116,7 +129,7 @@ export class LeasedClient extends EventEmitter implements PoolClient {
   }
 
   getTransactionStatus(): TransactionStatus {
-    return STATUSES[this.#connection.transactionStatus]
+    return this.#checkout?.holdsBegin === true ? 'T' : STATUSES[this.#connection.transactionStatus]
   }
 
   setTypeParser(...parameters: readonly unknown[]): void {

@@ -6,7 +6,7 @@
 import type { EventEmitter } from 'node:events'
 
 import type { DriverConnection } from '../../driver/driver.js'
-import { LeasedClient } from './client.js'
+import { LeasedClient, type ClientOptions } from './client.js'
 
 /** Told of a connection that was lost while it was idle. */
 type LossListener = (error: Error, client: LeasedClient) => void
@@ -18,16 +18,16 @@ export class KnownConnection {
   uses = 0
   /** `onConnect` and `verify` of the options have passed. */
   isReady = false
-  readonly #pipeline: boolean
+  readonly #options: ClientOptions
   readonly #onIdleLoss: LossListener
   #weak: WeakRef<LeasedClient>
   #isLost = false
   /** While it is idle. */
   #held: LeasedClient | undefined
 
-  constructor(connection: DriverConnection, pipeline: boolean, onIdleLoss: LossListener) {
+  constructor(connection: DriverConnection, options: ClientOptions, onIdleLoss: LossListener) {
     this.connection = connection
-    this.#pipeline = pipeline
+    this.#options = options
     this.#onIdleLoss = onIdleLoss
     this.#held = this.#create()
     this.#weak = new WeakRef(this.#held)
@@ -57,7 +57,7 @@ export class KnownConnection {
   }
 
   #create(): LeasedClient {
-    const client = new LeasedClient(this.connection, this.#pipeline)
+    const client = new LeasedClient(this.connection, this.#options)
     // Always there: without a listener, an error would end the process. A waiting caller gets the error by its query.
     client.on('error', (error: Error) => {
       if (this.#held !== client || this.#isLost) return
@@ -72,9 +72,7 @@ export class KnownConnection {
   /** As in pg, an error of an idle client ends its connection, whether the client or the connection reports it. */
   #drop(error: Error): void {
     const { connection } = this
-    if (connection.lost !== undefined) return
-    connection.destroy(error)
-    connection.onLost?.(error)
+    if (connection.lost === undefined) connection.onLost?.(error)
   }
 
   /** Passes on what node-postgres's client says. Its listeners live as long as the connection, so they must not keep the client. */
@@ -91,25 +89,33 @@ export class KnownConnection {
 
 /** The clients of one pool. */
 export class Clients {
-  readonly #known = new WeakMap<DriverConnection, KnownConnection>()
-  readonly #pipeline: boolean
+  readonly #known = new Map<DriverConnection, KnownConnection>()
+  readonly #options: ClientOptions
   readonly #onIdleLoss: LossListener
 
-  constructor(pipeline: boolean, onIdleLoss: LossListener) {
-    this.#pipeline = pipeline
+  constructor(options: ClientOptions, onIdleLoss: LossListener) {
+    this.#options = options
     this.#onIdleLoss = onIdleLoss
   }
 
-  get(connection: DriverConnection): KnownConnection | undefined {
-    return this.#known.get(connection)
+  /** Of the connections that this face has checked out at some time, and that are open. */
+  all(): LeasedClient[] {
+    return [...this.#known.values()].flatMap(({ living }) => living ?? [])
   }
 
   of(connection: DriverConnection): KnownConnection {
     let known = this.#known.get(connection)
     if (known === undefined) {
-      known = new KnownConnection(connection, this.#pipeline, this.#onIdleLoss)
+      known = new KnownConnection(connection, this.#options, this.#onIdleLoss)
       this.#known.set(connection, known)
     }
+    return known
+  }
+
+  /** The connection is closed. */
+  remove(connection: DriverConnection): KnownConnection | undefined {
+    const known = this.#known.get(connection)
+    this.#known.delete(connection)
     return known
   }
 }

@@ -31,6 +31,8 @@ export interface PoolConfig {
   readonly types?: TypeParsers | undefined
   readonly client_encoding?: string | undefined
   readonly pipeline?: boolean | undefined
+  /** Values come in PostgreSQL's binary form, if pg can read it: each query then runs as pg's own. Default false. */
+  readonly binary?: boolean | undefined
   /** Maximum number of connections. Default 10. */
   readonly max?: number | undefined
   /** pg-pool's older name of `max`. */
@@ -45,7 +47,7 @@ export interface PoolConfig {
   readonly maxLifetimeSeconds?: number | undefined
   /** Close a connection after this number of checkouts. Default Infinity. */
   readonly maxUses?: number | undefined
-  /** Always so here: an idle connection does not keep the process alive. */
+  /** True: the process may end while connections are idle. Default false: not before they are closed. */
   readonly allowExitOnIdle?: boolean | undefined
   /** Runs on each new connection before its first caller gets it; rejects that caller's `connect()` if it throws. */
   readonly onConnect?: ((client: PoolClient) => unknown) | undefined
@@ -63,6 +65,7 @@ export interface FaceOptions {
   readonly settings: PoolSettings
   readonly queryTimeoutMillis: number | undefined
   readonly pipeline: boolean
+  readonly binary: boolean
   readonly onConnect: PoolConfig['onConnect']
   readonly verify: PoolConfig['verify']
   readonly log: (...messages: unknown[]) => void
@@ -73,7 +76,7 @@ const NAMES = [
   ...['enableChannelBinding', 'keepAlive', 'keepAliveInitialDelayMillis', 'application_name'],
   ...['fallback_application_name', 'statement_timeout', 'lock_timeout'],
   ...['idle_in_transaction_session_timeout', 'options', 'query_timeout', 'types', 'client_encoding'],
-  ...['pipeline', 'max', 'poolSize', 'min', 'idleTimeoutMillis', 'connectionTimeoutMillis'],
+  ...['pipeline', 'binary', 'max', 'poolSize', 'min', 'idleTimeoutMillis', 'connectionTimeoutMillis'],
   ...['maxLifetimeSeconds', 'maxUses', 'allowExitOnIdle', 'onConnect', 'verify', 'log', 'Client', 'Promise'],
 ]
 
@@ -107,6 +110,8 @@ export function engineOptionsOf(config: PoolConfig): EngineOptions {
     types: config.types,
     poolSize: most,
     maxOverflow: 0,
+    // As in pg: as many at a time as callers ask for.
+    maxConnecting: most,
     minIdle: min,
     idleTimeoutMillis: isReached ? idleMillis : -1,
     poolRecycleMillis: recycleMillis,
@@ -135,6 +140,7 @@ export function faceOptionsOf(config: PoolConfig): FaceOptions {
     settings,
     queryTimeoutMillis: config.query_timeout,
     pipeline: config.pipeline === true,
+    binary: config.binary === true,
     onConnect: config.onConnect,
     verify: config.verify,
     log: config.log ?? (() => undefined),
@@ -166,6 +172,7 @@ export function faceOptionsFor(engine: Engine): FaceOptions {
     settings,
     queryTimeoutMillis: undefined,
     pipeline: false,
+    binary: false,
     onConnect: undefined,
     verify: undefined,
     log,

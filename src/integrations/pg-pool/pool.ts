@@ -1,10 +1,11 @@
 /** A pool with the interface of `pg.Pool`, on an engine. */
 import { EventEmitter } from 'node:events'
 
+import type { DriverConnection } from '../../driver/driver.js'
 import type { Lease } from '../../pool/pool.js'
 import { createEngine, Engine, EngineDisposedError, IllegalStateError, type PoolStats } from '../../index.js'
 import { connectError } from './answers.js'
-import { Checkout } from './checkout.js'
+import { Checkout, type CheckoutHost } from './checkout.js'
 import { callBack, calling, guarded, withCallersStack } from './callbacks.js'
 import type { LeasedClient } from './client.js'
 import { Clients, type KnownConnection } from './clients.js'
@@ -15,8 +16,11 @@ import {
   type FaceOptions,
   type PoolConfig,
 } from './options.js'
+import { keepProcessAlive } from './process-life.js'
+import { PoolUse } from './pool-use.js'
 import { readArguments, type Callback, type GivenConfig, type GivenQuery } from './query-arguments.js'
-import { refuse, type Settle } from './query-queue.js'
+import { refuse } from './query-queue.js'
+import type { Settle } from './sent-query.js'
 import type {
   PoolClient,
   PoolSettings,
@@ -52,13 +56,11 @@ export class Pool extends EventEmitter {
   readonly #isOwn: boolean
   readonly #face: FaceOptions
   readonly #clients: Clients
+  readonly #host: CheckoutHost
   readonly #forget: () => void
   #ending = false
   #ended = false
-  /** Callers that wait for a client, and clients that are checked out. */
-  #acquiring = 0
-  #borrowed = 0
-  #onQuiet: (() => void) | undefined
+  readonly #use: PoolUse
 
   /**
    * Opens nothing.
@@ -70,14 +72,27 @@ export class Pool extends EventEmitter {
     this.#isOwn = !(options instanceof Engine)
     this.#engine = options instanceof Engine ? options : createEngine(engineOptionsOf(options))
     this.#face = options instanceof Engine ? faceOptionsFor(options) : faceOptionsOf(options)
+    this.#use = new PoolUse({ awaitsClients: !this.#isOwn })
     this.options = this.#face.settings
-    this.#clients = new Clients(this.#face.pipeline, (error, client) => this.emit('error', error, client))
-    this.#forget = this.#engine.on('close', ({ connection }) => {
-      const client = this.#clients.get(connection)?.client
-      if (client === undefined) return
-      client._ending = true
-      if (this.listenerCount('remove') > 0) this.emit('remove', client)
-    })
+    const { host, options: engineOptions } = this.#engine.internals()
+    this.#host = {
+      pipelines: host,
+      captureStacks: engineOptions.pool.captureStacks,
+      types: engineOptions.types,
+      queryTimeoutMillis: this.#face.queryTimeoutMillis,
+      binary: this.#face.binary,
+      released: (checkout, error) => this.#released(checkout, error),
+      returned: (checkout) => this.#returned(checkout),
+    }
+    this.#clients = new Clients(this.#face, (error, client) => this.emit('error', error, client))
+    const ended = [
+      this.#engine.on('close', ({ connection }) => this.#removed(connection)),
+      this.#engine.on('detach', ({ connection }) => this.#removed(connection)),
+      this.options.allowExitOnIdle ? NOTHING : keepProcessAlive(this.#engine),
+    ]
+    this.#forget = () => {
+      for (const end of ended) end()
+    }
     // An 'error' without a listener would end the process. Some libraries warn where a pool has no listeners.
     this.on('error', NOTHING)
     this.on('connect', NOTHING)
@@ -190,6 +205,11 @@ export class Pool extends EventEmitter {
     return 0
   }
 
+  /** As pg's, which tools read that watch a pool: the clients of its connections. */
+  get _clients(): readonly PoolClient[] {
+    return this.#clients.all()
+  }
+
   /** For a library that opens a client of its own, with `options`. */
   get Client(): NodeClient {
     return Engine.nodePostgres.Client as NodeClient
@@ -239,45 +259,35 @@ export class Pool extends EventEmitter {
   /** @param above The public method, for the line of its caller. */
   async #acquire(above: (...parameters: never[]) => unknown): Promise<LeasedClient> {
     if (this.#ending) throw new EngineDisposedError('Cannot use a pool after calling end on the pool')
-    this.#acquiring++
+    this.#use.asked()
     this.#face.log('acquiring a client')
     try {
       const lease = await this.#engine.lease(NO_OPTIONS, above)
       const known = this.#clients.of(lease.connection)
       const client = this.#checkOut(lease, known)
       if (!known.isReady) await this.#prepare(known, client)
+      if (above === Pool.prototype.connect) client.handOut()
       if (this.listenerCount('acquire') > 0) this.emit('acquire', client)
       return client
     } catch (error) {
       throw connectError(error)
     } finally {
-      this.#acquiring--
-      this.#quieten()
+      this.#use.answered()
     }
   }
 
   #checkOut(lease: Lease, known: KnownConnection): LeasedClient {
     const { client } = known
-    const checkout = new Checkout(lease, {
-      engine: this.#engine,
-      texts: known.texts,
-      queryTimeoutMillis: this.#face.queryTimeoutMillis,
-      released: (error) => this.#released(known, client, error),
-      returned: () => {
-        this.#borrowed--
-        known.keep(client)
-        this.#quieten()
-      },
-    })
-    this.#borrowed++
+    this.#use.borrowed()
     known.letGo()
-    client.checkOut(checkout)
+    client.checkOut(new Checkout(lease, known, client, this.#host))
     return client
   }
 
   /** The first checkout of a connection by this pool: what the caller wants to be done to each. */
   async #prepare(known: KnownConnection, client: LeasedClient): Promise<void> {
     const { onConnect, verify } = this.#face
+    client.handOut()
     try {
       if (onConnect !== undefined) await onConnect(client)
       this.emit('connect', client)
@@ -293,7 +303,7 @@ export class Pool extends EventEmitter {
     }
   }
 
-  #released(known: KnownConnection, client: LeasedClient, error: unknown): Error | undefined {
+  #released({ known, client }: Checkout, error: unknown): Error | undefined {
     known.uses++
     if (this.listenerCount('release') > 0) this.emit('release', error, client)
     const isSpent = known.uses >= this.options.maxUses
@@ -306,24 +316,24 @@ export class Pool extends EventEmitter {
     )
   }
 
+  #returned({ known, client }: Checkout): void {
+    known.keep(client)
+    this.#use.returned()
+  }
+
+  #removed(connection: DriverConnection): void {
+    const client = this.#clients.remove(connection)?.client
+    if (client === undefined) return
+    client._ending = true
+    if (this.listenerCount('remove') > 0) this.emit('remove', client)
+  }
+
   async #end(): Promise<void> {
     this.#ending = true
-    await this.#quiet()
+    await this.#use.quiet()
     if (this.#isOwn) await this.#engine.dispose()
     this.#forget()
     this.#ended = true
-  }
-
-  /** Resolves when nothing waits for a client; for an engine that stays open, also when every client is released. */
-  #quiet(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#onQuiet = resolve
-      this.#quieten()
-    })
-  }
-
-  #quieten(): void {
-    if (this.#acquiring === 0 && (this.#isOwn || this.#borrowed === 0)) this.#onQuiet?.()
   }
 
   static {

@@ -24,6 +24,11 @@ export interface GivenConfig {
   readonly types?: TypeParsers | null | undefined
   readonly callback?: unknown
   readonly query_timeout?: number | undefined
+  // What only pg's own query can do.
+  readonly binary?: boolean | undefined
+  readonly rows?: unknown
+  readonly portal?: unknown
+  readonly queryMode?: unknown
 }
 
 /** A statement that a batch can run. */
@@ -33,9 +38,6 @@ export interface BatchQuery {
   readonly rowMode: RowMode
   readonly types: TypeParsers | undefined
 }
-
-/** What pg's own query is needed for. */
-const SPECIAL_KEYS = ['binary', 'rows', 'portal', 'queryMode'] as const
 
 /** @throws TypeError as pg, for null and for a callback that is none. */
 export function readArguments(query: unknown, values: unknown, callback: unknown): GivenQuery {
@@ -59,7 +61,8 @@ export function readArguments(query: unknown, values: unknown, callback: unknown
 
 /** Not a spread: a statement of another library may be a class with getters. */
 function withValues(config: GivenConfig, values: unknown): GivenConfig {
-  return Object.create(config, { values: { value: values, enumerable: true } }) as GivenConfig
+  const { text, name, rowMode, types, query_timeout, binary, rows, portal, queryMode } = config
+  return { text, values, name, rowMode, types, query_timeout, binary, rows, portal, queryMode }
 }
 
 /**
@@ -78,7 +81,8 @@ export function batchQueryOf(
   if (values !== undefined && values !== null && !Array.isArray(values))
     throw new InvalidStatementError('Query values must be an array')
   const isEmpty = !Array.isArray(values) || values.length === 0
-  if (SPECIAL_KEYS.some((key) => Boolean((config as Record<string, unknown>)[key]))) return undefined
+  const { binary, rows, portal, queryMode } = config
+  if (Boolean(binary) || Boolean(rows) || Boolean(portal) || Boolean(queryMode)) return undefined
   if (isEmpty && ((!isSplit && mayHoldSeveral(text)) || firstWord(text) === 'copy')) return undefined
   return {
     text,

@@ -4,24 +4,16 @@
  *
  * 1. Every query settles exactly once, also when the connection is lost.
  * 2. A Submittable uses the connection alone until it has ended.
+ * 3. BEGIN and SAVEPOINT wait for the statement after them (`held-statements.ts`): they cost no round trip.
  */
-import type { BatchStatement, DriverConnection, StatementResult } from '../../driver/driver.js'
+import type { DriverConnection, StatementResult } from '../../driver/driver.js'
 import type { PipelineObserver } from '../../pipeline/contract.js'
 import { InvalidStatementError } from '../../index.js'
-import {
-  isCommit,
-  isRolledBackInstead,
-  lostError,
-  resultOf,
-  rolledBackInstead,
-  shorten,
-  statementError,
-} from './answers.js'
+import { isRolledBackInstead, lostError, rolledBackInstead, shorten, statementError } from './answers.js'
+import { heldKindOf, tagOf, type HeldKind } from './held-statements.js'
 import type { BatchQuery } from './query-arguments.js'
-import type { QueryResult, Submittable } from './types.js'
-
-/** Told how a query ended. */
-export type Settle = (error: Error | null, result?: QueryResult) => void
+import { SentQuery, type SentQueryOwner, type Settle } from './sent-query.js'
+import type { Submittable } from './types.js'
 
 /** What the queue tells its client. */
 export interface QueueHost {
@@ -43,9 +35,13 @@ export interface SubmittedQuery {
 
 type Queued = SentQuery | SubmittedQuery
 
-export class QueryQueue {
+export class QueryQueue implements SentQueryOwner {
   readonly #host: QueueHost
   #waiting: Queued[] = []
+  /** Answered already, and sent with the next query. */
+  #held: SentQuery[] = []
+  /** Why the server did not take what was held. */
+  #heldFailure: Error | undefined
   #running = false
   /** What failed first in the transaction that is open. */
   #firstFailure: Error | undefined
@@ -65,8 +61,15 @@ export class QueryQueue {
 
   #submitted = false
 
+  /** A transaction was begun, and nothing of it was sent. */
+  get holdsBegin(): boolean {
+    return this.#held[0] !== undefined && heldKindOf(this.#held[0].text) === 'begin'
+  }
+
   addStatement(query: BatchQuery, settle: Settle): void {
-    this.#add(new SentQuery(query, settle, this))
+    const sent = new SentQuery(query, settle, this)
+    const kind = this.busy || query.values !== undefined ? undefined : heldKindOf(query.text)
+    if (kind === undefined || !this.#answersAhead(sent, kind)) this.#add(sent)
   }
 
   addSubmittable(query: SubmittedQuery): void {
@@ -85,8 +88,27 @@ export class QueryQueue {
   /** See `SentQuery`. */
   refused(query: SentQuery, error: Error): Error {
     this.#observe(query, error)
+    this.#heldFailure ??= error
     this.#firstFailure ??= error
     return statementError(error, query)
+  }
+
+  /** Holds what can wait for the next query; drops a transaction that ends before it was sent. @returns false: send it. */
+  #answersAhead(sent: SentQuery, kind: HeldKind): boolean {
+    const { connection } = this.#host
+    const isInside = this.#held.length > 0 || connection.transactionStatus === 'transaction'
+    if (connection.lost !== undefined) return false
+    if (kind === 'end') {
+      if (!this.holdsBegin) return false
+      this.#held = []
+    } else {
+      // BEGIN inside of a transaction is a warning of the server, SAVEPOINT outside of one an error.
+      if (isInside !== (kind === 'savepoint')) return false
+      this.#held.push(sent)
+      this.#host.describe(sent.text)
+    }
+    sent.answerAhead(tagOf(sent.text, kind))
+    return true
   }
 
   #add(item: Queued): void {
@@ -106,23 +128,58 @@ export class QueryQueue {
     if (first instanceof SentQuery) this.#sendBatch(connection)
     else {
       this.#waiting.shift()
-      void this.#submit(first, connection)
+      if (this.#held.length > 0) this.#sendHeldBefore(first, connection)
+      else void this.#submit(first, connection)
     }
   }
 
+  /** A Submittable writes for itself, so what was held has to be answered before. */
+  #sendHeldBefore(query: SubmittedQuery, connection: DriverConnection): void {
+    const statements = this.#takeHeld()
+    this.#heldFailure = undefined
+    const onEnd = (): void => {
+      const failure = this.#heldFailure
+      if (failure === undefined) return void this.#submit(query, connection)
+      refuse(query.submittable, statementError(failure, { text: query.text, isAlone: false }))
+      query.onEnd?.(undefined)
+      this.#ended()
+    }
+    connection.submit({ statements, sync: 'shared', onEnd })
+  }
+
+  #takeHeld(): SentQuery[] {
+    const held = this.#held
+    this.#held = []
+    return held
+  }
+
   #sendBatch(connection: DriverConnection): void {
-    const end = this.#waiting.findIndex((item) => !(item instanceof SentQuery))
-    const statements = this.#waiting.splice(0, end === -1 ? this.#waiting.length : end) as SentQuery[]
-    const isAlone = connection.transactionStatus === 'idle'
+    const begins = this.holdsBegin
+    const held = this.#takeHeld()
+    const statements = [
+      ...held,
+      ...this.#waiting.splice(0, held.length > 0 ? 1 : this.#statementsAhead()),
+    ] as SentQuery[]
     // Whether one behind another is in a transaction is only known when that has run: the careful answer is that it is not.
-    for (const statement of statements) statement.isAlone = isAlone
+    const isAlone = held.length === 0 && connection.transactionStatus === 'idle'
+    const sentAt = this.#host.observer === undefined ? 0 : performance.now()
+    for (const statement of statements) {
+      statement.isAlone = isAlone
+      statement.sentAt = sentAt
+    }
     this.#host.describe((statements[statements.length - 1] as SentQuery).text)
     connection.submit({
       statements,
-      sync: 'separate',
-      mayRepeat: () => statements.length === 1,
+      sync: held.length > 0 ? 'shared' : 'separate',
+      mayRepeat: () => begins || statements.length === 1,
       onEnd: () => this.#ended(),
     })
+  }
+
+  /** How many of those that wait are statements, up to the first Submittable. */
+  #statementsAhead(): number {
+    const end = this.#waiting.findIndex((item) => !(item instanceof SentQuery))
+    return end === -1 ? this.#waiting.length : end
   }
 
   async #submit({ submittable, text, onEnd }: SubmittedQuery, connection: DriverConnection): Promise<void> {
@@ -180,39 +237,6 @@ export class QueryQueue {
 
 /** Tags after which what failed before is over. */
 const ENDS = new Set(['COMMIT', 'ROLLBACK'])
-
-/** One statement, in its batch. */
-class SentQuery implements BatchStatement {
-  readonly text: string
-  readonly values: BatchQuery['values']
-  readonly rowMode: BatchQuery['rowMode']
-  readonly types: BatchQuery['types']
-  readonly commits: boolean
-  isAlone = true
-  readonly sentAt: number = performance.now()
-  readonly #settle: Settle
-  readonly #queue: QueryQueue
-
-  constructor({ text, values, rowMode, types }: BatchQuery, settle: Settle, queue: QueryQueue) {
-    this.text = text
-    this.values = values
-    this.rowMode = rowMode
-    this.types = types
-    this.commits = isCommit(text)
-    this.#settle = settle
-    this.#queue = queue
-  }
-
-  onResult(result: StatementResult): void {
-    const error = this.#queue.answered(this, result)
-    if (error === undefined) this.#settle(null, resultOf(result))
-    else this.#settle(error)
-  }
-
-  onError(error: Error): void {
-    this.#settle(this.#queue.refused(this, error))
-  }
-}
 
 /** Tells a Submittable that it will not run, as pg does. */
 export function refuse(submittable: Submittable, error: Error): void {

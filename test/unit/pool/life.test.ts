@@ -80,6 +80,19 @@ describe('Idle connections', () => {
     expect(driver.open.map(({ id }) => id)).toEqual([4, 5])
   })
 
+  it('are closed when they are due, and not a part of the period later', async () => {
+    const { pool, clock, driver } = makePool({ ...QUIET, idleTimeoutMillis: 10 })
+    const [first, second] = await acquireMany(pool, 2)
+    await clock.advance(17)
+    first?.release()
+    await clock.advance(5)
+    second?.release()
+    await clock.advance(6)
+    expect(driver.open.map(({ id }) => id)).toEqual([2])
+    await clock.advance(5)
+    expect(driver.open).toEqual([])
+  })
+
   it('stay when minIdle asks for them', async () => {
     const { pool, clock, driver } = makePool({ ...QUIET, idleTimeoutMillis: 60_000, minIdle: 2 })
     for (const lease of await acquireMany(pool, 5)) lease.release()
