@@ -147,11 +147,6 @@ export class Engine extends PoolControls implements AsyncDisposable {
     return lease === undefined ? this.#connect(setup) : new Connection({ engine: this, setup, lease })
   }
 
-  /** As `connect`, but the first statement takes the connection from the pool. @internal */
-  connectLater(setup: PipelineSetup): Connection {
-    return new Connection({ engine: this, setup, lease: undefined })
-  }
-
   /**
    * Runs a block in a transaction on a separate connection: committed when it returns, rolled back when it throws.
    * @throws what the block throws; otherwise as `connect` and `Connection.commit`, and UnawaitedStatementError.

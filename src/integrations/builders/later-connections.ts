@@ -2,7 +2,7 @@
  * Connections of an engine that take one of the pool with their first statement. What a statement needs around it is made once and used
  * again, because builders ask for a connection for each query and each transaction.
  */
-import type { Connection, Engine, TransactionOptions } from '../../index.js'
+import { Connection, type Engine, type TransactionOptions } from '../../index.js'
 import type { HoldOptions } from '../../engine/begin-options.js'
 import type { PipelineSetup } from '../../pipeline/contract.js'
 
@@ -20,7 +20,7 @@ export class LaterConnections {
   }
 
   take(): Connection {
-    return this.#free.pop() ?? this.#engine.connectLater(this.#setup)
+    return this.#free.pop() ?? new Connection({ engine: this.#engine, setup: this.#setup, lease: undefined })
   }
 
   /** Rolls an open transaction back. */

@@ -43,7 +43,7 @@ async function runTransaction<Value>(
 ): Promise<Value> {
   let value: Value
   try {
-    value = (await run(connection, modes, 0, work)) as Value
+    value = await run(connection, modes, 0, work)
     // Queries that were issued without `await` are still on their way through Drizzle.
     await new Promise<void>((resolve) => process.nextTick(resolve))
   } catch (error) {

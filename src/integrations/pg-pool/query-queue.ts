@@ -86,8 +86,10 @@ export class QueryQueue implements SentQueryOwner {
   }
 
   /** See `SentQuery`. */
-  refused(query: SentQuery, error: Error): Error {
-    this.#observe(query, error)
+  refused(query: SentQuery, given: Error): Error {
+    // The server has skipped it, because what was held before it had failed.
+    const error = given.name === 'StatementSkipped' ? (this.#heldFailure ?? given) : given
+    this.#observe(query, given)
     this.#heldFailure ??= error
     this.#firstFailure ??= error
     return statementError(error, query)
@@ -136,7 +138,6 @@ export class QueryQueue implements SentQueryOwner {
   /** A Submittable writes for itself, so what was held has to be answered before. */
   #sendHeldBefore(query: SubmittedQuery, connection: DriverConnection): void {
     const statements = this.#takeHeld()
-    this.#heldFailure = undefined
     const onEnd = (): void => {
       const failure = this.#heldFailure
       if (failure === undefined) return void this.#submit(query, connection)
@@ -150,6 +151,7 @@ export class QueryQueue implements SentQueryOwner {
   #takeHeld(): SentQuery[] {
     const held = this.#held
     this.#held = []
+    this.#heldFailure = undefined
     return held
   }
 
