@@ -7,17 +7,21 @@ import type { PipelineHost, PipelineObserver } from '../../pipeline/contract.js'
 import type { Lease } from '../../pool/pool.js'
 import { ConnectionClosedError, Engine, IllegalStateError } from '../../index.js'
 import { lostError, shorten, statementError } from './answers.js'
-import type { LeasedClient } from './client.js'
-import type { KnownConnection } from './clients.js'
 import { batchQueryOf, type BatchQuery, type GivenConfig } from './query-arguments.js'
 import { QueryQueue, refuse, type QueueHost } from './query-queue.js'
 import type { Settle } from './sent-query.js'
 import type { QueryResult, Submittable } from './types.js'
 
+/** What was checked out. */
+export interface Borrowed {
+  /** Texts of the named queries of the connection. */
+  readonly texts: Map<string, string>
+}
+
 /** What the checkouts of a pool have in common. */
-export interface CheckoutHost {
+export interface CheckoutHost<Item extends Borrowed = Borrowed> {
   /** The engine's. */
-  readonly pipelines: Pick<PipelineHost, 'observer'>
+  readonly pipelines: Pick<PipelineHost, 'observer' | 'source'>
   readonly captureStacks: boolean
   readonly types: TypeParsers | undefined
   /** pg's option `query_timeout`. */
@@ -25,9 +29,9 @@ export interface CheckoutHost {
   /** pg's option `binary`. */
   readonly binary: boolean
   /** The client is released. @returns why its connection is closed. */
-  released(checkout: Checkout, error: Error | boolean | undefined): Error | undefined
+  released(item: Item, error: Error | boolean | undefined): Error | undefined
   /** The connection belongs to the pool again. */
-  returned(checkout: Checkout): void
+  returned(item: Item): void
 }
 
 /** The channel of the package, which is found by its name. */
@@ -36,12 +40,11 @@ const statements = tracingChannel('lifeguard:statement')
 /** How long the server may take to obey a cancel. */
 const CANCEL_MILLIS = 3_000
 
-export class Checkout implements QueueHost {
+export class Checkout<Item extends Borrowed = Borrowed> implements QueueHost {
   readonly connection: DriverConnection
-  readonly known: KnownConnection
-  readonly client: LeasedClient
+  readonly #item: Item
   readonly #lease: Lease
-  readonly #host: CheckoutHost
+  readonly #host: CheckoutHost<Item>
   readonly #queue: QueryQueue
   /** With `captureStacks`: where the client was released. */
   #releasedAt: { stack?: string } | undefined
@@ -52,10 +55,9 @@ export class Checkout implements QueueHost {
   /** For the warning about an open transaction. */
   #lastText = ''
 
-  constructor(lease: Lease, known: KnownConnection, client: LeasedClient, host: CheckoutHost) {
+  constructor(lease: Lease, item: Item, host: CheckoutHost<Item>) {
     this.connection = lease.connection
-    this.known = known
-    this.client = client
+    this.#item = item
     this.#lease = lease
     this.#host = host
     this.#queue = new QueryQueue(this)
@@ -93,7 +95,7 @@ export class Checkout implements QueueHost {
     const told = limit === undefined || limit <= 0 ? settle : this.#limited(settle, limit)
     if (!statements.hasSubscribers) return this.#run(config, told, types)
     const message: StatementMessage = {
-      ...this.#host.engine.internals().host.source,
+      ...this.#host.pipelines.source,
       kind: 'statement',
       connectionId: this.#lease.connection.id,
       text: String(config.text ?? config.name),
@@ -113,7 +115,7 @@ export class Checkout implements QueueHost {
 
   #run(config: GivenConfig, told: Settle, types: BatchQuery['types']): void {
     try {
-      const query = batchQueryOf(config, this.known.texts)
+      const query = batchQueryOf(config, this.#item.texts)
       if (query === undefined || this.#host.binary) this.#runAsPg(config, told, types)
       else this.#queue.addStatement(types === undefined || query.types ? query : { ...query, types }, told)
     } catch (error) {
@@ -144,7 +146,7 @@ export class Checkout implements QueueHost {
       this.#releasedAt = {}
       Error.captureStackTrace(this.#releasedAt, above)
     }
-    this.#closes = this.#host.released(this, error)
+    this.#closes = this.#host.released(this.#item, error)
     if (this.#closes !== undefined || !this.#queue.busy) this.#return()
     // A callback at the end of a cursor comes before the cursor has ended.
     else if (!this.#queue.onlyStatements) process.nextTick(() => this.#return())
@@ -170,7 +172,7 @@ export class Checkout implements QueueHost {
       if (isOpen || this.#queue.holdsBegin) this.#warnOfTransaction()
       this.#lease.release()
     }
-    this.#host.returned(this)
+    this.#host.returned(this.#item)
   }
 
   #refusal(): Error | undefined {

@@ -6,6 +6,7 @@
 import type { EventEmitter } from 'node:events'
 
 import type { DriverConnection } from '../../driver/driver.js'
+import type { Borrowed } from './checkout.js'
 import { LeasedClient, type ClientOptions } from './client.js'
 
 /** Told of a connection that was lost while it was idle. */
@@ -85,6 +86,12 @@ export class KnownConnection {
     for (const event of ['notice', 'notification', 'end', 'error'])
       native.on(event, (message) => this.living?.emit(event, message))
   }
+}
+
+/** A client that is checked out. */
+export interface BorrowedClient extends Borrowed {
+  readonly known: KnownConnection
+  readonly client: LeasedClient
 }
 
 /** The clients of one pool. */

@@ -8,7 +8,7 @@ import { connectError } from './answers.js'
 import { Checkout, type CheckoutHost } from './checkout.js'
 import { callBack, calling, guarded, withCallersStack } from './callbacks.js'
 import type { LeasedClient } from './client.js'
-import { Clients, type KnownConnection } from './clients.js'
+import { Clients, type BorrowedClient, type KnownConnection } from './clients.js'
 import {
   engineOptionsOf,
   faceOptionsFor,
@@ -56,7 +56,7 @@ export class Pool extends EventEmitter {
   readonly #isOwn: boolean
   readonly #face: FaceOptions
   readonly #clients: Clients
-  readonly #host: CheckoutHost
+  readonly #host: CheckoutHost<BorrowedClient>
   readonly #forget: () => void
   #ending = false
   #ended = false
@@ -81,8 +81,8 @@ export class Pool extends EventEmitter {
       types: engineOptions.types,
       queryTimeoutMillis: this.#face.queryTimeoutMillis,
       binary: this.#face.binary,
-      released: (checkout, error) => this.#released(checkout, error),
-      returned: (checkout) => this.#returned(checkout),
+      released: (item, error) => this.#released(item, error),
+      returned: (item) => this.#returned(item),
     }
     this.#clients = new Clients(this.#face, (error, client) => this.emit('error', error, client))
     const ended = [
@@ -280,7 +280,7 @@ export class Pool extends EventEmitter {
     const { client } = known
     this.#use.borrowed()
     known.letGo()
-    client.checkOut(new Checkout(lease, known, client, this.#host))
+    client.checkOut(new Checkout(lease, { known, client, texts: known.texts }, this.#host))
     return client
   }
 
@@ -303,7 +303,7 @@ export class Pool extends EventEmitter {
     }
   }
 
-  #released({ known, client }: Checkout, error: unknown): Error | undefined {
+  #released({ known, client }: BorrowedClient, error: unknown): Error | undefined {
     known.uses++
     if (this.listenerCount('release') > 0) this.emit('release', error, client)
     const isSpent = known.uses >= this.options.maxUses
@@ -316,7 +316,7 @@ export class Pool extends EventEmitter {
     )
   }
 
-  #returned({ known, client }: Checkout): void {
+  #returned({ known, client }: BorrowedClient): void {
     known.keep(client)
     this.#use.returned()
   }
