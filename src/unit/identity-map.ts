@@ -115,15 +115,6 @@ export class IdentityMap {
     return related
   }
 
-  /** Whether `related()` would return any. */
-  get hasRelated(): boolean {
-    for (const { identities, traits } of this.#tables.values()) {
-      if (!traits.has('relations')) continue
-      for (const state of identities.values()) if (state.markedDeleted || state.holdsRelation) return true
-    }
-    return false
-  }
-
   get empty(): boolean {
     for (const { identities } of this.#tables.values()) if (identities.size > 0) return false
     return true

@@ -64,17 +64,14 @@ export class TrackedInstances implements Attachment {
 
   /** Whether there is nothing but values of columns to write: no object holds a relation, and none is deleted. */
   get hasColumnsOnly(): boolean {
-    if (this.roots.size + this.markedDeleted.size + this.brought.size > 0) return false
-    for (const state of this.pending) if (state.holdsRelation) return false
-    return !this.identities.hasRelated
+    return this.roots.size + this.markedDeleted.size + this.brought.size === 0 && this.related().length === 0
   }
 
   /** Objects that may have changed relations, new objects first. */
   related(): InstanceState[] {
     const related: InstanceState[] = []
     for (const state of this.pending) if (state.holdsRelation) related.push(state)
-    related.push(...this.identities.related())
-    return related
+    return related.concat(this.identities.related())
   }
 
   /** Marks an object for deletion. The next flush settles which related objects are deleted with it. */
