@@ -4,7 +4,7 @@ import { checkFunction } from '../internal/validate.js'
 import type { Lease } from '../pool/pool.js'
 import { beginInTurn, runTransaction } from '../execution/begun-transaction.js'
 import { ownedByBlock, runBlock, type BlockOwner } from '../execution/block.js'
-import type { TransactionEnding } from '../pipeline/asked-transactions.js'
+import type { TransactionEnding } from '../pipeline/explicit-transactions.js'
 import type { PipelineSetup } from '../pipeline/contract.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 import { Executor, type PipelineOpener } from '../execution/executor.js'
@@ -72,9 +72,9 @@ export class Connection extends Executor implements AsyncDisposable {
         ),
       )
     }
-    const asked = await beginInTurn(runner, () => this.#pipeline.beginOnce())
+    const begun = await beginInTurn(runner, () => this.#pipeline.beginOnce())
     const end = async (kind: 'commit' | 'rollback'): Promise<void> => {
-      const { ending } = asked
+      const { ending } = begun
       if (ending === undefined) await runner.end(kind)
       else if (kind === 'commit')
         throw new IllegalStateError(`Cannot commit the transaction: ${ENDED[ending]}`)

@@ -64,7 +64,7 @@ export async function runTransaction<Value>(
     return await run(scope)
   } finally {
     if (!scope.ended) {
-      pipeline.asked.leaveBlock({ transactionOpen: pipeline.state.inTransaction })
+      pipeline.explicitTransactions.leaveBlock({ transactionOpen: pipeline.state.inTransaction })
       scopes.closeTransaction(scope)
     }
   }

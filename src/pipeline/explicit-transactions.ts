@@ -5,32 +5,32 @@ import { begunAlready } from './transaction-errors.js'
 export type TransactionEnding = 'committed' | 'rolled back' | 'unknown'
 
 /** A transaction of `begin()`. */
-export interface AskedTransaction {
+export interface ExplicitTransaction {
   /** How it has ended; undefined while it has not. */
   ending: TransactionEnding | undefined
 }
 
-export class AskedTransactions {
-  #asked: AskedTransaction | undefined
+export class ExplicitTransactions {
+  #open: ExplicitTransaction | undefined
   #inBlock = false
 
   /** `begin()` was called, and its transaction has not ended. */
   get open(): boolean {
-    return this.#asked !== undefined
+    return this.#open !== undefined
   }
 
   /** @throws IllegalStateError while another one is open. */
-  begin({ inBlock }: { readonly inBlock: boolean }): AskedTransaction {
-    if (this.#asked !== undefined) throw begunAlready()
+  begin({ inBlock }: { readonly inBlock: boolean }): ExplicitTransaction {
+    if (this.#open !== undefined) throw begunAlready()
     this.#inBlock = inBlock
-    return (this.#asked = { ending: undefined })
+    return (this.#open = { ending: undefined })
   }
 
   /** A transaction has ended. The block of `begin()` stays open: its next statement begins another transaction. */
   ended(ending: TransactionEnding): void {
-    if (this.#inBlock || this.#asked === undefined) return
-    this.#asked.ending = ending
-    this.#asked = undefined
+    if (this.#inBlock || this.#open === undefined) return
+    this.#open.ending = ending
+    this.#open = undefined
   }
 
   /** @param options.transactionOpen True: the transaction ends later, with its own COMMIT or ROLLBACK. */

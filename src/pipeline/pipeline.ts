@@ -12,7 +12,7 @@
 import type { DriverConnection } from '../driver/driver.js'
 import type { MessageSource, TransactionMessage } from '../internal/channels.js'
 import type { Lease } from '../pool/pool.js'
-import type { AskedTransaction, AskedTransactions } from './asked-transactions.js'
+import type { ExplicitTransaction, ExplicitTransactions } from './explicit-transactions.js'
 import { beginSteps } from './begin.js'
 import { callOff, cancelAll, giveUp } from './call-off.js'
 import type { PipelineHost, PipelineSetup, TransactionListener } from './contract.js'
@@ -82,8 +82,8 @@ export class Pipeline implements Sender {
   }
 
   /** The transactions of `begin()`. */
-  get asked(): AskedTransactions {
-    return this.#answers.asked
+  get explicitTransactions(): ExplicitTransactions {
+    return this.#answers.explicitTransactions
   }
 
   /** The next statement, outside of a transaction, is its own transaction. */
@@ -132,9 +132,9 @@ export class Pipeline implements Sender {
    * @param options.inBlock True: the statement after COMMIT or ROLLBACK begins another one, until the block is left.
    * @throws IllegalStateError while a transaction is open, or has been asked for.
    */
-  beginOnce({ inBlock = false }: { readonly inBlock?: boolean } = {}): AskedTransaction {
+  beginOnce({ inBlock = false }: { readonly inBlock?: boolean } = {}): ExplicitTransaction {
     if (this.state.inTransaction || !this.#queue.isEmpty) throw begunAlready()
-    return this.asked.begin({ inBlock })
+    return this.explicitTransactions.begin({ inBlock })
   }
 
   /** Queues an operation; it is sent when the current tick ends. */

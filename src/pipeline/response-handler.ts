@@ -7,7 +7,7 @@ import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementSkipped } from '../driver/driver.js'
 import type { TransactionMessage } from '../internal/channels.js'
 import { POSITION_QUESTION, readWalPosition, type WalPosition } from '../internal/wal-position.js'
-import { AskedTransactions } from './asked-transactions.js'
+import { ExplicitTransactions } from './explicit-transactions.js'
 import { observe, type PipelineHost, type PipelineSetup, type TransactionListener } from './contract.js'
 import type { Dispatcher } from './dispatcher.js'
 import {
@@ -48,7 +48,7 @@ export class ResponseHandler implements OperationOwner {
   readonly #dispatcher: Dispatcher
   // Made when they are needed: many sessions wait for a connection at a time.
   #trace: TransactionTrace | undefined = undefined
-  #asked: AskedTransactions | undefined = undefined
+  #explicit: ExplicitTransactions | undefined = undefined
   #reads: ReadTracker | undefined = undefined
   #refusedBegin: RefusedBegin | undefined = undefined
   #refused: { readonly error: Error; readonly text: string } | undefined = undefined
@@ -88,8 +88,8 @@ export class ResponseHandler implements OperationOwner {
   }
 
   /** The transactions of `begin()`. */
-  get asked(): AskedTransactions {
-    return (this.#asked ??= new AskedTransactions())
+  get explicitTransactions(): ExplicitTransactions {
+    return (this.#explicit ??= new ExplicitTransactions())
   }
 
   /** Message of the transaction of a statement that is issued now; undefined if nothing subscribes to transactions, or if there is none. */
@@ -103,7 +103,7 @@ export class ResponseHandler implements OperationOwner {
 
   /** How the next transaction begins; undefined if every statement is its own transaction. */
   get plan(): BeginPlan | undefined {
-    return this.#asked?.open === true || !this.#setup.autocommit ? this.#setup.beginning.plan : undefined
+    return this.#explicit?.open === true || !this.#setup.autocommit ? this.#setup.beginning.plan : undefined
   }
 
   answered(operation: Operation, result: StatementResult): void {
@@ -207,7 +207,7 @@ export class ResponseHandler implements OperationOwner {
     const ending = this.state.outcomeUnknown ? 'unknown' : outcome
     this.#trace?.ended(ending)
     if (this.state.name !== 'idle') this.state.move('idle')
-    this.#asked?.ended(ending)
+    this.#explicit?.ended(ending)
   }
 
   /** True if a statement of the transaction, answered or under way, may have stored something. */

@@ -103,7 +103,7 @@ export class RelationChanges {
     return needed
   }
 
-  /** The object that a member is given to by a relation or its other side; null: to none; undefined: nothing is said. */
+  /** The object that a member is given to by a relation or its other side; null: to none; undefined: no relation decides. */
   ownerOf(member: InstanceState, { targetColumns, ownColumns }: Relation): InstanceState | null | undefined {
     const assignment = this.#keys.find(member, targetColumns, ownColumns)
     return assignment && (assignment.target ?? null)
@@ -179,10 +179,10 @@ export class RelationChanges {
         for (const member of referring.to(owner, relation)) members.add(member)
       }
       if (targetColumns.some(({ definition }) => definition.nullable)) {
-        this.#removeMembers(owner, relation, members, 'by deletion')
+        this.#removeMembers(owner, relation, members, 'deletion')
       } else if (isCascading) {
         // Refused unless they get another owner.
-        this.#removeMembers(owner, relation, members, 'by owner')
+        this.#removeMembers(owner, relation, members, 'owner')
       }
     }
   }
@@ -196,7 +196,7 @@ export class RelationChanges {
       columns,
       target,
       targetColumns,
-      said: 'itself',
+      source: 'relation',
       of: holder.meta,
       relation,
       wasLeading,
@@ -209,19 +209,19 @@ export class RelationChanges {
     added: readonly InstanceState[],
     removed: readonly InstanceState[],
   ): void {
-    this.#removeMembers(owner, relation, removed, 'by owner')
-    for (const holder of added) this.#keys.add(assignmentOf(holder, owner, relation, 'by owner', owner))
+    this.#removeMembers(owner, relation, removed, 'owner')
+    for (const holder of added) this.#keys.add(assignmentOf(holder, owner, relation, 'owner', owner))
   }
 
   #removeMembers(
     owner: InstanceState,
     relation: Relation,
     removed: Iterable<InstanceState>,
-    said: KeyAssignment['said'],
+    source: KeyAssignment['source'],
   ): void {
     const { ownColumns, targetColumns: columns } = relation
     for (const holder of removed) {
-      const assignment = assignmentOf(holder, undefined, relation, said, owner)
+      const assignment = assignmentOf(holder, undefined, relation, source, owner)
       if (!hasRow(holder) || (this.#deletions && holder.markedDeleted)) continue
       const refers =
         refersTo(holder, columns, owner, ownColumns) ||
@@ -237,9 +237,9 @@ function assignmentOf(
   holder: InstanceState,
   target: InstanceState | undefined,
   relation: Relation,
-  said: KeyAssignment['said'],
+  source: KeyAssignment['source'],
   owner: InstanceState,
 ): KeyAssignment {
   const { ownColumns: targetColumns, targetColumns: columns } = relation
-  return { holder, columns, target, targetColumns, said, of: owner.meta, relation, owner }
+  return { holder, columns, target, targetColumns, source, of: owner.meta, relation, owner }
 }

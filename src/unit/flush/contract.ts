@@ -57,8 +57,8 @@ export interface KeyAssignment {
   readonly columns: readonly TableColumn[]
   readonly target: InstanceState | undefined
   readonly targetColumns: readonly TableColumn[]
-  /** The reason: the holder's own relation, the relation of its owner, the deletion of its owner, or the changed key of its owner. */
-  readonly said: 'itself' | 'by owner' | 'by deletion' | 'by key'
+  /** Where it comes from: the holder's own relation, the relation of its owner, the deletion of its owner, or the changed key of its owner. */
+  readonly source: 'relation' | 'owner' | 'deletion' | 'moved key'
   /** The owner whose relation it is; undefined for a relation of the holder. */
   readonly owner?: InstanceState | undefined
   /** Of a relation of the holder that leads to nothing now: whether its stored columns lead to something. */

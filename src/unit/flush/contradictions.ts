@@ -19,11 +19,11 @@ export function contradict(one: KeyAssignment, other: KeyAssignment): boolean {
   if (one.target !== undefined && other.target !== undefined) return one.target !== other.target
   const [leading, leaving] = one.target === undefined ? [other, one] : [one, other]
   if (leading.target === undefined) return false
-  switch (leaving.said) {
-    case 'itself':
+  switch (leaving.source) {
+    case 'relation':
       // A relation that was null and is null again says nothing.
       return leaving.wasLeading === true
-    case 'by owner':
+    case 'owner':
       // To be taken out of one collection, and given to another owner, is to move.
       return leaving.owner === leading.target
     default:
@@ -94,9 +94,9 @@ function contradiction(holder: InstanceState, one: string, other: string): Inval
   )
 }
 
-function describe({ holder, target, said, owner, of, relation }: KeyAssignment): string {
+function describe({ holder, target, source, owner, of, relation }: KeyAssignment): string {
   const name = `${of.name}.${relation.name}`
-  if (said === 'itself' || owner === undefined) {
+  if (source === 'relation' || owner === undefined) {
     return `${name} was set to ${target === undefined ? 'null' : String(target)}`
   }
   if (relation.many) return `it was ${target === undefined ? 'taken out of' : 'put into'} ${name} of ${owner}`

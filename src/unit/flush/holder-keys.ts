@@ -63,7 +63,7 @@ export class HolderKeys {
   /** What a relation needs must not contradict values that were assigned to its columns. */
   #checkColumns(assignment: KeyAssignment): void {
     // A row that follows the changed key of its owner keeps its relation: that says nothing new.
-    if (assignment.target === undefined || assignment.said === 'by key') return
+    if (assignment.target === undefined || assignment.source === 'moved key') return
     for (const column of assignment.columns) {
       const value = this.#values.get(column)
       if (!this.#differ(column, value, this.#holder.value(column))) continue
@@ -119,18 +119,18 @@ export class HolderKeys {
   }
 
   #setToNull(assignment: KeyAssignment): void {
-    const { columns, said } = assignment
+    const { columns, source } = assignment
     const leading = this.#assignments.find(
       (other) => other.target !== undefined && sameColumns(other.columns, columns),
     )
     if (leading !== undefined) {
-      if (said !== 'itself' || assignment.wasLeading !== true) return
+      if (source !== 'relation' || assignment.wasLeading !== true) return
       throw this.#stillNeeded(assignment, nameOf(leading))
     }
     const nullable = columns.filter(({ definition }) => definition.nullable)
     const [required] = columns
     if (nullable.length === 0 && required !== undefined) {
-      if (said === 'by deletion') return
+      if (source === 'deletion') return
       throw new MappingError(
         `A ${this.#holder.meta.name} would have no owner, but ${required} is not nullable: give it another owner, or ` +
           'delete it with session.delete()',
@@ -145,7 +145,7 @@ export class HolderKeys {
     // A shared column is kept if another column can be NULL, even if no other relation uses it now: it may be the tenant.
     let free = freeOf(others)
     if (free.length === 0) free = freeOf(others.filter((reference) => this.#isUsed(reference)))
-    if (said !== 'by deletion') {
+    if (source !== 'deletion') {
       const isSet = (column: TableColumn): boolean =>
         !isNothing(givenValue(this.#holder, column)) && !this.#isPlaceholder(column)
       const [set] = free.filter(isSet)
@@ -153,9 +153,9 @@ export class HolderKeys {
       if (set !== undefined && free.length === 0) throw refuseLettingGo(assignment, set)
     }
     for (const column of free) this.#values.set(column, null)
-    // A relation of the holder that has led to nothing says nothing.
-    const isSaid = said === 'by owner' || (said === 'itself' && assignment.wasLeading === true)
-    if (free.length > 0 || !isSaid) return
+    // A relation of the holder that led to nothing before decides nothing.
+    const isDecided = source === 'owner' || (source === 'relation' && assignment.wasLeading === true)
+    if (free.length > 0 || !isDecided) return
     if (columns.some((column) => isNothing(this.#valueOf(column)))) return
     const needing = others.find((reference) => reference.columns.some((column) => nullable.includes(column)))
     throw this.#stillNeeded(assignment, needing?.name ?? 'another relation')

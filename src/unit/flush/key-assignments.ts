@@ -41,7 +41,7 @@ export class KeyAssignments {
   }
 
   /** Whether there is an assignment of the same columns to the same table. */
-  has(assignment: Omit<KeyAssignment, 'said'>): boolean {
+  has(assignment: Omit<KeyAssignment, 'source'>): boolean {
     return this.#byHolder.get(assignment.holder)?.has(this.#idOf(assignment)) === true
   }
 
@@ -158,7 +158,7 @@ function idOf({ columns, targetColumns }: AssignedColumns): string {
 }
 
 /** Which of two assignments of the same columns counts. */
-function rankOf({ target, said }: KeyAssignment): number {
-  const rank = said === 'itself' ? 2 : said === 'by deletion' ? 0 : 1
+function rankOf({ target, source }: KeyAssignment): number {
+  const rank = source === 'relation' ? 2 : source === 'deletion' ? 0 : 1
   return target === undefined ? rank : rank + 3
 }

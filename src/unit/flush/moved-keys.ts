@@ -45,7 +45,7 @@ function followMovedKey({ state, relation }: KeptRelation, keys: KeyAssignments)
     if (isFollowedByDatabase(holder, columns)) continue
     const assignment = { holder, columns, target, targetColumns: keyColumns, of: state.meta, relation }
     if (keys.has(assignment)) continue
-    keys.add({ ...assignment, said: 'by key' })
+    keys.add({ ...assignment, source: 'moved key' })
     follows = true
   }
   return follows

@@ -49,15 +49,15 @@ function assignment(
   holder: InstanceState,
   name: string,
   target: InstanceState | undefined,
-  said: KeyAssignment['said'] = 'itself',
+  source: KeyAssignment['source'] = 'relation',
 ): KeyAssignment {
   const relation = holder.meta.relations.get(name)
   if (relation === undefined) throw new Error(`no relation ${name}`)
   const { ownColumns: columns, targetColumns } = relation
-  return { holder, columns, target, targetColumns, said, of: holder.meta, relation }
+  return { holder, columns, target, targetColumns, source, of: holder.meta, relation }
 }
 
-type Given = readonly [name: string, target: InstanceState | undefined, said?: KeyAssignment['said']]
+type Given = readonly [name: string, target: InstanceState | undefined, source?: KeyAssignment['source']]
 
 function keysOf(assignments: readonly KeyAssignment[], holder: InstanceState): Record<string, unknown> {
   const keys = new KeyAssignments()
@@ -85,8 +85,8 @@ test.each<[what: string, given: Given[], keys: Record<string, unknown>]>([
     { tenant: 1, order: 3 },
   ],
   ['one that is let go of: what is shared stays', [['itsProduct', undefined]], { product: null }],
-  ['the same for its deletion', [['itsProduct', undefined, 'by deletion']], { product: null }],
-  ['a key that takes no NULL, for a deletion', [['itsOrder', undefined, 'by deletion']], {}],
+  ['the same for its deletion', [['itsProduct', undefined, 'deletion']], { product: null }],
+  ['a key that takes no NULL, for a deletion', [['itsOrder', undefined, 'deletion']], {}],
   [
     'one that is let go of beside one that moves the shared column',
     [
@@ -99,7 +99,7 @@ test.each<[what: string, given: Given[], keys: Record<string, unknown>]>([
   const holder = line()
   expect(
     keysOf(
-      given.map(([name, target, said]) => assignment(holder, name, target, said)),
+      given.map(([name, target, source]) => assignment(holder, name, target, source)),
       holder,
     ),
   ).toEqual(keys)
@@ -130,7 +130,7 @@ test.each<
   const holder = line()
   const resolve = (): unknown =>
     keysOf(
-      given.map(([name, target, said]) => assignment(holder, name, target, said)),
+      given.map(([name, target, source]) => assignment(holder, name, target, source)),
       holder,
     )
   expect(resolve).toThrow(error)
