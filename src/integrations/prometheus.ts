@@ -1,6 +1,7 @@
 /** `lifeguard/prometheus`: metrics of engines for prom-client. */
 import { Engine, IllegalStateError, InvalidOptionError } from '../index.js'
-import { engineMetrics, type MetricValues } from './prometheus/families.js'
+import { engineMetrics } from './prometheus/families.js'
+import type { MetricValues } from './prometheus/samples.js'
 import { StatementCounts } from './prometheus/statement-counts.js'
 import { poolLabelOf } from './telemetry/pool-label.js'
 

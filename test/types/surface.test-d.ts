@@ -56,6 +56,7 @@ import type {
   SessionHook,
   SessionParts,
   SqlTag,
+  StatsOptions,
   SslMode,
   TargetSessionAttrs,
   Statement,
@@ -130,6 +131,7 @@ describe('statements', () => {
 describe('the pool', () => {
   test('tells its state', () => {
     expectTypeOf(engine.stats()).toEqualTypeOf<EngineStats>()
+    expectTypeOf<StatsOptions['since']>().toEqualTypeOf<PoolStats | undefined>()
     expectTypeOf<PoolStats['counters']>().toEqualTypeOf<PoolCounters>()
     expectTypeOf<PoolStats['wait']>().toEqualTypeOf<HistogramSnapshot>()
     expectTypeOf<PoolStats['closed']>().toEqualTypeOf<Readonly<Record<CloseReason, number>>>()

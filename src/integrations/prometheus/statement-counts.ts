@@ -6,7 +6,7 @@ import type {
   TransactionMessage,
 } from '../../internal/channels.js'
 import { follow, type Ended } from '../telemetry/follow.js'
-import { histogramValues, type HistogramParts, type Labels, type MetricValues } from './families.js'
+import { histogramValues, type HistogramParts, type Labels, type MetricValues } from './samples.js'
 
 /** One histogram with labels. */
 interface CountedFamily {
