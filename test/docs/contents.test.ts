@@ -49,10 +49,15 @@ describe('docs/observability.md', () => {
   const text = read('docs/observability.md')
 
   test('lists the events of the engine', () => {
-    const listed = [...text.matchAll(/^\| `(\w+)` +\| /gm)].map(([, name]) => name)
+    const events = text.slice(
+      text.indexOf('## Events of the engine'),
+      text.indexOf('## Channels of the process'),
+    )
+    const listed = [...events.matchAll(/^\| `(\w+)` +\| /gm)].map(([, name]) => name)
     expect(listed).toEqual([
       ...membersOf('src/pool/events.ts', 'PoolEvents'),
       ...membersOf('src/engine/events.ts', 'EngineEvents'),
+      ...membersOf('src/engine/replica-stats.ts', 'ReplicationEvents'),
     ])
   })
 

@@ -72,7 +72,7 @@ async function promotion(cluster: Cluster, before: Node): Promise<number> {
       const primary = await cluster.primary()
       return primary !== undefined && primary !== before
     },
-    { deadlineMillis: PROMOTION_MILLIS, intervalMillis: 20, message: () => 'a promotion' },
+    { deadlineMillis: PROMOTION_MILLIS, message: () => 'a promotion' },
   )
   return performance.now()
 }

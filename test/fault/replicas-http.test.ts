@@ -11,7 +11,7 @@ import * as forExpress from '../../src/integrations/express.js'
 import * as forFastify from '../../src/integrations/fastify.js'
 import * as forHono from '../../src/integrations/hono.js'
 import * as forKoa from '../../src/integrations/koa.js'
-import { listen, type Service } from '../integration/http-servers.js'
+import { listen, listenerOf, type Service } from '../integration/http-servers.js'
 import { nextValue, type Seen, useCluster, WHERE } from './replica-servers.js'
 
 const { cluster, serversFor } = useCluster()
@@ -55,7 +55,7 @@ const FRAMEWORKS: Readonly<
       return c.json({})
     })
     app.get('/', async (c) => c.json(await read(db(c))))
-    return await listen(createServer(getRequestListener(app.fetch)), factory)
+    return await listen(createServer(listenerOf(getRequestListener(app.fetch))), factory)
   },
   async koa(factory, causality) {
     const app = new Koa()

@@ -151,7 +151,7 @@ export class SimulatedConnection implements DriverConnection {
   readonly id: number
   readonly processId: number
   readonly connectedAt: number
-  readonly server: SimulatedServer
+  readonly node: SimulatedServer
   supersedes = false
   transactionStatus: TransactionStatus = 'idle'
   busy = false
@@ -166,7 +166,7 @@ export class SimulatedConnection implements DriverConnection {
 
   constructor(cluster: SimulatedCluster, server: SimulatedServer, id: number) {
     this.#cluster = cluster
-    this.server = server
+    this.node = server
     this.id = id
     this.processId = 4000 + id
     this.connectedAt = cluster.clock.now()
@@ -189,7 +189,7 @@ export class SimulatedConnection implements DriverConnection {
     }
     void clock.after(latencyMillis).then(() => {
       // A silent server answers nothing, ever.
-      if (this.lost !== undefined || this.server.state !== 'up') return
+      if (this.lost !== undefined || this.node.state !== 'up') return
       const answers = this.#run(batch)
       void clock.after(latencyMillis).then(() => {
         if (this.lost !== undefined) return
@@ -214,14 +214,14 @@ export class SimulatedConnection implements DriverConnection {
     if (this.lost !== undefined) return
     this.lost = reason
     this.transactionStatus = 'unknown'
-    this.server.connections.delete(this)
+    this.node.connections.delete(this)
     this.#onLoss?.()
   }
 
   async ping(timeoutMillis: number): Promise<void> {
     const { clock, latencyMillis } = this.#cluster
-    await clock.after(this.server.state === 'up' ? 2 * latencyMillis : timeoutMillis)
-    if (this.server.state !== 'up') this.destroy()
+    await clock.after(this.node.state === 'up' ? 2 * latencyMillis : timeoutMillis)
+    if (this.node.state !== 'up') this.destroy()
     if (this.lost !== undefined) throw this.lost
   }
 
@@ -277,12 +277,12 @@ export class SimulatedConnection implements DriverConnection {
 
   /** The log that a statement sees now. */
   #seen(): readonly Entry[] {
-    if (!this.#isRepeatable) return this.server.log
-    return (this.#snapshot ??= [...this.server.log])
+    if (!this.#isRepeatable) return this.node.log
+    return (this.#snapshot ??= [...this.node.log])
   }
 
   #answer(text: string, values: readonly string[]): StatementResult {
-    const { server } = this
+    const { node: server } = this
     if (/^begin/i.test(text)) {
       this.#isRepeatable = /repeatable/i.test(text)
       this.transactionStatus = 'transaction'
@@ -322,7 +322,7 @@ export class SimulatedConnection implements DriverConnection {
   }
 
   #check([lsn = '', timeline, system]: readonly string[]): StatementResult {
-    const { server } = this
+    const { node: server } = this
     const at = server.isPrimary ? server.insertLsn : server.lsn
     const isThere =
       at >= (parseWalPosition(lsn) ?? 0n) && Number(timeline) === server.timeline && system === SYSTEM

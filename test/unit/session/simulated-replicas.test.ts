@@ -28,12 +28,6 @@ type Step =
   /** Writes in an awaited function, beside a read. */
   | { readonly do: 'both'; readonly size: number }
 
-type Happening =
-  | { readonly what: 'replay'; readonly server: number; readonly records: number }
-  | { readonly what: 'grow'; readonly bytes: number }
-  | { readonly what: 'promote'; readonly server: number; readonly old: 'goes on' | 'dies' | 'follows' }
-  | { readonly what: 'silent' | 'down' | 'up' | 'cut'; readonly server: number }
-
 const steps = fc.array(
   fc.oneof(
     {
