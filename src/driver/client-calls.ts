@@ -2,7 +2,12 @@
  * Calls the methods of node-postgres's client that instrumentations replace: `connect` for each connection, `query` for scripts, COPY
  * and Submittables.
  */
-import type { Client } from 'pg'
+
+/** What is called of a client of node-postgres. Not pg's own type: the declarations of the package must not need `@types/pg`. */
+interface CalledClient {
+  readonly connect: (onEnd: (error: Error | null | undefined) => void) => void
+  readonly query: unknown
+}
 
 /** What the common instrumentations (OpenTelemetry's, shimmer) leave on the function that they put in place of another. */
 interface Replacement {
@@ -17,15 +22,14 @@ export class ClientCalls {
   original = false
 
   /** By callback: some that replace `connect` (mocks, instrumentation) know no other form. */
-  connect(client: Client, onEnd: (error: Error | null | undefined) => void): void {
+  connect(client: CalledClient, onEnd: (error: Error | null | undefined) => void): void {
     const connect = this.original ? originalOf(client.connect) : client.connect
     connect.call(client, onEnd)
   }
 
-  query(client: Client, query: string | object, onEnd?: () => void): void {
-    const method = (this.original ? originalOf(client.query) : client.query) as (
-      ...parameters: unknown[]
-    ) => void
+  query(client: CalledClient, query: string | object, onEnd?: () => void): void {
+    const given = client.query as (...parameters: unknown[]) => void
+    const method = this.original ? originalOf(given) : given
     if (onEnd === undefined) method.call(client, query)
     else method.call(client, query, onEnd)
   }

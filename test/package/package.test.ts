@@ -6,7 +6,7 @@ import { byLength } from '../helpers/length.js'
 import { type InstalledPackage, installPackage } from './installed.js'
 
 /** Of the package itself with its declarations, compressed as in the tarball; the subpaths and the command beside it are not counted. */
-const LARGEST_TARBALL = 450_000
+const LARGEST_TARBALL = 465_000
 const LONGEST_LOAD_MILLIS = 100
 
 let installed: InstalledPackage
