@@ -100,7 +100,7 @@ test('a refresh after an insert that is rolled back is refused', async () => {
   expect([song.title, statusOf(song)]).toEqual(['new', 'transient'])
 })
 
-test('beside a nested block that is open nothing is added, deleted or merged: the rollback of the block would undo it in silence', async () => {
+test('outside of an open nested block nothing is added, deleted or merged: the rollback of the block would undo it in silence', async () => {
   await fixture.db.query(`insert into songs (title, plays) values ('one', 0)`)
   await using session = fixture.factory()()
   const song = (await session.execute(select(Song))).scalars()[0] as Song
@@ -119,7 +119,7 @@ test('beside a nested block that is open nothing is added, deleted or merged: th
   for (const refused of refusals) {
     const error = await errorOf((async () => refused())())
     expect(error).toBeInstanceOf(IllegalStateError)
-    expect(error.message).toContain('beside a nested block that is open')
+    expect(error.message).toContain('outside of an open nested block')
   }
   goOn.open()
   await nested
