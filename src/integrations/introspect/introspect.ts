@@ -53,8 +53,8 @@ export async function introspect(engine: Engine, options: IntrospectOptions = {}
     { readOnly: true, isolationLevel: 'REPEATABLE READ' },
   )
   const findings = new Findings()
-  const schemaOf = (schema: string): string | null =>
-    schema === 'public' && catalog.currentSchema === 'public' ? null : schema
+  const isPlain = catalog.currentSchema === 'public' && !hasNamesakes(catalog)
+  const schemaOf = (schema: string): string | null => (schema === 'public' && isPlain ? null : schema)
   const plans = planEntities(catalog, options, findings)
   const types = new TypePrinter(catalog, findings, schemaOf)
   const sequences = catalog.sequences.filter(isNameable)
@@ -78,6 +78,18 @@ export async function introspect(engine: Engine, options: IntrospectOptions = {}
     views: plans.filter(({ table }) => isView(table.kind)).length,
     orphans: [...custom].flatMap(([place, lines]) => (places.has(place) ? [] : [{ place, lines }])),
   }
+}
+
+/** A foreign key leads into `public`, to a table whose name its own schema has, too: without a schema it would lead to that one. */
+function hasNamesakes({ tables }: Catalog): boolean {
+  return tables.some(({ schema, constraints }) =>
+    constraints.some(
+      ({ target }) =>
+        target?.schema === 'public' &&
+        schema !== 'public' &&
+        tables.some((other) => other.schema === schema && other.name === target.table),
+    ),
+  )
 }
 
 /** A base calls a sequence `schema.name`. */

@@ -209,6 +209,8 @@ export class TypePrinter {
     const name = this.#names.get(declared.oid)
     if (name === undefined || !['enum', 'domain', 'composite', 'range'].includes(declared.kind))
       return this.#other(use, imports, null)
+    if (declared.kind === 'enum' && declared.labels.length === 0)
+      return this.#other(use, imports, `${use.typeText}, an enum without labels,`)
     if (!this.#declared.has(declared.oid)) {
       const lines = this.#source(declared, name)
       // What it needs has been declared meanwhile, so it stands behind that.
