@@ -1,15 +1,16 @@
 /**
  * Arrays of related objects that a query chose (`load('songs', { where, limit })`). They cannot be changed. The unit of work does not
- * treat them as the whole relation, so an object that is missing in the array is not removed from the relation.
+ * treat them as the whole relation, so an object that is missing in the array is not removed from the relation. Assigned to another
+ * object, such an array is the whole relation of that object, as any other array is.
  */
 import { isArray } from '../internal/revoked.js'
 
 const PARTIAL: unique symbol = Symbol.for('lifeguard.partial') as never
 
 /** The array for the property of a relation of which only a part was loaded. */
-export function partialCollection(objects: readonly object[]): readonly object[] {
+export function partialCollection(owner: object, objects: readonly object[]): readonly object[] {
   const part = [...objects]
-  Object.defineProperty(part, PARTIAL, { value: true })
+  Object.defineProperty(part, PARTIAL, { value: owner })
   return Object.freeze(part)
 }
 
@@ -17,5 +18,5 @@ export function partialCollection(objects: readonly object[]): readonly object[]
 export function hasWhole(instance: object, name: string): boolean {
   if (!Object.hasOwn(instance, name)) return false
   const held: unknown = (instance as Record<string, unknown>)[name]
-  return !isArray(held) || !(PARTIAL in held)
+  return !isArray(held) || (held as { readonly [PARTIAL]?: object })[PARTIAL] !== instance
 }

@@ -116,7 +116,7 @@ export class RelationLoader {
       requireUnchanged(owner, part.relation)
       owner.relations?.delete(name)
       unload(owner, name)
-      owner.instance[name] = partialCollection(objects)
+      owner.instance[name] = partialCollection(owner.instance, objects)
     }
   }
 

@@ -101,6 +101,23 @@ describe('a part', () => {
     expect(await fixture.db.query('select * from albums')).toEqual([])
   })
 
+  test('is the whole relation of another object that it is assigned to', async () => {
+    const { withSession } = fixture.factory()
+    await withSession(async (session) => {
+      const [blue] = await session.scalars(albums.load('songs', { orderBy: asc(Song.c.id), limit: 1 }))
+      const hejira = await session.getOne(Album, 2, { load: ['songs'] })
+      hejira.songs = blue?.songs as Song[]
+      expect(session.isModified(hejira)).toBe(true)
+    })
+    expect(await fixture.db.query('select title, album_id from songs order by id')).toEqual([
+      { title: 'Carey', album_id: 2 },
+      { title: 'River', album_id: 1 },
+      { title: 'All I Want', album_id: 1 },
+      { title: 'Coyote', album_id: null },
+      { title: 'Amelia', album_id: null },
+    ])
+  })
+
   test('takes the place of a relation that was loaded, not of one with changes', async () => {
     await using session = fixture.factory({}, { autoflush: false })()
     const blue = await session.getOne(Album, 1, { load: ['songs'] })
