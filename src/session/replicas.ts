@@ -79,7 +79,7 @@ export class Replica {
     this.engine.internals().events.emit('replicaEjected', { error, pauseMillis })
   }
 
-  /** If its pause is over, asks it for a sign of life. Nobody waits for that. */
+  /** If the pause of the replica is over, checks in the background whether it answers. No read waits for the check. */
   probe(): void {
     if (this.isIn || this.#isProbed || this.#clock.now() < this.#ejectedUntil) return
     this.#isProbed = true

@@ -1,7 +1,7 @@
 /**
  * Arrays of related objects that a query chose (`load('songs', { where, limit })`). They cannot be changed. The unit of work does not
  * treat them as the whole relation, so an object that is missing in the array is not removed from the relation. Assigned to another
- * object, such an array is the whole relation of that object, as any other array is.
+ * object, such an array is treated as the whole relation of that object.
  */
 import { isArray } from '../internal/revoked.js'
 

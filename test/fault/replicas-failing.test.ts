@@ -1,4 +1,4 @@
-/** Replicas that do not answer, or not in time: no caller is told, and nobody waits for them twice. */
+/** Replicas that do not answer, or not in time: no caller gets an error, and no read waits for the same replica twice. */
 import { describe, expect, test } from 'vitest'
 import { ConnectError, createSessionFactory } from '../../src/index.js'
 import { query } from '../helpers/databases.js'

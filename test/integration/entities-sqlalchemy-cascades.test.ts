@@ -147,7 +147,7 @@ describe('cascades', () => {
     expect([await all('groups'), await all('members')]).toMatchObject([[{ name: 'a' }], []])
   })
 
-  test('without the cascade add, an object that nobody added is refused, and named (NoSaveCascadeFlushTest)', async () => {
+  test('without the cascade add, an object that was not added is refused, and named (NoSaveCascadeFlushTest)', async () => {
     const session = fixture.factory()()
     await using _ = session
     const one = user('one', { drafts: [new Order({})] })

@@ -80,7 +80,10 @@ export async function introspect(engine: Engine, options: IntrospectOptions = {}
   }
 }
 
-/** A foreign key leads into `public`, to a table whose name its own schema has, too: without a schema it would lead to that one. */
+/**
+ * Whether a foreign key leads to a table of `public` while the schema of the key has a table of the same name. A reference without a schema
+ * would mean the table of the same schema.
+ */
 function hasNamesakes({ tables }: Catalog): boolean {
   return tables.some(({ schema, constraints }) =>
     constraints.some(

@@ -157,7 +157,7 @@ export class Spans {
     const statement = new StatementStart(this.#timeline.now(), this.#flush.getStore())
     this.#statements.set(message, statement)
     const { transaction } = message
-    // The transaction begins with the first statement of it: its connection is acquired for that one.
+    // The transaction begins with its first statement. The connection is acquired for that statement.
     if (transaction !== undefined && !this.#transactions.has(transaction))
       this.#transactions.set(transaction, new Parent(statement.at))
     return statement

@@ -145,7 +145,7 @@ describe('a flow of control', () => {
     flows.current().storing()(at(lsn))
   }
 
-  test('knows what was written by a function that it awaits, whoever begins to write first', async () => {
+  test('knows what was written by a function that it awaits, no matter which of the two writes first', async () => {
     const flows = new CausalFlows()
     await write(flows, 5n)
     expect(flows.current().needed).toEqual(at(5n))
