@@ -1,6 +1,6 @@
 /** A connection of the engine: held until it is closed, with its own transactions. */
 import { ConnectionClosedError, IllegalStateError } from '../errors.js'
-import { checkFunction } from '../internal/validate.js'
+import { checkCallback } from '../internal/validate.js'
 import type { Lease } from '../pool/pool.js'
 import { beginInTurn, runTransaction } from '../execution/begun-transaction.js'
 import { ownedByBlock, runBlock, type BlockOwner } from '../execution/block.js'
@@ -61,7 +61,7 @@ export class Connection extends Executor implements AsyncDisposable {
   begin(): Promise<Transaction>
   begin<Value>(work: () => Value | Promise<Value>): Promise<Value>
   async begin<Value>(work?: () => Value | Promise<Value>): Promise<Transaction | Value> {
-    if (work !== undefined) checkFunction('begin', work)
+    if (work !== undefined) checkCallback('begin', work)
     this.#requireOpen()
     if (this.#owned) throw ownedByBlock('engine.begin()')
     const runner = this.#runner

@@ -11,7 +11,7 @@ import { systemClock, type Clock } from '../internal/clock.js'
 import { nextEngineId } from '../internal/engine-ids.js'
 import { captureStack } from '../internal/own-frames.js'
 import { Emitter, type Unsubscribe } from '../internal/emitter.js'
-import { checkFunction, refuseUnknownKeys } from '../internal/validate.js'
+import { checkCallback, refuseUnknownKeys } from '../internal/validate.js'
 import type { AcquireOptions, DisposeOptions, DisposeReport, Lease, Pool } from '../pool/pool.js'
 import { createBeginnings } from '../pipeline/begin.js'
 import {
@@ -157,7 +157,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
     work: (connection: Connection) => Value | Promise<Value>,
     options: BeginOptions = {},
   ): Promise<Value> {
-    checkFunction('begin', work)
+    checkCallback('begin', work)
     refuseUnknownKeys('begin', options, BEGIN_OPTION_NAMES)
     const setup = this.setUp(options, { releaseWhenIdle: false })
     // One async context from the acquire on, so that an exhausted pool can tell that a caller waits for its own connection.
@@ -207,7 +207,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
   ): Unsubscribe {
     if (typeof event !== 'string')
       throw new InvalidOptionError('event', 'on takes the name of an event, and a listener')
-    checkFunction('on', listener)
+    checkCallback('on', listener)
     return this.#events.on(event, listener)
   }
 

@@ -5,7 +5,7 @@ import { ConnectError, ConnectionLostError, InvalidStatementError } from '../err
 import type { Clock } from '../internal/clock.js'
 import { statementChannel, type MessageSource } from '../internal/channels.js'
 import { setDeadline } from '../internal/deadline.js'
-import { checkFunction, checkObject, checkSignal, refuseUnknownKeys } from '../internal/validate.js'
+import { checkCallback, checkObject, checkSignal, refuseUnknownKeys } from '../internal/validate.js'
 import { quoteIdentifier } from '../sql.js'
 
 /** One NOTIFY. */
@@ -33,7 +33,7 @@ export function checkListenOptions(options: ListenOptions): void {
   checkObject('listen', options)
   refuseUnknownKeys('listen', options, ['signal', 'onConnect'] satisfies (keyof ListenOptions)[])
   if (options.signal !== undefined) checkSignal('signal', options.signal)
-  if (options.onConnect !== undefined) checkFunction('onConnect', options.onConnect)
+  if (options.onConnect !== undefined) checkCallback('onConnect', options.onConnect)
 }
 
 /** What listening needs. */

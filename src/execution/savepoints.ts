@@ -11,7 +11,7 @@
  */
 import { IllegalStateError, TransactionAbortedError, UnawaitedStatementError } from '../errors.js'
 import { scopeValueOf, runInScope } from '../internal/async-scope.js'
-import { checkFunction } from '../internal/validate.js'
+import { checkCallback } from '../internal/validate.js'
 import { needsTransaction } from './autocommit.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 import type { Operation } from '../pipeline/operation.js'
@@ -143,7 +143,7 @@ export class Savepoints {
 
   /** Runs a block inside a savepoint: released when it returns, rolled back when it throws. */
   async run<Value>(work: () => Value | Promise<Value>): Promise<Value> {
-    checkFunction('beginNested', work)
+    checkCallback('beginNested', work)
     const scope = await this.#open('block')
     try {
       const value = await runInScope(this, scope, work)

@@ -101,6 +101,20 @@ export function checkFunction(where: string, value: unknown): void {
   throw new InvalidOptionError(where, `${where} takes a function, not ${typeOf(value)}`)
 }
 
+/** A callback that is called without `new`: a class is refused here, before its call would throw. @throws InvalidOptionError */
+export function checkCallback(where: string, value: unknown): void {
+  checkFunction(where, value)
+  if (!isClass(value as (...args: never) => unknown)) return
+  throw new InvalidOptionError(where, `${where} takes a function, not a class`)
+}
+
+/** Arrow functions, methods and async functions have no `prototype`: they cost one look. */
+function isClass(callable: (...args: never) => unknown): boolean {
+  if (callable.prototype === undefined) return false
+  if (Object.getOwnPropertyDescriptor(callable, 'prototype')?.writable !== false) return false
+  return Function.prototype.toString.call(callable).startsWith('class')
+}
+
 /** One of a few values. @throws InvalidOptionError */
 export function checkOneOf<const Value extends string | number | boolean | null>(
   option: string,

@@ -1,7 +1,7 @@
 /** The methods of a session for entities, with SQLAlchemy's names. */
 import { Executor } from '../execution/executor.js'
 import { InvalidOptionError, MappingError, NoResultError } from '../errors.js'
-import { checkFunction, checkObject, refuseUnknownKeys } from '../internal/validate.js'
+import { checkCallback, checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { metaOf } from '../schema/entity-meta.js'
 import type { AnyEntity, DeferredName, KeyOf } from '../schema/entity-types.js'
 import type { Loaded, RelationPath } from '../schema/relations.js'
@@ -192,7 +192,7 @@ export abstract class EntitySession extends Executor {
   /** Runs a block whose queries do not flush. Queries of code outside of the block do, and so does commit. */
   noAutoflush<Value>(work: () => Value | Promise<Value>): Promise<Value> {
     return this.#entities.runner.attend('block', async () => {
-      checkFunction('noAutoflush', work)
+      checkCallback('noAutoflush', work)
       this.#entities.requireOpen()
       return await this.#entities.autoflushBlocks.run(work)
     })

@@ -9,6 +9,7 @@ import { isDevelopment } from '../internal/development.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import {
   checkBoolean,
+  checkCallback,
   checkFunction,
   checkObject,
   checkOneOf,
@@ -194,7 +195,7 @@ export function createSessionFactory<S extends Session = Session>(
     work: (session: S) => Value | Promise<Value>,
     given: WithSessionOptions | undefined,
   ): Promise<Value> => {
-    checkFunction('withSession', work)
+    checkCallback('withSession', work)
     const outer = current()
     const nested = outer !== undefined && !outer.closed
     if (given === undefined) {
@@ -256,7 +257,7 @@ export function createSessionFactory<S extends Session = Session>(
     current,
     on: (event: SessionEvent, hook: SessionHook<S>) => hooks.add(event, hook as SessionHook<Session>),
     causalFlow: <Value>(work: () => Value, given: CausalFlowOptions = {}): Value => {
-      checkFunction('causalFlow', work)
+      checkCallback('causalFlow', work)
       refuseUnknownKeys('causalFlow', given, ['after'])
       checkToken(given.after)
       return replication === undefined ? work() : replication.flows.run(work, given.after)

@@ -2,7 +2,7 @@
 import { HookError } from '../errors.js'
 import { scopeValueOf, runInScope } from '../internal/async-scope.js'
 import type { Unsubscribe } from '../internal/emitter.js'
-import { checkFunction } from '../internal/validate.js'
+import { checkCallback } from '../internal/validate.js'
 import { stackOf } from '../internal/thrown.js'
 
 /**
@@ -34,7 +34,7 @@ export class HookSet<S> {
   readonly #hooks = new Map<SessionEvent, Set<SessionHook<S>>>()
 
   add(event: SessionEvent, hook: SessionHook<S>): Unsubscribe {
-    checkFunction(typeof event === 'string' ? `the hook ${event}` : 'a hook', hook)
+    checkCallback(typeof event === 'string' ? `the hook ${event}` : 'a hook', hook)
     const hooks = this.#hooks.get(event) ?? new Set()
     this.#hooks.set(event, hooks.add(hook))
     return () => void hooks.delete(hook)

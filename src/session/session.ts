@@ -6,7 +6,7 @@ import type { PipelineSetup } from '../pipeline/contract.js'
 import type { PipelineOpener } from '../execution/executor.js'
 import { IllegalStateError } from '../errors.js'
 import type { Unsubscribe } from '../internal/emitter.js'
-import { checkFunction } from '../internal/validate.js'
+import { checkCallback } from '../internal/validate.js'
 import { TransactionHooks, type HookSet, type SessionEvent, type SessionHook } from './session-hooks.js'
 import type { SessionOptions } from './session-options.js'
 import { EntitySession } from './entity-methods.js'
@@ -99,7 +99,7 @@ export class Session extends EntitySession implements AsyncDisposable {
    *   Otherwise what the block throws, or as `commit`.
    */
   async begin<Value>(work: () => Value | Promise<Value>): Promise<Value> {
-    checkFunction('begin', work)
+    checkCallback('begin', work)
     this.#requireNoHook('begin')
     this.#entities.requireOpen()
     if (this.#owned) throw ownedByBlock('withSession()')

@@ -270,6 +270,44 @@ describe('wrong options are refused by their name', () => {
     expect(failure.message).toMatch(/^withSession takes a function, not /)
   })
 
+  test('a class in place of a callback is refused before anything is taken', async () => {
+    class Work {}
+    const engine = fixture.engine()
+    const sessions = fixture.factory()
+    const session = sessions()
+    const connection = await engine.connect()
+    const before = engine.stats()
+    const calls: [string, () => unknown][] = [
+      ['withSession', () => sessions.withSession(Work as never)],
+      ['begin', () => session.begin(Work as never)],
+      ['beginNested', () => session.beginNested(Work as never)],
+      ['begin', () => engine.begin(Work as never)],
+      ['begin', () => connection.begin(Work as never)],
+      ['beginNested', () => connection.beginNested(Work as never)],
+      ['noAutoflush', () => session.noAutoflush(Work as never)],
+      ['on', () => engine.on('connect', Work as never)],
+      ['the hook afterCommit', () => sessions.on('afterCommit', Work as never)],
+    ]
+    for (const [where, call] of calls) {
+      const failure = await errorOf(Promise.resolve().then(call))
+      expect(failure).toBeInstanceOf(InvalidOptionError)
+      expect(failure.message).toBe(`${where} takes a function, not a class`)
+    }
+    expect(engine.stats().checkedOut).toBe(before.checkedOut)
+    await session.close()
+    await connection.close()
+  })
+
+  test('functions of every other kind are taken: a plain one, one that is built in, a method', async () => {
+    const sessions = fixture.factory()
+    // A plain function has a prototype that can be written, one that is built in has one that cannot.
+    await sessions.withSession(function work() {
+      return Promise.resolve()
+    })
+    await sessions.withSession(Boolean)
+    await sessions.withSession({ work: () => Promise.resolve() }.work)
+  })
+
   test('the value of an option that may be secret does not stand in the error', () => {
     const sessions = fixture.factory()
     expect(() => sessions({ settings: { 'app.token': 12345 as never } })).toThrow(/^(?!.*12345)/)
