@@ -1,5 +1,7 @@
 /**
  * Writes the messages of the extended query protocol into one buffer, so that a whole batch is one write to the socket.
+ *
+ * Bytes that are the same each time are copied as a whole. A process that has just started interprets this code, and every call costs.
  * @see https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
 import { isArrayParameter, type ArrayParameter } from './array-parameter.js'
@@ -22,9 +24,18 @@ const PORTAL = 0x50
 const TEXT = 0
 const BINARY = 1
 
+const UNNAMED_DESCRIBE: Uint8Array = Buffer.of(DESCRIBE, 0, 0, 0, 6, PORTAL, 0)
+const UNNAMED_EXECUTE: Uint8Array = Buffer.of(EXECUTE, 0, 0, 0, 9, 0, 0, 0, 0, 0)
+/** No format codes, no values, no format codes of results. */
+const NO_VALUES = new Uint8Array(6)
+const SYNC_MESSAGE: Uint8Array = Buffer.of(SYNC, 0, 0, 0, 4)
+const FLUSH_MESSAGE: Uint8Array = Buffer.of(FLUSH, 0, 0, 0, 4)
+
 export class WireWriter {
   #scratch: Buffer = Buffer.allocUnsafe(INITIAL_BYTES)
   #offset = 0
+  /** By the name of a statement, until that is closed: what its Bind begins with, up to the values. */
+  readonly #bindHeads = new Map<string, Uint8Array>()
 
   /** A statement of the simple query protocol; needs no Sync. */
   query(text: string): void {
@@ -42,18 +53,23 @@ export class WireWriter {
   }
 
   bind(portal: string, statement: string, values: readonly EncodedValue[]): void {
-    const start = this.#begin(BIND)
-    this.#cstring(portal)
-    this.#cstring(statement)
-    this.#formats(values)
-    this.#int16(values.length)
-    for (const value of values) this.#value(value)
-    // No result format codes: every column as text.
-    this.#int16(0)
+    const start = this.#bindHead(portal, statement)
+    if (values.length === 0) this.#append(NO_VALUES)
+    else {
+      this.#formats(values)
+      this.#int16(values.length)
+      for (const value of values) this.#value(value)
+      // No result format codes: every column as text.
+      this.#int16(0)
+    }
     this.#end(start)
   }
 
   describePortal(portal: string): void {
+    if (portal === '') {
+      this.#append(UNNAMED_DESCRIBE)
+      return
+    }
     const start = this.#begin(DESCRIBE)
     this.#byte(PORTAL)
     this.#cstring(portal)
@@ -61,6 +77,10 @@ export class WireWriter {
   }
 
   execute(portal: string, maxRows: number): void {
+    if (portal === '' && maxRows === 0) {
+      this.#append(UNNAMED_EXECUTE)
+      return
+    }
     const start = this.#begin(EXECUTE)
     this.#cstring(portal)
     this.#int32(maxRows)
@@ -68,6 +88,7 @@ export class WireWriter {
   }
 
   closeStatement(name: string): void {
+    this.#bindHeads.delete(name)
     this.#close(STATEMENT, name)
   }
 
@@ -76,11 +97,11 @@ export class WireWriter {
   }
 
   sync(): void {
-    this.#end(this.#begin(SYNC))
+    this.#append(SYNC_MESSAGE)
   }
 
   flush(): void {
-    this.#end(this.#begin(FLUSH))
+    this.#append(FLUSH_MESSAGE)
   }
 
   /** The bytes written since the last call. The caller owns them. */
@@ -90,6 +111,21 @@ export class WireWriter {
     this.#offset = 0
     if (this.#scratch.length > KEPT_BYTES) this.#scratch = Buffer.allocUnsafe(INITIAL_BYTES)
     return bytes
+  }
+
+  /** Returns where the length goes. */
+  #bindHead(portal: string, statement: string): number {
+    const from = this.#offset
+    const known = portal === '' ? this.#bindHeads.get(statement) : undefined
+    if (known !== undefined) this.#append(known)
+    else {
+      this.#begin(BIND)
+      this.#cstring(portal)
+      this.#cstring(statement)
+      if (portal === '')
+        this.#bindHeads.set(statement, new Uint8Array(this.#scratch.subarray(from, this.#offset)))
+    }
+    return from + 1
   }
 
   #close(kind: number, name: string): void {
@@ -128,10 +164,17 @@ export class WireWriter {
       this.#offset += value.length
       return
     }
-    const lengthAt = this.#offset
-    this.#int32(0)
-    this.#text(value)
-    this.#scratch.writeInt32BE(this.#offset - lengthAt - 4, lengthAt)
+    this.#reserve(4 + value.length * 3)
+    const length = this.#scratch.write(value, this.#offset + 4, value.length * 3, 'utf8')
+    this.#scratch.writeInt32BE(length, this.#offset)
+    this.#offset += 4 + length
+  }
+
+  #append(bytes: Uint8Array): void {
+    const end = this.#offset + bytes.length
+    if (end > this.#scratch.length) this.#reserve(bytes.length)
+    this.#scratch.set(bytes, this.#offset)
+    this.#offset = end
   }
 
   /** Starts a message; returns where its length goes. */

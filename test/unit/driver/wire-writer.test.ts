@@ -97,3 +97,18 @@ test('counts up to 65535 values', () => {
 })
 
 const startup = Buffer.concat([int32(8), int32(196_608)])
+
+test('Bind is the same when its statement is bound again, with another number of values, and after it was closed', () => {
+  const bytes = (values: string[]): Buffer => written((writer) => writer.bind('', 'named', values))
+  const writer = new WireWriter()
+  const given = [[], ['1'], [], ['1', '22']]
+  for (const values of given) writer.bind('', 'named', values)
+  expect(writer.take()).toEqual(Buffer.concat(given.map(bytes)))
+  writer.closeStatement('named')
+  writer.take()
+  writer.bind('', 'named', ['1'])
+  writer.bind('portal', 'named', ['1'])
+  expect(writer.take()).toEqual(
+    Buffer.concat([bytes(['1']), written((other) => other.bind('portal', 'named', ['1']))]),
+  )
+})
