@@ -41,10 +41,11 @@ export class Slots {
   readonly #pool: genericPool.Pool<ConnectionRecord>
   readonly #all = new Set<ConnectionRecord>()
   /**
-   * The next idle slot, checked out of generic-pool in advance: a pool that is not exhausted hands out the same slot again and
-   * again, and this saves generic-pool's bookkeeping. The order stays the same.
+   * The idle slots that are next, checked out of generic-pool in advance, which saves its bookkeeping for each checkout. The order
+   * stays the same. Last in, first out: at most one, because a pool that is not exhausted hands out the same slot again and again.
+   * First in, first out: all, because each is handed out in its turn.
    */
-  #next: ConnectionRecord | undefined = undefined
+  readonly #ahead: ConnectionRecord[] = []
 
   constructor(lifo: boolean) {
     this.#lifo = lifo
@@ -61,7 +62,7 @@ export class Slots {
   }
 
   get idle(): number {
-    return this.#pool.available + (this.#next === undefined ? 0 : 1)
+    return this.#pool.available + this.#ahead.length
   }
 
   /** Every slot, in the order of creation. */
@@ -81,19 +82,20 @@ export class Slots {
 
   /** The idle slot that is next in order; undefined if none is idle. */
   take(): ConnectionRecord | undefined {
-    const next = this.#next
-    if (next !== undefined) {
-      this.#next = undefined
-      return next
-    }
+    const next = this.#ahead.shift()
+    if (next !== undefined) return next
     return this.#pool.available > 0 ? this.#lend() : undefined
   }
 
   /** Makes a slot idle. */
   put(record: ConnectionRecord): void {
     record.state = 'idle'
-    if (!this.#lifo) return this.#append(record)
-    if (this.#next === undefined || record.idleSince >= this.#next.idleSince) return this.#stack(record)
+    if (!this.#lifo) {
+      this.#ahead.push(record)
+      return
+    }
+    const [hottest] = this.#ahead
+    if (hottest === undefined || record.idleSince >= hottest.idleSince) return this.#stack(record)
     // It was only probed: somewhere below the hot ones, or each keep-alive would turn the stack over.
     const idle = [record, ...this.#takeAll()]
     for (const each of idle.sort((one, other) => one.idleSince - other.idleSince)) this.#stack(each)
@@ -119,13 +121,9 @@ export class Slots {
   }
 
   #stack(record: ConnectionRecord): void {
-    if (this.#next !== undefined) void this.#pool.release(this.#next)
-    this.#next = record
-  }
-
-  #append(record: ConnectionRecord): void {
-    if (this.#next === undefined && this.#pool.available === 0) this.#next = record
-    else void this.#pool.release(record)
+    const hottest = this.#ahead.pop()
+    if (hottest !== undefined) void this.#pool.release(hottest)
+    this.#ahead.push(record)
   }
 
   #takeAll(): ConnectionRecord[] {
