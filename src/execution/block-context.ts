@@ -5,7 +5,6 @@ import { isInstance } from '../internal/revoked.js'
 
 /** One run of a block, as the calls that it makes see it. */
 export class BlockContext {
-  readonly #pipeline: object
   /** True: the block has returned or thrown, and its transaction is ending. */
   over = false
   /** Blocks that have joined this one and still run. */
@@ -13,13 +12,9 @@ export class BlockContext {
   /** Why a COPY stream of this block failed. */
   streamFailure: LifeguardError | undefined = undefined
 
-  constructor(pipeline: object) {
-    this.#pipeline = pipeline
-  }
-
   /** Calls the block. Calls that it starts belong to it, and to `inner`. */
-  run<Value>(work: () => Value, inner: AsyncScope | undefined): Value {
-    return runInScope(this.#pipeline, this, work, inner)
+  run<Value>(pipeline: object, work: () => Value, inner: AsyncScope | undefined): Value {
+    return runInScope(pipeline, this, work, inner)
   }
 
   /**

@@ -47,6 +47,11 @@ export class StatementQueue {
     return this.#scopes
   }
 
+  /** True if a savepoint was wanted. */
+  get hasScopes(): boolean {
+    return this.#scopes !== undefined
+  }
+
   /** The savepoints. @throws where none may be opened: InvalidOptionError in autocommit mode. */
   get nestable(): Savepoints {
     this.owner.requireOpen()

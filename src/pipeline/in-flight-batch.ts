@@ -95,6 +95,7 @@ export function takeBatch(
   { proving, alone, readOnly, flushes, position, hasWritten }: BatchRules,
 ): InFlightBatch {
   const operations = [...begin, ...deferred]
+  queue.makeEnd()
   let taken = 0
   for (let next = queue.first; next !== undefined; next = queue.first) {
     const ends = next.kind === 'commit' || next.kind === 'rollback'

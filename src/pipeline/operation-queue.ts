@@ -6,9 +6,17 @@
  */
 import type { Operation } from './operation.js'
 
+/** The COMMIT of a block that has returned its only statement. */
+export interface BatchEnd {
+  /** Called once, when COMMIT takes its place in the queue. */
+  queued(): Operation
+}
+
 export class OperationQueue {
   #first: Operation | undefined = undefined
   #last: Operation | undefined = undefined
+  /** Comes after the last operation. */
+  #end: BatchEnd | undefined = undefined
 
   /** The operation that is sent next. */
   get first(): Operation | undefined {
@@ -19,7 +27,24 @@ export class OperationQueue {
     return this.#first === undefined
   }
 
+  /**
+   * Puts COMMIT at the end, but makes it only when the operation before it is sent: thousands of blocks may wait for a connection with
+   * it. Undefined: withdraws one that was not made.
+   */
+  endWith(end: BatchEnd | undefined): void {
+    this.#end = end
+  }
+
+  /** Makes the COMMIT at the end. */
+  makeEnd(): void {
+    const end = this.#end
+    if (end === undefined) return
+    this.#end = undefined
+    this.push(end.queued())
+  }
+
   push(operation: Operation): void {
+    this.makeEnd()
     if (this.#last === undefined) this.#first = operation
     else this.#last.next = operation
     this.#last = operation

@@ -27,7 +27,7 @@ import {
   type OperationKind,
   type OperationStatement,
 } from './operation.js'
-import { OperationQueue } from './operation-queue.js'
+import { OperationQueue, type BatchEnd } from './operation-queue.js'
 import { ResponseHandler } from './response-handler.js'
 import { EndedBehindError, endedByStatement } from './script.js'
 import { begunAlready } from './transaction-errors.js'
@@ -153,6 +153,15 @@ export class Pipeline implements Sender {
   /** Queues an operation that is sent in the batch of the next one. Its answer is not waited for. */
   defer(statement: OperationStatement): void {
     ;(this.#deferred ??= []).push(new Operation(this.#answers, 'step', statement))
+  }
+
+  /** See `OperationQueue.endWith`; `makeCommit` makes its COMMIT. */
+  endWith(end: BatchEnd | undefined): void {
+    this.#queue.endWith(end)
+  }
+
+  makeCommit(): Operation {
+    return new Operation(this.#answers, 'commit', { text: 'COMMIT' })
   }
 
   /** A portal name that was not used on this pipeline. */
@@ -320,9 +329,7 @@ export class Pipeline implements Sender {
         inFlight.operations.slice(inFlight.beginning).filter((one) => one !== inFlight.position),
       )
       this.#answers.moved(inFlight.replay)
-      if (lost !== undefined) {
-        this.#dispatcher.poison(lost)
-      }
+      if (lost !== undefined) this.#dispatcher.poison(lost)
       this.release()
     } else if (lost !== undefined) {
       this.state.lose(lost)

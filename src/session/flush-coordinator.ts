@@ -158,6 +158,11 @@ export class FlushCoordinator implements ExecutionOwner {
     }
   }
 
+  /** True if the session has had no object. */
+  get isUnused(): boolean {
+    return this.#unit === undefined
+  }
+
   /** True if a flush would write something. */
   get hasWork(): boolean {
     return this.#unit?.hasWork === true
@@ -248,9 +253,7 @@ export class FlushCoordinator implements ExecutionOwner {
     if (sealed !== undefined) this.#unit?.commitFailed(sealed)
   }
 
-  /**
-   * ROLLBACK was queued: later changes belong to the next transaction.
-   */
+  /** ROLLBACK was queued: later changes belong to the next transaction. */
   rollingBack({ hadTransaction, closes }: RollbackOptions): void {
     this.#unit?.interrupt()
     if (!closes) this.#unit?.rolledBack(hadTransaction)
@@ -277,13 +280,11 @@ export class FlushCoordinator implements ExecutionOwner {
       () => undefined,
       (error: unknown) => ({ error }),
     )
-    const { runner } = this
-    const { pipeline } = runner
-    const begins = await whenAlone(runner, () => {
+    const begins = await whenAlone(this.runner, () => {
       this.requireOpen()
       this.autoflushBlocks.requireNoRollbackSince(rollbacks)
       const isNeeded = before === undefined || unit.hasWork
-      if (isNeeded) pipeline.beginOnce()
+      if (isNeeded) this.runner.pipeline.beginOnce()
       return isNeeded
     })
     if (begins) await this.#flushAlone(unit, rollbacks)
@@ -293,7 +294,6 @@ export class FlushCoordinator implements ExecutionOwner {
 
   async #flushAlone(unit: UnitOfWork, rollbacks: number): Promise<void> {
     const { runner } = this
-    const { pipeline } = runner
     let sealed: Sealed | undefined
     // After a rollback the statements would not run in this transaction, even if it had not begun yet.
     const requireTransaction = (): void => this.autoflushBlocks.requireNoRollbackSince(rollbacks)
@@ -308,7 +308,7 @@ export class FlushCoordinator implements ExecutionOwner {
     } catch (error) {
       this.commitFailed(sealed)
       // If nothing was sent, the objects keep their changes, so the caller can fix them. After a rollback they are undone already.
-      const isUndone = pipeline.quiet || this.autoflushBlocks.rollbacks !== rollbacks
+      const isUndone = runner.pipeline.quiet || this.autoflushBlocks.rollbacks !== rollbacks
       const undo = (): void => {
         if (!isUndone) this.rollingBack({ hadTransaction: true, closes: false })
       }

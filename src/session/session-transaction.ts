@@ -2,6 +2,7 @@
 import type { BlockOwner, PendingCommit } from '../execution/block.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 import type { Operation } from '../pipeline/operation.js'
+import type { BatchEnd } from '../pipeline/operation-queue.js'
 import type { StatementRunner } from '../execution/statement-runner.js'
 import { TransactionAbortedError, UnreadableResultError } from '../errors.js'
 import { abortedBy, onAbort } from '../internal/abort.js'
@@ -19,7 +20,7 @@ export interface EndHooks extends EntityHooks {
   ended(event: 'afterCommit' | 'afterRollback'): Promise<void>
 }
 
-export class SessionTransaction implements BlockOwner {
+export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
   readonly #hooks: EndHooks
   readonly #entities: FlushCoordinator
   readonly #parts: EntityParts
@@ -29,6 +30,8 @@ export class SessionTransaction implements BlockOwner {
   #rollbackOnly: unknown = undefined
   /** Set while the closed session rolls back. */
   #closing: Promise<void> | undefined = undefined
+  /** The COMMIT of a block that has returned its only statement; made with the batch of that. */
+  #atEnd: QueuedCommit | undefined = undefined
   /** Stops listening to the session's signal. */
   #unwatch: (() => void) | undefined = undefined
 
@@ -77,13 +80,34 @@ export class SessionTransaction implements BlockOwner {
     if (this.#hooks.has('beforeCommit')) return undefined
     if (this.#rollbackOnly !== undefined || this.#entities.needsFlush) return alreadyPending(this.commit())
     this.#committing = true
+    if (this.#entities.isUnused && !this.runner.hasScopes) {
+      this.pipeline.endWith(this)
+      return this
+    }
     const commit = new QueuedCommit(this)
     commit.queue()
     return commit
   }
 
+  /** See `BatchEnd`. */
+  queued(): Operation {
+    const operation = this.pipeline.makeCommit()
+    this.#atEnd = new QueuedCommit(this, operation)
+    return operation
+  }
+
+  /** See `PendingCommit`, for a COMMIT at the end of its batch. */
+  settle(): Promise<boolean> {
+    const commit = this.#atEnd
+    this.#atEnd = undefined
+    if (commit !== undefined) return commit.settle()
+    // The statement was never sent.
+    this.pipeline.endWith(undefined)
+    return this.commit()
+  }
+
   /** Waits for a queued COMMIT, and runs what follows it. @throws as `commit`. */
-  async settle(commit: QueuedCommit): Promise<boolean> {
+  async settleQueued(commit: QueuedCommit): Promise<boolean> {
     let committed: boolean
     try {
       committed = await commit.waitForAnswer()
@@ -220,10 +244,11 @@ class QueuedCommit implements PendingCommit {
   /** The changes of objects that it stores. */
   sealed: Sealed | undefined = undefined
   readonly #transaction: SessionTransaction
-  #operation!: Operation | Promise<Operation>
+  #operation: Operation | Promise<Operation> | undefined
 
-  constructor(transaction: SessionTransaction) {
+  constructor(transaction: SessionTransaction, operation?: Operation) {
     this.#transaction = transaction
+    this.#operation = operation
   }
 
   /** @throws IllegalStateError inside a nested block. */
@@ -233,11 +258,11 @@ class QueuedCommit implements PendingCommit {
 
   /** Resolves to true if a transaction was committed. */
   waitForAnswer(): Promise<boolean> {
-    return this.#transaction.runner.endOf(this.#operation)
+    return this.#transaction.runner.endOf(this.#operation as Operation | Promise<Operation>)
   }
 
   settle(): Promise<boolean> {
-    return this.#transaction.settle(this)
+    return this.#transaction.settleQueued(this)
   }
 }
 

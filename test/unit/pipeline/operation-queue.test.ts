@@ -54,3 +54,30 @@ test('is a list, first in first out, that can be put back, taken from and emptie
     }),
   )
 })
+
+test('the COMMIT at the end is made once: by its batch, or by the operation behind it; unless it is withdrawn', () => {
+  const queue = new OperationQueue()
+  const [read, write, commit] = [operationOf('read'), operationOf('write'), operationOf('commit')]
+  let made = 0
+  const end = {
+    queued: (): Operation => {
+      made++
+      return commit
+    },
+  }
+  queue.push(read)
+  queue.endWith(end)
+  expect([...queue]).toEqual([read])
+  queue.push(write)
+  expect(queue.takeAll()).toEqual([read, commit, write])
+  queue.makeEnd()
+  expect([made, queue.isEmpty]).toEqual([1, true])
+  queue.push(read)
+  queue.endWith(end)
+  queue.makeEnd()
+  expect([made, queue.takeAll()]).toEqual([2, [read, commit]])
+  queue.endWith(end)
+  queue.endWith(undefined)
+  queue.makeEnd()
+  expect([made, queue.isEmpty]).toEqual([2, true])
+})
