@@ -1,6 +1,7 @@
 /** PostgreSQL's array literals: `{a,"b c",NULL}`. */
 import { kindOf, RefusedValue, type Codec } from './codec.js'
 import { isArray } from '../internal/revoked.js'
+import { withKeptNulls } from './kept-nulls.js'
 
 /**
  * The literal of an array whose elements are text already.
@@ -27,6 +28,8 @@ export interface ArrayForm {
 export function arrayCodec(element: Codec<unknown>, form: ArrayForm = {}): Codec<unknown[]> {
   const { dimensions = 1, delimiter = ',' } = form
   const { holds } = element
+  const textOf = (item: unknown): string | null => (item === null ? null : element.encode(item))
+  const leavesOf = (value: unknown[]): unknown[] => value.flat(dimensions - 1)
   return {
     mutable: true,
     decode: (text) =>
@@ -35,10 +38,20 @@ export function arrayCodec(element: Codec<unknown>, form: ArrayForm = {}): Codec
       ),
     encode(value) {
       if (!isArray(value)) throw new RefusedValue(`takes an array, not ${kindOf(value)}`)
-      if (dimensions > 1) return nestedLiteral(value, element, dimensions, delimiter)
-      const texts = value.map((item: unknown) => (item === null ? null : element.encode(item)))
+      if (dimensions > 1) return nestedLiteral(value, textOf, form)
+      const texts = value.map(textOf)
       return delimiter === ',' ? arrayLiteral(texts) : joined(texts.map(quoteOrNull), delimiter)
     },
+    ...(element.mayReadNull === true && {
+      encodeOver(value: unknown[], text: string): string {
+        if (!isArray(value)) return this.encode(value)
+        const stored = new ArrayReader(text, dimensions, delimiter).read((item) => item)
+        const texts = withKeptNulls(leavesOf(value).map(textOf), leavesOf(stored) as string[], (item) =>
+          textOf(element.decode(item)),
+        ).values()
+        return nestedLiteral(value, () => texts.next().value ?? null, form)
+      },
+    }),
     // Some documents can be read but not written again: 1e400 is read as Infinity.
     ...(holds &&
       dimensions === 1 && {
@@ -57,9 +70,8 @@ export function arrayCodec(element: Codec<unknown>, form: ArrayForm = {}): Codec
 /** The literal of nested arrays. PostgreSQL has no ragged ones, and one without elements has no dimensions. */
 function nestedLiteral(
   value: readonly unknown[],
-  element: Codec<unknown>,
-  dimensions: number,
-  delimiter: string,
+  textOf: (item: unknown) => string | null,
+  { dimensions = 1, delimiter = ',' }: ArrayForm,
 ): string {
   const lengths: number[] = []
   const write = (items: readonly unknown[], depth: number): string => {
@@ -68,7 +80,7 @@ function nestedLiteral(
       throw new RefusedValue('takes nested arrays of equal length, as PostgreSQL has no others')
     }
     const texts = items.map((item) => {
-      if (depth + 1 === dimensions) return quoteOrNull(item === null ? null : element.encode(item))
+      if (depth + 1 === dimensions) return quoteOrNull(textOf(item))
       if (Array.isArray(item)) return write(item, depth + 1)
       throw new RefusedValue(`takes arrays nested ${dimensions} deep, and was given ${kindOf(item)} in one`)
     })

@@ -23,10 +23,14 @@ export interface Codec<Value> {
   readonly signedZero?: boolean
   /** Equal values have one text only, so texts tell rows apart. `usual`: unless PostgreSQL may store a text in another form. */
   readonly onlySpelling?: 'always' | 'usual'
+  /** True if `decode` may return null: such a value does not say which text is stored. */
+  readonly mayReadNull?: boolean
   /** Reads PostgreSQL's text, and the text of `encode`. @throws RefusedValue */
   decode(text: string): Value
   /** @throws RefusedValue, whose message becomes part of an InvalidValueError. */
   encode(value: Value): string
+  /** As `encode`, of a value that takes the place of a stored text: what was read as null from a text in it keeps that text. */
+  encodeOver?(value: Value, stored: string): string
   /**
    * The text of PostgreSQL as `encode` would write it, or as it is where the value does not hold all of it; names rows by
    * their keys. Only where values can change in place; default: what `encode` makes of the value.

@@ -17,8 +17,9 @@ export interface CustomTypeOptions<Value> {
   readonly castType?: string | undefined
   /**
    * Converts PostgreSQL's text, or the text of `encode`, to a value; never called for NULL. If it returns `null` for a text,
-   * the stored text stays unchanged as long as the property is `null`. To distinguish such a text from NULL, return another
-   * value, such as `jsonNull`. May throw InvalidValueError.
+   * the text stays stored until the property is assigned; an assigned `null` is NULL. In an array such an element keeps its text
+   * when other elements change. To read such a text and NULL as two values, return another value, such as `jsonNull`. May throw
+   * InvalidValueError.
    */
   decode(text: string): Value
   /**
@@ -83,6 +84,7 @@ export function customType<Value>(
   checkFunction('customType.encode', options.encode)
   const codec: Codec<Value> = {
     mutable: true,
+    mayReadNull: true,
     decode: (text) => options.decode(text),
     encode: (value) => textCodec.encode(options.encode(value)),
   }

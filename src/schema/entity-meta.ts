@@ -9,6 +9,8 @@ import { readHooks, type EntityHooks } from './entity-hooks.js'
 import { ENTITY, type AnyEntity, type InstanceOf } from './entity-types.js'
 import { rawValuesOf } from '../codecs/raw-values.js'
 import { fieldsOf } from './class-fields.js'
+import { NullReads } from './null-reads.js'
+import { expiredProperty, plainProperty } from './properties.js'
 import { resolveRelation, type Relation, type Surroundings } from './relation-resolution.js'
 import type { AnyRelation } from './relations.js'
 import type { EncodedText, RawValue, TableColumn } from './table-column.js'
@@ -44,6 +46,8 @@ export class EntityMeta<T extends object = object> {
   readonly hasHooks: boolean
   /** How its rows are read. */
   readonly rawValues: RawTypes
+  /** Properties that are null for a stored text. */
+  readonly nullReads: NullReads = new NullReads()
   readonly #surroundings: Surroundings
   readonly #declared: Readonly<Record<string, AnyRelation>>
   readonly #make: new () => T
@@ -129,6 +133,10 @@ export class EntityMeta<T extends object = object> {
       properties[column.property] = value
       snapshot[index] = column.snapshotOf(value, raw)
     }
+    for (const column of this.table.readingNull) {
+      if (this.isMissing(instance, column) || properties[column.property] !== null) continue
+      this.setRead(instance, column, null, snapshot[column.index])
+    }
     return snapshot
   }
 
@@ -136,7 +144,7 @@ export class EntityMeta<T extends object = object> {
    * Expires some columns: reading one throws until it is loaded again or set. (A getter cannot await, so it cannot load.)
    */
   expire(instance: T, columns: readonly TableColumn[] = this.table.columns): void {
-    this.#expired ??= this.table.columns.map(({ property }) => expiredDescriptor(this.name, property))
+    this.#expired ??= this.table.columns.map(({ property }) => expiredProperty(this.name, property))
     for (const column of columns) {
       // A column that was never loaded cannot expire.
       if (this.isMissing(instance, column)) continue
@@ -171,6 +179,13 @@ export class EntityMeta<T extends object = object> {
     Object.defineProperty(instance, property, plainProperty(value))
   }
 
+  /** As {@link set}, of a value that was read. @param stored What the snapshot remembers. */
+  setRead(instance: T, column: TableColumn, value: unknown, stored: unknown): void {
+    if (column.readsNull && value === null && typeof stored === 'string')
+      this.nullReads.define(instance, column, stored)
+    else this.set(instance, column, value)
+  }
+
   /** The columns whose values differ from the snapshot, also by a change inside a value. @throws InvalidValueError */
   changes(instance: T, snapshot: Snapshot): TableColumn[] {
     const { columns } = this.table
@@ -186,12 +201,16 @@ export class EntityMeta<T extends object = object> {
 
   /** Whether the value of a column differs from the snapshot. */
   hasChanged(instance: T, column: TableColumn, stored: unknown): boolean {
+    if (column.isUsual) return column.hasChanged((instance as Properties)[column.property], stored)
     if (column.deferred && stored === undefined) {
       if (this.isMissing(instance, column)) return false
       // The column was set, but never loaded. `undefined` is no change if PostgreSQL generates the value.
       return (instance as Properties)[column.property] !== undefined || !column.serverFilled
     }
-    return column.hasChanged((instance as Properties)[column.property], stored)
+    const value = (instance as Properties)[column.property]
+    if (column.readsNull && value === null)
+      return (this.nullReads.textOf(instance, column) ?? null) !== stored
+    return column.hasChanged(value, stored)
   }
 
   /** The identity of an instance; undefined while its key is not complete. @throws InvalidValueError */
@@ -318,24 +337,3 @@ export class EntityMeta<T extends object = object> {
 }
 
 const NONE: TableColumn[] = []
-
-function plainProperty(value: unknown): PropertyDescriptor {
-  return { value, writable: true, enumerable: true, configurable: true }
-}
-
-function expiredDescriptor(entity: string, property: string): PropertyDescriptor {
-  return {
-    configurable: true,
-    enumerable: true,
-    get(): never {
-      throw new ExpiredAttributeError(
-        `${entity}.${property} has expired: the transaction or savepoint (beginNested) that it was loaded or changed in was ` +
-          'rolled back, the transaction was committed with expireOnCommit, or expire() was called. Load it again with `await session.refresh(instance)`; after the end of its session, in ' +
-          'another one.',
-      )
-    },
-    set(this: object, value: unknown) {
-      Object.defineProperty(this, property, plainProperty(value))
-    },
-  }
-}

@@ -34,6 +34,10 @@ export class TableColumn {
   readonly namesRows: boolean
   /** Loaded only if a query names it (`undefer`). */
   readonly deferred: boolean
+  /** Its type may read a stored text as null. */
+  readonly readsNull: boolean
+  /** Most columns are neither deferred, nor do they read a stored text as null. */
+  readonly isUsual: boolean
   /** Values are compared by more than `===`: they can change in place, or are floats (PostgreSQL keeps 0 and -0 apart). */
   readonly #comparesClosely: boolean
   readonly #codec: Codec<unknown>
@@ -60,6 +64,8 @@ export class TableColumn {
     this.mutable = type.codec.mutable
     this.namesRows = namesRows
     this.deferred = definition.deferred === true
+    this.readsNull = type.codec.mayReadNull === true
+    this.isUsual = !this.deferred && !this.readsNull
     this.#comparesClosely = type.codec.mutable || type.codec.signedZero === true
     this.#codec = type.codec
     this.#brief = namesRows ? undefined : type.codec.brief
@@ -79,9 +85,10 @@ export class TableColumn {
 
   /**
    * The text of a value, ready to be a parameter.
+   * @param stored The text that it takes the place of, if there is one (see {@link Codec.encodeOver}).
    * @throws InvalidValueError if the column cannot hold it: wrong type, `undefined`, a NUL character.
    */
-  encode(value: unknown): EncodedText {
+  encode(value: unknown, stored?: unknown): EncodedText {
     if (value === null) return null
     if (value === undefined) {
       const remedy = this.definition.nullable
@@ -90,6 +97,8 @@ export class TableColumn {
       throw this.#refuse(`is undefined; ${remedy}`)
     }
     try {
+      if (typeof stored === 'string' && this.#codec.encodeOver !== undefined)
+        return this.#codec.encodeOver(value, stored)
       return this.#codec.encode(value)
     } catch (cause) {
       if (cause instanceof RefusedValue || cause instanceof InvalidValueError)
@@ -103,8 +112,8 @@ export class TableColumn {
    * (A condition may ask for a longer text than the column holds, and finds nothing.)
    * @throws InvalidValueError also for NULL where the column takes none, and for what is too long or out of range.
    */
-  encodeStored(value: unknown): EncodedText {
-    const text = this.encode(value)
+  encodeStored(value: unknown, stored?: unknown): EncodedText {
+    const text = this.encode(value, stored)
     if (text === null) {
       if (this.definition.nullable) return null
       throw this.#refuse('is null; it needs a value, because the column is NOT NULL')

@@ -38,6 +38,8 @@ export class Table {
   readonly columnList: string
   /** The columns that are loaded only on request. */
   readonly deferred: readonly TableColumn[]
+  /** Columns whose types may read a stored text as null. */
+  readonly readingNull: readonly TableColumn[]
   readonly columns: readonly TableColumn[]
   readonly primaryKey: readonly TableColumn[]
   /** The columns that name rows or refer to others. */
@@ -74,6 +76,7 @@ export class Table {
     )
     this.columnList = this.columns.map(({ sql }) => `${this.qualifier}.${sql}`).join(', ')
     this.deferred = this.columns.filter(({ deferred }) => deferred)
+    this.readingNull = this.columns.filter(({ readsNull }) => readsNull)
     this.naming = this.columns.filter(({ namesRows }) => namesRows)
     this.primaryKey = this.columns.filter(({ definition }) => definition.primaryKey === true)
     this.isKeyless = options.keyless === true

@@ -26,7 +26,7 @@ export interface GetOptions<Path extends string = string, Deferred extends strin
 export interface RefreshOptions<T extends object = object> {
   /**
    * Columns to read again; they may be deferred. Default: all columns that the object has. By default relations that are not in
-   * `load` are not loaded afterwards.
+   * `load` are not loaded afterwards; with `columns` they stay loaded. An object with other unflushed changes keeps its version.
    */
   readonly columns?: readonly (keyof T & string)[] | undefined
   /**
@@ -121,7 +121,8 @@ export abstract class EntitySession extends Executor {
   }
 
   /**
-   * Reads the row of an object again. Its unflushed changes are lost.
+   * Reads the row of an object again. Its unflushed changes are lost. Without `columns`, so are its loaded relations, except those
+   * in `load`, which are loaded again: reading another one throws RelationNotLoadedError. (SQLAlchemy loads it when it is read.)
    * @throws NoResultError if the row is gone; IllegalStateError unless the object has a row and is in this session;
    *   MappingError for a name that does not exist.
    * @example

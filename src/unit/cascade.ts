@@ -5,7 +5,7 @@ import { ENTITY } from '../schema/entity-types.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText } from '../schema/table-column.js'
 import type { InstanceState } from './instance-state.js'
-import { differenceOf, heldBy, heldRelations, isKnown } from './relation-values.js'
+import { differenceOf, heldBy, heldRelations, isKnown, isPartlyKnown } from './relation-values.js'
 import { storedValue, type LinkChanges } from './flush/rows.js'
 
 const NONE: readonly InstanceState[] = []
@@ -73,7 +73,9 @@ export function* unknownToDelete(state: InstanceState): Generator<Relation, void
 /** Relations that were assigned without being loaded: the objects that they held before must be loaded and removed. */
 export function* unknownAssigned(state: InstanceState): Generator<Relation, void, undefined> {
   for (const relation of heldRelations(state)) {
-    if (relation.kind !== 'belongsTo' && !isKnown(state, relation)) yield relation
+    if (relation.kind === 'belongsTo' || isKnown(state, relation)) continue
+    // A copy of the loaded part changes nothing; any other array was refused.
+    if (!isPartlyKnown(state, relation)) yield relation
   }
 }
 

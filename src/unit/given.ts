@@ -12,6 +12,8 @@ interface GivenValue {
   readonly value: unknown
   /** The encoded value, if it can change in place and can be encoded. */
   readonly snapshot: unknown
+  /** The stored text that the value, null, was read from. */
+  readonly readFrom: string | undefined
 }
 
 export class Given {
@@ -34,7 +36,7 @@ export class Given {
     this.#expiredColumns = expiredColumns
     this.#values = meta.table.columns
       .filter((column) => !expiredColumns.includes(column) && !meta.isMissing(instance, column))
-      .map((column) => givenValue(column, instance[column.property]))
+      .map((column) => givenValue(state, column))
     this.#remembered = relations && new Map(relations)
     const held = meta.relationNames.filter((name) => Object.hasOwn(instance, name))
     this.#held = new Map(
@@ -59,8 +61,9 @@ export class Given {
     if (Object.isFrozen(instance)) return
     for (const given of this.#values) {
       const value = restored(given)
-      const { column } = given
-      if (
+      const { column, readFrom } = given
+      if (column.readsNull) meta.setRead(instance, column, value, readFrom)
+      else if (
         meta.isExpired(instance, column) ||
         meta.isMissing(instance, column) ||
         instance[column.property] !== value
@@ -88,13 +91,15 @@ export class Given {
   }
 }
 
-function givenValue(column: TableColumn, value: unknown): GivenValue {
-  if (!column.mutable || typeof value !== 'object') return { column, value, snapshot: undefined }
+function givenValue({ instance, meta }: InstanceState, column: TableColumn): GivenValue {
+  const value = instance[column.property]
+  const readFrom = meta.nullReads.textOf(instance, column)
+  if (!column.mutable || typeof value !== 'object') return { column, value, snapshot: undefined, readFrom }
   try {
-    return { column, value, snapshot: column.snapshot(value) }
+    return { column, value, snapshot: column.snapshot(value), readFrom }
   } catch {
     // It cannot be encoded: the flush throws the error.
-    return { column, value, snapshot: undefined }
+    return { column, value, snapshot: undefined, readFrom }
   }
 }
 

@@ -17,18 +17,20 @@ import { unload } from './relation-values.js'
  */
 export type LoadMode = 'keep' | 'renew' | 'overwrite'
 
+type WillBeWritten = (state: InstanceState, options?: { readonly changes: boolean }) => boolean
+
 export class Loader {
   readonly #identities: IdentityMap
   readonly #journal: Journal
   readonly #attachment: Attachment
-  /** Whether an object has changes that were not flushed, also changes of its relations. */
-  readonly #willBeWritten: (state: InstanceState) => boolean
+  /** Whether the next flush writes or deletes the row of an object; with `changes: false` apart from changes of its own columns. */
+  readonly #willBeWritten: WillBeWritten
 
   constructor(
     identities: IdentityMap,
     journal: Journal,
     attachment: Attachment,
-    willBeWritten: (state: InstanceState) => boolean,
+    willBeWritten: WillBeWritten,
   ) {
     this.#identities = identities
     this.#journal = journal
@@ -93,7 +95,8 @@ export class Loader {
 
   /**
    * Takes over a row. A value that was assigned after its column expired is kept, and counts as a change, except with `overwrite`.
-   * With `renew`, an object with unflushed changes keeps its version: so its update fails if the row has changed meanwhile.
+   * An object that will be written or deleted keeps its version, also if only the version is read again: so the flush fails if the
+   * row has changed meanwhile. (With `overwrite`, its own changes are lost, and do not count.)
    * Columns that the row lacks keep their values with `keep`, and become deferred if these have expired or may be out of date.
    */
   fill(
@@ -105,8 +108,8 @@ export class Loader {
     const { instance, meta, snapshot, expired } = state
     const changed = mode === 'renew' ? new Set(state.changes) : undefined
     const { version } = meta.table
-    if (changed !== undefined && version !== undefined && this.#isOvertaken(state, version, row)) {
-      changed.add(version)
+    if (mode === 'overwrite') forgetRelations(state)
+    if (version !== undefined && this.#isOvertaken(state, version, row, mode)) {
       row[version.index] = snapshot?.[version.index] as RawValue
     }
     state.snapshot = meta.table.columns.map((column, index) => {
@@ -124,19 +127,21 @@ export class Loader {
       const wanted =
         mode === 'overwrite' ||
         (changed === undefined ? meta.isExpired(instance, column) : !changed.has(column))
-      if (wanted) meta.set(instance, column, value)
-      return column.snapshotOf(value, raw)
+      const stored = column.snapshotOf(value, raw)
+      if (wanted) meta.setRead(instance, column, value, stored)
+      return stored
     })
     state.expired = undefined
-    if (mode === 'overwrite') forgetRelations(state)
   }
 
   /** Whether a row has another version than the object whose changes are not flushed. */
-  #isOvertaken(state: InstanceState, version: TableColumn, row: RawRow): boolean {
+  #isOvertaken(state: InstanceState, version: TableColumn, row: RawRow, mode: LoadMode): boolean {
     const known = state.snapshot?.[version.index]
     if (known === undefined || version.decode(row[version.index] ?? null) === known) return false
-    // An expired object has no unflushed changes from before it expired.
-    return !state.meta.isExpired(state.instance, version) && this.#willBeWritten(state)
+    if (state.markedDeleted) return true
+    if (mode === 'overwrite') return this.#willBeWritten(state, { changes: false })
+    // An object that has expired as a whole has no unflushed changes from before.
+    return state.expired !== 'all' && this.#willBeWritten(state)
   }
 }
 
@@ -152,8 +157,8 @@ function complete(state: InstanceState, row: RawRow, lacking: readonly TableColu
   for (const column of added) {
     const raw = row[column.index] as RawValue
     const value = column.decode(raw)
-    meta.set(instance, column, value)
     snapshot[column.index] = column.snapshotOf(value, raw)
+    meta.setRead(instance, column, value, snapshot[column.index])
   }
   state.snapshot = snapshot
   return true

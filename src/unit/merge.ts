@@ -9,7 +9,7 @@ import { IdentityMap } from './identity-map.js'
 import { stateOf, type InstanceState } from './instance-state.js'
 import type { KeyLoader } from './key-loader.js'
 import type { RelationLoader } from './relation-loader.js'
-import { heldBy, heldRelations } from './relation-values.js'
+import { differenceOf, heldBy, heldRelations, isPartlyKnown, requireWhole } from './relation-values.js'
 import type { TrackedInstances } from './tracked-instances.js'
 
 export class Merger {
@@ -61,13 +61,18 @@ export class Merger {
       const isUnknown = meta.isExpired(instance, column) || meta.isMissing(instance, column)
       const value = isUnknown ? undefined : instance[column.property]
       const counts = value !== undefined && column.definition.generated === undefined && isGiven(column)
-      if (isMade || counts) {
+      const kept = value === null ? meta.nullReads.textOf(instance, column) : undefined
+      if (kept !== undefined) meta.setRead(target.instance, column, null, kept)
+      else if (isMade || counts) {
         // A value that can be changed in place is copied.
         target.instance[column.property] = column.mutable ? column.restore(column.snapshot(value)) : value
       }
     }
     for (const relation of heldRelations(given)) {
       if (!relation.cascades.has('add')) continue
+      // An unchanged copy of a part says no more than the part.
+      if (isPartlyKnown(given, relation) && differenceOf(given, relation) === undefined) continue
+      if (hasRow) requireWhole(given, relation, target)
       const members: object[] = []
       for (const member of heldBy(given, relation)) members.push((await this.#merge(member, merged)).instance)
       // The stored relation must be known, to find the objects that were removed from it.

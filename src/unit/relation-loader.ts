@@ -10,8 +10,8 @@ import type { IdentityMap } from './identity-map.js'
 import type { InstanceState } from './instance-state.js'
 import { noteRelation, type Journal } from './journal.js'
 import type { Loader, LoadMode } from './loader.js'
-import { hasWhole, partialCollection } from './partial-collections.js'
-import { differenceOf, heldBy, know, unload } from './relation-values.js'
+import { hasWhole } from './partial-collections.js'
+import { differenceOf, heldBy, know, knowPart, unload } from './relation-values.js'
 
 /** Rows that were read. */
 export interface Fetched {
@@ -94,6 +94,7 @@ export class RelationLoader {
     const isKeyed = keys.map((key) => !key.includes(null))
     const asked = owners.filter((_, index) => isKeyed[index])
     const parts = new Map<InstanceState, object[]>(owners.map((owner) => [owner, []]))
+    let loads = this.#journal.loads(this.#identities.revision)
     if (asked.length > 0) {
       const statement = selectPart(
         part,
@@ -107,6 +108,7 @@ export class RelationLoader {
         rows.map((row) => row.slice(1)),
         revision,
       )
+      loads = this.#journal.loads(revision)
       for (const [index, row] of rows.entries()) {
         const owner = asked[Number(row[0]) - 1] as InstanceState
         parts.get(owner)?.push((related[index] as InstanceState).instance)
@@ -114,9 +116,9 @@ export class RelationLoader {
     }
     for (const [owner, objects] of parts) {
       requireUnchanged(owner, part.relation)
-      owner.relations?.delete(name)
       unload(owner, name)
-      owner.instance[name] = partialCollection(owner.instance, objects)
+      knowPart(owner, name, objects)
+      if (loads !== undefined) noteRelation(loads, owner, name)
     }
   }
 

@@ -3,7 +3,7 @@ import { InvalidValueError, MappingError } from '../errors.js'
 import { metaOf } from '../schema/entity-meta.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
-import { hasWhole } from './partial-collections.js'
+import { hasWhole, partialCollection, partOf } from './partial-collections.js'
 import { kindOfStranger, knownState, stateIfInstance, type InstanceState } from './instance-state.js'
 import { isArray } from '../internal/revoked.js'
 
@@ -66,20 +66,24 @@ function isUndefined(
   return new InvalidValueError(`${meta.name}.${name} ${what} undefined; ${remedy}${hint}`)
 }
 
-/** What a relation held when it was loaded or flushed. */
+/** What a relation held when it was loaded or flushed as a whole. */
 export function rememberedBy(state: InstanceState, { name }: Relation): InstanceState[] {
   const remembered = state.relations?.get(name) ?? null
-  if (remembered === null) return []
+  if (remembered === null || partOf(remembered) !== undefined) return []
   const objects = (isArray(remembered) ? remembered : [remembered]) as readonly object[]
   return objects.map((object) => knownState(object) as InstanceState)
 }
 
-/** The objects that were added to a relation and removed from it; undefined if it is unchanged. */
+/**
+ * The objects that were added to a relation and removed from it; undefined if it is unchanged.
+ * @throws InvalidValueError if it was made from a part of the relation; as {@link heldBy}.
+ */
 export function differenceOf(state: InstanceState, relation: Relation): RelationDifference | undefined {
   const { instance, relations } = state
   const { name } = relation
-  const isKnown = relations?.has(name) === true
-  if (isKnown && isSame(instance[name], relations.get(name))) return undefined
+  const isRemembered = relations?.has(name) === true
+  if (isRemembered && isSame(instance[name], relations.get(name))) return undefined
+  requireWhole(state, relation)
   const before = new Set(rememberedBy(state, relation))
   const now = new Set(heldBy(state, relation))
   if (before.size === 0) return { added: [...now], removed: [] }
@@ -118,7 +122,40 @@ function mayLetGo(state: InstanceState, { kind, ownColumns }: Relation): boolean
 
 /** Whether it is known what a relation holds in the database. */
 export function isKnown({ relations }: InstanceState, { name }: Relation): boolean {
-  return relations?.has(name) === true
+  return relations?.has(name) === true && partOf(relations.get(name)) === undefined
+}
+
+/** Whether only a part of a relation was loaded, also if another array was assigned since then. */
+export function isPartlyKnown({ relations }: InstanceState, { name }: Relation): boolean {
+  return partOf(relations?.get(name)) !== undefined
+}
+
+/**
+ * An array that replaces a part of a relation would remove the objects that the part does not show.
+ * @param row The object whose relation is to be changed, if it is another one.
+ * @throws InvalidValueError
+ */
+export function requireWhole(state: InstanceState, relation: Relation, row: InstanceState = state): void {
+  const { name } = relation
+  const part = partOf(state.instance[name])
+  const owner = part?.name === name ? knownState(part.owner) : undefined
+  const isOfThisRow =
+    owner?.meta === row.meta && owner.identity !== undefined && owner.identity === row.identity
+  if (!isPartlyKnown(state, relation) && !isOfThisRow) return
+  throw new InvalidValueError(
+    `${row.meta.name}.${name} of ${String(row)} is assigned, but only a part of it was loaded (load with where, orderBy or limit): ` +
+      'the assigned array would remove the objects that are not in the part. Load the whole relation first ' +
+      `(\`await session.refresh(object, { load: ['${name}'] })\`) and change that array` +
+      (relation.link === undefined ? ', or set the relation or the foreign key of the related object' : ''),
+  )
+}
+
+/** Only a part of a relation is known, and held. */
+export function knowPart(state: InstanceState, name: string, members: readonly object[]): void {
+  const part = partialCollection(state.instance, name, members)
+  state.relations ??= new Map()
+  state.relations.set(name, part)
+  state.instance[name] = part
 }
 
 /** From now on, this is what a relation is known to hold in the database. */

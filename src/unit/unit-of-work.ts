@@ -43,7 +43,9 @@ export class UnitOfWork {
     this.#send = send
     this.#members = new TrackedInstances(hidesValues)
     const { identities, journal } = this.#members
-    this.#loader = new Loader(identities, journal, this.#members, (state) => this.#flusher.willWrite(state))
+    this.#loader = new Loader(identities, journal, this.#members, (state, options) =>
+      this.#flusher.willWrite(state, options),
+    )
     this.#relations = new RelationLoader(identities, journal, this.#loader, (statement) =>
       this.#fetch(statement),
     )

@@ -1,5 +1,5 @@
 /** JSON's null and SQL's NULL: two values, whichever way they go. */
-import { describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import {
   customType,
   declarativeBase,
@@ -13,6 +13,7 @@ import {
   update,
   version,
   type JsonNull,
+  type Session,
 } from '../../src/index.js'
 import { useEntities } from './entities-support.js'
 import { errorOf } from './session-support.js'
@@ -164,6 +165,168 @@ describe("JSON's null", () => {
     doc.custom = null
     await session.commit()
     expect(await shown()).toBe('(1,,null,"{""null"",NULL}",,null,null,4)')
+  })
+})
+
+describe('a custom type that reads texts as null', () => {
+  /** An empty text is none, for the program. */
+  const name = customType<string | null>({
+    type: 'text',
+    decode: (text) => (text === '' ? null : text),
+    encode: (value) => value ?? '',
+  })
+  const Names = declarativeBase()
+  class Person extends Names.entity('persons', {
+    id: integer().primaryKey(),
+    name: name(),
+    strict: name().notNull(),
+    names: name().array({ nulls: true }),
+    grid: name().array({ nulls: true, dimensions: 2 }),
+    late: name().deferred(),
+    note: integer(),
+    version: version(),
+  }) {}
+  const names = useEntities(Names)
+  const stored = async () =>
+    (await names.db.query<{ row: string }>('select persons::text as row from persons'))[0]?.row
+  const person = (session: Session) => session.getOne(Person, 1, { undefer: ['late'] })
+
+  beforeEach(async () => {
+    await names.db.query(
+      `insert into persons values (1, '', '', '{"",NULL,a,""}', '{{"",NULL},{a,""}}', '', 1, 1)`,
+    )
+  })
+
+  test('is no change by being read, detached, added, merged, or beside another change', async () => {
+    const { withSession } = names.factory()
+    const read = await withSession(person)
+    expect(read).toEqual({
+      id: 1,
+      name: null,
+      strict: null,
+      names: [null, null, 'a', null],
+      grid: [
+        [null, null],
+        ['a', null],
+      ],
+      late: null,
+      note: 1,
+      version: 1,
+    })
+    expect(JSON.parse(JSON.stringify(read))).toEqual({ ...read })
+    await withSession(
+      async (session) => {
+        session.add(read)
+        await session.flush()
+        await session.refresh(read)
+        await session.scalars(select(Person).populateExisting().undefer('late'))
+        expect(session.dirty).toEqual([])
+      },
+      { readOnly: true },
+    )
+    await withSession(
+      async (session) => {
+        const held = await person(session)
+        expect([await session.merge(read), session.dirty]).toEqual([held, []])
+      },
+      { readOnly: true },
+    )
+    await withSession(async (session) => {
+      await person(session)
+      const merged = await session.merge(read)
+      merged.note = 2
+    })
+    expect(await stored()).toBe(`(1,"","","{"""",NULL,a,""""}","{{"""",NULL},{a,""""}}","",2,2)`)
+  })
+
+  test('is stored as NULL once null is assigned, and a rollback takes that back', async () => {
+    await using session = names.factory()()
+    const held = await person(session)
+    held.name = null
+    held.late = null
+    expect([session.isModified(held), held.name]).toEqual([true, null])
+    await session.flush()
+    expect(session.isModified(held)).toBe(false)
+    await session.rollback()
+    await session.refresh(held)
+    expect(session.isModified(held)).toBe(false)
+    held.name = null
+    held.late = null
+    await session.commit()
+    expect(await stored()).toBe(`(1,,"","{"""",NULL,a,""""}","{{"""",NULL},{a,""""}}",,1,2)`)
+    held.strict = null
+    expect((await errorOf(session.commit())).message).toContain('persons.strict is null')
+  })
+
+  test('is given back as it was to a detached object whose attempt fails', async () => {
+    const { withSession } = names.factory()
+    const read = await withSession(person)
+    let attempts = 0
+    await withSession(
+      async (session) => {
+        session.add(read)
+        read.note = 7
+        if (attempts++ > 0) return
+        read.name = null
+        await session.execute(sql`do $$ begin raise serialization_failure; end $$`)
+      },
+      { retry: { attempts: 2 } },
+    )
+    expect(await stored()).toBe(`(1,"","","{"""",NULL,a,""""}","{{"""",NULL},{a,""""}}","",7,2)`)
+  })
+
+  test('is merged as what is stored, over another value and into a new row', async () => {
+    const { withSession } = names.factory()
+    const read = await withSession(person)
+    await names.db.query(`update persons set name = 'other', version = 1`)
+    await withSession(async (session) => void (await session.merge(read)))
+    expect(await stored()).toMatch(/^\(1,"","",/)
+    await names.db.query('delete from persons')
+    await withSession(async (session) => {
+      const merged = await session.merge(read)
+      await session.flush()
+      expect(session.isModified(merged)).toBe(false)
+    })
+    expect(await stored()).toMatch(/^\(1,"","",/)
+  })
+
+  const EDITS: [string, (list: (string | null)[]) => unknown, string][] = [
+    ['an assigned element', (list) => (list[2] = 'b'), '{"",NULL,b,""}'],
+    ['push', (list) => list.push('b', null), '{"",NULL,a,"","b",NULL}'],
+    ['unshift', (list) => list.unshift('b'), '{b,"",NULL,a,""}'],
+    ['two ends', (list) => list.splice(0, 4, 'x', ...list, 'y'), '{x,"",NULL,a,"",y}'],
+    ['removal', (list) => list.splice(2, 1), '{"",NULL,""}'],
+    ['reversal', (list) => list.reverse(), '{"",a,NULL,""}'],
+    ['the rest gone', (list) => list.splice(0, 4, 'x'), '{x}'],
+    ['all gone', (list) => list.splice(0), '{}'],
+  ]
+  test.each(EDITS)('keeps its elements in an array: %s', async (_, edit, expected) => {
+    const { withSession } = names.factory()
+    for (const note of [1, 2]) {
+      await withSession(async (session) => {
+        const held = await person(session)
+        if (note === 1 && held.names !== null) edit(held.names)
+        held.note = note
+      })
+    }
+    const [row] = await names.db.query<{ names: string }>('select names::text from persons')
+    expect(row?.names.replaceAll('"b"', 'b')).toBe(expected.replaceAll('"b"', 'b'))
+  })
+
+  test('keeps its elements in nested arrays, and over two flushes of one object', async () => {
+    await using session = names.factory()()
+    const held = await person(session)
+    const [first, second] = held.grid as [string[], string[]]
+    second[0] = 'b'
+    if (held.names !== null) held.names[2] = 'b'
+    await session.flush()
+    first.push('x')
+    second.push('y')
+    held.names?.push('c')
+    await session.commit()
+    expect(await stored()).toBe(`(1,"","","{"""",NULL,b,"""",c}","{{"""",NULL,x},{b,"""",y}}","",1,3)`)
+    held.grid = [[1 as never]]
+    expect(await errorOf(session.commit())).toMatchObject({ code: 'INVALID_VALUE' })
   })
 })
 

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import {
   asc,
+  build,
   desc,
   eq,
   gt,
@@ -11,6 +12,7 @@ import {
   MappingError,
   select,
   sql,
+  type Session,
 } from '../../src/index.js'
 import { Album, Artist, Song, Tag, useEntities } from './entities-support.js'
 import { errorOf } from './session-support.js'
@@ -129,6 +131,96 @@ describe('a part', () => {
       IllegalStateError,
     )
     expect(blue.songs).toHaveLength(2)
+  })
+})
+
+describe('an array that is assigned over a part', () => {
+  const owners = async (): Promise<unknown[]> =>
+    (await fixture.db.query<{ album_id: number | null }>('select album_id from songs order by id')).map(
+      (row) => row.album_id,
+    )
+
+  /** The types do not allow it, but programs without types do. */
+  type Held = Album & { songs: readonly Song[] }
+  const loadPart = async (session: Session): Promise<Held> =>
+    (await session.scalars(albums.load('songs', { limit: 2 })))[0] as Held
+  const changes: [string, (album: Held) => void][] = [
+    ['a longer copy', (album) => (album.songs = [...album.songs, new Song({ title: 'Little Green' })])],
+    ['a filtered copy', (album) => (album.songs = album.songs.filter(() => false))],
+    ['objects of another album', (album) => (album.songs = [new Song({ title: 'California' })])],
+  ]
+  test.each(changes)('is refused before anything is sent: %s', async (_, change) => {
+    await using session = fixture.factory()()
+    const blue = await loadPart(session)
+    change(blue)
+    expect(session.isModified(blue)).toBe(true)
+    const error = await errorOf(session.commit())
+    expect(error).toMatchObject({ code: 'INVALID_VALUE' })
+    expect(error.message).toMatch(/Album\.songs of a stored Album, id 1 .*only a part.*refresh\(/)
+    expect(await owners()).toEqual([1, 1, 1, 2, 2])
+    // The object is not lost: the whole relation replaces the array.
+    await session.refresh(blue, { load: ['songs'] })
+    expect(blue.songs).toHaveLength(3)
+    blue.songs = blue.songs.filter(({ id }) => id !== 1)
+    await session.commit()
+    expect(await owners()).toEqual([null, 1, 1, 2, 2])
+  })
+
+  test('is no change if it is the part itself, or an equal copy', async () => {
+    const { withSession } = fixture.factory()
+    await withSession(async (session) => {
+      const blue = await loadPart(session)
+      const part = blue.songs
+      blue.songs = [...part]
+      expect(session.isModified(blue)).toBe(false)
+      await session.flush()
+      blue.songs = part
+      blue.name = 'Blue!'
+    })
+    expect(await owners()).toEqual([1, 1, 1, 2, 2])
+  })
+
+  test('is refused of a detached object, too, that is added or merged, and in a copy of another session', async () => {
+    const { withSession } = fixture.factory()
+    const loaded = (): Promise<Held> => withSession(loadPart)
+    const [added, merged, other] = [await loaded(), await loaded(), await loaded()]
+    for (const album of [added, merged]) album.songs = album.songs.slice(1)
+    const copy = build(Album, { id: 1, name: 'Blue', songs: other.songs as Song[] })
+    const errors = [
+      await errorOf(withSession((session) => session.add(added))),
+      await errorOf(withSession((session) => session.merge(merged))),
+      await errorOf(withSession((session) => session.merge(copy))),
+    ]
+    for (const error of errors) expect(error.message).toMatch(/only a part of it was loaded/)
+    const equal = await loaded()
+    equal.songs = [...equal.songs]
+    await withSession((session) => session.merge(equal))
+    expect(await owners()).toEqual([1, 1, 1, 2, 2])
+  })
+
+  test('is refused through a link table; the part belongs to one relation', async () => {
+    const { withSession } = fixture.factory()
+    const refused = withSession(async (session) => {
+      const [carey] = await session.scalars(
+        select(Song).orderBy(Song.c.id).limit(1).load('tags', { limit: 1 }),
+      )
+      ;(carey as { tags: readonly Tag[] }).tags = [new Tag({ name: 'new' })]
+    })
+    expect((await errorOf(refused)).message).toMatch(/Song\.tags of .*only a part/)
+    expect(await fixture.db.query('select count(*)::int as n from song_tags')).toEqual([{ n: 4 }])
+  })
+
+  test('that was loaded in a savepoint is gone with its rollback', async () => {
+    await using session = fixture.factory()()
+    const blue = await session.getOne(Album, 1)
+    await errorOf(
+      session.beginNested(async () => {
+        await session.execute(sql`update songs set album_id = 2`)
+        await session.scalars(albums.load('songs', { limit: 2 }))
+        throw new Error('undo')
+      }),
+    )
+    expect(() => (blue as Album & { songs: unknown }).songs).toThrow(/RELATION_NOT_LOADED|neither loaded/)
   })
 })
 

@@ -78,6 +78,75 @@ describe('changes of other transactions are not lost', () => {
     expect(await row()).toEqual({ body: 'theirs', note: null, version: 2, book_id: 1 })
   })
 
+  /** Of the version alone; and over the changes of the object, which do not cover those. */
+  const RENEWALS: Record<string, (session: Session, page: Page) => Promise<unknown>> = {
+    'refresh(version)': (session, page) => session.refresh(page, { columns: ['version'] }),
+    'expire(version) and a query': (session, page) => {
+      session.expire(page, ['version'])
+      return session.scalars(select(Page))
+    },
+    'expire(version) and get(forUpdate)': (session, page) => {
+      session.expire(page, ['version'])
+      return session.get(Page, 1, { forUpdate: true })
+    },
+  }
+  const OVERWRITING = [
+    'its deletion',
+    'the collection that it is taken out of',
+    'the collection that it is put into',
+  ]
+  const overwrite = (session: Session) => session.scalars(select(Page).populateExisting())
+  test.each([
+    ...Object.entries(RENEWALS).flatMap(([read, renew]) =>
+      Object.keys(CHANGES).map((change) => [change, read, renew] as const),
+    ),
+    ...OVERWRITING.map((change) => [change, 'populateExisting()', overwrite] as const),
+  ])('to %s, nor by %s', async (change, _read, renew) => {
+    const { session, page } = await opened()
+    await using _ = session
+    await CHANGES[change]?.(session, page)
+    await theirs()
+    await renew(session, page)
+    expect(page.version).toBe(1)
+    expect(await errorOf(session.commit())).toBeInstanceOf(StaleDataError)
+    await session.rollback()
+    expect(await row()).toEqual({ body: 'theirs', note: null, version: 2, book_id: 1 })
+  })
+
+  test('nor by a flush that has to read an expired version, or by a refresh that flushes', async () => {
+    const { session, page } = await opened()
+    await using _ = session
+    const { withSession } = fixture.factory()
+    page.note = 'mine'
+    await theirs()
+    session.expire(page, ['version'])
+    expect(await errorOf(session.commit())).toBeInstanceOf(StaleDataError)
+    await session.rollback()
+    const refused = withSession(async (other) => {
+      const held = await other.getOne(Page, 1)
+      held.note = 'mine'
+      await theirs()
+      await other.refresh(held, { columns: ['version'] })
+    })
+    expect(await errorOf(refused)).toBeInstanceOf(StaleDataError)
+    expect(await row()).toMatchObject({ body: 'theirs', note: null, version: 3 })
+  })
+
+  test('but an unchanged object takes the version that it is asked to read', async () => {
+    const { session, page } = await opened()
+    await using _ = session
+    await theirs()
+    await session.refresh(page, { columns: ['version'] })
+    expect([page.version, session.isModified(page)]).toEqual([2, false])
+    page.note = 'mine'
+    await theirs()
+    await session.scalars(select(Page).populateExisting())
+    expect(page).toMatchObject({ body: 'theirs', note: null, version: 3 })
+    page.note = 'again'
+    await session.commit()
+    expect(await row()).toMatchObject({ note: 'again', version: 4 })
+  })
+
   test.each(Object.keys(READS))('and is the ground for changes that come after %s', async (read) => {
     const { session, page } = await opened()
     await using _ = session

@@ -113,13 +113,15 @@ export class FlushApplier {
 
   /** @returns the object that had its key before. */
   #updated(change: Change): InstanceState | undefined {
-    const { state, columns, computed } = change
+    const { state, columns, values, computed } = change
     const { instance } = state
     for (const [column, value] of computed ?? []) instance[column.property] = value
     const before = state.snapshot as Snapshot
     this.#journal.updated(state, before)
     const after = [...before]
-    for (const column of columns) after[column.index] = column.snapshot(instance[column.property])
+    for (const [index, column] of columns.entries()) {
+      after[column.index] = column.snapshotOf(instance[column.property], values[index] ?? null)
+    }
     state.snapshot = after
     state.revision = this.#identities.revision
     raiseVersion(state)
@@ -211,10 +213,12 @@ export class FlushApplier {
       if (wasGiven && (raw === null || Object.isFrozen(instance))) continue
       const value = column.decode(raw)
       const isExpired = meta.isExpired(instance, column)
+      const stored = column.snapshotOf(value, raw)
       if (!isExpired && !column.hasChanged(instance[column.property], snapshot[column.index])) {
-        instance[column.property] = value
+        if (column.readsNull) meta.setRead(instance, column, value, stored)
+        else instance[column.property] = value
       }
-      snapshot[column.index] = column.snapshotOf(value, raw)
+      snapshot[column.index] = stored
     }
     if (state.identity !== undefined) return
     state.identity = meta.identityOfStored(snapshot)

@@ -102,11 +102,11 @@ export class Flusher {
   }
 
   /** Whether the next flush will write the row of an object, for its own changes or those of related objects. */
-  willWrite(state: InstanceState): boolean {
+  willWrite(state: InstanceState, { changes = true }: { readonly changes?: boolean } = {}): boolean {
     try {
       return (
         state.markedDeleted ||
-        state.changes.length > 0 ||
+        (changes && state.changes.length > 0) ||
         RelationChanges.of(this.#members).holders.has(state)
       )
     } catch {

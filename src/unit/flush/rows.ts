@@ -156,12 +156,15 @@ function changeTo(state: InstanceState, changes: readonly TableColumn[]): Change
 
 /** @throws InvalidValueError that names the object, too. */
 function encodeOf(state: InstanceState, column: TableColumn, value: unknown): EncodedText {
+  const { instance, meta, snapshot } = state
+  const kept = value === null ? meta.nullReads.textOf(instance, column) : undefined
+  if (kept !== undefined) return kept
   try {
-    return column.encodeStored(value)
+    return column.encodeStored(value, snapshot?.[column.index])
   } catch (error) {
     if (!(error instanceof InvalidValueError)) throw error
     const { message, cause } = error
-    const isHidden = value === undefined && state.snapshot === undefined && hadValue(state.instance, column)
+    const isHidden = value === undefined && snapshot === undefined && hadValue(instance, column)
     const hint = isHidden ? `; a field of the class needs 'declare ${column.property}'` : ''
     const named = `${hint} (${state})`
     const options = cause === undefined ? undefined : { cause }
