@@ -30,6 +30,18 @@ const MISTAKES: readonly Mistake[] = [
       'An array is one parameter: write `= any(${values})` instead of `in (${values})`, or in (${sql.join(values)})',
   },
   {
+    sqlStates: ['21000'],
+    isMade: (_text, message) => message.includes('affect row a second time'),
+    advice:
+      'Two of the given rows have the same values in the conflict target: give one row for each key, such as the last one of a Map by key',
+  },
+  {
+    sqlStates: ['42P10'],
+    isMade: (_text, message) => message.includes('ON CONFLICT'),
+    advice:
+      'The conflict target must be the columns of one unique index or constraint, all of them; a partial unique index also needs its where',
+  },
+  {
     sqlStates: ['42P05', '26000'],
     isMade: (_text, message) => message.includes('lifeguard_'),
     advice:

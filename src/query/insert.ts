@@ -1,5 +1,5 @@
 /** `insert(Entity)`: inserts many rows without objects; with `onConflict` it is an upsert. */
-import { InvalidStatementError } from '../errors.js'
+import { InvalidOptionError, InvalidStatementError } from '../errors.js'
 import { checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { describeArgument, sql, type SqlFragment } from '../sql.js'
 import { ColumnRef } from '../schema/column-ref.js'
@@ -97,6 +97,7 @@ export class BulkInsert<E extends AnyEntity, Item = never, Scalar = Item> implem
     target?: ColumnName<E> | readonly ColumnName<E>[] | { readonly constraint: string },
     options: { readonly where?: Condition | undefined } = {},
   ): OnConflict<E, Item, Scalar> {
+    requireListed('onConflict', target, options)
     checkObject('onConflict', options)
     refuseUnknownKeys('onConflict', options, ['where'])
     const conflict = readTarget(this.#meta, target, options.where)
@@ -190,6 +191,7 @@ export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
     options: { readonly where?: Condition | undefined } = {},
   ): BulkInsert<E, Item, Scalar> {
     const { table } = this.#meta
+    requireListed('doUpdate', changes, options)
     checkObject('doUpdate', options)
     refuseUnknownKeys('doUpdate', options, ['where'])
     if (this.#target === undefined) {
@@ -232,6 +234,15 @@ export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
     checkObject('doUpdate', values)
     return changesOf(this.#meta, 'doUpdate', values)
   }
+}
+
+/** @throws InvalidOptionError if columns were given one by one: several are an array. */
+function requireListed(method: string, first: unknown, second: unknown): void {
+  if (typeof first !== 'string' || typeof second !== 'string') return
+  throw new InvalidOptionError(
+    method,
+    `${method} takes several columns in an array: ${method}(['${first}', '${second}'])`,
+  )
 }
 
 interface Target {

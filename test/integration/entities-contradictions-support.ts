@@ -46,6 +46,7 @@ export class User extends Base.entity('users', key) {
   static readonly relations = {
     profile: hasOne(() => Profile, ['tenantId', 'userId']),
     notes: hasMany(() => Note, ['tenantId', 'userId']),
+    aliases: hasMany(() => Profile, ['tenantId', 'userId']),
   }
 }
 export class Profile extends Base.entity(

@@ -8,6 +8,7 @@ import {
   Song,
   stored,
   Tag,
+  User,
   useOwners,
   type Work,
 } from './entities-contradictions-support.js'
@@ -106,6 +107,14 @@ const CONTRADICTIONS: readonly (readonly [string, Work, RegExp])[] = [
     'a single partner whose key belongs to another tenant',
     ({ one, two, profileOf }) => (one.profile = profileOf(two)),
     /User\.profile of a stored User, tenantId 1, id 1 was set to this Profile, which needs profiles\.tenant_id to be 1, but Profile\.tenantId belongs to the primary key of a stored Profile, tenantId 2, id 2/,
+  ],
+  [
+    'a collection of another tenant',
+    async ({ session, two, profileOf }) => {
+      const { aliases } = await session.getOne(User, { tenantId: 1, id: 1 }, { load: ['aliases'] })
+      aliases.push(profileOf(two))
+    },
+    /^A stored Profile, tenantId 2, id 2 was put into User\.aliases of a stored User, tenantId 1, id 1, which needs profiles\.tenant_id to be 1, but/,
   ],
   [
     'a relation that would move a part of the key',

@@ -140,7 +140,16 @@ describe.each([true, false])('an upsert, autoflush %s', (autoflush) => {
       await session.getOne(Stock, 1)
       await session.scalars(upsert({ code: 'a', label: 'x' }, { code: 'a', label: 'y' }))
     })
-    expect(await errorOf(outcome)).toMatchObject({ sqlState: '21000' })
+    const error = await errorOf(outcome)
+    expect(error).toMatchObject({ sqlState: '21000' })
+    expect(error.message).toMatch(
+      /a second time. Two of the given rows have the same values in the conflict target/,
+    )
+    await using session = fixture.factory()()
+    const foreign = insert(Stock).values({ code: 'x' }).onConflict('label').doUpdate(['code'])
+    expect((await errorOf(session.execute(foreign))).message).toMatch(
+      /42P10|columns of one unique index or constraint/,
+    )
     expect(await stored()).toMatchObject([{ label: 'old' }, { label: 'old' }])
   })
 

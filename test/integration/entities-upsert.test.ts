@@ -202,6 +202,15 @@ describe('onConflict', () => {
     expect(() => start.onConflict().doUpdate(['label'])).toThrow(InvalidStatementError)
     expect(() => start.onConflict('code').doUpdate()).toThrow(/changes nothing.*doNothing/)
     expect(() => start.onConflict([]).doNothing()).toThrow(InvalidStatementError)
+    const listed = (...names: unknown[]) => start.onConflict(...(names as ['code']))
+    expect(() => listed('code', 'label')).toThrow(
+      new InvalidOptionError(
+        'onConflict',
+        "onConflict takes several columns in an array: onConflict(['code', 'label'])",
+      ),
+    )
+    const changed = (...names: unknown[]) => start.onConflict('code').doUpdate(...(names as [['sold']]))
+    expect(() => changed('sold', 'label')).toThrow(/doUpdate takes several columns in an array/)
     expect(() => start.onConflict('cod' as never)).toThrow(/no column 'cod'.*code/)
     expect(() => start.onConflict({ constrain: 'x' } as never)).toThrow(InvalidOptionError)
     expect(() => start.onConflict({ constraint: 'x' }, { where: sql`true` })).toThrow(InvalidStatementError)

@@ -74,7 +74,7 @@ export function refuseMove(
   const { holder } = assignment
   const { name } = holder.meta
   return new InvalidValueError(
-    `${describe(assignment)}${needs(holder, column, needed)}, but ${name}.${column.property} belongs to the primary key of ${holder}. ` +
+    `${describe(assignment, startOf(holder))}${needs(holder, column, needed)}, but ${name}.${column.property} belongs to the primary key of ${holder}. ` +
       `Use a ${name} with that key, or set ${name}.${column.property}, too, to give the row another key`,
   )
 }
@@ -94,12 +94,23 @@ function contradiction(holder: InstanceState, one: string, other: string): Inval
   )
 }
 
-function describe({ holder, target, source, owner, of, relation }: KeyAssignment): string {
+/** A stored Song, id 1: as the beginning of a sentence. */
+function startOf(holder: InstanceState): string {
+  const name = String(holder)
+  return `${name.charAt(0).toUpperCase()}${name.slice(1)}`
+}
+
+/** @param subject What stands for the holder. */
+function describe(
+  { holder, target, source, owner, of, relation }: KeyAssignment,
+  subject: string = 'it',
+): string {
   const name = `${of.name}.${relation.name}`
   if (source === 'relation' || owner === undefined) {
     return `${name} was set to ${target === undefined ? 'null' : String(target)}`
   }
-  if (relation.many) return `it was ${target === undefined ? 'taken out of' : 'put into'} ${name} of ${owner}`
+  if (relation.many)
+    return `${subject} was ${target === undefined ? 'taken out of' : 'put into'} ${name} of ${owner}`
   return `${name} of ${owner} was set to ${target === undefined ? 'another value' : `this ${holder.meta.name}`}`
 }
 
