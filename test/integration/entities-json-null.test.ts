@@ -254,7 +254,7 @@ describe('a custom type that reads texts as null', () => {
     held.late = null
     await session.commit()
     expect(await stored()).toBe(`(1,,"","{"""",NULL,a,""""}","{{"""",NULL},{a,""""}}",,1,2)`)
-    held.strict = null
+    held.strict = null as never
     expect((await errorOf(session.commit())).message).toContain('persons.strict is null')
   })
 
