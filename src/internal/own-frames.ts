@@ -1,24 +1,32 @@
 /** Removes the frames of the library from stacks, so that a stack begins with the line that called the library. */
 
-/** The place of a frame: `at name (file:///dir/name.js:1:2)`, `at async /dir/name.cjs:1:2`, `at C:\dir\name.js:1:2`. */
-const PLACE = /^at (?:.*\((.*):\d+:\d+\)|(?:async )?(.*):\d+:\d+)$/
+/**
+ * The place of a frame: `at name (file:///dir/name.js:1:2)`, `at async /dir/name.cjs:1:2`, `at C:\dir\name.js:1:2`. Folders may
+ * have brackets: `at name (C:\Program Files (x86)\name.js:1:2)`.
+ */
+const PLACE = /^at (?:.*? \((.*):\d+:\d+\)|(?:async )?(.*):\d+:\d+)$/
 /** Frames of the library between the caller and the place where a stack is captured. */
 const OWN_FRAMES = 24
 
-/** Folder of the library: `dist/` as published (its subpaths are there, too), `src/` in its repository. */
-const FOLDER = folderOf(fileOf(new Error().stack?.split('\n')[1] ?? ''))
+/** Folder of the library, with its last slash: `dist/` as published (its subpaths are there, too), `src/` in its repository. */
+const FOLDER = libraryFolder(new Error().stack)
+
+/** The folder of a stack that was captured in this file. Undefined if the process shows stacks in another form. */
+export function libraryFolder(stack: unknown): string | undefined {
+  if (typeof stack !== 'string') return undefined
+  const frame = stack.split('\n').find((line) => /^\s+at /.test(line))
+  return fileOf(frame ?? '')
+    ?.replace(/[^\\/]*$/, '')
+    .replace(/([\\/])internal[\\/]$/, '$1')
+}
 
 function fileOf(frame: string): string | undefined {
   const [, inBrackets, plain] = PLACE.exec(frame.trim()) ?? []
   return inBrackets ?? plain
 }
 
-function folderOf(file: string | undefined): string | undefined {
-  return file?.replace(/[\\/][^\\/]*$/, '').replace(/[\\/]internal$/, '')
-}
-
-function isOwn(frame: string): boolean {
-  return FOLDER !== undefined && frame.includes(FOLDER) && fileOf(frame)?.startsWith(FOLDER) === true
+function isOwn(frame: string, folder: string | undefined): boolean {
+  return folder !== undefined && frame.includes(folder) && fileOf(frame)?.startsWith(folder) === true
 }
 
 function isPlace(frame: string): boolean {
@@ -29,11 +37,11 @@ function isPlace(frame: string): boolean {
  * The stack without frames of the library, and not longer than the limit of the process. Unchanged if nothing else is left: the
  * library may be bundled in one file with its user.
  */
-export function withoutOwnFrames(stack: string): string {
+export function withoutOwnFrames(stack: string, folder: string | undefined = FOLDER): string {
   const lines = stack.split('\n')
   const first = lines.findIndex((line) => /^\s+at /.test(line))
   if (first === -1) return stack
-  const frames = lines.slice(first).filter((line) => !isOwn(line))
+  const frames = lines.slice(first).filter((line) => !isOwn(line, folder))
   if (!frames.some(isPlace)) return lines.slice(0, first + Error.stackTraceLimit).join('\n')
   return [...lines.slice(0, first), ...frames.slice(0, Error.stackTraceLimit)].join('\n')
 }
@@ -45,6 +53,6 @@ export function captureStack(target: { stack?: string }, above: (...parameters: 
   Error.captureStackTrace(target, above)
   Error.stackTraceLimit = stackTraceLimit
   // Read at once: an unread stack keeps the objects of its frames alive.
-  const { stack } = target
-  if (stack !== undefined) target.stack = withoutOwnFrames(stack)
+  const { stack } = target as { stack?: unknown }
+  if (typeof stack === 'string') target.stack = withoutOwnFrames(stack)
 }

@@ -9,7 +9,12 @@ export interface CallSite {
 export function captureCallSite(above: (...parameters: never[]) => unknown): CallSite {
   const callSite: { stack?: string } = {}
   captureStack(callSite, above)
-  return { stack: callSite.stack ?? '' }
+  return { stack: textOf(callSite) }
+}
+
+/** A process may show stacks in another form than text (`Error.prepareStackTrace`): these say nothing. */
+function textOf({ stack }: { readonly stack?: unknown }): string {
+  return typeof stack === 'string' ? stack : ''
 }
 
 /** The line of a call site, without the word `at`. */
@@ -35,7 +40,7 @@ export class CallSites {
     Error.captureStackTrace(callSite, above)
     Error.stackTraceLimit = stackTraceLimit
     // Read at once: an unread stack keeps the objects of its frames alive, and so a forgotten lease.
-    const { stack = '' } = callSite
+    const stack = textOf(callSite)
     const known = this.#known.get(stack)
     if (known !== undefined) return known
     if (this.#known.size >= MOST_KNOWN) this.#known.clear()

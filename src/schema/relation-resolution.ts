@@ -51,6 +51,10 @@ export interface Surroundings {
   foreignKeys(table: Table): readonly ForeignKey[]
 }
 
+const CIRCLE =
+  'Do the modules of its entities import each other in a circle? Import the base from a module that imports no entity, ' +
+  'and load all entity modules before the first use'
+
 /** @throws MappingError if the columns do not exist, do not lead from one to the other, or cannot tell rows apart. */
 export function resolveRelation(
   owner: Table,
@@ -81,15 +85,27 @@ export function resolveRelation(
   )
 }
 
+/** What the function of a relation returns. @throws MappingError if the name in it is unknown, or its class not made yet. */
+function targetOf(owner: Table, name: string, relation: AnyRelation): unknown {
+  try {
+    return relation.target()
+  } catch (error) {
+    if (!(error instanceof ReferenceError)) throw error
+    const advice = error.message.includes('is not defined')
+      ? 'Is an import missing, or a name misspelt?'
+      : CIRCLE
+    const message = `The relation ${owner.key}.${name} leads to no entity: ${error.message}. ${advice}`
+    throw new MappingError(message, { cause: error })
+  }
+}
+
 function resolve(owner: Table, name: string, relation: AnyRelation, surroundings: Surroundings): Relation {
-  const target: unknown = relation.target()
+  const target = targetOf(owner, name, relation)
   if (typeof target !== 'function' || !(ENTITY in target)) {
     const isLate = target === undefined
     throw new MappingError(
       `The relation ${owner.key}.${name} leads to ${isLate ? 'undefined' : 'what is no entity'}` +
-        (isLate
-          ? '. Do the modules of its entities import each other in a circle? Import the base from a module that imports no entity, and load all entity modules before the first use'
-          : `: the function of ${relation.kind} must return an entity`),
+        (isLate ? `. ${CIRCLE}` : `: the function of ${relation.kind} must return an entity`),
     )
   }
   const entity = target as unknown as AnyEntity

@@ -67,8 +67,8 @@ export class FlushCoordinator implements ExecutionOwner {
     this.runner = (parts.route ?? parts.engine).openPipeline(parts.setup, this)
   }
 
-  /** True if the session belongs to a block (`withSession`), and is closed with it. */
-  inBlock = false
+  /** What is said to a use after the end, if the session belongs to a block (`withSession`) and is closed with it. */
+  afterBlock: string | undefined = undefined
 
   /** Made when they are needed: many sessions wait for a connection at a time. */
   get autoflushBlocks(): AutoflushBlocks {
@@ -91,9 +91,7 @@ export class FlushCoordinator implements ExecutionOwner {
   requireOpen(): void {
     if (this.runner.pipeline.closed) {
       throw new SessionClosedError(
-        this.inBlock
-          ? 'The block of this session has ended, and the session with it: use the session, and read its streams, inside of the block; withSession(fn) or the factory makes another one'
-          : 'The session is closed (close() was called); take a new one from the factory',
+        this.afterBlock ?? 'The session is closed (close() was called); take a new one from the factory',
       )
     }
     if (this.hooks.ending) {
@@ -269,8 +267,9 @@ export class FlushCoordinator implements ExecutionOwner {
   /** A session that was made by hand is being closed: warns of changes that were neither flushed nor rolled back. */
   noteUnflushed(): void {
     const { shared } = this.#parts
+    if (this.afterBlock !== undefined || shared === undefined) return
     const { state } = this.runner.pipeline
-    if (this.inBlock || shared === undefined || (state.name !== 'idle' && state.name !== 'active')) return
+    if (state.name !== 'idle' && state.name !== 'active') return
     if (this.hasWork) warnOfUnflushed(shared.made)
   }
 

@@ -16,6 +16,10 @@ import type { SharedUse } from './shared-use.js'
 import type { UnstoredChanges } from './unstored-changes.js'
 import { SessionTransaction } from './session-transaction.js'
 
+const AFTER_BLOCK =
+  'The block of this session has ended, and the session with it: use the session, and read its streams, inside of the block; ' +
+  'withSession(fn) or the factory makes another one'
+
 /** The argument of the constructor of a session, made by the factory. A constructor of your own passes it to `super`. */
 export interface SessionParts extends ReplicaParts {
   readonly engine: PipelineOpener
@@ -180,15 +184,17 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   /**
    * Runs a block that owns this session, and closes it.
-   * @param factory Finds the session by it: `current()`.
+   * @param options.factory Finds the session by it: `current()`.
+   * @param options.afterBlock What the error of a use after the end says. Default: that the block has ended.
    * @internal
    */
   runOwned<Value>(
     work: () => Value | Promise<Value>,
-    { commit, factory }: { readonly commit: boolean; readonly factory: object },
+    options: { readonly commit: boolean; readonly factory: object; readonly afterBlock?: string },
   ): Promise<Value> {
+    const { commit, factory, afterBlock = AFTER_BLOCK } = options
     this.#owned = !this.autocommit
-    this.#entities.inBlock = true
+    this.#entities.afterBlock = afterBlock
     const { signal } = this.#parts.options
     const asyncScope = { owner: factory, value: this }
     return runBlock(this.#transaction, work, { signal, commit, asyncScope, closes: true })

@@ -67,6 +67,11 @@ test('the first answer ends the transaction and counts; a statement after it is 
   stage.open('answersFirst')
   await stage.arrived('answersFirst ended')
   expect(stage.errors[0]).toBeInstanceOf(SessionClosedError)
+  expect(stage.errors[0]).toHaveProperty(
+    'message',
+    'This request was answered, and its session ended with it: is an await missing before the answer? ' +
+      'For work that goes on after the answer, use withSession(fn)',
+  )
 })
 
 test('two answers in one tick: the first one is sent as it was', async () => {

@@ -97,6 +97,32 @@ describe('a statement that shows a common mistake', () => {
       },
       'parents.kids leads to undefined. Do the modules of its entities import each other in a circle?',
     ],
+    [
+      'a relation to a class whose module is not evaluated yet',
+      async (session) => {
+        const early = (): typeof Person => {
+          const kid = ((): typeof Person => Late)()
+          class Late extends Person {}
+          return kid
+        }
+        class Parent extends declarativeBase().entity('parents', { id: serial().primaryKey() }) {
+          static readonly relations = { kids: hasMany(early, 'id') }
+        }
+        return await session.get(Parent, 1, { load: ['kids'] })
+      },
+      "parents.kids leads to no entity: Cannot access 'Late' before initialization. Do the modules of its entities import each other",
+    ],
+    [
+      'a relation to a name that is not there',
+      async (session) => {
+        const kids = new Function('return Kidd') as () => typeof Person
+        class Parent extends declarativeBase().entity('parents', { id: serial().primaryKey() }) {
+          static readonly relations = { kids: hasMany(kids, 'id') }
+        }
+        return await session.get(Parent, 1, { load: ['kids'] })
+      },
+      'leads to no entity: Kidd is not defined. Is an import missing, or a name misspelt?',
+    ],
   ])('%s', async (_name, mistake, advice) => {
     const session = fixture.factory()()
     const error = await errorOf(mistake(session))

@@ -1,7 +1,8 @@
 /** What works and is probably a mistake: told by a warning, once for each place, and not in production. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createEngine, createSessionFactory, declarativeBase, serial, text } from '../../src/index.js'
-import { withoutOwnFrames } from '../../src/internal/own-frames.js'
+import { libraryFolder, withoutOwnFrames } from '../../src/internal/own-frames.js'
+import { captureCallSite, lineOf } from '../../src/pool/call-site.js'
 import { stateOf } from '../../src/unit/instance-state.js'
 import { UnstoredChanges } from '../../src/session/unstored-changes.js'
 import { ManualClock } from './pool/manual-clock.js'
@@ -163,6 +164,54 @@ describe('changes that nothing stores', () => {
 
 describe('stacks', () => {
   const own = new URL('../../src/engine/engine.ts', import.meta.url)
+
+  test.each([
+    ['an ES module', 'file:///app/node_modules/lifeguard/dist/', 'file:///app/mine.js'],
+    ['CommonJS', '/app/node_modules/lifeguard/dist/', '/app/mine.js'],
+    ['an ES module on Windows', 'file:///C:/app/node_modules/lifeguard/dist/', 'file:///C:/app/mine.js'],
+    ['CommonJS on Windows', 'C:\\app\\node_modules\\lifeguard\\dist\\', 'C:\\app\\mine.js'],
+    [
+      'a folder with brackets',
+      'C:\\Program Files (x86)\\app\\node_modules\\lifeguard\\dist\\',
+      'C:\\Program Files (x86)\\app\\mine.js',
+    ],
+    ['a share of Windows', '\\\\server\\share\\lifeguard\\dist\\', '\\\\server\\share\\mine.js'],
+    ['beside a folder that begins alike', '/app/dist/', '/app/dist-of-mine/mine.js'],
+  ])('lose the frames of the library: %s', (_kind, folder, mine) => {
+    const frames = [`at ${folder}index.js:1:2`, `at Object.<anonymous> (${folder}index.js:30:4)`]
+    expect(libraryFolder(`Error\n    ${frames[0]}`)).toBe(folder)
+    expect(libraryFolder(`Error\n    ${frames[1]}`)).toBe(folder)
+    const mineFrames = [
+      `at async ${mine}:7:8`,
+      `at main [as run] (${mine}:9:1)`,
+      'at async Promise.all (index 0)',
+    ]
+    const library = [...frames, `at async Session.execute [as run] (${folder}fastify.cjs:5:6)`]
+    const stack = ['Error: x', ...[...library, ...mineFrames].map((frame) => `    ${frame}`)].join('\n')
+    expect(withoutOwnFrames(stack, folder)).toBe(
+      ['Error: x', ...mineFrames.map((frame) => `    ${frame}`)].join('\n'),
+    )
+  })
+
+  test('the folder of the repository is found behind its own folder, on Windows, too', () => {
+    expect(libraryFolder('Error\n    at file:///C:/lifeguard/src/internal/own-frames.ts:1:2')).toBe(
+      'file:///C:/lifeguard/src/',
+    )
+    expect(libraryFolder('Error\n    at f (C:\\lifeguard\\src\\internal\\own-frames.ts:1:2)')).toBe(
+      'C:\\lifeguard\\src\\',
+    )
+  })
+
+  test('a process that shows stacks in another form is no reason to fail', () => {
+    const holder = Error as { prepareStackTrace?: unknown }
+    const before = holder.prepareStackTrace
+    holder.prepareStackTrace = (_error: Error, sites: unknown) => sites
+    const { stack } = captureCallSite(captureCallSite)
+    holder.prepareStackTrace = before
+    expect(stack).toBe('')
+    expect(libraryFolder([{}])).toBeUndefined()
+    expect(lineOf({ stack })).toBe('an unknown place')
+  })
 
   test('lose the frames of the library', () => {
     const stack = `Error: x\n    at f (${own.pathname}:1:2)\n    at async ${own.href}:1:2\n    at mine (/app/mine.js:3:4)`

@@ -23,6 +23,11 @@ import { ClientGoneError } from './error-answers.js'
 /** Options of the session of a request. */
 export type RequestSession = Omit<SessionOptions, 'signal' | 'detectSharing'>
 
+/** The request and its session end together. */
+const AFTER_ANSWER =
+  'This request was answered, and its session ended with it: is an await missing before the answer? ' +
+  'For work that goes on after the answer, use withSession(fn)'
+
 /** How a request has ended, as its framework tells it. */
 export interface RequestOutcome {
   /** Status of the answer; undefined if there is none. */
@@ -68,7 +73,8 @@ export class RequestScope<S extends Session> {
         this.#rollBack = reject
       })
     }
-    this.#done = this.session.runOwned(work, { commit: true, factory: sessionFactory })
+    const afterBlock = AFTER_ANSWER
+    this.#done = this.session.runOwned(work, { commit: true, factory: sessionFactory, afterBlock })
     // Whether anything is to be told is decided in `finish`.
     this.#done.catch(ignore)
   }
