@@ -23,7 +23,7 @@ import { Exists } from './exists.js'
 import { relationPart, type LoadOptions } from './relation-part.js'
 import { checkPath, requireText } from './relation-path.js'
 import type { RelationPart } from '../schema/relation-resolution.js'
-import type { CollectionName, Loaded, LoadedPart, RelationPath } from '../schema/relations.js'
+import type { CollectionName, Loaded, LoadedPart, KnownPath } from '../schema/relations.js'
 import type { TableColumn } from '../schema/table-column.js'
 
 /** How to treat rows that another transaction has locked. Default: wait until they are unlocked. */
@@ -163,9 +163,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
    * @example
    * const albums = await session.scalars(select(Album).load('songs'))
    */
-  load<const Path extends string>(
-    ...paths: readonly (Path & RelationPath<E, Path>)[]
-  ): Select<E, Item & Loaded<E, Path>>
+  load<const Path extends string>(...paths: readonly KnownPath<E, Path>[]): Select<E, Item & Loaded<E, Path>>
   /**
    * Loads a part of a relation to many: objects that meet the conditions, in the given order, at most `limit` for each owner.
    * The property is a frozen array, which cannot change the relation; to change it, load the whole relation.

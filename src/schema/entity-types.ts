@@ -25,20 +25,30 @@ type OptionalName<C extends Columns> = {
   [Name in WritableName<C>]: IsOptional<C, Name> extends true ? Name : never
 }[WritableName<C>]
 
-/** The properties that a new object is given. */
-type NewRow<C extends Columns> = {
-  [Name in Exclude<WritableName<C>, OptionalName<C>>]: C[Name]['$value']
-} & { [Name in OptionalName<C>]?: C[Name]['$value'] | undefined }
+/** The columns of a new row. @typeParam Given Columns that may be left out besides those with a default. */
+type NewRow<C extends Columns, Given extends PropertyKey = never> = {
+  [Name in Exclude<WritableName<C>, OptionalName<C> | Given>]: C[Name]['$value']
+} & { [Name in OptionalName<C> | (WritableName<C> & Given)]?: C[Name]['$value'] | undefined }
+
+/** The columns with `references()`. The flush takes their values from the object of a relation, which may come later. */
+type ReferenceName<C extends Columns> = {
+  [Name in keyof C]: 'reference' extends C[Name]['$flags'] ? Name : never
+}[keyof C]
+
+/** What the constructor takes: a new row, where foreign keys may be left out. */
+type NewObject<C extends Columns, Referring extends string> = NewRow<C, ReferenceName<C> | Referring>
 
 /** References to the columns of an entity, for conditions. */
 export type ColumnRefs<C extends Columns> = { readonly [Name in keyof C]: ColumnRef<C[Name]['$value']> }
 
-type ConstructorArguments<C extends Columns> =
-  Record<never, never> extends NewRow<C> ? [values?: NewRow<C>] : [values: NewRow<C>]
+type ConstructorArguments<C extends Columns, Referring extends string> =
+  Record<never, never> extends NewObject<C, Referring>
+    ? [values?: NewObject<C, Referring>]
+    : [values: NewObject<C, Referring>]
 
 /** The class that `Base.entity` returns: to be extended, or used as it is. */
 export interface EntityClass<C extends Columns, Referring extends string = never> {
-  new (...values: ConstructorArguments<C>): StoredRow<C>
+  new (...values: ConstructorArguments<C, Referring>): StoredRow<C>
   readonly prototype: StoredRow<C>
   /** The columns, for conditions: `eq(Song.c.title, 'x')`. */
   readonly c: ColumnRefs<C>
@@ -79,7 +89,10 @@ export type DeferredName<E extends AnyEntity> = {
 /** The columns of an instance, without what its class adds: `{ ...song }`. */
 export type Row<E extends AnyEntity> = StoredRow<ColumnsOf<E>>
 
-/** What `new Song(...)` takes: every column that is not nullable and has no default; the others may be left out. */
+/**
+ * What `insert(Song).values(...)` takes: every column that is not nullable and has no default; the others may be left out.
+ * `new Song(...)` takes the same, but foreign keys may be left out, too.
+ */
 export type Insert<E extends AnyEntity> = NewRow<ColumnsOf<E>>
 
 /** What `update(Song).set(...)` takes: any of the columns, as values or as SQL. */

@@ -159,6 +159,13 @@ export type RelationPath<
     : RelationName<E>
   : RelationName<E>
 
+/**
+ * The type of a parameter for `Path`: what exists, for the compiler's message and for completion in an editor. The mapped type
+ * writes the names out; without it the message shows `RelationName<...>`.
+ */
+export type KnownPath<E extends AnyEntity, Path extends string> =
+  Path extends RelationPath<E, Path> ? Path : { [Name in RelationPath<E, Path>]: Name }[RelationPath<E, Path>]
+
 /** An instance with the relations that the paths name. Reading another relation does not compile. */
 export type Loaded<E extends AnyEntity, Path extends string> = [Path] extends [never]
   ? InstanceOf<E>

@@ -4,7 +4,7 @@ import { InvalidOptionError, MappingError, NoResultError } from '../errors.js'
 import { checkCallback, checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { metaOf } from '../schema/entity-meta.js'
 import type { AnyEntity, DeferredName, KeyOf } from '../schema/entity-types.js'
-import type { Loaded, RelationPath } from '../schema/relations.js'
+import type { KnownPath, Loaded } from '../schema/relations.js'
 import type { FlushCoordinator } from './flush-coordinator.js'
 import { isArray, isObject } from '../internal/revoked.js'
 
@@ -102,7 +102,7 @@ export abstract class EntitySession extends Executor {
   get<E extends AnyEntity, const Path extends string = never>(
     entity: E,
     key: KeyOf<E>,
-    options: GetOptions<Path & RelationPath<E, Path>, DeferredName<E>> = {},
+    options: GetOptions<KnownPath<E, Path>, DeferredName<E>> = {},
   ): Promise<Loaded<E, Path> | null> {
     return this.#attend(() => this.#get(entity, key, options)) as Promise<Loaded<E, Path> | null>
   }
@@ -111,7 +111,7 @@ export abstract class EntitySession extends Executor {
   getOne<E extends AnyEntity, const Path extends string = never>(
     entity: E,
     key: KeyOf<E>,
-    options: GetOptions<Path & RelationPath<E, Path>, DeferredName<E>> = {},
+    options: GetOptions<KnownPath<E, Path>, DeferredName<E>> = {},
   ): Promise<Loaded<E, Path>> {
     return this.#attend(async () => {
       const found = await this.#get(entity, key, options)

@@ -196,8 +196,11 @@ describe('the shapes of an entity', () => {
     build(Line, { no: 1, tenantId: 1 })
     // @ts-expect-error no is no part of it
     build(Line, { tenantId: 1, orderId: 2 })
-    // @ts-expect-error the constructor knows no relations
-    new Line({ no: 1 })
+    build(Order, { tenantId: 1, id: 2, lines: [new Line({ no: 1 })] })
+    // @ts-expect-error no is no part of the foreign key
+    new Line({ tenantId: 1, orderId: 2 })
+    // @ts-expect-error a statement takes nothing of relations
+    insert(Line).values({ no: 1 })
     const id = integer().primaryKey()
     // @ts-expect-error no column
     void (() => Base.entity('wrong', { id }, { foreignKeys: [{ columns: ['x'], references: ['a.b'] }] }))
@@ -216,8 +219,12 @@ describe('the shapes of an entity', () => {
     build(Label, { text: 'x', crateId: 1 })
     // @ts-expect-error the text is missing
     build(Label, {})
-    // @ts-expect-error no relation is behind a constructor
-    void new Label({ text: 'x' })
+    // The constructor, too: `crate.labels.push(new Label({ text }))` sets the key.
+    build(Crate, { labels: [new Label({ text: 'x' })] })
+    // @ts-expect-error the text is missing
+    void new Label({ crateId: 1 })
+    // @ts-expect-error a statement takes nothing of relations
+    insert(Label).values({ text: 'x' })
   })
 
   test('its relations are known by name and path', () => {

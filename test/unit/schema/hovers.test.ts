@@ -1,11 +1,7 @@
 /** What an editor shows of entities: short, and with the names that were written. */
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import ts from 'typescript'
 import { beforeAll, expect, test } from 'vitest'
+import { edit, type EditedFile } from './language-service.js'
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
-const FILE = join(ROOT, 'hovers.ts')
 const LONGEST = 300
 
 // A mark stands in front of what is hovered over.
@@ -51,32 +47,15 @@ const marks = [...SOURCE.matchAll(/\/\*(\w+)\*\//g)].map(([mark, name = '']) => 
   position: SOURCE.indexOf(mark) + mark.length,
 }))
 
-let service: ts.LanguageService
+let file: EditedFile
 beforeAll(() => {
-  const { options } = ts.parseJsonConfigFileContent(
-    { extends: './tsconfig.test.json', compilerOptions: { noUnusedLocals: false }, files: [] },
-    ts.sys,
-    ROOT,
-  )
-  service = ts.createLanguageService({
-    ...ts.sys,
-    useCaseSensitiveFileNames: () => ts.sys.useCaseSensitiveFileNames,
-    getCompilationSettings: () => options,
-    getCurrentDirectory: () => ROOT,
-    getDefaultLibFileName: (given) => ts.getDefaultLibFilePath(given),
-    getScriptFileNames: () => [FILE],
-    getScriptVersion: () => '1',
-    getScriptSnapshot: (name) => {
-      const source = name === FILE ? SOURCE : ts.sys.readFile(name)
-      return source === undefined ? undefined : ts.ScriptSnapshot.fromString(source)
-    },
-  })
-  expect(service.getSemanticDiagnostics(FILE).map(({ messageText }) => messageText)).toEqual([])
+  file = edit('hovers.ts', SOURCE)
+  expect(file.errors()).toEqual([])
 }, 60_000)
 
 function hover(name: string): string {
   const { position } = marks.find((mark) => mark.name === name) ?? { position: 0 }
-  return ts.displayPartsToString(service.getQuickInfoAtPosition(FILE, position)?.displayParts)
+  return file.hover(position)
 }
 
 test.each(marks)('the hover of $name is short', ({ name }) => {
@@ -103,6 +82,6 @@ test.each([
 
 test('the constructor shows its class and its columns', () => {
   expect(hover('constructor')).toMatch(
-    /^constructor Song\(values: \w+<{[^]*title: Column<string, never>;[^]*}>\): Song$/,
+    /^constructor Song\(values: \w+<{[^]*title: Column<string, never>;[^]*}, never>\): Song$/,
   )
 })
