@@ -9,7 +9,7 @@ import { withKeptNulls } from './kept-nulls.js'
  */
 export function arrayLiteral(elements: readonly (string | null)[], plain = false): string {
   if (plain) return `{${elements.includes(null) ? elements.map(orNull).join() : elements.join()}}`
-  return `{${elements.map((element) => (element === null ? 'NULL' : quoteElement(element))).join()}}`
+  return joined(elements.map(quoteOrNull), ',')
 }
 
 function orNull(element: string | null): string {
@@ -99,7 +99,7 @@ function quoteOrNull(text: string | null): string {
 }
 
 const NEEDS_QUOTES = /[^\w.:+-]/
-// JSON writes these in ways of its own.
+// JSON escapes these in a form that PostgreSQL does not read.
 const CONTROLS = /[\0-\x1f]/
 
 function quoteElement(element: string): string {

@@ -8,7 +8,7 @@ import { instantOf, isBriefInstant } from './timestamp-codec.js'
 
 export const integerElement: ArrayElement = {
   oid: 23,
-  // What is out of range is refused by the server, which reads it as text.
+  // A number out of range is sent as text, and the server refuses it.
   reads: (text) => isInteger(text, 10) && Number(text) === (Number(text) | 0),
   most: () => 4,
   write: (text, target, at) => target.writeInt32BE(Number(text), at),
@@ -16,7 +16,7 @@ export const integerElement: ArrayElement = {
 
 export const bigintElement: ArrayElement = {
   oid: 20,
-  // Safe integers.
+  // Fifteen digits are always a safe integer.
   reads: (text) => isInteger(text, 15),
   most: () => 8,
   write: (text, target, at) => writeInt64(Number(text), target, at),
@@ -36,7 +36,7 @@ export const varcharElement: ArrayElement = { oid: 1043, most: mostOfText, write
 export const jsonbElement: ArrayElement = {
   oid: 3802,
   most: (text) => 1 + mostOfText(text),
-  // Behind the version of the format.
+  // The text follows the version byte of the format.
   write: (text, target, at) => writeText(text, target, target.writeUInt8(1, at)),
 }
 
@@ -50,7 +50,7 @@ export const timestamptzElement: ArrayElement = {
 /** PostgreSQL counts microseconds from here. */
 const MILLENNIUM = Date.UTC(2000, 0)
 
-/** Longer texts are faster written by Node. */
+/** Node writes longer texts faster than the loop below. */
 const SHORT = 48
 
 function mostOfText(text: string): number {
@@ -70,7 +70,7 @@ function writeText(text: string, target: Buffer, at: number): number {
   return at + length
 }
 
-/** Whether a text is an integer of so many digits at most. A relation may hand on what columns of other types hold. */
+/** Whether a text is an integer of so many digits at most. A relation may pass on values of columns of other types. */
 function isInteger(text: string, digits: number): boolean {
   const start = text.charCodeAt(0) === MINUS ? 1 : 0
   const { length } = text

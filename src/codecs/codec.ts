@@ -5,7 +5,7 @@
  * Types without a time zone are strings (`date`, `time`, `timestamp`, `interval`); only `timestamptz`, an instant, is a `Date`. Types
  * that a JavaScript number cannot hold exactly are not numbers: `bigint` is a BigInt, `numeric` a string.
  */
-import { plainMessageOf, saysPlainly } from '../internal/plain-errors.js'
+import { plainMessageOf, withPlainMessage } from '../internal/plain-errors.js'
 import { DEEPEST_RECURSION, jsonTextOf, NoDocument } from '../internal/json.js'
 import { jsonNull } from './json-null.js'
 import { isTextOf } from './json-text.js'
@@ -32,17 +32,17 @@ export interface Codec<Value> {
   /** As `encode`, of a value that takes the place of a stored text: what was read as null from a text in it keeps that text. */
   encodeOver?(value: Value, stored: string): string
   /**
-   * The text of PostgreSQL as `encode` would write it, or as it is where the value does not hold all of it; names rows by
-   * their keys. Only where values can change in place; default: what `encode` makes of the value.
+   * PostgreSQL's text as `encode` would write it, or unchanged if the value does not hold all of it. Identifies rows by their
+   * keys. Only where values can change in place. Default: the text that `encode` makes of the value.
    */
   canonical?(text: string): string
   /** Whether a text holds a value: a faster way than to compare texts. Where values can change in place. */
   holds?(text: string, value: unknown): boolean
-  /** To remember a stored value by a number instead of its text. Where values can change in place. */
+  /** How a snapshot holds a value as a number instead of its text. Only where values can change in place. */
   readonly brief?: Brief<Value>
 }
 
-/** The number that a value is remembered by, and the way back. */
+/** Converts a value to the number in its snapshot, and back. */
 export interface Brief<Value> {
   /** NaN for a value of another type. */
   of(value: unknown): number
@@ -114,7 +114,7 @@ export const bigintCodec: Codec<bigint> = {
   plain: true,
   onlySpelling: 'always',
   decode(text) {
-    // Half the time, for most keys.
+    // Takes half the time of BigInt(text).
     if (text.length < EXACT_DIGITS) return BigInt(readDigits(text))
     try {
       return BigInt(text)
@@ -195,18 +195,18 @@ function encodeJson(value: unknown): string {
   } catch (error) {
     if (!(error instanceof NoDocument)) throw error
     const taken = 'takes what JSON can express, not'
-    throw saysPlainly(new RefusedValue(`${taken} ${error.message}`), `${taken} ${plainMessageOf(error)}`)
+    throw withPlainMessage(new RefusedValue(`${taken} ${error.message}`), `${taken} ${plainMessageOf(error)}`)
   }
 }
 
-/** Whether a document would be stored as it is. To compare is faster than to parse and to write: these are for doubt. */
+/** Whether a document would be stored as it is. Parsing and writing are slower than comparing, so they come last. */
 function holdsJson(text: string, value: unknown): boolean {
   if (isTextOf(text, value)) return true
   const stored: unknown = JSON.parse(text)
   return isSameDocument(value, stored, 0) || encodeJson(value) === encodeJson(stored)
 }
 
-/** False also in doubt. @param stored What `JSON.parse` gave. */
+/** May be false for equal documents. @param stored The result of `JSON.parse`. */
 function isSameDocument(value: unknown, stored: unknown, depth: number): boolean {
   if (value === stored) return true
   if (depth > DEEPEST_RECURSION) return false
@@ -239,7 +239,7 @@ const EXACT_DIGITS = 16
 const MINUS = 0x2d
 const ZERO = 0x30
 
-/** The number that digits make, rounded if there are many. Unlike `Number`, takes nothing but digits. @throws RefusedValue */
+/** The number that digits make, rounded if there are many. Unlike `Number`, it accepts nothing but digits. @throws RefusedValue */
 function readDigits(text: string): number {
   const isNegative = text.charCodeAt(0) === MINUS
   const start = isNegative ? 1 : 0

@@ -4,7 +4,7 @@ import { DEEPEST_RECURSION } from '../internal/json.js'
 
 /**
  * Whether a text is a document as `JSON.stringify` writes it, with or without the blanks that PostgreSQL puts after commas
- * and colons. False also in doubt: for escapes, other forms of numbers, objects with a form of their own, deep documents.
+ * and colons. May be false for a document that is equal: for escapes, other forms of numbers, objects with a form of their own, deep documents.
  */
 export function isTextOf(text: string, document: unknown): boolean {
   return endOf(document, text, 0, 0) === text.length

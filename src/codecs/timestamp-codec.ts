@@ -2,7 +2,7 @@
 import { dayAfter, daysUntil } from '../internal/calendar.js'
 import { kindOf, RefusedValue, type Codec } from './codec.js'
 
-// Later than any instant PostgreSQL would be asked to keep, and exactly what a Date can hold.
+// The latest instant that a Date can hold; it stands for `infinity`.
 const LATEST = 8.64e15
 const TIMESTAMP =
   /^(\d{4,6})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(\.\d{1,6})?(?:Z|([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?)( BC)?$/
@@ -82,12 +82,12 @@ function ones(number: number): number {
   return ZERO + (number % 10)
 }
 
-/** Whether it is a text that `encode` gives, of an instant around ours, whose microseconds a number holds exactly. */
+/** Whether a text is one that `encode` writes, of a year (1720 to 2279) whose microseconds a number holds exactly. */
 export function isBriefInstant(text: string): boolean {
   return text.length === WRITTEN && text > '1720' && text < '2280' && WRITTEN_FORM.test(text)
 }
 
-/** The time of what {@link isBriefInstant} names. */
+/** The time of a text that {@link isBriefInstant} accepts, in milliseconds. */
 export function instantOf(text: string): number {
   return readDigits(text, WRITTEN - 1)
 }

@@ -8,7 +8,7 @@ import utils from 'pg/lib/utils.js'
 import { InvalidStatementError, type LifeguardErrorOptions } from '../errors.js'
 import { jsonTextOf, NoDocument } from '../internal/json.js'
 import { noValue } from '../internal/no-value.js'
-import { plainMessageOf, saysPlainly } from '../internal/plain-errors.js'
+import { plainMessageOf, withPlainMessage } from '../internal/plain-errors.js'
 import { isArrayParameter, type ArrayParameter } from './array-parameter.js'
 import { errorFrom } from '../internal/thrown.js'
 
@@ -84,7 +84,7 @@ function unsendable(
   options?: LifeguardErrorOptions,
 ): InvalidStatementError {
   const what = `Parameter $${index + 1} cannot be sent:`
-  return saysPlainly(new InvalidStatementError(`${what} ${reason}`, options), `${what} ${plain}`)
+  return withPlainMessage(new InvalidStatementError(`${what} ${reason}`, options), `${what} ${plain}`)
 }
 
 /** Why a value cannot be sent; the message is the reason. */
@@ -94,7 +94,7 @@ class NoData extends Error {}
 function noDataOf(error: unknown): NoData | undefined {
   if (error instanceof NoData) return error
   if (!(error instanceof NoDocument)) return undefined
-  return saysPlainly(new NoData(`it holds ${error.message}`), `it holds ${plainMessageOf(error)}`)
+  return withPlainMessage(new NoData(`it holds ${error.message}`), `it holds ${plainMessageOf(error)}`)
 }
 
 /**
@@ -160,6 +160,6 @@ function elementOf(item: unknown, index: number, dimensions: number): unknown {
     const refusal = noDataOf(error)
     if (refusal === undefined) throw error
     const place = `of element [${index}] of the array,`
-    throw saysPlainly(new NoData(`${place} ${refusal.message}`), `${place} ${plainMessageOf(refusal)}`)
+    throw withPlainMessage(new NoData(`${place} ${refusal.message}`), `${place} ${plainMessageOf(refusal)}`)
   }
 }

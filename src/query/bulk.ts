@@ -1,9 +1,8 @@
 /** `update(Entity)` and `deleteFrom(Entity)`: change or delete many rows at once, without loading them. */
 import { InvalidStatementError } from '../errors.js'
-import type { SqlFragment } from '../sql.js'
-import { requireOneTableOfName } from '../schema/column-ref.js'
+import type { Condition, SqlFragment } from '../sql.js'
+import { refuseNamesakes } from '../schema/column-ref.js'
 import { and, matchesAll } from './conditions.js'
-import type { Condition } from '../sql.js'
 import type { EntityMeta } from '../schema/entity-meta.js'
 import {
   concat,
@@ -168,7 +167,7 @@ function withConditions(
   conditions: readonly Condition[],
 ): BulkState {
   for (const condition of conditions) and(condition)
-  requireOneTableOfName(table, conditions)
+  refuseNamesakes(table, conditions)
   return { ...state, conditions: [...state.conditions, ...conditions], filtered: true }
 }
 

@@ -69,7 +69,7 @@ export function inArray<Value>(
   if (type.isArray === true) {
     throw new InvalidStatementError(`${column.column} holds arrays: compare it with eq, or write SQL`)
   }
-  const literal = arrayLiteral(values.map((value: unknown) => required(column, value)))
+  const literal = arrayLiteral(values.map((value: unknown) => encodeNotNull(column, value)))
   return new SqlFragment(['', ' = any(', `::${type.cast}[])`], [column, literal])
 }
 
@@ -102,8 +102,8 @@ export function and(...conditions: readonly Condition[]): Condition {
   return conditions.every(matchesAll) ? new Everything() : combine(conditions, ' and ')
 }
 
-/** What follows in a WHERE that has begun with a condition; nothing without conditions. Each stands in parentheses. */
-export function further(conditions: readonly Condition[]): SqlFragment<unknown> {
+/** ` and (a) and (b)`: continues a WHERE that has a condition already. Empty without conditions. */
+export function andEach(conditions: readonly Condition[]): SqlFragment<unknown> {
   const strings = conditions.map((_, index) => (index === 0 ? ' and (' : ') and ('))
   return conditions.length === 0
     ? new SqlFragment([''], [])
@@ -159,7 +159,7 @@ export function desc(by: SqlFragment<unknown>, options: OrderOptions = {}): SqlF
 }
 
 /** A value for a column as a parameter, or SQL as it is. @throws InvalidValueError */
-export function operand(column: ColumnRef<unknown>, value: unknown): unknown {
+function operand(column: ColumnRef<unknown>, value: unknown): unknown {
   const definition = declared(column)
   return isInstance(value, SqlFragment) ? value : definition.encode(value)
 }
@@ -186,7 +186,7 @@ function compare(column: ColumnRef<unknown>, operator: string, value: unknown): 
   return new SqlFragment(['', ` ${operator} `, ''], [column, operand(column, value)])
 }
 
-function required(column: ColumnRef<unknown>, value: unknown): string {
+function encodeNotNull(column: ColumnRef<unknown>, value: unknown): string {
   const text = column.column.encode(value)
   if (text === null)
     throw new InvalidStatementError(`A list of values for ${column.column} holds null: use isNull`)

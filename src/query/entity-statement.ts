@@ -31,7 +31,7 @@ export interface EntityQuery {
   readonly text: string
   readonly values: readonly unknown[]
   readonly rowMode: 'array'
-  /** Leaves texts as they are: the columns convert them. */
+  /** Parsers that leave texts unchanged, because the columns convert them. */
   readonly types: TypeParsers | RawTypes
   readonly prepare: boolean
   readonly meta: EntityMeta
@@ -43,8 +43,9 @@ export interface EntityQuery {
   /** Filters that are off, also for the loaded relations. */
   readonly without: WithoutFilters
   /**
-   * What the rows are to instances that are here already. `read`: no news. `fresh`: locked or changed by this statement, so
-   * what was read before may be out of date. `wanted`: they replace what the instances hold. `deleted`: they are gone.
+   * What the rows mean for instances that the session has already. `read`: the instances keep their values. `fresh`: the statement
+   * has locked or changed the rows, so earlier values may be outdated. `wanted`: the rows replace the values. `deleted`: the rows
+   * do not exist any more.
    */
   readonly rowsAre: 'read' | 'fresh' | 'wanted' | 'deleted'
 }
@@ -73,7 +74,7 @@ export function scalarOf(reading: Reading, item: unknown): unknown {
   return first && (item as Record<string, unknown>)[first.property]
 }
 
-/** The record or the scalar that a row is. */
+/** Reads a row as a record or as a scalar. */
 export function readRow(reading: Reading, row: readonly RawValue[]): unknown {
   if (reading.kind === 'scalar') {
     const [raw] = row
@@ -98,7 +99,7 @@ export function entityQuery(
   return { text, values, rowMode: 'array', types, prepare, meta, reading, load, lacking, without, rowsAre }
 }
 
-/** Columns in SQL, qualified by the table's name where one is given. */
+/** A list of columns in SQL, each with the qualifier in front, if there is one. */
 export function columnList(columns: readonly TableColumn[], qualifier?: string): string {
   const prefix = qualifier === undefined ? '' : `${qualifier}.`
   return columns.map(({ sql }) => `${prefix}${sql}`).join(', ')

@@ -16,7 +16,7 @@ import { isArray, isObject } from '../internal/revoked.js'
 // The protocol counts parameters with 16 bits.
 const MOST_PARAMETERS = 65_535
 
-/** Rows as they are written. */
+/** The rows of an INSERT, checked and encoded. */
 export interface GivenRows {
   /** Columns that at least one row has a value for, in the order of the table. */
   readonly columns: readonly TableColumn[]

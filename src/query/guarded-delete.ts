@@ -1,4 +1,4 @@
-/** Deletes rows together with their owners, unless they belong to another owner by then. */
+/** Deletes rows together with their owners, unless another owner has taken them over meanwhile. */
 import { rowSource, rowValues } from './unnest.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { Table } from '../schema/table.js'
@@ -21,7 +21,7 @@ export interface GuardedRow extends KeyedRow {
  * Deletes the rows that still hold their guards, and returns their ordinals. If the table has a version, it fails unless all rows
  * are found.
  *
- * @param columns What the guards are about.
+ * @param columns The columns that the guards are compared with.
  * @param rows At least one.
  */
 export function deleteGuarded(

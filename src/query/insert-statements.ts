@@ -77,14 +77,15 @@ function insertMany(
   filled: readonly TableColumn[],
 ): StatementShape {
   const [key, ...others] = table.primaryKey as [TableColumn]
-  const isCounted = others.length === 0 && filled.includes(key) && isSerial(key)
-  if (columns.length === 0 || (filled.length > 0 && !isCounted)) return insertJoined(table, columns, filled)
+  const hasAscendingKeys = others.length === 0 && filled.includes(key) && isSerial(key)
+  if (columns.length === 0 || (filled.length > 0 && !hasAscendingKeys))
+    return insertJoined(table, columns, filled)
   const source = rowSource(columns)
-  const order = isCounted ? ` order by ${source.ordinal}` : ''
+  const order = hasAscendingKeys ? ` order by ${source.ordinal}` : ''
   const change = `insert into ${table.sql} (${columnList(columns)})${overriding(columns)} select ${source.columns.join(', ')} from ${source.sql}${order}`
   const returned = filled.map(({ sql }) => sql)
   const text = allFound(table, STORED, change, returned, columns.length)
-  return { text, returning: filled, order: isCounted ? 'key' : 'sent' }
+  return { text, returning: filled, order: hasAscendingKeys ? 'key' : 'sent' }
 }
 
 /**
@@ -103,7 +104,7 @@ function insertJoined(
   const inputs = [...source.columns, ...made.map((column) => keyExpression(table, column))]
   const keys = table.primaryKey.map((column, index) => {
     const { type } = column.definition
-    // As it is rounded when it is stored.
+    // PostgreSQL rounds the key when it stores it, so the sent key is rounded in the same way.
     const cast = type.respells === undefined || type.ddl === type.cast ? '' : `::${type.ddl}`
     return `"k${index}" = "c${stored.indexOf(column)}"${cast}`
   })
@@ -125,7 +126,7 @@ function insertJoined(
     ].join(', '),
     `) select `,
     ...filled.map((_, index) => `"r${index}", `),
-    // The counts are made only where one is missing.
+    // PostgreSQL evaluates the counts only for a missing row.
     `"n", case when ${isMissing} then ${failure(table, STORED, found, wanted)} end from ${joined}`,
   ].join('')
   return { text, returning: filled, order: 'ordinal' }
@@ -151,7 +152,7 @@ function keyExpression(table: Table, { name, definition }: TableColumn): string 
 }
 
 /**
- * Values for columns of rows that do not exist yet, as PostgreSQL would fill them in; where other rows need to know them.
+ * Values for columns of rows that do not exist yet, as PostgreSQL would generate them; for keys that other rows refer to.
  *
  * @param columns Filled in by PostgreSQL, and not computed from other columns.
  */

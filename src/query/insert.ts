@@ -1,10 +1,9 @@
 /** `insert(Entity)`: inserts many rows without objects; with `onConflict` it is an upsert. */
 import { InvalidOptionError, InvalidStatementError } from '../errors.js'
 import { checkObject, refuseUnknownKeys } from '../internal/validate.js'
-import { describeArgument, sql, type SqlFragment } from '../sql.js'
+import { describeArgument, sql, type SqlFragment, type Condition } from '../sql.js'
 import { ColumnRef } from '../schema/column-ref.js'
 import { and } from './conditions.js'
-import type { Condition } from '../sql.js'
 import type { EntityMeta } from '../schema/entity-meta.js'
 import { columnList, concat, entityQuery, text, type EntityQuery } from './entity-statement.js'
 import type { EntityStatement, Reading } from './entity-statement.js'

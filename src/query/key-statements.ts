@@ -1,7 +1,7 @@
 /** Statements that load rows by their keys and by their relations; for `get`, `refresh` and the loading of relations. */
 import { encodeValues, type EncodedValue } from '../driver/values.js'
 import { definitionSql } from '../schema/definition-sql.js'
-import { further } from './conditions.js'
+import { andEach } from './conditions.js'
 import type { Condition } from '../sql.js'
 import { columnList, concat, text } from './entity-statement.js'
 import { metaOf } from '../schema/entity-meta.js'
@@ -18,7 +18,7 @@ export interface LoadStatement {
 }
 
 /**
- * The row with a key: all columns, in their order.
+ * Selects the row with a key: all columns, in their order.
  *
  * @param key Encoded, in the order of the key.
  * @param lock What stands at the end, such as ` for update`.
@@ -48,7 +48,7 @@ function withConditions(
   end: string,
 ): LoadStatement {
   if (conditions.length === 0) return { text: start + end, values }
-  const whole = concat(fragmentOf(start, values), further(conditions), text(end))
+  const whole = concat(fragmentOf(start, values), andEach(conditions), text(end))
   // Conditions that were written with the sql tag hold values that are not encoded yet.
   return { text: whole.text, values: encodeValues(whole.values) }
 }
@@ -66,8 +66,8 @@ export function selectByKeys(table: Table, keys: readonly (readonly EncodedText[
 /** What a relation loads. */
 export interface RelatedStatement extends LoadStatement {
   /**
-   * How many values stand in front of the columns of the target in each row: the values of `relation.ownColumns` of the
-   * owner that it belongs to, or only its ordinal.
+   * Number of values before the target's columns in each row. They identify the owner: by its `relation.ownColumns`, or by its
+   * ordinal.
    */
   readonly ownerColumns: number
   /** True: a row names its owner by its position among the owners, from 1. */
@@ -87,45 +87,56 @@ export function selectRelated(
   conditions: readonly Condition[] = [],
 ): RelatedStatement {
   const { table } = metaOf(relation.target)
-  const { link } = relation
-  const alias = linkAlias(relation)
-  const [ownerColumns, qualifier] =
-    link === undefined ? [relation.targetColumns, table.qualifier] : [link.own, alias]
-  const joined = link?.other.map((column, index) => {
-    const target = relation.targetColumns[index]
-    return `${alias}.${column.sql} = ${table.qualifier}.${target?.sql}`
-  })
-  const from =
-    link === undefined
-      ? table.sql
-      : `${link.table.sql} as ${alias} join ${table.sql} on ${joined?.join(' and ')}`
+  const { from, ownerColumns, qualifier } = relatedRows(relation)
   // Where equal keys may be written differently, only PostgreSQL can tell which owner a row belongs to.
   const byOrdinal = !owners.every((key) =>
     key.every((text, index) => ownerColumns[index]?.isOnlySpelling(text)),
   )
   const start = byOrdinal
-    ? besideOwners(ownerColumns, qualifier, table, from)
+    ? joinedToOwners(ownerColumns, qualifier, table, from)
     : `select ${columnList(ownerColumns, qualifier)}, ${table.selectList()} from ${from} where ${matchesAny(ownerColumns, qualifier)}`
-  const { orderBy } = relation
-  const order =
-    orderBy === undefined
-      ? columnList(table.primaryKey, table.qualifier)
-      : definitionSql(`The order of ${relation.name}`, orderBy())
+  const order = ` order by ${orderOfRelated(relation)}`
   return {
-    ...withConditions(start, rowValues(ownerColumns, owners), conditions, ` order by ${order}`),
+    ...withConditions(start, rowValues(ownerColumns, owners), conditions, order),
     ownerColumns: byOrdinal ? 1 : ownerColumns.length,
     byOrdinal,
   }
 }
 
+/** Where a statement reads related objects from, and the columns there that equal the owner's `ownColumns`. */
+export function relatedRows(relation: Relation): {
+  readonly from: string
+  readonly ownerColumns: readonly TableColumn[]
+  readonly qualifier: string
+} {
+  const { link, target, targetColumns } = relation
+  const { table } = metaOf(target)
+  if (link === undefined) return { from: table.sql, ownerColumns: targetColumns, qualifier: table.qualifier }
+  const qualifier = linkAlias(relation)
+  const on = link.other.map(
+    ({ sql }, index) => `${qualifier}.${sql} = ${table.qualifier}.${targetColumns[index]?.sql}`,
+  )
+  const from = `${link.table.sql} as ${qualifier} join ${table.sql} on ${on.join(' and ')}`
+  return { from, ownerColumns: link.own, qualifier }
+}
+
+/** The order of related objects: the declared one, or by primary key. */
+export function orderOfRelated({ name, orderBy, target }: Relation): string {
+  const { table } = metaOf(target)
+  return orderBy === undefined
+    ? columnList(table.primaryKey, table.qualifier)
+    : definitionSql(`The order of ${name}`, orderBy())
+}
+
 /** The alias of a join table in a statement: its own name, which conditions use, unless the target has the same name. */
-export function linkAlias({ link, target }: Relation): string {
+function linkAlias({ link, target }: Relation): string {
   const { table } = metaOf(target)
   if (link !== undefined && link.table.name !== table.name) return link.table.qualifier
   return table.name === 'link' ? '"links"' : '"link"'
 }
 
-function besideOwners(
+/** Selects the ordinal of the owner with each row. */
+function joinedToOwners(
   columns: readonly TableColumn[],
   qualifier: string,
   table: Table,

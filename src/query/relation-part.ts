@@ -3,16 +3,14 @@ import { encodeValues } from '../driver/values.js'
 import { MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
 import { checkInteger, checkObject, refuseUnknownKeys } from '../internal/validate.js'
-import { sql, type SqlFragment } from '../sql.js'
-import { requireOneTableOfName } from '../schema/column-ref.js'
-import { and, further, orderOf } from './conditions.js'
-import type { Condition } from '../sql.js'
-import { definitionSql } from '../schema/definition-sql.js'
+import { sql, type SqlFragment, type Condition } from '../sql.js'
+import { refuseNamesakes } from '../schema/column-ref.js'
+import { and, andEach, orderOf } from './conditions.js'
 import { metaOf, type EntityMeta } from '../schema/entity-meta.js'
 import { columnList, concat, text } from './entity-statement.js'
-import { linkAlias, type LoadStatement } from './key-statements.js'
+import { orderOfRelated, relatedRows, type LoadStatement } from './key-statements.js'
 import { fragmentOf } from './placeholders.js'
-import type { Relation, RelationPart } from '../schema/relation-resolution.js'
+import type { RelationPart } from '../schema/relation-resolution.js'
 import { rowSource, rowValues } from './unnest.js'
 import type { EncodedText } from '../schema/table-column.js'
 
@@ -44,7 +42,7 @@ export function relationPart(meta: EntityMeta, name: string, options: LoadOption
   refuseUnknownKeys('load', options, ['where', 'orderBy', 'limit'])
   const conditions = options.where === undefined ? [] : listOf(options.where)
   for (const condition of conditions) and(condition)
-  requireOneTableOfName(metaOf(relation.target).table, conditions)
+  refuseNamesakes(metaOf(relation.target).table, conditions)
   const order = options.orderBy === undefined ? undefined : listOf(options.orderBy).map(orderOf)
   const { limit } = options
   if (limit !== undefined) checkInteger<never>('limit', limit, { min: 0 })
@@ -67,41 +65,28 @@ export function selectPart(
   filters: readonly Condition[],
 ): LoadStatement {
   const { table } = metaOf(relation.target)
-  const { link } = relation
-  const alias = linkAlias(relation)
-  const [keys, qualifier] = link === undefined ? [relation.targetColumns, table.qualifier] : [link.own, alias]
-  const source = rowSource(keys, table.qualifier)
-  const joined = link?.other.map(
-    (column, index) => `${alias}.${column.sql} = ${table.qualifier}.${relation.targetColumns[index]?.sql}`,
-  )
-  const from =
-    link === undefined
-      ? table.sql
-      : `${link.table.sql} as ${alias} join ${table.sql} on ${joined?.join(' and ') ?? ''}`
-  const own = keys
+  const { from, ownerColumns, qualifier } = relatedRows(relation)
+  const source = rowSource(ownerColumns, table.qualifier)
+  const own = ownerColumns
     .map((column, index) => `${qualifier}.${column.sql} = ${source.columns[index]}`)
     .join(' and ')
-  const by = order === undefined ? text(defaultOrder(relation)) : sql.join(order)
+  const by = order === undefined ? text(orderOfRelated(relation)) : sql.join(order)
   const all = [...conditions, ...filters]
   const whole = concat(
-    fragmentOf(`select ${source.ordinal}, ${table.selectList()} from ${source.sql}`, rowValues(keys, owners)),
+    fragmentOf(
+      `select ${source.ordinal}, ${table.selectList()} from ${source.sql}`,
+      rowValues(ownerColumns, owners),
+    ),
     text(
       ` cross join lateral (select ${columnList(table.columns, table.qualifier)}, row_number() over (order by `,
     ),
     by,
     text(`) as "#n" from ${from} where ${own}`),
-    further(all),
+    andEach(all),
     text(' order by "#n"'),
     limit === undefined ? text('') : sql` limit ${limit}`,
     text(`) as ${table.qualifier} order by ${source.ordinal}, ${table.qualifier}."#n"`),
   )
   const { text: statement, values } = whole.assemble()
   return { text: statement, values: encodeValues(values) }
-}
-
-function defaultOrder({ name, orderBy, target }: Relation): string {
-  const { table } = metaOf(target)
-  return orderBy === undefined
-    ? columnList(table.primaryKey, table.qualifier)
-    : definitionSql(`The order of ${name}`, orderBy())
 }

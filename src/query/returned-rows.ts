@@ -3,7 +3,7 @@ import type { RawValue, TableColumn } from '../schema/table-column.js'
 import type { WriteStatement } from './write-statements.js'
 
 /**
- * Brings the rows that came back into the order of the rows that were sent.
+ * Brings the returned rows into the order of the rows that were sent.
  *
  * @param count How many were sent.
  * @returns Their values, those of `returning` first; undefined if the rows cannot be matched.
@@ -31,7 +31,7 @@ function isOneDirection(rows: readonly RawValue[][], returning: readonly TableCo
   return keys.every((key, index) => index === 0 || key > (keys[index - 1] ?? 0) === second > first)
 }
 
-/** An integer; what a number may not hold exactly as a bigint. */
+/** An integer, as a bigint if it has too many digits for an exact number. */
 function exact(integer: string | number): number | bigint {
   return typeof integer === 'number' || integer.length <= 15 ? Number(integer) : BigInt(integer)
 }

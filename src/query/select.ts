@@ -1,10 +1,9 @@
 /** `select(Entity)`: loads entities. Joins and reports belong to SQL or a query builder. */
 import { InvalidStatementError, MappingError } from '../errors.js'
 import { checkInteger, refuseUnknownKeys } from '../internal/validate.js'
-import { compileStatement, sql, type SqlFragment, type Statement } from '../sql.js'
-import { requireOneTableOfName } from '../schema/column-ref.js'
+import { compileStatement, sql, type SqlFragment, type Statement, type Condition } from '../sql.js'
+import { refuseNamesakes } from '../schema/column-ref.js'
 import { and, orderOf } from './conditions.js'
-import type { Condition } from '../sql.js'
 import { metaOf, type EntityMeta } from '../schema/entity-meta.js'
 import {
   columnList,
@@ -106,7 +105,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   /** Only rows that meet all conditions, of earlier calls too. @throws InvalidStatementError if one is no condition. */
   where(...conditions: readonly Condition[]): Select<E, Item, Scalar> {
     for (const condition of conditions) and(condition)
-    requireOneTableOfName(this.#meta.table, conditions)
+    refuseNamesakes(this.#meta.table, conditions)
     return this.#with({ conditions: [...this.#state.conditions, ...conditions] })
   }
 
@@ -197,7 +196,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
    */
   undefer(...names: readonly DeferredName<E>[]): Select<E, Item, Scalar> {
     const undeferred = [...this.#state.undeferred, ...names]
-    this.#meta.table.lackingWithout(undeferred)
+    this.#meta.table.deferredExcept(undeferred)
     return this.#with({ undeferred })
   }
 
@@ -275,7 +274,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
     const { load, lock, source, overwrites, undeferred, without } = this.#state
     return entityQuery(this.#meta, statement, reading, {
       load,
-      lacking: this.#meta.table.lackingWithout(undeferred),
+      lacking: this.#meta.table.deferredExcept(undeferred),
       without,
       rowsAre: overwrites ? 'wanted' : lock === '' ? 'read' : 'fresh',
       prepare: source?.prepare ?? true,
@@ -290,7 +289,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
     const { table } = this.#meta
     const { columns, undeferred } = this.#state
     if (columns !== undefined) return columnList(columns, table.qualifier)
-    return table.selectList(table.lackingWithout(undeferred))
+    return table.selectList(table.deferredExcept(undeferred))
   }
 
   #body(selected: string, order: readonly SqlFragment<unknown>[] = []): SqlFragment<unknown> {

@@ -152,14 +152,14 @@ export function allFound(
     `with "changed" as (${change} returning ${kept}) ` +
     (returned.length === 0
       ? `select "ok" from ${counted}`
-      : // What is not selected may not be computed, and then fails nothing.
+      : // The check is selected, because PostgreSQL need not compute what is not.
         `select ${names.join(', ')}, "ok" from ${counted} left join "changed" on true`)
   )
 }
 
 export const NONE: readonly TableColumn[] = []
 
-/** Tells apart statements of the same columns that read back others of them. */
+/** A separate shape for each set of columns that are read back. */
 export function shapeKind(kind: string, readBack: readonly TableColumn[]): string {
   return readBack.length === 0 ? kind : `${kind} and read ${readBack.map(({ index }) => index).join()}`
 }

@@ -24,14 +24,14 @@ export class ColumnRef<Value> extends SqlFragment<unknown> {
 }
 
 /**
- * In SQL a column is qualified by the bare name of its table, so one of a table with the same name in another schema would
- * be taken for a column of this one.
+ * Refuses conditions on a table of the same name in another schema. In SQL a column is qualified by the name of its table only,
+ * so PostgreSQL would take it for a column of this table.
  * @throws InvalidStatementError
  */
-export function requireOneTableOfName(table: Table, conditions: readonly SqlFragment<unknown>[]): void {
-  const asked = [...conditions]
-  for (let condition = asked.pop(); condition !== undefined; condition = asked.pop()) {
-    // A query inside has been asked by itself.
+export function refuseNamesakes(table: Table, conditions: readonly SqlFragment<unknown>[]): void {
+  const rest = [...conditions]
+  for (let condition = rest.pop(); condition !== undefined; condition = rest.pop()) {
+    // A subquery has checked its own conditions.
     if ('toEntityQuery' in condition) continue
     if (
       condition instanceof ColumnRef &&
@@ -43,6 +43,6 @@ export function requireOneTableOfName(table: Table, conditions: readonly SqlFrag
           'write it with sql and aliases',
       )
     }
-    asked.push(...condition.parts)
+    rest.push(...condition.parts)
   }
 }

@@ -269,7 +269,7 @@ export function version(name?: string): Column<number, 'default'> {
 function column<Value>(
   name: string | undefined,
   ddl: string,
-  // Codecs of several types serve narrower ones: that is for the declaration to vouch for.
+  // A codec also serves narrower types, such as text<'a' | 'b'>. Nothing checks that the value has the narrower type.
   codec: { decode(text: string): unknown; encode(value: never): string; readonly mutable: boolean },
   rest: Partial<Pick<ColumnType, 'cast' | 'element' | 'refusal' | 'respells' | 'normal'>> = {},
 ): Column<Value | null> {

@@ -27,7 +27,7 @@ export interface ColumnType {
   readonly refusal?: Refusal | undefined
   /** Whether PostgreSQL may store a text in another form: rounded, padded, or respelt. Absent: never. */
   readonly respells?: ((text: string) => boolean) | undefined
-  /** One text for all texts that PostgreSQL treats as equal, as far as known here. Absent: texts are compared as they are. */
+  /** Returns the same text for texts that PostgreSQL treats as equal, as far as Lifeguard knows. Absent: texts are compared as they are. */
   readonly normal?: ((text: string) => string) | undefined
   readonly isArray?: boolean
   /**
@@ -105,7 +105,7 @@ export interface ColumnDefinition {
   readonly name?: string | undefined
   readonly nullable: boolean
   readonly primaryKey?: boolean
-  /** False: the column is (part of) the key for us, and the table has no constraint for it. */
+  /** False: Lifeguard uses the column as (part of) the key, but the table has no constraint for it. */
   readonly keyConstraint?: boolean
   readonly unique?: boolean
   readonly index?: boolean

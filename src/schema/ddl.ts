@@ -46,13 +46,13 @@ export function dropScript(source: DdlSource): string {
 /** @param condition Such as `if exists `. */
 export function dropStatements(source: DdlSource, condition: string): string[] {
   const tables = source.tables.map(({ sql }) => sql)
-  // Last come those that others are made of. Extensions stay, as others may use them.
+  // A type is dropped before the types that it is made of. Extensions stay, because other schemas may use them.
   const types = typesOf(source)
     .filter(({ kind }) => kind !== 'extension' && kind !== 'sequence')
     .reverse()
   const sequences = source.sequences.map(typeName)
   return [
-    // In one statement, so that tables may refer to each other in circles.
+    // In one statement, so that foreign keys may form cycles.
     ...(tables.length > 0 ? [`drop table ${condition}${tables.join(', ')}`] : []),
     ...(sequences.length > 0 ? [`drop sequence ${condition}${sequences.join(', ')}`] : []),
     ...(types.length > 0 ? [`drop type ${condition}${types.map(typeName).join(', ')}`] : []),
@@ -75,11 +75,13 @@ export function typesOf({ tables, extensions, sequences }: DdlSource): DeclaredT
     schema: undefined,
     definition: '',
   }))
-  const found = new Map([...named, ...sequences].map((type) => [`${spaceOf(type)} ${typeName(type)}`, type]))
+  const found = new Map(
+    [...named, ...sequences].map((type) => [`${namespaceOf(type)} ${typeName(type)}`, type]),
+  )
   for (const { columns } of tables) {
     for (const { definition } of columns) {
       for (const type of definition.type.declared ?? []) {
-        const name = `${spaceOf(type)} ${typeName(type)}`
+        const name = `${namespaceOf(type)} ${typeName(type)}`
         const known = found.get(name) ?? type
         if (known.kind !== type.kind || known.definition !== type.definition) {
           const what = type.kind === 'enum' ? 'Two enum types are' : 'Two types are'
@@ -94,8 +96,8 @@ export function typesOf({ tables, extensions, sequences }: DdlSource): DeclaredT
   return [...found.values()]
 }
 
-/** Things of one space cannot have the same name. */
-function spaceOf({ kind }: DeclaredType): string {
+/** The namespace of a name: within one, names must differ. */
+function namespaceOf({ kind }: DeclaredType): string {
   return kind === 'extension' || kind === 'sequence' ? kind : 'type'
 }
 

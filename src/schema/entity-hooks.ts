@@ -1,7 +1,7 @@
 /** The hooks of an entity class, which are called for its instances: `static readonly hooks = { ... }`. */
 import { MappingError } from '../errors.js'
 
-/** What a hook may return: anything but a promise. (With `toString`, which everything has, it is no type of options only.) */
+/** What a hook may return: anything but a promise. (With `toString` it is no weak type, to which TypeScript would refuse most values.) */
 type Synchronous = void | null | undefined | { readonly then?: never; toString(): string }
 
 /**
@@ -52,7 +52,7 @@ export function readHooks(entity: object, name: string): EntityHooks<object> {
 }
 
 function notAwaited(outcome: PromiseLike<unknown>, hook: string): MappingError {
-  // What it would have thrown ends in this error, not in the process.
+  // Its own rejection must not become an unhandled one.
   outcome.then(ignore, ignore)
   return new MappingError(
     `${hook} is async: hooks of entities are synchronous; use beforeFlush of the session factory, which is awaited`,
@@ -64,5 +64,5 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 function ignore(): void {
-  // It was refused.
+  // The hook was refused, so its result does not matter.
 }

@@ -11,7 +11,7 @@ import { rawValuesOf } from '../codecs/raw-values.js'
 import { fieldsOf } from './class-fields.js'
 import { NullReads } from './null-reads.js'
 import { expiredProperty, plainProperty } from './properties.js'
-import { resolveRelation, type Relation, type Surroundings } from './relation-resolution.js'
+import { resolveRelation, type Relation, type TableRegistry } from './relation-resolution.js'
 import type { AnyRelation } from './relations.js'
 import type { EncodedText, RawValue, TableColumn } from './table-column.js'
 import type { Table } from './table.js'
@@ -48,7 +48,7 @@ export class EntityMeta<T extends object = object> {
   readonly rawValues: RawTypes
   /** Properties that are null for a stored text. */
   readonly nullReads: NullReads = new NullReads()
-  readonly #surroundings: Surroundings
+  readonly #registry: TableRegistry
   readonly #declared: Readonly<Record<string, AnyRelation>>
   readonly #make: new () => T
   readonly #relationNames: readonly string[]
@@ -57,14 +57,14 @@ export class EntityMeta<T extends object = object> {
   #fields: readonly string[] | undefined
   #expired: readonly PropertyDescriptor[] | undefined
 
-  constructor(entity: AnyEntity, table: Table, surroundings: Surroundings) {
+  constructor(entity: AnyEntity, table: Table, registry: TableRegistry) {
     this.entity = entity
     this.table = table
     this.name = (entity as { readonly name?: string }).name ?? table.key
     this.hooks = readHooks(entity, this.name)
     this.hasHooks = Object.keys(this.hooks).length > 0
     this.rawValues = rawValuesOf(table.columns)
-    this.#surroundings = surroundings
+    this.#registry = registry
     this.#declared = (entity as { readonly relations?: Record<string, AnyRelation> }).relations ?? {}
     this.#relationNames = Object.keys(this.#declared)
     for (const name of this.#relationNames) this.#declareRelation(name)
@@ -88,7 +88,7 @@ export class EntityMeta<T extends object = object> {
     this.#relations ??= new Map(
       Object.entries(this.#declared).map(([name, relation]) => [
         name,
-        resolveRelation(this.table, name, relation, this.#surroundings),
+        resolveRelation(this.table, name, relation, this.#registry),
       ]),
     )
     return this.#relations
@@ -227,7 +227,7 @@ export class EntityMeta<T extends object = object> {
 
   /** The identity of a row with all columns. */
   identityOfRow(row: RawRow): Identity {
-    // No two rows are the same one.
+    // Without a key, each row is an object of its own.
     if (this.table.isKeyless) return ++this.#keylessRows
     const [only, ...others] = this.table.primaryKey
     if (only !== undefined && others.length === 0 && !only.mutable) {

@@ -27,7 +27,7 @@ class Changeable {
   }
 }
 
-/** What to note of a default. */
+/** The note of a default: its value, and what finds changes inside it. */
 export function noteOf(value: unknown, column: TableColumn): unknown {
   return column.mutable && typeof value === 'object' && value !== null ? new Changeable(value, column) : value
 }

@@ -47,7 +47,7 @@ export function checkFilters(entity: string, filters: unknown): Filters<Columns>
   for (const [name, filter] of Object.entries(filters)) {
     if (typeof filter === 'function') continue
     throw new MappingError(
-      `The filter '${name}' of ${entity} is a function that gives a condition, ` +
+      `The filter '${name}' of ${entity} must be a function that returns a condition, ` +
         `such as (c) => isNull(c.deletedAt), not ${kindOf(filter)}`,
     )
   }
@@ -96,8 +96,8 @@ function conditionsOf(table: Table, { filters, c }: TableFilters, without: Witho
     const condition: unknown = filters[name]?.(c)
     if (!(condition instanceof SqlFragment)) {
       throw new InvalidStatementError(
-        `The filter '${name}' of ${table.key} gave ${kindOf(condition)} instead of a condition. ` +
-          'To let a statement see every row, let it give sql`true`',
+        `The filter '${name}' of ${table.key} returned ${kindOf(condition)} instead of a condition. ` +
+          'To let a statement see every row, let it return sql`true`',
       )
     }
     conditions.push(new FilterCondition(condition, `the filter '${name}' of ${table.key}`))
@@ -107,7 +107,7 @@ function conditionsOf(table: Table, { filters, c }: TableFilters, without: Witho
 
 const NONE: Condition[] = []
 
-/** The condition of a filter. A query in it may have filters, too; it must not come to itself by them. */
+/** The condition of a filter. Subqueries in it have filters, too: by the label, a filter that contains itself is found. */
 class FilterCondition extends SqlFragment<unknown> {
   override readonly label: string
 

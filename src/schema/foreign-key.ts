@@ -43,7 +43,7 @@ function resolve(
   tables: readonly Table[],
 ): ForeignKey {
   if (columns.length !== references.length || columns.length === 0) {
-    throw new MappingError(`A foreign key of ${table.key} has not as many columns as it refers to`)
+    throw new MappingError(`A foreign key of ${table.key} must have as many columns as it refers to`)
   }
   const ends = references.map((reference) => findTarget(table, columns, reference, tables))
   const [first] = ends

@@ -9,7 +9,7 @@ import { EntityMeta } from './entity-meta.js'
 import type { TableFilters } from './filters.js'
 import { ENTITY, type AnyEntity } from './entity-types.js'
 import { resolveForeignKeys, type ForeignKey } from './foreign-key.js'
-import type { Surroundings } from './relation-resolution.js'
+import type { TableRegistry } from './relation-resolution.js'
 import type { Table } from './table.js'
 import { isRevoked } from '../internal/revoked.js'
 
@@ -26,7 +26,7 @@ export interface DdlOptions {
 
 interface Resolved {
   readonly foreignKeys: ReadonlyMap<Table, readonly ForeignKey[]>
-  readonly followers: ReadonlyMap<Table, readonly ForeignKey[]>
+  readonly propagatingKeys: ReadonlyMap<Table, readonly ForeignKey[]>
   readonly groups: readonly (readonly Table[])[]
   readonly writeGroups: readonly (readonly Table[])[]
 }
@@ -35,7 +35,7 @@ interface Resolved {
  * The tables of one `declarativeBase()`. References between them are checked when they are first needed: by then every
  * module that declares an entity must have been imported.
  */
-export class Metadata implements Surroundings {
+export class Metadata implements TableRegistry {
   readonly #tables: Table[] = []
   readonly #filterNames = new Set<string>()
   readonly #filters = new Map<Table, TableFilters>()
@@ -46,7 +46,7 @@ export class Metadata implements Surroundings {
   readonly sequences: readonly DeclaredType[]
 
   /** @param extensions Created before the tables, as the sequences are. */
-  constructor(extensions: readonly string[] = [], sequences: readonly DeclaredType[] = []) {
+  constructor(extensions: readonly string[], sequences: readonly DeclaredType[]) {
     this.#extensions = extensions
     this.sequences = sequences
   }
@@ -62,19 +62,17 @@ export class Metadata implements Surroundings {
   }
 
   /**
-   * Takes in a table; called by `Base.entity`.
+   * Adds a table; called by `Base.entity`.
    * @param filters Those of its entity.
    * @throws MappingError if its name is taken.
    */
-  add(table: Table, filters?: TableFilters): void {
+  add(table: Table, filters: TableFilters): void {
     if (this.#tables.some(({ key }) => key === table.key)) {
       throw new MappingError(`Two entities of this base are called ${table.key}`)
     }
     this.#tables.push(table)
-    if (filters !== undefined) {
-      this.#filters.set(table, filters)
-      for (const name of Object.keys(filters.filters)) this.#filterNames.add(name)
-    }
+    this.#filters.set(table, filters)
+    for (const name of Object.keys(filters.filters)) this.#filterNames.add(name)
     this.#resolved = undefined
   }
 
@@ -88,13 +86,13 @@ export class Metadata implements Surroundings {
     return this.#resolve().foreignKeys.get(table) ?? []
   }
 
-  /** The foreign keys that lead to a table, and change with what they lead to (`onUpdate: 'cascade'` and `'set null'`). */
-  followers(table: Table): readonly ForeignKey[] {
-    return this.#resolve().followers.get(table) ?? []
+  /** The foreign keys on a table that PostgreSQL changes with the referenced key (`onUpdate: 'cascade'` and `'set null'`). */
+  propagatingKeys(table: Table): readonly ForeignKey[] {
+    return this.#resolve().propagatingKeys.get(table) ?? []
   }
 
   /**
-   * The tables, those that are referred to first. Tables that refer to each other in a circle form one group; every other
+   * The tables, those that are referred to first. Tables that refer to each other in a cycle form one group; every other
    * group is one table.
    */
   get tableGroups(): readonly (readonly Table[])[] {
@@ -184,10 +182,10 @@ export class Metadata implements Surroundings {
       const cascading = [...foreignKeys.values()]
         .flat()
         .filter(({ rules: { onUpdate } }) => onUpdate === 'cascade' || onUpdate === 'set null')
-      const followers = new Map(
+      const propagatingKeys = new Map(
         this.#tables.map((table) => [table, cascading.filter(({ target }) => target === table)]),
       )
-      this.#resolved = { foreignKeys, followers, groups, writeGroups }
+      this.#resolved = { foreignKeys, propagatingKeys, groups, writeGroups }
     }
     return this.#resolved
   }

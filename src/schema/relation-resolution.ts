@@ -46,7 +46,7 @@ export interface RelationPart {
 }
 
 /** The other tables of the metadata. */
-export interface Surroundings {
+export interface TableRegistry {
   readonly tables: readonly Table[]
   foreignKeys(table: Table): readonly ForeignKey[]
 }
@@ -60,9 +60,9 @@ export function resolveRelation(
   owner: Table,
   name: string,
   relation: AnyRelation,
-  surroundings: Surroundings,
+  registry: TableRegistry,
 ): Relation {
-  const resolved = resolve(owner, name, relation, surroundings)
+  const resolved = resolve(owner, name, relation, registry)
   const { ownColumns, targetColumns, link } = resolved
   const keyless = [relation.target()[ENTITY].table, link?.table].find((one) => one?.isKeyless)
   if (keyless !== undefined) {
@@ -99,7 +99,7 @@ function targetOf(owner: Table, name: string, relation: AnyRelation): unknown {
   }
 }
 
-function resolve(owner: Table, name: string, relation: AnyRelation, surroundings: Surroundings): Relation {
+function resolve(owner: Table, name: string, relation: AnyRelation, registry: TableRegistry): Relation {
   const target = targetOf(owner, name, relation)
   if (typeof target !== 'function' || !(ENTITY in target)) {
     const isLate = target === undefined
@@ -119,27 +119,21 @@ function resolve(owner: Table, name: string, relation: AnyRelation, surroundings
     cascades: cascadesOf(owner, name, relation),
     orderBy: 'orderBy' in relation.options ? relation.options.orderBy : undefined,
   }
-  if (!surroundings.tables.includes(table)) {
+  if (!registry.tables.includes(table)) {
     throw new MappingError(
       `The relation ${owner.key}.${name} leads to ${table.key}, which belongs to another base`,
     )
   }
   switch (relation.kind) {
     case 'belongsTo':
-      return { ...common, ...belongs(owner, `${owner.key}.${name}`, relation, table, surroundings) }
+      return { ...common, ...belongs(owner, `${owner.key}.${name}`, relation, table, registry) }
     case 'hasMany':
     case 'hasOne': {
-      const { ownColumns, targetColumns } = belongs(
-        table,
-        `${owner.key}.${name}`,
-        relation,
-        owner,
-        surroundings,
-      )
+      const { ownColumns, targetColumns } = belongs(table, `${owner.key}.${name}`, relation, owner, registry)
       return { ...common, ownColumns: targetColumns, targetColumns: ownColumns }
     }
     case 'manyToMany':
-      return { ...common, ...linked(owner, name, relation, table, surroundings) }
+      return { ...common, ...linked(owner, name, relation, table, registry) }
   }
 }
 
@@ -191,7 +185,7 @@ function belongs(
   name: string,
   { keys }: BelongsTo<AnyEntity, string> | HasMany<AnyEntity> | HasOne<AnyEntity>,
   target: Table,
-  surroundings: Surroundings,
+  registry: TableRegistry,
 ): Ends {
   const ownColumns = keys.map((property) => {
     if (holder.has(property)) return holder.column(property)
@@ -199,7 +193,7 @@ function belongs(
     const hint = didYouMean(property, known) || `; it has ${known.slice(0, MOST_NAMED).join(', ')}`
     throw new MappingError(`The relation ${name} is wrong: ${holder.key} has no column '${property}'${hint}`)
   })
-  const declared = surroundings
+  const declared = registry
     .foreignKeys(holder)
     .find((key) => key.target === target && sameColumns(key.columns, ownColumns))
   if (declared !== undefined) return { ownColumns: declared.columns, targetColumns: declared.targetColumns }
@@ -217,18 +211,18 @@ function linked(
   name: string,
   { through, options }: ManyToMany<AnyEntity>,
   target: Table,
-  surroundings: Surroundings,
+  registry: TableRegistry,
 ): Ends & { readonly link: RelationLink } {
   const table =
-    surroundings.tables.find(({ key }) => key === through) ??
-    surroundings.tables.find(({ name: own, schema }) => own === through && schema === owner.schema)
+    registry.tables.find(({ key }) => key === through) ??
+    registry.tables.find(({ name: own, schema }) => own === through && schema === owner.schema)
   if (table === undefined) {
     throw new MappingError(
       `The relation ${owner.key}.${name} goes through '${through}', which is no entity of this base`,
     )
   }
-  const toOwner = findKey(table, owner, options.own, `${owner.key}.${name}`, 'own', surroundings)
-  const toTarget = findKey(table, target, options.other, `${owner.key}.${name}`, 'other', surroundings)
+  const toOwner = findKey(table, owner, options.own, `${owner.key}.${name}`, 'own', registry)
+  const toTarget = findKey(table, target, options.other, `${owner.key}.${name}`, 'other', registry)
   return {
     ownColumns: toOwner.targetColumns,
     targetColumns: toTarget.targetColumns,
@@ -242,10 +236,10 @@ function findKey(
   properties: readonly string[] | undefined,
   relation: string,
   option: 'own' | 'other',
-  surroundings: Surroundings,
+  registry: TableRegistry,
 ): ForeignKey {
   const named = properties?.map((property) => link.column(property))
-  const [found, another] = surroundings
+  const [found, another] = registry
     .foreignKeys(link)
     .filter((key) => key.target === target && (named === undefined || sameColumns(key.columns, named)))
   if (found === undefined) {

@@ -1,7 +1,7 @@
 /** One column of a table: its names, its SQL, and how its values are encoded, decoded and compared. */
 import type { ArrayParameter } from '../driver/array-parameter.js'
 import { InvalidValueError } from '../errors.js'
-import { plainMessageOf, saysPlainly } from '../internal/plain-errors.js'
+import { plainMessageOf, withPlainMessage } from '../internal/plain-errors.js'
 import { quoteIdentifier } from '../sql.js'
 import { RefusedValue, type Brief, type Codec } from '../codecs/codec.js'
 import type { ColumnDefinition } from './column.js'
@@ -110,7 +110,7 @@ export class TableColumn {
   /**
    * As {@link encode}, of a value to be stored: what PostgreSQL would not store is refused here, where the column can be named.
    * (A condition may ask for a longer text than the column holds, and finds nothing.)
-   * @throws InvalidValueError also for NULL where the column takes none, and for what is too long or out of range.
+   * @throws InvalidValueError also for NULL if the column is NOT NULL, and for what is too long or out of range.
    */
   encodeStored(value: unknown, stored?: unknown): EncodedText {
     const text = this.encode(value, stored)
@@ -138,7 +138,7 @@ export class TableColumn {
     }
   }
 
-  /** What a value is in a key, equal for values that PostgreSQL takes for equal. Where values cannot change in place. */
+  /** A value as part of a key: the same for values that are equal in PostgreSQL. Only for values that cannot change in place. */
   keyOf(value: unknown): unknown {
     return this.#codec.integers === true && Number.isInteger(value) ? value : this.decode(this.encode(value))
   }
@@ -159,8 +159,8 @@ export class TableColumn {
   }
 
   /**
-   * Whether this is the only text of its value in PostgreSQL, so that it identifies a row. Not known of text (collations, citext),
-   * nor of values that PostgreSQL writes in another form.
+   * Whether the value has no other text in PostgreSQL, so that the text identifies a row. False for types where Lifeguard cannot know
+   * (text with collations, citext), and for texts that PostgreSQL writes in another form.
    */
   isOnlySpelling(text: EncodedText): boolean {
     const { onlySpelling } = this.#codec
@@ -262,6 +262,9 @@ export class TableColumn {
 
   #refuse(reason: string, cause?: unknown, plain: string = reason): InvalidValueError {
     const options = cause === undefined ? undefined : { cause }
-    return saysPlainly(new InvalidValueError(`${this.#label} ${reason}`, options), `${this.#label} ${plain}`)
+    return withPlainMessage(
+      new InvalidValueError(`${this.#label} ${reason}`, options),
+      `${this.#label} ${plain}`,
+    )
   }
 }

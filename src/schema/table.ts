@@ -18,8 +18,8 @@ export interface StatementShape {
   /** Columns of the returned rows; empty: only the count is returned. */
   readonly returning: readonly TableColumn[]
   /**
-   * How the returned rows are matched with the rows that were sent: by their ordinal, from 1, which follows after the
-   * columns; by their keys, which only rise or only fall; not at all, as there is one, or none.
+   * How the returned rows are matched with the rows that were sent. `ordinal`: by the ordinal, from 1, that follows the columns.
+   * `key`: by their keys, which must only rise or only fall. `sent`: there is nothing to match.
    */
   readonly order: 'ordinal' | 'key' | 'sent'
 }
@@ -47,7 +47,7 @@ export class Table {
   /** The counter of optimistic locking. */
   readonly version: TableColumn | undefined
   readonly options: EntityOptions<string>
-  /** It cannot be written, and is not created by us. */
+  /** Read-only, and `createAll` does not create it. */
   readonly isView: boolean
   /** No columns identify its rows: each row that is read is a separate object. */
   readonly isKeyless: boolean
@@ -112,7 +112,7 @@ export class Table {
   }
 
   /**
-   * What a SELECT of whole rows reads: all columns in their order, with NULL in the places of those that the rows lack.
+   * The select list of whole rows: all columns in their order, with NULL in place of those that are not loaded.
    * @param lacking Default: all deferred columns.
    */
   selectList(lacking: readonly TableColumn[] = this.deferred): string {
@@ -123,11 +123,11 @@ export class Table {
   }
 
   /**
-   * The deferred columns that rows lack which are read with some of them.
-   * @param undeferred Properties.
+   * The deferred columns that a query does not load.
+   * @param undeferred Properties of deferred columns that it loads.
    * @throws MappingError for one that is no deferred column.
    */
-  lackingWithout(undeferred: readonly string[]): readonly TableColumn[] {
+  deferredExcept(undeferred: readonly string[]): readonly TableColumn[] {
     for (const name of undeferred) {
       if (this.column(name).deferred) continue
       throw new MappingError(`${this.key}.${name} is not deferred: it is always loaded`)
@@ -169,7 +169,7 @@ export class Table {
 
   /**
    * A statement over rows of this table, written once for each set of columns.
-   * @param kind Tells apart what is done with the columns.
+   * @param kind The kind of statement.
    */
   shape(kind: string, columns: readonly TableColumn[], write: () => StatementShape): StatementShape {
     let id = kind
@@ -187,7 +187,7 @@ export class Table {
   }
 }
 
-/** The properties that identify rows, or refer to rows, according to the options of the entity. */
+/** The properties that identify rows or are foreign keys, according to the options of the entity. */
 function namingProperties({ unique, indexes, foreignKeys }: EntityOptions<string>): ReadonlySet<unknown> {
   const uniqueIndexes = indexes?.filter((index) => index.unique === true)
   const together = [...(uniqueIndexes ?? []), ...(foreignKeys ?? [])].map(({ columns }) => columns)
