@@ -1,5 +1,5 @@
 /** Where a caller acquired a connection: for `captureStacks`. */
-import { captureStack, withoutOwnFrames } from '../internal/own-frames.js'
+import { captureWithOwnFrames, withoutOwnFrames } from '../internal/own-frames.js'
 
 export interface CallSite {
   readonly stack: string
@@ -7,14 +7,7 @@ export interface CallSite {
 
 /** The stack that starts with the first caller of `above` outside of the library. */
 export function captureCallSite(above: (...parameters: never[]) => unknown): CallSite {
-  const callSite: { stack?: string } = {}
-  captureStack(callSite, above)
-  return { stack: textOf(callSite) }
-}
-
-/** A process may show stacks in another form than text (`Error.prepareStackTrace`): these say nothing. */
-function textOf({ stack }: { readonly stack?: unknown }): string {
-  return typeof stack === 'string' ? stack : ''
+  return { stack: withoutOwnFrames(captureWithOwnFrames({}, above)) }
 }
 
 /** The line of a call site, without the word `at`. */
@@ -22,11 +15,8 @@ export function lineOf({ stack }: CallSite): string {
   return stack.split('\n')[1]?.trim().replace(/^at /, '') ?? 'an unknown place'
 }
 
-// More than the places in which a program acquires connections.
+// A program acquires connections in fewer places.
 const MOST_KNOWN = 500
-/** Frames of the library between the caller and `acquire`. */
-const OWN_FRAMES = 24
-
 /** Captures call sites. Equal ones are shared, because the text is larger than the rest of a waiter. */
 export class CallSites {
   /** By the whole stack, so that the frames of the library are removed once. */
@@ -34,13 +24,7 @@ export class CallSites {
 
   /** See `captureCallSite`. */
   capture(above: (...parameters: never[]) => unknown): CallSite {
-    const callSite: { stack?: string } = {}
-    const { stackTraceLimit } = Error
-    Error.stackTraceLimit = stackTraceLimit + OWN_FRAMES
-    Error.captureStackTrace(callSite, above)
-    Error.stackTraceLimit = stackTraceLimit
-    // Read at once: an unread stack keeps the objects of its frames alive, and so a forgotten lease.
-    const stack = textOf(callSite)
+    const stack = captureWithOwnFrames({}, above)
     const known = this.#known.get(stack)
     if (known !== undefined) return known
     if (this.#known.size >= MOST_KNOWN) this.#known.clear()

@@ -46,7 +46,7 @@ export class Eligibility {
     if (record.generation === this.#generation) this.nextGeneration(reason)
   }
 
-  /** Replaces all connections but this one, which has found another primary than they. */
+  /** Replaces all connections but this one, which leads to another primary than the earlier ones. */
   supersede(record: ConnectionRecord): void {
     this.outdate(record, new Error('A new connection has found another primary'))
     record.generation = this.#generation

@@ -55,7 +55,7 @@ export class PoolTimeoutError extends LifeguardError {
     super('POOL_TIMEOUT', message, options)
     this.phase = details.phase
     this.waitedMillis = details.waitedMillis
-    // Its histograms would be a hundred lines of each print.
+    // A printed error would contain a hundred lines of histograms.
     Object.defineProperty(this, 'stats', { value: details.stats })
     this.holders = details.holders
     this.eventLoopDelayMillis = details.eventLoopDelayMillis

@@ -19,7 +19,7 @@ const LONGEST_PERIOD_MILLIS = 10_000
 export interface HousekeepingHost {
   close(record: ConnectionRecord, reason: CloseReason): void
   ping(record: ConnectionRecord): void
-  /** Opens what `minIdle` asks for. */
+  /** Opens connections up to `minIdle`. */
   refill(): void
 }
 
@@ -33,7 +33,8 @@ export class Housekeeper {
   readonly #context = new AsyncResource('lifeguard.Housekeeper')
   #timer: Timer | undefined = undefined
   #tickedAt = 0
-  #tickedOn = 0
+  /** The same by the wall clock. */
+  #tickedAtDate = 0
   /** When the next tick is due. */
   #nextAt = 0
 
@@ -65,7 +66,7 @@ export class Housekeeper {
   #schedule(): void {
     const { clock } = this.#pool
     this.#tickedAt = clock.now()
-    this.#tickedOn = Date.now()
+    this.#tickedAtDate = Date.now()
     this.#setTimer(this.#tickedAt)
   }
 
@@ -78,7 +79,7 @@ export class Housekeeper {
       }
     }
     this.#nextAt = Math.max(nextAt, now + 1)
-    // A timer drops the fraction, and with it a millisecond of a difference that is not exact.
+    // Rounded, because a timer drops the fraction: 9.9999 ms would become 9.
     const millis = Math.round(this.#nextAt - now)
     this.#timer = clock.setTimer(() => this.#tick(), millis, { keepAlive: false })
   }
@@ -93,7 +94,7 @@ export class Housekeeper {
     const { clock, slots, options } = this.#pool
     const now = clock.now()
     // The monotonic clock of some systems stands still while the machine sleeps; the wall clock does not.
-    const passed = Math.max(now - this.#tickedAt, Date.now() - this.#tickedOn)
+    const passed = Math.max(now - this.#tickedAt, Date.now() - this.#tickedAtDate)
     if (passed > this.#periodMillis * 1.5) this.#suspectIdle()
     this.#closeIdle(now)
     this.#pingQuiet(now)
@@ -136,7 +137,7 @@ export class Housekeeper {
   }
 }
 
-/** Half of the shortest duration that has to be noticed. */
+/** The period of the timer: half of the shortest duration that it must notice. */
 function periodFor(options: ResolvedPoolOptions): number {
   const { poolRecycleMillis, idleTimeoutMillis, keepAliveMillis, leakDetectionMillis } = options
   const durations = [poolRecycleMillis, idleTimeoutMillis, keepAliveMillis, leakDetectionMillis]

@@ -59,7 +59,8 @@ export class QueuePool implements Pool {
   /** True once another pool has taken over (`recreate()`). */
   #replaced = false
   #onEmpty: (() => void) | undefined = undefined
-  #disposedAt: string | undefined = undefined
+  /** The line that called `dispose()`. */
+  #disposeLine: string | undefined = undefined
 
   constructor(parts: PoolParts, limits: Limits = limitsOf(parts.options)) {
     const { driver, options, name, clock = systemClock, engineId = 0 } = parts
@@ -101,7 +102,7 @@ export class QueuePool implements Pool {
     this.#releaser = new Releaser(context, this.#eligibility, this.#healthChecks, leaks, {
       wantedMillis: (record, now) => this.#matcher.wantedMillis(record, now),
       offer: (record, now) => this.#matcher.offer(record, now),
-      retire: (record, reason, error) => this.#closer.close(record, reason, error),
+      close: (record, reason, error) => this.#closer.close(record, reason, error),
       freed: () => this.#freed(),
     })
     this.#housekeeper = new Housekeeper(context, this.#eligibility, leaks, {
@@ -144,7 +145,7 @@ export class QueuePool implements Pool {
     context: object | undefined,
     callSite: CallSite | undefined,
   ): void {
-    // Their subscribers see the time from the call until the caller continues, which is the promise.
+    // Subscribers measure until the caller continues, which needs a promise.
     if (acquireChannel.hasSubscribers || this.events.has('acquire')) {
       this.acquire({ ...options, context, callSite }).then(
         (lease) => receiver.leased(lease),
@@ -222,7 +223,7 @@ export class QueuePool implements Pool {
     record.open(connection, clock.now(), options.poolRecycleMillis)
     if (connection.supersedes === true) this.#eligibility.supersede(record)
     connection.onLost = () => {
-      // Its holder finds out about a borrowed connection, and a running check about the connection that it checks.
+      // The holder of a borrowed connection notices the loss itself, and so does a running check.
       if (record.state !== 'idle') return
       for (const idle of slots.takeIf((candidate) => candidate === record)) this.#closer.close(idle, 'lost')
     }
@@ -242,9 +243,9 @@ export class QueuePool implements Pool {
     const isUnheard = connected === 0 && connectFailed === 1 && !this.events.has('connectFailed')
     this.events.emit('connectFailed', { error, fatal })
     const fails = (waiter: Waiter): boolean => fatal || options.connectRetry === 'fail' || waiter.impatient
-    const told = this.#waitQueue.suspended ? 0 : this.#waitQueue.rejectIf(fails, () => error)
+    const rejected = this.#waitQueue.suspended ? 0 : this.#waitQueue.rejectIf(fails, () => error)
     // Without this warning, waiting callers would learn of the failure at their deadline only.
-    if (isUnheard && told === 0) warnOfFirstFailure(this.name, error)
+    if (isUnheard && rejected === 0) warnOfFirstFailure(this.name, error)
     // No refill here: the housekeeper repeats it after a failure in the background.
     this.#matcher.pump()
   }
@@ -318,8 +319,8 @@ export class QueuePool implements Pool {
   async dispose(options: DisposeOptions = {}): Promise<DisposeReport> {
     checkDisposeOptions(options)
     this.#eligibility.disposed = true
-    this.#disposedAt ??= lineOf(captureCallSite(QueuePool.prototype.dispose))
-    // In a later microtask: listeners of its events already find the pool disposed.
+    this.#disposeLine ??= lineOf(captureCallSite(QueuePool.prototype.dispose))
+    // In a later microtask, so that listeners of events already see that the pool is disposed.
     return (this.#disposal ??= Promise.resolve().then(() => this.#dispose(options)))
   }
 
@@ -339,7 +340,7 @@ export class QueuePool implements Pool {
       rejected,
       revoke: (record) => void this.#releaser.endCheckout(record, this.#pool.clock.now()),
       onEmpty: (listener) => (this.#onEmpty = listener),
-      reason: () => closedAtDeadline(this.#replaced, this.#disposedAt ?? 'an unknown place'),
+      reason: () => closedAtDeadline(this.#replaced, this.#disposeLine ?? 'an unknown place'),
     })
   }
 }

@@ -21,7 +21,7 @@ export interface ReleaserHost {
   wantedMillis(record: ConnectionRecord, now: number): number | undefined
   /** The connection is healthy and free for the next caller. */
   offer(record: ConnectionRecord, now: number): void
-  retire(record: ConnectionRecord, reason: CloseReason, error?: Error): void
+  close(record: ConnectionRecord, reason: CloseReason, error?: Error): void
   /** A slot is free. */
   freed(): void
 }
@@ -61,7 +61,7 @@ export class Releaser implements LeaseHost {
     if (connection.busy && connection.lost === undefined) {
       this.#announce(connection, heldMillis)
       const error = new ConnectionClosedError('The connection was released while a statement was running')
-      this.#host.retire(record, 'busy', error)
+      this.#host.close(record, 'busy', error)
     } else if (connection.commitHandoff?.awaited === true && !beforeCommitIsAnswered) {
       // The lease was released without a batch after the COMMIT. The next caller would wait for that COMMIT, beyond its timeout.
       this.#announce(connection, heldMillis)
@@ -82,7 +82,7 @@ export class Releaser implements LeaseHost {
     if (isDisconnect(reason)) this.#eligibility.outdate(record, reason)
     events.emit('invalidate', { connection, reason })
     this.#announce(connection, heldMillis)
-    this.#host.retire(record, 'invalidated', isInstance(reason, Error) ? reason : undefined)
+    this.#host.close(record, 'invalidated', isInstance(reason, Error) ? reason : undefined)
   }
 
   softInvalidate(record: ConnectionRecord, reason: unknown): void {
@@ -108,7 +108,7 @@ export class Releaser implements LeaseHost {
     this.#leaks.report(record, 'reclaimed', now)
     record.leakReported = false
     this.#announce(record.connection, this.endCheckout(record, now))
-    this.#host.retire(record, 'reclaimed')
+    this.#host.close(record, 'reclaimed')
   }
 
   /** Takes the connection from its lease. @returns how many milliseconds the lease held it. */

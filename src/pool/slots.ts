@@ -74,7 +74,7 @@ export class Slots {
   create(): ConnectionRecord {
     // generic-pool hands out idle slots before it creates one.
     const coldestFirst = this.takeIf(() => true)
-    const record = this.#lend()
+    const record = this.#checkOut()
     for (const idle of coldestFirst) this.put(idle)
     this.#all.add(record)
     return record
@@ -84,7 +84,7 @@ export class Slots {
   take(): ConnectionRecord | undefined {
     const next = this.#ahead.shift()
     if (next !== undefined) return next
-    return this.#pool.available > 0 ? this.#lend() : undefined
+    return this.#pool.available > 0 ? this.#checkOut() : undefined
   }
 
   /** Makes a slot idle. */
@@ -96,7 +96,7 @@ export class Slots {
     }
     const [hottest] = this.#ahead
     if (hottest === undefined || record.idleSince >= hottest.idleSince) return this.#stack(record)
-    // It was only probed: somewhere below the hot ones, or each keep-alive would turn the stack over.
+    // It was only probed, so it stays below connections that were used later: a keep-alive must not change their order.
     const idle = [record, ...this.#takeAll()]
     for (const each of idle.sort((one, other) => one.idleSince - other.idleSince)) this.#stack(each)
   }
@@ -132,8 +132,8 @@ export class Slots {
     return inOrder
   }
 
-  #lend(): ConnectionRecord {
-    const lent = this.#pool.acquire() as unknown as Immediate<ConnectionRecord>
-    return lent.value as ConnectionRecord
+  #checkOut(): ConnectionRecord {
+    const acquired = this.#pool.acquire() as unknown as Immediate<ConnectionRecord>
+    return acquired.value as ConnectionRecord
   }
 }

@@ -24,7 +24,7 @@ export function statsOf(now: PoolStats, options: StatsOptions): PoolStats {
       'since',
       'since must be what stats() of the same engine has returned earlier',
     )
-  // The pool was replaced (`recreate`): all that its successor has counted is later.
+  // The pool was replaced (`recreate`), so the new pool has counted only later events.
   if (isNewer(now, since)) return now
   return {
     ...now,

@@ -12,7 +12,7 @@ import { setDeadline } from '../internal/deadline.js'
 import type { CallSite } from './call-site.js'
 import type { AcquireOptions, Lease, LeaseReceiver } from './pool.js'
 
-/** What one acquire is about. */
+/** The arguments of one acquire. */
 export interface Wanted {
   readonly options: AcquireOptions
   /** See {@link AcquireOptions.context}. */
@@ -31,7 +31,7 @@ export abstract class Waiter extends AsyncResource implements Wanted {
   readonly callSite: CallSite | undefined
   previous: Waiter | undefined = undefined
   next: Waiter | undefined = undefined
-  /** Listens to the caller's signal while it waits. */
+  /** The listener of the caller's signal. */
   onAbort: (() => void) | undefined = undefined
 
   constructor(since: number, deadline: number, { options, context, callSite }: Wanted) {
@@ -63,7 +63,7 @@ export class PromisedWaiter extends Waiter {
   })
 }
 
-/** Waits for `request()`: without a promise, which takes 0.4 kB with what resolves and continues it. */
+/** Waits for `request()` without a promise, which takes 0.4 kB with its resolvers and continuation. */
 export class ReceivingWaiter extends Waiter {
   readonly #receiver: LeaseReceiver
 
