@@ -6,7 +6,7 @@
  */
 import { InvalidStatementError } from './errors.js'
 import { isArray, isInstance, isObject, isRevoked, REVOKED } from './internal/revoked.js'
-import { refuseCircle, requireText, startOf } from './internal/statement-text.js'
+import { refuseCycle, requireText, startOf } from './internal/statement-text.js'
 import { parsersOf, type ValueParsers } from './internal/value-parsers.js'
 
 /** A statement as node-postgres takes it. */
@@ -133,7 +133,7 @@ export class SqlFragment<Row = Record<string, unknown>> {
       const value = fragment.#values[index]
       if (isFragment(value)) {
         const { label } = value
-        if (label !== undefined) refuseCircle(label, open)
+        if (label !== undefined) refuseCycle(label, open)
         open.push({ fragment: value.current, label, at: 0 })
         continue
       }

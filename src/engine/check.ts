@@ -71,7 +71,7 @@ export async function checkPool(pool: Pool, clock: Clock, millis: number): Promi
       break
     } catch (error) {
       found.error = error
-      // An idle connection may have died a moment ago. The pool replaces its like, so another one tells how the server is.
+      // An idle connection may have died unnoticed. The pool then replaces all connections of its age, so a second attempt tells more.
       if (!(error instanceof PingFailed) || error.timedOut) break
     }
   }
@@ -89,7 +89,7 @@ export async function checkPool(pool: Pool, clock: Clock, millis: number): Promi
   return Object.defineProperty(check, 'error', { value: cause }) as EngineCheck
 }
 
-/** A connection was to be had, but the server did not answer on it. */
+/** The pool had a connection, but the server did not answer on it. */
 class PingFailed extends Error {
   readonly timedOut: boolean
 
@@ -105,7 +105,7 @@ async function answerOf(pool: Pool, clock: Clock, millis: number): Promise<strin
   const start = clock.now()
   const controller = new AbortController()
   const acquiring = pool.acquire({ signal: controller.signal, timeoutMillis: millis })
-  // While a pool is suspended its timeouts do not run. Set after the pool's own, which says more.
+  // The timeouts of a suspended pool do not run. This timer is set after the pool's, whose error says more.
   const deadline = setDeadline(clock, () => controller.abort(), millis)
   const lease = await acquiring.finally(() => deadline.cancel())
   try {

@@ -41,7 +41,7 @@ export interface Transaction extends AsyncDisposable {
 export class Connection extends Executor implements AsyncDisposable {
   readonly #runner: StatementRunner
   #closed = false
-  /** A block has it, whose transaction begins with its first statement. */
+  /** True if an `engine.begin` block owns the connection: the block is a transaction from its start. */
   #owned = false
 
   /** Use `engine.connect()`. */
@@ -134,7 +134,7 @@ export class Connection extends Executor implements AsyncDisposable {
   }
 
   /**
-   * Gives the connection back, but stays open: the next statement acquires another one.
+   * Releases the connection, but stays open: the next statement acquires another one.
    * @returns false, and does nothing, if a transaction is open or anything is under way.
    * @internal
    */

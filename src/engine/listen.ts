@@ -2,6 +2,7 @@
 import { isDisconnect } from '../database-errors.js'
 import type { Driver, DriverConnection } from '../driver/driver.js'
 import { ConnectError, ConnectionLostError, InvalidStatementError } from '../errors.js'
+import { pause } from '../internal/abort.js'
 import type { Clock } from '../internal/clock.js'
 import { statementChannel, type MessageSource } from '../internal/channels.js'
 import { setDeadline } from '../internal/deadline.js'
@@ -73,7 +74,7 @@ export async function* listen(parts: ListenParts): AsyncGenerator<Notification, 
   let connection: DriverConnection | undefined
   let wake: () => void = () => undefined
   const close = (): Promise<void> => connection?.close(CLOSE_MILLIS) ?? Promise.resolve()
-  // The reader of the iterator may be busy elsewhere: the connection is closed at once.
+  // Closed here, because the reader of the iterator may come back late.
   const onStop = (): void => {
     parts.onClosing(close())
     wake()
@@ -94,7 +95,7 @@ export async function* listen(parts: ListenParts): AsyncGenerator<Notification, 
       }
       for (const message of inbox.splice(0)) {
         yield message
-        // The end comes before the rest of a burst.
+        // After the end, the rest of a burst is not yielded.
         if (stop.aborted) return
       }
       const { lost } = connection
@@ -119,7 +120,7 @@ function listenTo(channel: string): string {
   )
 }
 
-/** Pings the connection now and then; one that does not answer is lost, and found to be. Returns what ends it. */
+/** Pings the connection at intervals, so that a silent loss is noticed. Returns a function that stops the pings. */
 function keepPinging(
   { clock, keepAliveMillis, pingTimeoutMillis }: ListenParts,
   connection: () => DriverConnection | undefined,
@@ -129,7 +130,7 @@ function keepPinging(
   function ping(): void {
     const current = connection()
     if (current !== undefined && current.lost === undefined && !current.busy) {
-      // Its failure destroys the connection, and the loop takes another one.
+      // A ping without answer destroys the connection, and the loop opens another one.
       current.ping(pingTimeoutMillis).catch(() => current.onLost?.(new Error('No answer to the ping')))
     }
     timer = clock.setTimer(ping, keepAliveMillis, { keepAlive: false })
@@ -176,17 +177,5 @@ function listenOn(connection: DriverConnection, text: string, source: MessageSou
     kind: 'listen',
     text,
     connectionId: connection.id,
-  })
-}
-
-function pause(clock: Clock, millis: number, stop: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      timer.cancel()
-      stop.removeEventListener('abort', end)
-      resolve()
-    }
-    const timer = clock.setTimer(end, millis)
-    stop.addEventListener('abort', end)
   })
 }

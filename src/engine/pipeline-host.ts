@@ -27,13 +27,13 @@ export function createHost({
   pool,
   observer,
 }: HostParts): PipelineHost {
+  // With the context, an exhausted pool can tell that a caller waits for a connection that it holds itself.
+  // Spelt out: Node 20 makes a new hidden class for each object that is a spread with further properties (3 us).
   const acquire: PipelineHost['acquire'] = ({ signal, timeoutMillis, proof }, callSite) =>
     pool().acquire({ signal, timeoutMillis, proof, callSite, context: currentFlow() })
   const requestByPromise = requestBy(acquire)
   return {
     source: { pool: name, engineId },
-    // With the context, an exhausted pool can tell that a caller waits for a connection that it holds itself.
-    // Spelt out: Node 20 makes a new hidden class for each object that is a spread with further properties (3 us).
     acquire,
     request(receiver, options, callSite) {
       const current = pool()
@@ -51,7 +51,7 @@ export function createHost({
   }
 }
 
-/** The same, with connections from elsewhere. @param prePingTimeoutMillis Of the connection that was acquired last. */
+/** The same host with other connections. @param prePingTimeoutMillis For the connection that was acquired last. */
 export function withAcquire(
   host: PipelineHost,
   acquire: PipelineHost['acquire'],
@@ -65,7 +65,7 @@ export function withAcquire(
   }) as PipelineHost
 }
 
-/** Tells the receiver what a promise of a lease becomes. */
+/** A `request` that passes on the result of `acquire`. */
 function requestBy(acquire: PipelineHost['acquire']): PipelineHost['request'] {
   return (receiver, options, callSite) => {
     acquire(options, callSite).then(

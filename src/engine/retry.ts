@@ -1,9 +1,9 @@
 /** Runs a block again after an error that `isRetryable` accepts. */
 import { isRetryable, ReadOnlyError } from '../database-errors.js'
-import { AbortedError } from '../errors.js'
+import { AbortedError, InvalidOptionError } from '../errors.js'
+import { pause } from '../internal/abort.js'
 import type { Clock } from '../internal/clock.js'
 import { checkInteger, checkMillis, checkObject, refuseUnknownKeys } from '../internal/validate.js'
-import { InvalidOptionError } from '../errors.js'
 
 /** How often a block runs, and how long to wait before the next run. */
 export interface RetryOptions {
@@ -52,32 +52,28 @@ export async function runWithRetry<Value>(
     } catch (error) {
       if (attempt >= attempts || signal?.aborted === true || !isRetryable(error) || hasStored()) throw error
       const wait = backoff ?? (error instanceof ReadOnlyError ? halfJitter : fullJitter)
-      await pause(clock, checkMillis('retry.backoff()', wait(attempt), { min: 0 }), signal)
+      await pauseBeforeNext(clock, checkMillis('retry.backoff()', wait(attempt), { min: 0 }), signal)
     }
   }
 }
 
-/** Where a standby was met, others are not the reason to wait, and only time helps: 10 attempts last for 2 s at least. */
+/** After a ReadOnlyError the block waits for a failover, so each pause has a minimum: 10 attempts last at least 2 s. */
 function halfJitter(attempt: number): number {
-  const limit = Math.min(LONGEST_MILLIS, FIRST_MILLIS * 2 ** (attempt - 1))
-  return limit / 2 + (Math.random() * limit) / 2
+  return (limitOf(attempt) + fullJitter(attempt)) / 2
 }
 
 /** @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ */
 function fullJitter(attempt: number): number {
-  return Math.random() * Math.min(LONGEST_MILLIS, FIRST_MILLIS * 2 ** (attempt - 1))
+  return Math.random() * limitOf(attempt)
 }
 
-function pause(clock: Clock, millis: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      timer.cancel()
-      reject(new AbortedError('Aborted while waiting for the next attempt', { cause: signal?.reason }))
-    }
-    const timer = clock.setTimer(() => {
-      signal?.removeEventListener('abort', onAbort)
-      resolve()
-    }, millis)
-    signal?.addEventListener('abort', onAbort, { once: true })
-  })
+function limitOf(attempt: number): number {
+  return Math.min(LONGEST_MILLIS, FIRST_MILLIS * 2 ** (attempt - 1))
+}
+
+/** @throws AbortedError if the signal fires during the pause. */
+async function pauseBeforeNext(clock: Clock, millis: number, signal: AbortSignal | undefined): Promise<void> {
+  await pause(clock, millis, signal)
+  if (signal?.aborted !== true) return
+  throw new AbortedError('Aborted while waiting for the next attempt', { cause: signal.reason })
 }

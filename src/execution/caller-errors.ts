@@ -1,7 +1,7 @@
 /** Converts an error of the driver or of the library to the error that the caller sees, with the caller's stack. */
 import { databaseErrorFrom, isServerError, type DatabaseError } from '../database-errors.js'
 import { InvalidStatementError, InvalidValueError, LifeguardError } from '../errors.js'
-import { takeOutValues } from '../internal/plain-errors.js'
+import { removeValues } from '../internal/plain-errors.js'
 import { captureStack } from '../internal/own-frames.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 
@@ -36,7 +36,7 @@ export class CallerErrors {
     above: (...parameters: never[]) => unknown,
   ): unknown {
     if (error instanceof LifeguardError) {
-      if (this.#rules.hideParameters && isAboutValue(error)) takeOutValues(error)
+      if (this.#rules.hideParameters && isAboutValue(error)) removeValues(error)
       captureStack(error, above)
       const { cause } = error
       if (isServerError(cause)) {

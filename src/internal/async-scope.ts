@@ -10,7 +10,7 @@ export interface Closable {
   readonly closed?: boolean
 }
 
-/** A link of the chain: `value` belongs to `owner`, the blocks around it follow. */
+/** A link of the chain: the value of one owner, and the links of the blocks around it. */
 interface Link {
   readonly owner: object
   readonly value: object
@@ -54,9 +54,9 @@ export function runInScope<Value>(
 }
 
 /**
- * The chain without what is closed. A block that a timer of an ended block starts is inside of that block, as far as Node knows,
- * and so on for ever: each would keep all before it alive.
- * @param owner Whose next link comes in front: one of its own that follows directly cannot be found any more.
+ * The chain without closed links. For Node, a block that a timer of an ended block starts is inside that block. If each block
+ * starts the next one in this way, the chain would grow without end and keep all of them alive.
+ * @param owner The owner of the next link. Its own links at the front are dropped: the next link hides them.
  */
 function stillOpen(start: Link | undefined, owner: object): Link | undefined {
   let first = start

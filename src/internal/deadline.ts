@@ -5,7 +5,7 @@ import type { Clock, Timer } from './clock.js'
 const LATE_MILLIS = 50
 
 /**
- * Calls back after that time, unless it is cancelled before. Timers run before sockets are read: after the loop was
+ * Calls back after `millis`, unless it is cancelled before. Timers run before sockets are read: after the loop was
  * blocked, an answer that came in time would be found too late. So a timer that is late gives the sockets one turn first.
  *
  * @param onExpired Receives how long the loop was blocked; 0 if it was not.

@@ -1,7 +1,7 @@
 /** Warnings about probable mistakes. They are emitted once for each place, and not in production. */
 
 const WARNED = Symbol.for('lifeguard.warned')
-/** More are not worth remembering, or printing. */
+/** After this many warnings no more are emitted. */
 const MOST_WARNINGS = 200
 
 function warned(): Set<string> {
@@ -16,7 +16,7 @@ export function isDevelopment(): boolean {
 
 /**
  * Emits a warning, once in the process for each `place`.
- * @param place What makes it another mistake: a line, or a name.
+ * @param place Identifies the mistake: a line of the caller, or a name.
  */
 export function warnOnce(code: string, place: string, message: string): void {
   const known = warned()

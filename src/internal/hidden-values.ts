@@ -45,7 +45,7 @@ export function hideValues(texts: ServerTexts, sent: Sent | undefined): void {
   if (texts.where !== undefined) texts.where = hide(texts.where)
   if (texts.internalQuery !== undefined) texts.internalQuery = hide(texts.internalQuery)
   texts.detail = undefined
-  // It begins with the message.
+  // The stack begins with the message.
   if (texts instanceof Error) Error.captureStackTrace(texts, hideValues)
 }
 

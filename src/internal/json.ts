@@ -7,7 +7,7 @@
  */
 import { types } from 'node:util'
 import { noValue } from './no-value.js'
-import { saysPlainly } from './plain-errors.js'
+import { withPlainMessage } from './plain-errors.js'
 
 /** A document that cannot be written. The message says what is in the way and where, never a value. */
 export class NoDocument extends Error {
@@ -19,7 +19,7 @@ export function jsonTextOf(document: unknown): string {
   return isSimple(document, 0) ? JSON.stringify(document) : writeDocument(document)
 }
 
-/** Deeper documents are not looked at by functions that call themselves. */
+/** Recursive functions stop at this depth, so that they do not overflow the call stack. */
 export const DEEPEST_RECURSION = 200
 
 /** Whether `JSON.stringify` writes all of it: nothing but plain data, and not too deep. Costs a sixth of writing it. */
@@ -61,14 +61,17 @@ interface Level {
   begun: boolean
 }
 
-/** Writes level by level, on a stack of its own. */
+/** Writes the document with a stack of its own instead of recursion, which deep documents would overflow. */
 function writeDocument(document: unknown): string {
   const levels: Level[] = []
   const open = new Set<object>()
   const parts: string[] = []
   const refuse = (what: string): never => {
     // Names of properties may be data.
-    throw saysPlainly(new NoDocument(levels.length === 0 ? what : `${what} (at ${placeOf(levels)})`), what)
+    throw withPlainMessage(
+      new NoDocument(levels.length === 0 ? what : `${what} (at ${placeOf(levels)})`),
+      what,
+    )
   }
   const enter = (given: unknown, key: string): void => {
     const value = ownForm(given, key)

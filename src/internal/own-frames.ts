@@ -48,11 +48,23 @@ export function withoutOwnFrames(stack: string, folder: string | undefined = FOL
 
 /** Captures the stack of an object, from the caller of `above` on, without frames of the library. */
 export function captureStack(target: { stack?: string }, above: (...parameters: never[]) => unknown): void {
+  const stack = captureWithOwnFrames(target, above)
+  if (stack !== '') target.stack = withoutOwnFrames(stack)
+}
+
+/**
+ * As {@link captureStack}, but returns the stack with frames of the library, longer than the limit of the process: for
+ * `withoutOwnFrames`. Empty if the process shows stacks in another form than text (`Error.prepareStackTrace`).
+ */
+export function captureWithOwnFrames(
+  target: { stack?: string },
+  above: (...parameters: never[]) => unknown,
+): string {
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = stackTraceLimit + OWN_FRAMES
   Error.captureStackTrace(target, above)
   Error.stackTraceLimit = stackTraceLimit
-  // Read at once: an unread stack keeps the objects of its frames alive.
+  // Read at once: an unread stack keeps the objects of its frames alive, and so a forgotten lease.
   const { stack } = target as { stack?: unknown }
-  if (typeof stack === 'string') target.stack = withoutOwnFrames(stack)
+  return typeof stack === 'string' ? stack : ''
 }

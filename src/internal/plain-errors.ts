@@ -8,20 +8,20 @@ interface Marked {
   [PLAIN]?: string
 }
 
-/** Notes what an error says with `hideParameters`, where its message differs then. */
-export function saysPlainly<Made extends Error>(error: Made, message: string | undefined): Made {
+/** Adds the message for `hideParameters` to an error, if it differs. */
+export function withPlainMessage<Made extends Error>(error: Made, message: string | undefined): Made {
   if (message === undefined || message === error.message) return error
   Object.defineProperty(error, PLAIN, { value: message, configurable: true })
   return error
 }
 
-/** What an error says with `hideParameters`. */
+/** The message of an error with `hideParameters`. */
 export function plainMessageOf(error: Error): string {
   return (error as Marked)[PLAIN] ?? error.message
 }
 
-/** Takes out of an error what may show a value: what its message has more than the plain one, and an error of the caller's function. */
-export function takeOutValues(error: Error): void {
+/** Removes from an error whatever may show a value: sets the plain message, and deletes `cause`, an error of the caller's function. */
+export function removeValues(error: Error): void {
   const message = plainMessageOf(error)
   const isMarked = message !== error.message
   if (!isMarked && error.cause === undefined) return
@@ -29,6 +29,6 @@ export function takeOutValues(error: Error): void {
   if (!isMarked) return
   delete (error as Marked)[PLAIN]
   error.message = message
-  // It begins with the message.
-  Error.captureStackTrace(error, takeOutValues)
+  // The stack begins with the message.
+  Error.captureStackTrace(error, removeValues)
 }

@@ -40,7 +40,7 @@ export function isInProgress({ response }: RequestMark): boolean {
  * The values in the program's own AsyncLocalStorages around the current call. Only Node before 24 shows them; elsewhere the
  * array is empty. So they are used for a warning only.
  */
-export function surroundings(): readonly unknown[] {
+export function programStores(): readonly unknown[] {
   const resource = executionAsyncResource() as Record<symbol, unknown>
   const own: unknown[] = [undefined, currentRequest(), currentFlow()]
   return Object.getOwnPropertySymbols(resource)

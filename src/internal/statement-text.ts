@@ -14,7 +14,7 @@ export function requireText(what: string, text: string): void {
  * @param open The parts around it.
  * @throws InvalidStatementError if a part stands inside itself: it would have no end.
  */
-export function refuseCircle(label: string, open: readonly { readonly label?: string | undefined }[]): void {
+export function refuseCycle(label: string, open: readonly { readonly label?: string | undefined }[]): void {
   const labels = open.flatMap((level) => level.label ?? [])
   const at = labels.indexOf(label)
   if (at === -1) return

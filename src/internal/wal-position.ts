@@ -4,7 +4,7 @@
  * @see https://www.postgresql.org/docs/current/datatype-pg-lsn.html
  */
 
-/** What is stored, in the history of one cluster. */
+/** A position in the history of one cluster. */
 export interface WalPosition {
   /** `system_identifier` of the cluster. */
   readonly system: string
@@ -14,16 +14,17 @@ export interface WalPosition {
 }
 
 /**
- * Asked behind a COMMIT. Not the flushed position: with `synchronous_commit = off` that is behind the write.
+ * The query for the position of a write, sent after its COMMIT. It does not read the flushed position, which is behind the write
+ * with `synchronous_commit = off`.
  */
-export const POSITION_QUESTION: { readonly text: string } = {
+export const POSITION_QUERY: { readonly text: string } = {
   text:
     'select lsn::text as lsn, pg_catalog.left(pg_catalog.pg_walfile_name(lsn), 8) as timeline, ' +
     '(select system_identifier::text from pg_catalog.pg_control_system()) as system ' +
     'from pg_catalog.pg_current_wal_insert_lsn() as lsn',
 }
 
-/** The answer to {@link POSITION_QUESTION}; undefined if it is none. */
+/** The answer to {@link POSITION_QUERY}; undefined for any other rows. */
 export function readWalPosition(rows: readonly unknown[]): WalPosition | undefined {
   const [row] = rows as readonly Partial<Record<'lsn' | 'timeline' | 'system', string>>[]
   const lsn = parseWalPosition(row?.lsn ?? '')

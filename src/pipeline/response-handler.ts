@@ -6,7 +6,7 @@ import { isDisconnect, isServerError } from '../database-errors.js'
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementSkipped } from '../driver/driver.js'
 import type { TransactionMessage } from '../internal/channels.js'
-import { POSITION_QUESTION, readWalPosition, type WalPosition } from '../internal/wal-position.js'
+import { POSITION_QUERY, readWalPosition, type WalPosition } from '../internal/wal-position.js'
 import { ExplicitTransactions } from './explicit-transactions.js'
 import { observe, type PipelineHost, type PipelineSetup, type TransactionListener } from './contract.js'
 import type { Dispatcher } from './dispatcher.js'
@@ -68,7 +68,7 @@ export class ResponseHandler implements OperationOwner {
         ? undefined
         : () => {
             this.#tellPosition = storing()
-            return new Operation(this, 'step', POSITION_QUESTION)
+            return new Operation(this, 'step', POSITION_QUERY)
           }
   }
 

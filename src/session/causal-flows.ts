@@ -15,25 +15,25 @@ export class CausalFlows {
   readonly #shared = new Causality()
 
   /**
-   * Of the flow that calls.
-   * @param after The token of another process. Outside of a flow it counts for what the caller does from now on.
+   * The causality of the caller's flow.
+   * @param after The token of another process. Outside of a flow it applies to the rest of the caller's async context.
    */
   current(after?: string): Causality {
     const known = this.#storage.getStore() ?? this.#shared
     if (after === undefined) return known
-    // A token can be forged: it must not reach the whole process.
+    // A token can be forged, so it must not affect the whole process.
     const causality = known === this.#shared ? new Causality(known, { isPart: true }) : known
     if (causality !== known) this.#storage.enterWith(causality)
     causality.add(readToken(after))
     return causality
   }
 
-  /** True: some write of this process had a position that is known. */
+  /** True if the position of some write of this process is known. */
   get isLocated(): boolean {
     return this.#shared.isLocated
   }
 
-  /** Of the flow that calls, for another process. */
+  /** The token of the caller's flow, for another process. */
   get token(): string | undefined {
     return (this.#storage.getStore() ?? this.#shared).token
   }

@@ -11,21 +11,21 @@ import type { WalPosition } from '../internal/wal-position.js'
 /** How far a server has to be; `primary` if no replica can be asked; undefined if any will do. */
 export type Needed = WalPosition | 'primary' | undefined
 
-/** Takes the answer to a question for a position: undefined if there was none. */
+/** Takes the answer to a query for a position: undefined if there was none. */
 export type PositionAnswer = (position: WalPosition | undefined) => void
 
-/** What one flow of control has seen. */
+/** What one causal flow has seen. */
 export class Causality {
-  /** Also learns of every write, because the code around this flow may await it. */
+  /** The flow around this one. It learns of every write, because its code may await this flow. */
   readonly #outer: Causality | undefined
-  /** What the outer one has written counts here, too. */
+  /** True: writes of the outer flow count here, too. */
   readonly #isPartOfOuter: boolean
   #position: WalPosition | undefined = undefined
   #isUnknown = false
-  /** How often something came that cannot be compared. */
+  /** Number of positions that could not be compared. */
   #unknowns = 0
   #isLocated = false
-  /** How often anything came. */
+  /** Number of changes. */
   #changes = 0
 
   constructor(outer?: Causality, { isPart = false }: { readonly isPart?: boolean } = {}) {
@@ -40,7 +40,7 @@ export class Causality {
 
   get needed(): Needed {
     const own = this.#isUnknown ? 'primary' : this.#position
-    return this.#isPartOfOuter ? furtherOf(own, this.#outer?.needed) : own
+    return this.#isPartOfOuter ? laterOf(own, this.#outer?.needed) : own
   }
 
   /** For another process; undefined as long as nothing is written. A position that is not known gives a token that means the primary. */
@@ -52,16 +52,16 @@ export class Causality {
     return encode([VERSION, system, timeline, lsn.toString(36)].join('.'))
   }
 
-  /** Something was written by another flow, whose token this one has. */
+  /** Adds what another flow has written. */
   add(other: Needed): void {
     if (other === undefined) return
     this.#changes += 1
-    const further = furtherOf(this.#position, other)
-    if (further === 'primary') this.#cannotCompare()
-    else this.#position = further
+    const later = laterOf(this.#position, other)
+    if (later === 'primary') this.#cannotCompare()
+    else this.#position = later
   }
 
-  /** A write is sent, with the question for its position behind it. */
+  /** A write is sent, followed by a query for its position. @returns the function that takes the answer. */
   readonly storing = (): PositionAnswer => {
     const before = this.#unknowns
     const tellOuter = this.#outer?.storing()
@@ -72,8 +72,8 @@ export class Causality {
   }
 
   /**
-   * The primary is asked for its position before it reads. It has everything that was written until then, or it is lost, so
-   * the answer takes the place of what was known when the question was sent.
+   * A query for the primary's position is sent before a read. The primary has everything that was written until then (or has lost
+   * it), so the answer replaces what was known when the query was sent.
    */
   reading(): PositionAnswer {
     const before = this.#unknowns
@@ -87,20 +87,20 @@ export class Causality {
     }
   }
 
-  /** @param before How often something was unknown when the question was sent. */
+  /** @param before The value of `#unknowns` when the query was sent. */
   #stored(position: WalPosition | undefined, before: number): void {
     this.#isLocated ||= position !== undefined
     if (position === undefined) {
       this.#changes += 1
       this.#cannotCompare()
-    } else if (this.#isUnknown && before === this.#unknowns) this.#replace(this.#further(position))
+    } else if (this.#isUnknown && before === this.#unknowns) this.#replace(this.#later(position))
     else this.add(position)
   }
 
-  /** What is known of another cluster says nothing of this one. */
-  #further(position: WalPosition): WalPosition {
-    const further = furtherOf(this.#position, position)
-    return further === 'primary' || further === undefined ? position : further
+  /** The later position; the new one if the known one is of another cluster. */
+  #later(position: WalPosition): WalPosition {
+    const later = laterOf(this.#position, position)
+    return later === 'primary' || later === undefined ? position : later
   }
 
   #replace(position: WalPosition): void {
@@ -141,7 +141,7 @@ function fromBase36(digits: string): bigint {
   return value
 }
 
-function furtherOf(one: Needed, other: Needed): Needed {
+function laterOf(one: Needed, other: Needed): Needed {
   if (one === undefined || other === 'primary') return other
   if (other === undefined || one === 'primary') return one
   if (one.system !== other.system) return 'primary'

@@ -60,7 +60,7 @@ export abstract class EntitySession extends Executor {
    */
   add(instance: object): void {
     this.#entities.requireOpen()
-    this.#entities.requireTurn('add')
+    this.#entities.requireNotBeside('add')
     this.#now(() => this.#entities.unit.add(instance))
   }
 
@@ -77,7 +77,7 @@ export abstract class EntitySession extends Executor {
    */
   delete(instance: object): void {
     this.#entities.requireOpen()
-    this.#entities.requireTurn('delete')
+    this.#entities.requireNotBeside('delete')
     this.#now(() => this.#entities.unit.delete(instance))
   }
 
@@ -151,7 +151,7 @@ export abstract class EntitySession extends Executor {
   merge<T extends object>(instance: T): Promise<T> {
     return this.#attend(async () => {
       this.#entities.requireOpen()
-      this.#entities.requireTurn('merge')
+      this.#entities.requireNotBeside('merge')
       return await this.#entities.unit.merge(instance)
     })
   }
@@ -232,7 +232,7 @@ export abstract class EntitySession extends Executor {
     return this.#entities.unit.get(metaOf(entity), key, options)
   }
 
-  /** The stack of an error leads to the line that calls, also where the call had to wait. */
+  /** Runs a call whose errors have the caller's line, also if the call had to wait. */
   #attend<Value>(work: () => Promise<Value>): Promise<Value> {
     const { runner } = this.#entities
     return runner.attend('query', async () => {

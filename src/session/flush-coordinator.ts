@@ -19,7 +19,7 @@ import type { ReplicaParts } from './read-route.js'
 import type { SharedUse } from './shared-use.js'
 import { warnOfUnflushed, type UnstoredChanges } from './unstored-changes.js'
 
-/** What a coordinator is made of. One object for all sessions that are opened without options. */
+/** The parts of a session. Sessions that are opened without options share one object. */
 export interface EntityParts extends ReplicaParts {
   readonly engine: PipelineOpener
   readonly setup: PipelineSetup
@@ -33,7 +33,7 @@ export interface EntityParts extends ReplicaParts {
   readonly unstored?: UnstoredChanges | undefined
 }
 
-/** What a rollback ends. */
+/** What a rollback means for the objects of the session. */
 export interface RollbackOptions {
   /** False: no transaction was open, and only changes of objects are undone. */
   readonly hadTransaction: boolean
@@ -41,8 +41,8 @@ export interface RollbackOptions {
   readonly closes: boolean
 }
 
-/** A flush in autocommit mode. */
-interface Turn extends StatementsAhead {
+/** A flush in autocommit mode, which is a transaction of its own. */
+interface OwnFlush extends StatementsAhead {
   /** How many rollbacks were called before it. */
   readonly rollbacks: number
 }
@@ -57,10 +57,10 @@ export class FlushCoordinator implements ExecutionOwner {
   hooks!: EntityHooks
   #autoflushBlocks: AutoflushBlocks | undefined = undefined
   readonly #parts: EntityParts
-  /** Made for the first entity: many sessions use none. */
+  /** Made when the session uses its first entity: many sessions use none. */
   #unit: UnitOfWork | undefined = undefined
   /** In autocommit mode: the last flush, until it has ended. */
-  #turn: Turn | undefined = undefined
+  #ownFlush: OwnFlush | undefined = undefined
 
   constructor(parts: EntityParts) {
     this.#parts = parts
@@ -70,12 +70,12 @@ export class FlushCoordinator implements ExecutionOwner {
   /** What is said to a use after the end, if the session belongs to a block (`withSession`) and is closed with it. */
   afterBlock: string | undefined = undefined
 
-  /** Made when they are needed: many sessions wait for a connection at a time. */
+  /** Made when they are needed, because many sessions may wait for a connection at the same time. */
   get autoflushBlocks(): AutoflushBlocks {
     return (this.#autoflushBlocks ??= new AutoflushBlocks())
   }
 
-  /** The unit of work; made now, if need be. */
+  /** The unit of work. Made at the first use. */
   get unit(): UnitOfWork {
     this.#unit ??= new UnitOfWork(
       (statement, subject) => this.runner.run(statement, subject),
@@ -120,7 +120,7 @@ export class FlushCoordinator implements ExecutionOwner {
     this.#autoflushBlocks?.requireCurrentHook()
     if (this.#unit === undefined) return undefined
     if (this.autoflushBlocks.isInside || this.#parts.options.autoflush === false) {
-      return this.#turn === undefined || this.#isInTransaction ? undefined : settled(this.#turn)
+      return this.#ownFlush === undefined || this.#isInTransaction ? undefined : settled(this.#ownFlush)
     }
     let flush: StatementsAhead | undefined
     try {
@@ -178,18 +178,20 @@ export class FlushCoordinator implements ExecutionOwner {
     if (this.autoflushBlocks.inFlushHook) return unit.flush()
     const alone = this.runner.pipeline.autocommitMode && !this.#isInTransaction
     if (!alone && !this.hasHooks) return unit.flush()
-    const before = this.#turn
+    const before = this.#ownFlush
     const { rollbacks } = this.autoflushBlocks
     // After a rollback, the failure of an earlier flush does not concern the caller.
     if (!unit.hasWork && alone) return before && before.rollbacks !== rollbacks ? settled(before) : before
     if (!unit.hasWork) return undefined
-    const done = alone ? this.#flushInTurn(unit, before, rollbacks) : this.#flushBetweenHooks(unit, rollbacks)
+    const done = alone
+      ? this.#flushInOwnTransaction(unit, before, rollbacks)
+      : this.#flushBetweenHooks(unit, rollbacks)
     done.catch(ignore)
     const flush = { sent: done, done, rollbacks }
     if (alone) {
-      this.#turn = flush
+      this.#ownFlush = flush
       const ended = (): void => {
-        if (this.#turn === flush) this.#turn = undefined
+        if (this.#ownFlush === flush) this.#ownFlush = undefined
       }
       done.then(ended, ended)
     }
@@ -197,7 +199,7 @@ export class FlushCoordinator implements ExecutionOwner {
   }
 
   /** @throws IllegalStateError beside a nested block: its rollback would undo all changes since it began. */
-  requireTurn(what: 'add' | 'delete' | 'merge'): void {
+  requireNotBeside(what: 'add' | 'delete' | 'merge'): void {
     this.#parts.shared?.use()
     this.autoflushBlocks.requireCurrentHook()
     if (!this.runner.isBeside) return
@@ -213,7 +215,7 @@ export class FlushCoordinator implements ExecutionOwner {
 
   /** In autocommit mode: the running flush, which is a transaction of its own, if the caller is outside of it. */
   get ownTransaction(): Promise<void> | undefined {
-    return this.#turn === undefined || this.#isInTransaction ? undefined : settled(this.#turn).done
+    return this.#ownFlush === undefined || this.#isInTransaction ? undefined : settled(this.#ownFlush).done
   }
 
   /** True if the flush has hooks: they run before COMMIT is sent. */
@@ -223,7 +225,7 @@ export class FlushCoordinator implements ExecutionOwner {
 
   /** True if COMMIT has to wait for a flush. */
   get needsFlush(): boolean {
-    return this.#turn !== undefined || this.hasWork || this.hasHooks
+    return this.#ownFlush !== undefined || this.hasWork || this.hasHooks
   }
 
   /** Flushes until the hooks change nothing any more. */
@@ -274,7 +276,11 @@ export class FlushCoordinator implements ExecutionOwner {
   }
 
   /** A flush in autocommit mode is a transaction of its own, so it waits for all statements before it. */
-  async #flushInTurn(unit: UnitOfWork, before: Turn | undefined, rollbacks: number): Promise<void> {
+  async #flushInOwnTransaction(
+    unit: UnitOfWork,
+    before: OwnFlush | undefined,
+    rollbacks: number,
+  ): Promise<void> {
     const failed = await before?.done.then(
       () => undefined,
       (error: unknown) => ({ error }),

@@ -2,7 +2,7 @@
 import {
   formatWalPosition,
   parseWalPosition,
-  POSITION_QUESTION,
+  POSITION_QUERY,
   readWalPosition,
   type WalPosition,
 } from '../internal/wal-position.js'
@@ -33,7 +33,7 @@ from (select
  */
 const CHAIN: BeginStatement = { text: 'COMMIT AND CHAIN', values: [] }
 
-/** @param onReached Told how far the server is. */
+/** The check of a replica. @param onReached Called with the position that the replica has replayed. */
 export function checkStatements(
   position: WalPosition,
   onReached: (reached: WalPosition) => void,
@@ -52,10 +52,10 @@ export function checkStatements(
   return [check, CHAIN]
 }
 
-/** Asks a primary how far it is, before it reads. */
+/** The query for a primary's position, sent before a read. */
 export function positionStatement(onAnswer: (position: WalPosition | undefined) => void): BeginStatement {
   return {
-    text: POSITION_QUESTION.text,
+    text: POSITION_QUERY.text,
     values: [],
     isCheck: true,
     onRows: (rows) => onAnswer(readWalPosition(rows)),

@@ -16,6 +16,7 @@ import type { PipelineOpener } from '../execution/executor.js'
 import { StatementRunner } from '../execution/statement-runner.js'
 import { AbortedError, ConnectError, ConnectionLostError } from '../errors.js'
 import type { DriverConnection } from '../driver/driver.js'
+import { pause } from '../internal/abort.js'
 import type { Clock } from '../internal/clock.js'
 import type { WalPosition } from '../internal/wal-position.js'
 import type { PipelineSetup } from '../pipeline/contract.js'
@@ -60,18 +61,19 @@ const MOST_CONFLICTS = 1
 /** One session's way to its servers. */
 export class ReadRoute implements PipelineOpener {
   readonly #servers: ReadServers
-  /** What has to be seen; undefined with `consistency: 'eventual'`. */
+  /** What the reads must show; undefined with `consistency: 'eventual'`. */
   readonly #causality: Causality | undefined
-  /** Where the connection leads that was taken last; undefined: to the primary. */
+  /** The server of the last connection; undefined: the primary. */
   #replica: Replica | undefined = undefined
-  /** What had to be seen when it was taken. */
+  /** The position that the reads had to show when that connection was acquired. */
   #needed: Needed = undefined
   /** Which replicas were tried since the last pause. */
   readonly #tried = new Set<Replica>()
-  /** Those of them that were behind. */
+  /** Those of `#tried` that were behind. */
   readonly #behind = new Set<Replica>()
-  /** Why the batch is sent again, and since when. */
+  /** Why the batch is sent again; undefined for its first server. */
   #moved: ReplayReason | undefined = undefined
+  /** When the read began. */
   #since = 0
   #pauseMillis = FIRST_PAUSE_MILLIS
   #conflicts = 0
@@ -109,7 +111,7 @@ export class ReadRoute implements PipelineOpener {
     this.#moved = reason
     const replica = this.#replica
     if (reason === 'conflict') this.#conflicts += 1
-    // The question for its position was refused.
+    // The primary refused the query for its position.
     if (reason === 'behind' && replica === undefined) this.#asksPrimary = false
     if (replica === undefined) return
     if (reason === 'behind') {
@@ -162,20 +164,20 @@ export class ReadRoute implements PipelineOpener {
     return true
   }
 
-  /** Undefined if the replica gives no connection. Unless only its pool is full, it is left out for a while. */
+  /** Undefined if the replica gives no connection. It is then skipped for a while, unless only its pool is full. */
   async #from(
     replica: Replica,
     options: AcquireOptions,
     callSite: CallSite | undefined,
   ): Promise<Lease | undefined> {
-    // 0 means: do not wait. null and undefined: no limit of the caller's own.
+    // 0 = do not wait; null and undefined = the caller has no limit.
     const { timeoutMillis = null } = options
-    const patience = Math.min(timeoutMillis ?? Infinity, replica.hostTimeoutMillis)
+    const waitMillis = Math.min(timeoutMillis ?? Infinity, replica.hostTimeoutMillis)
     replica.inFlight += 1
     try {
       const lease = await replica.engine
         .internals()
-        .host.acquire({ ...options, timeoutMillis: patience }, callSite)
+        .host.acquire({ ...options, timeoutMillis: waitMillis }, callSite)
       this.#replica = replica
       return new CountedLease(lease, replica)
     } catch (error) {
@@ -220,7 +222,7 @@ export class ReadRoute implements PipelineOpener {
       return [...statements, positionStatement(this.#causality.reading())]
     }
     replica.reads += 1
-    // What is written while this read waits for its connection is not written before it.
+    // Writes that came after this read had to wait for its connection need not be shown.
     const now = this.#causality.needed
     const needed = now === 'primary' ? this.#needed : now
     if (needed === undefined || needed === 'primary' || replica.isPast(needed, connection)) return statements
@@ -229,22 +231,10 @@ export class ReadRoute implements PipelineOpener {
   }
 }
 
-/** The pool has no connection to spare, which says nothing about its server. */
+/** True if only the pool has no free connection: its server may be healthy. */
 function isFull(error: unknown): boolean {
   if (error instanceof PoolQueueFullError) return true
   return (
     error instanceof PoolTimeoutError && error.phase === 'wait' && error.stats.lastConnectError === undefined
   )
-}
-
-function pause(clock: Clock, millis: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      timer.cancel()
-      signal?.removeEventListener('abort', end)
-      resolve()
-    }
-    const timer = clock.setTimer(end, millis)
-    signal?.addEventListener('abort', end)
-  })
 }

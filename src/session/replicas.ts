@@ -14,7 +14,7 @@ import { formatWalPosition, type WalPosition } from '../internal/wal-position.js
 
 const FIRST_PAUSE_MILLIS = 1_000
 const LONGEST_PAUSE_MILLIS = 30_000
-/** How long a replica that was behind comes last. */
+/** How long a replica that was behind is tried last. */
 const BEHIND_MILLIS = 1_000
 
 export class Replica {
@@ -32,7 +32,7 @@ export class Replica {
   #furthest: WalPosition | undefined = undefined
   #behind = 0
   #behindUntil = -Infinity
-  /** In a row. */
+  /** Failures in a row. */
   #failures = 0
   #ejections = 0
   #ejectedAt: number | undefined = undefined
@@ -65,11 +65,11 @@ export class Replica {
     return this.#lastError
   }
 
-  /** It gave no connection, or lost one: it is left out, each time for twice as long. */
+  /** Skips the replica, which gave no connection or lost one: each time for twice as long. */
   eject(error: unknown): void {
     const now = this.#clock.now()
     this.#lastError = error
-    // Of several reads that fail at once, one counts.
+    // If several reads fail at once, one of them counts.
     if (now < this.#ejectedUntil) return
     const pauseMillis = Math.min(FIRST_PAUSE_MILLIS * 2 ** this.#failures, LONGEST_PAUSE_MILLIS)
     this.#failures += 1
@@ -91,7 +91,7 @@ export class Replica {
     })
   }
 
-  /** It gave a connection. */
+  /** The replica gave a connection. */
   answered(): void {
     this.#failures = 0
     if (this.#ejectedAt === undefined) return
@@ -100,7 +100,7 @@ export class Replica {
     this.engine.internals().events.emit('replicaReturned', { ejectedMillis })
   }
 
-  /** Whether some connection of it was that far. Good for an order only. */
+  /** Whether some connection of it was that far. Only for the order in which replicas are tried. */
   seemsPast(position: WalPosition): boolean {
     return isPast(this.#furthest, position)
   }
@@ -117,7 +117,7 @@ export class Replica {
     this.#behindUntil = -Infinity
   }
 
-  /** It did not pass a check. */
+  /** The replica did not pass a check. */
   wasBehind(): void {
     this.#behind += 1
     this.#behindUntil = this.#clock.now() + BEHIND_MILLIS

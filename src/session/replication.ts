@@ -124,7 +124,7 @@ export class Replication {
   }
 
   /**
-   * The parts of a session of the flow of control that calls.
+   * The parts of a session in the causal flow of the caller.
    * @param after The token of another process.
    */
   partsFor(parts: SessionParts, after: string | undefined): SessionParts {
@@ -138,7 +138,7 @@ export class Replication {
 
 type PrimaryReads = Record<PrimaryReadReason, number>
 
-/** Options, none of them left out. */
+/** Options of which none is undefined. */
 type Defined<Options> = { readonly [Name in keyof Options]: Exclude<Options[Name], undefined> }
 
 function replicaOf(engine: Engine, clock: Clock): Replica {

@@ -89,7 +89,7 @@ export interface CausalFlowOptions {
 }
 
 const WITH_SESSION_OPTION_NAMES = [...SESSION_OPTION_NAMES, 'commit', 'retry', 'propagation']
-/** Where a single time limit is expected, there are several. */
+/** The options to use in place of a single time limit. */
 const LIMITS =
   'statementTimeoutMillis (of each statement), poolTimeoutMillis (of the wait for a connection), or signal: AbortSignal.timeout(...) (of the whole)'
 const TIME_LIMITS = { timeoutMillis: LIMITS, timeout: LIMITS }
@@ -144,8 +144,8 @@ export function createSessionFactory<S extends Session = Session>(
   }
   let warned = false
 
-  /** With its servers, if there are replicas: those depend on the flow of control that calls. */
-  const placed = (parts: SessionParts, after?: string): SessionParts =>
+  /** Adds the replicas, which depend on the caller's causal flow. */
+  const withReplicas = (parts: SessionParts, after?: string): SessionParts =>
     replication?.partsFor(parts, after) ?? parts
 
   const partsFor = (given: SessionOptions): SessionParts => {
@@ -154,7 +154,7 @@ export function createSessionFactory<S extends Session = Session>(
     const info = { ...defaults.info, ...given.info }
     const settings = { ...defaults.settings, ...given.settings }
     const options = { ...defaults, ...defined(given), info, settings }
-    return placed(
+    return withReplicas(
       {
         engine,
         setup: engine.setUp(options, { releaseWhenIdle: true }),
@@ -167,15 +167,15 @@ export function createSessionFactory<S extends Session = Session>(
   }
 
   const isWatching = isDevelopment()
-  const watched = (parts: SessionParts): SessionParts => {
+  const withSharedUse = (parts: SessionParts): SessionParts => {
     const { autocommit = false, detectSharing = isWatching } = parts.options
     return detectSharing && !autocommit ? { ...parts, shared: new SharedUse(factory) } : parts
   }
 
   const factory = (given?: SessionOptions): S => {
-    if (given === undefined) return new sessionClass(watched(placed(plain)))
+    if (given === undefined) return new sessionClass(withSharedUse(withReplicas(plain)))
     refuseUnknownKeys('a session', given, SESSION_OPTION_NAMES, TIME_LIMITS)
-    return new sessionClass(watched(partsFor(given)))
+    return new sessionClass(withSharedUse(partsFor(given)))
   }
 
   const current = (): S | undefined => scopeValueOf(factory) as S | undefined
@@ -183,7 +183,7 @@ export function createSessionFactory<S extends Session = Session>(
   const runIn = <Value>(
     session: S,
     work: (session: S) => Value | Promise<Value>,
-    commit: boolean,
+    { commit }: { readonly commit: boolean },
   ): Promise<Value> => session.runOwned(() => work(session), { commit, factory })
 
   const warnOnce = (): void => {
@@ -200,7 +200,7 @@ export function createSessionFactory<S extends Session = Session>(
     const nested = outer !== undefined && !outer.closed
     if (given === undefined) {
       if (nested) warnOnce()
-      return runIn(new sessionClass(placed(plain)), work, true)
+      return runIn(new sessionClass(withReplicas(plain)), work, { commit: true })
     }
     refuseUnknownKeys('withSession', given, WITH_SESSION_OPTION_NAMES, TIME_LIMITS)
     const { commit = true, retry, propagation, ...sessionOptions } = given
@@ -233,9 +233,9 @@ export function createSessionFactory<S extends Session = Session>(
       )
     }
     const parts = partsFor(sessionOptions)
-    if (retry === undefined) return runIn(new sessionClass(parts), work, commit)
+    if (retry === undefined) return runIn(new sessionClass(parts), work, { commit })
     let session: S | undefined
-    const once = (): Promise<Value> => runIn((session = new sessionClass(parts)), work, commit)
+    const once = (): Promise<Value> => runIn((session = new sessionClass(parts)), work, { commit })
     return runWithRetry(retry, systemClock, given.signal, once, () => session?.hasStored === true)
   }
 

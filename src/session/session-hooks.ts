@@ -29,7 +29,7 @@ export type SessionEvent =
 /** Called with the session. */
 export type SessionHook<S> = (session: S) => unknown
 
-/** Hooks by moment, in the order in which they were added. */
+/** Hooks by event, in the order in which they were added. */
 export class HookSet<S> {
   readonly #hooks = new Map<SessionEvent, Set<SessionHook<S>>>()
 
@@ -55,7 +55,7 @@ export class HookSet<S> {
 }
 
 /** Warns of a hook that failed where its error cannot reach a caller. */
-export function warnOfHook(event: SessionEvent, error: unknown): void {
+function warnOfHook(event: SessionEvent, error: unknown): void {
   const text = stackOf(error)
   process.emitWarning(`A hook of '${event}' threw: ${text}`, {
     type: 'LifeguardWarning',
@@ -63,9 +63,9 @@ export function warnOfHook(event: SessionEvent, error: unknown): void {
   })
 }
 
-/** The hooks of the session that its unit of work meets. */
+/** The hooks of a session that its flushes call. */
 export interface EntityHooks {
-  /** The hooks of an ended transaction are running. */
+  /** True while the hooks of an ended transaction run. */
   readonly ending: boolean
   began(): void
   has(...events: readonly SessionEvent[]): boolean
@@ -90,13 +90,13 @@ export class TransactionHooks<S extends object> implements EntityHooks {
     this.#factory = factory
   }
 
-  /** The hooks of an ended transaction are running. */
+  /** True while the hooks of an ended transaction run. */
   get ending(): boolean {
     return this.#ending
   }
 
-  /** The current call is made by a `beforeCommit` hook, which a commit waits for. */
-  get holdUpCommit(): boolean {
+  /** True if the current call is made by a `beforeCommit` hook, which a commit waits for. */
+  get inBeforeCommit(): boolean {
     const waiting = scopeValueOf(this) as Waiting | undefined
     return waiting?.closed === false
   }
@@ -114,7 +114,7 @@ export class TransactionHooks<S extends object> implements EntityHooks {
     return this.#own?.has(event) === true
   }
 
-  /** Forgets the session's own. */
+  /** Removes the session's own hooks. */
   clear(): void {
     this.#own?.clear()
   }
@@ -146,7 +146,7 @@ export class TransactionHooks<S extends object> implements EntityHooks {
     return runInScope(this, waiting, run).finally(() => (waiting.closed = true))
   }
 
-  /** Runs what was to run at the end of a transaction, and forgets it. @throws HookError after a commit. */
+  /** Runs the hooks of an ended transaction, and removes the session's own. @throws HookError after a commit. */
   async ended(event: 'afterCommit' | 'afterRollback'): Promise<void> {
     const hooks = this.#of(event)
     this.clear()

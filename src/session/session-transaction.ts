@@ -11,10 +11,10 @@ import type { Sealed } from '../unit/journal.js'
 import type { EntityParts, FlushCoordinator } from './flush-coordinator.js'
 import type { EntityHooks, SessionEvent } from './session-hooks.js'
 
-/** The hooks of the session that the end of a transaction meets. */
+/** The hooks of a session that commit and rollback call. */
 export interface EndHooks extends EntityHooks {
   hasOwn(event: SessionEvent): boolean
-  /** Forgets the session's own. */
+  /** Removes the session's own hooks. */
   clear(): void
   beforeCommit(): Promise<void> | undefined
   ended(event: 'afterCommit' | 'afterRollback'): Promise<void>
@@ -193,7 +193,7 @@ export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
     return this.runner.queueEnd('commit', () => (commit.sealed = this.#entities.committing()))
   }
 
-  /** PostgreSQL has confirmed. */
+  /** PostgreSQL has confirmed COMMIT. */
   #committed({ sealed }: QueuedCommit): Promise<void> | undefined {
     this.#parts.shared?.ended()
     this.#entities.committed(sealed)
@@ -239,9 +239,9 @@ export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
   }
 }
 
-/** A COMMIT that has, or will have, its place in the queue. */
+/** A COMMIT that is queued, or will be. */
 class QueuedCommit implements PendingCommit {
-  /** The changes of objects that it stores. */
+  /** The changes of objects that it commits. */
   sealed: Sealed | undefined = undefined
   readonly #transaction: SessionTransaction
   #operation: Operation | Promise<Operation> | undefined

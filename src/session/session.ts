@@ -212,7 +212,7 @@ export class Session extends EntitySession implements AsyncDisposable {
   }
 
   /**
-   * True once it has stored something: a transaction was committed, or a statement that was one by itself.
+   * True once it has stored something, by a commit or by a statement in autocommit mode.
    * @internal
    */
   get hasStored(): boolean {
@@ -229,9 +229,9 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   /** @throws IllegalStateError in a hook that a flush or a commit waits for. */
   #requireNoHook(what: 'commit' | 'begin'): void {
-    const { holdUpCommit } = this.#hooks
-    if (!holdUpCommit && !this.#entities.autoflushBlocks.inFlushHook) return
-    const hook = holdUpCommit ? 'a beforeCommit hook' : 'a hook of a flush'
+    const { inBeforeCommit } = this.#hooks
+    if (!inBeforeCommit && !this.#entities.autoflushBlocks.inFlushHook) return
+    const hook = inBeforeCommit ? 'a beforeCommit hook' : 'a hook of a flush'
     throw new IllegalStateError(
       `${what}() was called in ${hook}: the commit or flush that waits for the hook is already running, and includes what ` +
         'the hook does. Return to continue it; throw or call rollback() to cancel it.',

@@ -10,7 +10,7 @@ import { IllegalStateError } from '../errors.js'
 import {
   currentRequest,
   isInProgress,
-  surroundings,
+  programStores,
   watchRequests,
   type RequestMark,
 } from '../internal/requests.js'
@@ -21,7 +21,7 @@ const ADVICE =
 
 export class SharedUse {
   readonly #requests = new Set<RequestMark>()
-  #surroundings: readonly unknown[] | undefined = undefined
+  #stores: readonly unknown[] | undefined = undefined
   #warned = false
   readonly #made: string
 
@@ -48,15 +48,15 @@ export class SharedUse {
       }
       this.#requests.add(request)
     }
-    this.#surroundings ??= surroundings()
+    this.#stores ??= programStores()
   }
 
   /** The transaction is about to be ended. @throws as `use`. */
   end(): void {
-    const before = this.#surroundings
+    const before = this.#stores
     this.use()
     if (before === undefined || before.length === 0 || this.#warned) return
-    const now = surroundings()
+    const now = programStores()
     if (now.length === 0 || now.some((store) => before.includes(store))) return
     this.#warned = true
     process.emitWarning(
@@ -68,6 +68,6 @@ export class SharedUse {
   /** The transaction has ended. */
   ended(): void {
     this.#requests.clear()
-    this.#surroundings = undefined
+    this.#stores = undefined
   }
 }

@@ -9,7 +9,7 @@ import { systemClock, type Clock } from '../internal/clock.js'
 import { warnOnce } from '../internal/development.js'
 import type { InstanceState } from '../unit/instance-state.js'
 
-/** After this time an object that was changed would have been added to another session. */
+/** How long a changed object may take to be added to another session. */
 const PATIENCE_MILLIS = 1_000
 /** Objects that are watched at a time. */
 const MOST_WATCHED = 100

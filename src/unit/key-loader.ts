@@ -81,7 +81,7 @@ export class KeyLoader {
     for (const path of load) checkPath(meta, path)
     const without = withoutOf(meta, withoutFilters)
     requireNames('undefer', undefer)
-    const lacking = meta.table.lackingWithout(undefer)
+    const lacking = meta.table.deferredExcept(undefer)
     const values = meta.keyValues(key)
     const identity = meta.identityOf(values)
     const identities = this.#members.identities.of(meta)

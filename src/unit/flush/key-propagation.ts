@@ -17,7 +17,7 @@ export function propagateKeys(changes: readonly Change[], tracked: readonly Inst
   const referring = new Map<ForeignKey, Map<string, InstanceState[]>>()
   const propagate = (owner: InstanceState, news: ReadonlyMap<TableColumn, EncodedText>): void => {
     const { entity, table } = owner.meta
-    for (const key of entity[ENTITY].metadata.followers(table)) {
+    for (const key of entity[ENTITY].metadata.propagatingKeys(table)) {
       const { columns, targetColumns, rules } = key
       if (!targetColumns.some((column) => news.has(column))) continue
       const before = tupleOf(targetColumns.map((column) => storedValue(owner, column))) ?? ''
@@ -36,7 +36,7 @@ export function propagateKeys(changes: readonly Change[], tracked: readonly Inst
     }
   }
   for (const { state, columns, values } of changes) {
-    if (state.meta.entity[ENTITY].metadata.followers(state.meta.table).length === 0) continue
+    if (state.meta.entity[ENTITY].metadata.propagatingKeys(state.meta.table).length === 0) continue
     propagate(state, new Map(columns.map((column, index) => [column, values[index] ?? null])))
   }
   return propagated

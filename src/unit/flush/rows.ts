@@ -1,6 +1,6 @@
 /** The rows that a flush inserts, updates and deletes. They are encoded first, so nothing is sent if a value is wrong. */
 import { InvalidValueError, MappingError } from '../../errors.js'
-import { plainMessageOf, saysPlainly } from '../../internal/plain-errors.js'
+import { plainMessageOf, withPlainMessage } from '../../internal/plain-errors.js'
 import { ENTITY } from '../../schema/entity-types.js'
 import { hadValue } from '../../schema/filled-in.js'
 import type { ForeignKey } from '../../schema/foreign-key.js'
@@ -168,7 +168,7 @@ function encodeOf(state: InstanceState, column: TableColumn, value: unknown): En
     const hint = isHidden ? `; a field of the class needs 'declare ${column.property}'` : ''
     const named = `${hint} (${state})`
     const options = cause === undefined ? undefined : { cause }
-    throw saysPlainly(
+    throw withPlainMessage(
       new InvalidValueError(`${message}${named}`, options),
       `${plainMessageOf(error)}${named}`,
     )

@@ -16,7 +16,7 @@ import {
   endOfWrites,
   formatWalPosition,
   parseWalPosition,
-  POSITION_QUESTION,
+  POSITION_QUERY,
 } from '../../../src/internal/wal-position.js'
 import type { OwnClock } from './own-clock.js'
 
@@ -303,7 +303,7 @@ export class SimulatedConnection implements DriverConnection {
       return result('ROLLBACK')
     }
     this.#seen()
-    if (text === POSITION_QUESTION.text) {
+    if (text === POSITION_QUERY.text) {
       if (!server.isPrimary) throw serverError('55000', 'recovery is in progress')
       const timeline = server.timeline.toString(16).padStart(8, '0')
       return result('SELECT', [{ lsn: formatWalPosition(server.insertLsn), timeline, system: SYSTEM }])
