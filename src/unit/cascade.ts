@@ -34,7 +34,7 @@ export function requireAllAttached(state: InstanceState): void {
  * The detached objects that are added with a detached object: the objects of its relations, and those that were removed from them
  * while it was detached, because their rows change.
  */
-export function returningWith(state: InstanceState): readonly InstanceState[] {
+export function reattachedWith(state: InstanceState): readonly InstanceState[] {
   if (state.status !== 'detached') return []
   return heldRelations(state).flatMap((relation) => {
     if (!relation.cascades.has('add')) return []
@@ -44,12 +44,15 @@ export function returningWith(state: InstanceState): readonly InstanceState[] {
 }
 
 /** Notes the new objects in relations that delete orphans: they are orphans once they are removed from these relations. */
-export function noteBrought(state: InstanceState, brought: Map<InstanceState, Set<Relation>>): void {
+export function noteOrphanCandidates(
+  state: InstanceState,
+  candidates: Map<InstanceState, Set<Relation>>,
+): void {
   for (const relation of heldRelations(state)) {
     if (!relation.cascades.has('delete-orphan')) continue
     for (const member of heldBy(state, relation)) {
       if (member.status !== 'pending') continue
-      brought.set(member, (brought.get(member) ?? new Set<Relation>()).add(relation))
+      candidates.set(member, (candidates.get(member) ?? new Set<Relation>()).add(relation))
     }
   }
 }
@@ -110,7 +113,7 @@ export function linksOf(owners: Iterable<InstanceState>): LinkChanges[] {
   )
 }
 
-/** A foreign key on the owner with ON DELETE CASCADE. */
+/** Whether the rows of a relation refer to their owner by a foreign key with ON DELETE CASCADE. */
 export function deletedByDatabase(
   { meta }: InstanceState,
   { target, targetColumns, link }: Relation,

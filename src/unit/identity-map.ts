@@ -23,7 +23,7 @@ interface Undone {
   readonly until: number
 }
 
-// After so many rollbacks, a query that was queued before the oldest one has been answered.
+// After this many rollbacks, every query that was queued before the oldest one has been answered.
 const MOST_UNDONE = 32
 
 export class IdentityMap {

@@ -19,7 +19,7 @@ import { isRevoked, REVOKED } from '../internal/revoked.js'
  */
 export type InstanceStatus = 'transient' | 'pending' | 'persistent' | 'deleted' | 'detached'
 
-/** The session that an instance is attached to, seen from here. */
+/** What an instance knows of its session. */
 export interface Attachment {
   /** True once the session was closed: its instances may be added to another session. */
   readonly closed: boolean
@@ -134,7 +134,7 @@ export class InstanceState {
     if (markedDeleted !== this.markedDeleted) (this.#tracking ??= newTracking()).markedDeleted = markedDeleted
   }
 
-  /** PostgreSQL takes a value of a foreign key for equal to a key that is written differently. */
+  /** Notes that PostgreSQL considers a value of a foreign key equal to a key in another form. */
   noteSpelling(column: TableColumn, own: EncodedText, other: EncodedText): void {
     const tracking = (this.#tracking ??= newTracking())
     ;(tracking.spellings ??= new Map()).set(column, [own, other])
@@ -145,7 +145,7 @@ export class InstanceState {
     return own === other || this.asKey(column, own) === other
   }
 
-  /** A value of a foreign key as the key is written that it is equal to, as far as is known. */
+  /** A value of a foreign key, in the form of the key that it is known to equal; otherwise unchanged. */
   asKey<Text extends EncodedText | undefined>(column: TableColumn, own: Text): Text | EncodedText {
     const known = this.#tracking?.spellings?.get(column)
     return known?.[0] === own ? (known?.[1] ?? own) : own
@@ -171,8 +171,8 @@ export class InstanceState {
   }
 
   /**
-   * The text of a value of a column; undefined while there is none. That of PostgreSQL where it is the stored value: a Date does
-   * not hold its microseconds.
+   * The text of a value of a column; undefined if there is no value. For the stored value it is PostgreSQL's text, because a Date
+   * does not hold microseconds.
    * @param value Default: the current one.
    */
   text(column: TableColumn, value: unknown = this.value(column)): EncodedText | undefined {

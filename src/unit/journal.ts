@@ -4,7 +4,7 @@
  */
 import type { Identity, Snapshot } from '../schema/entity-meta.js'
 import type { TableColumn } from '../schema/table-column.js'
-import { Given } from './given.js'
+import { DetachedState } from './detached-state.js'
 import { unset, type KeySetting } from './flush/contract.js'
 import type { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
@@ -22,8 +22,8 @@ interface Filled {
 interface Departure {
   readonly state: InstanceState
   readonly identity: Identity | undefined
-  /** True if the object was detached because its row was not found, or because another object has its key. */
-  readonly isLetGo: boolean
+  /** True if the object was detached, because its row was not found or another object has its key. */
+  readonly isDetached: boolean
 }
 
 interface Frame {
@@ -32,7 +32,7 @@ interface Frame {
   /** New objects that were added, flushed or not. */
   readonly added: Set<InstanceState>
   /** Detached objects that were added, as they were then. */
-  readonly attached: Map<InstanceState, Given>
+  readonly attached: Map<InstanceState, DetachedState>
   readonly inserted: Set<InstanceState>
   readonly filled: Filled[]
   /** Foreign keys that relations have set: a new object gets them back as they were given. */
@@ -59,11 +59,11 @@ export interface Sealed {
 }
 
 export class Journal {
-  /** Of the transaction that is open. */
+  /** The frames of the open transaction. */
   readonly #frames: Frame[] = []
   readonly #sealed: Set<Sealed> = new Set()
 
-  /** Frames of savepoints that are open. */
+  /** Number of open savepoints. */
   get depth(): number {
     return Math.max(0, this.#frames.length - 1)
   }
@@ -90,7 +90,7 @@ export class Journal {
   attached(state: InstanceState): void {
     // An object that left the identity map returns to it.
     const hasLeft = this.#frames.some(({ departures }) => departures.some((one) => one.state === state))
-    if (!hasLeft) this.#top.attached.set(state, new Given(state))
+    if (!hasLeft) this.#top.attached.set(state, new DetachedState(state))
   }
 
   markedDeleted(state: InstanceState): void {
@@ -101,7 +101,7 @@ export class Journal {
     this.#top.inserted.add(state)
   }
 
-  /** Columns of new objects were filled in that were inserted, or added, together. */
+  /** PostgreSQL or the flush has filled in columns of new objects, which were inserted or added together. */
   filled(states: readonly InstanceState[], columns: readonly TableColumn[]): void {
     const [first] = states
     if (first === undefined) return
@@ -133,15 +133,14 @@ export class Journal {
     for (const frame of this.#frames) frame.deleted.delete(state)
   }
 
-  /** An object leaves its place in the identity map. @param isLetGo True: it is detached, too. */
-  departed(state: InstanceState, isLetGo: boolean): void {
-    this.#top.departures.push({ state, identity: state.identity, isLetGo })
+  /** An object leaves the identity map. */
+  departed(state: InstanceState, { isDetached = false }: Partial<Pick<Departure, 'isDetached'>> = {}): void {
+    this.#top.departures.push({ state, identity: state.identity, isDetached })
   }
 
   /**
-   * Where to note the objects that a query has loaded or renewed: if the query was queued inside a savepoint, they expire with
-   * its rollback.
-   * Undefined if it was queued outside of every savepoint.
+   * Where to note the objects that a query has loaded or renewed. If the query was queued inside a savepoint, they expire with its
+   * rollback. Undefined if it was queued outside of every savepoint.
    */
   loads(revision: number): Pick<Frame, 'loaded' | 'relations'> | undefined {
     for (let index = this.#frames.length - 1; index > 0; index--) {
@@ -157,7 +156,7 @@ export class Journal {
     this.#frames.push(newFrame(revision))
   }
 
-  /** The revision at which the savepoint began that `depth` others are around; undefined if there is none. */
+  /** The revision at which the savepoint inside `depth` others began; undefined if there is none. */
   since(depth: number): number | undefined {
     return this.#frames[depth + 1]?.since
   }
@@ -237,25 +236,25 @@ export function noteRelation(
  * they may be in another session by now.
  */
 function undo(frames: readonly Frame[], identities: IdentityMap, attachment: Attachment): Set<InstanceState> {
-  const unknown = new Set<InstanceState>()
-  for (const frame of [...frames].reverse()) undoFrame(frame, identities, attachment, unknown)
+  const expiring = new Set<InstanceState>()
+  for (const frame of [...frames].reverse()) undoFrame(frame, identities, attachment, expiring)
   unset(frames.flatMap(({ settings }) => settings).filter(isTransient))
-  return unknown
+  return expiring
 }
 
-/** @param unknown Receives the objects with a row whose values must expire. */
+/** @param expiring Receives the objects with a row whose values must expire. */
 function undoFrame(
   frame: Frame,
   identities: IdentityMap,
   attachment: Attachment,
-  unknown: Set<InstanceState>,
+  expiring: Set<InstanceState>,
 ): void {
   const isOwn = (state: InstanceState): boolean => state.attachment === attachment
   const isElsewhere = (state: InstanceState): boolean => state.attachment !== undefined && !isOwn(state)
   for (const state of frame.added) {
     if (state.status === 'pending' && isOwn(state)) state.become('transient', undefined)
   }
-  // Backwards: a key that was made first may have been returned in another form later.
+  // In reverse: an allocated key may have been returned later in another form.
   for (const { states, columns, given } of [...frame.filled].reverse()) {
     for (const state of states) {
       if (isElsewhere(state) || Object.isFrozen(state.instance)) continue
@@ -266,27 +265,27 @@ function undoFrame(
   for (const state of frame.inserted) {
     identities.remove(state)
     if (!isElsewhere(state)) undoInsert(state)
-    unknown.delete(state)
+    expiring.delete(state)
   }
   for (const [state, before] of frame.updated) {
     if (frame.inserted.has(state) || isElsewhere(state)) continue
     state.snapshot = before
-    if (isOwn(state)) unknown.add(state)
+    if (isOwn(state)) expiring.add(state)
   }
-  // Backwards, so that the object that had a key first gets it back.
-  for (const { state, identity, isLetGo } of [...frame.departures].reverse()) {
-    // Without a snapshot it has no row: two new objects had one key.
+  // In reverse, so that the object that had a key first gets it back.
+  for (const { state, identity, isDetached } of [...frame.departures].reverse()) {
+    // Without a snapshot it has no row: two new objects had the same key.
     if (frame.inserted.has(state) || isElsewhere(state) || state.snapshot === undefined) continue
     identities.remove(state)
     state.identity = identity
-    if (!isLetGo && !isOwn(state)) continue
+    if (!isDetached && !isOwn(state)) continue
     state.become('persistent', attachment)
-    unknown.add(state)
+    expiring.add(state)
     const other = identities.add(state)
     // Its row was inserted by the transaction that is rolled back.
     if (other !== undefined) other.become('detached', undefined)
   }
-  for (const state of frame.loaded) if (isOwn(state) && identities.has(state)) unknown.add(state)
+  for (const state of frame.loaded) if (isOwn(state) && identities.has(state)) expiring.add(state)
   for (const [state, names] of frame.relations) {
     if (isOwn(state)) for (const name of names) unload(state, name)
   }
@@ -295,7 +294,7 @@ function undoFrame(
     if (isElsewhere(state)) continue
     identities.remove(state)
     given.restore()
-    unknown.delete(state)
+    expiring.delete(state)
   }
 }
 

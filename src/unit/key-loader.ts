@@ -1,13 +1,12 @@
 /** Reads objects by their keys: `session.get`, `session.getOne` and `session.refresh`. */
 import { IllegalStateError, InvalidOptionError, NoResultError } from '../errors.js'
-import { sendAfter } from '../internal/statements-ahead.js'
+import { sendAfter, type StatementsAhead } from '../internal/statements-ahead.js'
 import type { EntityMeta } from '../schema/entity-meta.js'
 import { kindOf } from '../codecs/codec.js'
 import { checkWithout, filtersOf, NO_FILTERS_OFF, type WithoutFilters } from '../schema/filters.js'
 import { selectByKey, type LoadStatement } from '../query/key-statements.js'
 import { checkPath } from '../query/relation-path.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
-import type { Flush } from './flush/contract.js'
 import { stateOf, type InstanceState } from './instance-state.js'
 import { expire, expireNamed, type Loader, type LoadMode } from './loader.js'
 import { hasWhole } from './partial-collections.js'
@@ -40,7 +39,7 @@ export interface RefreshOptions extends ReadOptions {
 interface KeyReading {
   readonly mode: LoadMode
   readonly forUpdate: boolean
-  readonly flush: Flush | undefined
+  readonly flush: StatementsAhead | undefined
   /** The filters that the row need not meet. */
   readonly without: WithoutFilters
   /** The columns that are not read. */
@@ -49,30 +48,30 @@ interface KeyReading {
 
 /** What reading by key needs from the unit of work. */
 export interface KeyLoaderParts {
-  readonly members: TrackedInstances
+  readonly tracked: TrackedInstances
   readonly loader: Loader
   readonly relations: RelationLoader
   /** Flushes before a query, unless autoflush is off. */
-  readonly autoflush: () => Flush | undefined
+  readonly autoflush: () => StatementsAhead | undefined
   readonly fetch: (statement: LoadStatement) => Promise<Fetched>
 }
 
 export class KeyLoader {
-  readonly #members: TrackedInstances
+  readonly #tracked: TrackedInstances
   readonly #loader: Loader
   readonly #relations: RelationLoader
-  readonly #autoflush: () => Flush | undefined
+  readonly #autoflush: () => StatementsAhead | undefined
   readonly #fetch: (statement: LoadStatement) => Promise<Fetched>
 
-  constructor({ members, loader, relations, autoflush, fetch }: KeyLoaderParts) {
-    this.#members = members
+  constructor({ tracked, loader, relations, autoflush, fetch }: KeyLoaderParts) {
+    this.#tracked = tracked
     this.#loader = loader
     this.#relations = relations
     this.#autoflush = autoflush
     this.#fetch = fetch
   }
 
-  /** The object with a key: without a query if the session holds it. Null if there is none. */
+  /** The object with a key, or null. There is no query if the session holds the object. */
   async get(
     meta: EntityMeta,
     key: unknown,
@@ -84,12 +83,12 @@ export class KeyLoader {
     const lacking = meta.table.deferredExcept(undefer)
     const values = meta.keyValues(key)
     const identity = meta.identityOf(values)
-    const identities = this.#members.identities.of(meta)
+    const identities = this.#tracked.identities.of(meta)
     const asItIs = !forUpdate && !populateExisting
     const isWhole = ({ instance, expired }: InstanceState): boolean =>
       expired === undefined && undefer.every((name) => !meta.isMissing(instance, meta.table.column(name)))
     let state = identities.get(identity)
-    let flush: Flush | undefined
+    let flush: StatementsAhead | undefined
     if (!asItIs || state === undefined || !load.every(isHeldBy(state))) {
       flush = this.#autoflush()
       if (flush?.sent !== undefined) await flush.sent
@@ -107,8 +106,8 @@ export class KeyLoader {
       if (state === undefined) {
         // Not expunged if the object was inserted after the query was sent, nor if a filter may hide its row.
         const isGone =
-          known?.insertGeneration === generation && known !== undefined && this.#members.identities.has(known)
-        if (isGone && filtersOf(meta, without).length === 0) this.#members.gone(known)
+          known?.insertGeneration === generation && known !== undefined && this.#tracked.identities.has(known)
+        if (isGone && filtersOf(meta, without).length === 0) this.#tracked.gone(known)
         return null
       }
     }
@@ -127,7 +126,7 @@ export class KeyLoader {
     for (const path of load) checkPath(meta, path)
     const named = names && propertiesToRefresh(meta, names, load)
     const without = withoutOf(meta, withoutFilters)
-    for (const [arrival, states] of this.#members.awaitingKeys) if (states.includes(state)) await arrival
+    for (const [arrival, states] of this.#tracked.awaitingKeys) if (states.includes(state)) await arrival
     // The INSERT may have been rolled back meanwhile.
     this.#persistent(instance)
     // Deferred columns are read again if the object holds them, or if they are named.
@@ -155,7 +154,7 @@ export class KeyLoader {
 
   #persistent(instance: object): InstanceState {
     const state = stateOf(instance)
-    this.#members.requirePersistent(state, 'refresh()')
+    this.#tracked.requirePersistent(state, 'refresh()')
     return state
   }
 

@@ -4,7 +4,7 @@ import type { Relation, RelationLink } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { InstanceState } from './instance-state.js'
 import { storedValue, type LinkChanges } from './flush/rows.js'
-import { hasRow, heldIn, type TextOf } from './relation-values.js'
+import { hasRow, currentText, type TextOf } from './relation-values.js'
 
 /** Two objects, and the relation that links them. */
 export interface Pair {
@@ -37,7 +37,7 @@ export function linkChanges(linkedPairs: readonly Pair[], unlinked: readonly Pai
     for (const pair of pairs) {
       const isLinked = linked.has(pair)
       if (!isLinked && !(hasRow(pair.owner) && hasRow(pair.member))) continue
-      const values = linkValues(pair, columns, isLinked ? heldIn : storedValue)
+      const values = linkValues(pair, columns, isLinked ? currentText : storedValue)
       ;(isLinked ? added : removed).set(JSON.stringify(values), { pair, values })
     }
     for (const [id, { pair }] of removed) {
@@ -67,7 +67,7 @@ function linkValues(
     const [text, another = text] = texts
     if (column.normal(text) !== column.normal(another))
       throw cannotLink(owner, relation, member, column, [text, another])
-    // It says what is wrong where there is none.
+    // Without a text, encode throws an error that says what is wrong.
     return text ?? column.encode(text)
   })
 }

@@ -13,7 +13,7 @@ import { differenceOf, heldBy, heldRelations, isPartlyKnown, requireWhole } from
 import type { TrackedInstances } from './tracked-instances.js'
 
 export class Merger {
-  readonly #members: TrackedInstances
+  readonly #tracked: TrackedInstances
   readonly #loader: KeyLoader
   readonly #relations: RelationLoader
   /** How many merges are running. */
@@ -21,8 +21,8 @@ export class Merger {
   /** The objects that running merges have made: another merge may need the same key. */
   readonly #made = new IdentityMap()
 
-  constructor(members: TrackedInstances, loader: KeyLoader, relations: RelationLoader) {
-    this.#members = members
+  constructor(tracked: TrackedInstances, loader: KeyLoader, relations: RelationLoader) {
+    this.#tracked = tracked
     this.#loader = loader
     this.#relations = relations
   }
@@ -38,14 +38,14 @@ export class Merger {
   }
 
   async #merge(given: InstanceState, merged: Map<InstanceState, InstanceState>): Promise<InstanceState> {
-    const known = given.attachment === this.#members ? given : merged.get(given)
+    const known = given.attachment === this.#tracked ? given : merged.get(given)
     if (known !== undefined) return known
     const { instance, meta } = given
     const key = meta.table.primaryKey.map((column) => given.value(column))
     const { target, isMade } = await this.#mergeTarget(meta, key)
     const hasRow = target.status === 'persistent'
     merged.set(given, target)
-    // A value that the constructor filled in says nothing about the row.
+    // A value that the constructor has filled in is not a value of the caller.
     const isGiven = (column: TableColumn): boolean =>
       given.snapshot !== undefined || !isFilledIn(instance, column)
     const { version } = meta.table
@@ -55,9 +55,9 @@ export class Merger {
         `The ${meta.name} to merge was changed by another transaction since it was loaded`,
       )
     }
-    const led = hasRow ? ledColumns(given) : NO_COLUMNS
+    const ofRelations = hasRow ? relationColumns(given) : NO_COLUMNS
     for (const column of meta.table.columns) {
-      if (led.has(column)) continue
+      if (ofRelations.has(column)) continue
       const isUnknown = meta.isExpired(instance, column) || meta.isMissing(instance, column)
       const value = isUnknown ? undefined : instance[column.property]
       const counts = value !== undefined && column.definition.generated === undefined && isGiven(column)
@@ -79,7 +79,7 @@ export class Merger {
       if (hasRow) await this.#relations.load([target], [relation.name], NO_FILTERS_OFF)
       target.instance[relation.name] = relation.many ? members : (members[0] ?? null)
     }
-    if (!hasRow) this.#members.add(target)
+    if (!hasRow) this.#tracked.add(target)
     return target
   }
 
@@ -93,7 +93,7 @@ export class Merger {
       const found = await this.#loader.get(meta, keyOf(meta, key), {})
       if (found !== null) return { target: stateOf(found), isMade: false }
       const identity = meta.identityOf(key)
-      const known = this.#members.identities.of(meta).get(identity) ?? this.#made.of(meta).get(identity)
+      const known = this.#tracked.identities.of(meta).get(identity) ?? this.#made.of(meta).get(identity)
       if (known !== undefined) return { target: known, isMade: false }
     }
     const target = stateOf(meta.create())
@@ -104,8 +104,8 @@ export class Merger {
 
 const NO_COLUMNS: ReadonlySet<TableColumn> = new Set()
 
-/** Foreign keys that were only loaded, and that relations of the object set: as copies, they would contradict a changed relation. */
-function ledColumns(given: InstanceState): ReadonlySet<TableColumn> {
+/** Unchanged foreign keys that the object's relations set. They are not copied: a copy would contradict a changed relation. */
+function relationColumns(given: InstanceState): ReadonlySet<TableColumn> {
   if (given.snapshot === undefined || !given.holdsRelation) return NO_COLUMNS
   const { changes } = given
   const isCarried = ({ kind, cascades }: Relation): boolean => kind === 'belongsTo' && cascades.has('add')

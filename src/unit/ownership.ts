@@ -15,18 +15,18 @@ import { differenceOf, heldBy, heldRelations, isKnown, rememberedBy, refersTo } 
 import { storedValue } from './flush/rows.js'
 
 /** Whether a relation deletes the objects that are removed from it. */
-export function deletesOrphans({ cascades }: Relation): boolean {
+function deletesOrphans({ cascades }: Relation): boolean {
   return cascades.has('delete-orphan')
 }
 
 /** Decides which objects the next flush deletes. @throws MappingError, InvalidValueError for invalid values of relations. */
-export function settleDeletions(members: TrackedInstances): void {
-  const related = members.related()
-  const cascading = [...members.roots.keys()].some(cascadesDelete)
+export function settleDeletions(tracked: TrackedInstances): void {
+  const related = tracked.related()
+  const cascading = [...tracked.roots.keys()].some(cascadesDelete)
   const owners = related.filter((state) => state.meta.relationNames.length > 0 && hasOrphanRelation(state))
-  const isSettled = members.markedDeleted.size === members.roots.size && members.brought.size === 0
+  const isSettled = tracked.markedDeleted.size === tracked.roots.size && tracked.orphanCandidates.size === 0
   if (!cascading && owners.length === 0 && isSettled) return
-  new Settlement(members, related).apply()
+  new Settlement(tracked, related).apply()
 }
 
 function cascadesDelete({ meta }: InstanceState): boolean {
@@ -56,42 +56,43 @@ function oppositeOf({ meta }: InstanceState, { kind, target, ownColumns }: Relat
 }
 
 class Settlement {
-  readonly #members: TrackedInstances
+  readonly #tracked: TrackedInstances
   readonly #related: readonly InstanceState[]
   /** The changed relations, also of deleted objects. */
   readonly #changes: RelationChanges
-  readonly #condemned = new Map<InstanceState, Guard | undefined>()
+  readonly #deletions = new Map<InstanceState, Guard | undefined>()
   readonly #referring: ReferringObjects
   /** Objects with which others are deleted. */
   readonly #owners = new Set<InstanceState>()
 
-  constructor(members: TrackedInstances, related: readonly InstanceState[]) {
-    this.#members = members
+  constructor(tracked: TrackedInstances, related: readonly InstanceState[]) {
+    this.#tracked = tracked
     this.#related = related
-    this.#changes = RelationChanges.of(members, { deletions: false })
-    this.#referring = new ReferringObjects(members.identities)
+    this.#changes = RelationChanges.of(tracked, { deletions: false })
+    this.#referring = new ReferringObjects(tracked.identities)
   }
 
   apply(): void {
-    const { roots } = this.#members
-    for (const root of roots.keys()) this.#condemned.set(root, undefined)
-    for (const state of this.#related) this.#condemnOrphans(state)
-    const orphans = [...this.#condemned.keys()].filter((state) => !roots.has(state))
+    const { roots } = this.#tracked
+    for (const root of roots.keys()) this.#deletions.set(root, undefined)
+    for (const state of this.#related) this.#markOrphans(state)
+    const orphans = [...this.#deletions.keys()].filter((state) => !roots.has(state))
     const expunged = new Set<InstanceState>()
     const passed = new Set<InstanceState>()
-    // From orphans, which no call keeps. Then from the latest call on: what was added between two calls goes with the later one only.
+    // First from orphans, which no call of `add` keeps. Then from the latest call of `delete` back to the first: an object that was
+    // added between two calls is deleted with the later one only.
     for (const orphan of orphans) this.#cascade(orphan, Infinity, passed, expunged)
     for (const [root, call] of [...roots].reverse()) this.#cascade(root, call, passed, expunged)
-    this.#members.settle(this.#condemned, this.#owners)
-    for (const state of expunged) if (state.status === 'pending') this.#members.expunge(state)
+    this.#tracked.settle(this.#deletions, this.#owners)
+    for (const state of expunged) if (state.status === 'pending') this.#tracked.expunge(state)
     this.#expungeOrphans()
   }
 
   /**
-   * Condemns what belongs to an object, down to the last.
+   * Marks everything for deletion that belongs to an object, directly or indirectly.
    * @param call Objects that were added after this call stay.
-   * @param passed Objects whose members were condemned already.
-   * @param expunged Gets the new objects.
+   * @param passed Objects whose members were marked already.
+   * @param expunged Receives the new objects.
    */
   #cascade(
     owner: InstanceState,
@@ -108,8 +109,8 @@ class Settlement {
         if (!relation.cascades.has('delete')) continue
         for (const member of this.#belongingTo(state, relation)) {
           if (member.status === 'pending') expunged.add(member)
-          else if ((this.#members.spared.get(member) ?? 0) < call) this.#condemn(member, relation)
-          if (!this.#condemned.has(member)) continue
+          else if ((this.#tracked.spared.get(member) ?? 0) < call) this.#markDeleted(member, relation)
+          if (!this.#deletions.has(member)) continue
           this.#owners.add(state)
           reached.add(member)
         }
@@ -117,28 +118,28 @@ class Settlement {
     }
   }
 
-  #condemn(member: InstanceState, relation: Relation): void {
+  #markDeleted(member: InstanceState, relation: Relation): void {
     const { status, snapshot } = member
     if (status === 'transient' || status === 'deleted' || snapshot === undefined) return
-    if (this.#condemned.has(member)) return
+    if (this.#deletions.has(member)) return
     const isHeldByKey = relation.kind === 'hasMany' || relation.kind === 'hasOne'
-    this.#condemned.set(member, isHeldByKey ? guardOf(member, relation) : undefined)
+    this.#deletions.set(member, isHeldByKey ? guardOf(member, relation) : undefined)
   }
 
   /** Orphans: objects that were removed from a relation with `delete-orphan`, or have removed their owner, and have no other one. */
-  #condemnOrphans(state: InstanceState): void {
+  #markOrphans(state: InstanceState): void {
     for (const relation of heldRelations(state)) {
       if (deletesOrphans(relation) && isKnown(state, relation)) {
         for (const member of differenceOf(state, relation)?.removed ?? []) {
           if (member.status === 'persistent' && this.#belongsToNothing(member, relation)) {
-            this.#condemn(member, relation)
+            this.#markDeleted(member, relation)
           }
         }
       }
       const opposite = oppositeOf(state, relation)
       if (opposite === undefined || state.status !== 'persistent') continue
       const hadOwner = relation.ownColumns.every((column) => storedValue(state, column) !== null)
-      if (hadOwner && this.#changes.ownerOf(state, opposite) === null) this.#condemn(state, opposite)
+      if (hadOwner && this.#changes.ownerOf(state, opposite) === null) this.#markDeleted(state, opposite)
     }
   }
 
@@ -150,11 +151,11 @@ class Settlement {
 
   /** Expunges new objects that a relation with `delete-orphan` had added to the session, and does not contain any more. */
   #expungeOrphans(): void {
-    const { brought } = this.#members
-    for (let isDone = brought.size === 0; !isDone;) {
+    const { orphanCandidates } = this.#tracked
+    for (let isDone = orphanCandidates.size === 0; !isDone;) {
       isDone = true
       const held = new Map<Relation, Set<InstanceState>>()
-      for (const owner of this.#members.related()) {
+      for (const owner of this.#tracked.related()) {
         for (const relation of owner.markedDeleted ? [] : heldRelations(owner)) {
           if (!deletesOrphans(relation)) continue
           const all = held.get(relation) ?? new Set()
@@ -162,16 +163,16 @@ class Settlement {
           for (const member of heldBy(owner, relation)) all.add(member)
         }
       }
-      for (const [state, relations] of brought) {
+      for (const [state, relations] of orphanCandidates) {
         const isHeld = (relation: Relation): boolean => {
           const owner = this.#changes.ownerOf(state, relation)
-          return held.get(relation)?.has(state) === true || owner?.attachment === this.#members
+          return held.get(relation)?.has(state) === true || owner?.attachment === this.#tracked
         }
         const isOrphan = ![...relations].every(isHeld)
         if (!isOrphan) continue
-        brought.delete(state)
-        if (state.status !== 'pending' || state.attachment !== this.#members) continue
-        this.#members.expunge(state)
+        orphanCandidates.delete(state)
+        if (state.status !== 'pending' || state.attachment !== this.#tracked) continue
+        this.#tracked.expunge(state)
         isDone = false
       }
     }

@@ -48,21 +48,21 @@ export class RelationChanges {
 
   /**
    * Looks for changes.
-   * @param members The tracked objects, also those that are to be deleted.
+   * @param tracked The tracked objects, also those that are to be deleted.
    * @param options `deletions: false`: as if nothing were deleted.
    */
   static of(
-    members: RelatedInstances,
+    tracked: RelatedInstances,
     { deletions = true }: { readonly deletions?: boolean } = {},
   ): RelationChanges {
     const changes = new RelationChanges(deletions)
     const own: (() => void)[] = []
     const kept: KeptRelation[] = []
-    const referring = new ReferringObjects(members.identities)
-    for (const state of members.related()) {
+    const referring = new ReferringObjects(tracked.identities)
+    for (const state of tracked.related()) {
       if (state.meta.relationNames.length === 0) continue
       if (deletions && state.markedDeleted) {
-        changes.#removeMembersOfDeleted(state, members, referring)
+        changes.#removeMembersOfDeleted(state, tracked, referring)
         continue
       }
       for (const relation of heldRelations(state)) {
@@ -103,7 +103,7 @@ export class RelationChanges {
     return needed
   }
 
-  /** The object that a member is given to by a relation or its other side; null: to none; undefined: no relation decides. */
+  /** The owner that a relation or its other side gives to a member; null: none; undefined: no relation has changed it. */
   ownerOf(member: InstanceState, { targetColumns, ownColumns }: Relation): InstanceState | null | undefined {
     const assignment = this.#keys.find(member, targetColumns, ownColumns)
     return assignment && (assignment.target ?? null)
@@ -115,7 +115,7 @@ export class RelationChanges {
     return assignment && (assignment.target ?? null)
   }
 
-  /** What is given to an owner by a relation or its other side. */
+  /** The objects that a relation or its other side gives to an owner. */
   ledTo(owner: InstanceState, { targetColumns, ownColumns }: Relation): Iterable<InstanceState> {
     return this.#keys.ledTo(owner, targetColumns, ownColumns)
   }
@@ -160,8 +160,8 @@ export class RelationChanges {
   }
 
   /**
-   * Members of an object that is deleted belong to nothing, if they can; otherwise PostgreSQL has the last word. ON DELETE CASCADE
-   * would delete the members that `add` has kept, too.
+   * Members of a deleted object lose their owner if their foreign keys are nullable; otherwise PostgreSQL decides. ON DELETE CASCADE
+   * would also delete the members that `add` has kept.
    */
   #removeMembersOfDeleted(
     owner: InstanceState,
@@ -232,7 +232,7 @@ export class RelationChanges {
   }
 }
 
-/** What the relation of an owner says about a member. */
+/** The assignment that a relation of an owner makes for a member. */
 function assignmentOf(
   holder: InstanceState,
   target: InstanceState | undefined,

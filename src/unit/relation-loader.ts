@@ -11,7 +11,7 @@ import type { InstanceState } from './instance-state.js'
 import { noteRelation, type Journal } from './journal.js'
 import type { Loader, LoadMode } from './loader.js'
 import { hasWhole } from './partial-collections.js'
-import { differenceOf, heldBy, know, knowPart, unload } from './relation-values.js'
+import { differenceOf, heldBy, rememberStored, rememberPart, unload } from './relation-values.js'
 
 /** Rows that were read. */
 export interface Fetched {
@@ -23,8 +23,8 @@ export interface Fetched {
 /** Runs a statement that reads. */
 export type Fetch = (statement: LoadStatement) => Promise<Fetched>
 
-/** Owners of one key. */
-interface Wanted {
+/** Owners that refer to the same key. */
+interface OwnersOfKey {
   readonly key: EncodedText[]
   readonly owners: InstanceState[]
 }
@@ -117,7 +117,7 @@ export class RelationLoader {
     for (const [owner, objects] of parts) {
       requireUnchanged(owner, part.relation)
       unload(owner, name)
-      knowPart(owner, name, objects)
+      rememberPart(owner, name, objects)
       if (loads !== undefined) noteRelation(loads, owner, name)
     }
   }
@@ -134,12 +134,12 @@ export class RelationLoader {
     without: WithoutFilters,
     mode: LoadMode = 'keep',
   ): Promise<void> {
-    const wanted = new Map<string, Wanted>()
+    const wanted = new Map<string, OwnersOfKey>()
     for (const owner of owners) {
       const key = relation.ownColumns.map((column) => owner.text(column) ?? null)
-      const present = this.#alreadyHere(relation, key)
+      const present = this.#targetInMemory(relation, key)
       if (present !== undefined) {
-        this.#arrive(owner, relation, present === null ? [] : [present], this.#identities.revision)
+        this.#loaded(owner, relation, present === null ? [] : [present], this.#identities.revision)
         continue
       }
       const id = JSON.stringify(key)
@@ -174,15 +174,16 @@ export class RelationLoader {
       found.set(id, members)
       const member = related[index] as InstanceState
       members.push(member)
-      if (statement.byOrdinal) noteSpellings(relation, wanted.get(id) as Wanted, member, row.slice(count))
+      if (statement.byOrdinal)
+        noteSpellings(relation, wanted.get(id) as OwnersOfKey, member, row.slice(count))
     }
     for (const [id, entry] of wanted) {
-      for (const owner of entry.owners) this.#arrive(owner, relation, found.get(id) ?? [], revision)
+      for (const owner of entry.owners) this.#loaded(owner, relation, found.get(id) ?? [], revision)
     }
   }
 
-  /** The only object that the relation can refer to, if no query is needed; null if there is none. */
-  #alreadyHere(relation: Relation, key: readonly EncodedText[]): InstanceState | null | undefined {
+  /** The target of a `belongsTo` that the session has already; null if the foreign key is NULL; undefined if a query is needed. */
+  #targetInMemory(relation: Relation, key: readonly EncodedText[]): InstanceState | null | undefined {
     if (key.includes(null)) return null
     if (relation.kind !== 'belongsTo') return undefined
     const target = metaOf(relation.target)
@@ -195,8 +196,8 @@ export class RelationLoader {
     return present?.expired === undefined ? present : undefined
   }
 
-  /** @param revision The revision of the identity map when the statement was queued. */
-  #arrive(
+  /** Notes what a relation holds in the database. @param revision The revision of the identity map when the statement was queued. */
+  #loaded(
     owner: InstanceState,
     relation: Relation,
     members: readonly InstanceState[],
@@ -205,7 +206,7 @@ export class RelationLoader {
     const { instance } = owner
     const { name, many } = relation
     const objects = members.map((member) => member.instance)
-    know(owner, relation, objects)
+    rememberStored(owner, relation, objects)
     const loads = this.#journal.loads(revision)
     if (loads !== undefined) noteRelation(loads, owner, name)
     if (!hasWhole(instance, name)) instance[name] = many ? [...objects] : (objects[0] ?? null)
@@ -229,7 +230,7 @@ function requireUnchanged(owner: InstanceState, relation: Relation): void {
  */
 function noteSpellings(
   { kind, ownColumns, targetColumns }: Relation,
-  { key, owners }: Wanted,
+  { key, owners }: OwnersOfKey,
   member: InstanceState,
   row: RawRow,
 ): void {

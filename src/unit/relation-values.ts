@@ -24,7 +24,7 @@ export function heldRelations({ instance, meta }: InstanceState): readonly Relat
   return held
 }
 
-// Most objects hold none, and every flush asks.
+// Shared, because most objects hold none, and every flush asks.
 const NONE: Relation[] = []
 
 /**
@@ -151,27 +151,31 @@ export function requireWhole(state: InstanceState, relation: Relation, row: Inst
 }
 
 /** Only a part of a relation is known, and held. */
-export function knowPart(state: InstanceState, name: string, members: readonly object[]): void {
+export function rememberPart(state: InstanceState, name: string, members: readonly object[]): void {
   const part = partialCollection(state.instance, name, members)
   state.relations ??= new Map()
   state.relations.set(name, part)
   state.instance[name] = part
 }
 
-/** From now on, this is what a relation is known to hold in the database. */
-export function know(state: InstanceState, { name, many }: Relation, members: readonly object[]): void {
+/** Remembers what a relation holds in the database. */
+export function rememberStored(
+  state: InstanceState,
+  { name, many }: Relation,
+  members: readonly object[],
+): void {
   state.relations ??= new Map()
   state.relations.set(name, many ? members : (members[0] ?? null))
 }
 
-/** Remembers the relation as it is now: as stored. */
+/** Remembers the current value of a relation as the stored one. */
 export function remember(state: InstanceState, { name }: Relation): void {
   const held = state.instance[name] as object | null
   state.relations ??= new Map()
   state.relations.set(name, isArray(held) ? [...(held as object[])] : held)
 }
 
-/** What a relation holds is not known any more: reading it explains itself again. */
+/** Removes a loaded relation: reading it throws RelationNotLoadedError again. */
 export function unload({ instance, relations }: InstanceState, name: string): void {
   relations?.delete(name)
   if (Object.hasOwn(instance, name) && !Object.isFrozen(instance)) delete instance[name]
@@ -182,13 +186,13 @@ function isSame(held: unknown, remembered: unknown): boolean {
   return held.length === remembered.length && held.every((object, index) => object === remembered[index])
 }
 
-/** Whether a foreign key leads to an object now. @param textOf What the key of the object is. */
+/** Whether a foreign key leads to an object now. @param textOf The key of the object. Default: the current one. */
 export function refersTo(
   holder: InstanceState,
   columns: readonly TableColumn[],
   target: InstanceState,
   targetColumns: readonly TableColumn[],
-  textOf: TextOf = heldIn,
+  textOf: TextOf = currentText,
 ): boolean {
   return columns.every((column, index) => {
     const own = holder.text(column)
@@ -202,10 +206,10 @@ export function hasRow(state: InstanceState): boolean {
   return state.status === 'persistent'
 }
 
-/** Which text of a column counts. */
+/** The text of a column: the current or the stored one. */
 export type TextOf = (state: InstanceState, column: TableColumn) => EncodedText | undefined
 
 /** The current text. */
-export function heldIn(state: InstanceState, column: TableColumn): EncodedText | undefined {
+export function currentText(state: InstanceState, column: TableColumn): EncodedText | undefined {
   return state.text(column)
 }

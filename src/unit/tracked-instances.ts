@@ -2,7 +2,7 @@
 import { IllegalStateError } from '../errors.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
-import { addedWith, newWith, noteBrought, requireAllAttached, returningWith } from './cascade.js'
+import { addedWith, newWith, noteOrphanCandidates, requireAllAttached, reattachedWith } from './cascade.js'
 import { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import { Journal, type Sealed } from './journal.js'
@@ -13,7 +13,7 @@ import { differenceOf, hasChanged, heldRelations } from './relation-values.js'
 export type Guard = ReadonlyMap<TableColumn, EncodedText>
 
 /** Objects that are deleted, each with its guard; undefined: the values of the row are not compared. */
-export type Condemned = ReadonlyMap<InstanceState, Guard | undefined>
+export type Deletions = ReadonlyMap<InstanceState, Guard | undefined>
 
 export class TrackedInstances implements Attachment {
   closed = false
@@ -36,8 +36,8 @@ export class TrackedInstances implements Attachment {
   readonly guards: Map<InstanceState, Guard> = new Map()
   /** Objects that others are deleted with. */
   owners: ReadonlySet<InstanceState> = new Set()
-  /** New objects that relations with `delete-orphan` have brought. */
-  readonly brought: Map<InstanceState, Set<Relation>> = new Map()
+  /** New objects that are in relations with `delete-orphan`, with these relations. */
+  readonly orphanCandidates: Map<InstanceState, Set<Relation>> = new Map()
 
   constructor(hidesValues: boolean) {
     this.hidesValues = hidesValues
@@ -53,8 +53,8 @@ export class TrackedInstances implements Attachment {
   addRelated(): void {
     for (const state of this.related()) {
       if (state.markedDeleted || !state.holdsRelation) continue
-      for (const member of addedWith(state)) if (!this.#follows(member)) this.#addWith(member)
-      noteBrought(state, this.brought)
+      for (const member of addedWith(state)) if (!this.#tracks(member)) this.#addWith(member)
+      noteOrphanCandidates(state, this.orphanCandidates)
     }
     // Checked last: the other side may have been added after this one.
     for (const state of [...this.pending, ...this.identities.related()]) {
@@ -64,7 +64,10 @@ export class TrackedInstances implements Attachment {
 
   /** Whether there is nothing but values of columns to write: no object holds a relation, and none is deleted. */
   get hasColumnsOnly(): boolean {
-    return this.roots.size + this.markedDeleted.size + this.brought.size === 0 && this.related().length === 0
+    return (
+      this.roots.size + this.markedDeleted.size + this.orphanCandidates.size === 0 &&
+      this.related().length === 0
+    )
   }
 
   /** Objects that may have changed relations, new objects first. */
@@ -83,7 +86,7 @@ export class TrackedInstances implements Attachment {
           `or run deleteFrom(${root.meta.name}).where(...). If the object was added, remove it with expunge().`,
       )
     }
-    this.#condemn(root)
+    this.#markDeleted(root)
     this.roots.set(root, ++this.#calls)
     this.spared.delete(root)
     const taken = new Set([root])
@@ -94,16 +97,16 @@ export class TrackedInstances implements Attachment {
   }
 
   /** Replaces the objects that the next flush deletes. @param owners Those that others are deleted with. */
-  settle(condemned: Condemned, owners: ReadonlySet<InstanceState>): void {
+  settle(deletions: Deletions, owners: ReadonlySet<InstanceState>): void {
     this.owners = owners
     for (const state of this.markedDeleted) {
-      if (condemned.has(state)) continue
+      if (deletions.has(state)) continue
       state.markedDeleted = false
       this.markedDeleted.delete(state)
     }
     this.guards.clear()
-    for (const [state, guard] of condemned) {
-      if (!state.markedDeleted) this.#condemn(state)
+    for (const [state, guard] of deletions) {
+      if (!state.markedDeleted) this.#markDeleted(state)
       if (guard !== undefined) this.guards.set(state, guard)
     }
   }
@@ -112,18 +115,18 @@ export class TrackedInstances implements Attachment {
   expunge(state: InstanceState): void {
     this.#requireOwn(state)
     this.pending.delete(state)
-    this.#pardon(state)
+    this.#unmarkDeleted(state)
     this.identities.remove(state)
     state.become(state.status === 'pending' ? 'transient' : 'detached', undefined)
   }
 
   /** The row of an object was not found: detaches the object. */
   gone(state: InstanceState): void {
-    this.journal.departed(state, true)
+    this.journal.departed(state, { isDetached: true })
     this.expunge(state)
   }
 
-  /** @throws IllegalStateError unless the object has a row and this session follows it. */
+  /** @throws IllegalStateError unless the object has a row and this session tracks it. */
   requirePersistent(state: InstanceState, what: string): void {
     if (state.status === 'persistent' && state.attachment === this) return
     throw new IllegalStateError(
@@ -152,7 +155,7 @@ export class TrackedInstances implements Attachment {
   *persistent(): Generator<InstanceState, void, undefined> {
     yield* this.identities.states()
     for (const states of this.awaitingKeys.values()) {
-      for (const state of states) if (this.#follows(state)) yield state
+      for (const state of states) if (this.#tracks(state)) yield state
     }
   }
 
@@ -184,11 +187,11 @@ export class TrackedInstances implements Attachment {
 
   /** ROLLBACK was queued. Without a transaction, only changes of objects are undone. */
   rolledBack(hadTransaction: boolean): void {
-    const unknown = this.#undo(-1)
+    const expiring = this.#undo(-1)
     this.identities.forgetLeft()
     this.identities.rolledBack()
     for (const state of this.identities.states()) {
-      if (hadTransaction || unknown.has(state) || isTouched(state)) forget(state)
+      if (hadTransaction || expiring.has(state) || isTouched(state)) forget(state)
     }
   }
 
@@ -196,9 +199,9 @@ export class TrackedInstances implements Attachment {
   rolledBackTo(depth: number): void {
     const since = this.journal.since(depth)
     if (since !== undefined) this.identities.rolledBack(since)
-    const unknown = this.#undo(depth)
+    const expiring = this.#undo(depth)
     for (const state of this.identities.states()) {
-      if (unknown.has(state) || isTouched(state)) forget(state)
+      if (expiring.has(state) || isTouched(state)) forget(state)
     }
   }
 
@@ -217,11 +220,11 @@ export class TrackedInstances implements Attachment {
   }
 
   /** Removes the marks of objects whose changes were undone. */
-  #tidied(unknown: Set<InstanceState>): Set<InstanceState> {
+  #tidied(expiring: Set<InstanceState>): Set<InstanceState> {
     for (const state of this.pending) if (state.status !== 'pending') this.pending.delete(state)
-    for (const state of this.markedDeleted) if (!state.markedDeleted) this.#pardon(state)
+    for (const state of this.markedDeleted) if (!state.markedDeleted) this.#unmarkDeleted(state)
     if (this.roots.size === 0) this.spared.clear()
-    return unknown
+    return expiring
   }
 
   #addWith(root: InstanceState): void {
@@ -230,24 +233,24 @@ export class TrackedInstances implements Attachment {
       this.#attach(root)
       return
     }
-    const met = new Set([root])
+    const reached = new Set([root])
     // Iterating a set includes the elements that are added meanwhile.
-    for (const state of met) {
+    for (const state of reached) {
       // Related objects of a tracked object were added with it, or are added by the flush: each graph is visited once.
-      const isOld = state !== root && this.#follows(state)
+      const isOld = state !== root && this.#tracks(state)
       this.#requireAttachable(state)
       if (isOld) continue
-      for (const member of addedWith(state)) met.add(member)
-      for (const member of returningWith(state)) {
+      for (const member of addedWith(state)) reached.add(member)
+      for (const member of reattachedWith(state)) {
         // If the session holds the same row already, the object is needed only for its changes.
-        if (!this.#holdsRowOf(member) || hasChanged(member)) met.add(member)
+        if (!this.#holdsRowOf(member) || hasChanged(member)) reached.add(member)
       }
     }
-    for (const state of met) this.#attach(state)
-    for (const state of met) noteBrought(state, this.brought)
+    for (const state of reached) this.#attach(state)
+    for (const state of reached) noteOrphanCandidates(state, this.orphanCandidates)
   }
 
-  #condemn(state: InstanceState): void {
+  #markDeleted(state: InstanceState): void {
     if (state.status === 'detached') {
       this.#requireAttachable(state)
       this.#attach(state)
@@ -259,7 +262,7 @@ export class TrackedInstances implements Attachment {
     this.journal.markedDeleted(state)
   }
 
-  #pardon(state: InstanceState): void {
+  #unmarkDeleted(state: InstanceState): void {
     state.markedDeleted = false
     this.markedDeleted.delete(state)
     this.roots.delete(state)
@@ -267,7 +270,8 @@ export class TrackedInstances implements Attachment {
   }
 
   #forgetDeletions(): void {
-    for (const all of [this.markedDeleted, this.roots, this.spared, this.guards, this.brought]) all.clear()
+    for (const all of [this.markedDeleted, this.roots, this.spared, this.guards, this.orphanCandidates])
+      all.clear()
   }
 
   /** Whether the session has an object for the same row. */
@@ -275,7 +279,7 @@ export class TrackedInstances implements Attachment {
     return identity !== undefined && this.identities.of(meta).has(identity)
   }
 
-  #follows(state: InstanceState): boolean {
+  #tracks(state: InstanceState): boolean {
     return state.attachment === this && state.status !== 'deleted'
   }
 
@@ -292,7 +296,7 @@ export class TrackedInstances implements Attachment {
         this.identities.add(state)
         return
       default:
-        this.#pardon(state)
+        this.#unmarkDeleted(state)
     }
   }
 

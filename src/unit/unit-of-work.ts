@@ -3,11 +3,12 @@
  * passes its statements to the session.
  */
 import type { MessageSource } from '../internal/channels.js'
+import type { StatementsAhead } from '../internal/statements-ahead.js'
 import type { EntityMeta, RawRow } from '../schema/entity-meta.js'
 import type { EntityQuery } from '../query/entity-statement.js'
 import { RAW_INTEGERS } from '../codecs/raw-values.js'
 import type { LoadStatement } from '../query/key-statements.js'
-import type { Flush, Send } from './flush/contract.js'
+import type { Send } from './flush/contract.js'
 import { Flusher } from './flush/flusher.js'
 import type { Sealed } from './journal.js'
 import { knownState, stateOf, type InstanceState } from './instance-state.js'
@@ -21,7 +22,7 @@ import { RelationLoader, type Fetched } from './relation-loader.js'
 import { hasChanged } from './relation-values.js'
 
 export class UnitOfWork {
-  readonly #members: TrackedInstances
+  readonly #tracked: TrackedInstances
   readonly #loader: Loader
   readonly #relations: RelationLoader
   readonly #flusher: Flusher
@@ -35,43 +36,43 @@ export class UnitOfWork {
    */
   constructor(
     send: Send,
-    autoflush: () => Flush | undefined,
+    autoflush: () => StatementsAhead | undefined,
     requireRunning: () => void,
     hidesValues: boolean,
     source: MessageSource,
   ) {
     this.#send = send
-    this.#members = new TrackedInstances(hidesValues)
-    const { identities, journal } = this.#members
-    this.#loader = new Loader(identities, journal, this.#members, (state, options) =>
+    this.#tracked = new TrackedInstances(hidesValues)
+    const { identities, journal } = this.#tracked
+    this.#loader = new Loader(identities, journal, this.#tracked, (state, options) =>
       this.#flusher.willWrite(state, options),
     )
     this.#relations = new RelationLoader(identities, journal, this.#loader, (statement) =>
       this.#fetch(statement),
     )
     this.#keys = new KeyLoader({
-      members: this.#members,
+      tracked: this.#tracked,
       loader: this.#loader,
       relations: this.#relations,
       autoflush,
       fetch: (statement) => this.#fetch(statement),
     })
-    this.#merger = new Merger(this.#members, this.#keys, this.#relations)
-    this.#flusher = new Flusher(this.#members, this.#loader, this.#relations, send, requireRunning, source)
+    this.#merger = new Merger(this.#tracked, this.#keys, this.#relations)
+    this.#flusher = new Flusher(this.#tracked, this.#loader, this.#relations, send, requireRunning, source)
   }
 
   // Tracked objects --------------------------------------------------------------------------------------------------
 
   add(instance: object): void {
-    this.#members.add(stateOf(instance))
+    this.#tracked.add(stateOf(instance))
   }
 
   delete(instance: object): void {
-    this.#members.delete(stateOf(instance))
+    this.#tracked.delete(stateOf(instance))
   }
 
   expunge(instance: object): void {
-    this.#members.expunge(stateOf(instance))
+    this.#tracked.expunge(stateOf(instance))
   }
 
   /** @param names Properties; default: all columns, and the relations. */
@@ -82,17 +83,17 @@ export class UnitOfWork {
   }
 
   expireAll(): void {
-    for (const state of this.#members.identities.states()) expire(state)
+    for (const state of this.#tracked.identities.states()) expire(state)
   }
 
   get new(): object[] {
     this.#settle()
-    return [...this.#members.pending].map(({ instance }) => instance)
+    return [...this.#tracked.pending].map(({ instance }) => instance)
   }
 
   get deleted(): object[] {
     this.#settle()
-    return [...this.#members.markedDeleted].map(({ instance }) => instance)
+    return [...this.#tracked.markedDeleted].map(({ instance }) => instance)
   }
 
   get dirty(): object[] {
@@ -103,25 +104,25 @@ export class UnitOfWork {
   /** Whether an object has changes that were not flushed. */
   isModified(instance: object): boolean {
     const state = stateOf(instance)
-    return state.attachment === this.#members && (state.status === 'pending' || hasChanged(state))
+    return state.attachment === this.#tracked && (state.status === 'pending' || hasChanged(state))
   }
 
   has(instance: object): boolean {
     const state = knownState(instance)
-    return state?.attachment === this.#members && state.status !== 'deleted'
+    return state?.attachment === this.#tracked && state.status !== 'deleted'
   }
 
   // Flush -------------------------------------------------------------------------------------------------------------
 
   /** True if a flush would write something. */
   get hasWork(): boolean {
-    const { pending, markedDeleted } = this.#members
+    const { pending, markedDeleted } = this.#tracked
     return pending.size > 0 || markedDeleted.size > 0 || this.#dirtyStates().next().done !== true
   }
 
   /** See {@link Flusher.flush}. */
-  flush(): Flush | undefined {
-    const { pending, markedDeleted, awaitingKeys, identities } = this.#members
+  flush(): StatementsAhead | undefined {
+    const { pending, markedDeleted, awaitingKeys, identities } = this.#tracked
     if (pending.size + markedDeleted.size + awaitingKeys.size === 0 && identities.empty) return undefined
     return this.#flusher.flush()
   }
@@ -130,7 +131,7 @@ export class UnitOfWork {
 
   /** Reads the rows of a query. `queued` has to be called when the query takes its place in the queue. */
   reader(query: EntityQuery): { queued: () => void; read: (rows: readonly RawRow[]) => Promise<object[]> } {
-    const { identities } = this.#members
+    const { identities } = this.#tracked
     let { revision } = identities
     return {
       queued: () => {
@@ -143,7 +144,7 @@ export class UnitOfWork {
   /** The instances of the rows of a query, with the relations that it names. */
   async #read(query: EntityQuery, rows: readonly RawRow[], revision: number): Promise<object[]> {
     const { meta, load, lacking, rowsAre, without } = query
-    if (this.#members.awaitingKeys.size > 0) await earlierAnswers()
+    if (this.#tracked.awaitingKeys.size > 0) await earlierAnswers()
     const states =
       rowsAre === 'deleted'
         ? this.#loader.deleted(meta, rows)
@@ -171,15 +172,15 @@ export class UnitOfWork {
 
   /** COMMIT was queued. */
   committing(): Sealed {
-    return this.#members.committing()
+    return this.#tracked.committing()
   }
 
   committed(sealed: Sealed, expireAll: boolean): void {
-    this.#members.committed(sealed, expireAll)
+    this.#tracked.committed(sealed, expireAll)
   }
 
   commitFailed(sealed: Sealed): void {
-    this.#members.commitFailed(sealed)
+    this.#tracked.commitFailed(sealed)
   }
 
   /** ROLLBACK was queued: a flush that is being prepared must not store anything after it. */
@@ -188,59 +189,59 @@ export class UnitOfWork {
   }
 
   rolledBack(hadTransaction: boolean): void {
-    this.#members.rolledBack(hadTransaction)
+    this.#tracked.rolledBack(hadTransaction)
   }
 
   savepointEntered(): void {
     // A new revision distinguishes rows that are read inside the savepoint from those read before.
-    this.#members.journal.enter(++this.#members.identities.revision)
+    this.#tracked.journal.enter(++this.#tracked.identities.revision)
   }
 
   /** @param depth Savepoints that are still open. */
   savepointReleased(depth: number): void {
-    this.#members.journal.release(depth)
+    this.#tracked.journal.release(depth)
   }
 
   savepointRolledBack(depth: number): void {
-    this.#members.rolledBackTo(depth)
+    this.#tracked.rolledBackTo(depth)
+  }
+
+  /** The objects that have a row, in no particular order. */
+  get attached(): readonly InstanceState[] {
+    return this.#tracked.identities.states()
   }
 
   /** Detaches all objects. */
-  /** The objects that have a row, in no particular order. */
-  get attached(): readonly InstanceState[] {
-    return this.#members.identities.states()
-  }
-
   close(): void {
-    this.#members.close()
+    this.#tracked.close()
   }
 
   /** Updates the set of objects that are deleted with their owners. */
   #settle(): void {
     try {
-      settleDeletions(this.#members)
+      settleDeletions(this.#tracked)
     } catch {
       // The flush throws the same error.
     }
   }
 
   *#dirtyStates(): Generator<InstanceState, void, undefined> {
-    for (const state of this.#members.persistent()) if (!state.markedDeleted && hasChanged(state)) yield state
+    for (const state of this.#tracked.persistent()) if (!state.markedDeleted && hasChanged(state)) yield state
   }
 
   #persistent(instance: object, what: string): InstanceState {
     const state = stateOf(instance)
-    this.#members.requirePersistent(state, what)
+    this.#tracked.requirePersistent(state, what)
     return state
   }
 
   async #fetch({ text, values }: LoadStatement): Promise<Fetched> {
     let revision = 0
     const queued = (): void => {
-      revision = this.#members.identities.revision
+      revision = this.#tracked.identities.revision
     }
     const { rows } = await this.#send({ text, values, rowMode: 'array', types: RAW_INTEGERS, queued })
-    if (this.#members.awaitingKeys.size > 0) await earlierAnswers()
+    if (this.#tracked.awaitingKeys.size > 0) await earlierAnswers()
     return { rows: rows as RawRow[], revision }
   }
 }

@@ -54,7 +54,7 @@ export class FlushApplier {
       ...insertions.map((insertion) => this.#inserted(insertion)),
       ...changes.map((change) => this.#updated(change)),
     ]
-    for (const { state } of completed) raiseVersion(state)
+    for (const { state } of completed) incrementVersion(state)
     for (const state of displaced) {
       // An object that got a new key itself is still tracked.
       if (state !== undefined && !this.#identities.has(state)) this.#displaced(state)
@@ -73,7 +73,7 @@ export class FlushApplier {
   /** PostgreSQL has run the statement of a step. */
   answered({ kind, statement, states }: Step, sent: Sent, result: StatementResult): void {
     const { returning, order } = statement
-    if (kind === 'delete' && order === 'ordinal') this.#stay(states, result.rows as RawRow[])
+    if (kind === 'delete' && order === 'ordinal') this.#restoreUndeleted(states, result.rows as RawRow[])
     else if (kind === 'delete' && result.command === 'DELETE') warnOfMissing(states, result.rowCount ?? 0)
     if (returning.length === 0) return
     // The INSERT may have been rolled back meanwhile, and even repeated. An expunged object still gets the key of its row.
@@ -124,7 +124,7 @@ export class FlushApplier {
     }
     state.snapshot = after
     state.revision = this.#identities.revision
-    raiseVersion(state)
+    incrementVersion(state)
     if (!columns.some(({ definition }) => definition.primaryKey === true)) return undefined
     return this.#moved(state, hasRespelledKey(change))
   }
@@ -160,7 +160,7 @@ export class FlushApplier {
   #moved(state: InstanceState, mayRespell = false): InstanceState | undefined {
     const identity = mayRespell ? undefined : state.meta.identityOfStored(state.snapshot as Snapshot)
     if (identity === state.identity) return undefined
-    this.#journal.departed(state, false)
+    this.#journal.departed(state)
     this.#identities.leave(state)
     state.identity = identity
     return this.#identities.add(state)
@@ -168,13 +168,13 @@ export class FlushApplier {
 
   /** Another object has its key now, so another statement must have deleted its row. If the row still exists, the flush fails. */
   #displaced(state: InstanceState): void {
-    this.#journal.departed(state, true)
+    this.#journal.departed(state, { isDetached: true })
     state.become('detached', undefined)
   }
 
   #deleted(state: InstanceState): void {
     this.#journal.deleted(state)
-    this.#journal.departed(state, false)
+    this.#journal.departed(state)
     state.revision = this.#identities.revision
     this.#identities.leave(state)
     state.become('deleted', this.#attachment)
@@ -182,7 +182,7 @@ export class FlushApplier {
   }
 
   /** Rows that were to be deleted with an owner, but have another owner by now, still exist: their objects expire. */
-  #stay(states: readonly InstanceState[], deleted: readonly RawRow[]): void {
+  #restoreUndeleted(states: readonly InstanceState[], deleted: readonly RawRow[]): void {
     if (deleted.length === states.length) return
     const gone = new Set(deleted.map(([ordinal]) => states[Number(ordinal) - 1]))
     for (const state of states) {
@@ -227,7 +227,7 @@ export class FlushApplier {
   }
 }
 
-function raiseVersion({ instance, meta, snapshot }: InstanceState): void {
+function incrementVersion({ instance, meta, snapshot }: InstanceState): void {
   const { version } = meta.table
   if (version === undefined || snapshot === undefined) return
   const next = Number(snapshot[version.index]) + 1
@@ -251,7 +251,7 @@ function warnOfMissing(states: readonly InstanceState[], count: number): void {
   )
 }
 
-/** What the failure of a statement of a flush means, if it is that not all of its rows were found. */
+/** The error of a statement that did not find or store all of its rows; undefined for any other error. */
 export function staleDataError({ sqlState, message }: DatabaseError): StaleDataError | undefined {
   const shortfall = sqlState === '22P02' ? shortfallOf(message) : undefined
   if (shortfall === undefined) return undefined

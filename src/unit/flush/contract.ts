@@ -25,14 +25,6 @@ export interface UnitStatement {
  */
 export type Send = (statement: UnitStatement, subject?: StatementSubject) => Promise<StatementResult>
 
-/** A running flush. */
-export interface Flush {
-  /** Settles when all of its statements are queued; undefined if they are already. */
-  readonly sent: Promise<void> | undefined
-  /** Settles when they have been answered. */
-  readonly done: Promise<void>
-}
-
 /** A statement in the form in which the session takes it. */
 export function sendable({
   text,
@@ -44,7 +36,7 @@ export function sendable({
   return { text, values, rowMode: 'array', types: RAW_INTEGERS }
 }
 
-/** The transaction was rolled back while the flush waited for something that it had to load. */
+/** The error of a flush whose transaction was rolled back while it loaded what it needs. */
 export function rolledBackMeanwhile(): AbortedError {
   return new AbortedError(
     'The transaction or savepoint was rolled back while this flush was being prepared: nothing was stored',

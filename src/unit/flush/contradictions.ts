@@ -21,17 +21,17 @@ export function contradict(one: KeyAssignment, other: KeyAssignment): boolean {
   if (leading.target === undefined) return false
   switch (leaving.source) {
     case 'relation':
-      // A relation that was null and is null again says nothing.
+      // If the relation was null before, setting it to null is no change.
       return leaving.wasLeading === true
     case 'owner':
-      // To be taken out of one collection, and given to another owner, is to move.
+      // An object that is removed from one collection and added to another has moved.
       return leaving.owner === leading.target
     default:
       return false
   }
 }
 
-export function refuse([one, other]: Contradiction): InvalidValueError {
+export function contradictingAssignments([one, other]: Contradiction): InvalidValueError {
   return contradiction(one.holder, describe(one), describe(other))
 }
 
@@ -46,7 +46,7 @@ export function givenValue(holder: InstanceState, column: TableColumn): unknown 
   return value === null || isFilledIn(instance, column) ? undefined : value
 }
 
-/** The error if the program has given a column another value than a relation needs. */
+/** @throws InvalidValueError if the program has set a column to another value than a relation needs. */
 export function checkGiven(assignment: KeyAssignment, column: TableColumn, needed: unknown): void {
   const { holder } = assignment
   const given = givenValue(holder, column)
@@ -59,14 +59,14 @@ export function checkGiven(assignment: KeyAssignment, column: TableColumn, neede
 }
 
 /** The error if a relation was set to null although its columns were set. */
-export function refuseLettingGo(assignment: KeyAssignment, column: TableColumn): InvalidValueError {
+export function nullAgainstValue(assignment: KeyAssignment, column: TableColumn): InvalidValueError {
   const { holder } = assignment
   const given = `${holder.meta.name}.${column.property} was set${to(holder, column, givenValue(holder, column))}`
   return contradiction(holder, given, describe(assignment))
 }
 
-/** The error if a relation would give a stored row another key of its own, of which it sets only a part. */
-export function refuseMove(
+/** The error if a relation would change the primary key of a stored row, of which it sets only a part. */
+export function partOfKeyChanged(
   assignment: KeyAssignment,
   column: TableColumn,
   needed: unknown,

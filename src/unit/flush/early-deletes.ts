@@ -29,24 +29,14 @@ export const NOTHING_EARLY: EarlyDeletes = {
   givingUp: new Set(),
 }
 
-/** @param newRows The new rows, by the values that they will have. @param oldRows The deleted rows, by their stored values. */
-export function planEarlyDeletes(
-  conflicts: UniqueConflicts,
-  changes: readonly Change[],
-  newRows: References<Insertion>,
-  oldRows: References<Removal>,
-  moves: UniqueMoves,
-): EarlyDeletes {
-  return new EarlyDeletesPlanner(conflicts, changes, newRows, oldRows, moves).plan()
-}
-
-class EarlyDeletesPlanner {
+export class EarlyDeletesPlanner {
   readonly #conflicts: UniqueConflicts
   readonly #changes: readonly Change[]
   readonly #newRows: References<Insertion>
   readonly #oldRows: References<Removal>
   readonly #moves: UniqueMoves
 
+  /** @param newRows The new rows, by the values that they will have. @param oldRows The deleted rows, by their stored values. */
   constructor(
     conflicts: UniqueConflicts,
     changes: readonly Change[],
@@ -78,7 +68,7 @@ class EarlyDeletesPlanner {
       if (columns.length === 0) continue
       if (!this.#waits(change)) releasing.add(change)
       else {
-        // What must not be NULL has its new value at once.
+        // A column that cannot be NULL gets its new value at once.
         const early = columns.filter((column) => isNullable(column) || this.#isReady(change, column))
         const values = early.map((column) =>
           isNullable(column) ? null : (changedValue(change, column) ?? null),
@@ -98,7 +88,7 @@ class EarlyDeletesPlanner {
       .filter(({ target }) => removals.has(target))
   }
 
-  /** Whether a change also needs what comes later: a new row, or a value that is freed by a delete or by another change. */
+  /** Whether a change also needs something that is written later: a new row, or a value that is freed by a delete or by another change. */
   #waits(change: Change): boolean {
     return (
       this.#conflicts.takers.has(change) ||

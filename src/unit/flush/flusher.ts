@@ -7,6 +7,7 @@ import {
   type StatementSubject,
 } from '../../internal/channels.js'
 import { addHint } from '../../internal/error-hint.js'
+import type { StatementsAhead } from '../../internal/statements-ahead.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import { linksOf } from '../cascade.js'
 import type { InstanceState } from '../instance-state.js'
@@ -16,7 +17,7 @@ import type { RelationLoader } from '../relation-loader.js'
 import { heldBy, heldRelations, refersTo } from '../relation-values.js'
 import type { TrackedInstances } from '../tracked-instances.js'
 import { FlushApplier } from './apply.js'
-import { rolledBackMeanwhile, sendable, unset, type Flush, type Send } from './contract.js'
+import { rolledBackMeanwhile, sendable, unset, type Send } from './contract.js'
 import { planFlush, type FlushPlan } from './plan.js'
 import { FlushPreparation } from './preparation.js'
 import { foreignKeysOf, type Change } from './rows.js'
@@ -24,7 +25,7 @@ import type { Step } from './steps.js'
 import { explainSwap } from './swapped-values.js'
 
 export class Flusher {
-  readonly #members: TrackedInstances
+  readonly #tracked: TrackedInstances
   readonly #preparation: FlushPreparation
   readonly #applier: FlushApplier
   readonly #send: Send
@@ -37,7 +38,7 @@ export class Flusher {
   #transaction = 0
 
   constructor(
-    members: TrackedInstances,
+    tracked: TrackedInstances,
     loader: Loader,
     relations: RelationLoader,
     send: Send,
@@ -45,11 +46,11 @@ export class Flusher {
     source: MessageSource,
   ) {
     this.#source = source
-    this.#members = members
-    this.#preparation = new FlushPreparation(members, loader, relations, send)
+    this.#tracked = tracked
+    this.#preparation = new FlushPreparation(tracked, loader, relations, send)
     this.#send = send
     this.#requireRunning = requireRunning
-    this.#applier = new FlushApplier(members.identities, members.journal, members, () => members.persistent())
+    this.#applier = new FlushApplier(tracked.identities, tracked.journal, tracked, () => tracked.persistent())
   }
 
   /**
@@ -60,10 +61,10 @@ export class Flusher {
    * @returns undefined if nothing has changed.
    * @throws InvalidValueError, MappingError, IllegalStateError: nothing was sent, and nothing has changed.
    */
-  flush(): Flush | undefined {
+  flush(): StatementsAhead | undefined {
     const preparing = this.#preparing ?? this.#begin()
     if (preparing === undefined) return this.#write()
-    let rest: Flush | undefined
+    let rest: StatementsAhead | undefined
     const transaction = this.#transaction
     const sent = preparing.then(async () => {
       if (this.#transaction !== transaction) throw rolledBackMeanwhile()
@@ -107,7 +108,7 @@ export class Flusher {
       return (
         state.markedDeleted ||
         (changes && state.changes.length > 0) ||
-        RelationChanges.of(this.#members).holders.has(state)
+        RelationChanges.of(this.#tracked).holders.has(state)
       )
     } catch {
       // The flush throws the same error.
@@ -115,19 +116,19 @@ export class Flusher {
     }
   }
 
-  #write(): Flush | undefined {
-    const members = this.#members
-    const { pending, markedDeleted, journal } = members
+  #write(): StatementsAhead | undefined {
+    const tracked = this.#tracked
+    const { pending, markedDeleted, journal } = tracked
     this.#preparation.reset()
-    const relations = RelationChanges.of(this.#members)
+    const relations = RelationChanges.of(this.#tracked)
     const settings = relations.apply()
     let plan: FlushPlan
     try {
       plan = planFlush({
         inserted: [...pending],
-        tracked: members.identities.states(),
+        tracked: tracked.identities.states(),
         deleted: [...markedDeleted],
-        guards: members.guards,
+        guards: tracked.guards,
         links: [...linksOf(markedDeleted), ...relations.links()],
       })
       if (plan.steps.length > 0) this.#requireRunning()
@@ -149,10 +150,10 @@ export class Flusher {
     for (const [state, values] of plan.propagated)
       forgetStaleRelations({ state, columns: [...values.keys()] })
     const done = flushChannel.hasSubscribers
-      ? flushChannel.tracePromise(() => this.#run(plan.steps), { ...this.#source, ...figuresOf(plan) })
-      : this.#run(plan.steps)
+      ? flushChannel.tracePromise(() => this.#runSteps(plan.steps), { ...this.#source, ...countsOf(plan) })
+      : this.#runSteps(plan.steps)
     done.catch(ignore)
-    members.flushed(
+    tracked.flushed(
       plan.changes.map(({ state }) => state),
       done,
     )
@@ -160,13 +161,13 @@ export class Flusher {
   }
 
   // `then` instead of `await`: half the promises, and a flush has them for each statement.
-  #run(steps: readonly Step[]): Promise<void> {
+  #runSteps(steps: readonly Step[]): Promise<void> {
     const [first, second] = steps
-    if (first !== undefined && second === undefined) return this.#take(first)
-    return Promise.all(steps.map((step) => this.#take(step))).then(ignore)
+    if (first !== undefined && second === undefined) return this.#runStep(first)
+    return Promise.all(steps.map((step) => this.#runStep(step))).then(ignore)
   }
 
-  #take(step: Step): Promise<void> {
+  #runStep(step: Step): Promise<void> {
     const sent = this.#applier.sent(step)
     const subject = statementChannel.hasSubscribers ? subjectOf(step) : undefined
     return this.#send(sendable(step.statement), subject).then(
@@ -180,7 +181,7 @@ export class Flusher {
   }
 }
 
-/** What a statement is about; undefined for one of a join table. */
+/** The subject of a statement for its channel; undefined for a join table. */
 function subjectOf({ kind, states }: Step): StatementSubject | undefined {
   const collection = states[0]?.meta.table.key
   if (kind === 'link' || collection === undefined) return undefined
@@ -213,7 +214,7 @@ function nameRows(error: StaleDataError, { states }: Step): void {
     addHint(error, ` Among: ${states.map(String).join('; ')}.`)
 }
 
-function figuresOf({ insertions, changes, removals }: FlushPlan): {
+function countsOf({ insertions, changes, removals }: FlushPlan): {
   inserted: number
   updated: number
   deleted: number

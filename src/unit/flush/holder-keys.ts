@@ -3,7 +3,7 @@ import { InvalidValueError, MappingError } from '../../errors.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import type { InstanceState } from '../instance-state.js'
 import type { KeyAssignment } from './contract.js'
-import { checkGiven, givenValue, isAlike, refuseLettingGo, refuseMove } from './contradictions.js'
+import { checkGiven, givenValue, isAlike, nullAgainstValue, partOfKeyChanged } from './contradictions.js'
 import { foreignKeysOf } from './rows.js'
 
 /** Columns that lead to another row, if none of them is NULL. */
@@ -35,7 +35,7 @@ export class HolderKeys {
   }
 
   values(valueOf: ValueOf): ReadonlyMap<TableColumn, unknown> {
-    for (const assignment of this.#assignments) this.#lead(assignment, valueOf)
+    for (const assignment of this.#assignments) this.#takeKeyOfTarget(assignment, valueOf)
     if (this.#references.length > 1) this.#checkOthers()
     for (const assignment of this.#assignments) this.#checkColumns(assignment)
     for (const assignment of this.#assignments) {
@@ -44,7 +44,8 @@ export class HolderKeys {
     return this.#values
   }
 
-  #lead(assignment: KeyAssignment, valueOf: ValueOf): void {
+  /** Sets the columns of an assignment to the key of its target. */
+  #takeKeyOfTarget(assignment: KeyAssignment, valueOf: ValueOf): void {
     const { columns, target, targetColumns } = assignment
     if (target === undefined) return
     for (const [index, column] of columns.entries()) {
@@ -60,15 +61,15 @@ export class HolderKeys {
     }
   }
 
-  /** What a relation needs must not contradict values that were assigned to its columns. */
+  /** The values that a relation needs must not contradict values that the program has assigned to its columns. */
   #checkColumns(assignment: KeyAssignment): void {
-    // A row that follows the changed key of its owner keeps its relation: that says nothing new.
+    // The key of the owner has changed, not the relation: there is nothing to compare.
     if (assignment.target === undefined || assignment.source === 'moved key') return
     for (const column of assignment.columns) {
       const value = this.#values.get(column)
       if (!this.#differ(column, value, this.#holder.value(column))) continue
       if (!this.#isPlaceholder(column)) checkGiven(assignment, column, value)
-      if (this.#splitsKey(assignment, column)) throw refuseMove(assignment, column, value)
+      if (this.#splitsKey(assignment, column)) throw partOfKeyChanged(assignment, column, value)
     }
   }
 
@@ -150,10 +151,10 @@ export class HolderKeys {
         !isNothing(givenValue(this.#holder, column)) && !this.#isPlaceholder(column)
       const [set] = free.filter(isSet)
       if (set !== undefined) free = free.filter((column) => !isSet(column))
-      if (set !== undefined && free.length === 0) throw refuseLettingGo(assignment, set)
+      if (set !== undefined && free.length === 0) throw nullAgainstValue(assignment, set)
     }
     for (const column of free) this.#values.set(column, null)
-    // A relation of the holder that led to nothing before decides nothing.
+    // A relation of the holder that was null before need not set a column to NULL.
     const isDecided = source === 'owner' || (source === 'relation' && assignment.wasLeading === true)
     if (free.length > 0 || !isDecided) return
     if (columns.some((column) => isNothing(this.#valueOf(column)))) return

@@ -11,7 +11,7 @@ import type { EntityMeta } from '../../schema/entity-meta.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import type { InstanceState } from '../instance-state.js'
 import type { KeyAssignment } from './contract.js'
-import { contradict, refuse, type Contradiction } from './contradictions.js'
+import { contradict, contradictingAssignments, type Contradiction } from './contradictions.js'
 import { HolderKeys, referencesOf, type Reference, type ValueOf } from './holder-keys.js'
 
 /** The values that foreign keys get, by holder. */
@@ -95,14 +95,14 @@ export class KeyAssignments {
   }
 
   /**
-   * What the foreign keys will be. Nothing is changed by it.
+   * Computes the values of the foreign keys. Changes nothing.
    *
    * @throws InvalidValueError if changes contradict each other, or if a key could not be told from that of another row;
    *   MappingError if an object that must belong to something would belong to nothing.
    */
   resolve(): ResolvedKeys {
     const found = this.#contradictions.find(([{ holder }]) => !holder.markedDeleted)
-    if (found !== undefined) throw refuse(found)
+    if (found !== undefined) throw contradictingAssignments(found)
     const resolved = new Map<InstanceState, ReadonlyMap<TableColumn, unknown>>()
     const valueAfter: ValueOf = (state, column) => {
       const values = resolved.get(state)
@@ -119,10 +119,10 @@ export class KeyAssignments {
     return resolved
   }
 
-  /** The holders, those first whose keys others take. */
+  /** The holders, each after the holders whose keys it takes. */
   #inOrder(): readonly InstanceState[] {
     const holders = [...this.#byHolder.keys()]
-    // Mostly no target gets a key itself.
+    // Usually no target is a holder itself.
     if (!holders.some((holder) => this.#leadsToHolder(holder))) return holders
     return orderByDependency(holders, (holder) => this.#sourcesOf(holder)).flat()
   }

@@ -30,7 +30,7 @@ function followMovedKey({ state, relation }: KeptRelation, keys: KeyAssignments)
   if (kind === 'manyToMany') return false
   const isOwn = kind === 'belongsTo'
   const [columns, keyColumns] = isOwn ? [ownColumns, targetColumns] : [targetColumns, ownColumns]
-  // The owner of a collection is one object, so it is checked first: mostly its key does not change.
+  // A collection has one owner, whose key usually does not change, so the owner is checked first.
   if (!isOwn && !moves(state, keyColumns, keys)) return false
   let follows = false
   for (const member of heldBy(state, relation)) {
@@ -61,7 +61,7 @@ function moves(state: InstanceState, columns: readonly TableColumn[], keys: KeyA
   )
 }
 
-/** Whether a foreign key leads to the key that an object has had until now: otherwise it was set itself. */
+/** Whether a foreign key still leads to the stored key of an object: if not, the program has set it to another value. */
 function leadsTo(
   holder: InstanceState,
   columns: readonly TableColumn[],

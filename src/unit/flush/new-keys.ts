@@ -1,15 +1,16 @@
-/** Decides which new rows get their keys before they are inserted. */
+/** The new rows that get their keys before they are inserted. */
 import type { Table } from '../../schema/table.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import type { InstanceState } from '../instance-state.js'
 
 /**
- * All new rows of the tables that need keys beforehand, referred to or not: so the keys rise in the order of `add`.
+ * The columns to allocate for each new row. If one row of a table needs its key beforehand, all of them get theirs, so that the
+ * keys rise in the order of `add`.
  *
  * @param needed Columns that other rows refer to.
  * @param pending New objects, in the order of `add`.
  */
-export function withoutKeys(
+export function keysToAllocate(
   needed: ReadonlyMap<InstanceState, ReadonlySet<TableColumn>>,
   pending: Iterable<InstanceState>,
 ): Map<InstanceState, ReadonlySet<TableColumn>> {
@@ -20,13 +21,13 @@ export function withoutKeys(
     columnsOf.set(meta.table, known)
     for (const column of columns) known.add(column)
   }
-  const without = new Map<InstanceState, ReadonlySet<TableColumn>>()
-  if (columnsOf.size === 0) return without
+  const allocated = new Map<InstanceState, ReadonlySet<TableColumn>>()
+  if (columnsOf.size === 0) return allocated
   for (const state of pending) {
     const columns = [...(columnsOf.get(state.meta.table) ?? [])].filter(
       (column) => state.value(column) === undefined,
     )
-    if (columns.length > 0) without.set(state, new Set(columns))
+    if (columns.length > 0) allocated.set(state, new Set(columns))
   }
-  return without
+  return allocated
 }

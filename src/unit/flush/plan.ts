@@ -11,9 +11,9 @@
  * Stored rows are locked in an order that all flushes keep: see row-locks.ts.
  */
 import type { Table } from '../../schema/table.js'
-import { NOTHING_EARLY, planEarlyDeletes, type EarlyDeletes } from './early-deletes.js'
+import { EarlyDeletesPlanner, NOTHING_EARLY, type EarlyDeletes } from './early-deletes.js'
 import { uniqueConflicts } from './unique-conflicts.js'
-import { deleteStep, insertStep, linkStep, raised, unlinkStep, updates, type Step } from './steps.js'
+import { deleteStep, insertStep, linkStep, incremented, unlinkStep, updates, type Step } from './steps.js'
 import type { InstanceState } from '../instance-state.js'
 import { refuseLostRows } from './lost-rows.js'
 import { propagateKeys, keyAfter, type PropagatedKeys } from './key-propagation.js'
@@ -44,7 +44,7 @@ export interface FlushPlan {
   readonly removals: readonly Removal[]
   /** Rows that are written twice: with foreign keys that are NULL for a while, and as they should be. */
   readonly completed: readonly { readonly state: InstanceState }[]
-  /** What PostgreSQL changes about the rows of other objects. */
+  /** Foreign keys that PostgreSQL changes in the rows of other objects. */
   readonly propagated: PropagatedKeys
 }
 
@@ -59,7 +59,7 @@ export interface FlushWork {
   readonly links: readonly LinkChanges[]
 }
 
-/** Plans a flush; nothing is changed by it. @throws InvalidValueError, MappingError */
+/** Plans a flush; changes nothing. @throws InvalidValueError, MappingError */
 export function planFlush(work: FlushWork): FlushPlan {
   const insertions: Insertion[] = []
   for (const state of work.inserted) insertions.push(insertionOf(state, insertions.at(-1)))
@@ -135,7 +135,7 @@ class Planner {
     const early =
       conflicts.removals.size === 0
         ? NOTHING_EARLY
-        : planEarlyDeletes(conflicts, this.#changes, this.#newRows, this.#oldRows, this.#moves)
+        : new EarlyDeletesPlanner(conflicts, this.#changes, this.#newRows, this.#oldRows, this.#moves).plan()
     const changes = conflicts.removals.size === 0 ? this.#changes : yield* this.#free(early)
     const groups = tableGroups([...this.#insertions, ...changes])
     for (const group of groups) {
@@ -153,7 +153,7 @@ class Planner {
     yield* this.#deletes(late, early.givingUp)
   }
 
-  /** Deletes what has to go early. @returns the changes that are left. */
+  /** Deletes the rows that must be deleted first. @returns the changes that are left. */
   *#free(early: EarlyDeletes): Generator<Step, readonly Change[], undefined> {
     const { releasing } = early
     yield* updates([...early.givingUp].map(released))
@@ -165,7 +165,7 @@ class Planner {
         const part = early.released.get(change)
         if (part === undefined) return change
         this.released.set(change, part)
-        const rest = { ...change, version: raised(change.version, 1) }
+        const rest = { ...change, version: incremented(change.version, 1) }
         this.#rests.set(change, rest)
         return rest
       })
@@ -177,7 +177,7 @@ class Planner {
     insertions: readonly Insertion[],
     changes: readonly Change[],
   ): Generator<Step, void, undefined> {
-    if (!this.#moves.none) {
+    if (!this.#moves.isEmpty) {
       const rows = [...changes, ...insertions]
       const waits = rows.some(
         (row) => this.#moves.before(row).length + this.#moves.maybeBefore(row).length > 0,
@@ -193,7 +193,7 @@ class Planner {
         (index === 0 || insertions[index - 1]?.table !== state.meta.table) &&
         foreignKeysOf(state).some(({ target }) => group.includes(target)),
     )
-    // A changed row may lead to a new one only once that is there.
+    // A changed row can refer to a new row only after the new row was inserted.
     const isLate = (change: Change): boolean => this.#newIn(group, change).length > 0
     const late = insertions.length === 0 ? NO_CHANGES : new Set(changes.filter(isLate))
     yield* updates(late.size === 0 ? changes : changes.filter((change) => !late.has(change)))
@@ -201,7 +201,7 @@ class Planner {
       ? orderNewRows(
           insertions,
           (row) => this.#checkedAtOnce(row),
-          (circle) => void this.#postpone(circle),
+          (cycle) => void this.#postpone(cycle),
         )
       : insertions
     for (const run of runsOf(ordered)) yield insertStep(run)
@@ -214,7 +214,7 @@ class Planner {
     /** Changes that are written in two steps. */
     const halves = new Map<WrittenRow, Halves>()
     const isFirst = new Set<WrittenRow>()
-    /** Rows that wait only for what they certainly need. */
+    /** Rows that wait for certain predecessors only, and not for possible ones. */
     const impatient = new Set<WrittenRow>()
     const maybeBefore = (row: WrittenRow): readonly Change[] =>
       impatient.has(row) ? [] : this.#moves.maybeBefore(row)
@@ -234,14 +234,14 @@ class Planner {
         ]
       },
       notAfter: (row) => (isNew(row) ? this.#checkedAtOnce(row) : []),
-      cut: (circle) => {
-        const hasty = [...circle].filter((row) => maybeBefore(row).length > 0)
-        for (const row of hasty) impatient.add(row)
-        if (hasty.length > 0) return []
-        const newRows = [...circle].filter(isNew)
-        if (newRows.length === circle.size)
-          return this.#postpone(circle as ReadonlySet<Insertion>) ? [] : undefined
-        const firsts = [...circle].flatMap((change) => {
+      cut: (cycle) => {
+        const guessing = [...cycle].filter((row) => maybeBefore(row).length > 0)
+        for (const row of guessing) impatient.add(row)
+        if (guessing.length > 0) return []
+        const newRows = [...cycle].filter(isNew)
+        if (newRows.length === cycle.size)
+          return this.#postpone(cycle as ReadonlySet<Insertion>) ? [] : undefined
+        const firsts = [...cycle].flatMap((change) => {
           // Each is written in two steps at most.
           if (isNew(change) || halves.has(change) || isFirst.has(change)) return []
           const half = halve(change, this.#newIn(group, change))
@@ -267,7 +267,7 @@ class Planner {
     return this.#newRows.of(change, changedValue).filter(({ target }) => group.includes(target.table))
   }
 
-  /** The new rows that have to be there before a new row. */
+  /** The new rows that must be inserted before a new row. */
   #checkedAtOnce(row: Insertion): Insertion[] {
     return this.#newRows
       .of(row, insertedValue)
@@ -277,13 +277,13 @@ class Planner {
       .map(({ target }) => target)
   }
 
-  /** Foreign keys of new rows to each other are NULL first, if they can be. @returns whether any is that was not before. */
-  #postpone(circle: ReadonlySet<Insertion>): boolean {
+  /** Foreign keys of new rows to each other become NULL at first, if they can. @returns whether this has changed any. */
+  #postpone(cycle: ReadonlySet<Insertion>): boolean {
     let isCut = false
-    if (runsOf([...circle]).length < 2) return isCut
-    for (const row of circle) {
+    if (runsOf([...cycle]).length < 2) return isCut
+    for (const row of cycle) {
       for (const { key, target } of this.#newRows.of(row, insertedValue)) {
-        if (key.rules.deferred === true || !circle.has(target)) continue
+        if (key.rules.deferred === true || !cycle.has(target)) continue
         const before = row.postponed.size
         row.postponed = new Set([...row.postponed, ...key.columns.filter(isNullable)])
         isCut ||= row.postponed.size > before
@@ -310,7 +310,7 @@ class Planner {
                 (referring) =>
                   among.has(referring) && (referring.postponed.size === 0 || first.has(referring)),
               ),
-          cut: (circle) => this.#release(circle),
+          cut: (cycle) => this.#release(cycle),
         },
       )
       yield* updates(
@@ -323,12 +323,12 @@ class Planner {
   }
 
   /** Rows of different tables that refer to each other: their foreign keys become NULL before they are deleted. */
-  #release(circle: ReadonlySet<Removal>): void {
-    for (const row of circle) {
+  #release(cycle: ReadonlySet<Removal>): void {
+    for (const row of cycle) {
       for (const { key, target } of this.#oldRows.of(row, ({ state }, column) =>
         storedValue(state, column),
       )) {
-        if (!circle.has(target)) continue
+        if (!cycle.has(target)) continue
         row.postponed = new Set([...row.postponed, ...key.columns.filter(isNullable)])
       }
     }

@@ -19,7 +19,7 @@ import type { RelationLoader } from '../relation-loader.js'
 import { hasChanged } from '../relation-values.js'
 import type { TrackedInstances } from '../tracked-instances.js'
 import { rolledBackMeanwhile, sendable, type Send } from './contract.js'
-import { withoutKeys } from './new-keys.js'
+import { keysToAllocate } from './new-keys.js'
 import { groupBy } from './row-order.js'
 import { VerifiedDeletions } from './verified-deletions.js'
 
@@ -33,7 +33,7 @@ interface Recall {
 }
 
 export class FlushPreparation {
-  readonly #members: TrackedInstances
+  readonly #tracked: TrackedInstances
   readonly #loader: Loader
   readonly #relations: RelationLoader
   readonly #send: Send
@@ -41,13 +41,13 @@ export class FlushPreparation {
   readonly #hooked = new Set<InstanceState>()
   readonly #deletions: VerifiedDeletions
 
-  constructor(members: TrackedInstances, loader: Loader, relations: RelationLoader, send: Send) {
-    this.#members = members
+  constructor(tracked: TrackedInstances, loader: Loader, relations: RelationLoader, send: Send) {
+    this.#tracked = tracked
     this.#loader = loader
     this.#relations = relations
     this.#send = send
     this.#deletions = new VerifiedDeletions(
-      members,
+      tracked,
       loader,
       (statement) => this.#fetch(statement),
       (statement) => send(sendable(statement)),
@@ -57,21 +57,21 @@ export class FlushPreparation {
   /** Forgets which hooks have run: the next flush is prepared from the start. */
   reset(): void {
     this.#hooked.clear()
-    this.#deletions.startOver()
+    this.#deletions.reset()
   }
 
   /** Runs cascades and hooks, and loads what the statements need. Undefined if everything is known already. */
   prepare(): Promise<void> | undefined {
-    const members = this.#members
+    const tracked = this.#tracked
     for (let round = 0; ; round++) {
       if (round === MOST_ROUNDS) {
         throw new IllegalStateError(
           `The hooks of entities were still adding objects after ${MOST_ROUNDS} rounds`,
         )
       }
-      if (!members.hasColumnsOnly) {
-        members.addRelated()
-        settleDeletions(members)
+      if (!tracked.hasColumnsOnly) {
+        tracked.addRelated()
+        settleDeletions(tracked)
       }
       const hooks = this.#hooksToRun()
       // A hook may read any property, so expired objects are loaded before it runs.
@@ -83,7 +83,7 @@ export class FlushPreparation {
         this.#hooked.add(state)
       }
     }
-    const loads = members.hasColumnsOnly ? this.#loadsForColumns() : this.#loadsForRelations()
+    const loads = tracked.hasColumnsOnly ? this.#loadsForColumns() : this.#loadsForRelations()
     return loads.length === 0 ? undefined : Promise.all(loads).then(ignore)
   }
 
@@ -100,7 +100,7 @@ export class FlushPreparation {
       ...this.#deletions.verify(new Set(recalls.map(({ relation }) => metaOf(relation.target).table))),
     ]
     if (loads.length === 0) {
-      const relations = RelationChanges.of(this.#members)
+      const relations = RelationChanges.of(this.#tracked)
       loads.push(...this.#fillExpired(this.#changed(relations.holders)), ...this.#makeKeys(relations))
     }
     return loads
@@ -112,13 +112,13 @@ export class FlushPreparation {
     const want = (state: InstanceState, hook: ((instance: object) => void) | undefined): void => {
       if (hook !== undefined && !this.#hooked.has(state)) hooks.set(state, hook)
     }
-    for (const state of this.#members.pending) want(state, state.meta.hooks.beforeInsert)
+    for (const state of this.#tracked.pending) want(state, state.meta.hooks.beforeInsert)
     let relations: RelationChanges | undefined
-    for (const state of this.#members.identities.states('hooks')) {
+    for (const state of this.#tracked.identities.states('hooks')) {
       const { beforeUpdate, beforeDelete } = state.meta.hooks
       if (state.markedDeleted) want(state, beforeDelete)
       else if (beforeUpdate !== undefined) {
-        relations ??= RelationChanges.of(this.#members)
+        relations ??= RelationChanges.of(this.#tracked)
         if (state.changes.length > 0 || relations.holders.has(state)) want(state, beforeUpdate)
       }
     }
@@ -127,7 +127,7 @@ export class FlushPreparation {
 
   /** Objects that were changed again while their INSERT is running: they are updated by their keys, which must be known. */
   *#awaitChanged(): Generator<Promise<void>, void, undefined> {
-    for (const [arrival, states] of this.#members.awaitingKeys) {
+    for (const [arrival, states] of this.#tracked.awaitingKeys) {
       if (states.some((state) => state.markedDeleted || hasChanged(state))) yield arrival
     }
   }
@@ -135,7 +135,7 @@ export class FlushPreparation {
   /** Loads the relations whose objects have to be deleted with their owner, or detached from it. */
   *#recallUnknown(): Generator<Recall, void, undefined> {
     const unknown = new Map<Relation, InstanceState[]>()
-    for (const state of this.#members.identities.related()) {
+    for (const state of this.#tracked.identities.related()) {
       const relations = new Set([
         ...unknownAssigned(state),
         ...(state.markedDeleted ? unknownToDelete(state) : []),
@@ -161,7 +161,7 @@ export class FlushPreparation {
 
   /** Expired objects whose rows the flush may update. */
   #changed(holders?: RelationChanges['holders']): InstanceState[] {
-    return this.#members.identities
+    return this.#tracked.identities
       .states()
       .filter(
         (state) =>
@@ -188,7 +188,7 @@ export class FlushPreparation {
         throw new StaleDataError(`The row of a ${meta.name} that was changed after it had expired is gone`)
       }
       this.#loader.fill(state, row, 'keep')
-      this.#members.journal.loads(this.#members.identities.revision)?.loaded.add(state)
+      this.#tracked.journal.loads(this.#tracked.identities.revision)?.loaded.add(state)
     }
   }
 
@@ -197,8 +197,8 @@ export class FlushPreparation {
    * also of objects whose own foreign keys are to be set.
    */
   *#makeKeys({ needed, holders }: RelationChanges): Generator<Promise<void>, void, undefined> {
-    yield* this.#allocate(withoutKeys(needed, this.#members.pending))
-    for (const [arrival, states] of this.#members.awaitingKeys) {
+    yield* this.#allocate(keysToAllocate(needed, this.#tracked.pending))
+    for (const [arrival, states] of this.#tracked.awaitingKeys) {
       if (states.some((state) => needed.has(state) || holders.has(state))) yield arrival
     }
   }
@@ -216,7 +216,7 @@ export class FlushPreparation {
         }
       }
       const states = group.map(([state]) => state)
-      this.#members.journal.filled(states, [...columns])
+      this.#tracked.journal.filled(states, [...columns])
     })
   }
 
@@ -225,7 +225,7 @@ export class FlushPreparation {
     readonly text: string
     readonly values: readonly EncodedValue[]
   }): Promise<RawRow[]> {
-    const { identities } = this.#members
+    const { identities } = this.#tracked
     let { revision } = identities
     const queued = (): void => {
       revision = identities.revision

@@ -11,7 +11,7 @@ export interface RowOrdering<Row> {
   /** The rows that must come before a row. */
   dependenciesOf(row: Row): readonly Row[]
   /** Rows that depend on each other in a cycle: removes dependencies, if possible. */
-  cut(circle: ReadonlySet<Row>): void
+  cut(cycle: ReadonlySet<Row>): void
 }
 
 /** Puts rows into statements: each statement may depend on earlier ones and on itself. */
@@ -35,13 +35,13 @@ export function orderRows<Row>(rows: readonly Row[], ordering: RowOrdering<Row>)
     for (const row of component) placeOf.set(row, at)
   }
 
-  for (const circle of components(rows, ordering)) {
-    if (isOneShape(circle, ordering)) {
-      place(circle)
+  for (const cycle of components(rows, ordering)) {
+    if (isOneShape(cycle, ordering)) {
+      place(cycle)
       continue
     }
-    ordering.cut(new Set(circle))
-    for (const component of components(circle, ordering)) {
+    ordering.cut(new Set(cycle))
+    for (const component of components(cycle, ordering)) {
       // If they still depend on each other, PostgreSQL decides whether the statements are valid.
       for (const shape of groupBy(component, (row) => ordering.shapeOf(row))) place(shape)
     }

@@ -38,12 +38,12 @@ export interface Change {
   readonly columns: readonly TableColumn[]
   /** In the order of `columns`. */
   readonly values: readonly EncodedText[]
-  /** As of an {@link Insertion}. */
+  /** As in {@link Insertion}. */
   readonly respelled: readonly TableColumn[]
   /** The key that its row has when it is written. */
   key: readonly EncodedText[]
   readonly version: EncodedText | undefined
-  /** What `onUpdate` has computed: the object takes it over when the change is sent. */
+  /** The values that `onUpdate` has computed. The object gets them when the change is sent. */
   readonly computed?: ReadonlyMap<TableColumn, unknown> | undefined
 }
 
@@ -81,7 +81,7 @@ export function insertionOf(state: InstanceState, before?: Insertion): Insertion
   return { state, table, shape, values, respelled, postponed: NONE }
 }
 
-const KEPT: readonly TableColumn[] = []
+const NOT_RESPELLED: readonly TableColumn[] = []
 
 /** Whether the key of a written row is known only when it is read back. */
 export function hasRespelledKey({ respelled }: Insertion | Change): boolean {
@@ -93,7 +93,7 @@ function respelledIn(
   { instance, meta }: InstanceState,
   valueOf: (column: TableColumn) => EncodedText | undefined,
 ): readonly TableColumn[] {
-  let respelled = KEPT
+  let respelled = NOT_RESPELLED
   for (const column of meta.table.naming) {
     const text = valueOf(column)
     if (typeof text !== 'string') continue
@@ -190,7 +190,7 @@ export function foreignKeysOf({ meta }: InstanceState): readonly ForeignKey[] {
   return meta.entity[ENTITY].metadata.foreignKeys(meta.table)
 }
 
-/** Names a row by some of its values; undefined where one is NULL or not known. */
+/** Some values of a row as one text, to compare; undefined if one is NULL or not known. */
 export function tupleOf(values: readonly (EncodedText | undefined)[]): string | undefined {
   return values.some((value) => value === null || value === undefined) ? undefined : JSON.stringify(values)
 }
@@ -203,7 +203,7 @@ export function equalTupleOf(
   return tupleOf(columns.map((column) => column.normal(valueOf(column))))
 }
 
-/** A stored value in the form in which new ones are encoded, as far as they hold all of it. */
+/** A stored value as text, in the form in which new values are encoded. */
 export function storedValue(state: InstanceState, column: TableColumn): EncodedText {
   const stored = state.snapshot?.[column.index]
   return stored === undefined ? null : column.canonical(stored)

@@ -42,7 +42,7 @@ export function insertStep(rows: readonly Insertion[]): Step {
   const places = columns.map(({ index }) => index)
   return {
     kind: 'insert',
-    statement: insertRows(first.table, columns, rows.map(storedFirst), places, respelledOf(rows)),
+    statement: insertRows(first.table, columns, rows.map(firstValues), places, respelledOf(rows)),
     states: rows.map(({ state }) => state),
   }
 }
@@ -57,7 +57,7 @@ function respelledOf(rows: readonly (Insertion | Change)[]): readonly TableColum
 const NOT_RESPELLED: readonly TableColumn[] = []
 
 /** The values that a new row is inserted with, by index of the column. */
-function storedFirst({ table, values, postponed }: Insertion): readonly (string | null | undefined)[] {
+function firstValues({ table, values, postponed }: Insertion): readonly (string | null | undefined)[] {
   if (postponed.size === 0) return values
   return table.columns.map((column) => (postponed.has(column) ? null : values[column.index]))
 }
@@ -94,7 +94,7 @@ export function touchedRows(states: readonly InstanceState[], changed: TouchedRo
 /** Groups changes of the same columns: each group is one statement. @param changes At least one. */
 function alike(changes: readonly Change[]): (readonly Change[])[] {
   const [first, ...others] = changes as readonly [Change, ...Change[]]
-  // Most flushes change one thing.
+  // Most flushes change the same columns of one table.
   const isLikeFirst = ({ table, columns }: Change): boolean =>
     table === first.table &&
     columns.length === first.columns.length &&
@@ -111,7 +111,7 @@ export function deleteStep(rows: readonly Removal[]): Step {
   const guarded = table.columns.filter(isGuarded)
   const keyed = rows.map(({ state, key, postponed, guard }) => ({
     key,
-    version: raised(versionOf(state), postponed.size > 0 ? 1 : 0),
+    version: incremented(versionOf(state), postponed.size > 0 ? 1 : 0),
     guard: guarded.map((column) => (postponed.has(column) ? null : (guard?.get(column) ?? null))),
   }))
   const states = rows.map(({ state }) => state)
@@ -155,6 +155,6 @@ function inOneOrder<Row>(rows: readonly Row[]): Row[] {
   return named.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)).map(({ row }) => row)
 }
 
-export function raised(version: string | null | undefined, by: number): string | null | undefined {
+export function incremented(version: string | null | undefined, by: number): string | null | undefined {
   return by === 0 || version === null || version === undefined ? version : String(Number(version) + by)
 }

@@ -6,7 +6,7 @@ const HINT =
   ' (rows of this flush take unique values from each other in a cycle, and PostgreSQL checks each row when it is written: give one ' +
   'of them a free value, or NULL, and flush in between; or make the constraint DEFERRABLE INITIALLY DEFERRED)'
 
-/** Says so in the error of a statement, if that may be why it failed. */
+/** Adds the hint to the error of a statement, if the exchange may have caused it. */
 export function explainSwap(error: unknown): void {
   if (error instanceof UniqueViolationError) addHint(error, HINT)
 }

@@ -5,7 +5,7 @@
 import type { TableColumn } from '../../schema/table-column.js'
 import type { Reference } from './row-references.js'
 import { versionOf, type Change, type Insertion, type Removal } from './rows.js'
-import { raised } from './steps.js'
+import { incremented } from './steps.js'
 import { changedValue } from './unique-moves.js'
 
 /** A change that is written in two steps. */
@@ -31,7 +31,7 @@ export function halve(change: Change, toNew: readonly Reference<Insertion>[]): H
     columns,
     values: columns.map((column) => changedValue(change, column) ?? null),
     key: change.table.primaryKey.map((column) => changedValue(first, column) ?? null),
-    version: raised(change.version, 1),
+    version: incremented(change.version, 1),
   }
   return { first, second }
 }

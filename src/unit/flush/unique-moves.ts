@@ -48,16 +48,16 @@ export class UniqueMoves {
       if (moves) movers.push(change)
       this.#noteMaybeFreed(change)
     }
-    this.none = movers.length === 0 && this.#maybeFreed.size === 0
+    this.isEmpty = movers.length === 0 && this.#maybeFreed.size === 0
     this.#movers = new References(movers, changedValue)
   }
 
   /** No unique key changes: nothing has to be written before anything else. */
-  readonly none: boolean
+  readonly isEmpty: boolean
 
   /** The changed rows that free a unique value that a row takes, or that get a key that it will refer to. */
   before(row: Insertion | Change): Change[] {
-    if (this.none) return []
+    if (this.isEmpty) return []
     return isNew(row)
       ? this.#before(row, insertedValue, () => true)
       : this.#before(row, changedValue, (column) => row.columns.includes(column))
@@ -107,7 +107,7 @@ export class UniqueMoves {
 
   /** The foreign keys of a changed row that lead to keys which other rows get. */
   referred(change: Change): Reference<Change>[] {
-    return this.none ? [] : this.#referred(change, changedValue)
+    return this.isEmpty ? [] : this.#referred(change, changedValue)
   }
 
   #referred<Row extends Insertion | Change>(row: Row, valueOf: ValueOf<Row>): Reference<Change>[] {

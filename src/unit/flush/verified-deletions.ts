@@ -16,7 +16,7 @@ import { locksAhead } from './row-locks.js'
 import { groupBy } from './row-order.js'
 
 export class VerifiedDeletions {
-  readonly #members: TrackedInstances
+  readonly #tracked: TrackedInstances
   readonly #loader: Loader
   readonly #fetch: (statement: LoadStatement) => Promise<RawRow[]>
   readonly #send: (statement: LoadStatement) => Promise<unknown>
@@ -24,19 +24,19 @@ export class VerifiedDeletions {
   readonly #verified = new Set<InstanceState>()
 
   constructor(
-    members: TrackedInstances,
+    tracked: TrackedInstances,
     loader: Loader,
     fetch: (statement: LoadStatement) => Promise<RawRow[]>,
     send: (statement: LoadStatement) => Promise<unknown>,
   ) {
-    this.#members = members
+    this.#tracked = tracked
     this.#loader = loader
     this.#fetch = fetch
     this.#send = send
   }
 
-  /** Another flush begins. */
-  startOver(): void {
+  /** The next flush is prepared from the start. */
+  reset(): void {
     this.#verified.clear()
   }
 
@@ -46,7 +46,7 @@ export class VerifiedDeletions {
    * @param recalled Tables of which rows are being loaded: theirs wait, because they are to be locked by their keys, and not level by level.
    */
   *verify(recalled: ReadonlySet<Table>): Generator<Promise<void>, void, undefined> {
-    const { guards, owners } = this.#members
+    const { guards, owners } = this.#tracked
     const unsure = [...guards.keys()].filter(
       (state) =>
         !this.#verified.has(state) &&
@@ -59,9 +59,9 @@ export class VerifiedDeletions {
   }
 
   async #lockAhead(tables: ReadonlySet<Table>): Promise<void> {
-    const { holders } = RelationChanges.of(this.#members)
+    const { holders } = RelationChanges.of(this.#tracked)
     const touched: Parameters<typeof locksAhead>[0][number][] = []
-    for (const state of this.#members.identities.states()) {
+    for (const state of this.#tracked.identities.states()) {
       if (state.markedDeleted || holders.has(state)) touched.push([state, undefined])
       else if (state.changes.length > 0) touched.push([state, state.changes])
     }
@@ -71,12 +71,12 @@ export class VerifiedDeletions {
   async #read(states: readonly InstanceState[]): Promise<void> {
     const [{ meta }] = states as [InstanceState]
     const keys = states.map(({ key }) => key)
-    const { identities } = this.#members
+    const { identities } = this.#tracked
     const rows = await this.#fetch(selectByKeys(meta.table, keys))
     const found = new Set(this.#loader.states(meta, rows, identities.revision, 'renew'))
     for (const state of states) {
       this.#verified.add(state)
-      if (!found.has(state) && identities.has(state)) this.#members.gone(state)
+      if (!found.has(state) && identities.has(state)) this.#tracked.gone(state)
     }
   }
 }

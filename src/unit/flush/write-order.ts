@@ -21,7 +21,7 @@ export interface WriteOrdering {
    * Rows that wait for each other in a cycle: takes away what some of them wait for.
    * @returns rows to be written in addition; undefined if nothing could be taken away.
    */
-  cut(circle: ReadonlySet<WrittenRow>): readonly WrittenRow[] | undefined
+  cut(cycle: ReadonlySet<WrittenRow>): readonly WrittenRow[] | undefined
 }
 
 /** The rows in the order in which they are written. */
@@ -34,16 +34,16 @@ export interface WriteOrder {
 
 /** @param rows In the order that they keep if nothing else decides. */
 export function orderWrites(rows: readonly WrittenRow[], ordering: WriteOrdering): WriteOrder {
-  const parts = components(rows, ordering).flatMap((circle) => cutCircle(circle, ordering))
+  const parts = components(rows, ordering).flatMap((cycle) => cutCycle(cycle, ordering))
   const circular = parts.filter((part) => part.length > 1 && !part.every(isNew)).flat()
   return { levels: levelsOf(parts, ordering), circular: new Set(circular) }
 }
 
-/** Cuts a circle for as long as something can be taken away. */
-function cutCircle(circle: readonly WrittenRow[], ordering: WriteOrdering): (readonly WrittenRow[])[] {
-  const added = circle.length === 1 ? undefined : ordering.cut(new Set(circle))
-  if (added === undefined) return [circle]
-  return components([...added, ...circle], ordering).flatMap((part) => cutCircle(part, ordering))
+/** Cuts a cycle for as long as something can be taken away. */
+function cutCycle(cycle: readonly WrittenRow[], ordering: WriteOrdering): (readonly WrittenRow[])[] {
+  const added = cycle.length === 1 ? undefined : ordering.cut(new Set(cycle))
+  if (added === undefined) return [cycle]
+  return components([...added, ...cycle], ordering).flatMap((part) => cutCycle(part, ordering))
 }
 
 function components(rows: readonly WrittenRow[], ordering: WriteOrdering): WrittenRow[][] {
@@ -95,17 +95,17 @@ export function runsOf(rows: readonly Insertion[]): Insertion[][] {
 export function orderNewRows(
   rows: readonly Insertion[],
   dependenciesOf: (row: Insertion) => readonly Insertion[],
-  cut: (circle: ReadonlySet<Insertion>) => void,
+  cut: (cycle: ReadonlySet<Insertion>) => void,
 ): Insertion[] {
   const isOneShape = ([first, ...others]: readonly Insertion[]): boolean =>
     others.every(({ shape }) => shape === first?.shape)
   if (isOneShape(rows)) return [...rows]
-  const ordered = orderByDependency(rows, dependenciesOf).flatMap((circle) => {
+  const ordered = orderByDependency(rows, dependenciesOf).flatMap((cycle) => {
     // In one statement, which is checked at its end.
-    if (isOneShape(circle)) return circle
-    cut(new Set(circle))
+    if (isOneShape(cycle)) return cycle
+    cut(new Set(cycle))
     // If they still depend on each other, PostgreSQL decides whether the statements are valid.
-    return orderByDependency(circle, dependenciesOf).flatMap((part) =>
+    return orderByDependency(cycle, dependenciesOf).flatMap((part) =>
       groupBy(part, ({ shape }) => shape).flat(),
     )
   })

@@ -154,16 +154,16 @@ describe('what was added although it has a row', () => {
 })
 
 describe('what has lost its place', () => {
-  test.each<[isLetGo: boolean, status: 'persistent' | 'detached', comesBack: boolean]>([
+  test.each<[isDetached: boolean, status: 'persistent' | 'detached', comesBack: boolean]>([
     [true, 'detached', true],
     [false, 'persistent', true],
     // It was expunged since.
     [false, 'detached', false],
-  ])('let go of: %s, then %s: it comes back: %s', (isLetGo, status, comesBack) => {
+  ])('detached: %s, then %s: it comes back: %s', (isDetached, status, comesBack) => {
     const [journal, identities] = [new Journal(), new IdentityMap()]
     const state = persistent(itemOf(1))
     identities.add(state)
-    journal.departed(state, isLetGo)
+    journal.departed(state, { isDetached })
     identities.leave(state)
     state.become(status, status === 'persistent' ? SESSION : undefined)
     const other = persistent(itemOf(1))

@@ -7,7 +7,7 @@ import type { TableColumn } from '../schema/table-column.js'
 import type { InstanceState, RememberedRelation } from './instance-state.js'
 import { isArray } from '../internal/revoked.js'
 
-interface GivenValue {
+interface CopiedValue {
   readonly column: TableColumn
   readonly value: unknown
   /** The encoded value, if it can change in place and can be encoded. */
@@ -16,13 +16,13 @@ interface GivenValue {
   readonly readFrom: string | undefined
 }
 
-export class Given {
+export class DetachedState {
   readonly #state: InstanceState
   readonly #identity: Identity | undefined
   readonly #snapshot: Snapshot | undefined
   readonly #expired: InstanceState['expired']
   readonly #expiredColumns: readonly TableColumn[]
-  readonly #values: readonly GivenValue[]
+  readonly #values: readonly CopiedValue[]
   readonly #remembered: ReadonlyMap<string, RememberedRelation> | undefined
   /** The objects of its relations, with a copy of the arrays. */
   readonly #held: ReadonlyMap<string, readonly [unknown, readonly unknown[] | undefined]>
@@ -36,7 +36,7 @@ export class Given {
     this.#expiredColumns = expiredColumns
     this.#values = meta.table.columns
       .filter((column) => !expiredColumns.includes(column) && !meta.isMissing(instance, column))
-      .map((column) => givenValue(state, column))
+      .map((column) => copiedValue(state, column))
     this.#remembered = relations && new Map(relations)
     const held = meta.relationNames.filter((name) => Object.hasOwn(instance, name))
     this.#held = new Map(
@@ -59,9 +59,9 @@ export class Given {
     state.markedDeleted = false
     // A frozen object has not changed.
     if (Object.isFrozen(instance)) return
-    for (const given of this.#values) {
-      const value = restored(given)
-      const { column, readFrom } = given
+    for (const copied of this.#values) {
+      const value = restored(copied)
+      const { column, readFrom } = copied
       if (column.readsNull) meta.setRead(instance, column, value, readFrom)
       else if (
         meta.isExpired(instance, column) ||
@@ -72,8 +72,8 @@ export class Given {
       }
     }
     for (const column of meta.deferredOf(instance)) {
-      const isGiven = this.#values.some((given) => given.column === column)
-      if (!isGiven && !this.#expiredColumns.includes(column)) meta.defer(instance, column)
+      const isCopied = this.#values.some((copied) => copied.column === column)
+      if (!isCopied && !this.#expiredColumns.includes(column)) meta.defer(instance, column)
     }
     meta.expire(instance, this.#expiredColumns)
     for (const name of meta.relationNames) {
@@ -91,7 +91,7 @@ export class Given {
   }
 }
 
-function givenValue({ instance, meta }: InstanceState, column: TableColumn): GivenValue {
+function copiedValue({ instance, meta }: InstanceState, column: TableColumn): CopiedValue {
   const value = instance[column.property]
   const readFrom = meta.nullReads.textOf(instance, column)
   if (!column.mutable || typeof value !== 'object') return { column, value, snapshot: undefined, readFrom }
@@ -103,7 +103,7 @@ function givenValue({ instance, meta }: InstanceState, column: TableColumn): Giv
   }
 }
 
-function restored({ column, value, snapshot }: GivenValue): unknown {
+function restored({ column, value, snapshot }: CopiedValue): unknown {
   if (snapshot === undefined || snapshot === null || !column.hasChanged(value, snapshot)) return value
   return column.restore(snapshot)
 }
