@@ -13,12 +13,12 @@ import { begunAlready } from '../pipeline/transaction-errors.js'
  */
 export async function whenAlone<Value>(runner: StatementRunner, action: () => Value): Promise<Value> {
   const { pipeline, scopes } = runner
-  // A ROLLBACK takes its place in the queue, and is never sent where nothing has begun.
-  const passed = (): Promise<unknown> => pipeline.enqueue('rollback', { text: 'ROLLBACK' }).promise
+  // Settles when everything that is queued now has settled: a ROLLBACK without a transaction is never sent, but waits its turn.
+  const queueSettled = (): Promise<unknown> => pipeline.enqueue('rollback', { text: 'ROLLBACK' }).promise
   for (;;) {
     const turn = await scopes.inTurn(() => {
       if (pipeline.quiet) return { value: action() }
-      return { before: pipeline.autocommit ? passed() : runner.ownTransaction }
+      return { before: pipeline.autocommit ? queueSettled() : runner.ownTransaction }
     })
     if ('value' in turn) return turn.value
     if (turn.before === undefined) throw begunAlready()

@@ -63,7 +63,7 @@ export class CallTracker {
 
   /** The statement was answered, and reading its rows has failed. @param error As the caller sees it. */
   unread(call: ExecuteCall, error: unknown): void {
-    this.#pending?.forgive(call, error)
+    this.#pending?.silenceIfReported(call, error)
   }
 
   /** The call has failed. @param error As the caller sees it. */
@@ -71,7 +71,7 @@ export class CallTracker {
     // In a transaction COMMIT reports the failure, whether the call was awaited or not.
     const isGivenUp = this.#givenUp !== undefined && isCausedBy(error, this.#givenUp)
     if (isGivenUp || (call.queued && !this.#pipeline.autocommit)) call.outer?.catch(ignore)
-    else this.#pending?.forgive(call, error)
+    else this.#pending?.silenceIfReported(call, error)
     this.answered(call)
   }
 
@@ -92,7 +92,7 @@ export class CallTracker {
     return this.#pending?.isEnding(within) === true ? this.#pending.ended(within) : undefined
   }
 
-  /** The block is reported to have failed: the failures of its calls are no surprise. @param scope Default: every block. */
+  /** The failure of the block is reported, which covers the failures of its calls. @param scope Default: every block. */
   silence(scope?: object): void {
     this.#pending?.silence(scope)
   }

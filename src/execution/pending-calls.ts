@@ -63,7 +63,7 @@ export class PendingCalls {
   }
 
   /**
-   * True while a block is under way, or waits for its turn. One inside of a block that has ended was ended with that.
+   * True while a block is under way, or waits for its turn. A block inside of one that has ended does not count: it ended as well.
    * @param scope Only one of this block.
    */
   isInBlock(scope?: object): boolean {
@@ -81,8 +81,8 @@ export class PendingCalls {
     return [...this.#ends].filter((call) => scope === undefined || call.scope === scope)
   }
 
-  /** A call has failed. If the transaction has failed with it, COMMIT reports the failure, so the promise is silenced. */
-  forgive(call: PendingCall, error: unknown): void {
+  /** The call has failed. If the transaction failed with it, COMMIT reports the failure, so the promise is silenced. */
+  silenceIfReported(call: PendingCall, error: unknown): void {
     const { name } = this.#pipeline.state
     const isReported = name === 'failed' || name === 'lost'
     if (isReported && error instanceof LifeguardError) call.outer?.catch(ignore)
@@ -104,7 +104,7 @@ export class PendingCalls {
     try {
       return await work()
     } catch (error) {
-      if (kind === 'query') this.forgive(call, error)
+      if (kind === 'query') this.silenceIfReported(call, error)
       throw error
     } finally {
       open.delete(call)
@@ -113,5 +113,5 @@ export class PendingCalls {
 }
 
 function ignore(): void {
-  // It is reported elsewhere.
+  // The failure is reported elsewhere.
 }

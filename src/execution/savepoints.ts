@@ -21,7 +21,7 @@ import {
   endedBlock,
   endedSavepoint,
   requireSettled,
-  type Waiter,
+  type WaitingAction,
   Scope,
   type Savepoint,
   type ScopeReports,
@@ -36,7 +36,7 @@ export class Savepoints {
   readonly #hooks: ScopeHooks
   readonly #stack: Scope[] = []
   readonly #reports: ScopeReports
-  readonly #waiting: Waiter[] = []
+  readonly #waiting: WaitingAction[] = []
   /** The ROLLBACK TO that was sent last. */
   #undoing: Operation | undefined = undefined
 
@@ -125,7 +125,7 @@ export class Savepoints {
     this.#wake()
   }
 
-  /** Sends the SAVEPOINTs that are still owed; call it right before a statement is queued. */
+  /** Queues a SAVEPOINT for each scope that has none yet. Call it right before a statement is queued. */
   establish(): void {
     for (const scope of this.#stack) {
       if (scope.name === undefined || scope.savepoint !== undefined) continue
@@ -202,10 +202,10 @@ export class Savepoints {
    */
   abandon(within?: TransactionScope): void {
     if (within?.ended === true) return
-    const [given, kept] = [[] as Waiter[], [] as Waiter[]]
-    for (const waiter of this.#waiting) (this.#isInside(waiter.block, within) ? given : kept).push(waiter)
+    const [refused, kept] = [[] as WaitingAction[], [] as WaitingAction[]]
+    for (const waiter of this.#waiting) (this.#isInside(waiter.block, within) ? refused : kept).push(waiter)
     this.#waiting.splice(0, this.#waiting.length, ...kept)
-    for (const waiter of given) {
+    for (const waiter of refused) {
       waiter.refuse(new IllegalStateError('The transaction ended while this call waited for a nested block'))
     }
     this.#endFrom(within === undefined ? 0 : this.#stack.indexOf(within as Scope) + 1)
@@ -321,7 +321,7 @@ export class Savepoints {
   /** Starts the waiters that have their turn now. One of them may open a block, and so end the turn of the later ones. */
   #wake(): void {
     for (let at = 0; at < this.#waiting.length;) {
-      const waiter = this.#waiting[at] as Waiter
+      const waiter = this.#waiting[at] as WaitingAction
       if (waiter.block?.ended !== true && waiter.block !== this.#innermostBlock()) {
         at++
         continue

@@ -1,4 +1,4 @@
-/** One savepoint, or the transaction of `begin()`: its name, its statements, its commit or rollback, and their errors. */
+/** Savepoints and transactions of `begin()`: their contracts and the errors of their ends. */
 import { IllegalStateError, UnawaitedStatementError } from '../errors.js'
 import type { Operation } from '../pipeline/operation.js'
 
@@ -6,7 +6,7 @@ import type { Operation } from '../pipeline/operation.js'
 export class Scope {
   /** Undefined for a transaction. */
   readonly name: string | undefined
-  /** Started with a callback: only code inside of that belongs to it. */
+  /** True: it was started with a callback, and only code inside of the callback belongs to it. */
   readonly isBlock: boolean
   /** The SAVEPOINT, once a statement needed it. */
   savepoint: Operation | undefined
@@ -26,8 +26,8 @@ export interface TransactionScope {
 }
 
 /** An action that waits for its turn. */
-export interface Waiter {
-  /** The block whose code asked. */
+export interface WaitingAction {
+  /** The block whose code issued it. */
   readonly block: Scope | undefined
   start(): void
   refuse(error: unknown): void
@@ -37,11 +37,11 @@ export interface Waiter {
 export interface ScopeReports {
   /** Returns the error as the caller sees it. */
   explain(error: unknown): unknown
-  /** The block is reported to have failed: so are the calls that it has not awaited. */
+  /** The failure of the block is reported, which covers the calls that the block has not awaited. */
   reported(block: object): void
-  /** The block has thrown, and left these running. */
+  /** The block has thrown while these operations still ran. */
   left(error: unknown, operations: ReadonlySet<Operation>): void
-  /** True while a nested block that this one has called for runs, or waits for its turn. */
+  /** True while a nested block that was started in this one runs, or waits for its turn. */
   nests(block: TransactionScope): boolean
 }
 

@@ -24,7 +24,7 @@ export interface CallHost {
   answered(call: ExecuteCall): void
 }
 
-/** Makes of the result what the caller has asked for. */
+/** Converts the result to the value that the caller has asked for. */
 export type ReadResult<Value> = (result: Result<never, never>) => Value
 
 export class StatementCall<Value> implements ExecuteCall, OperationFollower {

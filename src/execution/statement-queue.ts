@@ -109,8 +109,8 @@ export class StatementQueue {
   }
 
   /**
-   * Ends the transaction, after everything that was given before. True if one was committed.
-   * @param queued Called when the end takes its place in the queue: what is given from now on comes after it.
+   * Ends the transaction, after everything that was issued before. @returns true if one was committed.
+   * @param queued Called when the end takes its place in the queue: what is issued from now on comes after it.
    */
   async end(kind: TransactionEnd, queued?: () => void): Promise<boolean> {
     return await this.endOf(this.queueEnd(kind, queued))

@@ -175,7 +175,7 @@ export class StatementRunner extends StatementQueue implements CallHost {
     let result: StatementResult
     try {
       const answering = answer()
-      // More than its one place in the queue can fail.
+      // The call can fail before its statement is queued, or after the answer, while relations are loaded.
       if (!call.queued || (reader?.query.load.length ?? 0) > 0) this.calls.add(call)
       result = await answering
     } catch (error) {
@@ -220,7 +220,7 @@ export class StatementRunner extends StatementQueue implements CallHost {
     return rowsReaderFor(this.owner, statement)
   }
 
-  /** Has changed entities flushed before something that may read their rows. */
+  /** Flushes changed entities before a statement that may read their rows. */
   flushAhead(): Promise<void> | undefined {
     return this.owner.beforeStatement?.()?.done
   }

@@ -19,7 +19,7 @@ export function beginSteps(
   return statements.map((statement) => {
     const { onRows, isCheck = false } = statement
     const step = new Operation(owner, isCheck ? 'check' : 'step', statement)
-    // The statement after it fails with the same error.
+    // A failure needs no handler: the statement after it fails with the same error.
     if (onRows !== undefined)
       step.promise.then(
         ({ rows }) => onRows(rows),
@@ -41,12 +41,12 @@ export interface Beginning {
   commitIsFormality(connection: DriverConnection): boolean
 }
 
-// Timeouts are numbers, so there is no end of forms; a program uses few.
+// Timeouts can have any value, so the cache needs a limit; a program uses few combinations.
 const MOST_KNOWN = 100
 
 /** Makes the `Beginning` of each set of options; one engine shares them. */
 export function createBeginnings(): (options: TransactionOptions) => Beginning {
-  // The level a connection starts with unless told otherwise; the server does not report it by itself.
+  // The default isolation level of each connection. The server does not report it unasked.
   const defaultLevels = new WeakMap<DriverConnection, string>()
 
   const known = new Map<string, Beginning>()
@@ -79,7 +79,7 @@ export function createBeginnings(): (options: TransactionOptions) => Beginning {
   }
 
   return (options) => {
-    // Settings and roles may be different each time (a tenant's id, for example); the rest has few forms.
+    // Settings and roles may differ with each transaction (a tenant's id, for example), so these are not cached.
     if (options.settings !== undefined || options.role !== undefined) return create(options)
     const key = JSON.stringify(options)
     const beginning = known.get(key) ?? create(options)

@@ -19,10 +19,7 @@ export function callOff(
 
 /** Cancels operations that were sent. They fail with `reason`, unless their answer decides otherwise (a COMMIT that was stored). */
 export function cancelAll(dispatcher: Dispatcher, operations: readonly Operation[], reason: Error): void {
-  for (const operation of operations) {
-    operation.calledOff ??= reason
-    operation.work?.stop?.(reason)
-  }
+  for (const operation of operations) operation.callOff(reason)
   dispatcher.cancel(reason)
 }
 

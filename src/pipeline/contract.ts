@@ -17,8 +17,8 @@ export interface PipelineSetup {
   /** False: error 25006 means that the server is no primary any more, so the connection is replaced. */
   readonly readOnly: boolean
   /**
-   * How many other servers there are: a batch that only reads may be sent again to each, as long as its caller was told nothing.
-   * Every BEGIN has a deadline then. Default 0.
+   * How many other servers there are: a batch that only reads may be sent again to each, as long as none of its statements was
+   * answered. If defined, every BEGIN has a deadline.
    */
   readonly otherServers?: number | undefined
   /** True: the connection goes back to the pool whenever no transaction is open. */
@@ -29,10 +29,10 @@ export interface PipelineSetup {
 
 /** What the engine provides for all its pipelines. */
 export interface PipelineHost {
-  /** What messages of channels begin with. */
+  /** Identifies the engine in messages of channels. */
   readonly source: MessageSource
   acquire(options: AcquireOptions, callSite: CallSite | undefined): Promise<Lease>
-  /** As `acquire`, and tells the receiver: at once, or in a later microtask. */
+  /** As `acquire`, but calls the receiver with the lease: at once, or in a later microtask. */
   request(receiver: LeaseReceiver, options: AcquireOptions, callSite: CallSite | undefined): void
   /** Captures the call site of the statement that needs a connection; undefined without `captureStacks`. */
   readonly callSites: CallSites | undefined
@@ -45,13 +45,13 @@ export interface PipelineHost {
   readonly observer: PipelineObserver | undefined
 }
 
-/** Told that a transaction begins, and what it has stored. Must not throw. */
+/** Called when a transaction begins, and with the position of what it has stored. Must not throw. */
 export interface TransactionListener {
   began?(): void
   /**
-   * Something may be stored by the batch that is sent now. If this is there, the batch asks for the position of the write-ahead
-   * log behind it, in the same packet.
-   * @returns what is told the position, or undefined if it is not known, before the caller is told that something is stored.
+   * Called when the batch that is sent now may store something. If it is defined, the batch also asks for the position of the
+   * write-ahead log, after everything else.
+   * @returns a callback for the position, undefined if that is not known. It is called before the caller's call resolves.
    */
   readonly storing?: (() => (position: WalPosition | undefined) => void) | undefined
   /** A batch is sent again, on another connection. */
@@ -80,7 +80,7 @@ export interface PipelineObserver {
   committedWithoutWaiting(connection: DriverConnection): void
 }
 
-/** Tells the observer, if there is one, how an operation ended. */
+/** Reports to the observer, if there is one, how an operation ended. */
 export function observe(
   { observer, clock }: PipelineHost,
   operation: Operation,

@@ -64,8 +64,8 @@ export class Dispatcher implements LeaseReceiver {
     return this.#inFlight === undefined && !this.#acquiring && this.#cancellation?.active !== true
   }
 
-  /** Captures the call site that needs a connection, with `captureStacks`. */
-  noteOrigin(above: (...parameters: never[]) => unknown): void {
+  /** With `captureStacks`: captures the call site that needs a connection. */
+  noteCallSite(above: (...parameters: never[]) => unknown): void {
     if (this.#lease === undefined) this.#callSite = this.#host.callSites?.capture(above)
   }
 
@@ -174,13 +174,16 @@ export class Dispatcher implements LeaseReceiver {
     this.#cancellation.start(connection, reason, () => this.#sender.advance())
   }
 
-  /** Whether the connection was lost with this error, and another one may be used instead. */
+  /**
+   * Whether the connection was lost with this error, and another one may be used instead. A connection whose session the server has
+   * ended is destroyed in the next tick.
+   */
   isReplaceable(error: Error): boolean {
     const { connection } = this
     // Of a disposed engine there is no other connection.
     if (connection?.lost !== undefined) return !(connection.lost instanceof EngineDisposedError)
     if (!endsSession(error)) return false
-    // FATAL comes right before the end of the socket; the connection is destroyed in any case.
+    // The socket ends right after FATAL, but nothing here waits for that.
     process.nextTick(() => connection?.destroy(error))
     return true
   }

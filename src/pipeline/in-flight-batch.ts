@@ -31,7 +31,7 @@ export interface InFlightBatch {
   replay: ReplayReason | undefined
   /** Asks where the write-ahead log stands, after everything else. */
   readonly position: Operation | undefined
-  /** Settles the calls whose work is stored, when the position is known. */
+  /** Settle the calls whose work is stored. They are called when the position is known. */
   readonly held: (() => void)[]
   /** Drops the connection, unless the first answer comes in time. */
   deadline: Timer | undefined
@@ -70,7 +70,7 @@ export interface BatchRules {
   readonly readOnly: boolean
   /** The batch may be aborted: the server answers the statement before COMMIT before it commits (see 7). */
   readonly flushes: boolean
-  /** Makes the question for the position of what the batch stores; undefined if no caller asks for it. */
+  /** Makes the query for the position of what the batch stores; undefined if the session does not ask for it. */
   readonly position: (() => Operation) | undefined
   /** The transaction may have done more than read, before this batch. */
   readonly hasWritten: boolean
@@ -84,7 +84,7 @@ export interface BatchRules {
  * 3. A statement that may be cancelled is the last of its batch, with no other statement before it, so that a cancel cannot hit those.
  * 4. Work that needs the whole connection (a script, COPY) shares no batch.
  * 5. In autocommit there is no transaction to end: COMMIT and ROLLBACK stay in the queue and are settled without the server.
- * 6. The question for the position of a write is the last of its batch, after COMMIT.
+ * 6. The query for the position of a write is the last of its batch, after COMMIT.
  * 7. No cancel must hit a COMMIT. If the batch may be aborted, the server therefore answers the statement before COMMIT before it
  *    commits: the answer shows that COMMIT is running.
  */
@@ -112,8 +112,8 @@ export function takeBatch(
   const isLast = alone || operations[operations.length - 1]?.kind === 'commit'
   if (position === undefined || !isLast || !(hasWritten || !arePlainReads(operations, isPureRead)))
     return batchOf(operations, alone, begin.length)
-  const question = position()
-  return batchOf([...operations, question], alone, begin.length, question)
+  const query = position()
+  return batchOf([...operations, query], alone, begin.length, query)
 }
 
 /** The server has answered the first operation. */

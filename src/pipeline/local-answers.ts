@@ -26,12 +26,12 @@ export function answerLocally(
     operation.succeed(NOTHING)
     return true
   }
-  // `idle` means that nothing was refused either. A session that has stored nothing is told of the abort.
+  // `idle` means that nothing was refused either. A session that has stored nothing gets the abort as its error.
   if (operation.kind === 'commit' && name === 'idle' && (abandoned === undefined || state.hasStored)) {
     operation.succeed(NOTHING)
     return true
   }
-  // ROLLBACK TO as well: what it would lead back to is not used any more.
+  // ROLLBACK TO is refused as well: no statement will use the state that it would restore.
   if (abandoned !== undefined && operation.kind !== 'rollback') {
     // The transaction must not be committed without this operation.
     if (!autocommit && operation.kind !== 'commit') state.fail(abandoned)

@@ -49,12 +49,12 @@ export function outcomeOf({ isRun, commits, seen }: Evidence): Outcome {
 }
 
 /**
- * What the error of a statement says about it.
+ * Classifies the error of a statement as evidence of what the server has done.
  *
- * @param isLost The connection is lost: the error is the reason, and not an answer.
+ * @param isLost The connection is lost: the error is the reason of that, not the server's answer.
  */
 export function seenIn(error: Error, isLost: boolean): Seen {
-  // The library's own error about a script, which says itself what is stored.
+  // The library's own errors: the statement was skipped, or the text of the error says what the script has stored.
   if (error instanceof StatementSkipped || error instanceof EndedBehindError) return 'refusal'
   if (error instanceof StandbyWaitEnded) return 'success without standby'
   if (isLost || error instanceof StatementNotRun) return 'nothing'
@@ -64,19 +64,19 @@ export function seenIn(error: Error, isLost: boolean): Seen {
   return endsSession(error) && isFromBackend(error) ? 'end' : 'nothing'
 }
 
-/** SQLSTATEs by which a server says itself that the statement may have been completed. */
+/** SQLSTATEs that mean that the statement may have been completed. */
 const IN_DOUBT = new Set(['08007', '40003'])
 
-/** Classes of SQLSTATEs in which poolers and proxies speak of their link to the server. */
+/** Classes of SQLSTATEs that poolers and proxies use for a broken link to their server. */
 const LINK_CLASSES = new Set(['', '08', '57', '58', 'XX'])
 
 /**
  * True if PostgreSQL itself reports that it has refused the statement.
  *
- * - ERROR is a refusal, for PostgreSQL undoes the statement with it. A pooler may say ERROR as well, after the link to its
- *   server broke: what lacks the place in PostgreSQL's source is none in the classes that speak of such links.
- * - FATAL is none. An administrator, a crash or a shutdown can end a session right after its commit. The exception is 25P03
- *   (idle in transaction): PostgreSQL says that only while it waits for a command, so it has not read the one on its way.
+ * - ERROR is a refusal, because PostgreSQL undoes the statement. But a pooler can also send ERROR, when the link to its server
+ *   has broken. So in the classes that poolers use for that, only an error with a place in PostgreSQL's source is a refusal.
+ * - FATAL is not a refusal. An administrator, a crash or a shutdown can end a session right after its commit. The exception is
+ *   25P03 (idle in transaction): PostgreSQL sends it only while it waits for a command, so it has not read the one on its way.
  */
 export function isRefusal(error: Error & ServerErrorFields): boolean {
   const { code = '' } = error

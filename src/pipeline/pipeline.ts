@@ -56,7 +56,7 @@ export class Pipeline implements Sender {
     this.state = this.#answers.state
   }
 
-  /** What messages of channels begin with. */
+  /** Identifies the engine in messages of channels. */
   get source(): MessageSource {
     return this.#host.source
   }
@@ -101,7 +101,7 @@ export class Pipeline implements Sender {
     return this.#answers.originOf(error)
   }
 
-  /** True: the session may write. A server that refuses writes (25006) is the wrong one. */
+  /** True: the session may write, so a server that refuses writes (25006) is the wrong one. */
   get mayWrite(): boolean {
     return !this.#setup.readOnly
   }
@@ -140,7 +140,7 @@ export class Pipeline implements Sender {
   /** Queues an operation; it is sent when the current tick ends. */
   enqueue(kind: OperationKind, statement: OperationStatement, work?: Operation['work']): Operation {
     const operation = new Operation(this.#answers, kind, statement, work)
-    if (this.#queue.isEmpty) this.#dispatcher.noteOrigin(Pipeline.prototype.enqueue)
+    if (this.#queue.isEmpty) this.#dispatcher.noteCallSite(Pipeline.prototype.enqueue)
     this.#queue.push(operation)
     if (!this.#scheduled) {
       this.#scheduled = true
@@ -231,6 +231,7 @@ export class Pipeline implements Sender {
     return true
   }
 
+  /** Settles when the COMMIT under way, or a statement that commits by itself, was answered: see `settlingOf`. */
   get committing(): Promise<boolean> | undefined {
     return settlingOf(this.#dispatcher.inFlight)
   }
@@ -283,7 +284,7 @@ export class Pipeline implements Sender {
     }
     const begin = this.state.name === 'idle' ? beginSteps(this.#answers, this.#answers.plan, connection) : []
     const proving = begin.length > 0 && !this.#dispatcher.proven
-    // With other servers to go to, no silent one is waited for.
+    // Where the batch can go to another server, a server that does not answer gets a deadline.
     if (proving || (begin.length > 0 && this.#setup.otherServers !== undefined))
       (begin[0] as Operation).flushAfter = true
     // A rollback makes deferred steps superfluous.
@@ -295,7 +296,7 @@ export class Pipeline implements Sender {
       alone: this.standsAlone,
       readOnly: this.#setup.readOnly,
       flushes: this.#setup.acquire.signal !== undefined,
-      position: this.#answers.positionQuestion,
+      position: this.#answers.positionQuery,
       // Functions of the user may write.
       hasWritten: this.#answers.reads?.pure === false,
     })
@@ -310,7 +311,7 @@ export class Pipeline implements Sender {
       work.run(connection, (reason) => this.callOff(operation, reason))
     // The work settles the operation with its own value; here only success or failure counts.
     this.#dispatcher.runExclusive(batchOf([operation], this.standsAlone), run, (error) => {
-      // It took the connection for itself, so no question for the position could follow it.
+      // It took the connection for itself, so no query for the position could follow it.
       if (this.standsAlone || (error instanceof EndedBehindError && error.isStored))
         this.#answers.located(undefined)
       if (error === undefined) this.#answers.answered(operation, NOTHING)

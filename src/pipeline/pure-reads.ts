@@ -9,10 +9,10 @@ import { rememberedByText } from '../internal/by-text.js'
 const BEGINNING = /^[\s(]*(?:select|with|show|table|values)\b/i
 // Changes in WITH, SELECT INTO, row locks.
 const CHANGING_WORD = /\b(?:insert|update|delete|merge|into|share)\b/i
-// Strings with escapes, and strings in dollars, which are hard to find the end of.
+// Strings with escapes and dollar-quoted strings: their end is hard to find.
 const HARD_TO_READ = /\\|\$[a-z_\u0080-\uffff]*\$/i
 const QUOTED = /--[^\r\n]*|\/\*[\s\S]*?\*\/|'(?:[^']|'')*'|"(?:[^"]|"")*"/g
-// It begins at the beginning of a word only: the time grows with the length of the text.
+// A match may begin only at the start of a word. Otherwise the time would grow with the square of the length of a word.
 const CALL =
   /(\.\s*|(?<![\w$\u0080-\uffff])as\s+|(?<![\w$\u0080-\uffff]))([a-z_\u0080-\uffff][\w$\u0080-\uffff]*|["'])\s*\(/gi
 const CATALOG = /\bpg_catalog\s*$/i
@@ -60,7 +60,7 @@ function readsOnly(text: string): boolean {
   if (!BEGINNING.test(bare) || CHANGING_WORD.test(bare) || bare.includes("'")) return false
   for (const { 1: before, 2: name, index } of bare.matchAll(CALL)) {
     const isQualified = before?.startsWith('.') === true
-    // Behind AS stands the name of a relation, with those of its columns.
+    // `AS name (` is an alias with the names of its columns, not a call.
     if (before !== '' && !isQualified) continue
     if (!PLAIN.has(String(name).toLowerCase())) return false
     if (isQualified && !CATALOG.test(bare.slice(0, index))) return false

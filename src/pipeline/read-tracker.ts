@@ -19,7 +19,7 @@ export function isPlainRead(text: string): boolean {
   return PLAIN_TEXT.test(text) && !CHANGING_WORD.test(text)
 }
 
-// Words that end a transaction; after ROLLBACK the rest of a script commits by itself. `CASE ... END` is taken for one as well.
+// Words that can end a transaction; after ROLLBACK the rest of a script commits by itself. `CASE ... END` matches as well.
 const ENDING_WORD = /\b(?:commit|end|rollback|abort|prepare)\b/i
 
 /** True for the text of a script that may end the transaction in which it is run. */
@@ -49,7 +49,7 @@ export class ReadTracker {
     if (kind === 'statement' && text !== '' && this.#texts.length <= MOST_TEXTS) this.#texts.push(text)
   }
 
-  /** PostgreSQL calls everything a read. */
+  /** By its command tags, every statement was a read. */
   get only(): boolean {
     return this.#only
   }
@@ -64,7 +64,7 @@ export class ReadTracker {
     return this.#are(isPureRead)
   }
 
-  #are(such: (text: string) => boolean): boolean {
-    return this.#only && this.#texts.length <= MOST_TEXTS && this.#texts.every(such)
+  #are(isRead: (text: string) => boolean): boolean {
+    return this.#only && this.#texts.length <= MOST_TEXTS && this.#texts.every(isRead)
   }
 }

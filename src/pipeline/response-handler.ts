@@ -52,8 +52,8 @@ export class ResponseHandler implements OperationOwner {
   #reads: ReadTracker | undefined = undefined
   #refusedBegin: RefusedBegin | undefined = undefined
   #refused: { readonly error: Error; readonly text: string } | undefined = undefined
-  /** Makes the question for the position of a write; undefined if the owner does not ask. */
-  readonly positionQuestion: (() => Operation) | undefined
+  /** Makes the query for the position of a write; undefined if the owner does not ask for it. */
+  readonly positionQuery: (() => Operation) | undefined
   /** Receives the answer to the last query for the position. */
   #tellPosition: ((position: WalPosition | undefined) => void) | undefined = undefined
 
@@ -63,7 +63,7 @@ export class ResponseHandler implements OperationOwner {
     this.#owner = owner
     this.#dispatcher = dispatcher
     const { storing } = owner
-    this.positionQuestion =
+    this.positionQuery =
       storing === undefined || setup.readOnly
         ? undefined
         : () => {
@@ -92,7 +92,7 @@ export class ResponseHandler implements OperationOwner {
     return (this.#explicit ??= new ExplicitTransactions())
   }
 
-  /** Message of the transaction of a statement that is issued now; undefined if nothing subscribes to transactions, or if there is none. */
+  /** The channel message of the transaction that a statement issued now belongs to; undefined without subscribers or transaction. */
   get traced(): TransactionMessage | undefined {
     return this.standsAlone ? undefined : (this.#trace ??= new TransactionTrace()).expect(this.#host.source)
   }
@@ -129,7 +129,7 @@ export class ResponseHandler implements OperationOwner {
     else operation.succeed(result)
   }
 
-  /** The position of what was stored, or that it is not known. Only now are the callers told that it is stored. */
+  /** Passes on the position of what was stored (undefined: unknown), and only then settles the calls that stored it. */
   located(position: WalPosition | undefined, { held }: Pick<InFlightBatch, 'held'> = { held: [] }): void {
     const tell = this.#tellPosition ?? this.#owner.storing?.()
     this.#tellPosition = undefined
@@ -144,7 +144,7 @@ export class ResponseHandler implements OperationOwner {
       inFlight.replay ??= this.#reasonToReplay(inFlight, operation, error)
       if (inFlight.replay !== undefined) return
     }
-    // The answers before the question stand, also if the question failed.
+    // The answers before the query for the position stand, also if that query failed.
     if (inFlight !== undefined && inFlight.position === operation) {
       // Skipped because COMMIT was refused: nothing is stored.
       const isNothing = error instanceof StatementSkipped && inFlight.held.length === 0
@@ -181,7 +181,7 @@ export class ResponseHandler implements OperationOwner {
     operation.fail(reason)
   }
 
-  /** Text of the statement that the error came from, which may be BEGIN or a setting; undefined for any other error. */
+  /** The text of the statement that the server refused with this error (it may be BEGIN or a setting); undefined for other errors. */
   originOf(error: unknown): string | undefined {
     return this.#refused?.error === error ? this.#refused?.text : undefined
   }
@@ -231,7 +231,7 @@ export class ResponseHandler implements OperationOwner {
     if (this.#diedBeforeBegin(inFlight, error)) return 'lost'
     if (!this.#isMovable || this.abandoned !== undefined || !isServerError(error)) return undefined
     if (!isUntold(inFlight)) return undefined
-    // Also where the role may not ask, or the server does not know the question.
+    // A check also fails where the role may not run it, or the server does not know its function.
     if (operation.kind === 'check') return 'behind'
     return error.code === RECOVERY_CONFLICT ? 'conflict' : undefined
   }

@@ -43,7 +43,7 @@ export interface BeginStatement {
   readonly values: readonly string[]
   /** True: if the server refuses it, nothing after it has run, and the batch goes on to another connection. */
   readonly isCheck?: boolean | undefined
-  /** Told the rows that came back. */
+  /** Called with the rows that the server returned. */
   readonly onRows?: ((rows: readonly unknown[]) => void) | undefined
 }
 

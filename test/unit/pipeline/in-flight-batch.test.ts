@@ -306,9 +306,9 @@ describe('what is stored by its own answer', () => {
   })
 })
 
-describe('6: the question for the position', () => {
-  const [question] = operationsOf('read')
-  const position = (): Operation => question as Operation
+describe('6: the query for the position', () => {
+  const [query] = operationsOf('read')
+  const position = (): Operation => query as Operation
   const asks = (queued: string, rules: Partial<BatchRules> = {}): string =>
     take(queued, { position, ...rules }, 'begin').sent
 
