@@ -10,7 +10,7 @@ export const integerElement: ArrayElement = {
   oid: 23,
   // A number out of range is sent as text, and the server refuses it.
   reads: (text) => isInteger(text, 10) && Number(text) === (Number(text) | 0),
-  most: () => 4,
+  maxBytes: () => 4,
   write: (text, target, at) => target.writeInt32BE(Number(text), at),
 }
 
@@ -18,24 +18,24 @@ export const bigintElement: ArrayElement = {
   oid: 20,
   // Fifteen digits are always a safe integer.
   reads: (text) => isInteger(text, 15),
-  most: () => 8,
+  maxBytes: () => 8,
   write: (text, target, at) => writeInt64(Number(text), target, at),
 }
 
 export const booleanElement: ArrayElement = {
   oid: 16,
   reads: (text) => text === 't' || text === 'f',
-  most: () => 1,
+  maxBytes: () => 1,
   write: (text, target, at) => target.writeUInt8(text === 't' ? 1 : 0, at),
 }
 
-export const textElement: ArrayElement = { oid: 25, most: mostOfText, write: writeText }
+export const textElement: ArrayElement = { oid: 25, maxBytes: maxBytesOfText, write: writeText }
 
-export const varcharElement: ArrayElement = { oid: 1043, most: mostOfText, write: writeText }
+export const varcharElement: ArrayElement = { oid: 1043, maxBytes: maxBytesOfText, write: writeText }
 
 export const jsonbElement: ArrayElement = {
   oid: 3802,
-  most: (text) => 1 + mostOfText(text),
+  maxBytes: (text) => 1 + maxBytesOfText(text),
   // The text follows the version byte of the format.
   write: (text, target, at) => writeText(text, target, target.writeUInt8(1, at)),
 }
@@ -43,7 +43,7 @@ export const jsonbElement: ArrayElement = {
 export const timestamptzElement: ArrayElement = {
   oid: 1184,
   reads: isBriefInstant,
-  most: () => 8,
+  maxBytes: () => 8,
   write: (text, target, at) => writeInt64((instantOf(text) - MILLENNIUM) * 1_000, target, at),
 }
 
@@ -53,7 +53,7 @@ const MILLENNIUM = Date.UTC(2000, 0)
 /** Node writes longer texts faster than the loop below. */
 const SHORT = 48
 
-function mostOfText(text: string): number {
+function maxBytesOfText(text: string): number {
   // UTF-8 needs at most three bytes for each UTF-16 unit.
   return text.length * 3
 }

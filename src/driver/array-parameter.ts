@@ -4,12 +4,12 @@ import { isObject } from '../internal/revoked.js'
 
 /** How the elements of one type are written. */
 export interface ArrayElement {
-  /** Of the element's type. */
+  /** The oid of the element's type. */
   readonly oid: number
-  /** Whether an element is what `write` reads; default: all are. */
+  /** Whether `write` can encode this text; default: it can encode every text. */
   reads?(text: string): boolean
-  /** How many bytes an element takes at most. */
-  most(text: string): number
+  /** An upper bound of the bytes that the element takes. */
+  maxBytes(text: string): number
   /** @returns where the element ends. */
   write(text: string, target: Buffer, at: number): number
 }
@@ -20,33 +20,33 @@ const BRAND = Symbol.for('lifeguard.array')
 /** Dimensions, "has NULLs", type, length of the dimension, its lower bound: four bytes each. */
 const HEADER = 20
 const LENGTH = 4
-/** PostgreSQL takes no longer messages. */
+/** PostgreSQL refuses longer messages. */
 const LARGEST = 0x3fff_ffff
 
 /**
- * The server reads it without parsing, and between statement and connection it is nothing but the texts of its elements, which
- * exist anyway.
+ * The server reads the binary form without parsing it. Until the batch is written, the parameter takes no memory of its own: it refers
+ * to the texts of its elements.
  */
 export class ArrayParameter {
-  /** How many bytes it takes at most. */
-  readonly most: number
+  /** An upper bound of the bytes that it takes. */
+  readonly maxBytes: number
   readonly #element: ArrayElement
   readonly #texts: readonly (string | null)[]
   readonly #literal: () => string
 
   /**
    * @param texts PostgreSQL's texts, all of the form that the element reads; never changed afterwards. null is NULL.
-   * @param literal The same as text, for people.
+   * @param literal Returns the same array as PostgreSQL's text, for the echo.
    * @throws InvalidStatementError if it is longer than PostgreSQL's messages.
    */
   constructor(element: ArrayElement, texts: readonly (string | null)[], literal: () => string) {
     this.#element = element
     this.#texts = texts
     this.#literal = literal
-    let most = HEADER + texts.length * LENGTH
-    for (const text of texts) if (text !== null) most += element.most(text)
-    if (most > LARGEST) requireSendable(texts)
-    this.most = most
+    let maxBytes = HEADER + texts.length * LENGTH
+    for (const text of texts) if (text !== null) maxBytes += element.maxBytes(text)
+    if (maxBytes > LARGEST) requireSendable(texts)
+    this.maxBytes = maxBytes
   }
 
   /** @returns where it ends. */
@@ -72,7 +72,7 @@ export class ArrayParameter {
     return at
   }
 
-  /** As text: for the echo. */
+  /** PostgreSQL's text of the array, for the echo. */
   toString(): string {
     return this.#literal()
   }

@@ -1,4 +1,4 @@
-/** The state that all batches of one connection share, and how the previous transaction is ended before a batch. */
+/** The state that all batches of one connection share. */
 import type { OpenPortal } from './batch-step.js'
 import type { TypeParsers } from './driver.js'
 import type { SchemaView } from './schema-view.js'

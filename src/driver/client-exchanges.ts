@@ -75,7 +75,7 @@ export class ClientExchanges {
     this.#run?.refused(error)
   }
 
-  /** The server broke the protocol: its refusal is not to be believed. */
+  /** The server broke the protocol: an earlier refusal of it is ignored. */
   discardRefusal(): void {
     this.#run?.discardRefusal()
   }
@@ -97,7 +97,7 @@ export class ClientExchanges {
   #startSubmittable(submittable: object, listener: Parameters<SubmittableExchange['start']>[1]): void {
     const { calls, client, context, sent } = this.#connection
     const exchange = this.#start('submittable', listener)
-    // Its values are not known, so nothing that the server quotes can be told from them.
+    // Its values are not known, so any text that the server quotes may be one of them.
     sent?.startCopy()
     context.view.scripted(textOf(submittable))
     try {
@@ -106,7 +106,7 @@ export class ClientExchanges {
       this.#connection.broken(error instanceof Error ? error : new Error(String(error)))
       throw error
     }
-    // It was refused by node-postgres itself, which tells it so in the next tick.
+    // node-postgres refused it before sending anything, and reports that to it in the next tick.
     if (exchange instanceof SubmittedExchange && !exchange.hasWritten)
       process.nextTick(() => {
         context.wire.endPlain()
@@ -132,7 +132,7 @@ export class ClientExchanges {
   }
 }
 
-/** What it runs; for one that does not tell (it may be a class of the caller's own), a text that may change anything. */
+/** The text that the Submittable runs. A class of the caller's own may not show it: then a text that may change anything. */
 function textOf(submittable: object): string {
   const { text, cursor } = submittable as { text?: unknown; cursor?: { text?: unknown } }
   const found = text ?? cursor?.text

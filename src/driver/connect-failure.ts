@@ -25,16 +25,16 @@ export class ChannelBindingError extends ProtocolError {
   override readonly name = 'ChannelBindingError'
 }
 
-interface Verdict {
+interface Diagnosis {
   /** Waiting cannot help. */
   readonly fatal: boolean
-  /** Half a sentence. */
+  /** The part of the message after the target: no capital, no full stop. */
   readonly text: string
   /** What to do about it; a sentence. */
   readonly remedy?: string | undefined
 }
 
-/** Answers of the server that do not pass by themselves are fatal; these classes pass. */
+/** Classes of server errors that pass by themselves; all others are fatal. */
 const TRANSIENT_CLASSES = new Set(['08', '53', '57', '58', 'XX'])
 /** `database is being accessed by other users`. */
 const TRANSIENT_STATES = new Set(['55006'])
@@ -50,7 +50,7 @@ const REMEDY_BY_SQL_STATE: Readonly<Record<string, string>> = {
   '57P03': 'The server is starting up or shutting down.',
 }
 
-const SOCKET_FAILURES: Readonly<Record<string, Verdict>> = {
+const SOCKET_FAILURES: Readonly<Record<string, Diagnosis>> = {
   EACCES: { fatal: true, text: 'this process may not open the socket' },
   EAI_AGAIN: { fatal: false, text: 'the name service did not answer' },
   ECONNABORTED: { fatal: false, text: 'the connection was dropped' },
@@ -84,7 +84,7 @@ const WAITING_FOR: Readonly<Record<ConnectPhase, string>> = {
   role: 'asking the server whether it is a standby',
 }
 
-/** What an attempt failed of, and what was under way. */
+/** Why an attempt failed, and in which phase. */
 export class FailedPhase extends Error {
   override readonly name = 'FailedPhase'
   readonly phase: ConnectPhase
@@ -103,12 +103,12 @@ export class FailedPhase extends Error {
  */
 export function connectFailure(error: unknown, target: string, isUnsaid = false): ConnectError {
   const { cause, phase } = attemptOf(error)
-  const verdict = judge(cause, phase)
-  const remedy = isUnsaid ? NOTHING_SAID : verdict.remedy
-  const message = `Cannot connect to ${target}: ${verdict.text}.${remedy === undefined ? '' : ` ${remedy}`}`
+  const diagnosis = diagnose(cause, phase)
+  const remedy = isUnsaid ? NOTHING_SAID : diagnosis.remedy
+  const message = `Cannot connect to ${target}: ${diagnosis.text}.${remedy === undefined ? '' : ` ${remedy}`}`
   return new ConnectError(
     message,
-    { fatal: verdict.fatal || isUnsaid, sqlState: sqlStateOf(cause) },
+    { fatal: diagnosis.fatal || isUnsaid, sqlState: sqlStateOf(cause) },
     { cause },
   )
 }
@@ -117,7 +117,7 @@ export function connectFailure(error: unknown, target: string, isUnsaid = false)
 export function searchFailure(failures: readonly HostFailure[], target: ConnectTarget): ConnectError {
   const errors = failures.map(({ host, error }) => {
     const { cause, phase } = attemptOf(error)
-    const { fatal, text, remedy } = judge(cause, phase)
+    const { fatal, text, remedy } = diagnose(cause, phase)
     const line = `${host.name}: ${text}.${remedy === undefined ? '' : ` ${remedy}`}`
     return { line, error: new ConnectError(line, { fatal, sqlState: sqlStateOf(cause) }, { cause }) }
   })
@@ -142,8 +142,8 @@ export function searchFailure(failures: readonly HostFailure[], target: ConnectT
 }
 
 /**
- * As with libpq, a server that refuses who is asking ends the search; so does the caller's own function, which no other host
- * would make succeed.
+ * As with libpq, a server that refuses the user or the password ends the search. So does a failing password function, because it
+ * would fail for every host.
  */
 export function endsSearch(error: unknown): boolean {
   const { cause, phase } = attemptOf(error)
@@ -163,22 +163,22 @@ function sqlStateOf(error: unknown): string | undefined {
 const NOTHING_SAID =
   'No url was given (is DATABASE_URL set?), no host, and no variable (PGHOST, PGUSER, ...), so the defaults were used.'
 
-function judge(error: unknown, phase: ConnectPhase): Verdict {
+function diagnose(error: unknown, phase: ConnectPhase): Diagnosis {
   if (!isInstance(error, Error))
     return { fatal: true, text: `a value that is not an Error was thrown while ${WAITING_FOR[phase]}` }
   if (error.name === 'TimeoutError') return { fatal: false, text: `timed out while ${WAITING_FOR[phase]}` }
-  // Its text is the user's own and may say anything; it stays in the cause.
+  // The error of the user's function may hold a secret, so its text stays in the cause.
   if (phase === 'password') return { fatal: true, text: 'the password function failed' }
-  if (isServerError(error)) return judgeAnswer(error)
+  if (isServerError(error)) return diagnoseAnswer(error)
   const { code } = error as { code?: unknown }
   const known = typeof code === 'string' ? SOCKET_FAILURES[code] : undefined
   if (known !== undefined) return { ...known, text: `${known.text} (${String(code)})` }
-  return judgeRest(error, phase)
+  return diagnoseRest(error, phase)
 }
 
-function judgeAnswer({ code, message }: Error & ServerErrorFields & { readonly code: string }): Verdict {
+function diagnoseAnswer({ code, message }: Error & ServerErrorFields & { readonly code: string }): Diagnosis {
   const text = `${message} (${code})`
-  // PgBouncer has one SQLSTATE for everything, and most of it passes.
+  // PgBouncer uses one SQLSTATE for all errors, most of which pass by themselves. This one does not.
   if (message.includes('unsupported startup parameter')) {
     const remedy =
       "Take it out of connectArgs.serverSettings, or add it to PgBouncer's ignore_startup_parameters."
@@ -188,7 +188,7 @@ function judgeAnswer({ code, message }: Error & ServerErrorFields & { readonly c
   return { fatal, text, remedy: REMEDY_BY_SQL_STATE[code] }
 }
 
-function judgeRest(error: Error, phase: ConnectPhase): Verdict {
+function diagnoseRest(error: Error, phase: ConnectPhase): Diagnosis {
   if (error.message.startsWith('Connection terminated')) {
     return { fatal: false, text: `the server closed the connection while ${WAITING_FOR[phase]}` }
   }

@@ -119,7 +119,7 @@ export interface ServerNotice {
   readonly routine: string | undefined
 }
 
-/** Told each notice of each connection of a driver. Must not throw. */
+/** Called with each notice of each connection of a driver. Must not throw. */
 export type NoticeListener = (notice: ServerNotice, connectionId: number) => void
 
 /** Why `onError` was called for a statement that the server never ran, because an earlier one of its batch had failed. */
@@ -168,7 +168,7 @@ export class StandbyWaitEnded extends Error {
 /** Ends a transaction. */
 export type EndCommand = 'COMMIT' | 'ROLLBACK'
 
-/** Told how a transaction ended whose session no longer has the connection. Must not throw. */
+/** Called with the end of a transaction whose session no longer has the connection. Must not throw. */
 export interface CommitListener extends Pick<BatchStatement, 'onResult' | 'onError'> {
   /** Called once, after one of the two: the connection has answered, or is lost. */
   onEnd(): void
@@ -190,7 +190,7 @@ export type ResetMode = 'rollback' | 'session'
 
 /** Where a server is. */
 export interface ServerAddress {
-  /** Name or address, or the folder of its Unix socket. */
+  /** Name or address, or the directory of its Unix socket. */
   readonly host: string
   readonly port: number
 }
@@ -251,7 +251,7 @@ export interface StatementConnection {
   submit(batch: Batch): void
   /**
    * Runs a script (simple protocol, any number of statements, no values). Rejects with the server's error.
-   * @param onTag Told the command tag of each statement that was run.
+   * @param onTag Called with the command tag of each statement that was run.
    */
   script(text: string, onTag?: (tag: string) => void): Promise<void>
 }
@@ -282,7 +282,7 @@ export interface CopyExchange {
   start(submittable: object, onEnd: (error: Error | undefined) => void): void
 }
 
-/** Lends the connection to objects that speak pg's Submittable interface: pg's `Query`, pg-cursor, streams of queries and of COPY. */
+/** Runs objects that speak pg's Submittable interface: pg's `Query`, pg-cursor, streams of queries and of COPY. */
 export interface SubmittableExchange {
   /**
    * node-postgres's client, for its events and for what it knows of the connection. Nothing is sent on it but by `start`. Not a
@@ -292,7 +292,7 @@ export interface SubmittableExchange {
   /**
    * Hands the connection to a Submittable until the server has answered everything that it sends.
    * @param listener.onEnd The server is ready for something else, with its first error if it refused; or the connection was lost.
-   * @param listener.onTag Told the command tag of each statement that was run.
+   * @param listener.onTag Called with the command tag of each statement that was run.
    * @throws IllegalStateError if a batch is under way; StatementNotRun if the connection is lost.
    */
   start(

@@ -34,7 +34,7 @@ export interface HostTarget {
   readonly port: number
   /** Where to go instead of looking the host up (`hostaddr`); certificates are for the host. */
   readonly address: string | undefined
-  /** The socket itself, if `host` is a folder. */
+  /** The path of the socket itself, if `host` is a directory. */
   readonly socketPath: string | undefined
   /** How to encrypt the way there; as with libpq, never over a Unix socket. */
   readonly tls: TlsSettings

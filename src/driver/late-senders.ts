@@ -5,7 +5,10 @@
  */
 import type { EventEmitter } from 'node:events'
 
-/** Tells those that wait for ReadyForQuery, but not node-postgres's client, which would take it for the end of its query. */
+/**
+ * Emits ReadyForQuery to the listeners that wait for it, except the first: that is node-postgres's client, which would take it for
+ * the end of its query.
+ */
 export function tellWaiting(connection: EventEmitter): void {
   process.nextTick(() => {
     const [, ...others] = connection.rawListeners('readyForQuery')

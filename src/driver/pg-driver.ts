@@ -37,9 +37,9 @@ import {
 export interface PgDriverOptions extends ConnectOptions {
   /** How results are parsed. Default: as `pg.types` says at that moment. */
   readonly types?: TypeParsers | undefined
-  /** Most prepared statements kept per connection; 0 = none. Default {@link DEFAULT_STATEMENT_CACHE_SIZE}. */
+  /** The most prepared statements kept per connection; 0 = none. Default {@link DEFAULT_STATEMENT_CACHE_SIZE}. */
   readonly statementCacheSize?: number | undefined
-  /** Most characters of text in them. Default {@link DEFAULT_STATEMENT_CACHE_MAX_BYTES}. */
+  /** The most characters of text in them. Default {@link DEFAULT_STATEMENT_CACHE_MAX_BYTES}. */
   readonly statementCacheMaxBytes?: number | undefined
   /** Greatest age of one; -1 = no limit. Default {@link DEFAULT_STATEMENT_CACHE_MAX_AGE_MILLIS}. */
   readonly statementCacheMaxAgeMillis?: number | undefined
@@ -48,7 +48,7 @@ export interface PgDriverOptions extends ConnectOptions {
   readonly hideParameters?: boolean | undefined
   /** How the methods of node-postgres's client are called. */
   readonly calls?: ClientCalls | undefined
-  /** Told what the server says beside its answers. */
+  /** Called with each notice of the server. */
   readonly onNotice?: NoticeListener | undefined
 }
 
@@ -68,9 +68,9 @@ class NodePostgresDriver implements Driver {
   readonly #clock: Clock
   readonly #defaults: ConnectionDefaults
   #connections = 0
-  /** Where the last connection went, if only one server can have the role that is wanted. */
+  /** The host of the last connection, if only one server can have the role that is wanted. */
   #primary: HostTarget | undefined
-  /** Of the latest primary that it had a connection to. */
+  /** The history of the latest primary that it has connected to. */
   #history: PrimaryHistory | undefined
 
   constructor(options: PgDriverOptions) {
@@ -126,7 +126,7 @@ class NodePostgresDriver implements Driver {
     const { hosts, session } = this.#target
     const [only] = hosts
     if (only !== undefined && hosts.length === 1) {
-      // A standby that is the only one is better than none where a standby is only preferred.
+      // `prefer-standby` accepts a primary if there is no standby, and no other host can be one.
       return this.#found(
         only,
         await this.#attempt(only, session === 'prefer-standby' ? 'any' : session, signal),
@@ -196,7 +196,7 @@ class NodePostgresDriver implements Driver {
     return connection
   }
 
-  /** Rejects with what happened and, as {@link FailedPhase}, when. */
+  /** Rejects with a {@link FailedPhase}: the error, and the phase in which it happened. */
   async #attempt(
     host: HostTarget,
     session: TargetSessionAttrs,
@@ -220,7 +220,7 @@ class NodePostgresDriver implements Driver {
     }
   }
 
-  /** The server that had the role last comes first: any order is right where only one can have it. */
+  /** The server that had the role last comes first. If only one server can have it, no caller depends on the order. */
   #order(): readonly HostTarget[] {
     const { hosts, shuffled } = this.#target
     const order = shuffled ? shuffle(hosts) : hosts

@@ -158,7 +158,7 @@ class CommitReader implements WireReader {
   #refusal: Error | undefined
   #waitEnded: StandbyWaitEnded | undefined
 
-  /** @param onFatal Told the error with which the server ends the session. */
+  /** @param onFatal Called with the error with which the server ends the session. */
   constructor(context: BatchContext, onFatal: (error: Error) => void, onEnd: OnEnd) {
     this.#context = context
     this.#onFatal = onFatal

@@ -27,7 +27,7 @@ import type { WireGuard } from './wire-connection.js'
 
 type State = 'command' | 'rows' | 'copying in' | 'copying out' | 'copied' | 'refused'
 
-/** Told the tag of a command that has run, and whether it returned rows. */
+/** Called with the tag of a command that has run, and whether it returned rows. */
 type TagListener = (tag: string, returnsRows: boolean) => void
 
 export class PlainExchange implements WireGuard {
@@ -39,7 +39,7 @@ export class PlainExchange implements WireGuard {
   #copied = 0
   #isAnswered = false
 
-  /** @param onTag Told the command tags of a script. */
+  /** @param onTag Called with the command tags of a script. */
   constructor(kind: 'script' | 'copy', onTag?: TagListener) {
     this.#kind = kind
     this.#onTag = onTag

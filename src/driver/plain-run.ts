@@ -12,7 +12,7 @@ export class PlainRun {
   #refusal: Error | undefined
   #waitEnded: StandbyWaitEnded | undefined
 
-  /** @param onTag Told the command tag of each statement that was run. */
+  /** @param onTag Called with the command tag of each statement that was run. */
   constructor(
     context: BatchContext,
     onEnd: (error: Error | undefined) => void,

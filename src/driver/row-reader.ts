@@ -12,19 +12,19 @@ import { readInstant, readInt32, readInteger, readText } from './value-readers.j
 /**
  * Decodes the DataRow whose body lies between `start` and `end`.
  *
- * Throws a ProtocolError if the row does not fit, and what a type parser throws.
+ * Throws a ProtocolError if the row does not fit its shape, and what a type parser throws.
  */
 export type RowReader = (buffer: Buffer, start: number, end: number) => unknown
 
-/** What the server says that the rows of one statement look like. */
+/** The shape of the rows of one statement, as the server describes it. */
 export class RowShape {
   readonly fields: readonly FieldDescription[]
-  /** The body of the RowDescription, to know it again. */
+  /** The body of the RowDescription, to recognize it. */
   readonly #description: Buffer
   #reader: RowReader | undefined
   #mode: RowMode | undefined
   #types: TypeParsers | undefined
-  /** Of the reader; undefined if it was made of more than these (`RawTypes`). */
+  /** The parsers of the reader; undefined if it also depends on other things (`RawTypes`). */
   #parsers: readonly TypeParser[] | undefined
 
   /** @throws ProtocolError if the RowDescription whose body lies between `start` and `end` is malformed. */
@@ -33,12 +33,12 @@ export class RowShape {
     this.#description = Buffer.from(buffer.subarray(start, end))
   }
 
-  /** Whether the RowDescription says the same. */
+  /** Whether the RowDescription describes the same shape. */
   isDescribedBy(buffer: Buffer, start: number, end: number): boolean {
     return this.#description.compare(buffer, start, end) === 0
   }
 
-  /** The reader for its rows; kept, since one statement is nearly always read in one way. */
+  /** Returns a reader for its rows. The last one is kept, because one statement is nearly always read in one way. */
   reader(mode: RowMode, types: TypeParsers | RawTypes): RowReader {
     if (this.#reader === undefined || this.#mode !== mode || this.#types !== types) {
       const parsers = parsersOf(this.fields, types)
@@ -56,14 +56,14 @@ export class RowShape {
 }
 
 const COUNT_BYTES = 2
-/** Of a column behind its name: table 4, column 2, type 4, size 2, modifier 4, format 2. */
+/** The bytes of a column after its name: table 4, column 2, type 4, size 2, modifier 4, format 2. */
 const FIELD_BYTES = 18
 const FORMAT_AT = 16
 const TEXT = 0
 
 /**
  * Reads the body of a RowDescription.
- * @param formats Which columns may have; rows of a binary cursor come as they are in a script.
+ * @param formats The formats that columns may have. In a script, rows of a binary cursor may come.
  * @throws ProtocolError
  */
 export function readFields(
@@ -96,14 +96,6 @@ export function readFields(
   }
   if (offset !== end) throw malformed(ROW_DESCRIPTION)
   return fields
-}
-
-export function createRowReader(
-  fields: readonly FieldDescription[],
-  mode: RowMode,
-  types: TypeParsers | RawTypes,
-): RowReader {
-  return readerOf(fields, mode, types, parsersOf(fields, types))
 }
 
 function parsersOf(fields: readonly FieldDescription[], types: TypeParsers): TypeParser[] {
@@ -139,7 +131,7 @@ function arrayReader(
   const count = parsers.length
   const kinds = fields.map(({ dataTypeID }, index) => {
     if (instants.has(index)) return dataTypeID === TIMESTAMPTZ ? INSTANT : PARSED
-    // The digits make the number: no need of a text in between.
+    // The number is computed from the digits directly, without a string.
     return parsers[index] === Number && (dataTypeID === INT2 || dataTypeID === INT4) ? INTEGER : PARSED
   })
   return (buffer, start, rowEnd) => {

@@ -21,7 +21,7 @@ import type { EncodedValue } from './values.js'
 /** `autocommit`: the statement is its own transaction. */
 export type StatementContext = 'transaction' | 'autocommit'
 
-/** '' = as at connect. */
+/** The settings by which names are resolved. '' = the value at connect. */
 type Names = Readonly<Record<NameSetting, string>>
 
 const AS_AT_CONNECT: Names = { path: '', role: '' }
@@ -32,24 +32,29 @@ type ReportedParameters = ReadonlyMap<string, string>
 export class SchemaView {
   readonly #generation: SchemaGeneration
   readonly #reported: ReportedParameters
-  /** Changes that only this connection sees. */
+  /** Counts the changes that only this connection sees. */
   #own = 0
-  /** Values that were never before. */
+  /** Counts the placeholders for unknown values of settings, so that no two of them are equal. */
   #unknowns = 0
-  /** By what names are resolved now, and what the session comes back to when the transaction ends. */
+  /** The settings by which names are resolved now. */
   #names: Names = AS_AT_CONNECT
+  /** The settings to which the session returns when the transaction ends. */
   #session: Names = AS_AT_CONNECT
   #key = keyOf(0, AS_AT_CONNECT)
-  /** In this transaction: DDL for all, DDL of this connection, a setting of the session, an end that may not have run. */
+  /** The transaction has run DDL that other connections will see. */
   #changed = false
+  /** The transaction has run DDL that only this connection sees. */
   #changedOwn = false
+  /** The transaction has changed a setting of the session. */
   #touched = false
+  /** COMMIT or ROLLBACK was written. The server may skip it. */
   #ended = false
-  /** The server has refused something since it was ready last, or rolled back. */
+  /** The server has refused a statement, or rolled back, since it was ready last. */
   #failed = false
   #hasTemporary = false
-  /** The last search path that the server has told, and whether it must have changed since. */
+  /** The search path that the server reported last. */
   #path: string | undefined
+  /** A statement has changed the search path since that report. */
   #pathMoved = false
 
   constructor(generation: SchemaGeneration, reported: ReportedParameters) {
@@ -62,12 +67,12 @@ export class SchemaView {
     return this.#generation.current
   }
 
-  /** The same as before only if names mean the same as then. */
+  /** Equal keys mean that names have the same meaning. */
   get key(): string {
     return this.#key
   }
 
-  /** Names mean the same when the transaction has ended, whichever way. */
+  /** True: names will mean the same after the transaction as now, whether it commits or rolls back. */
   get isLasting(): boolean {
     return this.#names === this.#session && !this.#touched && !this.#changed && !this.#changedOwn
   }
@@ -124,7 +129,7 @@ export class SchemaView {
     this.#failed = true
   }
 
-  /** A script is sent; its commands are known by their tags. */
+  /** A script is sent. What its commands have done is known by their tags only. */
   scripted(text: string): void {
     if (mayMakeTemporary(text)) {
       this.#hasTemporary = true
@@ -138,14 +143,14 @@ export class SchemaView {
 
   /** The server is ready again. `idle`: no transaction is open. */
   ready(idle: boolean): void {
-    this.#hear()
+    this.#readReportedPath()
     if (!idle) {
       // COMMIT or ROLLBACK was skipped.
       if (this.#ended && this.#failed) this.#resolveBy(this.#unknownNames())
       this.#ended = false
       return
     }
-    // Whether it was stored or undone: what was parsed in between may have seen the other one.
+    // Statements that were parsed meanwhile may have seen the schema from before or after the change.
     if (this.#changed) this.#generation.current++
     if (this.#changedOwn) this.#own++
     if (this.#touched && this.#failed) this.#session = this.#unknownNames()
@@ -192,8 +197,8 @@ export class SchemaView {
     this.#resolveBy({ ...this.#names, [setting]: value })
   }
 
-  /** PostgreSQL tells when the search path has changed: also what a function did that nothing here has seen. */
-  #hear(): void {
+  /** The report of the search path also shows changes that a function has made, which no statement text shows. */
+  #readReportedPath(): void {
     const path = this.#reported.get('search_path')
     const isExplained = path === this.#path || this.#pathMoved
     this.#path = path

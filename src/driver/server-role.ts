@@ -8,7 +8,7 @@ export class WrongRoleError extends Error {
   override readonly name = 'WrongRoleError'
 }
 
-/** The history that a primary writes: of two of one cluster, the one of the later timeline was promoted later. */
+/** The history that a primary writes. Of two primaries of one cluster, the one with the later timeline was promoted later. */
 export interface PrimaryHistory {
   readonly system: string
   readonly timeline: number
@@ -32,11 +32,11 @@ interface ServerRole {
  * A query, not the parameter `in_hot_standby` that the server reports at connect, because PgBouncer reports a stale value to new
  * clients (pgbouncer#859). It costs a round trip for each new connection.
  */
-const QUESTION =
+const ROLE_QUERY =
   "select pg_catalog.pg_is_in_recovery()::text, pg_catalog.current_setting('transaction_read_only')"
 
 /** A separate statement, because not every server with PostgreSQL's protocol can answer it. */
-const HISTORY_QUESTION = `select system_identifier::text, case when not pg_catalog.pg_is_in_recovery() then
+const HISTORY_QUERY = `select system_identifier::text, case when not pg_catalog.pg_is_in_recovery() then
   pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) end
   from pg_catalog.pg_control_system()`
 
@@ -47,7 +47,7 @@ const AS_TEXT: TypeParsers = { getTypeParser: () => (text) => text }
 
 /**
  * Rejects with {@link WrongRoleError} if the server does not have the required role, and with the server's error if it does not answer.
- * @returns the history of the primary, if a primary is wanted and tells.
+ * @returns the history of the primary, if a primary is wanted and reports it.
  */
 export async function requireRole(
   connection: StatementConnection,
@@ -61,7 +61,7 @@ export async function requireRole(
   return role.history
 }
 
-/** @throws WrongRoleError for a primary that was followed by another one: what it stores is lost. */
+/** @throws WrongRoleError for a primary that another one has superseded: what it stores is lost. */
 export function requireNotOlder(
   history: PrimaryHistory | undefined,
   latest: PrimaryHistory | undefined,
@@ -107,7 +107,7 @@ function askRole(connection: StatementConnection, asksHistory: boolean): Promise
       onError,
     })
     const askedRole = ask(
-      QUESTION,
+      ROLE_QUERY,
       ([recovery, readOnly]) => {
         failure = undefined
         role = { isStandby: recovery === 'true', isReadOnly: readOnly === 'on' }
@@ -115,7 +115,7 @@ function askRole(connection: StatementConnection, asksHistory: boolean): Promise
       (error) => (failure = error instanceof StatementNotRun ? error.cause : error),
     )
     const askedHistory = ask(
-      HISTORY_QUESTION,
+      HISTORY_QUERY,
       ([system, timeline]) => {
         if (typeof system === 'string' && typeof timeline === 'string')
           history = { system, timeline: Number.parseInt(timeline, 16) }

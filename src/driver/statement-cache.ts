@@ -18,20 +18,20 @@ import type { StatementPolicy } from './statement-policy.js'
 export class PreparedStatement {
   readonly name: string
   readonly text: string
-  /** What it does to the meaning of others. */
+  /** How it changes what names in other statements mean. */
   readonly effect: StatementEffect
   /** ParseComplete came. */
   parsed = false
   /** Grows with each use of any statement of the connection. */
   lastUse = 0
-  /** How often it has run with values since the run for which it was parsed. */
+  /** How often it has run with values, not counting the run for which it was parsed. */
   runs = 0
   /** When it was sent to be parsed, on the policy's clock. */
   preparedAt = 0
   /** The schema and the view in which it was parsed. */
   generation = 0
   view = ''
-  /** Shape of its rows at the last time; null if it never returns rows, and need not be described again. */
+  /** The shape of its rows in the last run; null if it never returns rows, so that it need not be described again. */
   shape: RowShape | null | undefined = undefined
 
   constructor(name: string, text: string) {
@@ -49,12 +49,12 @@ export class StatementCache {
   #bytes = 0
   #toClose: string[] = []
   #names = 0
-  /** What an answer takes at least: the network is in all of them. */
+  /** The shortest time of an answer: the round trip of the network, which is part of all of them. */
   #fastestMillis: number
 
   /**
-   * @param view What names mean on its connection.
-   * @param roundTripMillis What an answer takes at least, as far as that is known.
+   * @param view What names mean on the connection of the cache.
+   * @param roundTripMillis The shortest time of an answer that is known so far.
    */
   constructor(policy: StatementPolicy, view: SchemaView, roundTripMillis = 0) {
     this.#fastestMillis = roundTripMillis
@@ -62,12 +62,12 @@ export class StatementCache {
     this.#view = view
   }
 
-  /** The statement for this text, new ones included. `prepare` false: one without a name. */
+  /** Returns the statement of this text, or makes a new one. `prepare` false: one without a name. */
   take(text: string, prepare: boolean): PreparedStatement {
     if (!prepare || !this.#policy.names) return new PreparedStatement('', text)
     const known = this.#statements.get(text)
     if (known !== undefined && this.#isCurrent(known)) {
-      // Not by moving it to the end of the map, which makes a new table every few times.
+      // Moving it to the end of the map instead would make the map rebuild its table every few times.
       known.lastUse = ++this.#uses
       return known
     }
@@ -79,16 +79,17 @@ export class StatementCache {
   /** ParseComplete came for the statement. */
   confirm(statement: PreparedStatement): void {
     statement.parsed = true
-    // It was pushed out while its own batch was under way.
+    // It was evicted while its own batch was under way.
     if (statement.name !== '' && this.#statements.get(statement.text) !== statement) {
       this.#toClose.push(statement.name)
     }
   }
 
   /**
-   * A statement that was prepared before has run with values, and its answer came so long after its batch was sent. A slow one
-   * is prepared anew at its next use, and so planned for its values: PostgreSQL may have come to a plan that knows none. Not one
-   * that was still planned for its values: a busy process measures long times of statements that are fast.
+   * Notes how long a prepared statement took with values. If it was slow, it is prepared anew at its next use: PostgreSQL may have
+   * switched to a generic plan, and plans a new statement for its values again. In its first runs (`PLANS_FOR_VALUES`) PostgreSQL
+   * plans for the values anyway, so a long time then only shows that this process was busy.
+   * @param tookMillis From sending the batch to the answer.
    */
   ran(statement: PreparedStatement, tookMillis: number): void {
     if (tookMillis < this.#fastestMillis) this.#fastestMillis = tookMillis
@@ -148,14 +149,14 @@ export class StatementCache {
   }
 }
 
-/** The number is what (2) asks for, the digest what (3) does. */
+/** The number satisfies rule 2, the digest rule 3. */
 function nameFor(number: number, text: string): string {
   return `lifeguard_${number}_${createHash('sha256').update(text).digest('base64url').slice(0, DIGEST_LENGTH)}`
 }
 
 const DIGEST_LENGTH = 16
-/** So many runs of a prepared statement PostgreSQL plans for their values, before it may keep a plan. */
+/** PostgreSQL plans the first runs of a prepared statement for their values, and may then keep a generic plan. */
 const PLANS_FOR_VALUES = 5
-// Planning rarely takes a hundredth of it.
+// Planning anew rarely takes a hundredth of this, so it costs little if the plan was not to blame.
 const SLOW_MILLIS = 20
 const NONE: readonly string[] = []

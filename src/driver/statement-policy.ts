@@ -11,9 +11,9 @@ import type { SchemaGeneration } from './schema-generation.js'
 
 /** The bounds of each connection's prepared statements. */
 export interface StatementLimits {
-  /** Most statements; 0 = none is named. */
+  /** The most statements that have a name; 0 = none. */
   readonly size: number
-  /** Most characters of text in all of them; one of more than a 64th of it is not named. */
+  /** The most characters of text in all of them; a text of more than a 64th of this is not named. */
   readonly maxBytes: number
   /** Greatest age; -1 = no limit. */
   readonly maxAgeMillis: number
@@ -22,7 +22,7 @@ export interface StatementLimits {
 export interface StatementPolicyOptions extends StatementLimits {
   readonly clock: Clock
   readonly generation: SchemaGeneration
-  /** The caller has chosen the size, and so knows what stands in between. Default true. */
+  /** The caller has chosen the size, so it is kept even if a pooler is recognized. Default true. */
   readonly isChosen?: boolean | undefined
   /** The use from which on a text is named. Default 2. */
   readonly namedFromUse?: 1 | 2 | undefined
@@ -33,9 +33,9 @@ export const DEFAULT_STATEMENT_CACHE_MAX_BYTES = 1_048_576
 export const DEFAULT_STATEMENT_CACHE_MAX_AGE_MILLIS = 60_000
 const DEFAULT_NAMED_FROM_USE = 2
 const LARGEST_SHARE = 64
-// Of Linux, which no other system exceeds by default. Poolers make up a random number of 32 bits.
+// The largest process id of Linux, which no other system exceeds by default. Poolers make up a random number of 32 bits.
 const LARGEST_PROCESS_ID = 4_194_304
-// Texts that were used once are noted twice as many at most.
+// The size of one of the two sets of texts that were used once.
 const MOST_NOTED = 1_000
 
 export class StatementPolicy {
@@ -44,7 +44,7 @@ export class StatementPolicy {
   readonly #clock: Clock
   readonly #namesAtOnce: boolean
   readonly #isChosen: boolean
-  /** A pooler stands in between that may keep no prepared statements. */
+  /** True: a pooler stands between this process and PostgreSQL, and may keep no prepared statements. */
   #isPooled = false
   #missing = 0
   /** Texts that were used; when the newer set is full it becomes the older one, which is dropped. */
@@ -70,15 +70,15 @@ export class StatementPolicy {
     return this.limits.size > 0 && !this.#isPooled
   }
 
-  /** A connection is ready. A process that the server cannot have is a pooler's: it may keep no prepared statements. */
+  /** A connection is ready. A process id that no server can have was made up by a pooler. */
   connected(processId: number): void {
     const isBackend = processId > 0 && processId <= LARGEST_PROCESS_ID
     if (!isBackend && !this.#isChosen) this.#isPooled = true
   }
 
   /**
-   * A backend does not know a statement that its connection has prepared, or knows another one of that name. Once, that may
-   * be a DEALLOCATE that nothing here has seen; a name that is taken, or a second time, is a pooler.
+   * A backend does not know a statement that its connection has prepared, or knows another one of that name. An unknown name may
+   * come from an unseen DEALLOCATE the first time. A second one, or a name that is taken, shows that a pooler is in between.
    */
   missing(error: Error): void {
     if (!this.names) return

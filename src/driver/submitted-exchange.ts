@@ -58,7 +58,7 @@ export class SubmittedExchange implements WireGuard {
   #columns: number | undefined
   #returnsRows = false
 
-  /** @param onTag Told the command tags. */
+  /** @param onTag Called with the command tags. */
   constructor(onTag: (tag: string, returnsRows: boolean) => void) {
     this.#onTag = onTag
   }

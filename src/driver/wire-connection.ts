@@ -34,13 +34,13 @@ import type { ServerNotice } from './driver.js'
 /** Reads the answers to a batch, or to the end of a transaction. */
 export interface WireReader {
   /**
-   * Takes a message whose body lies between `start` and `end`. Errors and what may come anywhere do not get here.
+   * Takes a message whose body lies between `start` and `end`. It gets no errors, and no messages that may come at any time.
    * @throws ProtocolError if it has no place in the answer.
    */
   receive(type: number, buffer: Buffer, start: number, end: number): void
   /**
-   * Takes the DataRows from `start` on that are whole and have a place there; returns where they end. Those that it does not take come
-   * through `receive`.
+   * Takes the DataRows from `start` on that are complete and expected there. The others come through `receive`.
+   * @returns where the rows that it took end.
    * @throws ProtocolError if a row does not fit.
    */
   receiveRows?(buffer: Buffer, start: number): number
@@ -57,7 +57,7 @@ export interface WireGuard {
    * @throws ProtocolError if it has no place there.
    */
   admits(type: number, buffer: Buffer, start: number, end: number): boolean
-  /** Told the type of each message that node-postgres sends. */
+  /** Called with the type of each message that node-postgres sends. */
   wrote?(type: number): void
   /** The server has more to answer than the ReadyForQuery that came. Default false. */
   readonly isOpen?: boolean
@@ -65,7 +65,7 @@ export interface WireGuard {
   readonly needsSync?: boolean
 }
 
-/** Decides it until the server is ready, and sees what node-postgres answers meanwhile. */
+/** The guard until the server is ready. It also sees how node-postgres authenticates. */
 export interface StartupWatch extends WireGuard {
   /** The first SASL message is being sent. */
   chose(mechanism: string): void
@@ -84,14 +84,10 @@ interface PgConnectionBase extends EventEmitter {
   sendSCRAMClientFinalMessage(response: string): void
 }
 
-/** Settings of node-postgres's `Connection`. */
+/** The socket, and what of its start-up is checked. */
 export interface WireConnectionConfig {
-  readonly ssl?: boolean | object | undefined
-  readonly sslNegotiation?: 'postgres' | 'direct' | undefined
-  readonly keepAlive?: boolean | undefined
-  readonly keepAliveInitialDelayMillis?: number | undefined
   readonly stream?: Socket | undefined
-  /** Watches over the start-up; default: the connection is one that is ready. */
+  /** The guard until the server is ready. Default: the connection is ready already. */
   readonly startup?: StartupWatch | undefined
 }
 
@@ -102,7 +98,7 @@ const EMPTY: Buffer = Buffer.alloc(0)
 export class WireConnection extends Base {
   /** Readers of the answers, in the order in which their messages were sent. */
   readonly #readers: WireReader[] = []
-  /** Watches over the start-up, or a plain exchange. */
+  /** Admits the messages of the start-up or of a plain exchange; undefined: none may come. */
   #guard: WireGuard | undefined
   #startup: StartupWatch | undefined
   /** Status byte of the last ReadyForQuery. */
@@ -126,7 +122,7 @@ export class WireConnection extends Base {
   #neededBytes = HEADER_BYTES
 
   #discarding = false
-  /** Of the error or notice that node-postgres is reading. */
+  /** Severity, untranslated, of the error or notice that node-postgres is reading. */
   #severity: string | undefined
 
   constructor(config: WireConnectionConfig) {
@@ -187,7 +183,7 @@ export class WireConnection extends Base {
     super.sendSCRAMClientFinalMessage(response)
   }
 
-  // Everything that node-postgres and its Submittables send, but Terminate and the data of a COPY.
+  // node-postgres and its Submittables send everything through here, except Terminate and the data of a COPY.
   override _send(buffer: Buffer): boolean {
     const guard = this.#guard
     if (guard === undefined || this.#discarding) {
@@ -202,12 +198,12 @@ export class WireConnection extends Base {
     if (this.#guard !== undefined) super.flush()
   }
 
-  // node-postgres's parser reports through here; an error that answers our batch is not the client's business.
+  // node-postgres's parser reports through here. An error that answers a batch goes to its reader, not to node-postgres's client.
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     if (event === 'error') this.#discarding = true
     if (event === 'errorMessage' || event === 'notice') {
       const said = args[0] as ServerTexts & { severity?: string }
-      // node-postgres returns the translated one.
+      // node-postgres has the severity in the language of the server.
       if (this.#severity !== undefined) said.severity = this.#severity
       this.conceal?.(said)
     }
@@ -218,7 +214,7 @@ export class WireConnection extends Base {
       return true
     }
     this.onPlainError?.(args[0] as Error)
-    // The server closes the connection then.
+    // After an error in the start-up the server closes the connection.
     if (this.#startup !== undefined) this.#discarding = true
     return super.emit(event, ...args)
   }
@@ -250,7 +246,7 @@ export class WireConnection extends Base {
     this.#discarding = true
     const isKnown = cause instanceof ProtocolError
     const error = isKnown ? cause : new ProtocolError('A message of the server could not be read', { cause })
-    // The connection listens: it fails the exchange under way and destroys the socket.
+    // The listener of the connection fails the exchange under way and destroys the socket.
     super.emit('error', error)
     this.stream.destroy()
   }
@@ -288,7 +284,7 @@ export class WireConnection extends Base {
       this.status = buffer[start] as number
     }
     const [reader] = this.#readers
-    if (!isAnywhere(type)) {
+    if (!mayComeAnytime(type)) {
       if (reader !== undefined) {
         reader.receive(type, buffer, start, end)
         return
@@ -335,8 +331,8 @@ function noticeFrom(fields: NoticeFields): ServerNotice {
   return { severity, message, sqlState, detail, hint, where, routine }
 }
 
-/** It may come at any time. Whose an error is decides who has asked. */
-function isAnywhere(type: number): boolean {
+/** True for messages that may come at any time. For an error the caller checks whether an answer is expected. */
+function mayComeAnytime(type: number): boolean {
   return (
     type === NOTICE_RESPONSE || type === PARAMETER_STATUS || type === NOTIFICATION || type === ERROR_RESPONSE
   )

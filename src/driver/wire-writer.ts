@@ -150,7 +150,7 @@ export class WireWriter {
       return
     }
     if (isArrayParameter(value)) {
-      this.#reserve(4 + value.most)
+      this.#reserve(4 + value.maxBytes)
       const start = this.#offset + 4
       const end = value.write(this.#scratch, start)
       this.#scratch.writeInt32BE(end - start, this.#offset)

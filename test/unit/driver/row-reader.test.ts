@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import type { RawTypes, RowMode, TypeParsers } from '../../../src/driver/driver.js'
-import { type RowReader, RowShape, createRowReader, readFields } from '../../../src/driver/row-reader.js'
+import { type RowReader, RowShape, readFields } from '../../../src/driver/row-reader.js'
 import { ProtocolError } from '../../../src/driver/backend-messages.js'
 import { dataRow, int16, int32, message, rowDescription } from './backend-messages.js'
 
@@ -17,11 +17,15 @@ function read(
     types = pg.types,
   }: { mode?: RowMode; oid?: number; types?: TypeParsers | RawTypes } = {},
 ): unknown {
-  return readRow(createRowReader(fieldsOf(rowDescription(names, oid)), mode, types), dataRow(values))
+  return readRow(shapeOf(rowDescription(names, oid)).reader(mode, types), dataRow(values))
 }
 
 function fieldsOf(description: Buffer): ReturnType<typeof readFields> {
   return readFields(description, HEADER_BYTES, description.length)
+}
+
+function shapeOf(description: Buffer): RowShape {
+  return new RowShape(description, HEADER_BYTES, description.length)
 }
 
 function readRow(reader: RowReader, row: Buffer): unknown {
@@ -63,8 +67,7 @@ describe('object rows', () => {
   })
 
   test('do not share what one of them holds', () => {
-    const fields = fieldsOf(rowDescription(['x', 'y']))
-    const reader = createRowReader(fields, 'object', pg.types)
+    const reader = shapeOf(rowDescription(['x', 'y'])).reader('object', pg.types)
     const first = readRow(reader, dataRow(['1', '2']))
     const second = readRow(reader, dataRow(['3', null]))
     expect([first, second]).toEqual([
@@ -175,8 +178,7 @@ test('parsers are asked for once for each shape, and may be others', () => {
       return (text) => `<${text}>`
     },
   }
-  const fields = fieldsOf(rowDescription(['x', 'y'], 1700))
-  const reader = createRowReader(fields, 'object', types)
+  const reader = shapeOf(rowDescription(['x', 'y'], 1700)).reader('object', types)
   readRow(reader, dataRow(['1', '2']))
   expect(readRow(reader, dataRow(['3', null]))).toEqual({ x: '<3>', y: null })
   expect(asked).toEqual([1700, 1700])
@@ -231,7 +233,7 @@ describe('what does not fit its shape never becomes a value', () => {
     const parsed: string[] = []
     const types: TypeParsers = { getTypeParser: () => (value) => parsed.push(value) }
     for (const mode of ['object', 'array'] as const) {
-      const reader = createRowReader(fieldsOf(SHAPE), mode, types)
+      const reader = shapeOf(SHAPE).reader(mode, types)
       expect(() => reader(buffer, HEADER_BYTES, row.length)).toThrow(ProtocolError)
       expect(() => reader(row, HEADER_BYTES, row.length)).toThrow(ProtocolError)
     }

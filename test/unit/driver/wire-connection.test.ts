@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import pg from 'pg'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { ProtocolError } from '../../../src/driver/backend-messages.js'
-import { createRowReader, readFields, type RowReader } from '../../../src/driver/row-reader.js'
+import { RowShape, type RowReader } from '../../../src/driver/row-reader.js'
 import { WireConnection, type WireReader } from '../../../src/driver/wire-connection.js'
 import {
   bindComplete,
@@ -56,7 +56,7 @@ class Recorder implements WireReader {
 
   receive(type: number, buffer: Buffer, start: number, end: number): void {
     const letter = String.fromCharCode(type)
-    if (letter === 'T') this.#reader = createRowReader(readFields(buffer, start, end), 'object', pg.types)
+    if (letter === 'T') this.#reader = new RowShape(buffer, start, end).reader('object', pg.types)
     if (letter === 'D') this.seen.push(this.#reader?.(buffer, start, end))
     else this.seen.push(`${letter}${end - start}`)
   }
