@@ -1,4 +1,4 @@
-/** The statements of a flush, which must be queued before the next statement but may still be in preparation. */
+/** The statements of a running flush: the next statement is queued after them, also if they are still in preparation. */
 
 export interface StatementsAhead {
   /** Settles when they are queued; undefined if they are already. */
