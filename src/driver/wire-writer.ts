@@ -1,7 +1,8 @@
 /**
  * Writes the messages of the extended query protocol into one buffer, so that a whole batch is one write to the socket.
  *
- * Bytes that are the same each time are copied as a whole. A process that has just started interprets this code, and every call costs.
+ * Bytes that are always the same are copied as a whole, because a process that has just started interprets this code, so that every
+ * call takes time.
  * @see https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
 import { isArrayParameter, type ArrayParameter } from './array-parameter.js'
@@ -34,7 +35,7 @@ const FLUSH_MESSAGE: Uint8Array = Buffer.of(FLUSH, 0, 0, 0, 4)
 export class WireWriter {
   #scratch: Buffer = Buffer.allocUnsafe(INITIAL_BYTES)
   #offset = 0
-  /** By the name of a statement, until that is closed: what its Bind begins with, up to the values. */
+  /** The beginning of each Bind, up to its values, by the name of its statement. Kept until the statement is closed. */
   readonly #bindHeads = new Map<string, Uint8Array>()
 
   /** A statement of the simple query protocol; needs no Sync. */
@@ -113,7 +114,7 @@ export class WireWriter {
     return bytes
   }
 
-  /** Returns where the length goes. */
+  /** Begins a Bind. @returns where its length goes. */
   #bindHead(portal: string, statement: string): number {
     const from = this.#offset
     const known = portal === '' ? this.#bindHeads.get(statement) : undefined

@@ -83,8 +83,8 @@ export function runBlock<Value>(
  * and an abort only limits the wait for the answer.
  */
 function withCommit<Value>(run: BlockRun<Value>, returned: Promise<Value>): Promise<Value> {
-  // Most blocks that wait for a connection wait here, and this takes the least memory: `then` instead of `await`, one function for both
-  // ends, and `bind`, which needs no context beside the function.
+  // Most blocks that wait for a connection wait here, so this takes as little memory as possible: `then` instead of `await`, one
+  // function for both ends, and `bind`, which needs no closure.
   const settled = run.settledWithCommit.bind(run)
   return returned.then(settled, settled)
 }

@@ -47,7 +47,7 @@ export class StatementQueue {
     return this.#scopes
   }
 
-  /** True if a savepoint was wanted. */
+  /** True if a savepoint, or the transaction of `begin()`, was asked for before. */
   get hasScopes(): boolean {
     return this.#scopes !== undefined
   }

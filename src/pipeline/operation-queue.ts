@@ -15,7 +15,7 @@ export interface BatchEnd {
 export class OperationQueue {
   #first: Operation | undefined = undefined
   #last: Operation | undefined = undefined
-  /** Comes after the last operation. */
+  /** The COMMIT that comes after the last operation, until it is made. */
   #end: BatchEnd | undefined = undefined
 
   /** The operation that is sent next. */

@@ -78,7 +78,7 @@ const LINK_CLASSES = new Set(['', '08', '57', '58', 'XX'])
  * - FATAL is not a refusal. An administrator, a crash or a shutdown can end a session right after its commit. The exception is
  *   25P03 (idle in transaction): PostgreSQL sends it only while it waits for a command, so it has not read the one on its way.
  */
-export function isRefusal(error: Error & ServerErrorFields): boolean {
+function isRefusal(error: Error & ServerErrorFields): boolean {
   const { code = '' } = error
   if (endsSession(error)) return isFromBackend(error) && code === '25P03'
   if (IN_DOUBT.has(code)) return false

@@ -1,12 +1,12 @@
 /** The descriptors of an instance's properties. */
 import { ExpiredAttributeError } from '../errors.js'
 
-/** A value that can be assigned. */
+/** A property with a value, which can be assigned. */
 export function plainProperty(value: unknown): PropertyDescriptor {
   return { value, writable: true, enumerable: true, configurable: true }
 }
 
-/** Reading it throws until it is assigned. */
+/** A property that throws when it is read, until it is assigned. */
 export function expiredProperty(entity: string, property: string): PropertyDescriptor {
   return {
     configurable: true,

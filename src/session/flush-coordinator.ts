@@ -67,7 +67,7 @@ export class FlushCoordinator implements ExecutionOwner {
     this.runner = (parts.route ?? parts.engine).openPipeline(parts.setup, this)
   }
 
-  /** What is said to a use after the end, if the session belongs to a block (`withSession`) and is closed with it. */
+  /** The error text of a use after the end, if the session belongs to a block (`withSession`) and is closed with it. */
   afterBlock: string | undefined = undefined
 
   /** Made when they are needed, because many sessions may wait for a connection at the same time. */

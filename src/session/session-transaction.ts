@@ -30,7 +30,7 @@ export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
   #rollbackOnly: unknown = undefined
   /** Set while the closed session rolls back. */
   #closing: Promise<void> | undefined = undefined
-  /** The COMMIT of a block that has returned its only statement; made with the batch of that. */
+  /** The COMMIT of a block that has returned its only statement; made when the batch of that statement is sent. */
   #atEnd: QueuedCommit | undefined = undefined
   /** Stops listening to the session's signal. */
   #unwatch: (() => void) | undefined = undefined

@@ -184,8 +184,8 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   /**
    * Runs a block that owns this session, and closes it.
-   * @param options.factory Finds the session by it: `current()`.
-   * @param options.afterBlock What the error of a use after the end says. Default: that the block has ended.
+   * @param options.factory The factory whose `current()` returns the session.
+   * @param options.afterBlock The error text of a use after the end. Default: that the block has ended.
    * @internal
    */
   runOwned<Value>(

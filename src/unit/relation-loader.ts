@@ -44,7 +44,7 @@ export class RelationLoader {
 
   /**
    * Loads the relations of the paths. Relations that are loaded or assigned already stay as they are.
-   * @param owners Of one entity.
+   * @param owners Objects of one entity.
    * @param without The filters that the related entities do without.
    */
   async load(
@@ -124,7 +124,7 @@ export class RelationLoader {
 
   /**
    * Loads the stored objects of a relation, to compare with the assigned ones. An assigned relation keeps its value.
-   * @param owners Of one entity.
+   * @param owners Objects of one entity.
    * @param without The filters that the related entity does without.
    * @param mode How the rows change objects that the session holds already.
    */

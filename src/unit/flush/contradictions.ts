@@ -94,13 +94,13 @@ function contradiction(holder: InstanceState, one: string, other: string): Inval
   )
 }
 
-/** A stored Song, id 1: as the beginning of a sentence. */
+/** The name of the holder as the beginning of a sentence: "A stored Song, id 1". */
 function startOf(holder: InstanceState): string {
   const name = String(holder)
   return `${name.charAt(0).toUpperCase()}${name.slice(1)}`
 }
 
-/** @param subject What stands for the holder. */
+/** @param subject The word that the text uses for the holder. */
 function describe(
   { holder, target, source, owner, of, relation }: KeyAssignment,
   subject: string = 'it',
