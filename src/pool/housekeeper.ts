@@ -100,7 +100,7 @@ export class Housekeeper {
     this.#pingQuiet(now)
     this.#leaks.inspect(slots.all(), now)
     this.#host.refill()
-    if (slots.size > 0 || options.minIdle > 0) this.#schedule()
+    if (slots.size > 0 || (options.minIdle > 0 && options.openMinIdle)) this.#schedule()
     else this.#timer = undefined
   }
 

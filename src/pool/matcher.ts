@@ -100,10 +100,10 @@ export class Matcher {
     this.#openMore(this.#waitQueue.size - this.#healthChecks.pinging, { urgent: true })
   }
 
-  /** Opens connections up to `minIdle`, in the background. */
+  /** Opens connections up to `minIdle`, in the background, unless `openMinIdle` is false. */
   refill(): void {
-    if (this.#eligibility.disposed) return
     const { options, slots } = this.#pool
+    if (this.#eligibility.disposed || !options.openMinIdle) return
     const missing = options.minIdle - slots.idle - this.#healthChecks.pinging
     if (missing > 0) this.#openMore(this.#waitQueue.size + missing, { urgent: false })
     if (options.minIdle > 0) this.#housekeeper.start()

@@ -63,6 +63,8 @@ export interface PoolOptions {
   readonly idleTimeoutMillis?: number | undefined
   /** Idle connections to keep ready, opened in the background. Default 0; at most `poolSize`. */
   readonly minIdle?: number | undefined
+  /** False: `minIdle` only limits the idle timeout, as `min` of pg.Pool does; no connection is opened for it. Default true. */
+  readonly openMinIdle?: boolean | undefined
   /** Ping idle connections about this often, so that no firewall drops them. Default 120000; -1 = never. */
   readonly keepAliveMillis?: number | undefined
   /** How many callers may wait for a release; a further one fails at once with PoolQueueFullError. Default Infinity; 0 = none. */

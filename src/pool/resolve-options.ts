@@ -32,6 +32,7 @@ const DEFAULTS = {
   poolResetOnReturn: 'rollback',
   idleTimeoutMillis: 600_000,
   minIdle: 0,
+  openMinIdle: true,
   keepAliveMillis: 120_000,
   maxWaiting: Infinity,
   maxConnecting: 2,
@@ -59,6 +60,7 @@ const REFUSED_BY_NULL_POOL: readonly (keyof PoolOptions)[] = [
   'poolResetOnReturn',
   'idleTimeoutMillis',
   'minIdle',
+  'openMinIdle',
   'keepAliveMillis',
   'maxWaiting',
 ]
@@ -89,6 +91,7 @@ export function resolvePoolOptions(input: PoolOptions = {}): ResolvedPoolOptions
     ]),
     idleTimeoutMillis: checkMillis('idleTimeoutMillis', given.idleTimeoutMillis, { min: 1, also: [-1] }),
     minIdle: given.minIdle,
+    openMinIdle: checkBoolean('openMinIdle', given.openMinIdle),
     keepAliveMillis: checkMillis('keepAliveMillis', given.keepAliveMillis, { min: 1, also: [-1] }),
     maxWaiting: checkInteger('maxWaiting', given.maxWaiting, { min: 0, also: [Infinity] }),
     maxConnecting: checkInteger('maxConnecting', given.maxConnecting, { min: 1, also: [Infinity] }),
@@ -138,6 +141,8 @@ function refuseContradictions(input: PoolOptions, options: ResolvedPoolOptions):
       'maxOverflow has no effect with poolSize 0, which is unlimited: leave it out',
     )
   }
+  if (input.openMinIdle !== undefined && minIdle === 0)
+    throw new InvalidOptionError('openMinIdle', 'openMinIdle has no effect with minIdle 0')
   if (
     input.idleTimeoutMillis !== undefined &&
     input.poolRecycleMillis !== undefined &&

@@ -23,6 +23,18 @@ test('as many connections are opened at a time as callers ask for, up to `max`',
   await pool.end()
 })
 
+test('`min` spares idle clients from the idle timeout; it opens none, and does not spare one that is spent', async () => {
+  const pool = open({ max: 2, min: 1, idleTimeoutMillis: 10, maxUses: 2 })
+  expect(pool.totalCount).toBe(0)
+  const clients = await Promise.all([pool.connect(), pool.connect()])
+  for (const client of clients) client.release()
+  await waitUntil(() => pool.totalCount === 1)
+  expect(pool.idleCount).toBe(1)
+  await pool.query('select 1')
+  await waitUntil(() => pool.totalCount === 0)
+  await pool.end()
+})
+
 test('`_clients` are those of the open connections; end() of one rejects its query, and the pool goes on', async () => {
   const pool = open({ max: 1 })
   expect(pool._clients).toEqual([])

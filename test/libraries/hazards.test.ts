@@ -1,6 +1,6 @@
 /**
  * What goes wrong in real services, one mistake per test, with builders of queries on `poolFrom(engine)`. On pg.Pool, some of these lose rows
- * in silence, keep a connection, or end the process; see docs/coming-from-pg.md.
+ * in silence, keep a connection, or end the process; see docs/libraries.md.
  */
 import { poolFrom } from 'lifeguard/pg-pool'
 import { describe, expect, onTestFinished, test } from 'vitest'

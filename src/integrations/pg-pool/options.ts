@@ -37,7 +37,7 @@ export interface PoolConfig {
   readonly max?: number | undefined
   /** pg-pool's older name of `max`. */
   readonly poolSize?: number | undefined
-  /** Connections that are kept, and opened in the background. Default 0. */
+  /** The idle timeout spares as many connections. Default 0. */
   readonly min?: number | undefined
   /** Close a connection after this idle time, in milliseconds. Default 10000; 0 or null = never. */
   readonly idleTimeoutMillis?: number | null | undefined
@@ -113,6 +113,8 @@ export function engineOptionsOf(config: PoolConfig): EngineOptions {
     // As in pg: as many at a time as callers ask for.
     maxConnecting: most,
     minIdle: min,
+    // As in pg: as many idle connections are spared, and none is opened for it.
+    ...(min === undefined || min === 0 ? {} : { openMinIdle: false }),
     idleTimeoutMillis: isReached ? idleMillis : -1,
     poolRecycleMillis: recycleMillis,
     ...(wait === undefined ? {} : { poolTimeoutMillis: wait === 0 ? null : wait }),

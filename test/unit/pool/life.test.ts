@@ -223,6 +223,28 @@ describe('minIdle', () => {
   })
 })
 
+describe('minIdle with openMinIdle: false', () => {
+  it('opens nothing, spares as many from the idle timeout, and closes what is too old', async () => {
+    const { pool, clock, driver } = makePool({
+      ...QUIET,
+      idleTimeoutMillis: 1_000,
+      poolRecycleMillis: 60_000,
+      minIdle: 2,
+      openMinIdle: false,
+    })
+    await clock.advance(10_000)
+    expect([driver.attempts, clock.timers.keepAlive]).toEqual([0, 0])
+    for (const lease of await acquireMany(pool, 3)) lease.release()
+    await clock.advance(10_000)
+    expect(pool.stats()).toMatchObject({ idle: 2, size: 2 })
+    driver.open[0]?.kill()
+    await clock.advance(10_000)
+    expect(pool.stats()).toMatchObject({ idle: 1, size: 1 })
+    await clock.advance(60_000)
+    expect([pool.stats().size, driver.attempts]).toEqual([0, 3])
+  })
+})
+
 describe('After a freeze', () => {
   it('nothing idle is trusted: the next acquire proves it, whatever the skip window says', async () => {
     const { pool, clock, driver } = await idle(
