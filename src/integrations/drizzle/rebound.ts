@@ -10,6 +10,8 @@ interface Session {
 /** What a database of drizzle-orm/node-postgres consists of. */
 const DATABASE_KEYS: ReadonlySet<string> = new Set([
   ...['dialect', 'session', '_', 'query', '$cache', '$client'],
+  // `$with` only uses the dialect; `authToken` is one of other drivers.
+  ...['$with', 'authToken'],
   // Of a transaction.
   ...['rollback', 'setTransaction', 'nestedIndex'],
 ])
