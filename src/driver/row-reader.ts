@@ -40,18 +40,28 @@ export class RowShape {
 
   /** Returns a reader for its rows. The last one is kept, because one statement is nearly always read in one way. */
   reader(mode: RowMode, types: TypeParsers | RawTypes): RowReader {
-    if (this.#reader === undefined || this.#mode !== mode || this.#types !== types) {
-      const parsers = parsersOf(this.fields, types)
-      // Drizzle makes an object of type parsers for each query, which chooses the same ones.
-      const isSame =
-        this.#mode === mode && this.#parsers?.every((parser, at) => parser === parsers[at]) === true
-      if (this.#reader === undefined || !isSame || 'instants' in types)
-        this.#reader = readerOf(this.fields, mode, types, parsers)
-      this.#parsers = 'instants' in types ? undefined : parsers
-      this.#mode = mode
-      this.#types = types
+    const kept = this.#reader
+    if (kept !== undefined && this.#mode === mode && this.#choosesSame(types)) return kept
+    const parsers = parsersOf(this.fields, types)
+    this.#parsers = 'instants' in types ? undefined : parsers
+    this.#mode = mode
+    this.#types = types
+    return (this.#reader = readerOf(this.fields, mode, types, parsers))
+  }
+
+  /**
+   * Whether these parsers are those of the reader. The objects themselves say too little: Drizzle makes one for each query, and
+   * `setTypeParser` changes one that was used before.
+   */
+  #choosesSame(types: TypeParsers | RawTypes): boolean {
+    const { fields } = this
+    const parsers = this.#parsers
+    if (parsers === undefined || 'instants' in types) return types === this.#types
+    for (let index = 0; index < parsers.length; index++) {
+      const oid = (fields[index] as FieldDescription).dataTypeID
+      if (types.getTypeParser(oid, 'text') !== parsers[index]) return false
     }
-    return this.#reader
+    return true
   }
 }
 

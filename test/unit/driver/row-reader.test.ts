@@ -206,6 +206,52 @@ test('a shape is known again by what describes it, and makes its reader once for
   expect(shape.reader('array', others)).not.toBe(shape.reader('array', pg.types))
 })
 
+describe('a kept reader', () => {
+  const shapeOf = (names: readonly string[], oid = 25): RowShape => {
+    const description = rowDescription(names, oid)
+    return new RowShape(description, HEADER_BYTES, description.length)
+  }
+  const upper = (text: string): string => text.toUpperCase()
+  const row = dataRow(['a'])
+
+  test('is used again with another object that chooses the same parsers, as Drizzle makes one for each query', () => {
+    const shape = shapeOf(['x'])
+    const first = shape.reader('array', { getTypeParser: () => upper })
+    expect(shape.reader('array', { getTypeParser: () => upper })).toBe(first)
+    expect(readRow(first, row)).toEqual(['A'])
+  })
+
+  test('is not used again if one of its columns has another parser', () => {
+    const shape = shapeOf(['x', 'y'])
+    const lower = (text: string): string => text.toLowerCase()
+    let asked = 0
+    const second: TypeParsers = { getTypeParser: () => (asked++ % 2 === 0 ? upper : lower) }
+    shape.reader('array', { getTypeParser: () => upper })
+    expect(readRow(shape.reader('array', second), dataRow(['a', 'B']))).toEqual(['A', 'b'])
+  })
+
+  test('follows setTypeParser() of the same object', () => {
+    const shape = shapeOf(['x'])
+    const overrides = new pg.TypeOverrides(pg.types)
+    const types = overrides as TypeParsers
+    expect(readRow(shape.reader('object', types), row)).toEqual({ x: 'a' })
+    overrides.setTypeParser(25, upper)
+    expect(readRow(shape.reader('object', types), row)).toEqual({ x: 'A' })
+  })
+
+  test('of values that are read from their bytes is not used for texts, nor the other way round', () => {
+    const shape = shapeOf(['x'], 1184)
+    const plain: TypeParsers = { getTypeParser: () => String }
+    const raw: RawTypes = { getTypeParser: () => String, instants: new Set([0]) }
+    const at = dataRow(['2024-05-06 07:08:09+00'])
+    expect(readRow(shape.reader('array', plain), at)).toEqual(['2024-05-06 07:08:09+00'])
+    const reader = shape.reader('array', raw)
+    expect(readRow(reader, at)).toEqual([new Date('2024-05-06T07:08:09Z')])
+    expect(shape.reader('array', raw)).toBe(reader)
+    expect(readRow(shape.reader('array', plain), at)).toEqual(['2024-05-06 07:08:09+00'])
+  })
+})
+
 describe('what does not fit its shape never becomes a value', () => {
   const text = (value: string): Buffer => Buffer.concat([int32(value.length), Buffer.from(value)])
   const SHAPE = rowDescription(['balance', 'owner'], 25)
