@@ -4,6 +4,8 @@ import { types } from 'pg'
 import { expect, test } from 'vitest'
 import { ForeignKeyViolationError, isRetryable, UniqueViolationError } from '../../src/database-errors.js'
 import { IllegalStateError, UnreadableResultError } from '../../src/errors.js'
+import { PoolTimeoutError } from '../../src/pool/errors.js'
+import type { Session } from '../../src/session/session.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { errorOf, terminate, useDatabase, waitForBackend } from './session-support.js'
@@ -32,6 +34,38 @@ test('a statement after one that was sent with COMMIT is refused, and the result
   expect(result.rowCount).toBe(1)
   expect(await late).toBeInstanceOf(IllegalStateError)
   expect(await ids()).toEqual([1])
+})
+
+test('while the block waits for a connection, a statement from outside of it comes after its COMMIT', async () => {
+  const { withSession, bind } = await fresh({ poolSize: 1, maxOverflow: 0 })
+  const lease = await bind.connect()
+  let session: Session | undefined
+  const done = withSession((own) => (session = own).execute('insert into rows values (1)'))
+  await waitUntil(() => bind.stats().waiting === 1)
+  const beside = errorOf(session?.execute('insert into nowhere values (2)') ?? fail())
+  await lease.close()
+  await done
+  await beside
+  expect(await ids()).toEqual([1])
+})
+
+test.each([
+  ['no connection comes', async (session: Session) => session.execute('insert into rows values (1)')],
+  [
+    'no connection comes, COMMIT with it',
+    (session: Session) => session.execute('insert into rows values (1)'),
+  ],
+])('if %s, nothing is stored, and only afterRollback is heard', async (_, work) => {
+  const factory = await fresh({ poolSize: 1, maxOverflow: 0 })
+  const called: string[] = []
+  for (const event of ['begin', 'afterCommit', 'afterRollback'] as const)
+    factory.on(event, () => void called.push(event))
+  const lease = await factory.bind.connect()
+  expect(await errorOf(factory.withSession(work, { poolTimeoutMillis: 50 }))).toBeInstanceOf(PoolTimeoutError)
+  await lease.close()
+  expect([called, await ids()]).toEqual([['afterRollback'], []])
+  await factory.withSession(work)
+  expect([called, await ids()]).toEqual([['afterRollback', 'begin', 'afterCommit'], [1]])
 })
 
 test('a result that cannot be read does not hide that the transaction was committed', async () => {
