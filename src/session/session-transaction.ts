@@ -103,7 +103,9 @@ export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
     if (commit !== undefined) return commit.settle()
     // The statement was never sent.
     this.pipeline.endWith(undefined)
-    return this.commit()
+    if (!this.pipeline.quiet) return this.commit()
+    this.#committing = false
+    return Promise.resolve(false)
   }
 
   /** Waits for a queued COMMIT, and runs what follows it. @throws as `commit`. */
