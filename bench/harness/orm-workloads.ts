@@ -98,12 +98,14 @@ export async function ormContender(work: OrmWork, url: string): Promise<Contende
       use?.()
     })
 
-  await checkWork(work, url, {
-    song: newSong(),
-    songs: newSongs(INSERTED),
-    ids: nextIds(),
-    album: newAlbum(),
-  })
+  // `start.ts` measures the first transactions of a process.
+  if (process.env['BENCH_UNCHECKED'] === undefined)
+    await checkWork(work, url, {
+      song: newSong(),
+      songs: newSongs(INSERTED),
+      ids: nextIds(),
+      album: newAlbum(),
+    })
 
   const once: Record<OrmWorkload, () => Promise<void>> = {
     insert: async () => requireKeys([await work.insert(newSong())]),

@@ -12,7 +12,7 @@ import { contendersOf, type Suite } from './suite.js'
 const BENCH = fileURLToPath(new URL('..', import.meta.url))
 
 /** `1.52 (1.45-1.58)`: median and quartiles. */
-function cell({ median, lower, upper }: Summary): string {
+export function spread({ median, lower, upper }: Summary): string {
   return `${median.toFixed(2)} (${lower.toFixed(2)}-${upper.toFixed(2)})`
 }
 
@@ -39,7 +39,7 @@ export function ratioTable(
     name,
     ...measured.map(([workload]) => {
       const ratios = measurements.ratios({ workload, callers }, name)
-      return ratios === undefined ? '-' : cell(ratios[figure])
+      return ratios === undefined ? '-' : spread(ratios[figure])
     }),
   ])
   const ran = rows.filter((row) => row.slice(1).some((text) => text !== '-'))
@@ -67,6 +67,17 @@ export function circumstances(
   packages: readonly string[],
   { rounds, generations, millis }: BenchOptions,
 ): string {
+  return circumstancesOf(serverVersion, packages, [
+    `${String(rounds)} rounds in ${String(generations)} generations of processes, slices of ${String(millis)} ms, ${String(POOL_SIZE)} connections each`,
+  ])
+}
+
+/** The same. @param course How the benchmark ran. */
+export function circumstancesOf(
+  serverVersion: string,
+  packages: readonly string[],
+  course: readonly string[],
+): string {
   const [cpu] = cpus()
   const load = loadavg().map((value) => value.toFixed(1))
   return [
@@ -74,7 +85,7 @@ export function circumstances(
     `- Machine: ${String(cpus().length)} x ${cpu?.model.trim() ?? '?'}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform} ${release()}; load average ${load.join(', ')} at the end`,
     `- Node ${process.versions.node}, PostgreSQL ${serverVersion} on the same machine (durability off, TLS off, TCP)`,
     `- Packages: ${packages.map((name) => `${name} ${versionOf(name)}`).join(', ')}`,
-    `- ${String(rounds)} rounds in ${String(generations)} generations of processes, slices of ${String(millis)} ms, ${String(POOL_SIZE)} connections each`,
+    ...course.map((line) => `- ${line}`),
   ].join('\n')
 }
 
