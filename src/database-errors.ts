@@ -25,7 +25,7 @@ export interface ServerErrorFields {
   readonly column?: string | undefined
   readonly dataType?: string | undefined
   readonly constraint?: string | undefined
-  /** Where in PostgreSQL's source it was said. Poolers and proxies have no such place. */
+  /** The file of PostgreSQL's source that reported the error. Errors of poolers and proxies have none. */
   readonly file?: string | undefined
   readonly line?: string | undefined
   readonly routine?: string | undefined

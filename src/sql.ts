@@ -87,7 +87,7 @@ export class SqlFragment<Row = Record<string, unknown>> {
     return this.assemble().values
   }
 
-  /** True if its text or values may be others when it is asked again: nothing of it is kept then. @internal */
+  /** True if its text or values may differ the next time, so that they are not cached. @internal */
   get dependsOnTime(): boolean {
     return this.#depends
   }
@@ -97,7 +97,7 @@ export class SqlFragment<Row = Record<string, unknown>> {
     return this
   }
 
-  /** Names what must not be put into itself. @internal */
+  /** The name of a fragment that must not contain itself, for the error. @internal */
   declare readonly label?: string | undefined
 
   /** The fragments that it was put together from. @internal */
@@ -112,12 +112,12 @@ export class SqlFragment<Row = Record<string, unknown>> {
     const values: unknown[] = []
     this.current.#append(parts, values)
     const compiled = { text: parts.join(''), values }
-    // Mostly its text and its values are asked for one after the other.
+    // Usually `text` and `values` are read one after the other.
     if (!this.dependsOnTime) this.#compiled = compiled
     return compiled
   }
 
-  /** On a stack of its own: fragments may be nested in any depth. */
+  /** Iterates with a stack of its own, because fragments may be nested to any depth. */
   #append(parts: string[], values: unknown[]): void {
     const open: OpenPart[] = [{ fragment: this, at: 0 }]
     for (let level = open.at(-1); level !== undefined; level = open.at(-1)) {
@@ -216,7 +216,7 @@ export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 
-/** Brings any accepted form into one. @throws InvalidStatementError if it is none of them. */
+/** Converts a statement of any accepted form. @throws InvalidStatementError if it is none of them. */
 export function compileStatement(statement: unknown, values?: readonly unknown[]): CompiledStatement {
   const config = typeof statement === 'string' ? { text: statement, values } : readObject(statement)
   const { text } = config
@@ -317,7 +317,7 @@ const TRANSACTION_CONTROL =
   /^(?:begin|start\s+transaction|(?:commit|rollback)(?!\s+prepared\b)|end|abort|savepoint|release|prepare\s+transaction)\b/i
 const COPY_STREAM = /^copy\b[\s\S]*\b(?:from\s+stdin|to\s+stdout)\b/i
 const COMMENT = /\/\*[\s\S]*?\*\/|--[^\r\n]*/g
-// First letters of the words above: one character decides most statements.
+// The characters that such a statement, or a comment before it, can begin with. One character decides most statements.
 const SUSPECTS = new Set('bBsScCeErRaApP-/; \t\r\n\v\f')
 
 /**

@@ -10,7 +10,7 @@
 /** The server broke the protocol: its later messages cannot be understood, so the connection is closed. */
 export class ProtocolError extends Error {
   override readonly name: string = 'ProtocolError'
-  /** The server is busy: another attempt may succeed. */
+  /** True: the server is busy, so another attempt may succeed. */
   readonly mayPass: boolean
 
   constructor(message: string, options?: ErrorOptions & { readonly mayPass?: boolean }) {
@@ -59,7 +59,7 @@ const LONGEST_REST = MEBIBYTE
 /** Messages before authentication. libpq takes less. */
 const LONGEST_AT_STARTUP = 64 * KIBIBYTE
 
-/** The length of a DataRow as its header says it: its own four bytes, and the number of columns. */
+/** The smallest length in the header of a DataRow: its own four bytes, and the number of columns. */
 export const SHORTEST_ROW: number = LENGTH_BYTES + 2
 export const GREATEST_ROW: number = LENGTH_BYTES + LONGEST_ROW
 
@@ -87,7 +87,7 @@ const LONGEST: ReadonlyMap<number, number> = new Map([
   [ROW_DESCRIPTION, LONGEST_REST],
 ])
 
-/** By type: the greatest length of a message, as its header says it; 0 for a type that no server sends. */
+/** The greatest length in the header of each type of message; 0 for a type that no server sends. */
 const GREATEST_LENGTH: Readonly<Int32Array> = Int32Array.from({ length: 256 }, (_, type) => {
   const body = LONGEST.get(type)
   return body === undefined ? 0 : LENGTH_BYTES + body
@@ -95,7 +95,7 @@ const GREATEST_LENGTH: Readonly<Int32Array> = Int32Array.from({ length: 256 }, (
 
 /**
  * Checks the header of a message, before its body is collected.
- * @param length As the header says it.
+ * @param length The length in the header.
  * @throws ProtocolError
  */
 export function checkHeader(type: number, length: number, isStartup: boolean): void {

@@ -31,7 +31,7 @@ import { markStalePlan } from '../internal/stale-plan.js'
 import { isTaken, stalenessOf, type Suspect } from './stale-plan.js'
 import type { WireReader } from './wire-connection.js'
 
-/** Where a batch begins. */
+/** The state of the connection in which a batch begins. */
 export interface BatchStart {
   readonly ahead?: EndCommand | undefined
   readonly isIdle?: boolean | undefined
@@ -45,22 +45,22 @@ export class BatchRun implements WireReader {
   /** Empty if the batch was refused before it was written. */
   #steps: readonly BatchStep[] = []
   #current = 0
-  /** No transaction was open before it. */
+  /** True: no transaction was open before the batch. */
   readonly #startsIdle: boolean
-  /** On the policy's clock. */
+  /** When the batch was written, on the policy's clock. */
   #sentAt = 0
-  /** The server refused a statement, and skips the following ones until the next ReadyForQuery. */
+  /** True: the server refused a statement, and skips the following ones until the next ReadyForQuery. */
   #failed = false
   /** Something in it began or ended a transaction since the last ReadyForQuery. */
   #control = false
-  /** CloseComplete messages that answer for forgotten statements, not for a step. */
+  /** How many CloseComplete messages are to come for forgotten statements, which belong to no step. */
   #closesExpected = 0
   #readiesExpected = 1
   /** The batch was written to the socket. */
   #sent = false
   /**
-   * The statement that was refused for its stale plan, where nothing else is undone if it runs once more: alone (`separate`),
-   * or with all of its batch.
+   * The statement that was refused for its stale plan and can be sent again, because nothing else was undone: alone (`separate`),
+   * or with its whole batch.
    */
   repeated: BatchStatement | undefined
   /** A statement that may have been refused for its stale plan, and cannot be sent once more. */
@@ -142,8 +142,8 @@ export class BatchRun implements WireReader {
   }
 
   /**
-   * Reports a refusal: until then, the message after it may show that it was none (see 3). Reports the answer to the last statement,
-   * too; if the connection has ended, only an answer that cannot fail any more (see 2).
+   * Reports the refusal, which the next message could have disproved until now (see 3), and the answer to the last statement. If the
+   * connection has ended, only an answer that cannot fail any more is reported (see 2).
    */
   confirm(connection: 'ready' | 'ended'): void {
     const step = this.#steps[this.#current]
@@ -166,7 +166,7 @@ export class BatchRun implements WireReader {
     if (!isAhead) step.statement.onError(error)
   }
 
-  /** Forgets a plan that may be stale. @returns true: the statement is run once more, and the refusal is not reported. */
+  /** Forgets a plan that may be stale. @returns true if the statement is sent again, so that the refusal is not reported. */
   #noteStale(step: BatchStep, error: Error, mayRepeat: boolean): boolean {
     const { cache, view, policy } = this.#context
     const { prepared, statement } = step
@@ -190,7 +190,7 @@ export class BatchRun implements WireReader {
     return false
   }
 
-  /** Runs once more only what was rolled back or never run, and in its old order. */
+  /** Sends again only the statements that were rolled back or never run, in their old order. */
   #mayRepeat({ statement }: BatchStep): boolean {
     if (this.#separate && statement !== this.#batch.statements[this.#batch.statements.length - 1])
       return false
@@ -202,11 +202,11 @@ export class BatchRun implements WireReader {
     if (step !== undefined) step.standbyWaitEnded ??= StandbyWaitEnded.from(notice)
   }
 
-  /** The server may be running a COMMIT: a cancel that is sent now could hit that. */
+  /** True if the server may be running a COMMIT, which a cancel that is sent now could hit. */
   get mayBeCommitting(): boolean {
     const at = this.#steps.findIndex(({ statement }, index) => index >= this.#current && statement.commits)
     if (at === -1) return false
-    // The answer of the step before it would be here.
+    // Otherwise the answer of the step before it would have come.
     return at === this.#current || this.#steps[at - 1]?.statement.flushAfter !== true
   }
 
@@ -239,7 +239,7 @@ export class BatchRun implements WireReader {
   }
 
   /**
-   * A ReadyForQuery may come when everything under its Sync is answered or was refused, and its status has to follow from that.
+   * Checks that everything under its Sync is answered or was refused, and that its status fits these answers.
    * @throws ProtocolError
    */
   #checkReady(status: number): void {
@@ -288,7 +288,7 @@ export class BatchRun implements WireReader {
   }
 }
 
-/** Whether the status of the transaction can follow from the previous one, if no statement began or ended a transaction. */
+/** Whether a status of the transaction can follow the previous one when no statement began or ended a transaction. */
 function mayFollow(previous: number, status: number, isFailed: boolean): boolean {
   // A refused COMMIT ends the transaction; any other refusal makes it fail.
   if (isFailed && previous === STATUS_TRANSACTION) return status !== STATUS_TRANSACTION

@@ -45,7 +45,7 @@ export type StepStage = 'parsed' | 'bound' | 'described' | 'rows' | 'closed' | '
 
 /** A portal that stays open when its step is over. */
 export interface OpenPortal {
-  /** Of its rows; undefined until the server has described them, null if it returns none. */
+  /** The shape of its rows; undefined until the server has described them, null if it returns none. */
   shape: RowShape | null | undefined
 }
 
@@ -54,7 +54,7 @@ export interface StepParts {
   readonly statement: BatchStatement
   readonly stage: StepStage
   readonly prepared?: PreparedStatement | undefined
-  /** It runs in a plan that was made before this batch. */
+  /** True: it uses a statement that was prepared before this batch. */
   readonly kept?: boolean | undefined
   /** Describe was written. */
   readonly describes?: boolean | undefined
@@ -65,7 +65,7 @@ export interface StepParts {
 /** Tags of the statements that begin or end a transaction. */
 const CONTROL_TAGS = new Set(['BEGIN', 'START TRANSACTION', 'COMMIT', 'ROLLBACK', 'PREPARE TRANSACTION'])
 const END_TEXTS = new Set(['COMMIT', 'COMMIT AND CHAIN', 'ROLLBACK'])
-/** Described once: the same text never returns rows. Of others (`CALL`, `EXECUTE`) that depends on what they name. */
+/** Commands that never return rows, so that one Describe is enough. `CALL` and `EXECUTE` depend on what they call. */
 const ROWLESS =
   /^\s*(?:begin|start|commit|end|abort|rollback|savepoint|release|set|insert|update|delete|merge)\b/i
 
@@ -115,12 +115,12 @@ export class BatchStep {
     return this.#stage !== 'parsed'
   }
 
-  /** The server has its values, and a plan. */
+  /** True: the server has bound its values and planned it. */
   get isBound(): boolean {
     return this.#stage !== 'parsed' && this.#stage !== 'bound'
   }
 
-  /** The statement has columns. */
+  /** True: the statement returns rows. */
   get returnsRows(): boolean {
     return (this.#portal?.shape ?? this.#shape) !== null
   }
@@ -237,7 +237,7 @@ export class BatchStep {
     this.isControl = CONTROL_TAGS.has(tag)
     const shape = this.#portal?.shape ?? this.#shape
     const result = resultOf(tag, shape?.fields ?? NO_FIELDS, this.#rows, suspended)
-    // Before PostgreSQL 13 a portal's last part of RETURNING tells the rows of all parts.
+    // Before PostgreSQL 13 the tag of the last part of a portal with RETURNING counts the rows of all parts.
     const isWhole = this.#portal === undefined || result.command === 'SELECT'
     if (shape && isWhole && result.rowCount !== null && result.rowCount !== this.#received) {
       throw new ProtocolError(

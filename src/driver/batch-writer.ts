@@ -8,7 +8,7 @@ import type { EncodedValue } from './values.js'
 export class BatchWriter {
   /** The steps in the order in which the server answers them. */
   readonly steps: BatchStep[] = []
-  /** CloseComplete messages that answer for forgotten statements, not for a step. */
+  /** How many CloseComplete messages are to come for forgotten statements, which belong to no step. */
   closes = 0
   readonly #context: BatchContext
   readonly #separate: boolean
@@ -26,7 +26,7 @@ export class BatchWriter {
    */
   write({ statements }: Batch, ahead: EndCommand | undefined): Buffer {
     const { writer, cache, portals } = this.#context
-    // First of all: after an end that is refused the server would skip them.
+    // These come first, because the server would skip them after an end that it refuses.
     for (const name of cache.takeClosable()) {
       writer.closeStatement(name)
       this.closes++
@@ -61,7 +61,7 @@ export class BatchWriter {
     const portal: OpenPortal | undefined = name === '' ? undefined : { shape: undefined }
     if (portal !== undefined) portals.set(name, portal)
     writer.bind(name, prepared.name, statement.values ?? NO_VALUES)
-    // Each time, because another cursor, plan or backend behind a pooler may return rows of another shape.
+    // Described each time, because another cursor, plan or backend behind a pooler may return rows of another shape.
     const describes = prepared.shape !== null && statement.onlyBind !== true
     if (describes) writer.describePortal(name)
     if (statement.onlyBind === true) writer.closePortal(name)
@@ -88,7 +88,7 @@ export class BatchWriter {
     let prepared = cache.take(statement.text, statement.prepare ?? true)
     if (prepared.parsed) return { prepared, parses: false }
     if (this.#parsedHere?.has(prepared) === true) {
-      // Under one Sync it is skipped together with the statement that parses it; alone it must not depend on it.
+      // Under one Sync the server skips both if the Parse fails. With a Sync of its own, a statement must not depend on that Parse.
       if (!this.#separate) return { prepared, parses: false }
       prepared = new PreparedStatement('', statement.text)
     } else if (prepared.name !== '') {

@@ -26,7 +26,7 @@ const CANCEL_REQUEST_CODE = 80_877_102
  * Resolves when the server has taken it (it then closes the socket), or after the timeout.
  *
  * Never rejects. A request that arrives may still come too late or hit nothing, so the caller has to watch the statement in any
- * case. There it also shows that the server cannot be reached.
+ * case. That wait also shows if the server cannot be reached.
  */
 export async function cancelBackend(
   cancel: CancelTarget,

@@ -21,7 +21,7 @@ export class ClientCalls {
    */
   original = false
 
-  /** By callback: some that replace `connect` (mocks, instrumentation) know no other form. */
+  /** Calls it with a callback, because some replacements of `connect` (mocks, instrumentation) know no other form. */
   connect(client: CalledClient, onEnd: (error: Error | null | undefined) => void): void {
     const connect = this.original ? originalOf(client.connect) : client.connect
     connect.call(client, onEnd)

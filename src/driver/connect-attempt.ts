@@ -75,7 +75,7 @@ export async function connectToHost(
   const { tls } = host
   signal.throwIfAborted()
   onPhase('password')
-  // Before the socket: a slow function must not occupy one of the server's places.
+  // The password comes before the socket, because a slow function must not occupy a connection of the server.
   const password = await orAborted(target.password({ host: host.host, port: host.port }), signal)
   onPhase('certificates')
   const tlsOptions = tls.use === 'never' ? {} : await orAborted(tls.load(), signal)
@@ -85,7 +85,7 @@ export async function connectToHost(
   } catch (first) {
     if (tls.use !== 'try' || !mayWorkUnencrypted(first)) throw first
     return await attemptWith(defaults, attempt, 'never').catch((second: unknown) => {
-      // The server refuses plain text: what was wrong with TLS is the news.
+      // The server refuses plain text as well, so the failure of TLS is the error to report.
       throw isRefusedByRules(second) ? first : second
     })
   }
@@ -126,7 +126,7 @@ async function authenticate(
     stream: alreadyOpen(socket),
     startup: new StartupGuard({ channelBinding, encrypted }),
   })
-  // Before the connection has its number: login triggers, a collation of another version.
+  // Notices that come before the connection has its number: of login triggers, or about the version of a collation.
   const notices: ServerNotice[] = []
   wire.onNotice = (notice) => notices.push(notice)
   const config = {
@@ -180,7 +180,7 @@ async function authenticate(
   return connection
 }
 
-/** node-postgres connects the stream that it is given. This one is connected: it only has to say so. */
+/** node-postgres calls `connect` of the stream that it is given. This stream is connected already, so it only emits the event. */
 function alreadyOpen(socket: Socket): Socket {
   const connect = (): Socket => {
     process.nextTick(() => socket.emit('connect'))

@@ -87,9 +87,9 @@ export interface ConnectTarget extends HostList {
   readonly channelBinding: 'disable' | 'prefer' | 'require'
   readonly keepAlive: boolean
   readonly keepAliveInitialDelayMillis: number
-  /** What `connect_timeout` or PGCONNECT_TIMEOUT says, for where no option says otherwise. */
+  /** The value of `connect_timeout` or PGCONNECT_TIMEOUT, which applies if no option is given. */
   readonly connectTimeoutMillis: number | undefined
-  /** Nothing was said about the server, nor about the user: all of it is default. */
+  /** True: neither the server nor the user was configured, so both are defaults. */
   readonly isDefault: boolean
 }
 

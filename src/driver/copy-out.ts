@@ -20,7 +20,7 @@ export class CopyOut extends Readable {
   /** Rows that the server has copied; 0 until it has finished. */
   rowCount = 0
   #connection: CopyConnection | undefined
-  /** What came in this tick: one chunk for the reader, not one for each row. */
+  /** The rows that came in this tick. The reader gets them as one chunk, not one for each row. */
   #rows: Buffer[] = []
 
   constructor(text: string) {
@@ -57,7 +57,7 @@ export class CopyOut extends Readable {
     this.destroy(error)
   }
 
-  /** Hands over what has come. */
+  /** Hands the collected rows to the reader. */
   flush(): void {
     const rows = this.#rows
     if (rows.length === 0) return

@@ -32,7 +32,7 @@ export interface HostSearch<Found> {
   readonly hosts: readonly HostTarget[]
   /** Connects to one host; rejects when the signal aborts. Calls `onSocket` once a socket is open. */
   readonly attempt: (host: HostTarget, signal: AbortSignal, onSocket: () => void) => Promise<Found>
-  /** Closes what came after another host had won. */
+  /** Closes a connection that was made after another host had won. */
   readonly discard: (found: Found) => void
   /** True if no other host can do better: the search ends with this failure. */
   readonly isFinal: (error: unknown) => boolean
@@ -81,7 +81,7 @@ export function searchHosts<Found>(search: HostSearch<Found>): Promise<Found> {
           if (isOver) return
           failures.push({ host, error })
           if (search.isFinal(error)) return end(() => reject(new NoHostError(failures)))
-          // Only the last one that was begun has a successor that waits for it.
+          // The next host waits only for the attempt that was begun last.
           if (turn === begun) beginNext()
           if (running.size === 0) end(() => reject(new NoHostError(failures)))
         },
@@ -97,7 +97,7 @@ export function searchHosts<Found>(search: HostSearch<Found>): Promise<Found> {
   })
 }
 
-/** The hosts in an order of chance. */
+/** The hosts in random order. */
 export function shuffle(hosts: readonly HostTarget[]): HostTarget[] {
   const left = [...hosts]
   for (let at = left.length - 1; at > 0; at -= 1) {

@@ -38,7 +38,7 @@ const APPLIED = {
 /** Variables that libpq sends as settings of the server. */
 const SERVER_SETTINGS = { datestyle: 'PGDATESTYLE', timezone: 'PGTZ', geqo: 'PGGEQO' } as const
 
-/** What is not done here. */
+/** A parameter that Lifeguard does not support. */
 interface Unsupported {
   readonly variable?: string
   /** Values that describe what Lifeguard does anyway. */
@@ -89,7 +89,7 @@ type UnsupportedName =
 
 const UNSUPPORTED: Readonly<Record<UnsupportedName, Unsupported>> = {
   service: { variable: 'PGSERVICE', remedy: NO_SERVICE },
-  // Without a service it names a file that nothing is read from.
+  // Without a service nothing is read from this file.
   servicefile: { variable: 'PGSERVICEFILE', accepts: /^/, isFile: true, remedy: NO_SERVICE },
   passfile: {
     variable: 'PGPASSFILE',
@@ -156,7 +156,7 @@ const UNSUPPORTED: Readonly<Record<UnsupportedName, Unsupported>> = {
 /** Names of the settings, as libpq writes them. */
 export type SettingName = keyof typeof APPLIED | keyof typeof SERVER_SETTINGS | UnsupportedName
 
-/** What the environment, the url and the options say. */
+/** The settings of the environment, the url and the options. */
 export type Settings = Partial<Record<SettingName, Setting>>
 
 /** What a url may have as parameters. */

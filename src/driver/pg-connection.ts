@@ -124,7 +124,7 @@ export class PgConnection implements DriverConnection {
     })
     this.copy = this.#exchanges.copy
     this.submittables = this.#exchanges.submittables
-    // As long as the client exists: an 'error' event without a listener would end the process.
+    // Stays as long as the client exists: an 'error' event without a listener would end the process.
     this.#client.on('error', (error) => this.#lose(error))
     this.#client.on('end', () => this.#lose(new Error('Connection terminated unexpectedly')))
     this.#client.on('notification', (message) => {
@@ -142,7 +142,7 @@ export class PgConnection implements DriverConnection {
     this.#wire.onReady = () => this.#exchanges.end(undefined)
     this.#wire.onPlainError = (error) => {
       this.#exchanges.refused(error)
-      // A slow reader of COPY may have stopped it.
+      // A slow reader of COPY may have paused the socket.
       this.#wire.stream.resume()
       view.refused()
     }
@@ -175,7 +175,7 @@ export class PgConnection implements DriverConnection {
     }
   }
 
-  /** Tells the driver's listener what the server said. */
+  /** Passes a notice of the server to the driver's listener. */
   tellNotice(notice: ServerNotice): void {
     this.#onNotice?.(notice, this.id)
   }
@@ -199,7 +199,7 @@ export class PgConnection implements DriverConnection {
     try {
       run.submit()
     } catch (error) {
-      // The batch was not sent, so what the statement cache has noted of it is wrong.
+      // The batch was not sent, so the statement cache is wrong about it.
       this.#lose(errorFrom(error))
     }
   }
@@ -223,7 +223,7 @@ export class PgConnection implements DriverConnection {
 
   async cancel(timeoutMillis: number): Promise<void> {
     const isCommitting = (): boolean => this.#run?.mayBeCommitting === true
-    // Asked before the wait as well: destroying the connection meanwhile forgets the batch.
+    // Checked before the wait as well, because a connection that is destroyed meanwhile has no batch any more.
     if (isCommitting()) return
     await this.#commits.settled
     if (isCommitting()) return
@@ -280,7 +280,7 @@ export class PgConnection implements DriverConnection {
   #endRun(run: BatchRun, batch: Batch): void {
     if (this.#run === run) this.#run = undefined
     const { portals } = this.#context
-    // Clearing an empty map makes a new table, to which the old one points: garbage that grows old.
+    // An empty map is not cleared: that would make a new table, linked from the old one, which survives young collections.
     if (portals.size > 0 && this.#wire.status === STATUS_IDLE) portals.clear()
     if (run.refusedAhead !== undefined && this.#lost === undefined) {
       warnOfRefusedCommit(run.refusedAhead)
@@ -293,9 +293,9 @@ export class PgConnection implements DriverConnection {
     else this.#repeat(batch, run.repeated)
   }
 
-  /** Runs once more what was refused for its stale plan. */
+  /** Sends again what was refused for its stale plan. */
   #repeat(batch: Batch, refused: BatchStatement): void {
-    // If it runs now, its plan was stale: so may be those of other connections.
+    // If it runs now, its plan was stale. Then plans of other connections may be stale, too.
     const statements = repeatable(batch, refused, () => this.#context.view.outdated())
     if (batch.sync === 'shared') this.#rollBackFirst()
     this.submit({ statements, sync: batch.sync, onEnd: () => batch.onEnd() })
@@ -320,7 +320,7 @@ export class PgConnection implements DriverConnection {
   #fail(error: Error): void {
     if (this.#lost === undefined) this.#context.view.lost()
     const isGarbled = error instanceof ProtocolError
-    // The last answer or refusal is believed, unless a message came after it that does not fit.
+    // The last answer or refusal counts, unless an unexpected message followed it.
     if (!isGarbled) this.#run?.confirm('ended')
     else this.#exchanges.discardRefusal()
     this.#lost ??= error

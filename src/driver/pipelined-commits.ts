@@ -31,7 +31,7 @@ interface PendingEnd extends EndOptions {
   deadline?: Timer | undefined
 }
 
-/** What the commits need of their connection. */
+/** The connection, as its commits see it. */
 export interface CommitConnection {
   readonly context: BatchContext
   readonly clock: Clock
@@ -52,7 +52,7 @@ export class PipelinedCommits implements CommitHandoff {
     this.#connection = connection
   }
 
-  /** A COMMIT or ROLLBACK was sent or will be sent first: the next batch finds no transaction. */
+  /** True if a COMMIT or ROLLBACK comes before the next batch, which therefore finds no transaction. */
   get open(): boolean {
     return this.#unsent !== undefined || this.#sent.size > 0
   }
@@ -81,8 +81,8 @@ export class PipelinedCommits implements CommitHandoff {
   }
 
   /**
-   * Puts the unsent end before a batch that is submitted now. An end with a Sync of its own is written here, and goes to the
-   * socket with the batch.
+   * Puts the unsent end before a batch that is submitted now. An end with a Sync of its own is written into the buffer here, and
+   * sent with the batch.
    * @returns the end that the batch writes under its own Sync.
    */
   before(batch: Batch): EndCommand | undefined {
@@ -144,8 +144,10 @@ export class PipelinedCommits implements CommitHandoff {
 }
 
 /**
- * Told whether the connection is free of the transaction, and what PostgreSQL has done (`COMMIT`, or `ROLLBACK` in its place)
- * or refused; `StandbyWaitEnded` if it has committed and may lose that.
+ * Called when the end was answered.
+ * @param idle True: the connection has no transaction any more.
+ * @param tag What PostgreSQL has done: `COMMIT`, or `ROLLBACK` in its place.
+ * @param refusal Why it was refused; `StandbyWaitEnded` if PostgreSQL has committed and may lose that.
  */
 type OnEnd = (idle: boolean, tag: string, refusal: Error | undefined) => void
 
@@ -202,7 +204,7 @@ function tell(listener: CommitListener, tag: string, error: Error | undefined): 
   listener.onEnd()
 }
 
-/** Only a function that writes into a temporary table leads here. The caller has gone on, so a warning is all that is left. */
+/** Only a function that writes into a temporary table leads here. The caller has gone on, so the failure can only be a warning. */
 export function warnOfRefusedCommit(error: Error): void {
   const message = `A read-only transaction was rolled back, because PostgreSQL refused its COMMIT: ${error.message}`
   process.emitWarning(message, { type: 'LifeguardWarning', code: 'LIFEGUARD_READ_ONLY_COMMIT' })

@@ -35,7 +35,7 @@ export class PlainExchange implements WireGuard {
   readonly #onTag: TagListener | undefined
   #state: State = 'command'
   #columns = 0
-  /** Messages with data that came of a COPY. */
+  /** How many messages with data of a COPY have come. */
   #copied = 0
   #isAnswered = false
 

@@ -23,7 +23,7 @@ export class PlainRun {
     this.#onTag = onTag
   }
 
-  /** A command has run, and told its tag. */
+  /** A command has run. */
   completed(tag: string, returnsRows: boolean): void {
     const { cache, view } = this.#context
     if (tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL') cache.clear()
@@ -39,7 +39,7 @@ export class PlainRun {
     this.#waitEnded ??= StandbyWaitEnded.from(notice)
   }
 
-  /** The server broke the protocol: its refusal is not to be believed. */
+  /** The server broke the protocol: an earlier refusal of it is ignored. */
   discardRefusal(): void {
     this.#refusal = undefined
   }

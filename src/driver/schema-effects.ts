@@ -14,7 +14,7 @@ export type NameSetting = 'path' | 'role'
 /** A setting that decides how names are resolved, and what it becomes. */
 export interface SettingChange {
   readonly setting: NameSetting
-  /** The value as it is written; '' = as at connect; undefined = not known. */
+  /** The value as it is written; '' = the value at connect; undefined = not known. */
   readonly value: string | undefined
   /** Until the end of the transaction. */
   readonly local: boolean
@@ -59,7 +59,7 @@ const ROLLBACK = schemaFree('rollback')
 const UNDO = schemaFree('undo')
 
 const FIRST_WORDS = /^([a-z]+)(?:\s+([a-z]+)\b)?(?:\s+([a-z]+)\b)?/i
-// What the statements begin with that have an effect by their first word.
+// The first words of the statements that have an effect.
 const FIRST_LETTERS = new Set('sSrRcCeEaApPdDiIbBlLuUnN/-; \t\r\n\v\f')
 
 export const effectOf: (text: string) => StatementEffect = rememberedByText(lookUpEffect)
@@ -109,7 +109,7 @@ function lookUpEffect(text: string): StatementEffect {
   }
 }
 
-/** The same, as far as a command tag tells. `returnsRows`: the statement has columns. */
+/** Whether the command tag shows a change of the schema. @param returnsRows The statement has columns. */
 export function tagChangesSchema(tag: string, returnsRows: boolean): boolean {
   switch (tag.charCodeAt(0)) {
     case 0x53: // SELECT: without columns it is SELECT INTO or CREATE TABLE AS
@@ -173,7 +173,7 @@ function fixed(change: SettingChange): StatementEffect {
   return schemaFree('settings', () => changes)
 }
 
-/** A call of `set_config`, as far as its text says. */
+/** The change that a call of `set_config` makes, as far as its text shows. */
 const CONFIG_NAME = /set_config\s*\(\s*(?:'([^']*)'|\$(\d+))?/gi
 const CONFIG_REST = /\s*(?:::\s*text\s*)?,\s*(?:'([^']*)'|\$(\d+))\s*(?:::\s*text\s*)?,\s*(true|false)\s*\)/iy
 

@@ -8,7 +8,7 @@ interface Sending {
   readonly values: readonly EncodedValue[]
 }
 
-/** So many statements of one transaction are remembered. */
+/** The most statements of one transaction that are remembered. */
 const MOST_STATEMENTS = 1_000
 
 export class SentValues {
@@ -16,12 +16,12 @@ export class SentValues {
   /** The data of a COPY is not kept. */
   #copying = false
 
-  /** Notes a batch. Cursors and deferred constraints tell of values that earlier batches of the transaction have sent. */
+  /** Notes a batch. An error of a cursor or a deferred constraint may quote values of earlier batches of the transaction. */
   add(batch: Batch, beginsTransaction: boolean): void {
     if (beginsTransaction) this.#statements = []
     this.#copying = false
     for (const { text, values } of batch.statements) {
-      // Not the statement itself, which holds its rows.
+      // The statement itself is not kept, because it holds its rows.
       if (values !== undefined && values.length > 0) this.#statements.push({ text, values })
     }
     if (this.#statements.length > MOST_STATEMENTS)
@@ -44,7 +44,7 @@ export class SentValues {
   }
 }
 
-/** What the server may show of a value. */
+/** The texts in which the server may show a value. */
 function textsOf(value: EncodedValue): string[] {
   if (value === null) return []
   if (typeof value === 'string') return [value]

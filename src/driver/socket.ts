@@ -21,7 +21,7 @@ export type SocketPhase = 'socket' | 'tls'
 export interface SocketRequest {
   readonly target: Pick<ConnectTarget, 'keepAlive' | 'keepAliveInitialDelayMillis' | 'stream'>
   readonly host: HostTarget
-  /** Where to go if not where the target's name leads: that may be another server each time. */
+  /** The address to use instead of looking up the target's name, which may lead to another server each time. */
   readonly address?: { readonly host: string; readonly port: number } | undefined
   readonly tls: TlsSettings['use']
   readonly tlsOptions: TlsOptions
@@ -66,7 +66,7 @@ export async function openSocket(request: SocketRequest): Promise<Socket> {
   }
 }
 
-/** Opens what the caller has in place of a socket. */
+/** Opens the stream that the caller provides in place of a socket. */
 async function openStream(open: () => unknown, signal: AbortSignal): Promise<Socket> {
   const opening = Promise.resolve().then(open)
   try {
@@ -94,7 +94,7 @@ function asSocket(stream: unknown): Socket {
   return socket
 }
 
-/** The promise, or the signal's reason if that comes first; then the promise's own end is of no interest. */
+/** The promise, or the signal's reason if that comes first. Then the end of the promise is ignored. */
 export function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason as Error)
@@ -154,7 +154,7 @@ function next(
   })
 }
 
-/** Means the same to the caller as a reset. */
+/** A closed socket, with the code of a reset, because both mean the same to the caller. */
 function serverClosed(message: string): Error {
   return Object.assign(new Error(message), { code: 'ECONNRESET' })
 }

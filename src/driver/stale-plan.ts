@@ -8,7 +8,7 @@ import type { Batch, BatchStatement, StatementResult } from './driver.js'
 /**
  * - `missing`: this backend does not know the statement, or has another one of that name.
  * - `stale`: its plan does not fit the schema any more.
- * - `suspect`: its plan may not fit, or the values are wrong: only a statement that is prepared anew can tell.
+ * - `suspect`: either its plan does not fit, or the values are wrong. Only a statement that is prepared anew shows which.
  */
 export type Staleness = 'missing' | 'stale' | 'suspect'
 
@@ -22,20 +22,20 @@ export function stalenessOf(error: Error): Staleness | undefined {
   return code.startsWith('22') || code.startsWith('42') ? 'suspect' : undefined
 }
 
-/** 42P05: another statement has the name. */
+/** SQLSTATE 42P05: another statement has the name. */
 export function isTaken(error: Error): boolean {
   return (error as { code?: string }).code === '42P05'
 }
 
-/** A statement that was refused in a transaction which had done something already. */
+/** A statement that was refused after its transaction had done something, so it cannot simply be sent again. */
 export interface Suspect {
   readonly statement: BatchStatement
   readonly stale: StalePlan
 }
 
 /**
- * Adds to the ROLLBACK that is all of a batch a Parse and a Bind of the suspect, without running it. If the server takes
- * both now, the old plan was to blame. ROLLBACK is told when that is known.
+ * If the batch is a single ROLLBACK, adds a Parse and a Bind of the suspect, which is not run. If the server accepts both now, the old
+ * plan was to blame. ROLLBACK settles after that is known.
  */
 export function withProbe(batch: Batch, { statement, stale }: Suspect, onStale: () => void): Batch {
   const [rollback] = batch.statements
@@ -66,7 +66,7 @@ export function withProbe(batch: Batch, { statement, stale }: Suspect, onStale: 
 
 /**
  * The statements to run when the batch is sent once more after `refused` failed for its stale plan. They are parsed for this
- * one use, so that a second failure is the statement's own.
+ * one use, so that a second failure cannot come from a stale plan.
  * @param onSuccess Called when `refused` runs: its plan was stale.
  */
 export function repeatable(batch: Batch, refused: BatchStatement, onSuccess: () => void): BatchStatement[] {

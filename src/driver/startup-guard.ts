@@ -43,7 +43,7 @@ const BINDING_MECHANISM = 'SCRAM-SHA-256-PLUS'
 const CODE_BYTES = 4
 const SALT_BYTES = 4
 
-/** What the caller asks of the start-up. */
+/** What the caller requires of the start-up. */
 export interface StartupRules {
   readonly channelBinding: 'disable' | 'prefer' | 'require'
   readonly encrypted: boolean
@@ -54,7 +54,7 @@ type State = 'request' | 'password' | 'offered' | 'challenged' | 'proved' | 'wel
 export class StartupGuard implements StartupWatch {
   readonly #rules: StartupRules
   #state: State = 'request'
-  /** What node-postgres has chosen of the mechanisms. */
+  /** The mechanism that node-postgres has chosen. */
   #mechanism: string | undefined
   /** The proof of the password was sent. */
   #answered = false
@@ -136,7 +136,7 @@ export class StartupGuard implements StartupWatch {
       throw refused(`the server does not offer ${BINDING_MECHANISM}`)
   }
 
-  /** That the server's signature is right is known here: node-postgres reports a wrong one at once, and nothing is read after that. */
+  /** The server's signature is right: after a wrong one node-postgres reports an error, and nothing more is read. */
   #requireBinding(): void {
     const { channelBinding, encrypted } = this.#rules
     if (channelBinding !== 'require') return

@@ -49,7 +49,7 @@ const WITHIN_QUERY: ReadonlySet<number> = new Set([0x66, COPY_DATA, COPY_DONE])
 
 export class SubmittedExchange implements WireGuard {
   readonly #onTag: (tag: string, returnsRows: boolean) => void
-  /** Messages that ask for a ReadyForQuery, and were not answered yet. */
+  /** How many messages that ask for a ReadyForQuery are not answered yet. */
   #readies = 0
   /** Something was sent behind the last Sync. */
   #unsynced = false

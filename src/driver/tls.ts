@@ -21,13 +21,13 @@ export interface TlsSettings {
   load(): Promise<ConnectionOptions>
 }
 
-/** A setting, and what the caller would call the place that it came from: `PGSSLMODE`, `sslmode in url`, ... */
+/** A setting, and the name of its source for messages: `PGSSLMODE`, `sslmode in url`, ... */
 export interface Setting {
   readonly value: string
   readonly origin: string
 }
 
-/** What decides about TLS. */
+/** The settings that decide about TLS. */
 export interface TlsInput {
   readonly sslmode: Setting | undefined
   readonly sslrootcert: Setting | undefined

@@ -31,11 +31,11 @@ const MOST_FORMS = 16
  * Encodes the parameters of one statement: Dates with the local offset, arrays as array literals, Buffers, typed arrays and
  * ArrayBuffers as bytes, objects as JSON, `toPostgres()` and `toJSON()` honoured, undefined as NULL.
  *
- * Encoding happens when the statement is given, not when it is sent: later changes to the values do not reach it, and
+ * Encoding happens when the statement is issued, not when it is sent: later changes to the values do not reach it, and
  * a value that cannot be encoded never reaches the connection.
  *
  * @throws InvalidStatementError if there are more than 65,535 values or one of them is no data (a Set, a Map, an iterator, a
- *   function, ...) or holds what is none, also inside of arrays and objects.
+ *   function, ...) or contains such a value in its arrays or objects.
  * @see https://node-postgres.com/features/queries#type-casting
  */
 export function encodeValues(values: readonly unknown[]): EncodedValue[] {
@@ -90,7 +90,7 @@ function unsendable(
 /** Why a value cannot be sent; the message is the reason. */
 class NoData extends Error {}
 
-/** The refusal of a value, or of what a document in it holds. Undefined for another error. */
+/** The refusal of a value, or of a value inside of its document; undefined for any other error. */
 function noDataOf(error: unknown): NoData | undefined {
   if (error instanceof NoData) return error
   if (!(error instanceof NoDocument)) return undefined
@@ -98,8 +98,8 @@ function noDataOf(error: unknown): NoData | undefined {
 }
 
 /**
- * The same value of what node-postgres knows: primitives, dates, bytes, and arrays of them. Objects are texts then.
- * @param forms How many objects have said by now that they are another one.
+ * Converts a value to one that node-postgres encodes: primitives, dates, bytes, and arrays of them. Other objects become texts.
+ * @param forms How many times `toPostgres()` has returned another object so far.
  */
 function dataOf(value: unknown, forms: number): unknown {
   if (typeof value === 'function' && 'c' in value) {
@@ -127,8 +127,8 @@ function dataOf(value: unknown, forms: number): unknown {
 }
 
 /**
- * What an object says itself that it is in JSON. If that is a text (of a Temporal, a URL, a decimal number), it is sent as it is:
- * in the quotes of JSON no other type would take it, or store them.
+ * The text of an object with `toJSON()`. If that returns a string (a Temporal, a URL, a decimal number), the string is sent as it is:
+ * with the quotes of JSON, other types than json would refuse it or store the quotes.
  */
 function textOfForm(form: unknown): unknown {
   if (form === undefined) throw new NoData('its toJSON() gives nothing')
