@@ -27,7 +27,7 @@ const NEED_A_TRANSACTION: readonly OptionName[] = [
 
 /**
  * @param options All options of the transactions, those of the engine included.
- * @param given Those that were given with `autocommit`.
+ * @param given The options that were given together with `autocommit`.
  * @throws InvalidOptionError for an option that would be ignored in autocommit mode.
  */
 export function refuseInAutocommit(options: TransactionOptions, given: TransactionOptions): void {

@@ -27,7 +27,7 @@ export class BlockContext {
   }
 }
 
-/** Tells the caller's block why its COPY stream has failed. */
+/** Notes in the caller's block why its COPY stream has failed. */
 export function noteStreamFailure(pipeline: object, error: LifeguardError): void {
   const block = scopeValueOf(pipeline) as BlockContext | undefined
   if (block !== undefined) block.streamFailure = error
@@ -47,7 +47,7 @@ export async function joinBlock<Value>(pipeline: object, work: () => Value | Pro
 /**
  * A branch of `Promise.all` that goes on when another one has failed would otherwise store its rows beside the transaction
  * that was rolled back.
- * @param statement What the block wanted to run.
+ * @param statement The statement that the block wanted to run.
  * @throws IllegalStateError if the caller's block has ended.
  */
 export function requireRunningBlock(pipeline: object, statement?: string): void {

@@ -37,7 +37,7 @@ export interface BlockOwner {
 export interface BlockOptions {
   /**
    * Abort rejects the block, cancels its statement on the server and rolls back. A COMMIT on its way is waited for, as is a
-   * statement that commits by itself: what became of them decides.
+   * statement that commits by itself: their outcome decides.
    */
   readonly signal?: AbortSignal | undefined
   /** False: roll back at the end, also when the block returns. Default: true. */
@@ -96,7 +96,7 @@ function ended<Value>(run: BlockRun<Value>, returned: Promise<Value>): Promise<V
   )
 }
 
-/** What a block needs until its transaction has ended. */
+/** The state of a block until its transaction has ended. */
 class BlockRun<Value> extends BlockContext {
   readonly #owner: BlockOwner
   readonly #scope: TransactionScope | undefined
@@ -164,7 +164,7 @@ class BlockRun<Value> extends BlockContext {
     const { runner } = owner
     const [scope, signal] = [this.#scope, this.#signal]
     try {
-      // A commit or rollback that was not awaited belongs to the block: after it there may be nothing left to end.
+      // A commit or rollback that the block has not awaited belongs to it. After that there may be no transaction to end.
       const ended = runner.calls.ended(scope)
       if (ended !== undefined)
         await (signal === undefined ? ended : untilAborted(owner, scope, ended, signal))
@@ -245,17 +245,17 @@ async function untilAborted<Value>(
   // commit() has stored it and waits for its hooks. The block waits for them as well, as after the COMMIT at its end.
   if (!pipeline.state.inTransaction) await runner.calls.ended(scope)?.catch(ignore)
   // The block gets the answer first, and may return because of it.
-  const reacted = await Promise.race([settling, turns(TURNS_TO_REACT)])
+  const reacted = await Promise.race([settling, ticks(TICKS_TO_REACT)])
   if (reacted !== undefined) return reacted()
   throw isStored === true ? abortedTooLate(abortedBy(signal)) : abortedBy(signal)
 }
 
-/** Each statement that is refused at once takes one turn. */
-const TURNS_TO_REACT = 16
+/** Each statement that is refused at once takes one tick. */
+const TICKS_TO_REACT = 16
 
 /** Lets pending microtasks and ticks run. */
-async function turns(count: number): Promise<undefined> {
-  for (let turn = 0; turn < count; turn++) await new Promise<void>((resolve) => process.nextTick(resolve))
+async function ticks(count: number): Promise<undefined> {
+  for (let tick = 0; tick < count; tick++) await new Promise<void>((resolve) => process.nextTick(resolve))
   return undefined
 }
 

@@ -17,7 +17,7 @@ type ServerError = Parameters<typeof databaseErrorFrom>[0]
 export class CallerErrors {
   readonly #pipeline: Pipeline
   readonly #rules: ErrorRules
-  /** The error made of each error of PostgreSQL: later errors with the same cause name the same object. */
+  /** The error that was made for each error of PostgreSQL, so that later errors have the same object as their cause. */
   readonly #explained = new WeakMap<Error, LifeguardError>()
 
   constructor(pipeline: Pipeline, rules: ErrorRules) {

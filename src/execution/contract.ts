@@ -12,7 +12,7 @@ export interface ExecutionOwner extends TransactionListener {
   requireOpen(): void
   /** Settles when the transaction that the owner has opened for itself (a flush in autocommit mode) has ended. Never rejects. */
   readonly ownTransaction?: Promise<void> | undefined
-  /** Comes before every statement of the user: autoflush. */
+  /** Called before every statement of the user: autoflush. */
   beforeStatement?(): StatementsAhead | undefined
   /** Reads the rows of a query for entities. Without it, such queries are refused. */
   entityReader?(query: EntityQuery): EntityReader
@@ -35,8 +35,8 @@ export interface ScopeHooks {
   entered?(): void
   /** Before RELEASE; may still issue statements. */
   releasing?(): Promise<void> | undefined
-  /** @param depth Savepoints that are still open. */
+  /** @param depth How many savepoints are still open. */
   released?(depth: number): void
-  /** @param depth Savepoints that are still open. */
+  /** @param depth How many savepoints are still open. */
   rolledBack?(depth: number): void
 }

@@ -69,7 +69,7 @@ interface Chunk {
 /** Why the COPY has been given up. */
 type Refusal = () => Error | undefined
 
-/** Makes the bytes of texts here, and not in Node, which would send half a character as U+FFFD. */
+/** Encodes texts itself, because Node would send half a surrogate pair as U+FFFD. */
 function encodeTexts(stream: Writable): Refusal {
   let refusal: Error | undefined
   const writeAll = stream._writev?.bind(stream)
@@ -87,7 +87,7 @@ function encodeTexts(stream: Writable): Refusal {
   return () => refusal
 }
 
-/** @throws InvalidStatementError for half a character. */
+/** @throws InvalidStatementError for half a surrogate pair. */
 function bytesOf({ chunk, encoding }: Chunk): unknown {
   if (typeof chunk !== 'string') return chunk
   if (/^utf-?8$/i.test(encoding) && !chunk.isWellFormed()) {
@@ -99,8 +99,7 @@ function bytesOf({ chunk, encoding }: Chunk): unknown {
 }
 
 /**
- * Resolves with the stream as soon as the connection is its own. It ends, or fails, when it is known what became of the COPY,
- * and not before.
+ * Resolves with the stream as soon as it has the connection. The stream ends, or fails, only when the outcome of the COPY is known.
  */
 function start<Stream extends CopyStream>(
   runner: StatementRunner,
@@ -117,7 +116,7 @@ function start<Stream extends CopyStream>(
   const fail = (error: unknown): void => {
     // `destroy` was called and waits for this answer.
     if (stream.destroyed) return refuse(error)
-    // pg-copy-streams would only emit the error: a caller that reads the stream later would never be told.
+    // pg-copy-streams would only emit the error, so a caller that reads the stream later would never see it.
     stream._destroy = (reason, done) => done(reason)
     stream.destroy(error as Error)
   }
@@ -126,7 +125,7 @@ function start<Stream extends CopyStream>(
   return new Promise((resolve, reject) => {
     const run = (connection: DriverConnection, leave: (reason: Error) => void): Promise<void> =>
       new Promise((done, failed) => {
-        // Called off while it waited for the connection: a destroyed stream would not notice the end of its exchange.
+        // It was called off while it waited for the connection. A destroyed stream would not notice the end of its exchange.
         if (stream.destroyed) {
           throw new StatementNotRun(new AbortedError('The COPY was left before it began'))
         }
@@ -150,7 +149,7 @@ function start<Stream extends CopyStream>(
     const work: ExclusiveWork = {
       run,
       stop: (reason) => {
-        // Its answer decides; meanwhile the cancel is under way.
+        // The answer of the COPY decides. The cancel is already under way.
         if (finish.begun) return
         if (stream instanceof Readable && runner.standsAlone && !isPlainRead(innerQuery(text))) {
           discarded = reason
@@ -167,7 +166,7 @@ function start<Stream extends CopyStream>(
       },
     }
     runner.exclusive('copy', text, work).catch((failure: unknown) => {
-      // The server only repeats that it was told to give up.
+      // The error of the server only confirms the cancel.
       const error = refusal?.() ?? failure
       if (error instanceof LifeguardError) noteStreamFailure(runner.pipeline, error)
       reject(error)

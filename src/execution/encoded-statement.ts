@@ -29,7 +29,7 @@ export function encoded(
   }
 }
 
-/** What the channel `lifeguard:statement` tells of a statement. */
+/** The text and subject of a statement, for the channel `lifeguard:statement`. */
 export function describe(statement: unknown): { text: string; subject?: StatementSubject } {
   try {
     const query = entityQueryOf(statement)

@@ -1,4 +1,4 @@
-/** What queries of the builders return instead of plain rows: entities in a session, or values. */
+/** The results of the builders' queries: entities in a session, or values, instead of plain rows. */
 import type { StatementResult } from '../driver/driver.js'
 import { InvalidStatementError } from '../errors.js'
 import { Result } from '../result/result.js'
@@ -15,7 +15,7 @@ export interface RowsReader {
 }
 
 /**
- * The reader of a query of a builder of entities; undefined for any other statement.
+ * The reader for a query that a builder has made; undefined for any other statement.
  * @throws InvalidStatementError for entities on a connection, which keeps none.
  */
 export function rowsReaderFor(owner: ExecutionOwner, statement: unknown): RowsReader | undefined {

@@ -223,7 +223,7 @@ function requireScript(text: unknown): void {
   requireText('script', text)
 }
 
-// Functions of the module: a closure for each call would be kept as long as the call waits.
+// These are functions of the module, because a closure for each call would be kept as long as the call waits.
 const wholeResult = (result: Result<never, never>): Result<never, never> => result
 const scalarOfResult = (result: Result<never, never>): never => result.scalar() as never
 const scalarsOfResult = (result: Result<never, never>): never[] => result.scalars()

@@ -1,4 +1,4 @@
-/** What to do about a table or column of an entity that the database does not have. */
+/** Advice for the error about a table or column of an entity that the database does not have. */
 import { UndefinedColumnError, UndefinedTableError } from '../database-errors.js'
 import { addHint } from '../internal/error-hint.js'
 

@@ -27,7 +27,7 @@ export const STATEMENT_OPTION_NAMES: readonly string[] = [
 export function statementOptions(given: unknown, names: readonly string[]): StatementOptions {
   if (given === undefined) return NO_OPTIONS
   const isKnown = (name: string): boolean => names.includes(name)
-  // A Set of values has no keys, and would pass for options of which none is given.
+  // A Set of values has no keys, so it would pass as empty options.
   const isBag = typeof given === 'object' && given !== null && noValue(given) === undefined
   if (isBag && !Array.isArray(given) && Object.keys(given).every(isKnown)) {
     const { signal, timeoutMillis } = given as StatementOptions
@@ -44,12 +44,12 @@ export function statementOptions(given: unknown, names: readonly string[]): Stat
   )
 }
 
-/** Tells misspelt options from values by name. */
+/** Whether a name resembles that of an option: then it is a misspelt option, and not a value. */
 function isLike(names: readonly string[]): (name: string) => boolean {
   return (name) => nearestName(name, names) !== undefined
 }
 
-/** What a statement fails with that ran longer than its `timeoutMillis`. */
+/** The error of a statement that ran longer than its `timeoutMillis`. */
 export function timedOut(statement: string, timeoutMillis: number): StatementTimeoutError {
   const message = `canceling statement due to statement timeout: it ran longer than timeoutMillis (${timeoutMillis} ms)`
   return new StatementTimeoutError(message, { code: '57014', severity: 'ERROR' }, { statement })

@@ -3,13 +3,13 @@ import { DatabaseError } from '../database-errors.js'
 import { statementChannel, type StatementMessage, type StatementSubject } from '../internal/channels.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
 
-/** What is known of an answer. */
+/** The answer to a statement, as far as it is published. */
 interface Answer {
   readonly command?: string | undefined
   readonly rowCount?: number | null | undefined
 }
 
-/** One statement that is followed. */
+/** Publishes the start and the end of one statement. */
 export class StatementTrace {
   readonly #pipeline: Pipeline
   readonly #message: StatementMessage
@@ -22,7 +22,7 @@ export class StatementTrace {
     if (subject !== undefined) Object.assign(this.#message, subject)
   }
 
-  /** Publishes its start and its end. @param work Given a function that notes the answer. */
+  /** Publishes its start and its end. @param work Called with a function that notes the answer. */
   run<Value>(work: (note: (answer: Answer) => void) => Promise<Value>): Promise<Value> {
     return statementChannel.tracePromise(async () => {
       try {
@@ -36,14 +36,14 @@ export class StatementTrace {
     }, this.#message)
   }
 
-  /** For what does not end with a promise: its start. */
+  /** Publishes the start of a statement whose end is no promise. */
   begin(): this {
     statementChannel.start.publish(this.#message)
     statementChannel.end.publish(this.#message)
     return this
   }
 
-  /** Its end. */
+  /** Publishes the end of such a statement. */
   end(error?: unknown): void {
     const message: StatementMessage & { error?: unknown } = this.#message
     message.connectionId ??= this.#pipeline.connection?.id
@@ -57,7 +57,7 @@ export class StatementTrace {
   }
 
   note({ command, rowCount }: Answer): void {
-    // Noted as soon as it is there: afterwards the session may have released the connection.
+    // Noted with the answer, because later the session may have released the connection.
     this.#message.connectionId ??= this.#pipeline.connection?.id
     if (command !== undefined) this.#message.command = command
     if (typeof rowCount === 'number') this.#message.rowCount = rowCount

@@ -7,7 +7,7 @@ import type { Pipeline } from '../pipeline/pipeline.js'
 import type { Operation } from '../pipeline/operation.js'
 import { timedOut, type StatementOptions } from './statement-options.js'
 
-/** Calls the operation off when its signal or its time says so. Returns what ends the watch. */
+/** Calls the operation off when its signal aborts or its time is over. @returns a function that ends the watch. */
 export function watch(
   pipeline: Pipeline,
   clock: Clock,
@@ -30,7 +30,7 @@ export function watch(
   }
 }
 
-/** It may be called off. */
+/** Whether a signal or a timeout may call the statement off. */
 export function isWatched({ signal, timeoutMillis }: StatementOptions): boolean {
   return signal !== undefined || timeoutMillis !== undefined
 }

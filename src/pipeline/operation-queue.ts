@@ -28,8 +28,8 @@ export class OperationQueue {
   }
 
   /**
-   * Puts COMMIT at the end, but makes it only when the operation before it is sent: thousands of blocks may wait for a connection with
-   * it. Undefined: withdraws one that was not made.
+   * Puts COMMIT at the end, but makes it only when the operation before it is sent, because thousands of blocks may wait for a
+   * connection. Undefined: withdraws a COMMIT that was not made.
    */
   endWith(end: BatchEnd | undefined): void {
     this.#end = end
@@ -70,7 +70,7 @@ export class OperationQueue {
     return first
   }
 
-  /** Takes all out. */
+  /** Empties the queue. @returns its operations. */
   takeAll(): Operation[] {
     const all: Operation[] = []
     for (let first = this.shift(); first !== undefined; first = this.shift()) all.push(first)

@@ -11,7 +11,7 @@ import type { EncodedValue } from '../driver/values.js'
 /**
  * - `statement`: what the user runs.
  * - `step`: sent before a statement (BEGIN, SAVEPOINT, RELEASE); if it fails, the statement fails.
- * - `check`: a step that fails where the connection is not the right one; see `BeginStatement.isCheck`.
+ * - `check`: a step that fails if the connection is the wrong one; see `BeginStatement.isCheck`.
  * - `commit`, `rollback`: end the transaction.
  * - `rollbackTo`: rolls back to a savepoint, and ends the failed state if the failure happened inside.
  * - `exclusive`: takes the whole connection for a while (a script, COPY).
@@ -45,7 +45,7 @@ export interface ExclusiveWork {
   readonly incomplete?: boolean
 }
 
-/** Told how an operation ended before its caller is (`ResponseHandler`). */
+/** Called with the end of an operation, before its caller is (`ResponseHandler`). */
 export interface OperationOwner {
   /** A COMMIT on its way may store something. */
   readonly storing: boolean
@@ -53,7 +53,7 @@ export interface OperationOwner {
   refused(operation: Operation, error: Error): void
 }
 
-/** Told that an operation has ended, before its promise settles. Must not throw. */
+/** Called when an operation has ended, before its promise settles. Must not throw. */
 export interface OperationFollower {
   ended(operation: Operation): void
 }
@@ -74,11 +74,11 @@ export class Operation implements BatchStatement {
   readonly work: ExclusiveWork | undefined
   /** The next operation in the queue. */
   next: Operation | undefined = undefined
-  /** The operations of its nested block that have not ended: it leaves them when it ends. */
+  /** The operations of its nested block that have not ended. It removes itself from them when it ends. */
   among: Set<Operation> | undefined = undefined
 
   readonly #owner: OperationOwner
-  /** Rare options beside text and values: those that differ from the usual ones. Many operations wait at a time, so the others have no fields for them. */
+  /** Options that differ from the usual ones. They have no fields of their own, because many operations may wait at a time. */
   readonly #special: OperationStatement | undefined
   #outcome: StatementResult | Failure | undefined = undefined
   #follower: OperationFollower | undefined = undefined
@@ -122,7 +122,7 @@ export class Operation implements BatchStatement {
     return this.#special?.closePortal
   }
 
-  /** Settles with the answer. Made on first access: most steps are not awaited, and their failure must be no unhandled rejection. */
+  /** Settles with the answer. Made on first access, because most steps are not awaited, and their failures must not be unhandled rejections. */
   get promise(): Promise<StatementResult> {
     if (this.#awaited === undefined) {
       this.#awaited = new AwaitedEnd()
@@ -154,7 +154,7 @@ export class Operation implements BatchStatement {
     return this.#outcome !== undefined
   }
 
-  /** True if the caller still waits for it: it has not ended, and its stream was not left. */
+  /** True for work of the caller that has not ended, unless the caller has left its stream. */
   get outstanding(): boolean {
     if (this.kind !== 'statement' && this.kind !== 'exclusive') return false
     return !this.settled && this.work?.left !== true

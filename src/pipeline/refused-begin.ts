@@ -8,7 +8,7 @@ export interface RefusedBegin {
   readonly error: Error
   /** Text of BEGIN, or of the setting after it. */
   readonly text: string
-  /** The operation after it has failed with the error. */
+  /** True: the operation after it has failed with the error. */
   told: boolean
 }
 

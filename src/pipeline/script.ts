@@ -4,7 +4,7 @@ import { IllegalStateError } from '../errors.js'
 
 /** A script has ended the transaction around it, or left one open that had to be ended. */
 export class EndedBehindError extends IllegalStateError {
-  /** True: something of it may be stored. */
+  /** True: a part of the script may be stored. */
   readonly isStored: boolean
 
   constructor(message: string, isStored: boolean, cause?: unknown) {
@@ -14,12 +14,12 @@ export class EndedBehindError extends IllegalStateError {
   }
 }
 
-/** Tags of commands that begin and end transactions. ROLLBACK is also that of ROLLBACK TO SAVEPOINT. */
+/** Tags of commands that begin and end transactions. ROLLBACK is also the tag of ROLLBACK TO SAVEPOINT. */
 const CONTROL = new Set(['BEGIN', 'START TRANSACTION', 'COMMIT', 'ROLLBACK', 'PREPARE TRANSACTION'])
 const STORES = new Set(['COMMIT', 'PREPARE TRANSACTION'])
 /** Only such a text can have a ROLLBACK among its tags. */
 const MAY_ROLL_BACK = /\b(?:rollback|abort)\b/i
-/** More are not worth remembering. */
+/** The most tags that are remembered. */
 const MOST_TAGS = 100
 
 const ADVICE =
@@ -27,7 +27,7 @@ const ADVICE =
 
 /**
  * Runs a script. Inside a transaction the script must not end it. Outside, a transaction that the script leaves open is rolled back.
- * @throws what the server refuses, and EndedBehindError, which tells what is stored.
+ * @throws what the server refuses, and EndedBehindError, whose message says what is stored.
  */
 export async function runScript(connection: DriverConnection, text: string): Promise<void> {
   const isInside = connection.transactionStatus === 'transaction'
@@ -55,7 +55,7 @@ export async function runScript(connection: DriverConnection, text: string): Pro
   if (failure !== undefined) throw failure.error
 }
 
-/** Whether the transaction from before the script has ended. */
+/** Whether the transaction that was open before the script has ended. */
 async function isEnded(
   connection: DriverConnection,
   tags: readonly string[],
@@ -95,7 +95,7 @@ function beginningOf(connection: DriverConnection): Promise<string> {
   })
 }
 
-/** @param storesRest Its statements after a ROLLBACK are stored. */
+/** @param storesRest True: the statements of the script after a ROLLBACK are stored. */
 function endedBy(tags: readonly string[], cause: unknown, storesRest: boolean): EndedBehindError {
   const end = tags.find((tag) => STORES.has(tag) || tag === 'ROLLBACK')
   const isStored = end === undefined || tags.some((tag) => STORES.has(tag))

@@ -10,7 +10,7 @@ import {
   UnreadableResultError,
 } from '../errors.js'
 
-/** True if the server or the socket ended the session. A refused write does not: the connection lives, on a read-only server. */
+/** True if the server or the socket ended the session. A refused write does not: the connection to the read-only server still works. */
 export function endsSession(error: Error): boolean {
   return isDisconnect(error) && !isWriteRefused(error)
 }
@@ -30,7 +30,7 @@ export function answeredWithRollback(cause: unknown): TransactionAbortedError {
   )
 }
 
-/** Whether it may be repeated depends on who ended the connection. */
+/** The error of a lost connection. Its class depends on who ended the connection, because that decides whether a retry is safe. */
 export function connectionLost(cause: unknown): ConnectionLostError | EngineDisposedError {
   if (cause instanceof EngineDisposedError) {
     return new EngineDisposedError(`${cause.message}. Nothing of its transaction was stored`, { cause })

@@ -24,7 +24,7 @@ const FOLLOWERS: Readonly<Record<TransactionStateName, readonly TransactionState
 export class TransactionState {
   #name: TransactionStateName = 'idle'
   #cause: unknown
-  /** While `lost` or `failed`: COMMIT was on its way, or a script has run one: the transaction may be stored. */
+  /** True while `lost` or `failed` if the transaction may be stored, because COMMIT was on its way or a script has run one. */
   outcomeUnknown = false
   /** PostgreSQL has confirmed a COMMIT, or a statement that is its own transaction. Stays true. */
   hasStored = false

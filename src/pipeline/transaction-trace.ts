@@ -3,20 +3,20 @@ import { isServerError } from '../database-errors.js'
 import { transactionChannel, type MessageSource, type TransactionMessage } from '../internal/channels.js'
 
 export class TransactionTrace {
-  /** How many have begun. */
+  /** How many transactions have begun. */
   count = 0
   #message: TransactionMessage | undefined = undefined
-  /** The start of `#message` was published. */
+  /** True: the start of `#message` was published. */
   #published = false
 
-  /** Message of the open transaction, or else of the one that the next statement begins; undefined without a subscriber. */
+  /** The message of the open transaction, or of the one that the next statement begins; undefined without a subscriber. */
   expect(source: MessageSource): TransactionMessage | undefined {
     if (this.#message === undefined && transactionChannel.hasSubscribers)
       this.#message = { pool: source.pool, engineId: source.engineId, connectionId: undefined }
     return this.#message
   }
 
-  /** BEGIN is sent; if it is sent once more, it is still the same transaction. */
+  /** BEGIN is sent. If it is sent again, it begins the same transaction. */
   began(source: MessageSource, connectionId: number): void {
     this.count++
     if (this.#published || !transactionChannel.hasSubscribers) return

@@ -10,7 +10,7 @@ import { endsSession } from './transaction-errors.js'
 /** What is known of the transaction when one of its operations fails. */
 export interface Circumstances {
   readonly inFlight: InFlightBatch | undefined
-  /** The connection is lost already. */
+  /** True: the connection is lost already. */
   readonly isLost: boolean
   /** Every statement is its own transaction. */
   readonly alone: boolean
@@ -21,9 +21,9 @@ export interface Circumstances {
 export interface Verdict {
   readonly outcome: Outcome
   readonly seen: Seen
-  /** The error itself, without what the driver has wrapped it in. */
+  /** The error of the server or the socket, without the driver's wrapper. */
   readonly reason: Error
-  /** The session has ended with it. */
+  /** True: the error has ended the session on the server. */
   readonly ends: boolean
 }
 
@@ -40,18 +40,18 @@ export function judge(operation: Operation, error: Error, circumstances: Circums
   return { outcome, seen, reason, ends: isLost || endsSession(reason) }
 }
 
-/** What the operation does, or what was sent with it, may be stored without anything else being sent. */
+/** True if the operation, or the COMMIT that was sent with it, may store something without a further message. */
 function commits(operation: Operation, seen: Seen, { inFlight, alone, stores }: Circumstances): boolean {
   const { kind, text, work } = operation
   if (work?.incomplete === true) return false
   if (kind === 'exclusive' && (alone || mayEndTransaction(text))) return true
   if (!stores) return false
   if (alone) return true
-  // Where nothing was heard of it, COMMIT behind it may have been run as well.
+  // Without an answer, the COMMIT behind it may have run as well.
   return seen === 'nothing' ? hasOpenCommit(inFlight) : kind === 'commit'
 }
 
-/** The COMMIT of a transaction matters, unless it has run pure reads only: also in a read-only one, which may NOTIFY. */
+/** True unless the transaction has run pure reads only. Even a read-only transaction may have effects: NOTIFY. */
 export function mayHaveStored(reads: ReadTracker | undefined, inFlight: InFlightBatch | undefined): boolean {
   return reads?.pure === false || !arePlainReads(inFlight?.operations ?? [], isPureRead)
 }
