@@ -51,7 +51,7 @@ export interface ListenParts {
   readonly channel: string
   /** Fires when the engine is disposed. */
   readonly ending: AbortSignal
-  /** Told when the connection is being closed, so that `dispose()` can wait for it. */
+  /** Called when the connection is being closed, so that `dispose()` can wait for it. */
   readonly onClosing: (closing: Promise<void>) => void
   readonly signal: AbortSignal | undefined
   readonly onConnect: (() => void) | undefined

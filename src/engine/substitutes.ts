@@ -42,7 +42,7 @@ export interface EnginePart {
 /** The replacements that the engine uses. */
 export interface Substitute {
   readonly driver: Driver
-  /** Given the pool of connections of that driver, which the engine is to use. */
+  /** Called with the pool of connections of that driver, which the engine is to use. */
   wrap(pool: Pool): Pool
 }
 

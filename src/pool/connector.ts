@@ -19,7 +19,7 @@ import { errorFrom } from '../internal/thrown.js'
 const FIRST_DELAY_MILLIS = 10
 const LONGEST_DELAY_MILLIS = 2_000
 
-/** What the connector tells the pool. */
+/** The pool, as its connector sees it. */
 export interface ConnectorHost {
   connected(record: ConnectionRecord, connection: DriverConnection, durationMillis: number): void
   /** The attempt's slot is free again. */

@@ -91,7 +91,7 @@ export function deadlineOf(timeoutMillis: number | null, now: number): number {
   return timeoutMillis === 0 ? -Infinity : now + timeoutMillis
 }
 
-/** What the wait queue tells the pool. */
+/** The pool, as its wait queue sees it. */
 export interface WaitQueueHost {
   /** The waiter has left the queue because its signal was aborted. */
   aborted(waiter: Waiter): void

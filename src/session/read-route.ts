@@ -31,11 +31,11 @@ import { CountedLease } from './counted-lease.js'
 import { checkStatements, positionStatement } from './position-check.js'
 import { orderReplicas, type Replica } from './replicas.js'
 
-/** What a session has of its factory's replicas. */
+/** The parts of a session for reads from replicas. */
 export interface ReplicaParts {
-  /** Where it gets its connections, if it only reads. */
+  /** The route by which a session that only reads gets its connections. */
   readonly route?: ReadRoute | undefined
-  /** What its flow of control has written; only with `consistency: 'session'`. */
+  /** The position of what its flow of control has written; only with `consistency: 'session'`. */
   readonly causality?: Causality | undefined
 }
 
@@ -47,7 +47,7 @@ export interface ReadServers {
   readonly clock: Clock
   /** True: without any replica, reads fail instead of going to the primary. */
   readonly failsWithoutReplica: boolean
-  /** True: a primary has told its position before, so it can be asked. */
+  /** True: a primary has answered the query for its position before, so it can be queried. */
   readonly tellsPosition: () => boolean
   /** The read goes to the primary. */
   readonly onPrimaryRead: (reason: PrimaryReadReason) => void
@@ -77,7 +77,7 @@ export class ReadRoute implements PipelineOpener {
   #since = 0
   #pauseMillis = FIRST_PAUSE_MILLIS
   #conflicts = 0
-  /** False: this primary does not tell its position. */
+  /** False: this primary cannot be queried for its position. */
   #asksPrimary = true
 
   constructor(servers: ReadServers, causality: Causality | undefined) {

@@ -10,13 +10,13 @@ import { storedValue, type LinkChanges } from './flush/rows.js'
 
 const NONE: readonly InstanceState[] = []
 
-/** The related objects that are added with an object, as far as they are new in its relations. */
+/** The objects that are new in the relations of an object, and are added with it. */
 export function addedWith(state: InstanceState): readonly InstanceState[] {
   const held = heldRelations(state)
   return held.length === 0
     ? NONE
     : held.flatMap((relation) => {
-        // The objects of the relation are checked in any case.
+        // Called for every relation, because it also checks the objects that the relation holds.
         const added = differenceOf(state, relation)?.added ?? []
         return relation.cascades.has('add') ? added : []
       })

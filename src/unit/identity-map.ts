@@ -6,14 +6,14 @@ import type { InstanceState } from './instance-state.js'
 /** The instances of one table. */
 export type TableIdentities = Map<Identity, InstanceState>
 
-/** Instances that a flush can pass over, if it only looks for certain things. */
+/** A property of instances by which a flush finds the tables that it has to look at. */
 export type Trait = 'relations' | 'hooks'
 
 interface Entry {
   readonly identities: TableIdentities
   /** Instances that left the map because their row was deleted or got another key. */
   readonly left: TableIdentities
-  /** What some of the instances may have. */
+  /** The traits that some of the instances have. */
   readonly traits: Set<Trait>
 }
 

@@ -89,7 +89,7 @@ export class InstanceState {
     this.#attachment = attachment
   }
 
-  /** By name; only relations that were loaded or flushed. */
+  /** The remembered relations by name: those that were loaded or flushed. */
   get relations(): Map<string, RememberedRelation> | undefined {
     return this.#tracking?.relations
   }
@@ -151,12 +151,12 @@ export class InstanceState {
     return known?.[0] === own ? (known?.[1] ?? own) : own
   }
 
-  /** The stored key, encoded. Only for what has a row. */
+  /** The stored key, encoded. Call it only for an object with a row. */
   get key(): EncodedText[] {
     return this.meta.table.primaryKey.map((column) => this.storedText(column))
   }
 
-  /** The stored value of a column, encoded; of a key or a version. */
+  /** The stored value, encoded, of a column of a key or of the version. */
   storedText(column: TableColumn): EncodedText {
     const stored = this.snapshot?.[column.index]
     return column.mutable ? (stored as EncodedText) : column.encode(stored)
@@ -240,7 +240,7 @@ function shownValue({ definition }: TableColumn, value: unknown): string | undef
 }
 
 /**
- * Ties the state to the instance by a private field: faster than a WeakMap, and seen by nothing that looks at objects
+ * Ties the state to the instance by a private field: faster than a WeakMap, and invisible to everything that inspects objects
  * (spread, JSON, structuredClone, comparison, console.log).
  */
 class Stamp extends ReturnOverride {

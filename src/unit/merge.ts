@@ -70,7 +70,7 @@ export class Merger {
     }
     for (const relation of heldRelations(given)) {
       if (!relation.cascades.has('add')) continue
-      // An unchanged copy of a part says no more than the part.
+      // An unchanged copy of a part of a relation changes nothing.
       if (isPartlyKnown(given, relation) && differenceOf(given, relation) === undefined) continue
       if (hasRow) requireWhole(given, relation, target)
       const members: object[] = []

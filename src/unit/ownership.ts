@@ -79,8 +79,8 @@ class Settlement {
     const orphans = [...this.#deletions.keys()].filter((state) => !roots.has(state))
     const expunged = new Set<InstanceState>()
     const passed = new Set<InstanceState>()
-    // First from orphans, which no call of `add` keeps. Then from the latest call of `delete` back to the first: an object that was
-    // added between two calls is deleted with the later one only.
+    // Cascades begin with the orphans, because no call of `add` keeps their members. The calls of `delete` follow, the latest first:
+    // an object that was added between two calls is deleted with the later one only.
     for (const orphan of orphans) this.#cascade(orphan, Infinity, passed, expunged)
     for (const [root, call] of [...roots].reverse()) this.#cascade(root, call, passed, expunged)
     this.#tracked.settle(this.#deletions, this.#owners)

@@ -45,7 +45,7 @@ export class RelationLoader {
   /**
    * Loads the relations of the paths. Relations that are loaded or assigned already stay as they are.
    * @param owners Objects of one entity.
-   * @param without The filters that the related entities do without.
+   * @param without The filters that do not apply to the related entities.
    */
   async load(
     owners: readonly InstanceState[],
@@ -125,7 +125,7 @@ export class RelationLoader {
   /**
    * Loads the stored objects of a relation, to compare with the assigned ones. An assigned relation keeps its value.
    * @param owners Objects of one entity.
-   * @param without The filters that the related entity does without.
+   * @param without The filters that do not apply to the related entity.
    * @param mode How the rows change objects that the session holds already.
    */
   async recall(

@@ -61,7 +61,7 @@ function isUndefined(
 ): InvalidValueError {
   const what = instance[name] === undefined ? 'is' : 'holds'
   const remedy = many ? 'it takes an array of objects' : 'use null for none'
-  // The constructor of a loaded object was not run, so that its fields hide nothing.
+  // A class field overwrites the relation with undefined only in the constructor, which does not run for loaded objects.
   const hint = snapshot === undefined && what === 'is' ? `; a field of the class needs 'declare ${name}'` : ''
   return new InvalidValueError(`${meta.name}.${name} ${what} undefined; ${remedy}${hint}`)
 }
@@ -93,12 +93,12 @@ export function differenceOf(state: InstanceState, relation: Relation): Relation
   }
 }
 
-/** Whether an object has changes that were not flushed, of columns or of relations; also such as cannot be written. */
+/** Whether an object has unflushed changes of columns or relations. Invalid changes count, too. */
 export function hasChanged(state: InstanceState): boolean {
   try {
     return state.changes.length > 0 || hasChangedRelation(state)
   } catch {
-    // The flush will say why.
+    // The change is invalid: the flush throws the error.
     return true
   }
 }
@@ -150,7 +150,7 @@ export function requireWhole(state: InstanceState, relation: Relation, row: Inst
   )
 }
 
-/** Only a part of a relation is known, and held. */
+/** Assigns the loaded part of a relation to its property, and remembers that only a part is known. */
 export function rememberPart(state: InstanceState, name: string, members: readonly object[]): void {
   const part = partialCollection(state.instance, name, members)
   state.relations ??= new Map()

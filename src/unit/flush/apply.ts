@@ -153,7 +153,7 @@ export class FlushApplier {
   }
 
   /**
-   * Its key has changed.
+   * The key of the row has changed.
    * @param mayRespell The key may be stored in another form: its identity is known after the answer.
    * @returns the object that had its key before.
    */
@@ -166,7 +166,7 @@ export class FlushApplier {
     return this.#identities.add(state)
   }
 
-  /** Another object has its key now, so another statement must have deleted its row. If the row still exists, the flush fails. */
+  /** Detaches an object whose key another object has now: its row must have been deleted, or the flush fails. */
   #displaced(state: InstanceState): void {
     this.#journal.departed(state, { isDetached: true })
     state.become('detached', undefined)

@@ -53,7 +53,7 @@ export interface KeyAssignment {
   readonly source: 'relation' | 'owner' | 'deletion' | 'moved key'
   /** The owner whose relation it is; undefined for a relation of the holder. */
   readonly owner?: InstanceState | undefined
-  /** Of a relation of the holder that leads to nothing now: whether its stored columns lead to something. */
+  /** For a relation of the holder that is null now: whether its stored foreign key leads to a row. */
   readonly wasLeading?: boolean
   /** The entity whose relation it is, and the relation. */
   readonly of: EntityMeta
@@ -68,7 +68,7 @@ export interface KeySetting {
   readonly value: unknown
 }
 
-/** Sets columns back that still hold what was set. @param settings The latest last. */
+/** Restores the columns that still have the value that was set. @param settings In the order in which they were made. */
 export function unset(settings: readonly KeySetting[]): void {
   for (const { state, column, before, value } of [...settings].reverse()) {
     if (state.instance[column.property] === value) state.instance[column.property] = before

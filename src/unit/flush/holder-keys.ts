@@ -198,7 +198,7 @@ export class HolderKeys {
   }
 }
 
-/** Whether a foreign key will hold all of the key that it takes over: objects have dates, PostgreSQL microseconds. */
+/** Whether a foreign key gets the exact key of its target: a Date in an object lacks the microseconds that PostgreSQL stores. */
 function checkExact(
   holder: InstanceState,
   column: TableColumn,

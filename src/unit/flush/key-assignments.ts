@@ -26,7 +26,7 @@ interface AssignmentId extends AssignedColumns {
 export class KeyAssignments {
   readonly #byHolder = new Map<InstanceState, Map<string, KeyAssignment>>()
   readonly #contradictions: Contradiction[] = []
-  /** The id that was made last: most assignments in a row are of one relation. */
+  /** The id that was made last. Consecutive assignments usually have the same relation. */
   #latest: AssignmentId | undefined = undefined
 
   /** Of two assignments of the same columns to the same table, the one that leads to an object counts. */
@@ -152,7 +152,7 @@ export class KeyAssignments {
 }
 
 function idOf({ columns, targetColumns }: AssignedColumns): string {
-  // With the table: a relation may be looked up of an object of another one.
+  // `String(column)` contains the table, because an object of another table may be looked up by the same relation.
   const pairs = columns.map((column, at) => `${String(column)} ${String(targetColumns[at])}`)
   return pairs.length === 1 ? (pairs[0] as string) : pairs.sort().join()
 }

@@ -149,11 +149,11 @@ export class FlushPreparation {
     for (const [relation, owners] of unknown) {
       const going = owners.filter(({ markedDeleted }) => markedDeleted)
       const assigned = owners.filter(({ markedDeleted }) => !markedDeleted)
-      // An assigned relation replaces the rows that filters let a query see.
+      // An assigned relation replaces only the rows that a query would see with its filters.
       if (assigned.length > 0) {
         yield { relation, loaded: this.#relations.recall(assigned, relation, NO_FILTERS_OFF) }
       }
-      // The rows of this moment count, also if they were read earlier or filters hide them.
+      // The current rows count, even if the objects were read before, or filters hide them.
       if (going.length > 0)
         yield { relation, loaded: this.#relations.recall(going, relation, 'all', 'renew') }
     }

@@ -22,7 +22,7 @@ interface TouchedTable {
   readonly table: Table
   readonly rank: number
   readonly parts: TouchedRows[]
-  /** Where in the flush it is touched first. */
+  /** The position in the flush at which the table is touched first. */
   readonly first: number
 }
 
@@ -100,7 +100,7 @@ function touchedTables(steps: readonly Pick<Step, 'states' | 'touched'>[]): Touc
       continue
     }
     ranks ??= ranksOf(steps.flatMap(({ states }) => states))
-    // Nothing refers to a join table that no object of the flush knows.
+    // A join table that is related to no object of the flush comes last, because no other table refers to it.
     byTable.set(table, { table, rank: ranks.get(table) ?? ranks.size, parts: [touched], first })
   }
   return [...byTable.values()].sort((a, b) => a.rank - b.rank || (a.table.key < b.table.key ? -1 : 1))
@@ -133,7 +133,7 @@ function isOneRow(parts: readonly TouchedRows[], table: Table): boolean {
 }
 
 function lockStep(parts: readonly TouchedRows[], table: Table): Step {
-  // What deletes a row, or changes a column that foreign keys may lead to, needs the stronger lock.
+  // A delete, or a change of a column that foreign keys may lead to, needs the stronger lock.
   const keys = uniqueKeysOf(table)
   const isKeyColumn = (column: TableColumn): boolean => keys.some((columns) => columns.includes(column))
   const isStrong = parts.some(({ changed }) => changed?.some(isKeyColumn) !== false)

@@ -31,7 +31,7 @@ export class References<Row extends AnyRow> {
     this.#valueOf = valueOf
   }
 
-  /** The rows that a row refers to, itself left out. @param valueOf Where its foreign keys are found; default: as in all rows. */
+  /** The rows that a row refers to, itself left out. @param valueOf Returns the values of its foreign keys. Default: the function for all rows. */
   of<Other extends AnyRow>(row: Other, valueOf: ValueOf<Other>): Reference<Row>[] {
     return foreignKeysOf(row.state).flatMap((key) => {
       const tuple = equalTupleOf(key.columns, (column) => valueOf(row, column))

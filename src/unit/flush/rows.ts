@@ -179,7 +179,7 @@ export function removalOf(state: InstanceState, guard?: Removal['guard']): Remov
   return { state, table: state.meta.table, key: state.key, postponed: NONE, guard }
 }
 
-/** The version that was loaded; where the table has one. */
+/** The version that was loaded, if the table has one. */
 export function versionOf(state: InstanceState): EncodedText | undefined {
   const { version } = state.meta.table
   return version && state.storedText(version)

@@ -83,7 +83,7 @@ export function updates(changes: readonly Change[], circular?: ReadonlySet<objec
   })
 }
 
-/** Rows of one table by their stored keys; not those that the flush itself inserts. */
+/** The stored rows of objects of one table, by their keys. Rows that the flush inserts are left out. */
 export function touchedRows(states: readonly InstanceState[], changed: TouchedRows['changed']): TouchedRows {
   const [first] = states as readonly [InstanceState]
   const { table } = first.meta

@@ -18,8 +18,8 @@ export interface WriteOrdering {
   /** New rows that must come before a new row; also in the same statement, as foreign keys are checked at its end. */
   notAfter(row: WrittenRow): readonly WrittenRow[]
   /**
-   * Rows that wait for each other in a cycle: takes away what some of them wait for.
-   * @returns rows to be written in addition; undefined if nothing could be taken away.
+   * Removes dependencies of rows that wait for each other in a cycle.
+   * @returns rows to be written in addition; undefined if no dependency could be removed.
    */
   cut(cycle: ReadonlySet<WrittenRow>): readonly WrittenRow[] | undefined
 }
@@ -32,14 +32,14 @@ export interface WriteOrder {
   readonly circular: ReadonlySet<WrittenRow>
 }
 
-/** @param rows In the order that they keep if nothing else decides. */
+/** @param rows The rows, in the order that they keep if no dependency decides. */
 export function orderWrites(rows: readonly WrittenRow[], ordering: WriteOrdering): WriteOrder {
   const parts = components(rows, ordering).flatMap((cycle) => cutCycle(cycle, ordering))
   const circular = parts.filter((part) => part.length > 1 && !part.every(isNew)).flat()
   return { levels: levelsOf(parts, ordering), circular: new Set(circular) }
 }
 
-/** Cuts a cycle for as long as something can be taken away. */
+/** Cuts a cycle as long as a dependency can be removed. */
 function cutCycle(cycle: readonly WrittenRow[], ordering: WriteOrdering): (readonly WrittenRow[])[] {
   const added = cycle.length === 1 ? undefined : ordering.cut(new Set(cycle))
   if (added === undefined) return [cycle]
