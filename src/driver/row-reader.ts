@@ -50,8 +50,8 @@ export class RowShape {
   }
 
   /**
-   * Whether these parsers are those of the reader. The objects themselves say too little: Drizzle makes one for each query, and
-   * `setTypeParser` changes one that was used before.
+   * Whether `types` chooses the parsers of the reader. Comparing the objects is not enough: Drizzle makes a new one for each query,
+   * and `setTypeParser` changes one that was used before.
    */
   #choosesSame(types: TypeParsers | RawTypes): boolean {
     const { fields } = this

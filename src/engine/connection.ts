@@ -11,7 +11,7 @@ import { Executor, type PipelineOpener } from '../execution/executor.js'
 import type { StatementRunner } from '../execution/statement-runner.js'
 import { errorFrom } from '../internal/thrown.js'
 
-/** What a {@link Connection} is made of. */
+/** The parts of a {@link Connection}. */
 export interface ConnectionParts {
   readonly engine: PipelineOpener
   readonly setup: PipelineSetup

@@ -64,7 +64,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
   readonly #host: PipelineHost
   /** Ends what lives outside the pool (LISTEN) when the engine is disposed. */
   readonly #ending = new AbortController()
-  /** What is being closed outside the pool: LISTEN, and pools that were replaced. */
+  /** The closes that still run outside the pool: of LISTEN, and of pools that were replaced. */
   readonly #closing = new Set<Promise<unknown>>()
   /** Called once, when the engine is disposed and everything is closed. */
   readonly #atEnd = new Set<() => void>()

@@ -33,7 +33,7 @@ export class Causality {
     this.#isPartOfOuter = isPart
   }
 
-  /** True: some write had a position that is known. */
+  /** True: the position of some write is known. */
   get isLocated(): boolean {
     return this.#isLocated
   }
@@ -43,7 +43,7 @@ export class Causality {
     return this.#isPartOfOuter ? laterOf(own, this.#outer?.needed) : own
   }
 
-  /** For another process; undefined as long as nothing is written. A position that is not known gives a token that means the primary. */
+  /** The token for another process; undefined as long as nothing is written. After an unknown position it means the primary. */
   get token(): string | undefined {
     const { needed } = this
     if (needed === undefined) return undefined
@@ -122,7 +122,7 @@ const LONGEST_TOKEN = 100
 const GREATEST_LSN = 2n ** 64n - 1n
 const GREATEST_TIMELINE = 2 ** 32 - 1
 
-/** Reads a token. What is no token, or of another version, means the primary. */
+/** Reads a token. Anything else, and a token of another version, means the primary. */
 export function readToken(token: string): Needed {
   if (token.length > LONGEST_TOKEN) return 'primary'
   const [, system, timeline, digits] = TOKEN.exec(Buffer.from(token, 'base64url').toString('latin1')) ?? []

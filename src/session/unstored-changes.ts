@@ -11,7 +11,7 @@ import type { InstanceState } from '../unit/instance-state.js'
 
 /** How long a changed object may take to be added to another session. */
 const PATIENCE_MILLIS = 1_000
-/** Objects that are watched at a time. */
+/** The most objects that are watched at a time. */
 const MOST_WATCHED = 100
 
 export class UnstoredChanges {
@@ -55,7 +55,7 @@ function warnOfDetached(state: InstanceState): void {
   )
 }
 
-/** The properties that differ from the stored row; none if that cannot be told. */
+/** The properties that differ from the stored row; none if that is not known. */
 function changesOf(state: InstanceState): readonly string[] {
   try {
     return state.changes.map(({ property }) => property)
