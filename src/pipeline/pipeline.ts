@@ -240,10 +240,7 @@ export class Pipeline implements Sender {
   advance(): void {
     while (this.#dispatcher.free) {
       const next = this.#queue.first
-      if (next === undefined) {
-        this.#rest()
-        return
-      }
+      if (next === undefined) return this.#rest()
       if (this.#answerLocally(next, this.#answers.abandoned)) continue
       const { connection } = this
       if (connection === undefined) this.#dispatcher.acquire()

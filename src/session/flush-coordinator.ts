@@ -183,9 +183,7 @@ export class FlushCoordinator implements ExecutionOwner {
     // After a rollback, the failure of an earlier flush does not concern the caller.
     if (!unit.hasWork && alone) return before && before.rollbacks !== rollbacks ? settled(before) : before
     if (!unit.hasWork) return undefined
-    const done = alone
-      ? this.#flushInOwnTransaction(unit, before, rollbacks)
-      : this.#flushBetweenHooks(unit, rollbacks)
+    const done = alone ? this.#flushOwn(unit, before, rollbacks) : this.#flushBetweenHooks(unit, rollbacks)
     done.catch(ignore)
     const flush = { sent: done, done, rollbacks }
     if (alone) {
@@ -276,11 +274,7 @@ export class FlushCoordinator implements ExecutionOwner {
   }
 
   /** A flush in autocommit mode is a transaction of its own, so it waits for all statements before it. */
-  async #flushInOwnTransaction(
-    unit: UnitOfWork,
-    before: OwnFlush | undefined,
-    rollbacks: number,
-  ): Promise<void> {
+  async #flushOwn(unit: UnitOfWork, before: OwnFlush | undefined, rollbacks: number): Promise<void> {
     const failed = await before?.done.then(
       () => undefined,
       (error: unknown) => ({ error }),

@@ -44,15 +44,12 @@ export function reattachedWith(state: InstanceState): readonly InstanceState[] {
 }
 
 /** Notes the new objects in relations that delete orphans: they are orphans once they are removed from these relations. */
-export function noteOrphanCandidates(
-  state: InstanceState,
-  candidates: Map<InstanceState, Set<Relation>>,
-): void {
+export function noteAdopted(state: InstanceState, adopted: Map<InstanceState, Set<Relation>>): void {
   for (const relation of heldRelations(state)) {
     if (!relation.cascades.has('delete-orphan')) continue
     for (const member of heldBy(state, relation)) {
       if (member.status !== 'pending') continue
-      candidates.set(member, (candidates.get(member) ?? new Set<Relation>()).add(relation))
+      adopted.set(member, (adopted.get(member) ?? new Set<Relation>()).add(relation))
     }
   }
 }

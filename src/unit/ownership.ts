@@ -24,7 +24,7 @@ export function settleDeletions(tracked: TrackedInstances): void {
   const related = tracked.related()
   const cascading = [...tracked.roots.keys()].some(cascadesDelete)
   const owners = related.filter((state) => state.meta.relationNames.length > 0 && hasOrphanRelation(state))
-  const isSettled = tracked.markedDeleted.size === tracked.roots.size && tracked.orphanCandidates.size === 0
+  const isSettled = tracked.markedDeleted.size === tracked.roots.size && tracked.adopted.size === 0
   if (!cascading && owners.length === 0 && isSettled) return
   new Settlement(tracked, related).apply()
 }
@@ -151,8 +151,8 @@ class Settlement {
 
   /** Expunges new objects that a relation with `delete-orphan` had added to the session, and does not contain any more. */
   #expungeOrphans(): void {
-    const { orphanCandidates } = this.#tracked
-    for (let isDone = orphanCandidates.size === 0; !isDone;) {
+    const { adopted } = this.#tracked
+    for (let isDone = adopted.size === 0; !isDone;) {
       isDone = true
       const held = new Map<Relation, Set<InstanceState>>()
       for (const owner of this.#tracked.related()) {
@@ -163,14 +163,14 @@ class Settlement {
           for (const member of heldBy(owner, relation)) all.add(member)
         }
       }
-      for (const [state, relations] of orphanCandidates) {
+      for (const [state, relations] of adopted) {
         const isHeld = (relation: Relation): boolean => {
           const owner = this.#changes.ownerOf(state, relation)
           return held.get(relation)?.has(state) === true || owner?.attachment === this.#tracked
         }
         const isOrphan = ![...relations].every(isHeld)
         if (!isOrphan) continue
-        orphanCandidates.delete(state)
+        adopted.delete(state)
         if (state.status !== 'pending' || state.attachment !== this.#tracked) continue
         this.#tracked.expunge(state)
         isDone = false

@@ -2,7 +2,7 @@
 import { IllegalStateError } from '../errors.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
-import { addedWith, newWith, noteOrphanCandidates, requireAllAttached, reattachedWith } from './cascade.js'
+import { addedWith, newWith, noteAdopted, requireAllAttached, reattachedWith } from './cascade.js'
 import { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import { Journal, type Sealed } from './journal.js'
@@ -36,8 +36,8 @@ export class TrackedInstances implements Attachment {
   readonly guards: Map<InstanceState, Guard> = new Map()
   /** Objects that others are deleted with. */
   owners: ReadonlySet<InstanceState> = new Set()
-  /** New objects that are in relations with `delete-orphan`, with these relations. */
-  readonly orphanCandidates: Map<InstanceState, Set<Relation>> = new Map()
+  /** New objects that relations with `delete-orphan` have adopted, with these relations. */
+  readonly adopted: Map<InstanceState, Set<Relation>> = new Map()
 
   constructor(hidesValues: boolean) {
     this.hidesValues = hidesValues
@@ -54,7 +54,7 @@ export class TrackedInstances implements Attachment {
     for (const state of this.related()) {
       if (state.markedDeleted || !state.holdsRelation) continue
       for (const member of addedWith(state)) if (!this.#tracks(member)) this.#addWith(member)
-      noteOrphanCandidates(state, this.orphanCandidates)
+      noteAdopted(state, this.adopted)
     }
     // Checked last: the other side may have been added after this one.
     for (const state of [...this.pending, ...this.identities.related()]) {
@@ -64,10 +64,7 @@ export class TrackedInstances implements Attachment {
 
   /** Whether there is nothing but values of columns to write: no object holds a relation, and none is deleted. */
   get hasColumnsOnly(): boolean {
-    return (
-      this.roots.size + this.markedDeleted.size + this.orphanCandidates.size === 0 &&
-      this.related().length === 0
-    )
+    return this.roots.size + this.markedDeleted.size + this.adopted.size === 0 && this.related().length === 0
   }
 
   /** Objects that may have changed relations, new objects first. */
@@ -247,7 +244,7 @@ export class TrackedInstances implements Attachment {
       }
     }
     for (const state of reached) this.#attach(state)
-    for (const state of reached) noteOrphanCandidates(state, this.orphanCandidates)
+    for (const state of reached) noteAdopted(state, this.adopted)
   }
 
   #markDeleted(state: InstanceState): void {
@@ -270,8 +267,7 @@ export class TrackedInstances implements Attachment {
   }
 
   #forgetDeletions(): void {
-    for (const all of [this.markedDeleted, this.roots, this.spared, this.guards, this.orphanCandidates])
-      all.clear()
+    for (const all of [this.markedDeleted, this.roots, this.spared, this.guards, this.adopted]) all.clear()
   }
 
   /** Whether the session has an object for the same row. */
