@@ -1,11 +1,16 @@
 /** Entities: `npm run orm`. What is measured and how to read it is in README.md. */
 import { buildContenders } from './harness/build.js'
-import { latencySection, runAtLatencies, type LatencyCourse } from './harness/latency-courses.js'
+import {
+  latencyGroups,
+  latencySection,
+  runAtLatencies,
+  type LatencyCourse,
+} from './harness/latency-courses.js'
 import { weighEntities } from './harness/memory.js'
 import { benchOptions } from './harness/options.js'
 import type { OrmWorkload } from './harness/orm-workloads.js'
 import type { Entry } from './harness/processes.js'
-import { circumstances, publish, table } from './harness/report.js'
+import { circumstances, publishFigures, table } from './harness/report.js'
 import { startBenchServer } from './harness/server.js'
 import { createSongTables, restoreSongTables, SONGS } from './harness/song-tables.js'
 import type { Suite } from './harness/suite.js'
@@ -70,7 +75,17 @@ const text = [
   goals(),
 ].join('\n\n')
 console.log(`\n${text}`)
-if (options.publish) publish('orm', text)
+if (options.publish) {
+  publishFigures(
+    {
+      name: 'orm',
+      title: 'Entities, relative to hand-written node-postgres',
+      circumstances: circumstances(server.version, PACKAGES, options),
+      groups: latencyGroups(courses, SUITE, options),
+    },
+    text,
+  )
+}
 
 function memory(): string {
   return [

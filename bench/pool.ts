@@ -2,7 +2,14 @@
 import { buildContenders } from './harness/build.js'
 import { Measurements } from './harness/measurements.js'
 import { benchOptions } from './harness/options.js'
-import { anchorTable, circumstances, publish, ratioTable, table } from './harness/report.js'
+import {
+  anchorTable,
+  circumstances,
+  publishFigures,
+  ratioGroup,
+  ratioTable,
+  table,
+} from './harness/report.js'
 import { startBenchServer } from './harness/server.js'
 import { runSuite, type Suite } from './harness/suite.js'
 
@@ -66,4 +73,22 @@ const text = [
   ),
 ].join('\n\n')
 console.log(`\n${text}`)
-if (options.publish) publish('pool', text)
+if (options.publish) {
+  publishFigures(
+    {
+      name: 'pool',
+      title: 'Pools, relative to pg-pool',
+      circumstances: circumstances(server.version, PACKAGES, options),
+      groups: options.callers.map((callers) => {
+        const title = callers === 1 ? '1 caller' : `${String(callers)} callers`
+        const drawn = callers === Math.max(...options.callers)
+        return ratioGroup(measurements, 'throughput', callers, SUITE, {
+          id: `throughput-${String(callers)}-callers`,
+          title,
+          drawn,
+        })
+      }),
+    },
+    text,
+  )
+}

@@ -1,8 +1,13 @@
 /** Transactions: `npm run session`. What is measured and how to read it is in README.md. */
 import { buildContenders } from './harness/build.js'
-import { latencySection, runAtLatencies, type LatencyCourse } from './harness/latency-courses.js'
+import {
+  latencyGroups,
+  latencySection,
+  runAtLatencies,
+  type LatencyCourse,
+} from './harness/latency-courses.js'
 import { benchOptions } from './harness/options.js'
-import { circumstances, publish, table } from './harness/report.js'
+import { circumstances, publishFigures, table } from './harness/report.js'
 import { startBenchServer } from './harness/server.js'
 import type { SessionWorkload } from './harness/session-workloads.js'
 import type { Suite } from './harness/suite.js'
@@ -65,7 +70,17 @@ const text = [
   goals(),
 ].join('\n\n')
 console.log(`\n${text}`)
-if (options.publish) publish('session', text)
+if (options.publish) {
+  publishFigures(
+    {
+      name: 'session',
+      title: 'Transactions, relative to hand-written node-postgres',
+      circumstances: circumstances(server.version, PACKAGES, options),
+      groups: latencyGroups(courses, SUITE, options),
+    },
+    text,
+  )
+}
 
 function goals(): string {
   const rows = GOALS.map(({ latency, workload, goal }) => {

@@ -2,7 +2,8 @@
 import { Measurements } from './measurements.js'
 import type { BenchOptions } from './options.js'
 import { delayed, type DelayedServer } from './proxy.js'
-import { anchorTable, ratioTable } from './report.js'
+import type { FigureGroup } from './figures.js'
+import { anchorTable, ratioGroup, ratioTable } from './report.js'
 import { runSuite, type Course, type Suite } from './suite.js'
 
 export interface LatencyCourse extends Course {
@@ -59,4 +60,23 @@ export function latencySection(
     '### What 1.00 was',
     anchorTable(measurements, callers, suite),
   ].join('\n\n')
+}
+
+/** The same for `publishFigures`. The throughput of the most callers is drawn. */
+export function latencyGroups(
+  courses: readonly LatencyCourse[],
+  suite: Suite,
+  { callers }: BenchOptions,
+): FigureGroup[] {
+  return courses.flatMap(({ latency, measurements }) =>
+    callers.flatMap((count) => {
+      const title = `${count === 1 ? '1 caller' : `${String(count)} callers`}, ${String(latency)} ms of added latency`
+      const id = `${String(count)}-callers-${String(latency)}ms`
+      const drawn = count === Math.max(...callers)
+      return [
+        ratioGroup(measurements, 'throughput', count, suite, { id: `throughput-${id}`, title, drawn }),
+        ratioGroup(measurements, 'cpu', count, suite, { id: `cpu-${id}`, title, drawn: false }),
+      ]
+    }),
+  )
 }

@@ -59,6 +59,10 @@ export function benchOptions(length: Length = { rounds: 12, generations: 3 }): B
     latencies: list(values.latency).map(Number),
     workloads: values.workloads === undefined ? undefined : list(values.workloads),
     contenders: values.contenders === undefined ? undefined : list(values.contenders),
-    publish: !values['print-only'] && values.workloads === undefined && values.contenders === undefined,
+    publish:
+      !values['print-only'] &&
+      // A folder of its own may have whatever was chosen.
+      (process.env['LIFEGUARD_BENCH_RESULTS'] !== undefined ||
+        (values.workloads === undefined && values.contenders === undefined)),
   }
 }

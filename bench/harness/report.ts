@@ -2,27 +2,24 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, release, totalmem } from 'node:os'
+import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { POOL_SIZE } from './contender.js'
 import type { Measurements, Ratios } from './measurements.js'
+import { barChart, curveChart, type Theme } from './charts.js'
+import { picturesOf, rounded, type FigureGroup, type Figures } from './figures.js'
 import type { BenchOptions } from './options.js'
+import { table } from './report-table.js'
 import type { Summary } from './statistics.js'
 import { contendersOf, type Suite } from './suite.js'
+
+export { table } from './report-table.js'
 
 const BENCH = fileURLToPath(new URL('..', import.meta.url))
 
 /** `1.52 (1.45-1.58)`: median and quartiles. */
 export function spread({ median, lower, upper }: Summary): string {
   return `${median.toFixed(2)} (${lower.toFixed(2)}-${upper.toFixed(2)})`
-}
-
-/** A table whose columns line up in plain text as well. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((title, at) => Math.max(title.length, ...rows.map((row) => row[at]?.length ?? 0)))
-  const line = (cells: readonly string[]): string =>
-    `| ${widths.map((width, at) => (at === 0 ? (cells[at] ?? '').padEnd(width) : (cells[at] ?? '').padStart(width))).join(' | ')} |`
-  const rule = `| ${widths.map((width, at) => (at === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`
-  return [line(head), rule, ...rows.map(line)].join('\n')
 }
 
 /** One figure of every contender (rows) in every workload (columns, by title), for so many callers. */
@@ -61,6 +58,35 @@ export function anchorTable(measurements: Measurements, callers: readonly number
   return table([suite.anchor.name, 'callers', 'per second', 'client CPU us'], rows)
 }
 
+/** The same figures for charts and short tables. */
+export function ratioGroup(
+  measurements: Measurements,
+  figure: keyof Ratios,
+  callers: number,
+  suite: Suite,
+  { id, title, drawn }: Pick<FigureGroup, 'id' | 'title'> & { readonly drawn: boolean },
+): FigureGroup {
+  const measured = [...suite.workloads].filter(
+    ([workload]) => measurements.anchor({ workload, callers }) !== undefined,
+  )
+  const rows = contendersOf(suite).map(({ name }) => ({
+    name,
+    cells: measured.map(([workload]) => {
+      const ratios = measurements.ratios({ workload, callers }, name)
+      return ratios === undefined ? null : rounded(ratios[figure])
+    }),
+  }))
+  const better = figure === 'throughput' ? 'more' : 'less'
+  return {
+    id,
+    title,
+    unit: `${figure === 'throughput' ? 'throughput' : 'CPU'} divided by that of ${suite.anchor.name} (${better} is better)`,
+    columns: measured.map(([, name]) => name),
+    rows: rows.filter(({ cells }) => cells.some((cell) => cell !== null)),
+    ...(drawn ? { baseline: 1 } : {}),
+  }
+}
+
 /** When, on what, with what and how the figures were taken. `packages` are the contenders'. */
 export function circumstances(
   serverVersion: string,
@@ -89,11 +115,43 @@ export function circumstancesOf(
   ].join('\n')
 }
 
-/** Writes `results/NAME.md`. */
+/** Where results go: `bench/results`, or the folder that `LIFEGUARD_BENCH_RESULTS` names. */
+function resultsFolder(): string {
+  return process.env['LIFEGUARD_BENCH_RESULTS'] ?? `${BENCH}results`
+}
+
+/** Writes `NAME.md`. */
 export function publish(name: string, text: string): void {
-  mkdirSync(`${BENCH}results`, { recursive: true })
-  writeFileSync(`${BENCH}results/${name}.md`, `${text.trim()}\n`)
-  console.log(`Written: bench/results/${name}.md`)
+  write(`${name}.md`, `${text.trim()}\n`)
+}
+
+/** Writes `NAME.json`, a light and a dark chart of each group that has a baseline and of all curves, and `NAME.md` with them. */
+export function publishFigures(figures: Figures, text: string): void {
+  publish(figures.name, `${text}\n\n## Charts\n\n${picturesOf(figures)}`)
+  write(`${figures.name}.json`, `${JSON.stringify(figures, undefined, 1)}\n`)
+  for (const theme of ['light', 'dark'] satisfies Theme[]) {
+    for (const group of figures.groups) {
+      if (group.baseline === undefined) continue
+      write(`${figures.name}-${group.id}-${theme}.svg`, barChart(drawn(figures, group), theme))
+    }
+    for (const curves of figures.curves ?? []) {
+      write(`${figures.name}-${curves.id}-${theme}.svg`, curveChart(curves, theme))
+    }
+  }
+}
+
+/** As it is drawn: with what is measured in its title, and without the control, which would be taken for a contender. */
+function drawn({ title }: Figures, group: FigureGroup): FigureGroup {
+  const [subject = title] = title.split(',')
+  const rows = group.rows.filter(({ name }) => !name.endsWith('(control)'))
+  return { ...group, title: `${subject}: ${group.title}`, rows }
+}
+
+function write(file: string, text: string): void {
+  const folder = resultsFolder()
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, file), text)
+  console.log(`Written: ${relative(process.cwd(), join(folder, file))}`)
 }
 
 function whole({ median }: Summary): string {
