@@ -29,6 +29,9 @@ export async function buildContenders(
       `${BENCH}harness/child.ts`,
       `${BENCH}harness/start-child.ts`,
       `${BENCH}harness/slow-proxy.ts`,
+      `${BENCH}harness/service-child.ts`,
+      `${BENCH}harness/load-child.ts`,
+      `${BENCH}harness/scale-child.ts`,
       ...contenders
         .filter((name) => name.endsWith('.ts'))
         .map((name) => `${BENCH}contenders/${folder}/${name}`),
