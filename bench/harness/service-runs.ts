@@ -19,7 +19,7 @@ export interface ServiceOptions {
   readonly workloads: readonly ServiceWorkload[]
 }
 
-/** Offered load, relative to what the anchor does at most. */
+/** Offered load, relative to what the contender itself answers at full load. */
 export const LOADS = [1, 2] as const
 
 /** One round of one contender in one workload. */
@@ -27,8 +27,10 @@ export interface ServiceSample {
   /** At full load, relative to the anchor before and after. */
   readonly throughput: number
   readonly cpu: number
+  /** Requests per second that it answers at full load. */
+  readonly perSecond: number
   /** By load. */
-  readonly atLoad: readonly (LoadResult & { readonly perSecond: number })[]
+  readonly atLoad: readonly LoadResult[]
   /** Of the anchor. */
   readonly anchorPerSecond: number
 }
@@ -101,15 +103,16 @@ export async function runServices(
           const full = await atFullLoad(contender, path)
           const after = await atFullLoad(anchor, path)
           const anchorPerSecond = (before.perSecond + after.perSecond) / 2
-          const atLoad: ServiceSample['atLoad'][number][] = []
+          const atLoad: LoadResult[] = []
           for (const times of LOADS) {
-            const perSecond = times * anchorPerSecond
+            const perSecond = times * full.perSecond
             const options = { port: contender.port, path, perSecond, millis, connections: LOAD_CONNECTIONS }
-            atLoad.push({ ...(await load.ask<LoadResult>({ kind: 'open', ...options })), perSecond })
+            atLoad.push(await load.ask<LoadResult>({ kind: 'open', ...options }))
           }
           own.push({
             throughput: full.perSecond / anchorPerSecond,
             cpu: full.cpuMicros / ((before.cpuMicros + after.cpuMicros) / 2),
+            perSecond: full.perSecond,
             atLoad,
             anchorPerSecond,
           })
