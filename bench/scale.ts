@@ -235,7 +235,8 @@ function curvesOf(
 }
 
 function perUnitText(one: Summary): string {
-  if (Number.isNaN(one.median)) return '-'
+  // Less than what other garbage weighs.
+  if (!(one.lower > 0)) return '-'
   const digits = one.median < 10 ? 2 : one.median < 100 ? 1 : 0
   const figure = (value: number): string =>
     value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })

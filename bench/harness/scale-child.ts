@@ -54,8 +54,14 @@ class Stopwatch implements Meter {
     return value
   }
 
-  mark(): void {
-    if (this.weighing) this.#base = held()
+  async mark(): Promise<void> {
+    if (!this.weighing) return
+    // What a weak reference or a finalizer still holds is free after a turn of the event loop.
+    for (let turn = 0; turn < 3; turn += 1) {
+      gc?.()
+      await new Promise(setImmediate)
+    }
+    this.#base = held()
   }
 
   weigh(): void {

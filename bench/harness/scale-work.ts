@@ -48,8 +48,8 @@ export interface Meter {
   /** Counts the time of `work`, and of nothing else. */
   time<Value>(work: () => Promise<Value>): Promise<Value>
   /** Memory that is taken from here on counts. */
-  mark(): void
-  /** Here it is weighed. */
+  mark(): Promise<void>
+  /** Here it is weighed. Before it anything may be under way. */
   weigh(): void
 }
 

@@ -50,7 +50,7 @@ export const open: OpenScale = (connectionString) => {
     series: {
       flushNew: (size, meter) =>
         undone(async (client) => {
-          meter.mark()
+          await meter.mark()
           const objects = Array.from({ length: size }, (_, at) => ({
             id: 0,
             name: `name ${String(at)}`,
@@ -86,13 +86,13 @@ export const open: OpenScale = (connectionString) => {
         }),
       load: (size, meter) =>
         undone(async (client) => {
-          meter.mark()
+          await meter.mark()
           const objects = await meter.time(() => loaded(client, size))
           meter.weigh()
           requireSize(objects.length, size)
         }),
       sessions: async (size, meter) => {
-        meter.mark()
+        await meter.mark()
         await meter.time(async () => {
           const all = Array.from({ length: size }, (_, at) =>
             transaction(async (client) => {
@@ -110,7 +110,7 @@ export const open: OpenScale = (connectionString) => {
       },
       columnsLoad: (size, meter) =>
         undone(async (client) => {
-          meter.mark()
+          await meter.mark()
           const { rows } = await meter.time(() =>
             client.query(`SELECT * FROM ${wideTable(size)} LIMIT ${String(WIDE_ROWS)}`),
           )
@@ -130,18 +130,19 @@ export const open: OpenScale = (connectionString) => {
             ),
           )
         }),
-      text: (size, meter) => large(meter, 'characters', 'x'.repeat(size * 1_000_000)),
-      bytea: (size, meter) => large(meter, 'bytes', Buffer.alloc(size * 1_000_000, 7)),
+      text: (size, meter) => large(meter, 'characters', () => 'x'.repeat(size * 1_000_000)),
+      bytea: (size, meter) => large(meter, 'bytes', () => Buffer.alloc(size * 1_000_000, 7)),
     },
     close: () => pool.end(),
   }
 
-  function large(meter: Meter, column: 'characters' | 'bytes', value: string | Buffer): Promise<void> {
+  function large(meter: Meter, column: 'characters' | 'bytes', make: () => string | Buffer): Promise<void> {
     return undone(async (client) => {
+      await meter.mark()
+      const value = make()
       const { rows } = await meter.time(() =>
         client.query<{ id: number }>(`INSERT INTO large (${column}) VALUES ($1) RETURNING id`, [value]),
       )
-      meter.mark()
       const found = await meter.time(() =>
         client.query<{ value: string | Buffer }>(`SELECT id, ${column} AS value FROM large WHERE id = $1`, [
           rows[0]?.id,

@@ -62,7 +62,7 @@ export const open: OpenScale = (url) => {
     series: {
       flushNew: (size, meter) =>
         undone(async (session) => {
-          meter.mark()
+          await meter.mark()
           const objects = Array.from(
             { length: size },
             (_, at) => new Added({ name: `name ${String(at)}`, amount: at, note: 'a note' }),
@@ -87,13 +87,13 @@ export const open: OpenScale = (url) => {
         }),
       load: (size, meter) =>
         undone(async (session) => {
-          meter.mark()
+          await meter.mark()
           const objects = await meter.time(() => loaded(session, size))
           meter.weigh()
           requireSize(objects.length, size)
         }),
       sessions: async (size, meter) => {
-        meter.mark()
+        await meter.mark()
         await meter.time(async () => {
           const all = Array.from({ length: size }, (_, at) =>
             withSession((session) => session.scalar('SELECT name FROM held WHERE id = $1', [1 + at])),
@@ -106,7 +106,7 @@ export const open: OpenScale = (url) => {
       columnsLoad: (size, meter) =>
         undone(async (session) => {
           const Wide = wideOf(size)
-          meter.mark()
+          await meter.mark()
           const objects = await meter.time(() => session.scalars(select(Wide).limit(WIDE_ROWS)))
           meter.weigh()
           requireSize(objects.length, WIDE_ROWS)
@@ -114,7 +114,7 @@ export const open: OpenScale = (url) => {
       columnsFlush: (size, meter) =>
         undone(async (session) => {
           const Wide = wideOf(size)
-          meter.mark()
+          await meter.mark()
           const names = wideColumns(size)
           for (let at = 0; at < WIDE_ROWS; at += 1) {
             const values = names.map(
@@ -125,18 +125,19 @@ export const open: OpenScale = (url) => {
           await meter.time(() => session.flush())
           meter.weigh()
         }),
-      text: (size, meter) => large(meter, 'characters', 'x'.repeat(size * 1_000_000)),
-      bytea: (size, meter) => large(meter, 'bytes', Buffer.alloc(size * 1_000_000, 7)),
+      text: (size, meter) => large(meter, 'characters', () => 'x'.repeat(size * 1_000_000)),
+      bytea: (size, meter) => large(meter, 'bytes', () => Buffer.alloc(size * 1_000_000, 7)),
     },
     close: () => engine.dispose(),
   }
 
-  function large(meter: Meter, property: 'characters' | 'bytes', value: string | Buffer): Promise<void> {
+  function large(meter: Meter, property: 'characters' | 'bytes', make: () => string | Buffer): Promise<void> {
     return undone(async (session) => {
+      await meter.mark()
+      const value = make()
       const added = new Large({ [property]: value })
       session.add(added)
       await meter.time(() => session.flush())
-      meter.mark()
       await meter.time(() => session.refresh(added))
       meter.weigh()
       requireSize(added[property]?.length ?? 0, value.length)

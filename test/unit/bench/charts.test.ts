@@ -102,7 +102,7 @@ describe('bars', () => {
       { ...GROUP, columns: ['read'], rows: [{ name: 'one', cells: [summary(2, 1, 3)] }] },
       'light',
     )
-    const [top = 0] = attributes(svg, 'rect', 'y').slice(1)
+    const [top = 0] = attributes(svg, 'rect', 'y')
     const vertical = [...svg.matchAll(/<line x1="([\d.]+)" y1="([\d.]+)" x2="\1" y2="([\d.]+)"/g)]
     expect(vertical).toHaveLength(1)
     const [, , from, to] = vertical[0] ?? []

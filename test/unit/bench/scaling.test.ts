@@ -62,13 +62,13 @@ describe('growth', () => {
   })
 
   test('is seen at the largest sizes although a constant part hides it at the small ones', () => {
-    const cost = (size: number): number => 1_000_000 + size ** 2
+    const cost = (size: number): number => 100_000 + size ** 2
     expect(slope(pointsOf(cost))).toBeLessThan(1)
     expect(growth(cost)).toBe(true)
   })
 
   test('is judged by the largest sizes in whatever order they were measured', () => {
-    const shuffled = pointsOf((size) => 1_000_000 + size ** 2, [10_000, 1, 1_000, 100, 10])
+    const shuffled = pointsOf((size) => 100_000 + size ** 2, [10_000, 1, 1_000, 100, 10])
     expect(topSlope([shuffled]).median).toBeGreaterThan(1)
   })
 
