@@ -27,6 +27,12 @@ export const BENCHMARKS: readonly Benchmark[] = [
     fullMinutes: 45,
   },
   {
+    name: 'start',
+    short: ['--rounds', '2', '--entity-rounds', '1', '--long-rounds', '0'],
+    shortSeconds: 60,
+    fullMinutes: 3,
+  },
+  {
     name: 'builders',
     short: [...SHORT_SLICES, '--callers', '20', '--latency', '1'],
     shortSeconds: 40,

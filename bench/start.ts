@@ -2,7 +2,8 @@
 import { parseArgs } from 'node:util'
 import { buildContenders } from './harness/build.js'
 import { POOL_SIZE } from './harness/contender.js'
-import { circumstancesOf, publish, spread, table } from './harness/report.js'
+import { rounded, type FigureGroup } from './harness/figures.js'
+import { circumstancesOf, publishFigures, spread, table } from './harness/report.js'
 import { startBenchServer } from './harness/server.js'
 import { createSongTables, restoreSongTables } from './harness/song-tables.js'
 import type { StartSample } from './harness/start-child.js'
@@ -72,6 +73,7 @@ const PACKAGES = [
 const built = new Map<string, string>()
 const server = await startBenchServer()
 const sections: string[] = []
+const figureGroups: FigureGroup[] = []
 const goals: string[][] = []
 try {
   const { url } = server
@@ -84,6 +86,7 @@ try {
     await server.empty()
     if (folder === 'orm') await restoreSongTables(url)
     sections.push(section(one, starts))
+    figureGroups.push(figureGroup(one, starts, `${folder}-${String(figureGroups.length)}`))
     console.log(`\n${sections.at(-1) ?? ''}`)
     goals.push(...goalsOf(folder, one, starts))
   }
@@ -93,17 +96,20 @@ try {
 process.stderr.write('\n')
 
 const goalTable = ['## Goals', table(['', 'goal', 'measured', ''], goals)].join('\n\n')
+const title = 'Fresh processes, relative to hand-written node-postgres'
+const course = circumstancesOf(server.version, PACKAGES, [
+  `Processes of each contender: ${String(rounds)} by SQL, ${String(entityRounds)} with entities, ${String(longRounds)} for 20,000 transactions; ${String(callers)} callers, ${String(POOL_SIZE)} connections`,
+])
 const report = [
-  '# Fresh processes, relative to hand-written node-postgres',
+  `# ${title}`,
   'Written by `npm run start` (see [README.md](../README.md)): medians, and quartiles in brackets. Less is better.',
-  circumstancesOf(server.version, PACKAGES, [
-    `Processes of each contender: ${String(rounds)} by SQL, ${String(entityRounds)} with entities, ${String(longRounds)} for 20,000 transactions; ${String(callers)} callers, ${String(POOL_SIZE)} connections`,
-  ]),
+  course,
   ...sections,
   goalTable,
 ].join('\n\n')
 console.log(`\n${goalTable}`)
-if (!values['print-only'] && chosen === undefined) publish('start', report)
+if (!values['print-only'] && chosen === undefined)
+  publishFigures({ name: 'start', title, circumstances: course, groups: figureGroups }, report)
 
 function group(
   title: string,
@@ -163,6 +169,38 @@ function section({ title, contenders, schedule: { marks } }: StartGroup, starts:
         ]),
     ),
   ].join('\n\n')
+}
+
+/** The ratios of a section. The first two, of short runs, are drawn. */
+function figureGroup(
+  { title, contenders, schedule: { marks } }: StartGroup,
+  starts: Starts,
+  id: string,
+): FigureGroup {
+  const parts: [string, (sample: StartSample) => number][] = [
+    ['import', ({ importMillis }) => importMillis],
+    ...marks.map((mark, at): [string, (sample: StartSample) => number] => [
+      `first ${mark.toLocaleString('en')}`,
+      ({ millis }) => millis[at] ?? NaN,
+    ]),
+    ['CPU', ({ cpuMillis }) => cpuMillis],
+    ['rss', ({ rssMegabytes }) => rssMegabytes],
+  ]
+  return {
+    id,
+    title: title.replaceAll('`', ''),
+    unit: 'time, CPU and memory divided by those of hand-written (less is better)',
+    columns: parts.map(([name]) => name),
+    rows: contenders
+      .filter(({ name }) => name !== HAND_WRITTEN)
+      .map(({ name }) => ({
+        name,
+        cells: parts.map(([, of]) =>
+          rounded(compared(starts, name, HAND_WRITTEN, (sample, other) => of(sample) / of(other))),
+        ),
+      })),
+    ...(marks.length > MARKS.length ? {} : { baseline: 1 }),
+  }
 }
 
 /** What the project has set itself. */
