@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import express, { type Express, type Request } from 'express'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import {
   AbortedError,
   IllegalStateError,
@@ -13,18 +13,14 @@ import {
   type Session,
 } from '../../src/index.js'
 import { requestSessions, type ExpressOptions, type ExpressSessions } from '../../src/integrations/express.js'
+import { useNotes } from './http-notes.js'
 import { Stage } from './http-routes.js'
-import { expressApp, listen, post, type Service } from './http-servers.js'
-import { errorOf, useDatabase } from './session-support.js'
+import { expressApp, listen, post } from './http-servers.js'
+import { errorOf } from './session-support.js'
 
-const fixture = useDatabase(
-  'create table notes (text text primary key)',
+const { fixture, services, stored } = useNotes(
   'create table late (text text, unique (text) deferrable initially deferred)',
 )
-const services: Service[] = []
-afterEach(async () => {
-  await Promise.all(services.splice(0).map((service) => service.close()))
-})
 
 const INSERT = 'insert into notes (text) values ($1)'
 const LATE = 'insert into late (text) values ($1), ($1)'
@@ -47,12 +43,6 @@ async function start(
   const service = await listen(createServer(app), factory)
   services.push(service)
   return service.url
-}
-
-async function stored(): Promise<string[]> {
-  return (await fixture.db.query<{ text: string }>('select text from notes order by 1')).map(
-    ({ text }) => text,
-  )
 }
 
 test('the first answer ends the transaction and counts; a statement after it is refused', async () => {

@@ -5,29 +5,19 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import { Hono } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import Koa from 'koa'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { AbortedError, type Session, UniqueViolationError } from '../../src/index.js'
 import * as forFastify from '../../src/integrations/fastify.js'
 import * as forHono from '../../src/integrations/hono.js'
 import * as forKoa from '../../src/integrations/koa.js'
 import { waitUntil } from '../helpers/wait-until.js'
-import { listen, listenerOf, post, type Service } from './http-servers.js'
-import { useDatabase } from './session-support.js'
+import { useNotes } from './http-notes.js'
+import { listen, listenerOf, post } from './http-servers.js'
 
-const fixture = useDatabase('create table notes (text text primary key)')
-const services: Service[] = []
-afterEach(async () => {
-  await Promise.all(services.splice(0).map((service) => service.close()))
-})
+const { fixture, services, stored } = useNotes()
 
 const insert = (session: Session, text = 'a'): Promise<unknown> =>
   session.execute('insert into notes (text) values ($1)', [text])
-
-async function stored(): Promise<string[]> {
-  return (await fixture.db.query<{ text: string }>('select text from notes order by 1')).map(
-    ({ text }) => text,
-  )
-}
 
 describe('fastify', () => {
   async function start(

@@ -1,25 +1,16 @@
 /** Handlers of `Request`, server actions, and engines that outlive their module. */
 import { createServer, type Server } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { IllegalStateError, InvalidOptionError, UniqueViolationError } from '../../src/index.js'
 import { requestSessions, sharedEngine, suspendedProcess } from '../../src/integrations/serverless.js'
 import { waitUntil } from '../helpers/wait-until.js'
+import { useNotes } from './http-notes.js'
 import { Stage } from './http-routes.js'
-import { listen, listenerOf, post, type Service } from './http-servers.js'
-import { backendsOf, errorOf, useDatabase } from './session-support.js'
+import { listen, listenerOf, post } from './http-servers.js'
+import { backendsOf, errorOf } from './session-support.js'
 
-const fixture = useDatabase('create table notes (text text primary key)')
-const services: Service[] = []
-afterEach(async () => {
-  await Promise.all(services.splice(0).map((service) => service.close()))
-})
-
-async function stored(): Promise<string[]> {
-  return (await fixture.db.query<{ text: string }>('select text from notes order by 1')).map(
-    ({ text }) => text,
-  )
-}
+const { fixture, services, stored } = useNotes()
 
 async function sessions() {
   await fixture.db.query('truncate notes')

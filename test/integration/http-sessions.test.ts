@@ -1,9 +1,11 @@
 /** Sessions of requests, in each framework over real HTTP: what is stored, what is released, what the client sees. */
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { EngineOptions, SessionFactory } from '../../src/index.js'
 import { AbortedError } from '../../src/errors.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { nestApp } from './http-nestjs.js'
+import { requestApp } from './http-requests.js'
+import { useNotes } from './http-notes.js'
 import { Stage } from './http-routes.js'
 import {
   expressApp,
@@ -16,17 +18,11 @@ import {
   type Service,
   type ServiceOptions,
 } from './http-servers.js'
-import { backendsOf, useDatabase } from './session-support.js'
+import { backendsOf } from './session-support.js'
 
-// Services are closed before the leak guard looks for sockets: hooks of this kind run in reverse.
-const fixture = useDatabase(
-  'create table notes (text text primary key)',
+const { fixture, services, stored } = useNotes(
   'create table late (text text, unique (text) deferrable initially deferred)',
 )
-const services: Service[] = []
-afterEach(async () => {
-  await Promise.all(services.splice(0).map((service) => service.close()))
-})
 
 interface Running {
   readonly url: string
@@ -51,16 +47,11 @@ async function start(
   return { url: service.url, service, stage, factory }
 }
 
-async function stored(): Promise<string[]> {
-  const rows = await fixture.db.query<{ text: string }>('select text from notes order by text')
-  return rows.map(({ text }) => text)
-}
-
 const bodyOf = ({ text }: Reply): unknown => JSON.parse(text)
 const released = ({ factory }: Running): Promise<unknown> =>
   waitUntil(() => factory.bind.stats().borrowed === 0, { message: 'every connection to be released' })
 
-describe.each([expressApp, fastifyApp, honoApp, koaApp, nestApp])('$name', (framework) => {
+describe.each([expressApp, fastifyApp, honoApp, koaApp, nestApp, requestApp])('$name', (framework) => {
   test('a request that succeeds is stored before its answer arrives', async () => {
     const running = await start(framework)
     const reply = await post(`${running.url}/add?text=a`)
