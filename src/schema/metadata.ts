@@ -68,7 +68,9 @@ export class Metadata implements TableRegistry {
    */
   add(table: Table, filters: TableFilters): void {
     if (this.#tables.some(({ key }) => key === table.key)) {
-      throw new MappingError(`Two entities of this base are called ${table.key}`)
+      throw new MappingError(
+        `Two entities of this base are called ${table.key}. If its module was evaluated twice (a hot reload): declare the base and its entities in one module`,
+      )
     }
     this.#tables.push(table)
     this.#filters.set(table, filters)

@@ -10,10 +10,11 @@ beforeAll(async () => {
 })
 afterAll(() => db.drop())
 
-test.each(['express', 'fastify', 'hono', 'koa'])(
+test.each(['express', 'fastify', 'hono', 'koa', 'nestjs'])(
   '%s stores, lists, refuses, and tells its health',
   async (name) => {
-    await using service = runExample(`frameworks/${name}.ts`, { DATABASE_URL: db.url, PORT: '0' })
+    const environment = { DATABASE_URL: db.url, PORT: '0', TSX_TSCONFIG_PATH: 'tsconfig.test.json' }
+    await using service = runExample(`frameworks/${name}.ts`, environment)
     const [, url = ''] = await service.says(/listens on (\S+)/)
     const text = `from-${name}`
     expect((await post(`${url}/notes/${encodeURIComponent(text)}`)).status).toBe(201)
