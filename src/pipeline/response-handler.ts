@@ -157,7 +157,8 @@ export class ResponseHandler implements OperationOwner {
       inFlight,
       isLost: connection?.lost !== undefined,
       alone: this.standsAlone,
-      stores: mayHaveStored(this.#reads, inFlight),
+      // What a session has written before does not matter to a statement that is its own transaction.
+      stores: mayHaveStored(this.standsAlone ? undefined : this.#reads, inFlight),
     })
     const { outcome, seen, reason } = verdict
     observe(this.#host, operation, connection, reason)
