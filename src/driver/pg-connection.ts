@@ -58,6 +58,7 @@ export class PgConnection implements DriverConnection {
   readonly id: number
   readonly server: ServerAddress
   readonly connectedAt: number
+  readonly roundTripMillis: number
   supersedes = false
   onLost: ((error: Error) => void) | undefined
   onNotification: DriverConnection['onNotification']
@@ -85,6 +86,7 @@ export class PgConnection implements DriverConnection {
     this.id = parts.id
     this.server = parts.server
     this.connectedAt = parts.clock.now()
+    this.roundTripMillis = parts.roundTripMillis
     this.#client = parts.client
     this.#wire = parts.wire
     this.#clock = parts.clock
@@ -178,6 +180,10 @@ export class PgConnection implements DriverConnection {
   /** Passes a notice of the server to the driver's listener. */
   tellNotice(notice: ServerNotice): void {
     this.#onNotice?.(notice, this.id)
+  }
+
+  get parameterReports(): number {
+    return this.#wire.parameterReports
   }
 
   parameter(name: string): string | undefined {

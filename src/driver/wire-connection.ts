@@ -115,6 +115,8 @@ export class WireConnection extends Base {
   onNotice: ((notice: ServerNotice) => void) | undefined
   /** Parameters that the server reported. */
   readonly parameters: Map<string, string> = new Map()
+  /** How often the server has reported a parameter. */
+  parameterReports = 0
 
   #chunks: Buffer[] = []
   #chunkBytes = 0
@@ -132,6 +134,7 @@ export class WireConnection extends Base {
     this.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) => {
       requireUtf8(message.parameterName, message.parameterValue)
       this.parameters.set(message.parameterName, message.parameterValue)
+      this.parameterReports += 1
     })
     this.on('notice', (fields: NoticeFields) => {
       const notice = noticeFrom(fields)

@@ -46,6 +46,11 @@ export interface EngineOptions extends ConnectOptions, PoolOptions, TransactionO
    * migration by another process goes unnoticed (see docs/prepared-statements.md). Default 60000; at least 1; -1 = no limit.
    */
   readonly statementCacheMaxAgeMillis?: number | undefined
+  /**
+   * True: reads of sessions in autocommit mode that wait for a connection are sent together with the read that gets one. Only
+   * plain reads share a connection (see docs/pipelining.md). Default false.
+   */
+  readonly pipelining?: boolean | undefined
   /** How results are parsed: an object like `pg.types`. Default: `pg.types`. */
   readonly types?: TypeParsers | undefined
 }
@@ -55,6 +60,7 @@ export interface ResolvedEngineOptions {
   readonly name: string | undefined
   readonly echo: Echo
   readonly hideParameters: boolean
+  readonly pipelining: boolean
   readonly statementCacheSize: number | undefined
   readonly statementCacheMaxBytes: number | undefined
   readonly statementCacheMaxAgeMillis: number | undefined
@@ -79,6 +85,7 @@ const CONNECT_OPTION_NAMES = [
 
 /** What node-postgres and SQLAlchemy call it, where the nearest name would mislead. */
 const NAMES_ELSEWHERE = {
+  pipeline: 'pipelining',
   connectionString: 'url',
   max: 'poolSize and maxOverflow',
   min: 'minIdle',
@@ -95,6 +102,7 @@ const OWN_OPTION_NAMES = [
   'name',
   'echo',
   'hideParameters',
+  'pipelining',
   'statementCacheSize',
   'statementCacheMaxBytes',
   'statementCacheMaxAgeMillis',
@@ -126,6 +134,7 @@ export function resolveEngineOptions(input: EngineOptions): ResolvedEngineOption
     name: input.name === undefined ? undefined : checkString('name', input.name),
     echo: checkEcho(input.echo ?? false),
     hideParameters: checkBoolean('hideParameters', input.hideParameters ?? false),
+    pipelining: checkBoolean('pipelining', input.pipelining ?? false),
     ...checkStatementCache(input),
     types: checkTypes(input.types),
     connect,

@@ -2,6 +2,8 @@
 import { currentFlow } from '../internal/async-scope.js'
 import type { Clock } from '../internal/clock.js'
 import type { PipelineHost, PipelineObserver } from '../pipeline/contract.js'
+import { LeaseSharing } from '../pipeline/lease-sharing.js'
+import { SharedReads } from '../pipeline/shared-reads.js'
 import { CallSites } from '../pool/call-site.js'
 import type { Pool } from '../pool/pool.js'
 import type { ResolvedEngineOptions } from './options.js'
@@ -21,7 +23,7 @@ export interface HostParts {
 export function createHost({
   name,
   engineId,
-  options: { hideParameters, pool: poolOptions },
+  options: { hideParameters, pipelining, pool: poolOptions },
   clock,
   cancelTimeoutMillis,
   pool,
@@ -31,6 +33,9 @@ export function createHost({
   // Spelt out: Node 20 makes a new hidden class for each object that is a spread with further properties (3 us).
   const acquire: PipelineHost['acquire'] = ({ signal, timeoutMillis, proof }, callSite) =>
     pool().acquire({ signal, timeoutMillis, proof, callSite, context: currentFlow() })
+  // A reset on return promises a clean connection to each session.
+  const shares = pipelining && poolOptions.poolResetOnReturn !== 'session'
+  const reads = shares ? new SharedReads(clock) : undefined
   const requestByPromise = requestBy(acquire)
   return {
     source: { pool: name, engineId },
@@ -43,6 +48,8 @@ export function createHost({
     callSites: poolOptions.captureStacks ? new CallSites() : undefined,
     clock,
     hideParameters,
+    sharedReads: reads,
+    sharing: reads && new LeaseSharing({ clock, cancelTimeoutMillis, reads }),
     prePingTimeoutMillis: poolOptions.prePingTimeoutMillis,
     cancelTimeoutMillis,
     get observer() {
@@ -61,6 +68,8 @@ export function withAcquire(
   return Object.create(host, {
     acquire: { value: acquire },
     request: { value: request },
+    sharedReads: { value: undefined },
+    sharing: { value: undefined },
     prePingTimeoutMillis: { get: prePingTimeoutMillis },
   }) as PipelineHost
 }

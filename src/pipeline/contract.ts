@@ -8,6 +8,8 @@ import type { Beginning } from './begin.js'
 import type { WalPosition } from '../internal/wal-position.js'
 import type { ReplayReason } from './in-flight-batch.js'
 import type { Operation } from './operation.js'
+import type { LeaseSharing } from './lease-sharing.js'
+import type { SharedReads } from './shared-reads.js'
 
 /** Settings of a pipeline. Computed once and shared by pipelines with the same options. */
 export interface PipelineSetup {
@@ -41,6 +43,9 @@ export interface PipelineHost {
   readonly prePingTimeoutMillis: number
   /** How long the server may take to answer a cancel or a ROLLBACK before the connection is dropped. */
   readonly cancelTimeoutMillis: number
+  /** Which reads may share a connection, and what sends them; undefined: each takes one of its own (`pipelining`). */
+  readonly sharedReads: SharedReads | undefined
+  readonly sharing: LeaseSharing | undefined
   /** Receives statement events (echo); undefined if the echo is off. */
   readonly observer: PipelineObserver | undefined
 }

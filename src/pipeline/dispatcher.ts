@@ -4,12 +4,15 @@
  */
 import type { Batch, CommitHandoff, CommitListener, DriverConnection } from '../driver/driver.js'
 import { ConnectionLostError, EngineDisposedError } from '../errors.js'
+import { errorFrom } from '../internal/thrown.js'
 import { setDeadline } from '../internal/deadline.js'
 import type { CallSite } from '../pool/call-site.js'
-import type { AcquireOptions, Lease, LeaseReceiver } from '../pool/pool.js'
+import type { AcquireOptions, Lease } from '../pool/pool.js'
 import { Cancellation } from './cancellation.js'
 import type { PipelineHost } from './contract.js'
-import { mayRepeat, mayRepeatAlone, type InFlightBatch } from './in-flight-batch.js'
+import type { Operation } from './operation.js'
+import type { Rider, SharedBatch } from './shared-batch.js'
+import { batchOf, mayRepeat, mayRepeatAlone, type InFlightBatch } from './in-flight-batch.js'
 import { endsSession } from './transaction-errors.js'
 import type { ReadTracker } from './read-tracker.js'
 
@@ -19,11 +22,16 @@ export interface Sender {
   landed(inFlight: InFlightBatch): void
   /** Something can be sent again. */
   advance(): void
+  /**
+   * The operation that would be sent next, if it is a read that may share a batch with those of other sessions.
+   * @param takes True: takes it out of the queue.
+   */
+  sharedRead(takes: boolean): Operation | undefined
   /** No connection was acquired. */
   notAcquired(error: unknown): void
 }
 
-export class Dispatcher implements LeaseReceiver {
+export class Dispatcher implements Rider {
   readonly #host: PipelineHost
   readonly #options: AcquireOptions
   readonly #sender: Sender
@@ -35,6 +43,10 @@ export class Dispatcher implements LeaseReceiver {
   #inFlight: InFlightBatch | undefined
   #acquiring = false
   #cancellation: Cancellation | undefined
+  /** The batch of several sessions that has its read. */
+  #shared: SharedBatch | undefined = undefined
+  /** Its read came back from such a batch, and is sent alone. */
+  #isBack = false
   /** Call site of the first statement that needs a connection. */
   #callSite: CallSite | undefined
 
@@ -82,9 +94,40 @@ export class Dispatcher implements LeaseReceiver {
 
   /** See `LeaseReceiver`. */
   leased(lease: Lease): void {
+    const { sharing } = this.#host
+    if (sharing !== undefined && this.read !== undefined) sharing.leased(this, lease)
+    else this.own(lease)
+  }
+
+  /** See `Rider`. */
+  own(lease: Lease): void {
     this.#acquiring = false
     this.adopt(lease)
     this.#sender.advance()
+  }
+
+  /** See `Rider`. */
+  get read(): Operation | undefined {
+    return this.#acquiring && !this.#isBack ? this.#sender.sharedRead(false) : undefined
+  }
+
+  /** See `Rider`. */
+  board(batch: SharedBatch, connection: DriverConnection): void {
+    this.#acquiring = false
+    this.#shared = batch
+    const inFlight = batchOf([this.#sender.sharedRead(true) as Operation], true)
+    inFlight.handedOff = connection
+    this.#start(inFlight)
+  }
+
+  /** See `Rider`. */
+  alight(end: 'ended' | 'back'): void {
+    const inFlight = this.#inFlight
+    this.#shared = undefined
+    if (inFlight === undefined) return
+    this.#isBack = end === 'back'
+    if (this.#isBack) inFlight.undoing.push(...inFlight.operations)
+    this.#land(inFlight)
   }
 
   /** See `LeaseReceiver`. */
@@ -98,6 +141,7 @@ export class Dispatcher implements LeaseReceiver {
   send(inFlight: InFlightBatch, sync: Batch['sync']): void {
     const { connection } = this
     if (connection === undefined) return
+    this.#isBack = false
     this.#start(inFlight)
     connection.submit({
       statements: inFlight.operations,
@@ -166,6 +210,7 @@ export class Dispatcher implements LeaseReceiver {
 
   /** Cancels the batch on the server; if it does not end in time, the connection is destroyed. */
   cancel(reason: Error): void {
+    if (this.#shared !== undefined) return this.#shared.leave(this, reason)
     const { connection } = this
     const inFlight = this.#inFlight
     if (inFlight?.handedOff !== undefined) this.#limitHandedOff(inFlight)
@@ -191,6 +236,8 @@ export class Dispatcher implements LeaseReceiver {
   /** The connection must not be given to another holder; the first reason counts. */
   poison(reason: unknown): void {
     if (this.#lease !== undefined) this.#poison ??= reason
+    // It shares the connection, so only its own read ends.
+    this.#shared?.leave(this, errorFrom(reason))
   }
 
   /** Releases the connection. The pool resets it if a transaction or statement is open. */

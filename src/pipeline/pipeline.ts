@@ -242,10 +242,13 @@ export class Pipeline implements Sender {
       const next = this.#queue.first
       if (next === undefined) return this.#rest()
       if (this.#answerLocally(next, this.#answers.abandoned)) continue
-      const { connection } = this
-      if (connection === undefined) this.#dispatcher.acquire()
-      else this.#send(connection)
+      if (this.connection === undefined) this.#dispatcher.acquire()
+      else this.#send(this.connection)
     }
+  }
+
+  sharedRead(takes: boolean): Operation | undefined {
+    return this.#host.sharedReads?.nextOf(this.#setup, this.#queue, this.#answers, takes)
   }
 
   /** No connection was acquired: all that was queued is settled, in order, for what follows a ROLLBACK is another transaction. */
@@ -323,9 +326,8 @@ export class Pipeline implements Sender {
     if (inFlight.replay) {
       this.state.move('idle')
       // BEGIN and its settings are built again.
-      this.#queue.putBack(
-        inFlight.operations.slice(inFlight.beginning).filter((one) => one !== inFlight.position),
-      )
+      const { operations, beginning, position } = inFlight
+      this.#queue.putBack(operations.slice(beginning).filter((one) => one !== position))
       this.#answers.moved(inFlight.replay)
       if (lost !== undefined) this.#dispatcher.poison(lost)
       this.release()

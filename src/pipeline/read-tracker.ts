@@ -6,6 +6,11 @@ import { isPureRead } from './pure-reads.js'
 // A statement with one of these tags stores nothing in a read-only transaction, and changes nothing about it.
 const READING_COMMANDS = new Set(['SELECT', 'SHOW', 'FETCH', 'EXPLAIN', ''])
 
+/** True for the command tag of a statement that stores nothing in a read-only transaction. */
+export function isReadingCommand(command: string): boolean {
+  return READING_COMMANDS.has(command)
+}
+
 const PLAIN_TEXT = /^\s*(?:select|with|show|table|values)\b/i
 // Changes in WITH, SELECT INTO, row locks, and functions of PostgreSQL that change something.
 const CHANGING_WORD =
@@ -29,7 +34,7 @@ export function mayEndTransaction(script: string): boolean {
 
 /** Whether a statement that is a transaction of its own may have stored something. */
 export function mayStore({ kind, text }: Operation, { command }: StatementResult): boolean {
-  return kind !== 'statement' || !READING_COMMANDS.has(command) || !isPureRead(text)
+  return kind !== 'statement' || !isReadingCommand(command) || !isPureRead(text)
 }
 
 export class ReadTracker {
@@ -44,7 +49,7 @@ export class ReadTracker {
 
   /** An operation was answered. A script may have done anything. */
   note({ kind, text }: Operation, { command }: StatementResult): void {
-    if (kind === 'exclusive' || (kind === 'statement' && !READING_COMMANDS.has(command))) this.#only = false
+    if (kind === 'exclusive' || (kind === 'statement' && !isReadingCommand(command))) this.#only = false
     // The pages of a cursor have no text of their own.
     if (kind === 'statement' && text !== '' && this.#texts.length <= MOST_TEXTS) this.#texts.push(text)
   }

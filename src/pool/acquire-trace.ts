@@ -2,6 +2,7 @@
 import { acquireChannel, type AcquireMessage } from '../internal/channels.js'
 import type { Lease } from './pool.js'
 import type { PoolContext } from './pool-context.js'
+import type { TracedRequest } from './wait-queue.js'
 
 export function traceAcquire(
   { name, engineId, statistics: { counters } }: PoolContext,
@@ -17,4 +18,15 @@ export function traceAcquire(
     message.connectionId = lease.connection.id
     return lease
   }, message)
+}
+
+/** Tells the receiver what becomes of its acquire, unless it was taken along. */
+export function tellReceiver(request: TracedRequest, acquiring: Promise<Lease>): void {
+  const { receiver } = request
+  acquiring.then(
+    (lease) => {
+      if (!request.isTakenAlong) receiver.leased(lease)
+    },
+    (error: unknown) => receiver.refused(error),
+  )
 }

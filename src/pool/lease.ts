@@ -1,7 +1,7 @@
 /** What an acquire returns: a handle on one checkout of a connection, without effect once the checkout has ended. */
 import type { DriverConnection } from '../driver/driver.js'
 import { IllegalStateError } from '../errors.js'
-import type { Lease, ReleaseOptions } from './pool.js'
+import type { Lease, LeaseReceiver, ReleaseOptions } from './pool.js'
 import type { ConnectionRecord } from './record.js'
 
 const NO_OPTIONS: ReleaseOptions = {}
@@ -14,6 +14,8 @@ export interface LeaseHost {
   invalidate(record: ConnectionRecord, reason: unknown): void
   softInvalidate(record: ConnectionRecord, reason: unknown): void
   detach(record: ConnectionRecord): void
+  /** See {@link Lease.takeAlong}. */
+  takeAlong(lease: Lease, most: number, takes: (receiver: LeaseReceiver) => boolean): void
 }
 
 /**
@@ -53,6 +55,10 @@ export class PoolLease implements Lease {
 
   softInvalidate(reason?: unknown): void {
     if (this.active) this.#host.softInvalidate(this.#record, reason)
+  }
+
+  takeAlong(most: number, takes: (receiver: LeaseReceiver) => boolean): void {
+    if (this.active) this.#host.takeAlong(this, most, takes)
   }
 
   detach(): DriverConnection {

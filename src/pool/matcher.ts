@@ -12,7 +12,7 @@ import type { HealthChecks } from './health-checks.js'
 import type { Housekeeper } from './housekeeper.js'
 import { PoolLease, type LeaseHost } from './lease.js'
 import type { PoolContext } from './pool-context.js'
-import type { AcquireOptions, Lease } from './pool.js'
+import type { AcquireOptions, Lease, LeaseReceiver } from './pool.js'
 import type { ConnectionRecord } from './record.js'
 import type { Waiter, WaitQueue, Wanted } from './wait-queue.js'
 
@@ -27,6 +27,9 @@ export interface MatcherParts {
   /** Takes the connections back. */
   readonly releaser: LeaseHost
 }
+
+/** How many waiting callers are looked at to find some that share a connection: the search takes a bounded time. */
+const MOST_LOOKED_AT = 64
 
 export class Matcher {
   readonly #pool: PoolContext
@@ -122,6 +125,23 @@ export class Matcher {
     this.#waitQueue.leave(waiter)
     this.#pool.statistics.wait.record(now - waiter.since)
     waiter.resolve(this.checkOut(record, now, waiter))
+  }
+
+  /** See {@link Lease.takeAlong}. */
+  takeAlong(lease: Lease, most: number, takes: (receiver: LeaseReceiver) => boolean): void {
+    if (this.#waitQueue.suspended) return
+    const now = this.#pool.clock.now()
+    let taken = 0
+    let next = this.#waitQueue.first
+    for (let looked = 0; next !== undefined && taken < most && looked < MOST_LOOKED_AT; looked++) {
+      const waiter = next
+      next = waiter.next
+      if (waiter.receiver === undefined || !takes(waiter.receiver)) continue
+      this.#waitQueue.leave(waiter)
+      this.#pool.statistics.wait.record(now - waiter.since)
+      waiter.takenAlong(lease)
+      taken += 1
+    }
   }
 
   /** A connection is free: it goes to the oldest waiter, becomes idle, or is closed as excess. */

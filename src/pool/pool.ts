@@ -71,6 +71,13 @@ export interface Lease {
   /** Keeps the lease active, but closes its connection when it is released. Idempotent, never throws. */
   softInvalidate(reason?: unknown): void
   /**
+   * Takes callers out of the wait queue, the first ones first, who will use this connection together with its holder: they get no
+   * lease of their own. Optional: without it, no caller shares a connection.
+   * @param most No more than so many.
+   * @param takes Whether a waiting caller is taken; decides at once, and must not throw.
+   */
+  takeAlong?(most: number, takes: (receiver: LeaseReceiver) => boolean): void
+  /**
    * Takes the connection out of the pool permanently. Its slot is free at once; the caller must close the connection.
    * @throws IllegalStateError if the lease is not active any more.
    */

@@ -7,7 +7,7 @@ import type { DriverConnection } from '../driver/driver.js'
 import { acquireChannel } from '../internal/channels.js'
 import { systemClock } from '../internal/clock.js'
 import { Emitter } from '../internal/emitter.js'
-import { traceAcquire } from './acquire-trace.js'
+import { tellReceiver, traceAcquire } from './acquire-trace.js'
 import { Admission } from './admission.js'
 import { HealthChecks } from './health-checks.js'
 import { Closer } from './closer.js'
@@ -22,6 +22,7 @@ import {
   PromisedWaiter,
   ReceivingWaiter,
   WaitQueue,
+  type TracedRequest,
   type Waiter,
   type Wanted,
 } from './wait-queue.js'
@@ -103,6 +104,7 @@ export class QueuePool implements Pool {
       wantedMillis: (record, now) => this.#matcher.wantedMillis(record, now),
       offer: (record, now) => this.#matcher.offer(record, now),
       close: (record, reason, error) => this.#closer.close(record, reason, error),
+      takeAlong: (lease, most, takes) => this.#matcher.takeAlong(lease, most, takes),
       freed: () => this.#freed(),
     })
     this.#housekeeper = new Housekeeper(context, this.#eligibility, leaks, {
@@ -135,8 +137,12 @@ export class QueuePool implements Pool {
   }
 
   acquire(options: AcquireOptions = NO_OPTIONS): Promise<Lease> {
-    if (!acquireChannel.hasSubscribers) return this.#acquire(options)
-    return traceAcquire(this.#pool, () => this.#acquire(options))
+    return this.#traced(options)
+  }
+
+  #traced(options: AcquireOptions, request?: TracedRequest): Promise<Lease> {
+    if (!acquireChannel.hasSubscribers) return this.#acquire(options, request)
+    return traceAcquire(this.#pool, () => this.#acquire(options, request))
   }
 
   request(
@@ -147,11 +153,8 @@ export class QueuePool implements Pool {
   ): void {
     // Subscribers measure until the caller continues, which needs a promise.
     if (acquireChannel.hasSubscribers || this.events.has('acquire')) {
-      this.acquire({ ...options, context, callSite }).then(
-        (lease) => receiver.leased(lease),
-        (error: unknown) => receiver.refused(error),
-      )
-      return
+      const traced = { receiver, isTakenAlong: false }
+      return tellReceiver(traced, this.#traced({ ...options, context, callSite }, traced))
     }
     const wanted: Wanted = { options, context, callSite }
     const now = this.#pool.clock.now()
@@ -163,7 +166,7 @@ export class QueuePool implements Pool {
     if (refused !== undefined) receiver.refused(refused)
   }
 
-  #acquire(options: AcquireOptions): Promise<Lease> {
+  #acquire(options: AcquireOptions, request: TracedRequest | undefined): Promise<Lease> {
     const refusal = this.#refusalOf(options)
     if (refusal !== undefined) return Promise.reject(refusal)
     const { callSites } = this.#pool
@@ -172,7 +175,7 @@ export class QueuePool implements Pool {
     const now = this.#pool.clock.now()
     const lease = this.#take(now, wanted)
     if (lease === undefined) {
-      return this.#queue(new PromisedWaiter(now, this.#deadlineOf(options, now), wanted))
+      return this.#queue(new PromisedWaiter(now, this.#deadlineOf(options, now), wanted, request))
     }
     if (this.events.has('acquire'))
       this.events.emit('acquire', { connection: lease.connection, waitedMillis: 0 })

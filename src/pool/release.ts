@@ -10,7 +10,7 @@ import type { Eligibility } from './eligibility.js'
 import type { HealthChecks } from './health-checks.js'
 import type { LeakWatch } from './leak-watch.js'
 import type { LeaseHost } from './lease.js'
-import type { Lease, ReleaseOptions } from './pool.js'
+import type { Lease, LeaseReceiver, ReleaseOptions } from './pool.js'
 import type { ConnectionRecord } from './record.js'
 import type { PoolContext } from './pool-context.js'
 import type { CloseReason } from './stats.js'
@@ -19,6 +19,8 @@ import { isInstance } from '../internal/revoked.js'
 export interface ReleaserHost {
   /** See {@link Lease.wantedMillis}. */
   wantedMillis(record: ConnectionRecord, now: number): number | undefined
+  /** See {@link Lease.takeAlong}. */
+  takeAlong(lease: Lease, most: number, takes: (receiver: LeaseReceiver) => boolean): void
   /** The connection is healthy and free for the next caller. */
   offer(record: ConnectionRecord, now: number): void
   close(record: ConnectionRecord, reason: CloseReason, error?: Error): void
@@ -89,6 +91,10 @@ export class Releaser implements LeaseHost {
     if (record.softInvalidated) return
     record.softInvalidated = true
     this.#pool.events.emit('softInvalidate', { connection: record.connection, reason })
+  }
+
+  takeAlong(lease: Lease, most: number, takes: (receiver: LeaseReceiver) => boolean): void {
+    this.#host.takeAlong(lease, most, takes)
   }
 
   detach(record: ConnectionRecord): void {

@@ -43,7 +43,13 @@ export abstract class Waiter extends AsyncResource implements Wanted {
     this.callSite = callSite
   }
 
+  /** Gets the connection, or the reason why there is none. Undefined for an acquire by a promise alone. */
+  abstract get receiver(): LeaseReceiver | undefined
+
   abstract resolve(lease: Lease): void
+
+  /** Its receiver uses a connection together with the holder of this lease. */
+  abstract takenAlong(lease: Lease): void
 
   abstract reject(error: Error): void
 
@@ -53,32 +59,59 @@ export abstract class Waiter extends AsyncResource implements Wanted {
   }
 }
 
+/** A `request()` that waits by a promise, because there are subscribers of acquires. */
+export interface TracedRequest {
+  readonly receiver: LeaseReceiver
+  /** See {@link Lease.takeAlong}: the receiver gets no lease. */
+  isTakenAlong: boolean
+}
+
 /** Waits for `acquire()`. */
 export class PromisedWaiter extends Waiter {
+  readonly #traced: TracedRequest | undefined
   override resolve!: (lease: Lease) => void
   override reject!: (error: Error) => void
   readonly promise: Promise<Lease> = new Promise((resolve, reject) => {
     this.resolve = resolve
     this.reject = reject
   })
+
+  constructor(since: number, deadline: number, wanted: Wanted, traced?: TracedRequest) {
+    super(since, deadline, wanted)
+    this.#traced = traced
+  }
+
+  override get receiver(): LeaseReceiver | undefined {
+    return this.#traced?.receiver
+  }
+
+  /** For subscribers of acquires, it has got the connection. */
+  override takenAlong(lease: Lease): void {
+    if (this.#traced !== undefined) this.#traced.isTakenAlong = true
+    this.resolve(lease)
+  }
 }
 
 /** Waits for `request()` without a promise, which takes 0.4 kB with its resolvers and continuation. */
 export class ReceivingWaiter extends Waiter {
-  readonly #receiver: LeaseReceiver
+  override readonly receiver: LeaseReceiver
 
   constructor(receiver: LeaseReceiver, since: number, deadline: number, wanted: Wanted) {
     super(since, deadline, wanted)
-    this.#receiver = receiver
+    this.receiver = receiver
   }
 
   override resolve(lease: Lease): void {
-    const receiver = this.#receiver
+    const { receiver } = this
     void NOW.then(() => this.runInAsyncScope(() => receiver.leased(lease)))
   }
 
+  override takenAlong(): void {
+    // The code that takes it along tells the receiver.
+  }
+
   override reject(error: Error): void {
-    const receiver = this.#receiver
+    const { receiver } = this
     void NOW.then(() => this.runInAsyncScope(() => receiver.refused(error)))
   }
 }

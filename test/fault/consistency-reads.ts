@@ -15,6 +15,14 @@ async function oneSum(call: Call): Promise<void> {
   checkSum(call, await call.block(sumOf, call.options({ readOnly: call.chance(0.5) })), 'a statement')
 }
 
+/** Several sessions in autocommit mode: where connections are short, their reads are sent in one batch. */
+async function sumsTogether(call: Call): Promise<void> {
+  const sums = await Promise.all(
+    Array.from({ length: call.upTo(8) }, () => call.block(sumOf, call.options({ autocommit: true }))),
+  )
+  for (const sum of sums) checkSum(call, sum, 'a read of several')
+}
+
 /** Two statements that see the same. */
 async function snapshot(call: Call): Promise<void> {
   const list = call.list()
@@ -81,6 +89,7 @@ async function notifyReadOnly(call: Call): Promise<void> {
 
 export const READS: readonly (readonly [weight: number, work: (call: Call) => Promise<unknown>])[] = [
   [4, oneSum],
+  [6, sumsTogether],
   [4, snapshot],
   [8, readList],
   [2, stream],

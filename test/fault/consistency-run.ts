@@ -197,6 +197,8 @@ class Run implements AsyncDisposable {
         prePingSkipMillis: 20,
         prePingTimeoutMillis: 250,
         captureStacks: false,
+        // With nine connections and twenty workers, reads in autocommit mode share connections all the time.
+        pipelining: true,
         connectArgs: { serverSettings: { application_name: APPLICATION } },
       }),
     )

@@ -100,6 +100,17 @@ const WORKS: Readonly<Record<string, Work>> = {
     see('rows', (await session.execute(SELECT)).all(), EXPECTED)
     await session.execute(MARK, [mark, 1])
   },
+  'reads that share a connection': async ({ engine }, see, signal) => {
+    const { withSession } = createSessionFactory({ bind: engine, autocommit: true })
+    const numbers = [1, 2, 3, 4, 5, 6, 7, 8]
+    const read = (n: number): Promise<unknown> =>
+      withSession((session) => session.execute('select $1::int as n, repeat($2, $1) as text', [n, 'ü']), {
+        signal,
+      }).then((result) => see('its own row', result.all(), [{ n, text: 'ü'.repeat(n) }]))
+    const told = await Promise.allSettled(numbers.map(read))
+    const failed = told.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+  },
   'a failure in a savepoint': ({ engine, mark }, see, signal) =>
     createSessionFactory({ bind: engine }).withSession(
       async (session) => {
@@ -167,7 +178,13 @@ const WORKS: Readonly<Record<string, Work>> = {
 
 export const WORK_NAMES: readonly string[] = Object.keys(WORKS)
 /** Without a transaction of its own around the mark, what is told of a failure is not told of the mark. */
-const STORES_NOTHING = new Set(['three sessions', 'a cursor', 'COPY out', 'LISTEN'])
+const STORES_NOTHING = new Set([
+  'three sessions',
+  'reads that share a connection',
+  'a cursor',
+  'COPY out',
+  'LISTEN',
+])
 
 /** Runs one piece of work to its end. */
 export async function run(name: string, place: Place): Promise<Ending> {

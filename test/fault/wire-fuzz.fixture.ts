@@ -40,6 +40,7 @@ async function runCase(seed: number): Promise<void> {
     connectArgs: { sslmode: 'disable' },
     poolSize: 1 + Math.floor(random.next() * 2),
     maxOverflow: 0,
+    pipelining: true,
     poolTimeoutMillis: 5_000,
     connectTimeoutMillis: LIMIT_MILLIS,
     prePingTimeoutMillis: LIMIT_MILLIS,

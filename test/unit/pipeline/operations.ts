@@ -1,7 +1,7 @@
 /** Operations by one word each, for tables of what is queued and what travels. */
 import { Operation, type OperationKind } from '../../../src/pipeline/operation.js'
 
-const OWNER = { storing: true, answered: () => undefined, refused: () => undefined }
+export const OWNER = { storing: true, answered: () => undefined, refused: () => undefined }
 
 const WORDS: Readonly<Record<string, readonly [OperationKind, string]>> = {
   read: ['statement', 'select 1'],
