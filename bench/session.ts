@@ -26,6 +26,7 @@ const SUITE: Suite = {
   anchor: { name: 'hand-written', module: 'session/hand-written' },
   contenders: [
     { name: 'lifeguard', module: 'session/lifeguard' },
+    { name: 'lifeguard alone', module: 'session/lifeguard', variant: 'alone' },
     { name: 'hand-written, pipelining', module: 'session/hand-written', variant: 'pipelining' },
     { name: 'postgres.js', module: 'session/postgres-js' },
     { name: 'kysely', module: 'session/kysely' },

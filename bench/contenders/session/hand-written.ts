@@ -53,9 +53,11 @@ export const open: Open = (connectionString, variant) => {
     (await client.query<{ id: number }>(insertEvent(event))).rows[0]?.id
 
   if (pipeline) {
+    const shared = sharedClients(connectionString)
     return sessionContender({
       three: (ids) => transaction((client) => Promise.all(ids.map((id) => itemOf(client, id)))),
-      close: () => pool.end(),
+      autocommit: async (id) => (await (await shared.next()).query<Item>(selectItem(id))).rows[0],
+      close: () => Promise.all([shared.end(), pool.end()]),
     })
   }
   return sessionContender({
@@ -85,4 +87,22 @@ export const open: Open = (connectionString, variant) => {
     autocommit: async (id) => (await pool.query<Item>(selectItem(id))).rows[0],
     close: () => pool.end(),
   })
+}
+
+/** As many clients as the pool has, which all callers share in turn: what pipelining is for, without a transaction. */
+function sharedClients(connectionString: string): { next(): Promise<pg.Client>; end(): Promise<unknown> } {
+  let clients: readonly Promise<pg.Client>[] = []
+  let turn = 0
+  const connect = async (): Promise<pg.Client> => {
+    const client = new pg.Client({ connectionString, pipeline: true })
+    await client.connect()
+    return client
+  }
+  return {
+    next() {
+      if (clients.length === 0) clients = Array.from({ length: POOL_SIZE }, connect)
+      return clients[turn++ % POOL_SIZE] as Promise<pg.Client>
+    },
+    end: () => Promise.all(clients.map(async (client) => (await client).end())),
+  }
 }

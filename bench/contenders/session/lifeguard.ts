@@ -9,8 +9,8 @@ import {
   type NewEvent,
 } from '../../harness/session-workloads.js'
 
-export const open: Open = (url) => {
-  const engine = createEngine({ url, poolSize: POOL_SIZE, maxOverflow: 0 })
+export const open: Open = (url, variant) => {
+  const engine = createEngine({ url, poolSize: POOL_SIZE, maxOverflow: 0, pipelining: variant !== 'alone' })
   const { withSession } = createSessionFactory({ bind: engine })
   const reading = createSessionFactory({ bind: engine, readOnly: true })
   const alone = createSessionFactory({ bind: engine, autocommit: true })
