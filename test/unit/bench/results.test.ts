@@ -21,7 +21,7 @@ const group = (
   columns: ['read', 'write'],
   rows: Object.entries(cells).map(([name, medians]) => ({
     name,
-    cells: medians.map((median) => median && { median, lower: median, upper: median }),
+    cells: medians.map((median) => (median === null ? null : { median, lower: median, upper: median })),
   })),
   baseline: 1,
 })
