@@ -40,7 +40,7 @@ export const BENCHMARKS: readonly Benchmark[] = [
   },
   {
     name: 'service',
-    short: ['--rounds', '2', '--warm-up', '1000', '--millis', '400', '--workloads', 'single,updates'],
+    short: ['--rounds', '2', '--warm-up', '600', '--millis', '250', '--workloads', 'single,updates'],
     shortSeconds: 90,
     fullMinutes: 30,
   },
