@@ -2,8 +2,12 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Writable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { writeAll } from '../../src/integrations/cli/files.js'
 import { run } from '../../src/integrations/cli/run.js'
+import { forgiving } from '../../src/integrations/cli/terminal.js'
 import { useDatabase } from './session-support.js'
 
 const fixture = useDatabase(
@@ -14,6 +18,8 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'lifeguard-command-'))
 })
 afterEach(() => rmSync(folder, { recursive: true }))
+
+const SCRIPT = fileURLToPath(new URL('../../src/integrations/cli.ts', import.meta.url))
 
 interface Outcome {
   readonly code: number
@@ -32,6 +38,7 @@ async function lifeguard(
     err: { write: (text) => (err += text), isTTY },
     env: { DATABASE_URL: fixture.db.url, ...env },
     cwd: folder,
+    script: SCRIPT,
   })
   return { code, out, err }
 }
@@ -188,4 +195,76 @@ test('check says what differs, as text, JSON and SQL', async () => {
     tables: 2,
   })
   expect(existsSync(join(folder, 'entities.ts'))).toBe(false)
+})
+
+test('--version prints the version of the package', async () => {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    readonly version: string
+  }
+  expect(await lifeguard(['--version'])).toEqual({ code: 0, out: `${version}\n`, err: '' })
+})
+
+test('a place where no folder can be made ends the command, and folders that it made are gone', async () => {
+  if (existsSync('/proc/self'))
+    expect(await lifeguard(['introspect', '--out', '/proc/nowhere/deep/entities.ts'])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('Nothing was changed') as string,
+    })
+  writeFileSync(join(folder, 'plain'), '')
+  const files = ['new/deep/a.ts', 'plain/b.ts'].map((path) => ({ path: join(folder, path), text: '' }))
+  expect(() => {
+    writeAll(files)
+  }).toThrow(/Nothing was changed/)
+  expect(readdirSync(folder)).toEqual(['plain'])
+})
+
+test('a reader that leaves before the end is no error', () => {
+  const fail = (code: string) => () =>
+    forgiving(new Writable()).emit('error', Object.assign(new Error(code), { code }))
+  expect(fail('EPIPE')).not.toThrow()
+  expect(fail('ENOSPC')).toThrow('ENOSPC')
+})
+
+function checkedModule(): string {
+  const module = join(folder, 'entities.mjs')
+  const source = new URL('../../src/index.ts', import.meta.url).href
+  writeFileSync(
+    module,
+    `import { declarativeBase, serial } from ${JSON.stringify(source)}
+     export const Base = declarativeBase()
+     export class Author extends Base.entity('authors', { id: serial().primaryKey() }) {}`,
+  )
+  return module
+}
+
+test('check --json says in JSON why it could not be done', async () => {
+  const module = checkedModule()
+  const { code, out } = await lifeguard([
+    'check',
+    module,
+    '--json',
+    '--url',
+    'postgres://u:secret@127.0.0.1:1/x',
+  ])
+  expect(code).toBe(2)
+  expect(JSON.parse(out)).toMatchObject({
+    error: { message: expect.stringMatching(/nothing listens/) as string },
+  })
+  expect(out).not.toContain('secret')
+})
+
+test('check names the privilege that it needs', async () => {
+  const module = checkedModule()
+  const role = `reader_${Date.now()}`
+  await fixture.db.query(`create role ${role} login password 'x'`)
+  try {
+    const url = new URL(fixture.db.url)
+    url.username = role
+    url.password = 'x'
+    const { code, err } = await lifeguard(['check', module, '--url', url.href])
+    expect(code).toBe(2)
+    expect(err).toMatch(/permission denied for database .*privilege CREATE on the database/)
+  } finally {
+    await fixture.db.query(`drop role ${role}`)
+  }
 })

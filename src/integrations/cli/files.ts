@@ -1,6 +1,15 @@
 /** Writes several files, or none of them. */
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { CommandError } from './terminal.js'
 
@@ -31,19 +40,47 @@ export function filesBelow(folder: string): string[] {
 export function writeAll(files: readonly { readonly path: string; readonly text: string }[]): void {
   const mark = `.lifeguard-${randomBytes(4).toString('hex')}`
   const written: string[] = []
+  const made: string[] = []
+  let isDone = false
   const folder = files.find(({ path }) => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true)
   if (folder !== undefined)
     throw new CommandError(`Cannot write ${folder.path}: it is a folder. Nothing was changed`)
   try {
     for (const { path, text } of files) {
-      mkdirSync(dirname(path), { recursive: true })
+      makeFolder(dirname(path), made)
       written.push(path + mark)
       writeFileSync(path + mark, text, { flag: 'wx' })
     }
     for (const { path } of files) renameSync(path + mark, path)
+    isDone = true
   } catch (error) {
     throw new CommandError(`Cannot write: ${(error as Error).message}. Nothing was changed`)
   } finally {
     for (const path of written) rmSync(path, { force: true })
+    if (!isDone) for (const path of made.reverse()) removeEmpty(path)
+  }
+}
+
+/** `mkdirSync` with `recursive` never ends below `/proc`, where a folder of a folder that is there cannot be made. */
+function makeFolder(path: string, made: string[]): void {
+  const status = statSync(path, { throwIfNoEntry: false })
+  if (status?.isDirectory() === true) return
+  const parent = dirname(path)
+  if (status === undefined && parent !== path) makeFolder(parent, made)
+  try {
+    mkdirSync(path)
+    made.push(path)
+  } catch (error) {
+    // Another process may have made it meanwhile.
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) throw error
+  }
+}
+
+/** A folder that another process has used meanwhile stays. */
+function removeEmpty(path: string): void {
+  try {
+    rmdirSync(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw error
   }
 }

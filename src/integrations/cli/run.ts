@@ -4,6 +4,7 @@ import { SchemaNotFound } from '../introspect/catalog-reader.js'
 import { checkCommand, CHECK_HELP } from './check-command.js'
 import { introspectCommand, INTROSPECT_HELP } from './introspect-command.js'
 import { colours, CommandError, printable, type Surroundings } from './terminal.js'
+import { versionOf } from './version.js'
 
 const HELP = `Usage: lifeguard <command> [options]
 
@@ -11,17 +12,21 @@ Commands:
   introspect   writes entities for the tables of a database
   check        says whether entities and a database still agree
 
-\`lifeguard <command> --help\` lists the options of a command.
+\`lifeguard <command> --help\` lists the options of a command, \`lifeguard --version\` prints the version.
 `
 
 /** @returns The exit code: 0 done; 1 what was asked about differs; 2 it could not be done. */
 export async function run(args: readonly string[], surroundings: Surroundings): Promise<number> {
-  const { out, err, env } = surroundings
+  const { out, err, env, script } = surroundings
   const [command, ...rest] = args
   try {
     if (command === undefined || command === '--help' || command === '-h' || command === 'help') {
       out.write(HELP)
       return command === undefined ? 2 : 0
+    }
+    if (command === '--version' || command === '-v') {
+      out.write(`${versionOf(script)}\n`)
+      return 0
     }
     const isHelp = rest.includes('--help') || rest.includes('-h')
     switch (command) {
@@ -37,8 +42,18 @@ export async function run(args: readonly string[], surroundings: Surroundings): 
     throw new CommandError(`There is no command ${JSON.stringify(command)}: introspect, check`)
   } catch (error) {
     const paint = colours(err, env)
+    // A program that reads JSON gets the failure as JSON.
+    if (command === 'check' && rest.includes('--json'))
+      out.write(`${JSON.stringify({ error: described(error) }, null, 2)}\n`)
     err.write(`${paint('red', 'error')}: ${printable(messageOf(error))}\n`)
     return 2
+  }
+}
+
+function described(error: unknown): { readonly code: string | null; readonly message: string } {
+  return {
+    code: error instanceof LifeguardError ? error.code : null,
+    message: messageOf(error).split('\n')[0] ?? '',
   }
 }
 

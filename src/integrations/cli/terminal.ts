@@ -12,6 +12,8 @@ export interface Surroundings {
   readonly err: Stream
   readonly env: Readonly<Record<string, string | undefined>>
   readonly cwd: string
+  /** The file of the command. */
+  readonly script: string
 }
 
 /** Something that the caller did wrong, or cannot be done; its message is for people. */
@@ -44,6 +46,14 @@ export class Progress {
   end(): void {
     if (this.#stream.isTTY === true) this.#stream.write('\r\u001b[K')
   }
+}
+
+/** A stream whose reader may leave before the end, as `head` does: the rest of the output is for no reader, and no error. */
+export function forgiving<Output extends Stream & NodeJS.WritableStream>(stream: Output): Output {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+  return stream
 }
 
 /** Text of a database for a terminal: without what would move its cursor. */
