@@ -172,6 +172,7 @@ function columnSql(table: Table, { sql, definition }: TableColumn): string {
     generated,
     virtual,
     identity,
+    identitySequence,
     checks = [],
   } = definition
   const text = (fragment: SqlFragment<unknown>): string => definitionSql(table.key, fragment)
@@ -180,7 +181,11 @@ function columnSql(table: Table, { sql, definition }: TableColumn): string {
     ...(nullable ? [] : ['not null']),
     ...(version === true ? ['default 1'] : []),
     ...(serverDefault === undefined ? [] : [`default ${text(serverDefault)}`]),
-    ...(identity === undefined ? [] : [`generated ${identity} as identity`]),
+    ...(identity === undefined
+      ? []
+      : [
+          `generated ${identity} as identity${identitySequence === undefined ? '' : ` (${text(identitySequence)})`}`,
+        ]),
     ...(generated === undefined
       ? []
       : [`generated always as (${text(generated)}) ${virtual === true ? 'virtual' : 'stored'}`]),
@@ -189,10 +194,13 @@ function columnSql(table: Table, { sql, definition }: TableColumn): string {
   ].join(' ')
 }
 
-function foreignKeySql({ columns, target, targetColumns, rules }: ForeignKey): string {
-  const { onDelete, onUpdate, deferred, deferrable } = rules
+function foreignKeySql({ table, columns, target, targetColumns, rules }: ForeignKey): string {
+  const { onDelete, onUpdate, deferred, deferrable, definition } = rules
+  const start = `foreign key (${names(columns)}) references ${target.sql} (${names(targetColumns)})`
+  if (definition !== undefined)
+    return `${start} ${definitionSql(`A foreign key of ${table.key}`, definition)}`
   return [
-    `foreign key (${names(columns)}) references ${target.sql} (${names(targetColumns)})`,
+    start,
     ...(onDelete === undefined ? [] : [`on delete ${action(onDelete)}`]),
     ...(onUpdate === undefined ? [] : [`on update ${action(onUpdate)}`]),
     ...(deferred === true ? ['deferrable initially deferred'] : deferrable === true ? ['deferrable'] : []),

@@ -41,13 +41,14 @@ export class Metadata implements TableRegistry {
   readonly #filters = new Map<Table, TableFilters>()
   readonly #entities = new WeakMap<AnyEntity, EntityMeta>()
   #resolved: Resolved | undefined
-  readonly #extensions: readonly string[]
+  /** Extensions that the tables need, by name. */
+  readonly extensions: readonly string[]
   /** Sequences that no column owns. */
   readonly sequences: readonly DeclaredType[]
 
   /** @param extensions Created before the tables, as the sequences are. */
   constructor(extensions: readonly string[], sequences: readonly DeclaredType[]) {
-    this.#extensions = extensions
+    this.extensions = extensions
     this.sequences = sequences
   }
 
@@ -163,7 +164,7 @@ export class Metadata implements TableRegistry {
       )
     }
     return {
-      extensions: this.#extensions,
+      extensions: this.extensions,
       sequences: this.sequences,
       tables: this.#tables.filter(isTable),
       tableGroups: this.tableGroups.map((group) => group.filter(isTable)),

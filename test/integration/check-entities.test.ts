@@ -188,7 +188,9 @@ test('a label that is missing, and one too many', async () => {
     "extra reading: label 'old' is not in the entities, whose types do not have it",
     "missing writing: label 'new' is not in the database",
   ])
-  expect(script).toBe(`alter type "public"."checked_mood" add value 'new' after 'sad';\n`)
+  expect(script).toContain(`alter type "public"."checked_mood" add value 'new' after 'sad';\n`)
+  expect(script).toContain(`-- create type "public"."checked_mood" as enum ('happy', 'sad', 'new');\n`)
+  expect(script.split('\n').filter((line) => line !== '' && !line.startsWith('-- '))).toHaveLength(1)
 })
 
 test('another domain', async () => {
@@ -206,9 +208,6 @@ test('what it proposes brings the database to the entities', async () => {
   const { sql: script, agrees } = await checkEntities(fixture.engine(), Base)
   expect(agrees).toBe(false)
   await fixture.db.query(script)
-  // Foreign keys are proposed when their tables are there.
-  const again = await checkEntities(fixture.engine(), Base)
-  await fixture.db.query(again.sql)
   expect((await checkEntities(fixture.engine(), Base)).differences).toEqual([])
 })
 

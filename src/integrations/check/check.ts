@@ -1,13 +1,24 @@
 /** `checkEntities`: compares entities with a database. */
-import { InvalidOptionError, type Connection, type DeclarativeBase, type Engine } from '../../index.js'
+import {
+  DatabaseError,
+  InvalidOptionError,
+  type Connection,
+  type DeclarativeBase,
+  type Engine,
+} from '../../index.js'
 import type { Table } from '../../schema/table.js'
-import type { Catalog, CatalogTable, CatalogType } from '../introspect/catalog-model.js'
+import type { Catalog, CatalogConstraint, CatalogTable, CatalogType } from '../introspect/catalog-model.js'
 import { readCatalog } from '../introspect/catalog-reader.js'
+import { readCasts } from './casts.js'
 import { compareColumns } from './compare-columns.js'
-import { compareConstraints, compareForeignKeys } from './compare-constraints.js'
+import { compareConstraints } from './compare-constraints.js'
+import { addForeignKey, compareForeignKeys } from './compare-foreign-keys.js'
+import { compareNamespaces, readNamespaces } from './compare-namespaces.js'
 import { compareSequences, readSequences } from './compare-sequences.js'
 import { compareType } from './compare-types.js'
 import { Differences, ident, type Difference } from './difference.js'
+import { keyChanges } from './key-changes.js'
+import { byHand, live, proposedScript } from './proposal.js'
 import { castShadow, tableScript, typesOf } from './shadow.js'
 
 export type { Difference } from './difference.js'
@@ -54,9 +65,27 @@ export async function checkEntities(
       throw new Undo()
     })
   } catch (error) {
-    if (!(error instanceof Undo)) throw error
+    if (error instanceof Undo) return report as CheckReport
+    if (error instanceof DatabaseError && isForbidden(error)) tellNeeds(error)
+    throw error
   }
   return report as CheckReport
+}
+
+/** `check` needs more than a role that reads. */
+const NEEDED =
+  '. A check creates temporary schemas in a transaction that it rolls back: connect to a primary, in a transaction that may write, as a role ' +
+  'with the privilege CREATE on the database (`grant create on database ... to ...`) and USAGE on the schemas of the entities'
+
+function tellNeeds(error: DatabaseError): void {
+  const { message, stack } = error
+  error.message = message + NEEDED
+  if (stack !== undefined) error.stack = stack.replace(message, () => error.message)
+}
+
+/** insufficient_privilege, read_only_sql_transaction */
+function isForbidden({ sqlState }: DatabaseError): boolean {
+  return sqlState === '42501' || sqlState === '25006'
 }
 
 /** Thrown at the end of the transaction, which has to leave nothing behind. */
@@ -71,8 +100,10 @@ async function compare(
 ): Promise<CheckReport> {
   const home = (await connection.scalar<string | null>('select current_schema()')) ?? 'public'
   const path = await connection.scalar<string>("select current_setting('search_path')")
+  const version = Number(await connection.scalar<string>("select current_setting('server_version_num')"))
   const types = typesOf(metadata)
   const schemas = [...new Set([...metadata.tables, ...types].map(({ schema }) => schema ?? home))]
+  const present = await readNamespaces(connection)
   const before = await readCatalog(connection, schemas)
   await connection.execute({ text: "select set_config('search_path', $1, true)", values: [path] })
   const sequences = await readSequences(
@@ -82,6 +113,7 @@ async function compare(
   const shadow = await castShadow(connection, metadata, home)
   const after = await readCatalog(connection, [...shadow.schemas.values()])
   const differences = new Differences()
+  compareNamespaces(metadata, types, home, present, differences)
   compareSequences(
     metadata.sequences,
     home,
@@ -97,30 +129,32 @@ async function compare(
       differences.add(`${schema}.${type.name}`, 'missing', 'reading', `it cannot be created: ${refused}`)
     if (type.kind === 'extension' || refused !== undefined) continue
     const wanted = typeNamed(after, shadow.schemas.get(schema) ?? '', type.name)
-    compareType(
-      type,
-      `${schema}\0${type.name}`,
-      typeNamed(before, schema, type.name),
-      wanted,
-      before,
-      after,
-      differences,
-    )
+    compareType(type, schema, typeNamed(before, schema, type.name), wanted, before, after, differences)
   }
   const isMapped = (schema: string, name: string): boolean =>
     metadata.tables.some((table) => (table.schema ?? home) === schema && table.name === name)
+  const comparable: {
+    readonly wanted: CatalogTable
+    readonly found: CatalogTable
+    readonly isView: boolean
+  }[] = []
+  const foreignKeys = new Differences()
+  const fates = new Map<CatalogConstraint, 'changed' | 'extra'>()
   for (const table of metadata.tables) {
     const schema = table.schema ?? home
     const where = `${schema}.${table.name}`
     const found = tableNamed(before, schema, table.name)
     if (found === undefined) {
-      const what = table.isView ? 'the view' : 'the table'
+      const proposals = [
+        { ...live('table', createSql(table, schema)), creates: { table: ident(schema, table.name) } },
+        ...metadata.foreignKeys(table).map((key) => addForeignKey(key, schema, table.name, home)),
+      ]
       differences.add(
         where,
         'missing',
         'reading',
-        `${what} is not in the database`,
-        table.isView ? null : createSql(table, schema),
+        table.isView ? 'the view is not in the database' : 'the table is not in the database',
+        table.isView ? [] : proposals,
       )
       continue
     }
@@ -135,18 +169,46 @@ async function compare(
       )
       continue
     }
-    compareColumns(where, wanted, found, table.isView, differences)
+    comparable.push({ wanted, found, isView: table.isView })
     if (table.isView) continue
-    compareConstraints(where, wanted, found, differences)
-    compareForeignKeys(where, metadata.foreignKeys(table), found, home, isMapped, differences)
+    const context = { where, home, isMapped, fates }
+    compareForeignKeys(metadata.foreignKeys(table), found, context, foreignKeys)
+  }
+  const [scratch = ''] = shadow.schemas.values()
+  const casts = await readCasts(connection, comparable, scratch)
+  const around = keyChanges(before, fates)
+  for (const { wanted, found, isView } of comparable) {
+    const where = `${found.schema}.${found.name}`
+    const anew = new Set<string>()
+    compareColumns(
+      wanted,
+      found,
+      { where, isView, casts, version, aroundKeys: around.column, anew },
+      differences,
+    )
+    if (isView) continue
+    compareConstraints(
+      where,
+      wanted,
+      found,
+      { names: namesIn(before, found.schema), anew, aroundKey: around.key },
+      differences,
+    )
     if (wanted.partitionBy !== found.partitionBy)
       differences.add(
         where,
         'different',
         'nothing',
         `the database partitions by ${found.partitionBy ?? 'nothing'}, the entity by ${wanted.partitionBy ?? 'nothing'}`,
+        [
+          byHand(
+            'table',
+            `no statement changes how ${ident(found.schema, found.name)} is partitioned; create it anew`,
+          ),
+        ],
       )
   }
+  differences.addAll(foreignKeys)
   if (extraTables) {
     for (const { schema, name, kind } of before.tables) {
       if (!isMapped(schema, name))
@@ -158,7 +220,7 @@ async function compare(
     agrees: all.length === 0,
     differences: all,
     tables: metadata.tables.length,
-    sql: all.flatMap(({ sql }) => (sql === null ? [] : [`${sql}\n`])).join(''),
+    sql: proposedScript(differences.proposals),
   }
 }
 
@@ -166,6 +228,18 @@ function createSql(table: Table, schema: string): string {
   return tableScript(table, schema)
     .replace(`create schema if not exists ${ident(schema)};\n`, '')
     .trimEnd()
+    .replace(/;$/, '')
+}
+
+/** Names of relations and constraints in a schema. */
+function namesIn({ tables }: Catalog, schema: string): ReadonlySet<string> {
+  return new Set(
+    tables.flatMap((table) =>
+      table.schema === schema
+        ? [table.name, ...[...table.constraints, ...table.indexes].map(({ name }) => name)]
+        : [],
+    ),
+  )
 }
 
 function tableNamed({ tables }: Catalog, schema: string, name: string): CatalogTable | undefined {

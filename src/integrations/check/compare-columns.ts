@@ -1,16 +1,20 @@
 /** Compares the columns of an entity with those of the database. */
 import type { CatalogColumn, CatalogTable } from '../introspect/catalog-model.js'
+import type { Casts } from './casts.js'
+import type { ColumnContext, ColumnPair } from './column-pair.js'
+import { compareFilled, generatedSql, serialStatements } from './compare-filled.js'
 import { ident, type Differences } from './difference.js'
+import { live, lossy, type Proposal } from './proposal.js'
 
 /** @param wanted The table as PostgreSQL understands the entity. */
 export function compareColumns(
-  where: string,
   wanted: CatalogTable,
   found: CatalogTable,
-  isView: boolean,
+  context: ColumnContext,
   differences: Differences,
 ): void {
-  const table = ident(found.schema, found.name)
+  const { where, isView } = context
+  const tableSql = ident(found.schema, found.name)
   for (const column of wanted.columns) {
     const there = found.columns.find(({ name }) => name === column.name)
     if (there === undefined) {
@@ -19,10 +23,25 @@ export function compareColumns(
         'missing',
         'reading',
         `column ${column.name} (${column.typeText}) is not in the database`,
-        isView ? null : `alter table ${table} add column ${columnSql(column)};`,
+        isView ? [] : [addColumn(tableSql, column)],
       )
     } else {
-      compareColumn(where, table, column, there, isView, differences)
+      const pair: ColumnPair = {
+        table: found,
+        tableSql,
+        name: ident(column.name),
+        wanted: column,
+        found: there,
+        differ: (breaks, what, proposals) =>
+          differences.add(
+            where,
+            'different',
+            breaks,
+            `column ${column.name}: ${what}`,
+            isView ? [] : proposals,
+          ),
+      }
+      compareColumn(pair, context)
     }
   }
   for (const column of found.columns) {
@@ -33,105 +52,77 @@ export function compareColumns(
       column.identity === null &&
       !column.serial &&
       column.generated === null
+    const step = column.generated === null ? 'column' : 'drop generated'
     differences.add(
       where,
       'extra',
       isNeeded && !isView ? 'writing' : 'nothing',
       `column ${column.name} (${column.typeText}) is not in the entity${isNeeded && !isView ? ', which cannot insert a row without it' : ''}`,
-      isView ? null : `-- alter table ${table} drop column ${ident(column.name)};`,
+      isView ? [] : [lossy(step, `alter table ${tableSql} drop column ${ident(column.name)}`)],
     )
   }
 }
 
-function compareColumn(
-  where: string,
-  table: string,
-  wanted: CatalogColumn,
-  found: CatalogColumn,
-  isView: boolean,
-  differences: Differences,
-): void {
-  const name = ident(wanted.name)
-  const differ = (breaks: 'reading' | 'writing' | 'nothing', what: string, sql: string | null): void =>
-    differences.add(where, 'different', breaks, `column ${wanted.name}: ${what}`, sql)
-  const says = (there: string | null, here: string | null): string =>
-    `the database has ${there ?? 'none'}, the entity ${here ?? 'none'}`
+function compareColumn(pair: ColumnPair, context: ColumnContext): void {
+  const { tableSql, name, wanted, found, differ } = pair
+  const alter = `alter table ${tableSql} alter column ${name}`
   if (wanted.typeText !== found.typeText) {
     const [here, there] = [wanted.typeText, found.typeText].map((text) => text.replace(/\(.*\)/, ''))
     const isLength = here === there || (TEXTS.has(here ?? '') && TEXTS.has(there ?? ''))
-    const sql = `alter table ${table} alter column ${name} type ${wanted.typeText} using ${name}::${wanted.typeText};`
-    differ(isLength ? 'writing' : 'reading', says(found.typeText, wanted.typeText), isView ? null : sql)
+    differ(
+      isLength ? 'writing' : 'reading',
+      `the database has ${found.typeText}, the entity ${wanted.typeText}`,
+      [...(isLength ? [] : context.aroundKeys(pair.table, wanted.name)), ...changeType(pair, context.casts)],
+    )
   }
-  if (isView) return
+  if (context.isView) return
   if (wanted.notNull && !found.notNull)
-    differ(
-      'reading',
-      'the database allows NULL, the entity does not',
-      `alter table ${table} alter column ${name} set not null;`,
-    )
-  if (!wanted.notNull && found.notNull)
-    differ(
-      'writing',
-      'the database refuses NULL, the entity does not',
-      `alter table ${table} alter column ${name} drop not null;`,
-    )
-  compareFilled(wanted, found, table, name, differ)
+    differ('reading', 'the database allows NULL, the entity does not', [
+      live('column', `${alter} set not null`),
+    ])
+  compareFilled(pair, context)
+  if (!wanted.notNull && found.notNull) {
+    // Only a column without an identity may have NULL, and to drop that is for a person to decide.
+    const propose = found.identity === null ? live : lossy
+    differ('writing', 'the database refuses NULL, the entity does not', [
+      propose('column', `${alter} drop not null`),
+    ])
+  }
 }
 
 /** Read alike, and written with other limits. */
 const TEXTS = new Set(['text', 'character varying', 'character', 'public.citext'])
 
-function compareFilled(
-  wanted: CatalogColumn,
-  found: CatalogColumn,
-  table: string,
-  name: string,
-  differ: (breaks: 'reading' | 'writing' | 'nothing', what: string, sql: string | null) => void,
-): void {
-  const [here, there] = [filledBy(wanted), filledBy(found)]
-  if (here === there) return
-  // What PostgreSQL would have filled in has to be given now, or cannot be given any more.
-  const breaks =
-    here === null || (there !== null && isPlain(wanted) && isPlain(found)) ? 'nothing' : 'writing'
-  const isGiven = found.generated !== null || found.identity === 'always'
-  const sql =
-    wanted.default !== null && isPlain(found)
-      ? `alter table ${table} alter column ${name} set default ${wanted.default};`
-      : here === null && isPlain(found)
-        ? `alter table ${table} alter column ${name} drop default;`
-        : wanted.identity !== null && there === null
-          ? `alter table ${table} alter column ${name} add generated ${wanted.identity} as identity;`
-          : `-- alter table ${table} ... column ${name}: ${here ?? 'no default'}`
-  differ(
-    isGiven ? 'writing' : breaks,
-    `the database fills in ${there ?? 'nothing'}, the entity says ${here ?? 'nothing'}`,
-    sql,
-  )
+function changeType({ tableSql, name, wanted, found }: ColumnPair, casts: Casts): Proposal[] {
+  // A column that is dropped and added has its type from then on.
+  if ((wanted.generated === null) !== (found.generated === null) && wanted.generated !== null) return []
+  const cast = casts.get(`${found.typeText}\0${wanted.typeText}`)
+  const value = cast === 'text' ? `${name}::text::${wanted.typeText}` : `${name}::${wanted.typeText}`
+  // PostgreSQL computes the values of a generated column anew.
+  const using = cast === 'assignment' || found.generated !== null ? '' : ` using ${value}`
+  const part = `alter column ${name}`
+  const actions = [
+    // It is of the old type, and PostgreSQL casts only what it can cast by assignment.
+    ...(found.default === null ? [] : [`${part} drop default`]),
+    `${part} type ${wanted.typeText}${using}`,
+    ...(wanted.default === null || found.default === null ? [] : [`${part} set default ${wanted.default}`]),
+  ]
+  return [live('column', `alter table ${tableSql} ${actions.join(', ')}`)]
 }
 
-function isPlain({ serial, identity, generated }: CatalogColumn): boolean {
-  return !serial && identity === null && generated === null
-}
-
-/** What gives the column its value where an INSERT does not. */
-function filledBy({ default: filled, serial, identity, generated }: CatalogColumn): string | null {
-  if (serial) return 'a sequence of its own (serial)'
-  if (identity !== null) return `generated ${identity} as identity`
-  if (generated !== null)
-    return `generated (${generated.expression}) ${generated.stored ? 'stored' : 'virtual'}`
-  return filled
-}
-
-function columnSql(column: CatalogColumn): string {
-  const { name, typeText, notNull, identity, generated, default: filled, serial } = column
+function addColumn(tableSql: string, column: CatalogColumn): Proposal {
+  const { name, typeText, notNull, identity, sequence, generated, default: filled, serial } = column
   const serialType = { smallint: 'smallserial', integer: 'serial', bigint: 'bigserial' }[typeText] ?? typeText
-  return [
+  const definition = [
     `${ident(name)} ${serial ? serialType : typeText}`,
-    ...(identity === null ? [] : [`generated ${identity} as identity`]),
-    ...(generated === null
-      ? []
-      : [`generated always as (${generated.expression}) ${generated.stored ? 'stored' : 'virtual'}`]),
+    ...(identity === null ? [] : [`generated ${identity} as identity${serialStatements.options(sequence)}`]),
+    ...(generated === null ? [] : [generatedSql(generated)]),
     ...(filled === null ? [] : [`default ${filled}`]),
     ...(notNull ? ['not null'] : []),
   ].join(' ')
+  const step = generated === null ? 'column' : 'generated'
+  return {
+    ...live(step, `alter table ${tableSql} add column ${definition}`),
+    creates: { table: tableSql, column: name },
+  }
 }

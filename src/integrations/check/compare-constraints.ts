@@ -1,199 +1,202 @@
 /** Compares keys, constraints and indexes of an entity with those of the database. Their names are not compared. */
-import type { ForeignKey } from '../../schema/foreign-key.js'
 import type { CatalogConstraint, CatalogIndex, CatalogTable } from '../introspect/catalog-model.js'
 import { ident, type Differences } from './difference.js'
+import { live, lossy, mentions, type Proposal } from './proposal.js'
+
+/** What the comparison of constraints needs to know besides. */
+interface ConstraintContext {
+  /** Names that the schema has already. */
+  readonly names: ReadonlySet<string>
+  /** Columns that are to be dropped and added, which is proposed as a comment. */
+  readonly anew: ReadonlySet<string>
+  /** Drops the foreign keys that need a key, and creates them, around a change of the key. */
+  aroundKey(table: CatalogTable, columns: readonly string[]): readonly Proposal[]
+}
 
 /** @param wanted The table as PostgreSQL understands the entity. */
 export function compareConstraints(
   where: string,
   wanted: CatalogTable,
   found: CatalogTable,
+  context: ConstraintContext,
   differences: Differences,
 ): void {
-  const table = ident(found.schema, found.name)
-  for (const [kind, texts] of [
-    ['primary key', 'primary key'],
-    ['unique', 'unique constraint'],
-    ['check', 'check'],
-    ['exclusion', 'exclusion constraint'],
-  ] as const) {
-    const [here, there] = [signed(wanted, kind), signed(found, kind)]
-    for (const [signature, one] of here) {
-      if (there.has(signature) || (kind === 'unique' && hasUniqueIndex(found, one.columns))) continue
-      const breaks = kind === 'primary key' ? 'writing' : 'nothing'
+  for (const kind of ['primary key', 'unique', 'check', 'exclusion'] as const)
+    compareKind(kind, where, wanted, found, context, differences)
+  compareIndexes(where, wanted, found, context, differences)
+}
+
+const TEXTS = {
+  'primary key': 'primary key',
+  unique: 'unique constraint',
+  check: 'check',
+  exclusion: 'exclusion constraint',
+} as const
+
+function compareKind(
+  kind: keyof typeof TEXTS,
+  where: string,
+  wanted: CatalogTable,
+  found: CatalogTable,
+  context: ConstraintContext,
+  differences: Differences,
+): void {
+  const alter = `alter table ${ident(found.schema, found.name)}`
+  const text = TEXTS[kind]
+  const step = kind === 'primary key' || kind === 'unique' ? 'key' : 'constraint'
+  const breaks = kind === 'primary key' ? 'writing' : 'nothing'
+  const left = unmatched(kind, found, wanted)
+  const proposed = (one: CatalogConstraint): typeof live =>
+    [...context.anew].some((column) => one.columns.includes(column) || mentions(one.definition, column))
+      ? lossy
+      : live
+  for (const one of unmatched(kind, wanted, found)) {
+    const at = left.findIndex((other) => isSuccessor(one, other))
+    const [before] = at < 0 ? [] : left.splice(at, 1)
+    if (before === undefined) {
+      // PostgreSQL finds another name where this one is taken.
+      const name = context.names.has(one.name) || step === 'key' ? '' : `constraint ${ident(one.name)} `
+      differences.add(where, 'missing', breaks, `${text} ${shown(one)} is not in the database`, [
+        proposed(one)(step, `${alter} add ${name}${one.definition}`),
+      ])
+    } else {
       differences.add(
         where,
-        'missing',
+        'different',
         breaks,
-        `${texts} ${shown(one)} is not in the database`,
-        `alter table ${table} add ${kind === 'check' || kind === 'exclusion' ? `constraint ${ident(one.name)} ` : ''}${one.definition};`,
-      )
-    }
-    for (const [signature, one] of there) {
-      if (here.has(signature) || (kind === 'unique' && hasUniqueIndex(wanted, one.columns))) continue
-      // A key for the session alone stands in no table.
-      if (kind === 'primary key' && wanted.constraints.every((other) => other.kind !== kind)) {
-        differences.add(where, 'extra', 'nothing', `${texts} ${shown(one)} is no constraint for the entity`)
-        continue
-      }
-      differences.add(
-        where,
-        'extra',
-        'nothing',
-        `${texts} ${shown(one)} (${one.name}) is not in the entity`,
-        `-- alter table ${table} drop constraint ${ident(one.name)};`,
+        `${text} ${before.name}: the database has ${before.definition}, the entity ${one.definition}`,
+        [
+          ...(step === 'key' ? context.aroundKey(found, before.columns) : []),
+          proposed(one)('drop constraint', `${alter} drop constraint ${ident(before.name)}`),
+          proposed(one)(step, `${alter} add constraint ${ident(before.name)} ${one.definition}`),
+        ],
       )
     }
   }
-  compareIndexes(where, table, wanted, found, differences)
+  for (const one of left) {
+    // A key for the session alone stands in no table.
+    if (kind === 'primary key' && wanted.constraints.every((other) => other.kind !== kind)) {
+      differences.add(where, 'extra', 'nothing', `${text} ${shown(one)} is no constraint for the entity`)
+      continue
+    }
+    differences.add(where, 'extra', 'nothing', `${text} ${shown(one)} (${one.name}) is not in the entity`, [
+      lossy('drop constraint', `${alter} drop constraint ${ident(one.name)}`),
+    ])
+  }
+}
+
+/** The constraints of one table that the other one does not have. */
+function unmatched(kind: keyof typeof TEXTS, table: CatalogTable, other: CatalogTable): CatalogConstraint[] {
+  const there = other.constraints.filter((one) => one.kind === kind).map(signature)
+  return table.constraints.filter((one) => {
+    if (one.kind !== kind) return false
+    const at = there.indexOf(signature(one))
+    // Twice the same is once enough.
+    return at < 0 && !(kind === 'unique' && isPlainKey(one) && hasUniqueIndex(other, one.columns))
+  })
+}
+
+/** Whether a constraint takes the place of another one, which has to go first. */
+function isSuccessor(one: CatalogConstraint, other: CatalogConstraint): boolean {
+  if (one.kind === 'primary key' || one.name === other.name) return true
+  return one.kind === 'unique' && [...one.columns].sort().join('\0') === [...other.columns].sort().join('\0')
 }
 
 /** The columns of a key, the text of the others. */
 function shown(one: CatalogConstraint): string {
   return one.kind === 'check'
     ? (one.expression ?? '')
-    : one.kind === 'exclusion'
+    : one.kind === 'exclusion' || one.period
       ? one.definition
       : `(${one.columns.join(', ')})`
 }
 
-function signed(table: CatalogTable, kind: CatalogConstraint['kind']): Map<string, CatalogConstraint> {
-  return new Map(
-    table.constraints
-      .filter((one) => one.kind === kind)
-      .map((one) => [
-        kind === 'check'
-          ? (one.expression ?? '')
-          : kind === 'exclusion' || one.special
-            ? one.definition
-            : `${[...one.columns].sort().join('\0')} ${one.deferrable} ${one.deferred}`,
-        one,
-      ]),
-  )
+function signature(one: CatalogConstraint): string {
+  if (one.kind === 'check') return one.special ? one.definition : (one.expression ?? '')
+  if (one.kind === 'exclusion' || one.special) return one.definition
+  return `${[...one.columns].sort().join('\0')} ${one.deferrable} ${one.deferred}`
+}
+
+function isPlainKey({ special, deferrable }: CatalogConstraint): boolean {
+  return !special && !deferrable
 }
 
 function hasUniqueIndex({ indexes }: CatalogTable, columns: readonly string[]): boolean {
-  return indexes.some(
-    ({ unique, where, parts, plain }) =>
-      unique &&
-      plain &&
-      where === null &&
-      parts.length === columns.length &&
-      parts.every(({ column }) => column !== null && columns.includes(column)),
+  return indexes.some((index) => isUniqueOver(index, columns))
+}
+
+function isUniqueOver({ unique, where, parts, plain }: CatalogIndex, columns: readonly string[]): boolean {
+  return (
+    unique &&
+    plain &&
+    where === null &&
+    parts.length === columns.length &&
+    parts.every(({ column }) => column !== null && columns.includes(column))
   )
 }
 
 function compareIndexes(
   where: string,
-  table: string,
   wanted: CatalogTable,
   found: CatalogTable,
-  differences: Differences,
-): void {
-  const sign = ({ unique, definition }: CatalogIndex): string => `${unique ? 'unique ' : ''}${definition}`
-  const left = found.indexes.map(sign)
-  for (const index of wanted.indexes) {
-    const at = left.indexOf(sign(index))
-    if (at >= 0) {
-      left.splice(at, 1)
-      continue
-    }
-    const unique = index.unique ? 'unique ' : ''
-    differences.add(
-      where,
-      'missing',
-      'nothing',
-      `${unique}index ${index.definition} is not in the database`,
-      `create ${unique}index ${ident(index.name)} on ${table} ${index.definition};`,
-    )
-  }
-  for (const index of found.indexes) {
-    const at = left.indexOf(sign(index))
-    if (at < 0) continue
-    left.splice(at, 1)
-    const breaks = index.unique ? 'writing' : 'nothing'
-    const message = `${index.unique ? 'unique ' : ''}index ${index.name} ${index.definition} is not in the entity`
-    differences.add(where, 'extra', breaks, message, `-- drop index ${ident(found.schema, index.name)};`)
-  }
-}
-
-/** @param home The schema of entities that name none. @param isMapped Whether a table is an entity. */
-export function compareForeignKeys(
-  where: string,
-  declared: readonly ForeignKey[],
-  found: CatalogTable,
-  home: string,
-  isMapped: (schema: string, table: string) => boolean,
+  context: ConstraintContext,
   differences: Differences,
 ): void {
   const table = ident(found.schema, found.name)
-  const there = found.constraints.filter(({ kind }) => kind === 'foreign key')
-  const known = new Set<CatalogConstraint>()
-  for (const key of declared) {
-    const { columns, target, targetColumns, rules } = key
-    const schema = target.schema ?? home
-    const isSame = ({ columns: own, target: other }: CatalogConstraint): boolean =>
-      other?.schema === schema &&
-      other.table === target.name &&
-      pairs(own, other.columns) ===
-        pairs(
-          columns.map(({ name }) => name),
-          targetColumns.map(({ name }) => name),
-        )
-    const names = columns.map(({ name }) => name).join(', ')
-    const { onDelete = 'no action', onUpdate = 'no action', deferred = false, deferrable = deferred } = rules
-    const sql = `add foreign key (${columns.map(({ name }) => ident(name)).join(', ')}) references ${ident(schema, target.name)} (${targetColumns
-      .map(({ name }) => ident(name))
-      .join(
-        ', ',
-      )}) on delete ${onDelete} on update ${onUpdate}${deferred ? ' deferrable initially deferred' : deferrable ? ' deferrable' : ''}`
-    const same = there.filter(isSame)
-    for (const one of same) known.add(one)
-    if (same.length === 0) {
+  const sign = ({ unique, definition }: CatalogIndex): string => `${unique ? 'unique ' : ''}${definition}`
+  const left = [...found.indexes]
+  const missing = wanted.indexes.filter((index) => {
+    const at = left.findIndex((other) => sign(other) === sign(index))
+    if (at >= 0) left.splice(at, 1)
+    return at < 0
+  })
+  for (const index of missing) {
+    const unique = index.unique ? 'unique ' : ''
+    const at = left.findIndex(({ name }) => name === index.name)
+    const [before] = at < 0 ? [] : left.splice(at, 1)
+    const propose = [...context.anew].some((column) => mentions(index.definition, column)) ? lossy : live
+    const create = (name: string): Proposal =>
+      propose('constraint', `create ${unique}index ${name}on ${table} ${index.definition}`)
+    if (before === undefined) {
       differences.add(
         where,
         'missing',
         'nothing',
-        `foreign key (${names}) to ${schema}.${target.name} is not in the database`,
-        `alter table ${table} ${sql};`,
+        `${unique}index ${index.definition} is not in the database`,
+        [create(context.names.has(index.name) ? '' : `${ident(index.name)} `)],
       )
-      continue
+    } else {
+      differences.add(
+        where,
+        'different',
+        before.unique ? 'writing' : 'nothing',
+        `index ${index.name}: the database has ${sign(before)}, the entity ${sign(index)}`,
+        [
+          propose('drop constraint', `drop index ${ident(found.schema, before.name)}`),
+          create(`${ident(index.name)} `),
+        ],
+      )
     }
-    const rulesHere = said(onDelete, onUpdate, deferrable, deferred)
-    const agrees = same.some(
-      (one) => said(one.target?.onDelete, one.target?.onUpdate, one.deferrable, one.deferred) === rulesHere,
-    )
-    if (agrees) continue
-    const [first] = same as [CatalogConstraint]
-    const rulesThere = said(first.target?.onDelete, first.target?.onUpdate, first.deferrable, first.deferred)
-    differences.add(
-      where,
-      'different',
-      'writing',
-      `foreign key (${names}): the database has ${rulesThere}, the entity ${rulesHere}`,
-      `alter table ${table} drop constraint ${ident(first.name)}, ${sql};`,
-    )
   }
-  for (const one of there) {
-    if (known.has(one) || !isMapped(one.target?.schema ?? '', one.target?.table ?? '')) continue
-    const message = `foreign key ${one.name} (${one.columns.join(', ')}) is not in the entity`
-    differences.add(
-      where,
-      'extra',
-      'writing',
-      message,
-      `-- alter table ${table} drop constraint ${ident(one.name)};`,
+  for (const index of left) {
+    const breaks = index.unique ? 'writing' : 'nothing'
+    const message = `${index.unique ? 'unique ' : ''}index ${index.name} ${index.definition} is not in the entity`
+    // Without it the unique constraint is missing for which it stands.
+    const stood = wanted.constraints.find(
+      (one) =>
+        one.kind === 'unique' &&
+        isPlainKey(one) &&
+        isUniqueOver(index, one.columns) &&
+        found.constraints.every((other) => signature(other) !== signature(one)),
     )
+    differences.add(where, 'extra', breaks, message, [
+      lossy('drop constraint', `drop index ${ident(found.schema, index.name)}`),
+      ...(stood === undefined
+        ? []
+        : [
+            ...context.aroundKey(found, stood.columns).map((one) => ({ ...one, isLossy: true })),
+            lossy('key', `alter table ${table} add ${stood.definition}`),
+          ]),
+    ])
   }
-}
-
-function pairs(own: readonly string[], other: readonly string[]): string {
-  return own
-    .map((name, index) => `${name}\0${other[index]}`)
-    .sort()
-    .join('\n')
-}
-
-function said(onDelete = 'no action', onUpdate = 'no action', deferrable = false, deferred = false): string {
-  return `on delete ${onDelete}, on update ${onUpdate}${deferred ? ', initially deferred' : deferrable ? ', deferrable' : ''}`
 }

@@ -1,93 +1,133 @@
 /** Compares declared types (enums, domains, composite types, ranges) with those of the database. */
-import type { Catalog, CatalogType } from '../introspect/catalog-model.js'
+import type { Catalog, CatalogDomain, CatalogType } from '../introspect/catalog-model.js'
 import type { DeclaredType } from '../../schema/column.js'
-import { ident, literal, type Differences } from './difference.js'
+import { ident, type Differences } from './difference.js'
+import { compareLabels } from './compare-labels.js'
+import { byHand, live, lossy, type Proposal } from './proposal.js'
 
 /** @param found The type of the database before anything was created. */
 export function compareType(
   declared: DeclaredType,
-  where: string,
+  schema: string,
   found: CatalogType | undefined,
   wanted: CatalogType | undefined,
   before: Catalog,
   after: Catalog,
   differences: Differences,
 ): void {
-  const name = where
+  const where = `${schema}.${declared.name}`
+  const type = ident(schema, declared.name)
   if (found === undefined) {
     const word = declared.kind === 'domain' ? 'domain' : 'type'
-    const sql = `create ${word} ${ident(...where.split('\0'))} ${declared.definition};`
-    differences.add(
-      label(name),
-      'missing',
-      'reading',
-      `the ${declared.kind} type is not in the database`,
-      sql,
-    )
+    differences.add(where, 'missing', 'reading', `the ${declared.kind} type is not in the database`, [
+      live('type', `create ${word} ${type} ${declared.definition}`.trimEnd()),
+    ])
     return
   }
   if (wanted === undefined) return
-  const type = ident(...where.split('\0'))
   if (found.kind !== declared.kind) {
     differences.add(
-      label(name),
+      where,
       'different',
       'reading',
       `the database has a ${found.kind} type, the entities a type that is ${declared.kind}`,
+      [anew(type, declared)],
     )
     return
   }
   if (declared.kind === 'enum') {
-    compareLabels(label(name), type, wanted.labels, found.labels, differences)
+    compareLabels(where, found, wanted.labels, before, differences)
     return
   }
   const [here, there] = [describe(wanted, after), describe(found, before)]
   if (here !== there) {
     differences.add(
-      label(name),
+      where,
       'different',
       declared.kind === 'domain' ? 'writing' : 'reading',
       `the database has ${there}, the entities ${here}`,
-      `-- alter ${declared.kind === 'domain' ? 'domain' : 'type'} ${type} ...: ${here}`,
+      found.domain !== null && wanted.domain !== null
+        ? changeDomain(type, declared, found.domain, wanted.domain)
+        : declared.kind === 'composite'
+          ? changeFields(type, declared, found, wanted)
+          : [anew(type, declared)],
     )
   }
 }
 
-function label(where: string): string {
-  return where.replace('\0', '.')
+/** What PostgreSQL has no statement for. */
+function anew(type: string, { definition }: DeclaredType): Proposal {
+  return byHand('type', `no statement changes ${type} into this; create it anew: ${definition}`)
 }
 
-function compareLabels(
-  where: string,
+function changeDomain(
   type: string,
-  wanted: readonly string[],
-  found: readonly string[],
-  differences: Differences,
-): void {
-  for (const [index, one] of wanted.entries()) {
-    if (found.includes(one)) continue
-    const before = wanted.slice(0, index).findLast((other) => found.includes(other))
-    const place = before === undefined ? ` before ${literal(found[0] ?? '')}` : ` after ${literal(before)}`
-    const sql = `alter type ${type} add value ${literal(one)}${found.length === 0 ? '' : place};`
-    differences.add(where, 'missing', 'writing', `label ${literal(one)} is not in the database`, sql)
-  }
-  for (const one of found) {
-    if (!wanted.includes(one))
-      differences.add(
-        where,
-        'extra',
-        'reading',
-        `label ${literal(one)} is not in the entities, whose types do not have it`,
-      )
-  }
-  const shared = found.filter((one) => wanted.includes(one))
-  if (shared.join('\0') !== wanted.filter((one) => found.includes(one)).join('\0'))
-    differences.add(
-      where,
-      'different',
-      'nothing',
-      `the labels are in another order: ${found.map(literal).join(', ')}`,
-    )
+  declared: DeclaredType,
+  found: CatalogDomain,
+  wanted: CatalogDomain,
+): Proposal[] {
+  if (found.typeText !== wanted.typeText) return [anew(type, declared)]
+  const alter = `alter domain ${type}`
+  const added = wanted.checks.filter((one) =>
+    found.checks.every(({ expression }) => expression !== one.expression),
+  )
+  const dropped = found.checks.filter((one) =>
+    wanted.checks.every(({ expression }) => expression !== one.expression),
+  )
+  const isReplaced = (name: string): boolean => added.some((one) => one.name === name)
+  const filled = wanted.default === null ? 'drop default' : `set default ${wanted.default}`
+  return [
+    ...(wanted.default === found.default ? [] : [live('type', `${alter} ${filled}`)]),
+    ...(wanted.notNull === found.notNull
+      ? []
+      : [live('type', `${alter} ${wanted.notNull ? 'set' : 'drop'} not null`)]),
+    ...dropped.map(({ name }) => {
+      const statement = `${alter} drop constraint ${ident(name)}`
+      return isReplaced(name) ? live('type', statement) : lossy('type', statement)
+    }),
+    ...added.map(({ name, expression }) => {
+      const isTaken =
+        found.checks.some((one) => one.name === name) && dropped.every((one) => one.name !== name)
+      const constraint = isTaken ? '' : `constraint ${ident(name)} `
+      // Validated by a statement of its own, which does not keep others from writing.
+      return isTaken
+        ? live('type', `${alter} add check (${expression})`)
+        : live(
+            'type',
+            `${alter} add ${constraint}check (${expression}) not valid`,
+            `${alter} validate constraint ${ident(name)}`,
+          )
+    }),
+  ]
+}
+
+function changeFields(
+  type: string,
+  declared: DeclaredType,
+  found: CatalogType,
+  wanted: CatalogType,
+): Proposal[] {
+  const added = wanted.fields.filter(({ name }) => found.fields.every((other) => other.name !== name))
+  const dropped = found.fields.filter(({ name }) => wanted.fields.every((other) => other.name !== name))
+  const after = [...found.fields.filter((field) => !dropped.includes(field)), ...added]
+  // A new field is the last one.
+  if (after.some(({ name }, index) => name !== wanted.fields[index]?.name)) return [anew(type, declared)]
+  return [
+    ...dropped.map(({ name }) => lossy('type', `alter type ${type} drop attribute ${ident(name)}`)),
+    ...added.map(({ name, typeText }) =>
+      live('type', `alter type ${type} add attribute ${ident(name)} ${typeText}`),
+    ),
+    ...wanted.fields.flatMap(({ name, typeText }): Proposal[] =>
+      found.fields.some((other) => other.name === name && other.typeText !== typeText)
+        ? [
+            {
+              ...lossy('type', `alter type ${type} alter attribute ${ident(name)} type ${typeText}`),
+              note: 'PostgreSQL refuses this while a column has the type',
+            },
+          ]
+        : [],
+    ),
+  ]
 }
 
 /** A type in words that are the same for the same type. */

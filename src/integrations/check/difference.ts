@@ -1,4 +1,5 @@
 /** One difference between entities and a database, and the SQL that removes it. */
+import { proposalText, type Proposal } from './proposal.js'
 
 /** One difference. */
 export interface Difference {
@@ -13,29 +14,49 @@ export interface Difference {
   readonly breaks: 'reading' | 'writing' | 'nothing'
   /** `column email: the database has text, the entity varchar(80)` */
   readonly message: string
-  /** The statement that changes the database to match the entities, for a migration; a comment if it would lose data. */
+  /**
+   * The statements that change the database to match the entities, for a migration; a comment if they would lose data. The `sql` of the
+   * report has those of all differences in an order that works.
+   */
   readonly sql: string | null
 }
 
-/** Collects the differences of one thing. */
+/** Collects the differences, with what removes them. */
 export class Differences {
-  readonly #all: Difference[] = []
+  readonly #all: { readonly difference: Difference; readonly proposals: readonly Proposal[] }[] = []
 
   add(
     where: string,
     kind: Difference['kind'],
     breaks: Difference['breaks'],
     message: string,
-    sql: string | null = null,
+    proposals: readonly Proposal[] = [],
   ): void {
-    this.#all.push({ where, kind, breaks, message, sql })
+    const sql = proposals.length === 0 ? null : proposals.map(proposalText).join('\n')
+    this.#all.push({ difference: { where, kind, breaks, message, sql }, proposals })
+  }
+
+  /** Appends those of another collection. */
+  addAll(others: Differences): void {
+    this.#all.push(...others.#all)
   }
 
   /** By place, those that break most first. */
   get all(): readonly Difference[] {
-    return this.#all.toSorted((a, b) =>
-      a.where === b.where ? ORDER[a.breaks] - ORDER[b.breaks] : a.where < b.where ? -1 : 1,
-    )
+    return this.#all
+      .map(({ difference }) => difference)
+      .toSorted((a, b) =>
+        a.where === b.where ? ORDER[a.breaks] - ORDER[b.breaks] : a.where < b.where ? -1 : 1,
+      )
+  }
+
+  /** What removes them, by place. */
+  get proposals(): readonly Proposal[] {
+    return this.#all
+      .toSorted((a, b) =>
+        a.difference.where < b.difference.where ? -1 : a.difference.where > b.difference.where ? 1 : 0,
+      )
+      .flatMap(({ proposals }) => proposals)
   }
 }
 

@@ -43,6 +43,9 @@ export async function castShadow(connection: Connection, metadata: Metadata, hom
       )
       .join(''),
   )
+  // What cannot be created is told by the tables that need it.
+  for (const name of metadata.extensions)
+    await attempt(connection, `create extension if not exists ${ident(name)};`)
   for (const sequence of metadata.sequences) {
     const { name, schema, definition } = sequence
     const places = [ident(schema ?? home, name), ident(shadowOf(schema ?? home), name)]
@@ -127,7 +130,7 @@ export function tableScript(table: Table, schema: string | undefined): string {
 }
 
 /** The same with fragments of this copy of the package: the entities may be those of the other copy (`import` and `require`). */
-function ownSql<Value>(value: Value): Value {
+export function ownSql<Value>(value: Value): Value {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map((item: unknown) => ownSql(item)) as Value
   if ('assemble' in value && 'text' in value) return new SqlFragment([String(value.text)], []) as Value
@@ -141,7 +144,7 @@ function ownSql<Value>(value: Value): Value {
 }
 
 /** Runs a script in a savepoint. @returns why it failed. */
-async function attempt(connection: Connection, script: string): Promise<string | undefined> {
+export async function attempt(connection: Connection, script: string): Promise<string | undefined> {
   if (script === '') return undefined
   try {
     await connection.beginNested(() => connection.executeScript(script))

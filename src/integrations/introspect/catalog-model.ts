@@ -6,11 +6,21 @@ export interface Catalog {
   readonly currentSchema: string | null
   /** Extensions whose operators and functions the tables use, by name. */
   readonly extensions: readonly string[]
+  /** What the tables and types use and no entity declares. */
+  readonly needs: readonly CatalogNeed[]
   /** Sequences that defaults of the tables use and no column owns. */
   readonly sequences: readonly CatalogSequence[]
   readonly tables: readonly CatalogTable[]
   /** By oid. */
   readonly types: ReadonlyMap<string, CatalogType>
+}
+
+/** A function, an operator, a collation or a text search configuration that a default, a constraint or an index uses, or an extension in a schema of its own. */
+export interface CatalogNeed {
+  /** The table or the type that uses it, as messages call it; or the extension. */
+  readonly where: string
+  /** In SQL: `function public.slug(text)`. */
+  readonly what: string
 }
 
 /** A sequence. */
@@ -37,6 +47,14 @@ export interface CatalogTable {
   /** The tables that it inherits from, in SQL. */
   readonly inherits: readonly string[]
   readonly rowSecurity: boolean
+  /** Not written to the WAL. */
+  readonly unlogged: boolean
+  /** Storage parameters, in SQL. */
+  readonly storage: string | null
+  /** Names. */
+  readonly triggers: readonly string[]
+  /** Names. */
+  readonly rules: readonly string[]
   readonly columns: readonly CatalogColumn[]
   readonly constraints: readonly CatalogConstraint[]
   /** Those that belong to no constraint. */
@@ -55,9 +73,15 @@ export interface CatalogColumn {
   readonly dimensions: number
   /** As the column says, or its domain. */
   readonly notNull: boolean
+  /** The constraint that refuses NULL only in new rows: the others may have it. */
+  readonly newNotNull: string | null
   readonly identity: 'always' | 'by default' | null
   /** A sequence that the column owns gives its default. */
   readonly serial: boolean
+  /** Of the sequence of an identity or serial column: what it does otherwise than usual, in SQL. */
+  readonly sequence: string | null
+  /** The sequence that the column owns, in SQL; not that of an identity. */
+  readonly sequenceName: string | null
   /** SQL; null for what is serial, identity or generated. */
   readonly default: string | null
   readonly generated: { readonly expression: string; readonly stored: boolean } | null
@@ -77,11 +101,17 @@ export interface CatalogConstraint {
   readonly deferrable: boolean
   readonly deferred: boolean
   readonly validated: boolean
-  /** As in CREATE TABLE. */
+  readonly enforced: boolean
+  /** WITHOUT OVERLAPS, or PERIOD of a foreign key. */
+  readonly period: boolean
+  /** As in CREATE TABLE, without NOT VALID. */
   readonly definition: string
   /** Of a check, in SQL. */
   readonly expression: string | null
-  /** It says more than its columns: NULLS NOT DISTINCT, INCLUDE, WITHOUT OVERLAPS, MATCH FULL, columns of SET NULL. */
+  /**
+   * It says more than its columns or its condition: NULLS NOT DISTINCT, INCLUDE, WITHOUT OVERLAPS, MATCH FULL, columns of SET NULL, NO INHERIT,
+   * NOT ENFORCED.
+   */
   readonly special: boolean
   readonly target: ForeignKeyTarget | null
 }
@@ -93,6 +123,8 @@ export interface ForeignKeyTarget {
   readonly columns: readonly string[]
   readonly onDelete: ForeignKeyAction
   readonly onUpdate: ForeignKeyAction
+  /** What follows the referenced columns, in SQL. */
+  readonly rules: string
 }
 
 export type ForeignKeyAction = 'no action' | 'restrict' | 'cascade' | 'set null' | 'set default'

@@ -10,8 +10,8 @@ from pg_catalog.pg_namespace n
 where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
 order by n.nspname collate "C"`
 
-const TABLES = `
-  select c.oid, c.relname, c.relkind, c.relrowsecurity, c.relacl, n.nspname
+export const TABLES: string = `
+  select c.oid, c.relname, c.relkind, c.relrowsecurity, c.relpersistence, c.reloptions, n.nspname
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where n.nspname = any($1::text[]) and c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition and c.relpersistence <> 't'
     and not exists (
@@ -21,6 +21,9 @@ const TABLES = `
 export const TABLES_QUERY: string = `
 select jsonb_build_object(
   'oid', c.oid::text, 'schema', c.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity,
+  'unlogged', c.relpersistence = 'u', 'storage', pg_catalog.array_to_string(c.reloptions, ', '),
+  'triggers', coalesce((select jsonb_agg(g.tgname order by g.tgname collate "C") from pg_catalog.pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal), '[]'),
+  'rules', coalesce((select jsonb_agg(r.rulename order by r.rulename collate "C") from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN'), '[]'),
   'comment', pg_catalog.obj_description(c.oid, 'pg_class'),
   'partitionBy', case when c.relkind = 'p' then pg_catalog.pg_get_partkeydef(c.oid) end,
   'inherits', coalesce((select jsonb_agg(i.inhparent::pg_catalog.regclass::text order by i.inhseqno) from pg_catalog.pg_inherits i where i.inhrelid = c.oid), '[]')
@@ -28,17 +31,41 @@ select jsonb_build_object(
 from (${TABLES}) c
 order by c.nspname collate "C", c.relname collate "C"`
 
+/** The greatest value of the type of a row `q` of pg_sequence. */
+const LARGEST = `case q.seqtypid when 'int2'::pg_catalog.regtype then 32767 when 'int4'::pg_catalog.regtype then 2147483647 else 9223372036854775807 end`
+
+/** What follows the name in CREATE SEQUENCE, of a row `q` of pg_sequence, without what is the default. */
+export const SEQUENCE_DEFINITION: string = `'as ' || pg_catalog.format_type(q.seqtypid, null)
+    || case when q.seqincrement <> 1 then ' increment by ' || q.seqincrement else '' end
+    || case when q.seqmin <> case when q.seqincrement > 0 then 1 else -(${LARGEST}) - 1 end then ' minvalue ' || q.seqmin else '' end
+    || case when q.seqmax <> case when q.seqincrement > 0 then (${LARGEST}) else -1 end then ' maxvalue ' || q.seqmax else '' end
+    || case when q.seqstart <> case when q.seqincrement > 0 then q.seqmin else q.seqmax end then ' start with ' || q.seqstart else '' end
+    || case when q.seqcache <> 1 then ' cache ' || q.seqcache else '' end || case when q.seqcycle then ' cycle' else '' end`
+
 export const COLUMNS_QUERY: string = `
 select jsonb_build_object(
   'table', a.attrelid::text, 'number', a.attnum, 'name', a.attname, 'type', a.atttypid::text, 'modifier', a.atttypmod,
   'typeText', pg_catalog.format_type(a.atttypid, a.atttypmod), 'dimensions', a.attndims,
-  'notNull', a.attnotnull, 'identity', a.attidentity, 'generated', a.attgenerated,
+  'notNull', a.attnotnull,
+  'newNotNull', (
+    select k.conname from pg_catalog.pg_constraint k
+    where k.conrelid = a.attrelid and k.contype = 'n' and k.conkey = array[a.attnum] and not k.convalidated),
+  'identity', a.attidentity, 'generated', a.attgenerated,
   'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid),
   'sequences', (
     select jsonb_agg('nextval(' || pg_catalog.quote_literal(s.objid::pg_catalog.regclass::text) || '::regclass)')
     from pg_catalog.pg_depend s
     where s.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and s.refclassid = s.classid and s.refobjid = a.attrelid
       and s.refobjsubid = a.attnum and s.deptype = 'a'),
+  'sequenceName', (
+    select s.objid::pg_catalog.regclass::text from pg_catalog.pg_depend s join pg_catalog.pg_sequence q on q.seqrelid = s.objid
+    where s.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and s.refclassid = s.classid and s.refobjid = a.attrelid
+      and s.refobjsubid = a.attnum and s.deptype = 'a' order by s.objid limit 1),
+  'sequence', (
+    select pg_catalog.regexp_replace(${SEQUENCE_DEFINITION}, case when q.seqtypid = a.atttypid then '^as \\w+ ?' else '^$' end, '')
+    from pg_catalog.pg_depend s join pg_catalog.pg_sequence q on q.seqrelid = s.objid
+    where s.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and s.refclassid = s.classid and s.refobjid = a.attrelid
+      and s.refobjsubid = a.attnum and s.deptype = case when a.attidentity = '' then 'a' else 'i' end order by s.objid limit 1),
   'collation', case when a.attcollation <> t.typcollation then (select quote_ident(l.collname) from pg_catalog.pg_collation l where l.oid = a.attcollation) end,
   'comment', pg_catalog.col_description(a.attrelid, a.attnum)
 ) as item
@@ -48,23 +75,33 @@ join pg_catalog.pg_type t on t.oid = a.atttypid
 left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
 order by a.attrelid, a.attnum`
 
+function columnList(numbers: string, table: string): string {
+  return `(select pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' order by u.n)
+      from unnest(${numbers}) with ordinality u(num, n) join pg_catalog.pg_attribute a on a.attrelid = ${table} and a.attnum = u.num)`
+}
+
 export const CONSTRAINTS_QUERY: string = `
 select jsonb_build_object(
   'table', k.conrelid::text, 'name', k.conname, 'kind', k.contype, 'columns', coalesce(to_jsonb(k.conkey), '[]'),
   'deferrable', k.condeferrable, 'deferred', k.condeferred, 'validated', k.convalidated,
-  'definition', pg_catalog.pg_get_constraintdef(k.oid),
+  'enforced', coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true), 'period', coalesce((to_jsonb(k) ->> 'conperiod')::boolean, false),
+  'definition', pg_catalog.regexp_replace(pg_catalog.pg_get_constraintdef(k.oid), ' NOT VALID$', ''),
   'expression', case when k.contype = 'c' then pg_catalog.pg_get_expr(k.conbin, k.conrelid) end,
   'special', coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) or coalesce(i.indnatts > i.indnkeyatts, false)
     or coalesce((to_jsonb(k) ->> 'conperiod')::boolean, false) or (k.contype = 'f' and k.confmatchtype = 'f')
-    or coalesce(to_jsonb(k) -> 'confdelsetcols' <> 'null', false) or not coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true),
+    or coalesce(to_jsonb(k) -> 'confdelsetcols' <> 'null', false) or (k.contype = 'c' and k.connoinherit) or not coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true),
   'target', case when k.contype = 'f' then jsonb_build_object(
     'schema', fn.nspname, 'table', f.relname, 'oid', f.oid::text, 'columns', to_jsonb(k.confkey),
     'names', (select jsonb_agg(a.attname order by u.n) from unnest(k.confkey) with ordinality u(num, n)
       join pg_catalog.pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.num),
-    'onDelete', k.confdeltype, 'onUpdate', k.confupdtype) end
+    'onDelete', k.confdeltype, 'onUpdate', k.confupdtype,
+    'rules', pg_catalog.btrim(pg_catalog.regexp_replace(pg_catalog.substr(pg_catalog.pg_get_constraintdef(k.oid), pg_catalog.length(
+      'FOREIGN KEY (' || ${columnList('k.conkey', 'k.conrelid')} || ') REFERENCES ' || k.confrelid::pg_catalog.regclass::text
+      || '(' || ${columnList('k.confkey', 'k.confrelid')} || ')') + 1), ' NOT VALID$', ''))) end
 ) as item
 from (${TABLES}) c
-join pg_catalog.pg_constraint k on k.conrelid = c.oid and k.contype in ('p', 'u', 'c', 'x', 'f')
+-- PostgreSQL repeats a foreign key to a partitioned table for each partition.
+join pg_catalog.pg_constraint k on k.conrelid = c.oid and k.contype in ('p', 'u', 'c', 'x', 'f') and k.conparentid = 0
 left join pg_catalog.pg_index i on i.indexrelid = k.conindid and k.contype in ('p', 'u')
 left join pg_catalog.pg_class f on f.oid = k.confrelid and k.contype = 'f'
 left join pg_catalog.pg_namespace fn on fn.oid = f.relnamespace
@@ -96,34 +133,6 @@ join pg_catalog.pg_class x on x.oid = i.indexrelid
 join pg_catalog.pg_am m on m.oid = x.relam
 where not exists (select from pg_catalog.pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
 order by i.indrelid, x.relname collate "C"`
-
-/** Extensions whose operators and functions are used by indexes, constraints and defaults. */
-export const EXTENSIONS_QUERY: string = `
-with tables as (${TABLES}), objects as (
-  select 'pg_catalog.pg_class'::pg_catalog.regclass::oid as classid, i.indexrelid as objid from tables c join pg_catalog.pg_index i on i.indrelid = c.oid
-  union all
-  select 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid from tables c join pg_catalog.pg_constraint k on k.conrelid = c.oid
-  union all
-  select 'pg_catalog.pg_attrdef'::pg_catalog.regclass, f.oid from tables c join pg_catalog.pg_attrdef f on f.adrelid = c.oid)
-select to_jsonb(x.extname) as item
-from pg_catalog.pg_extension x
-where x.oid in (
-  select e.refobjid from objects o
-  join pg_catalog.pg_depend d on d.classid = o.classid and d.objid = o.objid
-  join pg_catalog.pg_depend e on e.classid = d.refclassid and e.objid = d.refobjid and e.deptype = 'e'
-  where e.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass)
-order by x.extname collate "C"`
-
-/** The greatest value of the type of a row `q` of pg_sequence. */
-const LARGEST = `case q.seqtypid when 'int2'::pg_catalog.regtype then 32767 when 'int4'::pg_catalog.regtype then 2147483647 else 9223372036854775807 end`
-
-/** What follows the name in CREATE SEQUENCE, of a row `q` of pg_sequence, without what is the default. */
-export const SEQUENCE_DEFINITION: string = `'as ' || pg_catalog.format_type(q.seqtypid, null)
-    || case when q.seqincrement <> 1 then ' increment by ' || q.seqincrement else '' end
-    || case when q.seqmin <> case when q.seqincrement > 0 then 1 else -(${LARGEST}) - 1 end then ' minvalue ' || q.seqmin else '' end
-    || case when q.seqmax <> case when q.seqincrement > 0 then (${LARGEST}) else -1 end then ' maxvalue ' || q.seqmax else '' end
-    || case when q.seqstart <> case when q.seqincrement > 0 then q.seqmin else q.seqmax end then ' start with ' || q.seqstart else '' end
-    || case when q.seqcache <> 1 then ' cache ' || q.seqcache else '' end || case when q.seqcycle then ' cycle' else '' end`
 
 /** Sequences that defaults use and no column owns. */
 export const SEQUENCES_QUERY: string = `

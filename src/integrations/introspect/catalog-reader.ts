@@ -1,6 +1,7 @@
 /** Reads the catalog into a {@link Catalog}, in one snapshot. */
 import type { Connection } from '../../index.js'
 import type {
+  CatalogNeed,
   CatalogSequence,
   Catalog,
   CatalogColumn,
@@ -15,13 +16,13 @@ import type {
 import {
   COLUMNS_QUERY,
   CONSTRAINTS_QUERY,
-  EXTENSIONS_QUERY,
   INDEXES_QUERY,
   SCHEMAS,
   SEQUENCES_QUERY,
   TABLES_QUERY,
   TYPES_QUERY,
 } from './catalog-queries.js'
+import { EXTENSION_SCHEMAS_QUERY, EXTENSIONS_QUERY, NEEDS_QUERY } from './needs-queries.js'
 
 /** Which schemas to read. */
 export interface SchemaChoice {
@@ -38,15 +39,17 @@ export async function readCatalog(connection: Connection, schemas: readonly stri
   const current = await connection.scalar<string | null>('select current_schema()')
   await connection.execute("select set_config('search_path', '', true)")
   const rows = <Row>(query: string): Promise<Row[]> => documents<Row>(connection, query, [schemas])
-  const [tables, columns, constraints, indexes, extensions, sequences, types] = await Promise.all([
+  const [tables, columns, constraints, indexes, extensions, sequences, needs, types] = await Promise.all([
     rows<TableRow>(TABLES_QUERY),
     rows<ColumnRow>(COLUMNS_QUERY),
     rows<ConstraintRow>(CONSTRAINTS_QUERY),
     rows<IndexRow>(INDEXES_QUERY),
     rows<string>(EXTENSIONS_QUERY),
     rows<CatalogSequence>(SEQUENCES_QUERY),
+    rows<CatalogNeed>(NEEDS_QUERY),
     documents<TypeRow>(connection, TYPES_QUERY, []),
   ])
+  const elsewhere = await documents<CatalogNeed>(connection, EXTENSION_SCHEMAS_QUERY, [extensions])
   const found = new Map(types.map((row) => [row.oid, typeOf(row)]))
   const byTable = grouped(columns)
   const namesOf = (table: string): ReadonlyMap<number, string> =>
@@ -56,6 +59,7 @@ export async function readCatalog(connection: Connection, schemas: readonly stri
     currentSchema: current ?? null,
     extensions,
     sequences,
+    needs: [...elsewhere, ...needs],
     types: found,
     tables: tables.map((row): CatalogTable => {
       const names = namesOf(row.oid)
@@ -143,7 +147,7 @@ function columnOf(
   const isGenerated = row.generated !== ''
   return {
     ...row,
-    notNull: row.notNull || takesNoNull(row.type, types),
+    notNull: (row.notNull && row.newNotNull === null) || takesNoNull(row.type, types),
     identity: row.identity === 'a' ? 'always' : row.identity === 'd' ? 'by default' : null,
     serial,
     default: serial || isGenerated ? null : row.default,
@@ -167,6 +171,7 @@ interface ConstraintRow extends Omit<CatalogConstraint, 'kind' | 'columns' | 'ta
     readonly names: readonly string[]
     readonly onDelete: string
     readonly onUpdate: string
+    readonly rules: string
   } | null
 }
 
@@ -192,6 +197,7 @@ function constraintOf(
       columns: target.names,
       onDelete: ACTIONS[target.onDelete] ?? 'no action',
       onUpdate: ACTIONS[target.onUpdate] ?? 'no action',
+      rules: target.rules,
     },
   }
 }

@@ -67,3 +67,9 @@ export function uniqueSets(table: CatalogTable): (readonly string[])[] {
 export function sameColumns(some: readonly string[], others: readonly string[]): boolean {
   return some.length === others.length && some.every((name) => others.includes(name))
 }
+
+/** What an entity cannot say with its columns and conditions alone, and says in SQL. */
+export function isRaw({ kind, special, deferrable }: CatalogConstraint): boolean {
+  if (kind === 'check') return special
+  return (kind === 'unique' || kind === 'primary key') && (special || deferrable)
+}

@@ -3,6 +3,7 @@ import type { CatalogColumn, CatalogConstraint, CatalogIndex, CatalogSequence } 
 import {
   columnNamed,
   constraintsOf,
+  isRaw,
   labelOf,
   sameColumns,
   type EntityPlan,
@@ -12,6 +13,7 @@ import {
 import type { Findings } from './findings.js'
 import { docstring, key, lineComment, quote, sqlTag } from './source-text.js'
 import type { Imports } from './imports.js'
+import { tellLeftOut } from './left-out.js'
 import type { TypePrinter } from './type-printer.js'
 
 const PACKAGE = 'lifeguard'
@@ -38,7 +40,7 @@ export class EntityPrinter {
   /** @param custom The lines that a person has written into the class. */
   print(plan: EntityPlan, imports: Imports, custom: readonly string[]): string[] {
     const { table, className } = plan
-    this.#tellLeftOut(plan)
+    tellLeftOut(table, this.#sequences, this.#findings)
     const columns = table.columns.flatMap((column) => this.#column(plan, column, imports))
     const options = this.#options(plan, imports)
     const relations = [...plan.relations].map(
@@ -101,7 +103,7 @@ export class EntityPrinter {
     const { identity, generated } = column
     const reference = this.#referenceOf(plan, column)
     return [
-      ...(identity === null ? [] : [`.identity(${identity === 'always' ? quote(identity) : ''})`]),
+      ...(identity === null ? [] : [`.identity(${identityArguments(column, sql)})`]),
       ...(column.notNull && !column.serial && identity === null && !(isKey && plan.key.isConstraint)
         ? ['.notNull()']
         : []),
@@ -111,7 +113,7 @@ export class EntityPrinter {
       ...(generated === null
         ? []
         : [`.generated(${sql(generated.expression)}${generated.stored ? '' : ', { stored: false }'})`]),
-      ...(reference === undefined ? [] : [this.#reference(reference)]),
+      ...(reference === undefined ? [] : [this.#reference(reference, imports)]),
       ...key,
     ]
   }
@@ -126,10 +128,16 @@ export class EntityPrinter {
     return foreignKeys.find(({ constraint: { columns } }) => columns.length === 1 && columns[0] === name)
   }
 
-  #reference(key: ForeignKeyPlan): string {
+  #reference(key: ForeignKeyPlan, imports: Imports): string {
     const [target] = this.#targets(key)
-    const rules = rulesOf(key.constraint)
+    const rules = this.#rules(key.constraint, imports)
     return `.references(${quote(target as string)}${rules.length === 0 ? '' : `, { ${rules.join(', ')} }`})`
+  }
+
+  /** Rules of the session that PostgreSQL does not carry out (NOT ENFORCED) are left out. */
+  #rules(key: CatalogConstraint, imports: Imports): string[] {
+    const rules = key.enforced ? rulesOf(key) : []
+    return key.special ? [...rules, `definition: ${this.#sql(key.target?.rules ?? '', imports)}`] : rules
   }
 
   #targets({ constraint, target }: ForeignKeyPlan): string[] {
@@ -150,10 +158,8 @@ export class EntityPrinter {
       lines: readonly string[],
     ): string[] =>
       lines.length === 0 ? [] : [`${name}: ${open}`, ...lines.map((line) => `  ${line},`), `${close},`]
-    const uniques = constraintsOf(table, 'unique').filter((one) => !isSpecial(one) && one.columns.length > 1)
-    const raw = table.constraints.filter(
-      (one) => one.kind === 'exclusion' || (one.kind === 'unique' && isSpecial(one)),
-    )
+    const uniques = constraintsOf(table, 'unique').filter((one) => !isRaw(one) && one.columns.length > 1)
+    const raw = table.constraints.filter((one) => one.kind === 'exclusion' || isRaw(one))
     const inOptions = plan.foreignKeys.filter((one) => {
       const [first] = one.constraint.columns
       return (
@@ -177,9 +183,9 @@ export class EntityPrinter {
       ...block(
         'checks',
         ['{', '}'],
-        constraintsOf(table, 'check').map(
-          ({ name, expression }) => `${key(name)}: ${sql(expression ?? 'true')}`,
-        ),
+        constraintsOf(table, 'check')
+          .filter((one) => !isRaw(one))
+          .map(({ name, expression }) => `${key(name)}: ${sql(expression ?? 'true')}`),
       ),
       ...block(
         'constraints',
@@ -193,7 +199,7 @@ export class EntityPrinter {
           const parts = [
             `columns: ${list(one.constraint.columns)}`,
             `references: [${this.#targets(one).map(quote).join(', ')}]`,
-            ...rulesOf(one.constraint),
+            ...this.#rules(one.constraint, imports),
           ]
           return `{ ${parts.join(', ')} }`
         }),
@@ -235,35 +241,6 @@ export class EntityPrinter {
         : `, { own: [${own.map(quote).join(', ')}], other: [${other.map(quote).join(', ')}] }`
     return `${kind}(() => ${target.className}, ${quote(link)}${options})`
   }
-
-  #tellLeftOut({ table }: EntityPlan): void {
-    const where = labelOf(table)
-    const leave = (what: string): void => this.#findings.add('left out', where, what)
-    if (table.rowSecurity)
-      this.#findings.add('hint', where, 'has row-level security: a session sees what its role sees')
-    if (table.inherits.length > 0)
-      leave(`that it inherits from ${table.inherits.join(', ')}, whose rows include those of this table`)
-    if (table.partitionBy !== null)
-      this.#findings.add('hint', where, 'its partitions are not entities: rows go through the table itself')
-    for (const { name, default: filled } of table.columns) {
-      const isCreated = this.#sequences.some(({ nextval }) => filled?.includes(nextval))
-      if (filled?.includes('nextval(') === true && !isCreated)
-        this.#findings.add(
-          'hint',
-          `${where}.${name}`,
-          `its default uses a sequence that ddl() may create too late, or not at all: ${filled}`,
-        )
-    }
-    for (const one of table.constraints) {
-      if (!one.validated) leave(`that the constraint ${one.name} is NOT VALID`)
-      if (one.kind === 'foreign key' && one.special)
-        leave(
-          `of the foreign key ${one.name}: MATCH FULL, the columns of SET NULL, PERIOD, or that it is not enforced`,
-        )
-      if (one.kind === 'primary key' && (one.special || one.deferrable))
-        leave(`of the primary key: what it says besides its columns`)
-    }
-  }
 }
 
 /** Imports of expressions that are not written. */
@@ -271,14 +248,14 @@ const NOWHERE = { add: (_from: string, name: string) => name } as unknown as Imp
 
 const METHODS = new Set(['btree', 'hash', 'gin', 'gist', 'spgist', 'brin'])
 
-function isSpecial({ special, deferrable }: CatalogConstraint): boolean {
-  return special || deferrable
+function identityArguments({ identity, sequence }: CatalogColumn, sql: (text: string) => string): string {
+  if (sequence !== null && sequence !== '')
+    return `${quote(identity ?? 'by default')}, { sequence: ${sql(sequence)} }`
+  return identity === 'always' ? quote(identity) : ''
 }
 
 function isUnique(constraints: readonly CatalogConstraint[], column: string): boolean {
-  return constraints.some(
-    (one) => one.kind === 'unique' && !isSpecial(one) && sameColumns(one.columns, [column]),
-  )
+  return constraints.some((one) => one.kind === 'unique' && !isRaw(one) && sameColumns(one.columns, [column]))
 }
 
 /** An index of one column that has the name which PostgreSQL gives it. */

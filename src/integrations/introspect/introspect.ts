@@ -2,6 +2,7 @@
 import { InvalidOptionError, type Engine } from '../../index.js'
 import type { Catalog, CatalogSequence } from './catalog-model.js'
 import { chosenSchemas, readCatalog, type SchemaChoice } from './catalog-reader.js'
+import { labelOf } from './entity-plan.js'
 import { EntityPrinter } from './entity-printer.js'
 import { Findings, type Finding } from './findings.js'
 import { layOut, type GeneratedFile, type Layout } from './layout.js'
@@ -58,13 +59,16 @@ export async function introspect(engine: Engine, options: IntrospectOptions = {}
   const plans = planEntities(catalog, options, findings)
   const types = new TypePrinter(catalog, findings, schemaOf)
   const sequences = catalog.sequences.filter(isNameable)
+  for (const { where, what } of catalog.needs)
+    findings.add('left out', where, `${what}: create it before ddl() or createAll() creates the tables`)
   const printer = new EntityPrinter(types, findings, schemaOf, sequences)
   const custom = new Map(existing.flatMap((source) => [...customLines(source)]))
+  const needs = [...new Set(catalog.needs.map(({ what }) => what))]
   const files = layOut(
     plans,
     types,
     printer,
-    { layout, single: fileName, importExtension, extensions: catalog.extensions, sequences },
+    { layout, single: fileName, importExtension, extensions: catalog.extensions, sequences, needs },
     custom,
   )
   const places = new Set(
@@ -107,10 +111,12 @@ function chosenTables(catalog: Catalog, { tables, excludeTables = [] }: Introspe
     if (catalog.tables.some((table) => isNamed([name], table))) continue
     throw new InvalidOptionError('tables', `There is no table or view ${JSON.stringify(name)}`)
   }
+  const isChosen = (table: { schema: string; name: string }): boolean =>
+    (tables === undefined || isNamed(tables, table)) && !isNamed(excludeTables, table)
+  const others = new Set(catalog.tables.filter((table) => !isChosen(table)).map(labelOf))
   return {
     ...catalog,
-    tables: catalog.tables.filter(
-      (table) => (tables === undefined || isNamed(tables, table)) && !isNamed(excludeTables, table),
-    ),
+    tables: catalog.tables.filter(isChosen),
+    needs: catalog.needs.filter(({ where }) => !others.has(where)),
   }
 }

@@ -3,7 +3,7 @@ import type { CatalogSequence } from './catalog-model.js'
 import type { EntityPlan } from './entity-plan.js'
 import type { EntityPrinter } from './entity-printer.js'
 import { HEADER } from './marked-places.js'
-import { quote } from './source-text.js'
+import { lineComment, quote } from './source-text.js'
 import { Imports } from './imports.js'
 import type { TypePrinter } from './type-printer.js'
 import { wordsOf } from './words.js'
@@ -29,6 +29,8 @@ export interface FileNames {
   readonly extensions: readonly string[]
   /** Sequences that the base names. */
   readonly sequences: readonly CatalogSequence[]
+  /** What has to be there before ddl() creates the tables. */
+  readonly needs: readonly string[]
 }
 
 /** @param custom What people have written, by place. */
@@ -89,12 +91,23 @@ export function layOut(
 }
 
 /** The declaration of the base. */
-function baseOf({ extensions, sequences }: FileNames, imports: Imports): string[] {
+function baseOf({ extensions, sequences, needs }: FileNames, imports: Imports): string[] {
+  const comment =
+    needs.length === 0
+      ? []
+      : [
+          '// These must exist before ddl() or createAll() creates the tables; they do not create them:',
+          ...needs.map((need) => lineComment(`- ${need}`)),
+        ]
   const named = `extensions: [${extensions.map(quote).join(', ')}]`
   if (sequences.length === 0)
-    return [`export const Base = declarativeBase(${extensions.length === 0 ? '' : `{ ${named} }`})`]
+    return [
+      ...comment,
+      `export const Base = declarativeBase(${extensions.length === 0 ? '' : `{ ${named} }`})`,
+    ]
   imports.add('lifeguard', 'sql')
   return [
+    ...comment,
     'export const Base = declarativeBase({',
     ...(extensions.length === 0 ? [] : [`  ${named},`]),
     '  sequences: {',

@@ -3,6 +3,7 @@ import type { Catalog, CatalogConstraint, CatalogTable } from './catalog-model.j
 import {
   constraintsOf,
   columnNamed,
+  isRaw,
   labelOf,
   uniqueSets,
   type EntityPlan,
@@ -25,7 +26,7 @@ export interface NameOverrides {
 }
 
 export function planEntities(catalog: Catalog, overrides: NameOverrides, findings: Findings): EntityPlan[] {
-  const classNames = nameClasses(catalog.tables, overrides, findings)
+  const classNames = nameClasses(catalog, overrides, findings)
   const plans: (EntityPlan & { foreignKeys: ForeignKeyPlan[] })[] = catalog.tables
     .filter((table) => hasColumns(table, findings))
     .map((table) => ({
@@ -51,7 +52,13 @@ export function planEntities(catalog: Catalog, overrides: NameOverrides, finding
       const target = byName.get(
         labelOf({ schema: constraint.target?.schema ?? '', name: constraint.target?.table ?? '' }),
       )
-      if (target === undefined) {
+      if (constraint.period) {
+        findings.add(
+          'left out',
+          labelOf(plan.table),
+          `the foreign key ${constraint.name}, which has PERIOD: it does not lead to one row, and ddl() does not create it`,
+        )
+      } else if (target === undefined) {
         findings.add(
           'left out',
           `${labelOf(plan.table)}`,
@@ -87,34 +94,42 @@ function hasColumns(table: CatalogTable, findings: Findings): boolean {
   return false
 }
 
-/** Tables that would share a name are all called otherwise, so that a new table renames no other. */
+/**
+ * Namesakes of one schema keep their plural; of namesakes in several schemas those outside of the current schema have their schema in front, so
+ * that a new schema renames no class of the current one.
+ */
 function nameClasses(
-  tables: readonly CatalogTable[],
+  { tables, currentSchema }: Catalog,
   { names = {} }: NameOverrides,
   findings: Findings,
 ): Map<CatalogTable, string> {
+  const isSame = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase()
   const short = (table: CatalogTable): string => pascal(singular(wordsOf(table.name)))
-  const whole = (table: CatalogTable): string => pascal(wordsOf(table.name))
-  const long = (table: CatalogTable): string =>
-    pascal([...wordsOf(table.schema), ...singular(wordsOf(table.name))])
-  const longest = (table: CatalogTable): string => pascal([...wordsOf(table.schema), ...wordsOf(table.name)])
+  const words = (table: CatalogTable): string[] => {
+    const isShared = tables.some(
+      (other) => other !== table && other.schema === table.schema && isSame(short(other), short(table)),
+    )
+    return isShared ? wordsOf(table.name) : singular(wordsOf(table.name))
+  }
+  const isElsewhere = (table: CatalogTable): boolean =>
+    tables.some(
+      (other) => other.schema !== table.schema && isSame(pascal(words(other)), pascal(words(table))),
+    )
+  const form = (table: CatalogTable): string =>
+    table.schema !== currentSchema && isElsewhere(table)
+      ? pascal([...wordsOf(table.schema), ...words(table)])
+      : pascal(words(table))
   const chosen = new Map<CatalogTable, string>()
   const taken = new Set(
     Object.entries(names)
       .filter(([of]) => tables.some((table) => labelOf(table) === of))
       .map(([, name]) => name),
   )
-  const isAlone = (table: CatalogTable, form: (table: CatalogTable) => string): boolean =>
-    tables.every((other) => other === table || form(other).toLowerCase() !== form(table).toLowerCase())
-  for (const table of tables) {
+  // Where numbers have to tell tables apart, the table that is called so itself has none.
+  const rank = (table: CatalogTable): number =>
+    (table.schema === currentSchema ? 0 : 2) + (form(table) === table.name ? 0 : 1)
+  for (const table of tables.toSorted((a, b) => rank(a) - rank(b))) {
     const given = names[labelOf(table)]
-    const inSchema = tables.some(
-      (other) =>
-        other !== table &&
-        other.schema === table.schema &&
-        short(other).toLowerCase() === short(table).toLowerCase(),
-    )
-    const form = isAlone(table, short) ? short : inSchema ? (isAlone(table, whole) ? whole : longest) : long
     const name = given ?? unique(legalClass(form(table)), taken)
     taken.add(name)
     chosen.set(table, name)
@@ -184,7 +199,8 @@ function keyOf(table: CatalogTable, { keys = {} }: NameOverrides, findings: Find
     findings.add('hint', where, `keys names ${missing}, which is no column of it`)
   }
   const [primary] = constraintsOf(table, 'primary key')
-  if (primary !== undefined) return { columns: primary.columns, isConstraint: true }
+  // What its columns alone do not say stands among the constraints.
+  if (primary !== undefined) return { columns: primary.columns, isConstraint: !isRaw(primary) }
   const isView = table.kind === 'view' || table.kind === 'materialized view'
   const candidates = uniqueSets(table)
     // PostgreSQL does not know which columns of a materialized view are never NULL.
