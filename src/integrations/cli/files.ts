@@ -42,7 +42,7 @@ export function writeAll(files: readonly { readonly path: string; readonly text:
   const written: string[] = []
   const made: string[] = []
   let isDone = false
-  const folder = files.find(({ path }) => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true)
+  const folder = files.find(({ path }) => isFolder(path))
   if (folder !== undefined)
     throw new CommandError(`Cannot write ${folder.path}: it is a folder. Nothing was changed`)
   try {
@@ -63,16 +63,24 @@ export function writeAll(files: readonly { readonly path: string; readonly text:
 
 /** `mkdirSync` with `recursive` never ends below `/proc`, where a folder of a folder that is there cannot be made. */
 function makeFolder(path: string, made: string[]): void {
-  const status = statSync(path, { throwIfNoEntry: false })
-  if (status?.isDirectory() === true) return
+  if (isFolder(path)) return
   const parent = dirname(path)
-  if (status === undefined && parent !== path) makeFolder(parent, made)
+  if (parent !== path) makeFolder(parent, made)
   try {
     mkdirSync(path)
     made.push(path)
   } catch (error) {
     // Another process may have made it meanwhile.
-    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) throw error
+    if (!isFolder(path)) throw error
+  }
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    // What it is that cannot be looked at is told by what is done next.
+    return false
   }
 }
 
