@@ -12,6 +12,7 @@ import { InvalidStatementError } from '../../index.js'
 import { isRolledBackInstead, lostError, rolledBackInstead, shorten, statementError } from './answers.js'
 import { heldKindOf, tagOf, type HeldKind } from './held-statements.js'
 import type { BatchQuery } from './query-arguments.js'
+import { SavepointNames } from './savepoint-names.js'
 import { SentQuery, type SentQueryOwner, type Settle } from './sent-query.js'
 import type { Submittable } from './types.js'
 
@@ -60,6 +61,7 @@ export class QueryQueue implements SentQueryOwner {
   }
 
   #submitted = false
+  readonly #savepoints = new SavepointNames()
 
   /** A transaction was begun, and nothing of it was sent. */
   get holdsBegin(): boolean {
@@ -67,6 +69,8 @@ export class QueryQueue implements SentQueryOwner {
   }
 
   addStatement(query: BatchQuery, settle: Settle): void {
+    const reused = query.values === undefined ? this.#savepoints.note(query.text) : undefined
+    if (reused !== undefined) warnOfSavepoint(reused)
     const sent = new SentQuery(query, settle, this)
     const kind = this.busy || query.values !== undefined ? undefined : heldKindOf(query.text)
     if (kind === undefined || !this.#answersAhead(sent, kind)) this.#add(sent)
@@ -138,6 +142,8 @@ export class QueryQueue implements SentQueryOwner {
   /** A Submittable writes for itself, so what was held has to be answered before. */
   #sendHeldBefore(query: SubmittedQuery, connection: DriverConnection): void {
     const statements = this.#takeHeld()
+    const sentAt = this.#now()
+    for (const statement of statements) statement.sentAt = sentAt
     const onEnd = (): void => {
       const failure = this.#heldFailure
       if (failure === undefined) return void this.#submit(query, connection)
@@ -164,7 +170,7 @@ export class QueryQueue implements SentQueryOwner {
     ] as SentQuery[]
     // Whether one behind another is in a transaction is only known when that has run: the careful answer is that it is not.
     const isAlone = held.length === 0 && connection.transactionStatus === 'idle'
-    const sentAt = this.#host.observer === undefined ? 0 : performance.now()
+    const sentAt = this.#now()
     for (const statement of statements) {
       statement.isAlone = isAlone
       statement.sentAt = sentAt
@@ -189,6 +195,7 @@ export class QueryQueue implements SentQueryOwner {
     this.#host.describe(text)
     const isFailed = connection.transactionStatus === 'failed'
     let firstTag: string | undefined
+    const sent = { text, values: undefined, sentAt: this.#now() }
     const end = (error: Error | undefined): void => {
       this.#submitted = false
       if (error !== undefined) this.#firstFailure ??= error
@@ -208,7 +215,13 @@ export class QueryQueue implements SentQueryOwner {
       // A stream of COPY reads the socket itself, and would take the answer to that COMMIT for its own.
       const settled = connection.commitHandoff?.settled
       if (settled !== undefined) await settled
-      submittables.start(submittable, { onEnd: end, onTag: (tag) => (firstTag ??= tag) })
+      submittables.start(submittable, {
+        onEnd: (error) => {
+          this.#observe(sent, error ?? { ...NO_ROWS, command: firstTag ?? '' })
+          end(error)
+        },
+        onTag: (tag) => (firstTag ??= tag),
+      })
     } catch (cause) {
       const error = cause instanceof Error ? cause : new Error(String(cause))
       refuse(submittable, error.name === 'StatementNotRun' ? lostError(error.cause as Error) : error)
@@ -227,7 +240,12 @@ export class QueryQueue implements SentQueryOwner {
     return error
   }
 
-  #observe(query: SentQuery, outcome: StatementResult | Error): void {
+  /** Only if an observer wants to know how long it takes. */
+  #now(): number {
+    return this.#host.observer === undefined ? 0 : performance.now()
+  }
+
+  #observe(query: Pick<SentQuery, 'text' | 'values' | 'sentAt'>, outcome: StatementResult | Error): void {
     const { observer, connection } = this.#host
     if (observer === undefined) return
     const durationMillis = performance.now() - query.sentAt
@@ -236,6 +254,9 @@ export class QueryQueue implements SentQueryOwner {
     else observer.answered(operation, connection, outcome, durationMillis)
   }
 }
+
+/** What is known here of the result of a Submittable. */
+const NO_ROWS: StatementResult = { command: '', rowCount: null, fields: [], rows: [], suspended: false }
 
 /** Tags after which what failed before is over. */
 const ENDS = new Set(['COMMIT', 'ROLLBACK'])
@@ -248,4 +269,13 @@ export function refuse(submittable: Submittable, error: Error): void {
 
 function warnOfRollback({ message }: Error): void {
   process.emitWarning(message, { type: 'LifeguardWarning', code: 'LIFEGUARD_COMMIT_ROLLED_BACK' })
+}
+
+function warnOfSavepoint(name: string): void {
+  process.emitWarning(
+    `SAVEPOINT '${name}' was sent inside of an open savepoint of the same name. If these are two nested transactions side by side ` +
+      '(Promise.all), ROLLBACK TO of one undoes the work of the other: await one after the other, or use lifeguard/drizzle, which does. ' +
+      'A savepoint that is no longer needed is ended by RELEASE',
+    { type: 'LifeguardWarning', code: 'LIFEGUARD_SAVEPOINT_REUSED' },
+  )
 }

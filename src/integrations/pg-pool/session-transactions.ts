@@ -8,6 +8,7 @@
  */
 import { DatabaseError, IllegalStateError, type Savepoint, type Session } from '../../index.js'
 import { isCommit, shorten } from './answers.js'
+import { releasedIn, rolledBackToIn, savepointIn } from './savepoint-names.js'
 import { firstWord } from './statement-text.js'
 
 /** Which client has the transaction that is open. */
@@ -24,10 +25,6 @@ interface Named {
 }
 
 const MODES = /^\s*(?:begin|start)\s*(?:work|transaction)?\s*(.*?)\s*;?\s*$/is
-const ROLLBACK_TO =
-  /^\s*(?:rollback|abort)\s+(?:(?:work|transaction)\s+)?to\s+(?:savepoint\s+)?(.+?)\s*;?\s*$/is
-const SAVEPOINT = /^\s*savepoint\s+(.+?)\s*;?\s*$/is
-const RELEASE = /^\s*release\s+(?:savepoint\s+)?(.+?)\s*;?\s*$/is
 const CHAIN = /\band\s+chain\b/i
 
 export class SessionTransactions {
@@ -68,16 +65,18 @@ export class SessionTransactions {
         await this.#begin(MODES.exec(text)?.[1] ?? '')
         return 'BEGIN'
       case 'savepoint':
-        await this.#open(nameIn(SAVEPOINT, text))
+        await this.#open(savepointIn(text) ?? '')
         return 'SAVEPOINT'
       case 'release':
-        await this.#take(nameIn(RELEASE, text)).commit()
+        await this.#take(releasedIn(text) ?? '').commit()
         return 'RELEASE'
       case 'rollback':
-      case 'abort':
-        if (ROLLBACK_TO.test(text)) await this.#rollBackTo(nameIn(ROLLBACK_TO, text))
-        else await this.#end('rollback', text)
+      case 'abort': {
+        const name = rolledBackToIn(text)
+        if (name === undefined) await this.#end('rollback', text)
+        else await this.#rollBackTo(name)
         return 'ROLLBACK'
+      }
     }
     if (!isCommit(text)) return undefined
     if (word === 'prepare') return this.#refusePrepared(text)
@@ -167,9 +166,4 @@ export class SessionTransactions {
       `${shorten(text)}: a part of a session cannot be prepared; use poolFrom(engine)`,
     )
   }
-}
-
-function nameIn(form: RegExp, text: string): string {
-  const name = form.exec(text)?.[1] ?? ''
-  return name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name.toLowerCase()
 }
