@@ -2,14 +2,13 @@
  * A client of the pool with pg's interface. Each physical connection has one client for its whole life, because libraries keep their
  * state of a connection by its client.
  */
-import { EventEmitter } from 'node:events'
-import type { Readable, Writable } from 'node:stream'
+import type { EventEmitter } from 'node:events'
 
-import type { DriverConnection, TypeParser } from '../../driver/driver.js'
-import type { NodePostgres } from '../../driver/node-postgres.js'
-import { Engine, IllegalStateError, InvalidOptionError } from '../../index.js'
+import type { DriverConnection } from '../../driver/driver.js'
+import { InvalidOptionError } from '../../index.js'
 import { calling, withCallersStack } from './callbacks.js'
 import type { Checkout } from './checkout.js'
+import { ClientMembers } from './client-members.js'
 import { readArguments, type Callback, type GivenConfig } from './query-arguments.js'
 import type { Settle } from './sent-query.js'
 import type { ClientConnection, PoolClient, QueryResult, TransactionStatus } from './types.js'
@@ -37,12 +36,7 @@ const STATUSES: Readonly<Record<DriverConnection['transactionStatus'], Transacti
   unknown: null,
 }
 
-export class LeasedClient extends EventEmitter implements PoolClient {
-  // In the types of pg only.
-  declare copyFrom: (text: string) => Writable
-  declare copyTo: (text: string) => Readable
-  declare pauseDrain: () => void
-  declare resumeDrain: () => void
+export class LeasedClient extends ClientMembers implements PoolClient {
   /** Set for each checkout, so that the function of an earlier checkout cannot end a later one. */
   release!: PoolClient['release']
   readonly pipeline: boolean
@@ -52,7 +46,6 @@ export class LeasedClient extends EventEmitter implements PoolClient {
   _ending: boolean = false
   readonly #connection: DriverConnection
   #checkout: Checkout | undefined
-  #types: TypeOverrides | undefined
 
   constructor(connection: DriverConnection, { pipeline, binary }: ClientOptions) {
     super()
@@ -79,11 +72,6 @@ export class LeasedClient extends EventEmitter implements PoolClient {
     return this.#checkout as Checkout
   }
 
-  /** What `setTypeParser` was called for; undefined if it was not. */
-  get ownTypes(): TypeOverrides | undefined {
-    return this.#types
-  }
-
   /** As pg's `query`, in all its forms. */
   query(query: unknown, values?: unknown, callback?: unknown): never {
     const given = readArguments(query, values, callback)
@@ -101,7 +89,7 @@ export class LeasedClient extends EventEmitter implements PoolClient {
   run(config: GivenConfig, callback: Callback | undefined): Promise<QueryResult> | undefined {
     const { checkout } = this
     if (callback !== undefined) {
-      checkout.query(config, calling(callback, null), this.#types)
+      checkout.query(config, calling(callback, null), this.ownTypes)
       return undefined
     }
     return new Promise<QueryResult>((resolve, reject) => {
@@ -109,15 +97,8 @@ export class LeasedClient extends EventEmitter implements PoolClient {
         if (error === null) resolve(result as QueryResult)
         else reject(error)
       }
-      checkout.query(config, settle, this.#types)
+      checkout.query(config, settle, this.ownTypes)
     }).catch(withCallersStack)
-  }
-
-  connect(callback?: (error: Error, client?: unknown) => void): never {
-    const error = new IllegalStateError('Client has already been connected. You cannot reuse a client.')
-    if (callback === undefined) return Promise.reject(error) as never
-    process.nextTick(callback, error)
-    return undefined as never
   }
 
   end(callback?: (error: Error) => void): never {
@@ -130,22 +111,6 @@ export class LeasedClient extends EventEmitter implements PoolClient {
 
   getTransactionStatus(): TransactionStatus {
     return this.#checkout?.holdsBegin === true ? 'T' : STATUSES[this.#connection.transactionStatus]
-  }
-
-  setTypeParser(...parameters: readonly unknown[]): void {
-    this.#typesToChange().setTypeParser(...parameters)
-  }
-
-  getTypeParser(oid: number, format?: 'text'): TypeParser {
-    return this.#typesToChange().getTypeParser(oid, format)
-  }
-
-  escapeIdentifier(text: string): string {
-    return Engine.nodePostgres.escapeIdentifier(text)
-  }
-
-  escapeLiteral(text: string): string {
-    return Engine.nodePostgres.escapeLiteral(text)
   }
 
   ref(): void {
@@ -202,18 +167,6 @@ export class LeasedClient extends EventEmitter implements PoolClient {
   get #native(): NativeClient | undefined {
     return this.#connection.submittables?.client() as NativeClient | undefined
   }
-
-  #typesToChange(): TypeOverrides {
-    const { TypeOverrides, types } = Engine.nodePostgres
-    return (this.#types ??= new TypeOverrides(types))
-  }
-
-  static {
-    // `instanceof pg.Client`, for what tells clients apart by that.
-    Object.setPrototypeOf(this.prototype, Engine.nodePostgres.Client.prototype)
-  }
 }
-
-type TypeOverrides = InstanceType<NodePostgres['TypeOverrides']>
 
 const CLOSE_MILLIS = 3_000

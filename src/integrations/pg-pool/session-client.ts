@@ -1,11 +1,9 @@
 /** A session with the interface of a pg client: queries of a library are part of the session's transaction. */
-import { EventEmitter } from 'node:events'
-import type { Readable, Writable } from 'node:stream'
-
-import type { DriverConnection, StatementResult, TypeParser } from '../../driver/driver.js'
-import { DatabaseError, Engine, IllegalStateError, InvalidStatementError, type Session } from '../../index.js'
+import type { DriverConnection, StatementResult } from '../../driver/driver.js'
+import { DatabaseError, IllegalStateError, InvalidStatementError, type Session } from '../../index.js'
 import { resultOf, shorten } from './answers.js'
 import { callBack, calling, withCallersStack } from './callbacks.js'
+import { ClientMembers } from './client-members.js'
 import { batchQueryOf, readArguments, type Callback, type GivenConfig } from './query-arguments.js'
 import { refuse } from './query-queue.js'
 import { SessionTransactions, type Turn } from './session-transactions.js'
@@ -24,12 +22,7 @@ export interface SessionFaceOptions {
 /** Commands that change no row. */
 const READS = new Set(['SELECT', 'SHOW', 'EXPLAIN', 'FETCH', 'SET', ''])
 
-export class SessionClient extends EventEmitter implements PoolClient {
-  // In the types of pg only.
-  declare copyFrom: (text: string) => Writable
-  declare copyTo: (text: string) => Readable
-  declare pauseDrain: () => void
-  declare resumeDrain: () => void
+export class SessionClient extends ClientMembers implements PoolClient {
   readonly pipeline: boolean = false
   readonly host: string = ''
   readonly port: number = 0
@@ -43,7 +36,6 @@ export class SessionClient extends EventEmitter implements PoolClient {
   readonly #options: SessionFaceOptions
   readonly #transactions: SessionTransactions
   readonly #texts = new Map<string, string>()
-  #types: InstanceType<typeof Engine.nodePostgres.TypeOverrides> | undefined
   /** Queries run one after the other, as on a client of pg. */
   #last: Promise<unknown> = Promise.resolve()
   #released = false
@@ -90,13 +82,6 @@ export class SessionClient extends EventEmitter implements PoolClient {
     })
   }
 
-  connect(callback?: (error: Error, client?: unknown) => void): never {
-    const error = new IllegalStateError('Client has already been connected. You cannot reuse a client.')
-    if (callback === undefined) return Promise.reject(error) as never
-    process.nextTick(callback, error)
-    return undefined as never
-  }
-
   /** Does not close the session, which has an owner. */
   end(callback?: (error: Error) => void): never {
     const ended = this.#last.then(() => undefined)
@@ -105,22 +90,6 @@ export class SessionClient extends EventEmitter implements PoolClient {
 
   getTransactionStatus(): TransactionStatus {
     return this.#session.inTransaction ? 'T' : 'I'
-  }
-
-  setTypeParser(...parameters: readonly unknown[]): void {
-    this.#typesToChange().setTypeParser(...parameters)
-  }
-
-  getTypeParser(oid: number, format?: 'text'): TypeParser {
-    return this.#typesToChange().getTypeParser(oid, format)
-  }
-
-  escapeIdentifier(text: string): string {
-    return Engine.nodePostgres.escapeIdentifier(text)
-  }
-
-  escapeLiteral(text: string): string {
-    return Engine.nodePostgres.escapeLiteral(text)
   }
 
   ref(): void {
@@ -169,7 +138,7 @@ export class SessionClient extends EventEmitter implements PoolClient {
           `${shorten(text)} cannot run in a session as it is given: COPY needs pg-copy-streams, and there is no \`binary\`, \`rows\` or \`portal\``,
         )
       }
-      const result = await this.#session.runStatement({ ...query, types: query.types ?? this.#types })
+      const result = await this.#session.runStatement({ ...query, types: query.types ?? this.ownTypes })
       this.#noteWrite(result.command)
       return resultOf(result)
     } catch (error) {
@@ -207,15 +176,6 @@ export class SessionClient extends EventEmitter implements PoolClient {
 
   #noteWrite(command: string): void {
     if (this.#options.expireAfterWrites === true && !READS.has(command)) this.#session.expireAll()
-  }
-
-  #typesToChange(): InstanceType<typeof Engine.nodePostgres.TypeOverrides> {
-    const { TypeOverrides, types } = Engine.nodePostgres
-    return (this.#types ??= new TypeOverrides(types))
-  }
-
-  static {
-    Object.setPrototypeOf(this.prototype, Engine.nodePostgres.Client.prototype)
   }
 }
 
