@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { byLength } from '../helpers/length.js'
 import { type InstalledPackage, installPackage } from './installed.js'
+import { loadedBy, ownSizeOf, sizesIn, statedSizes } from './sizes.js'
 
 /** Of the package itself with its declarations, compressed as in the tarball; the subpaths and the command beside it are not counted. */
 const LARGEST_TARBALL = 465_000
@@ -17,18 +17,25 @@ afterAll(() => installed.remove())
 
 test('the tarball is small and holds nothing but the build and the documents', () => {
   const root = join(installed.folder, 'node_modules', 'lifeguard')
-  const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: object }
-  const beside = ['cli', ...Object.keys(exports).map((path) => path.slice('./'.length))]
-  const own = installed.tarball.files.filter(
-    (path) => !beside.some((name) => name !== '' && path.startsWith(`dist/${name}.`)),
-  )
-  const size = gzipSync(Buffer.concat(own.map((path) => readFileSync(join(root, path)))), { level: 9 }).length
+  const size = ownSizeOf(root, installed.tarball.files)
   console.log(
     `Tarball: ${(installed.tarball.size / 1000).toFixed(0)} kB, of these the package itself ${(size / 1000).toFixed(0)} kB`,
   )
   expect(size).toBeLessThan(LARGEST_TARBALL)
   const others = installed.tarball.files.filter((path) => !path.startsWith('dist/'))
   expect(others.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
+})
+
+test('a subpath loads the package itself and no other subpath, and has the size that ARCHITECTURE states', () => {
+  const dist = join(installed.folder, 'node_modules', 'lifeguard', 'dist')
+  for (const [file, loaded] of Object.entries(loadedBy(dist)))
+    expect(loaded, file).toEqual(file.startsWith('index.') ? [] : ['index'])
+  const [sizes, stated] = [sizesIn(dist), statedSizes(readFileSync('ARCHITECTURE.md', 'utf8'))]
+  expect(Object.keys(stated).sort()).toEqual(Object.keys(sizes).sort())
+  for (const [name, limit] of Object.entries(stated)) {
+    expect(sizes[name], name).toBeLessThanOrEqual(limit)
+    expect(sizes[name], name).toBeGreaterThan(limit / 2)
+  }
 })
 
 test('import and require give the same names', async () => {
