@@ -61,8 +61,29 @@ function databaseOn<Database extends object>(
   make: (client: PoolClient) => Database,
 ): Database {
   // Drizzle calls nothing else of it; the type is that of a whole client, which `drizzle()` wants.
-  return withTransactions(make(client as object as PoolClient), { client, begin, make })
+  const database = make(client as object as PoolClient)
+  requireClient(database, client)
+  return withTransactions(database, { client, begin, make })
 }
+
+/** @throws InvalidOptionError for a database whose queries would run elsewhere, or would be read in another way. */
+function requireClient(database: object, client: Client): void {
+  const { session } = Object(database) as { session?: { client?: unknown; constructor: object } }
+  if (session?.client !== undefined && session.client !== client)
+    throw new InvalidOptionError(
+      'make',
+      'The function that drizzleOn gets must pass its client to drizzle(), or the queries run outside of the engine or session: (client) => drizzle({ client, schema })',
+    )
+  const kind = (session?.constructor as Record<symbol, unknown> | undefined)?.[ENTITY_KIND]
+  if (typeof kind === 'string' && !kind.startsWith('NodePg'))
+    throw new InvalidOptionError(
+      'make',
+      `drizzleOn needs drizzle() of drizzle-orm/node-postgres, and this database is made by another driver (${kind})`,
+    )
+}
+
+/** By which Drizzle knows its own classes. */
+const ENTITY_KIND = Symbol.for('drizzle:entityKind')
 
 interface DatabaseParts<Database> {
   readonly client: Client

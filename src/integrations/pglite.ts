@@ -51,7 +51,9 @@ export function createPgliteEngine(database: PgliteLike, options: PgliteEngineOp
 }
 
 function requireDatabase(database: unknown): void {
-  const { execProtocolRaw, runExclusive } = Object(database) as Partial<PgliteLike>
+  const { execProtocolRaw, runExclusive, closed } = Object(database) as Partial<PgliteLike>
+  if (closed === true)
+    throw new InvalidOptionError('database', 'This PGlite database was closed: make another one')
   if (typeof execProtocolRaw === 'function' && typeof runExclusive === 'function') return
   throw new InvalidOptionError(
     'database',

@@ -1,6 +1,7 @@
 /** Drizzle on an engine and on a session. */
 import { eq, relations, sql, TransactionRollbackError } from 'drizzle-orm'
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
+import { drizzle as drizzlePglite } from 'drizzle-orm/pglite'
 import { migrate } from 'drizzle-orm/node-postgres/migrator'
 import { integer, jsonb, pgTable, serial, text, timestamp } from 'drizzle-orm/pg-core'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -267,5 +268,13 @@ describe('mistakes', () => {
       [engine, () => undefined],
     ])
       expect(() => drizzleOn(bind as never, second as never)).toThrow(InvalidOptionError)
+  })
+
+  test('a function that makes a database of another client or driver is refused: its queries would be no part of the session', () => {
+    const { engine } = fresh()
+    const ofOther = (): object => drizzle(fixture.db.url)
+    expect(() => drizzleOn(engine, ofOther)).toThrow('must pass its client to drizzle()')
+    const ofPglite = (client: object): object => drizzlePglite({ client: client as never })
+    expect(() => drizzleOn(engine, ofPglite)).toThrow(/another driver \(Pglite/)
   })
 })

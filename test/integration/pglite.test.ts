@@ -356,6 +356,8 @@ describe('mistakes', () => {
   test('what is no PGlite is refused', () => {
     for (const given of [undefined, 'memory://', {}])
       expect(() => createPgliteEngine(given as never)).toThrow(/new PGlite\(\)/)
+    const closed = Object.create(database, { closed: { value: true } }) as never
+    expect(() => createPgliteEngine(closed)).toThrow('This PGlite database was closed')
   })
 
   test('a setting that does not exist fails the connect', async () => {

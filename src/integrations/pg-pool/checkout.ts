@@ -243,7 +243,7 @@ export class Checkout<Item extends Borrowed = Borrowed> implements QueueHost {
 
   #releasedTwice(above: (...parameters: never[]) => unknown): IllegalStateError {
     const error = new IllegalStateError(
-      `Release called on client which has already been released to the pool.${this.#where()}`,
+      `Release called on client which has already been released to the pool${this.#where() || '.'}`,
     )
     Error.captureStackTrace(error, above)
     return error
@@ -251,7 +251,7 @@ export class Checkout<Item extends Borrowed = Borrowed> implements QueueHost {
 
   #where(): string {
     const line = this.#releasedAt?.stack?.split('\n').find((at) => at.trimStart().startsWith('at '))
-    return line === undefined ? '' : ` It was released ${line.trim()}`
+    return line === undefined ? '' : `. It was released ${line.trim()}`
   }
 
   #warnOfTransaction(): void {

@@ -92,6 +92,12 @@ const NAMES_IN_PG: Readonly<Record<string, string>> = {
   poolIdleTimeout: 'idleTimeoutMillis',
 }
 
+/** Options in the terms of pg, so that an error names none of the engine. */
+const NUMBERS = [
+  ...(['max', 'poolSize', 'min', 'idleTimeoutMillis', 'connectionTimeoutMillis'] as const),
+  ...(['maxLifetimeSeconds', 'maxUses'] as const),
+]
+
 const MOST = 10
 const IDLE_MILLIS = 10_000
 const SECOND = 1000
@@ -217,7 +223,7 @@ function millisOf(seconds: number | undefined): number | undefined {
 }
 
 function refuseUnknown(config: PoolConfig): void {
-  if (typeof config !== 'object') {
+  if (typeof config !== 'object' || (config as unknown) === null || config instanceof URL) {
     throw new InvalidOptionError('options', `Pool takes an object: new Pool({ connectionString })`)
   }
   for (const name of Object.keys(config)) {
@@ -229,6 +235,15 @@ function refuseUnknown(config: PoolConfig): void {
         : `pg calls it ${here}`
     throw new InvalidOptionError(name, `Pool has no option '${name}'; ${hint}`)
   }
+  for (const name of NUMBERS) {
+    const value: unknown = config[name] ?? 0
+    if (typeof value === 'number' && value >= 0) continue
+    const shown = typeof value === 'string' ? `'${value}'` : String(value)
+    throw new InvalidOptionError(name, `${name} is a number of at least 0, not ${shown}`)
+  }
+  const { min = 0, max = config.poolSize } = config
+  if (min > (max || MOST))
+    throw new InvalidOptionError('min', `min ${String(min)} is more than max ${String(max || MOST)}`)
   const refuse = (name: string, isTaken: boolean, why: string): void => {
     if (!isTaken) throw new InvalidOptionError(name, `${name}: ${why}`)
   }

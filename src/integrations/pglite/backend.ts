@@ -12,6 +12,7 @@ export interface PgliteLike {
   execProtocolRaw(message: Uint8Array): Promise<Uint8Array>
   runExclusive<Value>(work: () => Promise<Value>): Promise<Value>
   readonly waitReady?: Promise<void>
+  readonly closed?: boolean
   /** Calls the listener for each notification that a query of the database itself brings; returns what removes it. */
   onNotification?(listener: (channel: string, payload: string) => void): () => void
 }
