@@ -197,7 +197,7 @@ describe('pg options', () => {
     [{ Client: class {} }, /Client: /],
     [{ Promise: class {} }, /Promise: /],
     [{ client_encoding: 'latin1' }, /UTF8/],
-    [{ max: -1 }, /poolSize/],
+    [{ max: -1 }, /max is a number of at least 0, not -1/],
     ['postgres://x', /takes an object/],
   ] as const)('%o is refused', (options, message) => {
     const make = () => new Pool(options as never)

@@ -68,7 +68,7 @@ describe('a client', () => {
       await client.query(add(1))
       await client.query('savepoint "A"')
       await client.query(add(2))
-      await client.query('rollback to savepoint "A"')
+      await client.query('/* trace */ rollback to savepoint "A"')
       await client.query(add(3))
       await client.query('release savepoint "A"')
       expect(await client.query('commit')).toMatchObject({ command: 'COMMIT' })

@@ -12,9 +12,17 @@ export const releasedIn = (text: string): string | undefined => nameIn(RELEASE, 
 export const rolledBackToIn = (text: string): string | undefined => nameIn(ROLLBACK_TO, text)
 
 function nameIn(form: RegExp, text: string): string | undefined {
-  const name = form.exec(text)?.[1]
+  const name = form.exec(withoutComments(text))?.[1]
   return name?.startsWith('"') === true ? name.slice(1, -1).replaceAll('""', '"') : name?.toLowerCase()
 }
+
+/** The text with a space for each comment. */
+export function withoutComments(text: string): string {
+  if (!text.includes('/*') && !text.includes('--')) return text
+  return text.replace(NAME_OR_COMMENT, (part) => (part.startsWith('"') ? part : ' '))
+}
+
+const NAME_OR_COMMENT = /"(?:[^"]|"")*"|\/\*.*?\*\/|--[^\n]*/gs
 
 /**
  * Finds nested transactions that run side by side: libraries name a savepoint by its depth, so both have the same name, and a

@@ -8,7 +8,7 @@
  */
 import { DatabaseError, IllegalStateError, type Savepoint, type Session } from '../../index.js'
 import { isCommit, shorten } from './answers.js'
-import { releasedIn, rolledBackToIn, savepointIn } from './savepoint-names.js'
+import { releasedIn, rolledBackToIn, savepointIn, withoutComments } from './savepoint-names.js'
 import { firstWord } from './statement-text.js'
 
 /** Which client has the transaction that is open. */
@@ -62,7 +62,7 @@ export class SessionTransactions {
     switch (word) {
       case 'begin':
       case 'start':
-        await this.#begin(MODES.exec(text)?.[1] ?? '')
+        await this.#begin(MODES.exec(withoutComments(text))?.[1] ?? '')
         return 'BEGIN'
       case 'savepoint':
         await this.#open(savepointIn(text) ?? '')

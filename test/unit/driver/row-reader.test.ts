@@ -233,7 +233,9 @@ describe('a kept reader', () => {
   test('follows setTypeParser() of the same object', () => {
     const shape = shapeOf(['x'])
     const overrides = new pg.TypeOverrides(pg.types)
-    const types = overrides as TypeParsers
+    const types: TypeParsers = {
+      getTypeParser: (oid) => overrides.getTypeParser(oid) as (text: string) => unknown,
+    }
     expect(readRow(shape.reader('object', types), row)).toEqual({ x: 'a' })
     overrides.setTypeParser(25, upper)
     expect(readRow(shape.reader('object', types), row)).toEqual({ x: 'A' })

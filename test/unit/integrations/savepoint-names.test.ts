@@ -49,4 +49,6 @@ test('names are read as PostgreSQL reads them', () => {
     ['rollback to a', 'ROLLBACK WORK TO SAVEPOINT A', 'abort transaction to a'].map(rolledBackToIn),
   ).toEqual(['a', 'a', 'a'])
   expect(rolledBackToIn('rollback')).toBeUndefined()
+  const commented = '/* "x" */ rollback -- to b\n to /* c */ savepoint "a--/*" /*traceparent=00*/'
+  expect(rolledBackToIn(commented)).toBe('a--/*')
 })
