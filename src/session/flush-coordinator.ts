@@ -77,28 +77,25 @@ export class FlushCoordinator implements ExecutionOwner {
 
   /** The unit of work. Made at the first use. */
   get unit(): UnitOfWork {
-    this.#unit ??= new UnitOfWork(
+    return (this.#unit ??= new UnitOfWork(
       (statement, subject) => this.runner.run(statement, subject),
       () => this.beforeStatement(),
       () => this.runner.requireRunning(),
       this.runner.hidesParameters,
       this.runner.pipeline.source,
-    )
-    return this.#unit
+    ))
   }
 
   /** @throws SessionClosedError, IllegalStateError in a hook of an ended transaction. */
   requireOpen(): void {
-    if (this.runner.pipeline.closed) {
+    if (this.runner.pipeline.closed)
       throw new SessionClosedError(
         this.afterBlock ?? 'The session is closed (close() was called); take a new one from the factory',
       )
-    }
-    if (this.hooks.ending) {
+    if (this.hooks.ending)
       throw new IllegalStateError(
         'This session is finishing its transaction: use a new session in afterCommit and afterRollback hooks',
       )
-    }
   }
 
   began(): void {
@@ -258,19 +255,17 @@ export class FlushCoordinator implements ExecutionOwner {
   }
 
   close(): void {
-    const unit = this.#unit
-    if (unit === undefined) return
-    this.#parts.unstored?.watch(unit.attached)
-    unit.close()
+    if (this.#unit === undefined) return
+    this.#parts.unstored?.watch(this.#unit.attached)
+    this.#unit.close()
   }
 
   /** A session that was made by hand is being closed: warns of changes that were neither flushed nor rolled back. */
   noteUnflushed(): void {
     const { shared } = this.#parts
     if (this.afterBlock !== undefined || shared === undefined) return
-    const { state } = this.runner.pipeline
-    if (state.name !== 'idle' && state.name !== 'active') return
-    if (this.hasWork) warnOfUnflushed(shared.made)
+    const { name } = this.runner.pipeline.state
+    if ((name === 'idle' || name === 'active') && this.hasWork) warnOfUnflushed(shared.made)
   }
 
   /** A flush in autocommit mode is a transaction of its own, so it waits for all statements before it. */
