@@ -282,8 +282,8 @@ describe('what is too large', () => {
   })
 
   test('fails alone if it cannot be written, and the engine goes on', async () => {
-    const endless = new ArrayParameter({ oid: 25, most: () => 0, write: () => NaN }, ['x'], () => '')
-    Object.defineProperty(endless, 'most', { value: 1e15 })
+    const endless = new ArrayParameter({ oid: 25, maxBytes: () => 0, write: () => NaN }, ['x'], () => '')
+    Object.defineProperty(endless, 'maxBytes', { value: 1e15 })
     const failing = engine.begin((connection) =>
       Promise.all([connection.execute('select 1'), connection.execute('select $1::text[]', [endless])]),
     )

@@ -276,7 +276,7 @@ describe('wrong options are refused by their name', () => {
     const sessions = fixture.factory()
     const session = sessions()
     const connection = await engine.connect()
-    const before = engine.stats()
+    const before = engine.stats().borrowed
     const calls: [string, () => unknown][] = [
       ['withSession', () => sessions.withSession(Work as never)],
       ['begin', () => session.begin(Work as never)],
@@ -293,7 +293,7 @@ describe('wrong options are refused by their name', () => {
       expect(failure).toBeInstanceOf(InvalidOptionError)
       expect(failure.message).toBe(`${where} takes a function, not a class`)
     }
-    expect(engine.stats().checkedOut).toBe(before.checkedOut)
+    expect(engine.stats().borrowed).toBe(before)
     await session.close()
     await connection.close()
   })

@@ -232,10 +232,12 @@ describe('a kept reader', () => {
 
   test('follows setTypeParser() of the same object', () => {
     const shape = shapeOf(['x'])
-    const overrides = new pg.TypeOverrides(pg.types)
-    const types: TypeParsers = {
-      getTypeParser: (oid) => overrides.getTypeParser(oid) as (text: string) => unknown,
-    }
+    // @types/pg gives the parsers of TypeOverrides another type than those of `pg.types`, which they are.
+    const overrides = new pg.TypeOverrides(pg.types) as Pick<
+      typeof pg.types,
+      'getTypeParser' | 'setTypeParser'
+    >
+    const types: TypeParsers = { getTypeParser: (oid) => overrides.getTypeParser(oid, 'text') }
     expect(readRow(shape.reader('object', types), row)).toEqual({ x: 'a' })
     overrides.setTypeParser(25, upper)
     expect(readRow(shape.reader('object', types), row)).toEqual({ x: 'A' })
