@@ -7,7 +7,7 @@
 import { InvalidOptionError } from '../errors.js'
 import { didYouMean } from './nearest-name.js'
 import { noProperties } from './no-value.js'
-import { isFunction, isInstance, isObject, isRevoked, REVOKED } from './revoked.js'
+import { isArray, isFunction, isInstance, isObject, isRevoked, REVOKED } from './revoked.js'
 
 /** Bounds of a number, both inclusive, and values outside them that have a meaning of their own. */
 export interface NumberRange<Also extends number | null = never> {
@@ -149,6 +149,15 @@ function checkNumber<Also extends number | null>(
 }
 
 /** Numbers, booleans and short plain words are shown; anything else could be a secret and is named by its type. */
+/** Names in an array: the characters of a text would be taken for names. @throws InvalidOptionError */
+export function requireNames(option: string, names: unknown): void {
+  if (isArray(names) && names.every((name) => typeof name === 'string')) return
+  throw new InvalidOptionError(
+    option,
+    `${option} takes names of properties in an array, not ${describe(names)}`,
+  )
+}
+
 function describe(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
   if (typeof value === 'string' && /^[\w-]{0,16}$/.test(value)) return `'${value}'`

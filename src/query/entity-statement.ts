@@ -4,7 +4,7 @@ import { SqlFragment } from '../sql.js'
 import type { EntityMeta } from '../schema/entity-meta.js'
 import { NO_FILTERS_OFF, type WithoutFilters } from '../schema/filters.js'
 import { RAW_TEXT } from '../codecs/raw-values.js'
-import type { RelationPart } from '../schema/relation-resolution.js'
+import type { RelationLoad } from '../schema/relation-resolution.js'
 import type { RawValue, TableColumn } from '../schema/table-column.js'
 import { isObject } from '../internal/revoked.js'
 
@@ -36,8 +36,7 @@ export interface EntityQuery {
   readonly prepare: boolean
   readonly meta: EntityMeta
   readonly reading: Reading
-  /** Paths of relations to load with the entities, and relations of which a part is to be loaded. */
-  readonly load: readonly (string | RelationPart)[]
+  readonly load: readonly RelationLoad[]
   /** Deferred columns that the rows of entities do not hold: they are NULL there. */
   readonly lacking: readonly TableColumn[]
   /** Filters that are off, also for the loaded relations. */

@@ -111,7 +111,8 @@ export class BulkInsert<E extends AnyEntity, Item = never, Scalar = Item> implem
   /**
    * Returns the rows as they are stored now: entities, or plain objects with the named columns. Objects that the session has
    * already get the new values, but keep their unflushed changes. Rows that were not written, because of `doNothing()` or
-   * because a filter hides them from `doUpdate()`, are not returned. Entities get all columns, deferred ones too: the rows are new.
+   * because a filter hides them from `doUpdate()`, are not returned. Of deferred columns, entities get those that this
+   * statement gives.
    */
   returning(): BulkInsert<E, InstanceOf<E>>
   returning<const Names extends readonly ColumnName<E>[]>(
@@ -130,13 +131,14 @@ export class BulkInsert<E extends AnyEntity, Item = never, Scalar = Item> implem
   toEntityQuery(): EntityQuery {
     const { table } = this.#meta
     const { conflict, returning, without } = this.#state
+    const lacking = table.deferred.filter((column) => !this.#rows.columns.includes(column))
     const statement = concat(
       text(`insert into ${table.sql}`),
       rowsToInsert(table, this.#rows),
       conflict?.(filtersOf(this.#meta, without)) ?? text(''),
-      text(returningSql(table, returning)),
+      text(returningSql(table, returning, lacking)),
     )
-    return entityQuery(this.#meta, statement, returning ?? { kind: 'none' }, { rowsAre: 'fresh' })
+    return entityQuery(this.#meta, statement, returning ?? { kind: 'none' }, { rowsAre: 'fresh', lacking })
   }
 }
 

@@ -53,12 +53,19 @@ function withConditions(
   return { text: whole.text, values: encodeValues(whole.values) }
 }
 
-/** The rows with any of the keys, in no particular order. The text is the same for every number of keys. */
-export function selectByKeys(table: Table, keys: readonly (readonly EncodedText[])[]): LoadStatement {
+/**
+ * The rows with any of the keys, in no particular order. The text is the same for every number of keys.
+ * @param lacking Deferred columns that are not read.
+ */
+export function selectByKeys(
+  table: Table,
+  keys: readonly (readonly EncodedText[])[],
+  lacking: readonly TableColumn[] = table.deferred,
+): LoadStatement {
   table.requireKey()
   const where = matchesAny(table.primaryKey, table.qualifier)
   return {
-    text: `select ${table.selectList()} from ${table.sql} where ${where}`,
+    text: `select ${table.selectList(lacking)} from ${table.sql} where ${where}`,
     values: rowValues(table.primaryKey, keys),
   }
 }
@@ -80,11 +87,13 @@ export interface RelatedStatement extends LoadStatement {
  *
  * @param owners The values of `relation.ownColumns` of each owner, encoded; no NULL among them.
  * @param conditions What else the rows of the target, and of the join table, must meet.
+ * @param lacking Deferred columns of the target that are not read.
  */
 export function selectRelated(
   relation: Relation,
   owners: readonly (readonly EncodedText[])[],
   conditions: readonly Condition[] = [],
+  lacking: readonly TableColumn[] = metaOf(relation.target).table.deferred,
 ): RelatedStatement {
   const { table } = metaOf(relation.target)
   const { from, ownerColumns, qualifier } = relatedRows(relation)
@@ -93,8 +102,8 @@ export function selectRelated(
     key.every((text, index) => ownerColumns[index]?.isOnlySpelling(text)),
   )
   const start = byOrdinal
-    ? joinedToOwners(ownerColumns, qualifier, table, from)
-    : `select ${columnList(ownerColumns, qualifier)}, ${table.selectList()} from ${from} where ${matchesAny(ownerColumns, qualifier)}`
+    ? joinedToOwners(ownerColumns, qualifier, table, from, lacking)
+    : `select ${columnList(ownerColumns, qualifier)}, ${table.selectList(lacking)} from ${from} where ${matchesAny(ownerColumns, qualifier)}`
   const order = ` order by ${orderOfRelated(relation)}`
   return {
     ...withConditions(start, rowValues(ownerColumns, owners), conditions, order),
@@ -141,8 +150,9 @@ function joinedToOwners(
   qualifier: string,
   table: Table,
   from: string,
+  lacking: readonly TableColumn[],
 ): string {
   const source = rowSource(columns, table.qualifier)
   const matches = columns.map(({ sql }, index) => `${qualifier}.${sql} = ${source.columns[index]}`)
-  return `select ${source.ordinal}, ${table.selectList()} from ${from} cross join ${source.sql} where ${matches.join(' and ')}`
+  return `select ${source.ordinal}, ${table.selectList(lacking)} from ${from} cross join ${source.sql} where ${matches.join(' and ')}`
 }

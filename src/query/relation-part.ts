@@ -2,7 +2,8 @@
 import { encodeValues } from '../driver/values.js'
 import { MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
-import { checkInteger, checkObject, refuseUnknownKeys } from '../internal/validate.js'
+import { isObject } from '../internal/revoked.js'
+import { checkInteger, checkObject, refuseUnknownKeys, requireNames } from '../internal/validate.js'
 import { sql, type SqlFragment, type Condition } from '../sql.js'
 import { refuseNamesakes } from '../schema/column-ref.js'
 import { and, andEach, orderOf } from './conditions.js'
@@ -10,19 +11,47 @@ import { metaOf, type EntityMeta } from '../schema/entity-meta.js'
 import { columnList, concat, text } from './entity-statement.js'
 import { orderOfRelated, relatedRows, type LoadStatement } from './key-statements.js'
 import { fragmentOf } from './placeholders.js'
-import type { RelationPart } from '../schema/relation-resolution.js'
+import { checkPath } from './relation-path.js'
+import type { RelationPart, UndeferredPath } from '../schema/relation-resolution.js'
 import { rowSource, rowValues } from './unnest.js'
 import type { EncodedText } from '../schema/table-column.js'
 
 /** Options of `load(name, options)`: which related objects are loaded, and in which order. */
-export interface LoadOptions {
+export interface LoadOptions<Deferred extends string = string> {
   /** Conditions on the related entity. Default: none. */
   readonly where?: Condition | readonly Condition[] | undefined
   /** Default: the order of the relation, or its primary key. */
   readonly orderBy?: SqlFragment<unknown> | readonly SqlFragment<unknown>[] | undefined
   /** Maximum number of related objects for each owner. Default: all. */
   readonly limit?: number | undefined
+  /** Deferred columns to load with the related objects. Default: none. */
+  readonly undefer?: readonly Deferred[] | undefined
 }
+
+/** Options of `load(path, { undefer })`: the whole relation, with deferred columns of its objects. */
+export interface UndeferOptions<Deferred extends string = string> {
+  readonly undefer: readonly Deferred[]
+}
+
+/**
+ * The whole relation that `load(path, { undefer })` names; undefined if other options choose a part of it.
+ * @throws MappingError if there is no such relation or deferred column.
+ */
+export function undeferredPath(
+  meta: EntityMeta,
+  path: string,
+  options: LoadOptions,
+): UndeferredPath | undefined {
+  if (!isObject(options) || options.undefer === undefined) return undefined
+  refuseUnknownKeys('load', options, LOAD_OPTIONS)
+  const { undefer, where, orderBy, limit } = options
+  if (where !== undefined || orderBy !== undefined || limit !== undefined) return undefined
+  requireNames('undefer', undefer)
+  checkPath(meta, path).table.lackingWithout(undefer)
+  return { path, undefer }
+}
+
+const LOAD_OPTIONS = ['where', 'orderBy', 'limit', 'undefer']
 
 /**
  * Checks the arguments of `load(name, options)`.
@@ -39,14 +68,16 @@ export function relationPart(meta: EntityMeta, name: string, options: LoadOption
     throw new MappingError(`${meta.name}.${name} is a relation to one object: load it without options`)
   }
   checkObject('load', options)
-  refuseUnknownKeys('load', options, ['where', 'orderBy', 'limit'])
+  refuseUnknownKeys('load', options, LOAD_OPTIONS)
   const conditions = options.where === undefined ? [] : listOf(options.where)
   for (const condition of conditions) and(condition)
   refuseNamesakes(metaOf(relation.target).table, conditions)
   const order = options.orderBy === undefined ? undefined : listOf(options.orderBy).map(orderOf)
-  const { limit } = options
+  const { limit, undefer = [] } = options
+  requireNames('undefer', undefer)
+  const lacking = metaOf(relation.target).table.lackingWithout(undefer)
   if (limit !== undefined) checkInteger<never>('limit', limit, { min: 0 })
-  return { relation, conditions, order: order?.length === 0 ? undefined : order, limit }
+  return { relation, conditions, order: order?.length === 0 ? undefined : order, limit, lacking }
 }
 
 function listOf<Item>(given: Item | readonly Item[]): readonly Item[] {
@@ -60,7 +91,7 @@ function listOf<Item>(given: Item | readonly Item[]): readonly Item[] {
  * @param filters Conditions that hold besides those of the part.
  */
 export function selectPart(
-  { relation, conditions, order, limit }: RelationPart,
+  { relation, conditions, order, limit, lacking }: RelationPart,
   owners: readonly (readonly EncodedText[])[],
   filters: readonly Condition[],
 ): LoadStatement {
@@ -74,7 +105,7 @@ export function selectPart(
   const all = [...conditions, ...filters]
   const whole = concat(
     fragmentOf(
-      `select ${source.ordinal}, ${table.selectList()} from ${source.sql}`,
+      `select ${source.ordinal}, ${table.selectList(lacking)} from ${source.sql}`,
       rowValues(ownerColumns, owners),
     ),
     text(

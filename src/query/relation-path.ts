@@ -4,8 +4,8 @@ import { didYouMean } from '../internal/nearest-name.js'
 import { describeArgument } from '../sql.js'
 import { metaOf, type EntityMeta } from '../schema/entity-meta.js'
 
-/** @throws MappingError if there is no such relation. */
-export function checkPath(meta: EntityMeta, path: string): void {
+/** @returns the entity that the path leads to. @throws MappingError if there is no such relation. */
+export function checkPath(meta: EntityMeta, path: string): EntityMeta {
   requireText(meta, path)
   let at = meta
   for (const name of path.split('.')) {
@@ -16,6 +16,7 @@ export function checkPath(meta: EntityMeta, path: string): void {
       )
     at = metaOf(relation.target)
   }
+  return at
 }
 
 /** @throws MappingError unless the name of a relation is a text. */

@@ -19,10 +19,10 @@ import type { AnyEntity, ColumnName, ColumnsOf, DeferredName, InstanceOf } from 
 import { checkWithout, filtersOf, NO_FILTERS_OFF, type WithoutFilters } from '../schema/filters.js'
 import { fragmentOf } from './placeholders.js'
 import { Exists } from './exists.js'
-import { relationPart, type LoadOptions } from './relation-part.js'
+import { relationPart, undeferredPath, type LoadOptions, type UndeferOptions } from './relation-part.js'
 import { checkPath, requireText } from './relation-path.js'
-import type { RelationPart } from '../schema/relation-resolution.js'
-import type { CollectionName, Loaded, LoadedPart, KnownPath } from '../schema/relations.js'
+import type { RelationLoad } from '../schema/relation-resolution.js'
+import type { CollectionName, EntityAt, Loaded, LoadedPart, KnownPath } from '../schema/relations.js'
 import type { TableColumn } from '../schema/table-column.js'
 
 /** How to treat rows that another transaction has locked. Default: wait until they are unlocked. */
@@ -75,7 +75,7 @@ interface SelectState {
   readonly lock: string
   /** Undefined: entities. */
   readonly columns: readonly TableColumn[] | undefined
-  readonly load: readonly (string | RelationPart)[]
+  readonly load: readonly RelationLoad[]
   /** Deferred columns that are loaded (`undefer`). */
   readonly undeferred: readonly string[]
   /** See `populateExisting`. */
@@ -164,6 +164,16 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
    */
   load<const Path extends string>(...paths: readonly KnownPath<E, Path>[]): Select<E, Item & Loaded<E, Path>>
   /**
+   * Loads a relation with deferred columns of its objects.
+   * @throws MappingError if there is no such relation, or no such deferred column; InvalidOptionError.
+   * @example
+   * const albums = await session.scalars(select(Album).load('songs', { undefer: ['body'] }))
+   */
+  load<const Path extends string>(
+    path: KnownPath<E, Path>,
+    options: UndeferOptions<DeferredName<EntityAt<E, Path>>>,
+  ): Select<E, Item & Loaded<E, Path>>
+  /**
    * Loads a part of a relation to many: objects that meet the conditions, in the given order, at most `limit` for each owner.
    * The property is a frozen array, which cannot change the relation; to change it, load the whole relation.
    * @throws MappingError if there is no such relation to many; InvalidOptionError; InvalidStatementError. When it runs:
@@ -173,14 +183,16 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
    */
   load<const Name extends CollectionName<E>>(
     name: Name,
-    options: LoadOptions,
+    options: LoadOptions<DeferredName<EntityAt<E, Name>>>,
   ): Select<E, Item & LoadedPart<E, Name>>
   load(...given: readonly unknown[]): Select<E, unknown> {
     if (this.#state.columns !== undefined) throw relationsNeedEntities()
     const [name, options] = given
     if (given.length === 2 && typeof options !== 'string') {
       requireText(this.#meta, name)
-      const part = relationPart(this.#meta, name, options as LoadOptions)
+      const part =
+        undeferredPath(this.#meta, name, options as LoadOptions) ??
+        relationPart(this.#meta, name, options as LoadOptions)
       return this.#with({ load: [...this.#state.load, part] })
     }
     const paths = given as readonly string[]
@@ -189,7 +201,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   }
 
   /**
-   * Loads deferred columns with the entities (not with those that relations load).
+   * Loads deferred columns with the entities. For related objects: `load('songs', { undefer: ['body'] })`.
    * @throws MappingError if there is no such column, or it is not deferred.
    * @example
    * const songs = await session.scalars(select(Song).where(eq(Song.c.albumId, id)).undefer('body'))

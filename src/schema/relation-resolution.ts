@@ -43,7 +43,18 @@ export interface RelationPart {
   readonly order: readonly SqlFragment<unknown>[] | undefined
   /** For each owner. */
   readonly limit: number | undefined
+  /** Deferred columns of the target that are not loaded. */
+  readonly lacking: readonly TableColumn[]
 }
+
+/** Relations to load, one after the other (`songs.album`), with deferred columns of the last ones. */
+export interface UndeferredPath {
+  readonly path: string
+  readonly undefer: readonly string[]
+}
+
+/** What a query loads with its entities: paths of relations, and relations of which a part is to be loaded. */
+export type RelationLoad = string | UndeferredPath | RelationPart
 
 /** The other tables of the metadata. */
 export interface TableRegistry {

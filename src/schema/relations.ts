@@ -149,6 +149,11 @@ type TargetOf<Relation> = Relation extends { readonly target: () => infer Target
   ? Target
   : never
 
+/** The entity that a path of relations leads to. */
+export type EntityAt<E extends AnyEntity, Path extends string> = Path extends `${infer Head}.${infer Rest}`
+  ? EntityAt<TargetOf<RelationsOf<E>[Head & RelationName<E>]>, Rest>
+  : TargetOf<RelationsOf<E>[Path & RelationName<E>]>
+
 /** A path of relations (`'songs'`, `'songs.album'`), if it exists; otherwise the possible paths, which the compiler then shows. */
 export type RelationPath<
   E extends AnyEntity,

@@ -1,11 +1,10 @@
 /** Checks the names that `expire` and `refresh` take, and divides them into columns and relations. */
-import { InvalidOptionError, MappingError } from '../errors.js'
+import { MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
-import { kindOf } from '../codecs/codec.js'
+import { requireNames } from '../internal/validate.js'
 import type { EntityMeta } from '../schema/entity-meta.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { TableColumn } from '../schema/table-column.js'
-import { isArray } from '../internal/revoked.js'
 
 /** Some properties of an entity. */
 export interface Named {
@@ -51,13 +50,4 @@ export function propertiesToRefresh(
     if (kind === 'belongsTo') for (const column of ownColumns) columns.add(column)
   }
   return { columns: [...columns], relations: [...relations] }
-}
-
-/** @throws InvalidOptionError */
-export function requireNames(option: string, names: unknown): void {
-  if (isArray(names) && names.every((name) => typeof name === 'string')) return
-  throw new InvalidOptionError(
-    option,
-    `${option} takes names of properties in an array, not ${kindOf(names)}`,
-  )
 }

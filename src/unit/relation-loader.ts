@@ -2,9 +2,9 @@
 import { IllegalStateError } from '../errors.js'
 import { metaOf, type RawRow } from '../schema/entity-meta.js'
 import { filtersOfRelated, type WithoutFilters } from '../schema/filters.js'
-import { selectRelated, type LoadStatement } from '../query/key-statements.js'
+import { selectByKeys, selectRelated, type LoadStatement } from '../query/key-statements.js'
 import { selectPart } from '../query/relation-part.js'
-import type { Relation, RelationPart } from '../schema/relation-resolution.js'
+import type { Relation, RelationLoad, RelationPart } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { IdentityMap } from './identity-map.js'
 import type { InstanceState } from './instance-state.js'
@@ -29,6 +29,17 @@ interface OwnersOfKey {
   readonly owners: InstanceState[]
 }
 
+/** What is loaded with, or behind, the objects of one relation. */
+interface Branch {
+  readonly deeper: RelationLoad[]
+  readonly undefer: string[]
+}
+
+interface RecallOptions {
+  readonly mode?: LoadMode
+  readonly lacking?: readonly TableColumn[]
+}
+
 export class RelationLoader {
   readonly #identities: IdentityMap
   readonly #journal: Journal
@@ -49,37 +60,59 @@ export class RelationLoader {
    */
   async load(
     owners: readonly InstanceState[],
-    paths: readonly (string | RelationPart)[],
+    paths: readonly RelationLoad[],
     without: WithoutFilters,
   ): Promise<void> {
     const [first] = owners
     if (first === undefined) return
-    const branches = new Map<string, string[]>()
+    const branches = new Map<string, Branch>()
     const parts: RelationPart[] = []
-    for (const path of paths) {
-      if (typeof path !== 'string') {
-        parts.push(path)
+    for (const given of paths) {
+      if (typeof given !== 'string' && 'relation' in given) {
+        parts.push(given)
         continue
       }
+      const { path, undefer } = typeof given === 'string' ? { path: given, undefer: [] } : given
       const [name = '', ...rest] = path.split('.')
-      const deeper = branches.get(name) ?? []
-      branches.set(name, deeper)
-      if (rest.length > 0) deeper.push(rest.join('.'))
+      const branch = branches.get(name) ?? { deeper: [], undefer: [] }
+      branches.set(name, branch)
+      if (rest.length > 0) branch.deeper.push({ path: rest.join('.'), undefer })
+      else branch.undefer.push(...undefer)
     }
     await Promise.all([
       ...parts.map((part) => this.#loadPart(owners, part, without)),
-      ...[...branches].map(async ([name, deeper]) => {
+      ...[...branches].map(async ([name, { deeper, undefer }]) => {
         const relation = first.meta.relations.get(name) as Relation
+        const lacking = metaOf(relation.target).table.lackingWithout(undefer)
         await this.recall(
           owners.filter(({ instance }) => !hasWhole(instance, name)),
           relation,
           without,
+          { lacking },
         )
-        if (deeper.length === 0) return
+        if (deeper.length + undefer.length === 0) return
         const related = new Set(owners.flatMap((owner) => heldBy(owner, relation)))
+        await this.#complete([...related], undefer, lacking)
         await this.load([...related], deeper, without)
       }),
     ])
+  }
+
+  /** Loads deferred columns of objects that were here before their relation was asked for. */
+  async #complete(
+    states: readonly InstanceState[],
+    undefer: readonly string[],
+    lacking: readonly TableColumn[],
+  ): Promise<void> {
+    const lackingSome = states.filter(
+      ({ instance, meta, status }) =>
+        status === 'persistent' && undefer.some((name) => meta.isMissing(instance, meta.table.column(name))),
+    )
+    const [first] = lackingSome
+    if (first === undefined) return
+    const keys = lackingSome.map(({ key }) => key)
+    const { rows, revision } = await this.#fetch(selectByKeys(first.meta.table, keys, lacking))
+    this.#loader.states(first.meta, rows, revision, 'keep', lacking)
   }
 
   /** Sets the property of a relation to a part of it. The relation itself still counts as not loaded. */
@@ -107,6 +140,8 @@ export class RelationLoader {
         metaOf(target),
         rows.map((row) => row.slice(1)),
         revision,
+        'keep',
+        part.lacking,
       )
       loads = this.#journal.loads(revision)
       for (const [index, row] of rows.entries()) {
@@ -126,13 +161,13 @@ export class RelationLoader {
    * Loads the stored objects of a relation, to compare with the assigned ones. An assigned relation keeps its value.
    * @param owners Objects of one entity.
    * @param without The filters that do not apply to the related entity.
-   * @param mode How the rows change objects that the session holds already.
+   * @param how `mode`: how the rows change objects that the session holds already. `lacking`: the deferred columns that are not read.
    */
   async recall(
     owners: readonly InstanceState[],
     relation: Relation,
     without: WithoutFilters,
-    mode: LoadMode = 'keep',
+    { mode = 'keep', lacking = metaOf(relation.target).table.deferred }: RecallOptions = {},
   ): Promise<void> {
     const wanted = new Map<string, OwnersOfKey>()
     for (const owner of owners) {
@@ -152,6 +187,7 @@ export class RelationLoader {
       relation,
       [...wanted.values()].map(({ key }) => key),
       filtersOfRelated(relation, without),
+      lacking,
     )
     const { rows, revision } = await this.#fetch(statement)
     // These rows were rolled back.
@@ -162,6 +198,7 @@ export class RelationLoader {
       rows.map((row) => row.slice(count)),
       revision,
       mode,
+      lacking,
     )
     const found = new Map<string, InstanceState[]>()
     const keyColumns = relation.link?.own ?? relation.targetColumns

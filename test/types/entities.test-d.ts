@@ -406,6 +406,9 @@ describe('deferred columns', () => {
     title: text(),
     body: text().notNull().deferred(),
   }) {}
+  class Book extends declarativeBase().entity('books', { id: integer().primaryKey() }) {
+    static readonly relations = { pages: hasMany(() => Page, 'id') }
+  }
 
   test('are columns, and asked for by their names', () => {
     expectTypeOf<DeferredName<typeof Page>>().toEqualTypeOf<'body'>()
@@ -420,6 +423,12 @@ describe('deferred columns', () => {
     select(Page).undefer('title')
     // @ts-expect-error not deferred
     void session.get(Page, 1, { undefer: ['title'] })
+    const whole = session.scalars(select(Book).load('pages', { undefer: ['body'] }))
+    expectTypeOf(whole).resolves.items.toEqualTypeOf<Book & Loaded<typeof Book, 'pages'>>()
+    const part = session.scalars(select(Book).load('pages', { undefer: ['body'], limit: 1 }))
+    expectTypeOf(part).resolves.items.toEqualTypeOf<Book & LoadedPart<typeof Book, 'pages'>>()
+    // @ts-expect-error not deferred
+    select(Book).load('pages', { undefer: ['title'] })
   })
 })
 

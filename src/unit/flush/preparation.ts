@@ -155,7 +155,7 @@ export class FlushPreparation {
       }
       // The current rows count, even if the objects were read before, or filters hide them.
       if (going.length > 0)
-        yield { relation, loaded: this.#relations.recall(going, relation, 'all', 'renew') }
+        yield { relation, loaded: this.#relations.recall(going, relation, 'all', { mode: 'renew' }) }
     }
   }
 
