@@ -47,7 +47,7 @@ export function undeferredPath(
   const { undefer, where, orderBy, limit } = options
   if (where !== undefined || orderBy !== undefined || limit !== undefined) return undefined
   requireNames('undefer', undefer)
-  checkPath(meta, path).table.lackingWithout(undefer)
+  checkPath(meta, path).table.deferredExcept(undefer)
   return { path, undefer }
 }
 
@@ -75,7 +75,7 @@ export function relationPart(meta: EntityMeta, name: string, options: LoadOption
   const order = options.orderBy === undefined ? undefined : listOf(options.orderBy).map(orderOf)
   const { limit, undefer = [] } = options
   requireNames('undefer', undefer)
-  const lacking = metaOf(relation.target).table.lackingWithout(undefer)
+  const lacking = metaOf(relation.target).table.deferredExcept(undefer)
   if (limit !== undefined) checkInteger<never>('limit', limit, { min: 0 })
   return { relation, conditions, order: order?.length === 0 ? undefined : order, limit, lacking }
 }

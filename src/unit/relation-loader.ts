@@ -83,7 +83,7 @@ export class RelationLoader {
       ...parts.map((part) => this.#loadPart(owners, part, without)),
       ...[...branches].map(async ([name, { deeper, undefer }]) => {
         const relation = first.meta.relations.get(name) as Relation
-        const lacking = metaOf(relation.target).table.lackingWithout(undefer)
+        const lacking = metaOf(relation.target).table.deferredExcept(undefer)
         await this.recall(
           owners.filter(({ instance }) => !hasWhole(instance, name)),
           relation,
