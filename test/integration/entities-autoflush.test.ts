@@ -276,7 +276,7 @@ describe('flushes side by side', () => {
 
   test('keep a key that was set while PostgreSQL made one', async () => {
     await using session = fixture.factory()()
-    const artist = build(Artist, { name: 'Joni', albums: [new Album({ name: 'Blue' } as Album)] })
+    const artist = build(Artist, { name: 'Joni', albums: [new Album({ name: 'Blue' })] })
     session.add(artist)
     const early = session.flush()
     artist.id = 77

@@ -86,9 +86,9 @@ describe('the order of add does not matter', () => {
         fc.boolean(),
         async (added, byOwner) => {
           const order = new Order({})
-          const lines = [1, 2].map((no) => new Line({ no } as never) as WithRelations<typeof Line>)
+          const lines = [1, 2].map((no) => new Line({ no }) as WithRelations<typeof Line>)
           const allocations = lines.map(
-            () => new Allocation({ warehouse: 1 } as never) as WithRelations<typeof Allocation>,
+            () => new Allocation({ warehouse: 1 }) as WithRelations<typeof Allocation>,
           )
           if (byOwner) {
             Object.assign(order, { lines })
