@@ -4,6 +4,7 @@ import { defineConfig } from 'tsup'
 
 const DIST = fileURLToPath(new URL('dist', import.meta.url))
 const INTEGRATIONS = fileURLToPath(new URL('src/integrations', import.meta.url))
+const COMMAND = fileURLToPath(new URL('src/integrations/cli', import.meta.url))
 const LONGEST_LINE = 160
 
 /** `lifeguard/name` is `src/integrations/name.ts`; what stands in folders there belongs to the subpaths that import it. */
@@ -38,9 +39,14 @@ const code = defineConfig({
   },
   esbuildPlugins: [
     {
-      name: 'a subpath loads the package itself, not a copy of it',
+      name: 'a subpath loads the package itself, and the command lifeguard/introspect, not a copy of it',
       setup: (build) => {
         const path = build.initialOptions.format === 'cjs' ? './index.cjs' : './index.js'
+        build.onResolve({ filter: /^\.\.\/introspect\.js$/ }, ({ importer }) =>
+          importer.startsWith(COMMAND)
+            ? { path: path.replace('index', 'introspect'), external: true }
+            : undefined,
+        )
         build.onResolve({ filter: /^(\.\.\/)+index\.js$/ }, ({ importer }) =>
           importer.startsWith(INTEGRATIONS) ? { path, external: true } : undefined,
         )

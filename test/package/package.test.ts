@@ -5,8 +5,14 @@ import { byLength } from '../helpers/length.js'
 import { type InstalledPackage, installPackage } from './installed.js'
 import { loadedBy, ownSizeOf, sizesIn, statedSizes } from './sizes.js'
 
-/** Of the package itself with its declarations, compressed as in the tarball; the subpaths and the command beside it are not counted. */
-const LARGEST_TARBALL = 465_000
+/**
+ * Of the package itself with its declarations, compressed as in the tarball; the subpaths and the command beside it are not counted.
+ * It has two forms, ES modules and CommonJS, of which a program loads one.
+ */
+const LARGEST_PACKAGE = 480_000
+const LARGEST_TARBALL = 700_000
+/** What the files of the build load of one another; not listed: the package itself. */
+const LOADS: Readonly<Record<string, readonly string[]>> = { index: [], cli: ['index', 'introspect'] }
 const LONGEST_LOAD_MILLIS = 100
 
 let installed: InstalledPackage
@@ -21,7 +27,8 @@ test('the tarball is small and holds nothing but the build and the documents', (
   console.log(
     `Tarball: ${(installed.tarball.size / 1000).toFixed(0)} kB, of these the package itself ${(size / 1000).toFixed(0)} kB`,
   )
-  expect(size).toBeLessThan(LARGEST_TARBALL)
+  expect(size).toBeLessThan(LARGEST_PACKAGE)
+  expect(installed.tarball.size).toBeLessThan(LARGEST_TARBALL)
   const others = installed.tarball.files.filter((path) => !path.startsWith('dist/'))
   expect(others.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
 })
@@ -29,7 +36,7 @@ test('the tarball is small and holds nothing but the build and the documents', (
 test('a subpath loads the package itself and no other subpath, and has the size that ARCHITECTURE states', () => {
   const dist = join(installed.folder, 'node_modules', 'lifeguard', 'dist')
   for (const [file, loaded] of Object.entries(loadedBy(dist)))
-    expect(loaded, file).toEqual(file.startsWith('index.') ? [] : ['index'])
+    expect([...loaded].sort(), file).toEqual(LOADS[file.slice(0, file.indexOf('.'))] ?? ['index'])
   const [sizes, stated] = [sizesIn(dist), statedSizes(readFileSync('ARCHITECTURE.md', 'utf8'))]
   expect(Object.keys(stated).sort()).toEqual(Object.keys(sizes).sort())
   for (const [name, limit] of Object.entries(stated)) {

@@ -24,13 +24,13 @@ export function loadedBy(dist: string): Record<string, readonly string[]> {
   )
 }
 
-/** Compressed sizes in kB of what `require` loads, by the names of ARCHITECTURE's table. */
+/** Compressed sizes in kB of what `import` loads, by the names of ARCHITECTURE's table. */
 export function sizesIn(dist: string): Record<string, number> {
-  const files = readdirSync(dist).filter((name) => name.endsWith('.cjs'))
+  const files = readdirSync(dist).filter((name) => name.endsWith('.js'))
   return Object.fromEntries(
     files.map((name) => {
       const size = gzipSync(readFileSync(join(dist, name)), { level: 9 }).length / 1000
-      return [nameOf(name.slice(0, -'.cjs'.length)), size]
+      return [nameOf(name.slice(0, -'.js'.length)), size]
     }),
   )
 }

@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Metadata } from '../../index.js'
-import { checkEntities, type CheckReport } from '../check/check.js'
+import { checkEntities, type CheckReport } from '../introspect.js'
 import { withEngine } from './connect.js'
 import { colours, CommandError, printable, Progress, type Surroundings } from './terminal.js'
 

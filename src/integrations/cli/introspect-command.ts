@@ -1,9 +1,7 @@
 /** `lifeguard introspect` */
 import { basename, join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { introspect, type IntrospectOptions } from '../introspect/introspect.js'
-import type { Layout } from '../introspect/layout.js'
-import { isGenerated } from '../introspect/marked-places.js'
+import { introspect, isGenerated, type IntrospectOptions, type Layout } from '../introspect.js'
 import { withEngine } from './connect.js'
 import { filesBelow, read, writeAll } from './files.js'
 import { colours, CommandError, printable, Progress, type Surroundings } from './terminal.js'

@@ -1,6 +1,6 @@
 /** Runs the command that the arguments name, and turns its errors into messages and exit codes. */
 import { LifeguardError } from '../../index.js'
-import { SchemaNotFound } from '../introspect/catalog-reader.js'
+import { SchemaNotFound } from '../introspect.js'
 import { checkCommand, CHECK_HELP } from './check-command.js'
 import { introspectCommand, INTROSPECT_HELP } from './introspect-command.js'
 import { colours, CommandError, printable, type Surroundings } from './terminal.js'
