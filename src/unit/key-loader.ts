@@ -10,9 +10,9 @@ import { checkPath } from '../query/relation-path.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { stateOf, type InstanceState } from './instance-state.js'
 import { expire, expireNamed, type Loader, type LoadMode } from './loader.js'
-import { hasWhole } from './partial-collections.js'
 import { propertiesToRefresh } from './property-names.js'
 import type { Fetched, RelationLoader } from './relation-loader.js'
+import { needsNoQuery } from './relation-values.js'
 import type { TrackedInstances } from './tracked-instances.js'
 import { isArray } from '../internal/revoked.js'
 
@@ -191,6 +191,6 @@ function stillLacking(
 }
 
 /** Whether the first relation of a path was loaded or assigned: it needs no query then. */
-function isHeldBy({ instance }: InstanceState): (path: string) => boolean {
-  return (path) => hasWhole(instance, path.split('.', 1)[0] as string)
+function isHeldBy(state: InstanceState): (path: string) => boolean {
+  return (path) => needsNoQuery(state, path.split('.', 1)[0] as string)
 }

@@ -11,7 +11,15 @@ import type { InstanceState } from './instance-state.js'
 import { noteRelation, type Journal } from './journal.js'
 import type { Loader, LoadMode } from './loader.js'
 import { hasWhole } from './partial-collections.js'
-import { differenceOf, heldBy, rememberStored, rememberPart, unload } from './relation-values.js'
+import {
+  differenceOf,
+  heldBy,
+  isPartlyKnown,
+  needsNoQuery,
+  rememberStored,
+  rememberPart,
+  unload,
+} from './relation-values.js'
 
 /** Rows that were read. */
 export interface Fetched {
@@ -85,7 +93,7 @@ export class RelationLoader {
         const relation = first.meta.relations.get(name) as Relation
         const lacking = metaOf(relation.target).table.deferredExcept(undefer)
         await this.recall(
-          owners.filter(({ instance }) => !hasWhole(instance, name)),
+          owners.filter((owner) => !needsNoQuery(owner, name)),
           relation,
           without,
           { lacking },
@@ -98,7 +106,7 @@ export class RelationLoader {
     ])
   }
 
-  /** Loads deferred columns of objects that were here before their relation was asked for. */
+  /** Loads deferred columns, also expired ones, of objects that were here before their relation was asked for. */
   async #complete(
     states: readonly InstanceState[],
     undefer: readonly string[],
@@ -106,7 +114,10 @@ export class RelationLoader {
   ): Promise<void> {
     const lackingSome = states.filter(
       ({ instance, meta, status }) =>
-        status === 'persistent' && undefer.some((name) => meta.isMissing(instance, meta.table.column(name))),
+        status === 'persistent' &&
+        undefer
+          .map((name) => meta.table.column(name))
+          .some((column) => meta.isMissing(instance, column) || meta.isExpired(instance, column)),
     )
     const [first] = lackingSome
     if (first === undefined) return
@@ -243,10 +254,13 @@ export class RelationLoader {
     const { instance } = owner
     const { name, many } = relation
     const objects = members.map((member) => member.instance)
+    const keepsValue = needsNoQuery(owner, name)
+    // An array that was assigned over a part, while this was read: compared with the whole relation, it would remove the others.
+    if (keepsValue && isPartlyKnown(owner, relation)) return
     rememberStored(owner, relation, objects)
     const loads = this.#journal.loads(revision)
     if (loads !== undefined) noteRelation(loads, owner, name)
-    if (!hasWhole(instance, name)) instance[name] = many ? [...objects] : (objects[0] ?? null)
+    if (!keepsValue) instance[name] = many ? [...objects] : (objects[0] ?? null)
   }
 }
 

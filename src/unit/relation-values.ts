@@ -125,6 +125,14 @@ export function isKnown({ relations }: InstanceState, { name }: Relation): boole
   return relations?.has(name) === true && partOf(relations.get(name)) === undefined
 }
 
+/** Whether a relation needs no query: it was loaded as a whole, or assigned. An equal copy of a part is neither. */
+export function needsNoQuery(state: InstanceState, name: string): boolean {
+  const { instance, relations } = state
+  if (!hasWhole(instance, name)) return false
+  const remembered = relations?.get(name)
+  return partOf(remembered) === undefined || !isSame(instance[name], remembered)
+}
+
 /** Whether only a part of a relation was loaded, also if another array was assigned since then. */
 export function isPartlyKnown({ relations }: InstanceState, { name }: Relation): boolean {
   return partOf(relations?.get(name)) !== undefined

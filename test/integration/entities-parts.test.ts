@@ -1,4 +1,5 @@
 /** A part of a relation, chosen by the query that loads it. */
+import { tracingChannel } from 'node:diagnostics_channel'
 import { beforeEach, describe, expect, test } from 'vitest'
 import {
   asc,
@@ -195,6 +196,56 @@ describe('an array that is assigned over a part', () => {
     const equal = await loaded()
     equal.songs = [...equal.songs]
     await withSession((session) => session.merge(equal))
+    expect(await owners()).toEqual([1, 1, 1, 2, 2])
+  })
+
+  test('is not the whole relation as an equal copy either: load() brings the others', async () => {
+    const { withSession } = fixture.factory()
+    const copied = async (session: Session): Promise<Held> => {
+      const album = await loadPart(session)
+      album.songs = [...album.songs]
+      return album
+    }
+    await withSession(async (session) => {
+      const album = await copied(session)
+      expect((await session.getOne(Album, 1, { load: ['songs'] })).songs).toHaveLength(3)
+      expect([album.songs.length, session.isModified(album)]).toEqual([3, false])
+    })
+    await withSession(async (session) => {
+      const album = await copied(session)
+      await session.flush()
+      await session.scalars(albums.load('songs'))
+      expect(album.songs).toHaveLength(3)
+      album.songs = album.songs.slice(1)
+    })
+    const detached = await withSession(copied)
+    await withSession(async (session) => {
+      session.add(detached)
+      await session.scalars(albums.load('songs'))
+      expect(detached.songs).toHaveLength(2)
+    })
+    expect((await owners()).filter((id) => id === 1)).toEqual([1, 1])
+  })
+
+  test('is refused if it is assigned while load() reads the whole relation', async () => {
+    const { withSession } = fixture.factory()
+    const refused = withSession(async (session) => {
+      const album = await loadPart(session)
+      const none = (): undefined => undefined
+      const assign = ({ text }: { text: string }): void => {
+        if (text.includes('songs')) album.songs = album.songs.slice(1)
+      }
+      const subscriber = { start: assign, end: none, error: none, asyncStart: none, asyncEnd: none }
+      const channel = tracingChannel<unknown, { text: string }>('lifeguard:statement')
+      channel.subscribe(subscriber)
+      try {
+        await session.scalars(albums.load('songs'))
+      } finally {
+        channel.unsubscribe(subscriber)
+      }
+      expect(album.songs).toHaveLength(1)
+    })
+    expect((await errorOf(refused)).message).toMatch(/Album\.songs of .*only a part/)
     expect(await owners()).toEqual([1, 1, 1, 2, 2])
   })
 

@@ -85,6 +85,10 @@ test('bring those of related objects that load() names, also of objects and rela
     { book_id: 1 },
     { book_id: null },
   ])
+  // A deferred column that has expired is read, too.
+  session.expire(page, ['body', 'note'])
+  await session.scalars(select(Book).load('pages', { undefer: ['body'] }))
+  expect(page.body).toBe('long')
   const paths = await session.scalars(
     select(Page)
       .where(eq(Page.c.id, 1))
