@@ -10,7 +10,7 @@ const BEGINNING = /^[\s(]*(?:select|with|show|table|values)\b/i
 // Changes in WITH, SELECT INTO, row locks.
 const CHANGING_WORD = /\b(?:insert|update|delete|merge|into|share)\b/i
 // Strings with escapes and dollar-quoted strings: their end is hard to find.
-const HARD_TO_READ = /\\|\$[a-z_\u0080-\uffff]*\$/i
+const HARD_TO_READ = /\\|\$(?:[a-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/i
 const QUOTED = /--[^\r\n]*|\/\*[\s\S]*?\*\/|'(?:[^']|'')*'|"(?:[^"]|"")*"/g
 // A match may begin only at the start of a word. Otherwise the time would grow with the square of the length of a word.
 const CALL =

@@ -52,6 +52,7 @@ describe('no pure read', () => {
     'call p()',
     'listen a',
     `select $$ it's $$, mine()`,
+    `select $a1$ ' $a1$, mine('x'), $b1$ ' $b1$`,
     'select $tag$ (select) $tag$',
     `select e'\\'', mine()`,
     `select /* outer /* inner */ mine() */ 1`,
