@@ -214,8 +214,8 @@ export interface PhysicalConnection {
   readonly lost: Error | undefined
   /** How long its socket took to connect, which is at least one round trip. Default: not known. */
   readonly roundTripMillis?: number | undefined
-  /** How often the server has reported the value of a parameter. Default: not known. */
-  readonly parameterReports?: number | undefined
+  /** With its last answer (until ReadyForQuery), the server has reported the value of a parameter. Default: not known. */
+  readonly hasReportedParameter?: boolean | undefined
   /** Value of a parameter that the server reports (`server_version`, `in_hot_standby`, ...). */
   parameter(name: string): string | undefined
   /** Called once when the connection is lost, except by `close` or `destroy`. One listener; set by the pool. */

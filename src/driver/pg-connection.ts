@@ -182,8 +182,8 @@ export class PgConnection implements DriverConnection {
     this.#onNotice?.(notice, this.id)
   }
 
-  get parameterReports(): number {
-    return this.#wire.parameterReports
+  get hasReportedParameter(): boolean {
+    return this.#wire.hasReportedParameter
   }
 
   parameter(name: string): string | undefined {

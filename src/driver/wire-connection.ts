@@ -115,8 +115,10 @@ export class WireConnection extends Base {
   onNotice: ((notice: ServerNotice) => void) | undefined
   /** Parameters that the server reported. */
   readonly parameters: Map<string, string> = new Map()
-  /** How often the server has reported a parameter. */
-  parameterReports = 0
+  /** The server has reported a parameter between the last two ReadyForQuery. */
+  hasReportedParameter = false
+  /** It has reported one since the last ReadyForQuery. */
+  #isReporting = false
 
   #chunks: Buffer[] = []
   #chunkBytes = 0
@@ -134,7 +136,7 @@ export class WireConnection extends Base {
     this.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) => {
       requireUtf8(message.parameterName, message.parameterValue)
       this.parameters.set(message.parameterName, message.parameterValue)
-      this.parameterReports += 1
+      this.#isReporting = true
     })
     this.on('notice', (fields: NoticeFields) => {
       const notice = noticeFrom(fields)
@@ -285,6 +287,8 @@ export class WireConnection extends Base {
       checkBody(type, buffer, start, end)
       this.previousStatus = this.status
       this.status = buffer[start] as number
+      this.hasReportedParameter = this.#isReporting
+      this.#isReporting = false
     }
     const [reader] = this.#readers
     if (!mayComeAnytime(type)) {

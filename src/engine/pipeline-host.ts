@@ -36,6 +36,7 @@ export function createHost({
   // A reset on return promises a clean connection to each session.
   const shares = pipelining && poolOptions.poolResetOnReturn !== 'session'
   const reads = shares ? new SharedReads(clock) : undefined
+  const isDisposed = (): boolean => pool().stats().disposed
   const requestByPromise = requestBy(acquire)
   return {
     source: { pool: name, engineId },
@@ -49,7 +50,7 @@ export function createHost({
     clock,
     hideParameters,
     sharedReads: reads,
-    sharing: reads && new LeaseSharing({ clock, cancelTimeoutMillis, reads }),
+    sharing: reads && new LeaseSharing({ clock, cancelTimeoutMillis, reads, isDisposed }),
     prePingTimeoutMillis: poolOptions.prePingTimeoutMillis,
     cancelTimeoutMillis,
     get observer() {

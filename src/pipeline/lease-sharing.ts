@@ -8,9 +8,12 @@
  * While reads wait, those that get a connection are sent together at the end of the turn of the event loop: the callers that have just
  * got their answers go on meanwhile, so their next reads share the batch.
  */
-import { setImmediate } from 'node:timers'
+import * as timers from 'node:timers'
 import type { Lease, LeaseReceiver } from '../pool/pool.js'
 import { MOST_READS, SharedBatch, type Rider, type SharingHost } from './shared-batch.js'
+
+/** Kept from the start, because fake timers of a test runner would hold the reads back for ever. */
+const { setImmediate } = timers
 
 /** A read that has got a connection, and has not been sent. */
 interface Departure {

@@ -5,7 +5,8 @@
  * 2. A read is answered once: by its result, by its own error, or it goes back to its session, which sends it again on a connection of
  *    its own, as it would without a shared batch.
  * 3. It goes back only if PostgreSQL has refused it for a reason that is not its own (a cancel that was meant for another read, a
- *    stale plan), or if an earlier read of the batch was running when the connection was lost, or has changed settings.
+ *    stale plan), or if an earlier read of the batch was running when the connection was lost, or has changed settings. The read that
+ *    runs goes back, too, if the connection was dropped because the server did not end it in time (see 4).
  * 4. The first read that is not answered is the one that runs. It is cancelled if its session has given it up, or if it holds up others
  *    for longer than `PATIENCE_MILLIS`. In that case it goes back, and its text does not share a batch for a while.
  * 5. The connection is released when everything is answered and no cancel is on its way.
@@ -13,7 +14,6 @@
 import { isDisconnect, isServerError } from '../database-errors.js'
 import type { BatchStatement, DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementNotRun } from '../driver/driver.js'
-import { ConnectionLostError } from '../errors.js'
 import type { Clock, Timer } from '../internal/clock.js'
 import { setDeadline } from '../internal/deadline.js'
 import { stalePlanOf } from '../internal/stale-plan.js'
@@ -36,6 +36,8 @@ export interface SharingHost {
   /** How long the server may take to answer a cancel before the connection is dropped. */
   readonly cancelTimeoutMillis: number
   readonly reads: SharedReads
+  /** The pool is disposed: a read that goes back gets no other connection. */
+  readonly isDisposed: () => boolean
 }
 
 /** A session's side of a shared batch: its dispatcher. */
@@ -110,7 +112,6 @@ export class SharedBatch {
   readonly #host: SharingHost
   readonly #lease: Lease
   readonly #seats: readonly Seat[]
-  readonly #reports: number
   readonly #patienceMillis: number
   /** Number of the read that runs: the first one that is not answered. */
   #running = 0
@@ -124,6 +125,8 @@ export class SharedBatch {
   #isLossTold = false
   #isSuspect = false
   #poison: unknown
+  /** Why the connection is dropped if the server does not end a read that was cancelled because others wait behind it. */
+  #impatience: Error | undefined
   #isOver = false
 
   constructor(host: SharingHost, lease: Lease, riders: readonly Rider[]) {
@@ -131,7 +134,6 @@ export class SharedBatch {
     this.#host = host
     this.#lease = lease
     this.#seats = riders.map((rider) => new Seat(this, rider, rider.read as Operation))
-    this.#reports = connection.parameterReports ?? 0
     this.#patienceMillis = PATIENCE_MILLIS + 2 * (connection.roundTripMillis ?? 0)
   }
 
@@ -164,6 +166,8 @@ export class SharedBatch {
     this.#moveOn()
     if (this.#isSuspect || this.#isOfAnother(error)) return seat.goBack()
     if (isDisconnect(error)) this.#poison ??= error
+    // Where its rows could not be read, it was run.
+    this.#isSuspect = this.#hasChangedSettings
     seat.end((operation) => operation.onError(error))
   }
 
@@ -182,7 +186,8 @@ export class SharedBatch {
     if (lost !== undefined || error instanceof StatementNotRun) {
       const isFirst = !this.#isLossTold && !(error instanceof StatementNotRun)
       this.#isLossTold = true
-      return !isFirst
+      // It was dropped for the sake of others: alone, the read would go on.
+      return !isFirst || (lost !== undefined && lost === this.#impatience)
     }
     if (!isServerError(error)) return false
     // The server says FATAL to the read that runs.
@@ -193,8 +198,13 @@ export class SharedBatch {
 
   /** By the answer, the read was none, or the connection is not as it was. */
   #hasLeftState({ command }: StatementResult): boolean {
-    const { connection } = this.#lease
-    return !isReadingCommand(command) || (connection.parameterReports ?? 0) !== this.#reports
+    return !isReadingCommand(command) || this.#hasChangedSettings
+  }
+
+  /** By the reports with the last answer. What a COMMIT before the batch has reported does not count. */
+  get #hasChangedSettings(): boolean {
+    const { lost, hasReportedParameter } = this.#lease.connection
+    return lost === undefined && hasReportedParameter === true
   }
 
   #watch(millis: number): void {
@@ -214,10 +224,11 @@ export class SharedBatch {
     if (seat === undefined) return
     const isAwaited = this.#seats.some(({ isLeft }, at) => at > this.#running && !isLeft)
     if (!isAwaited && !seat.isLeft) return
+    // `dispose()` waits for what is under way.
+    if (!seat.isLeft && this.#host.isDisposed()) return
     this.#host.reads.noteSlow(seat.text)
-    this.#cancel(
-      new ConnectionLostError('The server did not end a read of a shared batch that was cancelled'),
-    )
+    this.#impatience ??= new Error('The server did not end a read of a shared batch that was cancelled')
+    this.#cancel(this.#impatience)
   }
 
   /** Cancels the read that runs. */

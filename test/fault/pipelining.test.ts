@@ -94,6 +94,34 @@ describe('a slow read', () => {
     expect([slow, last]).toEqual([100, 2])
   })
 
+  test('goes on alone if the server does not hear the cancel, and its connection is dropped for the others', async () => {
+    const { alone, together } = await shared({ poolSize: 2 })
+    const other = fixture.engine({ poolSize: 1 })
+    const unlock = await lockSongs(other)
+    // It is sent again and again.
+    const loseCancels = async (): Promise<never> => {
+      for (;;)
+        await fixture.proxy.cutAt({
+          from: 'client',
+          when: 'before',
+          message: ({ name }) => name === 'CancelRequest',
+        })
+    }
+    void loseCancels()
+    const ends: unknown[] = []
+    const told = together(() => [
+      alone.withSession((session) => session.scalar(SLOW)),
+      ...numbers(3).map((n) =>
+        alone
+          .withSession((session) => session.scalar('select $1::int', [n]))
+          .then((value) => (ends.push(value), value)),
+      ),
+    ])
+    await waitUntil(() => ends.length === 3)
+    await unlock()
+    expect(values(await told)).toEqual([100, 0, 1, 2])
+  })
+
   test('its own time limit ends it', async () => {
     const { alone, together } = await shared()
     const other = fixture.engine({ poolSize: 1 })
@@ -170,6 +198,19 @@ describe('a lost connection', () => {
     expect(await lost).toMatchObject({ code: 'CONNECTION_LOST' })
     await fixture.db.query('delete from songs where id = 5000')
   })
+})
+
+test('dispose waits for a slow read that is under way, though others wait behind it', async () => {
+  const { engine, alone, together } = await shared()
+  const told = together(() =>
+    ['select count(*)::int from pg_sleep(1)', 'select 2', 'select 3'].map((text) =>
+      alone.withSession((session) => session.scalar(text)),
+    ),
+  )
+  await waitUntil(() => engine.stats().waiting === 3)
+  await waitUntil(() => engine.stats().waiting === 0)
+  await engine.dispose()
+  expect(values(await told)).toEqual([1, 2, 3])
 })
 
 test('dispose ends what is under way, and tells each caller', async () => {

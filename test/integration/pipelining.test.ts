@@ -1,4 +1,6 @@
 /** Pipelined autocommit: reads of several sessions that wait for a connection are sent in one batch. */
+import { syncBuiltinESMExports } from 'node:module'
+import timers from 'node:timers'
 import { describe, expect, test } from 'vitest'
 import { createSessionFactory } from '../../src/session/session-factory.js'
 import { waitUntil } from '../helpers/wait-until.js'
@@ -140,6 +142,66 @@ test('a read that changes a setting behind a view: no other session sees it', as
     before,
   )
   expect(engine.stats().borrowed).toBe(0)
+})
+
+test('settings that end with a COMMIT before the batch are none of its reads', async () => {
+  const { engine, alone } = await shared()
+  const { withSession } = createSessionFactory({ bind: engine })
+  const before = await alone.withSession((session) => session.scalar("select current_setting('TimeZone')"))
+  let end = (): void => undefined
+  const ending = new Promise<void>((resolve) => (end = resolve))
+  const block = withSession(
+    async (session) => {
+      const zone = await session.scalar("select current_setting('TimeZone')")
+      await ending
+      return zone
+    },
+    { settings: { TimeZone: 'Asia/Tokyo' } },
+  )
+  await waitUntil(() => engine.stats().borrowed === 1)
+  const reading = numbers(4).map(() =>
+    alone.withSession((session) => session.scalar("select current_setting('TimeZone')")),
+  )
+  await waitUntil(() => engine.stats().waiting === 4)
+  const { acquired } = engine.stats().counters
+  end()
+  expect(await block).toBe('Asia/Tokyo')
+  expect(await Promise.all(reading)).toEqual(numbers(4).map(() => before))
+  const { counters, closed } = engine.stats()
+  expect(counters.acquired - acquired).toBe(1)
+  expect([counters.connected, closed.invalidated]).toEqual([1, 0])
+})
+
+test('a read whose rows are unreadable, and that has changed a setting: no other session sees it', async () => {
+  const types = { getTypeParser: () => (text: string) => (text === '10' ? JSON.parse('{') : text) }
+  const { alone, together } = await shared({ types })
+  const zone = "select current_setting('TimeZone')"
+  const before = await alone.withSession((session) => session.scalar(zone))
+  const told = await together(() => [
+    alone.withSession((session) => session.scalar('select length from leaving')),
+    alone.withSession((session) => session.scalar(zone)),
+    alone.withSession((session) => session.scalar(zone)),
+  ])
+  const [unreadable, ...others] = values(told)
+  expect(unreadable).toContain('Error')
+  expect(others).toEqual([before, before])
+})
+
+test('fake timers of a test runner do not hold reads back', async () => {
+  const { alone, together } = await shared()
+  const real = timers.setImmediate
+  // As fake timers do for CommonJS, and here for ES modules as well.
+  timers.setImmediate = (() => ({})) as never
+  syncBuiltinESMExports()
+  try {
+    const told = await together(() =>
+      numbers(80).map((id) => alone.withSession((session) => titleOf(session, id + 1))),
+    )
+    expect(values(told)).toEqual(numbers(80).map((id) => `song ${id + 1}`))
+  } finally {
+    timers.setImmediate = real
+    syncBuiltinESMExports()
+  }
 })
 
 describe('the queue of the pool', () => {
