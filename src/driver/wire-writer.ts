@@ -11,6 +11,7 @@ import type { EncodedValue } from './values.js'
 const INITIAL_BYTES = 8 * 1024
 // A scratch buffer that grew beyond this is not kept.
 const KEPT_BYTES = 256 * 1024
+const MOST_BIND_HEADS = 1000
 
 const QUERY = 0x51
 const PARSE = 0x50
@@ -35,7 +36,10 @@ const FLUSH_MESSAGE: Uint8Array = Buffer.of(FLUSH, 0, 0, 0, 4)
 export class WireWriter {
   #scratch: Buffer = Buffer.allocUnsafe(INITIAL_BYTES)
   #offset = 0
-  /** The beginning of each Bind, up to its values, by the name of its statement. Kept until the statement is closed. */
+  /**
+   * The beginning of each Bind, up to its values, by the name of its statement. Kept until the statement is closed, but no more than
+   * `MOST_BIND_HEADS`: a statement that the server refused to parse, or has dropped with DISCARD ALL, is never closed.
+   */
   readonly #bindHeads = new Map<string, Uint8Array>()
 
   /** A statement of the simple query protocol; needs no Sync. */
@@ -123,8 +127,10 @@ export class WireWriter {
       this.#begin(BIND)
       this.#cstring(portal)
       this.#cstring(statement)
-      if (portal === '')
+      if (portal === '') {
+        if (this.#bindHeads.size >= MOST_BIND_HEADS) this.#bindHeads.clear()
         this.#bindHeads.set(statement, new Uint8Array(this.#scratch.subarray(from, this.#offset)))
+      }
     }
     return from + 1
   }

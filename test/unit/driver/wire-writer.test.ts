@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { WireWriter } from '../../../src/driver/wire-writer.js'
 import { cString, WireParser } from '../../helpers/wire.js'
 import { int16, int32, message } from './backend-messages.js'
@@ -111,4 +111,16 @@ test('Bind is the same when its statement is bound again, with another number of
   expect(writer.take()).toEqual(
     Buffer.concat([bytes(['1']), written((other) => other.bind('portal', 'named', ['1']))]),
   )
+})
+
+test('what is kept of statements is bounded, though they are never closed', () => {
+  const writer = new WireWriter()
+  const set = vi.spyOn(Map.prototype, 'set')
+  for (let n = 0; n < 5000; n++) writer.bind('', `lifeguard_${n}`, [])
+  const kept = set.mock.contexts[0] as Map<unknown, unknown>
+  set.mockRestore()
+  expect(kept.size).toBeLessThanOrEqual(1000)
+  writer.take()
+  writer.bind('', 'lifeguard_1', [])
+  expect(writer.take().toString('latin1')).toContain('lifeguard_1\0')
 })
