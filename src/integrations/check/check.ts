@@ -20,6 +20,7 @@ import { Differences, ident, type Difference } from './difference.js'
 import { keyChanges } from './key-changes.js'
 import { byHand, live, proposedScript } from './proposal.js'
 import { castShadow, tableScript, typesOf } from './shadow.js'
+import { readTypeUsers } from './type-users.js'
 
 export type { Difference } from './difference.js'
 
@@ -105,6 +106,7 @@ async function compare(
   const schemas = [...new Set([...metadata.tables, ...types].map(({ schema }) => schema ?? home))]
   const present = await readNamespaces(connection)
   const before = await readCatalog(connection, schemas)
+  const typeUsers = await readTypeUsers(connection, schemas)
   await connection.execute({ text: "select set_config('search_path', $1, true)", values: [path] })
   const sequences = await readSequences(
     connection,
@@ -183,7 +185,7 @@ async function compare(
     compareColumns(
       wanted,
       found,
-      { where, isView, casts, version, aroundKeys: around.column, anew },
+      { where, isView, casts, typeUsers, version, aroundKeys: around.column, anew },
       differences,
     )
     if (isView) continue

@@ -15,6 +15,9 @@ export function compareColumns(
 ): void {
   const { where, isView } = context
   const tableSql = ident(found.schema, found.name)
+  // First, as what uses these columns has to wait for them.
+  for (const column of wanted.columns)
+    if (usersOf(column, found, context) !== undefined) context.anew.add(column.name)
   for (const column of wanted.columns) {
     const there = found.columns.find(({ name }) => name === column.name)
     if (there === undefined) {
@@ -63,7 +66,30 @@ export function compareColumns(
   }
 }
 
-function compareColumn(pair: ColumnPair, context: ColumnContext): void {
+/** What PostgreSQL would name when it refuses to change the type of a column. Undefined: it would not, or the type is the same. */
+function usersOf(wanted: CatalogColumn, table: CatalogTable, context: ColumnContext): string | undefined {
+  const found = table.columns.find(({ name }) => name === wanted.name)
+  if (context.isView || found === undefined || found.typeText === wanted.typeText) return undefined
+  return context.typeUsers.get(`${table.schema}\0${table.name}\0${wanted.name}`)
+}
+
+function compareColumn(given: ColumnPair, context: ColumnContext): void {
+  const users = usersOf(given.wanted, given.table, context)
+  // PostgreSQL refuses the change, and what else the column needs may fit only its new type.
+  const pair: ColumnPair =
+    users === undefined
+      ? given
+      : {
+          ...given,
+          differ: (breaks, what, proposals) => {
+            const note = `PostgreSQL refuses this while it is used: drop that before, and create it after: ${users}`
+            given.differ(
+              breaks,
+              what,
+              proposals.map((one) => ({ ...one, isLossy: true, note })),
+            )
+          },
+        }
   const { tableSql, name, wanted, found, differ } = pair
   const alter = `alter table ${tableSql} alter column ${name}`
   if (wanted.typeText !== found.typeText) {

@@ -7,7 +7,7 @@ import { live, lossy, mentions, type Proposal } from './proposal.js'
 interface ConstraintContext {
   /** Names that the schema has already. */
   readonly names: ReadonlySet<string>
-  /** Columns that are to be dropped and added, which is proposed as a comment. */
+  /** Columns that are changed by comments only. */
   readonly anew: ReadonlySet<string>
   /** Drops the foreign keys that need a key, and creates them, around a change of the key. */
   aroundKey(table: CatalogTable, columns: readonly string[]): readonly Proposal[]
@@ -187,7 +187,7 @@ function compareIndexes(
         one.kind === 'unique' &&
         isPlainKey(one) &&
         isUniqueOver(index, one.columns) &&
-        found.constraints.every((other) => signature(other) !== signature(one)),
+        found.constraints.every((other) => other.kind !== 'unique' || signature(other) !== signature(one)),
     )
     differences.add(where, 'extra', breaks, message, [
       lossy('drop constraint', `drop index ${ident(found.schema, index.name)}`),

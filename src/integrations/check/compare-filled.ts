@@ -28,8 +28,13 @@ function changeFilled(pair: ColumnPair, context: ColumnContext): Proposal[] {
   if (wanted.generated !== null) {
     const isSameKind = found.generated?.stored === wanted.generated.stored
     const first = wanted.generated.stored ? 170_000 : 180_000
-    if (isSameKind && context.version >= first)
-      return [live('generated', `${alter} set expression as (${wanted.generated.expression})`)]
+    // PostgreSQL does not check the rows of a virtual column again.
+    const isRefused = !wanted.generated.stored && pair.table.constraints.some(({ kind }) => kind === 'check')
+    if (isSameKind && context.version >= first && !isRefused) {
+      const { expression } = wanted.generated
+      const propose = [...context.anew].some((column) => mentions(expression, column)) ? lossy : live
+      return [propose('generated', `${alter} set expression as (${expression})`)]
+    }
     return anew(pair, context)
   }
   if (found.generated?.stored === false) return anew(pair, context)

@@ -50,13 +50,15 @@ export class Differences {
       )
   }
 
-  /** What removes them, by place. */
+  /** What removes them, by place. Types are in the order in which they were compared: each after those that it consists of. */
   get proposals(): readonly Proposal[] {
-    return this.#all
+    const types = this.#all.flatMap(({ proposals }) => proposals.filter(({ step }) => step === 'type'))
+    const others = this.#all
       .toSorted((a, b) =>
         a.difference.where < b.difference.where ? -1 : a.difference.where > b.difference.where ? 1 : 0,
       )
-      .flatMap(({ proposals }) => proposals)
+      .flatMap(({ proposals }) => proposals.filter(({ step }) => step !== 'type'))
+    return [...types, ...others]
   }
 }
 
