@@ -147,7 +147,11 @@ describe('a replica', () => {
         consistency: 'session',
         staleWaitMillis: 5_000,
       })
-      await waitUntil(async () => (await pair({ factory }, 18)).port === follower.port)
+      // Each look may take as long as a stale read waits.
+      await waitUntil(async () => (await pair({ factory }, 18)).port === follower.port, {
+        deadlineMillis: 40_000,
+        message: 'the follower to reach the new timeline',
+      })
       const { n, wrote } = await pair({ factory }, 18)
       expect(n).toBe(wrote)
     } finally {

@@ -140,6 +140,8 @@ export class LocalServer implements AsyncDisposable {
     const primary = `host=${this.host} port=${this.port} user=${this.user} password=${this.password}`
     const standby = new LocalServer(sandbox, reachable(findServerBinaries(), sandbox), await freePort(), {
       primary_conninfo: primary,
+      // How soon it looks for its primary again. PostgreSQL's 5 s would be most of a test's deadline.
+      wal_retrieve_retry_interval: '200ms',
       ...settings,
     })
     await standby.start()
