@@ -89,11 +89,22 @@ function typeName(name: string, schema: string | undefined): string {
 }
 
 function writeStore(value: Record<string, string | null>): string {
-  if (typeof value !== 'object' || (value as object | null) === null || Array.isArray(value))
-    throw refused(`takes an object of strings, not ${kindOf(value)}`)
+  if (!isPlain(value)) {
+    const kind = kindOf(value)
+    throw refused(
+      `takes a plain object of strings, not ${kind === 'an object' ? 'one of another class' : kind}`,
+    )
+  }
   return Object.entries(value)
     .map(([key, item]) => `${quote(encodeText(key))}=>${item === null ? 'NULL' : quote(encodeText(item))}`)
     .join(', ')
+}
+
+/** A Date or a Map has no properties of its own to store, and would become an empty hstore. */
+function isPlain(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 function quote(text: string): string {
