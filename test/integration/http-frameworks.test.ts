@@ -53,15 +53,15 @@ describe('fastify', () => {
     const errors: unknown[] = []
     const url = await start((app, db) => {
       app.post('/', { handlerTimeout: 30 }, async (request) => {
-        await insert(db(request))
-        await db(request)
-          .execute('select pg_sleep(300)')
-          .catch((error: unknown) => errors.push(error))
-        await insert(db(request), 'b').catch((error: unknown) => errors.push(error))
+        // On a slow machine the time is over before the first insert has ended.
+        const note = (error: unknown): void => void errors.push(error)
+        await insert(db(request)).catch(note)
+        await db(request).execute('select pg_sleep(300)').catch(note)
+        await insert(db(request), 'b').catch(note)
       })
     })
     expect((await post(url)).status).toBe(503)
-    await waitUntil(() => errors.length === 2)
+    await waitUntil(() => errors.length >= 2)
     expect(await stored()).toEqual([])
   })
 
