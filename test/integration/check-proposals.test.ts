@@ -173,7 +173,10 @@ test.each([
     'alter table used drop column long, alter word type text, add column long int generated always as (length(word)) stored',
     'default value for column long',
   ],
-  ['alter table used alter seen type bigint; create view sight as select seen from used', 'view public.sight'],
+  [
+    'alter table used alter seen type bigint; create view sight as select seen from used',
+    'view public.sight',
+  ],
   [
     'alter table used alter seen type text, alter seen set default 5::text; create policy p on used using (seen is null)',
     'policy p',
