@@ -39,7 +39,7 @@ export function withKeptNulls(
   return kept
 }
 
-/** For each element of a list the index of its match in the other one: equal ends first, then what both have in the same order. */
+/** For each element of a list the index of its match in the other one: equal ends first, then the elements that both lists have in the same order. */
 function matches<Item>(list: readonly Item[], other: readonly Item[]): (number | undefined)[] {
   const found = new Array<number | undefined>(list.length).fill(undefined)
   let start = 0

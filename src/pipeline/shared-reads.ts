@@ -1,7 +1,7 @@
 /**
  * Pipelined autocommit: which reads of an engine may share a connection, and what is remembered about them.
  *
- * A read waits for a connection as any other caller does. When another read gets one, the waiting one is taken along: both are sent
+ * A read waits for a connection as any other caller does. When another read gets one, the waiting read is taken along: both are sent
  * in one batch, with a Sync each (`shared-batch.ts`). So sessions share connections only while the pool has none left.
  *
  * Only a statement that by its text reads and calls no function but some of PostgreSQL's own (`isPureRead`) may share: it leaves

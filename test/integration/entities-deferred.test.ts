@@ -5,14 +5,11 @@ import {
   InvalidOptionError,
   InvalidValueError,
   MappingError,
-  asc,
   belongsTo,
   build,
   declarativeBase,
   eq,
-  hasMany,
   integer,
-  jsonb,
   select,
   serial,
   sql,
@@ -20,32 +17,9 @@ import {
   update,
   version,
 } from '../../src/index.js'
+import { Base, Book, Page } from './entities-deferred-support.js'
 import { textsOf, useEntities } from './entities-support.js'
 import { errorOf } from './session-support.js'
-
-const Base = declarativeBase()
-
-class Book extends Base.entity('books', { id: serial().primaryKey(), name: text() }) {
-  static readonly relations = { pages: hasMany(() => Page, 'bookId', { orderBy: () => asc(Page.c.id) }) }
-}
-
-class Page extends Base.entity('pages', {
-  id: serial().primaryKey(),
-  body: text().notNull().deferred(),
-  title: text().notNull(),
-  meta: jsonb<{ tags: string[] }>().deferred(),
-  note: text()
-    .notNull()
-    .serverDefault(sql`'none'`)
-    .deferred(),
-  size: integer()
-    .generated(sql`length(body)`)
-    .deferred(),
-  bookId: integer('book_id').references('books.id'),
-  version: version(),
-}) {
-  static readonly relations = { book: belongsTo(() => Book, 'bookId') }
-}
 
 const fixture = useEntities(Base)
 const sessions = () => fixture.factory()()

@@ -3,47 +3,16 @@ import { expect, test } from 'vitest'
 import {
   InvalidOptionError,
   MappingError,
-  asc,
-  belongsTo,
-  declarativeBase,
   deleteFrom,
   eq,
-  hasMany,
   insert,
-  integer,
-  jsonb,
   select,
-  serial,
   sql,
-  text,
   update,
   version,
 } from '../../src/index.js'
+import { Base, Book, Page } from './entities-deferred-support.js'
 import { textsOf, useEntities } from './entities-support.js'
-
-const Base = declarativeBase()
-
-class Book extends Base.entity('books', { id: serial().primaryKey(), name: text() }) {
-  static readonly relations = { pages: hasMany(() => Page, 'bookId', { orderBy: () => asc(Page.c.id) }) }
-}
-
-class Page extends Base.entity('pages', {
-  id: serial().primaryKey(),
-  body: text().notNull().deferred(),
-  title: text().notNull(),
-  meta: jsonb<{ tags: string[] }>().deferred(),
-  note: text()
-    .notNull()
-    .serverDefault(sql`'none'`)
-    .deferred(),
-  size: integer()
-    .generated(sql`length(body)`)
-    .deferred(),
-  bookId: integer('book_id').references('books.id'),
-  version: version(),
-}) {
-  static readonly relations = { book: belongsTo(() => Book, 'bookId') }
-}
 
 const fixture = useEntities(Base)
 const sessions = () => fixture.factory()()

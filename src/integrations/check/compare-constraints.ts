@@ -85,7 +85,7 @@ function compareKind(
   }
 }
 
-/** The constraints of one table that the other one does not have. */
+/** The constraints of one table that the other table does not have. */
 function unmatched(kind: keyof typeof TEXTS, table: CatalogTable, other: CatalogTable): CatalogConstraint[] {
   const there = other.constraints.filter((one) => one.kind === kind).map(signature)
   return table.constraints.filter((one) => {
