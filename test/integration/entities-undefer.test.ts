@@ -9,7 +9,6 @@ import {
   select,
   sql,
   update,
-  version,
 } from '../../src/index.js'
 import { Base, Book, Page } from './entities-deferred-support.js'
 import { textsOf, useEntities } from './entities-support.js'
