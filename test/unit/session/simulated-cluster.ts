@@ -34,8 +34,9 @@ export class SimulatedServer {
   readonly name: string
   timeline = 1
   isPrimary = false
-  /** `silent`: takes what it is sent, and does not answer. */
-  state: 'up' | 'silent' | 'down' = 'up'
+  #state: 'up' | 'silent' | 'down' = 'up'
+  /** What a silent server was sent: a server that stood still answers it when it goes on. */
+  readonly #kept: (() => void)[] = []
   /** What it has replayed or written, in order. */
   readonly log: Entry[] = []
   /** How far it is, beyond its last entry: checkpoints and the like. */
@@ -49,6 +50,22 @@ export class SimulatedServer {
   /** What `pg_current_wal_insert_lsn()` says: behind the header of a page, if the last record ended with one. */
   get insertLsn(): bigint {
     return this.lsn % PAGE === 0n ? this.lsn + HEADER : this.lsn
+  }
+
+  /** `silent`: takes what it is sent, and does not answer before it is `up` again. */
+  get state(): 'up' | 'silent' | 'down' {
+    return this.#state
+  }
+
+  set state(state: 'up' | 'silent' | 'down') {
+    this.#state = state
+    if (state === 'up') for (const answer of this.#kept.splice(0)) answer()
+  }
+
+  /** Calls `answer` now, or when the server goes on; never for a server that is down. */
+  whenUp(answer: () => void): void {
+    if (this.#state === 'up') answer()
+    else if (this.#state === 'silent') this.#kept.push(answer)
   }
 
   lose(): void {
@@ -187,9 +204,8 @@ export class SimulatedConnection implements DriverConnection {
         if (!settled.has(statement)) statement.onError(this.lost ?? new ConnectionLostError('lost'))
       end()
     }
-    void clock.after(latencyMillis).then(() => {
-      // A silent server answers nothing, ever.
-      if (this.lost !== undefined || this.node.state !== 'up') return
+    const answer = (): void => {
+      if (this.lost !== undefined) return
       const answers = this.#run(batch)
       void clock.after(latencyMillis).then(() => {
         if (this.lost !== undefined) return
@@ -201,6 +217,9 @@ export class SimulatedConnection implements DriverConnection {
         })
         end()
       })
+    }
+    void clock.after(latencyMillis).then(() => {
+      this.node.whenUp(answer)
     })
   }
 
