@@ -10,10 +10,12 @@ export interface Closable {
   readonly closed?: boolean
 }
 
-/** A link of the chain: the value of one owner, and the links of the blocks around it. */
+/** A link of the chain: the values of one or two owners that end together, and the links of the blocks around it. */
 interface Link {
   readonly owner: object
   readonly value: object
+  readonly innerOwner: object | undefined
+  readonly innerValue: object | undefined
   outer: Link | undefined
   /** The same object for all links of one flow of control; holds nothing. */
   readonly flow: object
@@ -37,7 +39,7 @@ export interface AsyncScope {
 
 /**
  * Calls `work`; within it, and in all that it starts, `scopeValueOf(owner)` is `value`.
- * @param inner A second one, inside the first: cheaper than another call.
+ * @param inner A second one, inside the first: one link for both, because a block that waits for a connection keeps it.
  */
 export function runInScope<Value>(
   owner: object,
@@ -48,8 +50,7 @@ export function runInScope<Value>(
   const store = storage()
   const outer = stillOpen(store.getStore(), owner)
   const flow = outer?.flow ?? new Flow()
-  let link: Link = { owner, value, outer, flow }
-  if (inner !== undefined) link = { owner: inner.owner, value: inner.value, outer: link, flow }
+  const link: Link = { owner, value, innerOwner: inner?.owner, innerValue: inner?.value, outer, flow }
   return store.run(link, work)
 }
 
@@ -79,6 +80,7 @@ export function currentFlow(): object | undefined {
 /** The innermost value that belongs to `owner`, if the current call is inside a block of it. */
 export function scopeValueOf(owner: object): object | undefined {
   for (let link = storage().getStore(); link !== undefined; link = link.outer) {
+    if (link.innerOwner === owner) return link.innerValue
     if (link.owner === owner) return link.value
   }
   return undefined
@@ -88,7 +90,9 @@ export function scopeValueOf(owner: object): object | undefined {
 export function currentScopes(): readonly object[] {
   const values: object[] = []
   for (let link = storage().getStore(); link !== undefined; link = link.outer) {
-    if (!isClosed(link)) values.push(link.value)
+    if (isClosed(link)) continue
+    if (link.innerValue !== undefined) values.push(link.innerValue)
+    values.push(link.value)
   }
   return values
 }

@@ -4,23 +4,32 @@ import { NOTHING, undoes, type Operation } from './operation.js'
 import type { OperationQueue } from './operation-queue.js'
 import { notRun, type RefusedBegin } from './refused-begin.js'
 import { afterLoss } from './transaction-errors.js'
-import type { TransactionState } from './transaction-state.js'
+import type { CurrentState, TransactionState } from './transaction-state.js'
+
+/** What the server's answers have led to. */
+export interface TransactionAnswers {
+  readonly state: CurrentState
+  /** The same, to be changed. */
+  readonly mutableState: TransactionState
+  readonly autocommit: boolean
+  /** The transaction has failed and is over on the server already. */
+  readonly endedOnServer: boolean
+  /** The refusal of BEGIN, if there was one. */
+  readonly refusedBegin: RefusedBegin | undefined
+}
 
 /**
  * Settles the operation if it need not be sent.
  *
  * @param abandoned Why no operation is sent any more, except ROLLBACK: the caller has given up, or no connection was acquired.
- * @param endedOnServer The transaction has failed and is over on the server already.
- * @param refusedBegin The refusal of BEGIN, if there was one.
  * @returns false if the operation has to be sent.
  */
 export function answerLocally(
   operation: Operation,
-  { state, autocommit }: { readonly state: TransactionState; readonly autocommit: boolean },
+  answers: TransactionAnswers,
   abandoned: unknown,
-  endedOnServer: boolean,
-  refusedBegin: RefusedBegin | undefined,
 ): boolean {
+  const { state, autocommit, endedOnServer, refusedBegin } = answers
   const { name, cause } = state
   if (operation.kind === 'rollback' && (name === 'idle' || name === 'lost' || endedOnServer)) {
     operation.succeed(NOTHING)
@@ -34,7 +43,7 @@ export function answerLocally(
   // ROLLBACK TO is refused as well: no statement will use the state that it would restore.
   if (abandoned !== undefined && operation.kind !== 'rollback') {
     // The transaction must not be committed without this operation.
-    if (!autocommit && operation.kind !== 'commit') state.fail(abandoned)
+    if (!autocommit && operation.kind !== 'commit') answers.mutableState.fail(abandoned)
     operation.fail(abandoned)
     return true
   }

@@ -31,11 +31,10 @@ import { OperationQueue, type BatchEnd } from './operation-queue.js'
 import { ResponseHandler } from './response-handler.js'
 import { EndedBehindError, endedByStatement } from './script.js'
 import { begunAlready } from './transaction-errors.js'
-import type { TransactionState } from './transaction-state.js'
+import type { CurrentState } from './transaction-state.js'
 import { errorFrom } from '../internal/thrown.js'
 
 export class Pipeline implements Sender {
-  readonly state: TransactionState
   /** True: its session or connection is closed. */
   closed = false
   readonly #host: PipelineHost
@@ -53,7 +52,10 @@ export class Pipeline implements Sender {
     this.#setup = setup
     this.#dispatcher = new Dispatcher(host, setup.acquire, this)
     this.#answers = new ResponseHandler(host, setup, owner, this.#dispatcher)
-    this.state = this.#answers.state
+  }
+
+  get state(): CurrentState {
+    return this.#answers.state
   }
 
   /** Identifies the engine in messages of channels. */
@@ -91,7 +93,6 @@ export class Pipeline implements Sender {
     return this.#answers.plan === undefined
   }
 
-  /** Every statement is a transaction of its own. */
   get standsAlone(): boolean {
     return this.#answers.standsAlone
   }
@@ -259,8 +260,7 @@ export class Pipeline implements Sender {
 
   /** Settles the first operation of the queue, if it need not be sent. */
   #answerLocally(first: Operation, abandoned: unknown): boolean {
-    const { endedOnServer, refusedBegin } = this.#answers
-    if (!answerLocally(first, this, abandoned, endedOnServer, refusedBegin)) return false
+    if (!answerLocally(first, this.#answers, abandoned)) return false
     this.#queue.shift()
     if (undoes(first)) this.#deferred = undefined
     if (first.succeeded && (first.kind === 'commit' || first.kind === 'rollback'))
@@ -271,7 +271,7 @@ export class Pipeline implements Sender {
   #send(connection: DriverConnection): void {
     if (connection.lost !== undefined && (this.state.name === 'active' || this.state.name === 'idle')) {
       // A transaction that has not begun loses nothing: the next round takes another connection.
-      if (this.state.name === 'active') this.state.move('lost', connection.lost)
+      if (this.state.name === 'active') this.#answers.mutableState.move('lost', connection.lost)
       this.#dispatcher.poison(connection.lost)
       this.release()
       return
@@ -324,7 +324,7 @@ export class Pipeline implements Sender {
     this.#queue.putBack(inFlight.undoing)
     const lost = (inFlight.handedOff ?? this.connection)?.lost
     if (inFlight.replay) {
-      this.state.move('idle')
+      this.#answers.mutableState.move('idle')
       // BEGIN and its settings are built again.
       const { operations, beginning, position } = inFlight
       this.#queue.putBack(operations.slice(beginning).filter((one) => one !== position))
@@ -332,11 +332,11 @@ export class Pipeline implements Sender {
       if (lost !== undefined) this.#dispatcher.poison(lost)
       this.release()
     } else if (lost !== undefined) {
-      this.state.lose(lost)
+      this.#answers.mutableState.lose(lost)
       this.#dispatcher.poison(lost)
       this.release()
     } else if (this.state.name === 'active' && this.connection?.transactionStatus === 'idle') {
-      this.state.fail(endedByStatement())
+      this.#answers.mutableState.fail(endedByStatement())
     }
     this.advance()
   }

@@ -30,14 +30,13 @@ import {
   committedButUnreadable,
 } from './transaction-errors.js'
 import type { BeginPlan } from './transaction-options.js'
-import { TransactionState } from './transaction-state.js'
+import { type CurrentState, TransactionState, UNBEGUN } from './transaction-state.js'
 import { TransactionTrace } from './transaction-trace.js'
 import { judge, mayHaveStored, type Verdict } from './verdict.js'
 
 const RECOVERY_CONFLICT = '40001'
 
 export class ResponseHandler implements OperationOwner {
-  readonly state: TransactionState = new TransactionState()
   /** How often a batch was sent once more because its connection was lost. */
   replays = 0
   /** Why nothing is sent any more. */
@@ -47,6 +46,7 @@ export class ResponseHandler implements OperationOwner {
   readonly #owner: TransactionListener
   readonly #dispatcher: Dispatcher
   // Made when they are needed: many sessions wait for a connection at a time.
+  #state: TransactionState | undefined = undefined
   #trace: TransactionTrace | undefined = undefined
   #explicit: ExplicitTransactions | undefined = undefined
   #reads: ReadTracker | undefined = undefined
@@ -70,6 +70,15 @@ export class ResponseHandler implements OperationOwner {
             this.#tellPosition = storing()
             return new Operation(this, 'step', POSITION_QUERY)
           }
+  }
+
+  get state(): CurrentState {
+    return this.#state ?? UNBEGUN
+  }
+
+  /** The state, to be changed. */
+  get mutableState(): TransactionState {
+    return (this.#state ??= new TransactionState())
   }
 
   /** What the transaction has read; undefined before its first answer. */
@@ -116,14 +125,15 @@ export class ResponseHandler implements OperationOwner {
     ;(this.#reads ??= new ReadTracker()).note(operation, result)
     if (operation.kind === 'commit' && result.command !== 'COMMIT') {
       const error = answeredWithRollback(this.state.cause)
-      this.state.fail(error)
+      this.mutableState.fail(error)
       operation.fail(error)
       return
     }
-    this.state.hasStored ||= operation.kind === 'commit' || (this.standsAlone && mayStore(operation, result))
+    const hasStored = operation.kind === 'commit' || (this.standsAlone && mayStore(operation, result))
+    if (hasStored) this.mutableState.hasStored = true
     if (operation.kind === 'commit') this.transactionEnded('committed')
     if (operation.kind === 'rollback') this.transactionEnded('rolled back')
-    if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.state.move('active')
+    if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.mutableState.move('active')
     if (inFlight?.position !== undefined && (operation.kind === 'commit' || inFlight.alone))
       inFlight.held.push(() => operation.succeed(result))
     else operation.succeed(result)
@@ -173,7 +183,7 @@ export class ResponseHandler implements OperationOwner {
     // 25006: the connection works, but its server refuses writes.
     if (isDisconnect(error) && !this.#setup.readOnly) this.#dispatcher.poison(error)
     const reason = operation.calledOff ?? error
-    if (!this.standsAlone) this.state.fail(reason)
+    if (!this.standsAlone) this.mutableState.fail(reason)
     const { inFlight } = this.#dispatcher
     const isBegin = inFlight !== undefined && inFlight.operations.indexOf(operation) < inFlight.beginning
     if (isBegin) this.#refusedBegin = { error, text: operation.text, told: false }
@@ -191,7 +201,7 @@ export class ResponseHandler implements OperationOwner {
   #lost(operation: Operation, { outcome, seen, reason }: Verdict): void {
     const unknown =
       outcome === 'unknown' ? outcomeUnknown(operation.calledOff ?? reason, this.standsAlone) : undefined
-    this.state.lose(unknown ?? reason)
+    this.mutableState.lose(unknown ?? reason)
     if (operation.kind === 'commit') this.#trace?.refused(reason)
     if (seen !== 'success without standby') this.#dispatcher.poison(reason)
     if (operation.kind === 'rollback') {
@@ -199,7 +209,7 @@ export class ResponseHandler implements OperationOwner {
       this.transactionEnded('rolled back')
       return operation.succeed(NOTHING)
     }
-    if (unknown !== undefined) this.state.outcomeUnknown = true
+    if (unknown !== undefined) this.mutableState.outcomeUnknown = true
     operation.fail(unknown ?? operation.calledOff ?? connectionLost(reason))
   }
 
@@ -207,7 +217,7 @@ export class ResponseHandler implements OperationOwner {
   transactionEnded(outcome: 'committed' | 'rolled back'): void {
     const ending = this.state.outcomeUnknown ? 'unknown' : outcome
     this.#trace?.ended(ending)
-    if (this.state.name !== 'idle') this.state.move('idle')
+    if (this.state.name !== 'idle') this.mutableState.move('idle')
     this.#explicit?.ended(ending)
   }
 
@@ -258,7 +268,7 @@ export class ResponseHandler implements OperationOwner {
 
   /** BEGIN is sent. */
   transactionBegan(connection: DriverConnection): void {
-    this.state.move('active')
+    this.mutableState.move('active')
     ;(this.#trace ??= new TransactionTrace()).began(this.#host.source, connection.id)
     this.#host.observer?.began(connection)
     this.#owner.began?.()

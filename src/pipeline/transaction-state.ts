@@ -21,6 +21,11 @@ const FOLLOWERS: Readonly<Record<TransactionStateName, readonly TransactionState
   lost: ['idle'],
 }
 
+/** The state, as those see it that do not change it. */
+export type CurrentState = Readonly<
+  Pick<TransactionState, 'name' | 'cause' | 'inTransaction' | 'outcomeUnknown' | 'hasStored'>
+>
+
 export class TransactionState {
   #name: TransactionStateName = 'idle'
   #cause: unknown
@@ -65,3 +70,6 @@ export class TransactionState {
     if (this.#name === 'active' || this.#name === 'failed') this.move('lost', this.#cause ?? cause)
   }
 }
+
+/** The state of every transaction that has not begun. */
+export const UNBEGUN: CurrentState = new TransactionState()

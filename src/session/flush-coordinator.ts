@@ -13,7 +13,7 @@ import type { Sealed } from '../unit/journal.js'
 import { staleDataError } from '../unit/flush/apply.js'
 import { UnitOfWork } from '../unit/unit-of-work.js'
 import { AutoflushBlocks } from './autoflush-blocks.js'
-import type { EntityHooks } from './session-hooks.js'
+import { type FactoryHooks, HookOwner } from './session-hooks.js'
 import type { ReplayReason } from '../pipeline/in-flight-batch.js'
 import type { ReplicaParts } from './read-route.js'
 import type { SharedUse } from './shared-use.js'
@@ -23,6 +23,7 @@ import { warnOfUnflushed, type UnstoredChanges } from './unstored-changes.js'
 export interface EntityParts extends ReplicaParts {
   readonly engine: PipelineOpener
   readonly setup: PipelineSetup
+  readonly hooks: FactoryHooks
   readonly options: {
     readonly autoflush?: boolean | undefined
     readonly expireOnCommit?: boolean | undefined
@@ -51,19 +52,16 @@ interface OwnFlush extends StatementsAhead {
 const MOST_FLUSHES = 100
 
 /** Owns the pipeline of a session, for the session and its unit of work. */
-export class FlushCoordinator implements ExecutionOwner {
+export class FlushCoordinator extends HookOwner<EntityParts> implements ExecutionOwner {
   readonly runner: StatementRunner
-  /** Set by the session, before anything else is called. */
-  hooks!: EntityHooks
   #autoflushBlocks: AutoflushBlocks | undefined = undefined
-  readonly #parts: EntityParts
   /** Made when the session uses its first entity: many sessions use none. */
   #unit: UnitOfWork | undefined = undefined
   /** In autocommit mode: the last flush, until it has ended. */
   #ownFlush: OwnFlush | undefined = undefined
 
   constructor(parts: EntityParts) {
-    this.#parts = parts
+    super(parts)
     this.runner = (parts.route ?? parts.engine).openPipeline(parts.setup, this)
   }
 
@@ -92,31 +90,31 @@ export class FlushCoordinator implements ExecutionOwner {
       throw new SessionClosedError(
         this.afterBlock ?? 'The session is closed (close() was called); take a new one from the factory',
       )
-    if (this.hooks.ending)
+    if (this.usedHooks?.ending === true)
       throw new IllegalStateError(
         'This session is finishing its transaction: use a new session in afterCommit and afterRollback hooks',
       )
   }
 
   began(): void {
-    this.hooks.began()
+    if (this.hasHook('begin')) this.hooks.began()
   }
 
   moved(reason: ReplayReason): void {
-    this.#parts.route?.moved(reason)
+    this.parts.route?.moved(reason)
   }
 
   /** Undefined if no later read depends on it: then the position is not queried. */
   get storing(): ExecutionOwner['storing'] {
-    return this.#parts.causality?.storing
+    return this.parts.causality?.storing
   }
 
   /** Autoflush. Undefined if there is nothing to flush, or if autoflush is off. */
   beforeStatement(): StatementsAhead | undefined {
-    this.#parts.shared?.use()
+    this.parts.shared?.use()
     this.#autoflushBlocks?.requireCurrentHook()
     if (this.#unit === undefined) return undefined
-    if (this.autoflushBlocks.isInside || this.#parts.options.autoflush === false) {
+    if (this.autoflushBlocks.isInside || this.parts.options.autoflush === false) {
       return this.#ownFlush === undefined || this.#isInTransaction ? undefined : settled(this.#ownFlush)
     }
     let flush: StatementsAhead | undefined
@@ -195,7 +193,7 @@ export class FlushCoordinator implements ExecutionOwner {
 
   /** @throws IllegalStateError beside a nested block: its rollback would undo all changes since it began. */
   requireNotBeside(what: 'add' | 'delete' | 'merge'): void {
-    this.#parts.shared?.use()
+    this.parts.shared?.use()
     this.autoflushBlocks.requireCurrentHook()
     if (!this.runner.isBeside) return
     throw new IllegalStateError(
@@ -215,7 +213,7 @@ export class FlushCoordinator implements ExecutionOwner {
 
   /** True if the flush has hooks: they run before COMMIT is sent. */
   get hasHooks(): boolean {
-    return this.hooks.has('beforeFlush', 'afterFlush')
+    return this.hasHook('beforeFlush') || this.hasHook('afterFlush')
   }
 
   /** True if COMMIT has to wait for a flush. */
@@ -241,7 +239,7 @@ export class FlushCoordinator implements ExecutionOwner {
   }
 
   committed(sealed: Sealed | undefined): void {
-    if (sealed !== undefined) this.#unit?.committed(sealed, this.#parts.options.expireOnCommit === true)
+    if (sealed !== undefined) this.#unit?.committed(sealed, this.parts.options.expireOnCommit === true)
   }
 
   commitFailed(sealed: Sealed | undefined): void {
@@ -256,13 +254,13 @@ export class FlushCoordinator implements ExecutionOwner {
 
   close(): void {
     if (this.#unit === undefined) return
-    this.#parts.unstored?.watch(this.#unit.attached)
+    this.parts.unstored?.watch(this.#unit.attached)
     this.#unit.close()
   }
 
   /** A session that was made by hand is being closed: warns of changes that were neither flushed nor rolled back. */
   noteUnflushed(): void {
-    const { shared } = this.#parts
+    const { shared } = this.parts
     if (this.afterBlock !== undefined || shared === undefined) return
     const { name } = this.runner.pipeline.state
     if ((name === 'idle' || name === 'active') && this.hasWork) warnOfUnflushed(shared.made)

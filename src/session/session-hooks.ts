@@ -30,7 +30,7 @@ export type SessionEvent =
 export type SessionHook<S> = (session: S) => unknown
 
 /** Hooks by event, in the order in which they were added. */
-export class HookSet<S> {
+export class HookSet<S extends object> implements FactoryHooks {
   readonly #hooks = new Map<SessionEvent, Set<SessionHook<S>>>()
 
   add(event: SessionEvent, hook: SessionHook<S>): Unsubscribe {
@@ -52,6 +52,10 @@ export class HookSet<S> {
   clear(): void {
     this.#hooks.clear()
   }
+
+  forSession(session: S): TransactionHooks<S> {
+    return new TransactionHooks(session, this)
+  }
 }
 
 /** Warns of a hook that failed where its error cannot reach a caller. */
@@ -63,14 +67,52 @@ function warnOfHook(event: SessionEvent, error: unknown): void {
   })
 }
 
-/** The hooks of a session that its flushes call. */
-export interface EntityHooks {
+/** The hooks of a session, as its flushes, commits and rollbacks call them. */
+export interface CalledHooks {
   /** True while the hooks of an ended transaction run. */
   readonly ending: boolean
+  /** True if the current call is made by a `beforeCommit` hook, which a commit waits for. */
+  readonly inBeforeCommit: boolean
+  add(event: SessionEvent, hook: SessionHook<object>): Unsubscribe
+  /** True if such a hook was added to the session itself; it also runs if no transaction had begun. */
+  hasOwn(event: SessionEvent): boolean
+  /** Removes the session's own hooks. */
+  clear(): void
   began(): void
-  has(...events: readonly SessionEvent[]): boolean
-  /** @throws what a hook throws. */
+  /** @throws what a hook throws: the others are not called. */
   aroundFlush(event: 'beforeFlush' | 'afterFlush'): Promise<void>
+  /** Undefined if there are none. @throws what a hook throws: the others are not called. */
+  beforeCommit(): Promise<void> | undefined
+  /** Runs the hooks of an ended transaction, and removes the session's own. @throws HookError after a commit. */
+  ended(event: 'afterCommit' | 'afterRollback'): Promise<void>
+}
+
+/** The hooks of a factory, as its sessions see them. */
+export interface FactoryHooks {
+  has(event: SessionEvent): boolean
+  /** The hooks of one of its sessions. */
+  forSession(session: object): CalledHooks
+}
+
+/** Makes the hooks of a session when one is added or has to be called, because many sessions may wait for a connection at the same time. */
+export abstract class HookOwner<Parts extends { readonly hooks: FactoryHooks }> {
+  /** Set by the session, before anything else is called. */
+  session!: object
+  readonly parts: Parts
+  /** Undefined: the session has no hooks of its own, and those of its factory were not called. */
+  usedHooks: CalledHooks | undefined = undefined
+
+  constructor(parts: Parts) {
+    this.parts = parts
+  }
+
+  get hooks(): CalledHooks {
+    return (this.usedHooks ??= this.parts.hooks.forSession(this.session))
+  }
+
+  hasHook(event: SessionEvent): boolean {
+    return this.parts.hooks.has(event) || this.usedHooks?.hasOwn(event) === true
+  }
 }
 
 /** A commit that waits for its hooks. */
@@ -79,7 +121,7 @@ interface Waiting {
 }
 
 /** The hooks of one session: those of its factory, and its own, which are removed when a transaction ends. */
-export class TransactionHooks<S extends object> implements EntityHooks {
+class TransactionHooks<S extends object> implements CalledHooks {
   readonly #session: S
   readonly #factory: HookSet<S>
   #own: HookSet<S> | undefined = undefined
@@ -90,12 +132,10 @@ export class TransactionHooks<S extends object> implements EntityHooks {
     this.#factory = factory
   }
 
-  /** True while the hooks of an ended transaction run. */
   get ending(): boolean {
     return this.#ending
   }
 
-  /** True if the current call is made by a `beforeCommit` hook, which a commit waits for. */
   get inBeforeCommit(): boolean {
     const waiting = scopeValueOf(this) as Waiting | undefined
     return waiting?.closed === false
@@ -105,16 +145,10 @@ export class TransactionHooks<S extends object> implements EntityHooks {
     return (this.#own ??= new HookSet()).add(event, hook)
   }
 
-  has(...events: readonly SessionEvent[]): boolean {
-    return events.some((event) => this.#factory.has(event) || this.#own?.has(event) === true)
-  }
-
-  /** True if such a hook was added to the session itself; it also runs if no transaction had begun. */
   hasOwn(event: SessionEvent): boolean {
     return this.#own?.has(event) === true
   }
 
-  /** Removes the session's own hooks. */
   clear(): void {
     this.#own?.clear()
   }
@@ -130,12 +164,10 @@ export class TransactionHooks<S extends object> implements EntityHooks {
     }
   }
 
-  /** @throws what a hook throws: the others are not called. */
   async aroundFlush(event: 'beforeFlush' | 'afterFlush'): Promise<void> {
     for (const hook of this.#of(event)) await hook(this.#session)
   }
 
-  /** Undefined if there are none. @throws what a hook throws: the others are not called. */
   beforeCommit(): Promise<void> | undefined {
     const hooks = this.#of('beforeCommit')
     if (hooks.length === 0) return undefined
@@ -146,7 +178,6 @@ export class TransactionHooks<S extends object> implements EntityHooks {
     return runInScope(this, waiting, run).finally(() => (waiting.closed = true))
   }
 
-  /** Runs the hooks of an ended transaction, and removes the session's own. @throws HookError after a commit. */
   async ended(event: 'afterCommit' | 'afterRollback'): Promise<void> {
     const hooks = this.#of(event)
     this.clear()

@@ -8,22 +8,10 @@ import { TransactionAbortedError, UnreadableResultError } from '../errors.js'
 import { abortedBy, onAbort } from '../internal/abort.js'
 import { sendAfter } from '../internal/statements-ahead.js'
 import type { Sealed } from '../unit/journal.js'
-import type { EntityParts, FlushCoordinator } from './flush-coordinator.js'
-import type { EntityHooks, SessionEvent } from './session-hooks.js'
-
-/** The hooks of a session that commit and rollback call. */
-export interface EndHooks extends EntityHooks {
-  hasOwn(event: SessionEvent): boolean
-  /** Removes the session's own hooks. */
-  clear(): void
-  beforeCommit(): Promise<void> | undefined
-  ended(event: 'afterCommit' | 'afterRollback'): Promise<void>
-}
+import type { FlushCoordinator } from './flush-coordinator.js'
 
 export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
-  readonly #hooks: EndHooks
   readonly #entities: FlushCoordinator
-  readonly #parts: EntityParts
   /** True while COMMIT waits for its answer. */
   #committing = false
   /** The error of a block that had joined the session: the transaction can only be rolled back. */
@@ -35,10 +23,8 @@ export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
   /** Stops listening to the session's signal. */
   #unwatch: (() => void) | undefined = undefined
 
-  constructor(entities: FlushCoordinator, hooks: EndHooks, parts: EntityParts) {
+  constructor(entities: FlushCoordinator) {
     this.#entities = entities
-    this.#hooks = hooks
-    this.#parts = parts
   }
 
   get pipeline(): Pipeline {
@@ -68,8 +54,13 @@ export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
 
   /** See `BlockOwner`. */
   commitWithoutWaiting(): boolean {
-    if (!this.#parts.setup.readOnly || this.#rollbackOnly !== undefined) return false
-    if (this.#hooks.has('beforeCommit', 'afterCommit') || this.#entities.hasWork) return false
+    if (!this.#entities.parts.setup.readOnly || this.#rollbackOnly !== undefined) return false
+    if (
+      this.#entities.hasHook('beforeCommit') ||
+      this.#entities.hasHook('afterCommit') ||
+      this.#entities.hasWork
+    )
+      return false
     if (!this.pipeline.commitWithoutWaiting()) return false
     this.#entities.committed(this.#entities.committing())
     return true
@@ -77,7 +68,7 @@ export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
 
   /** See `BlockOwner`. */
   queueCommit(): PendingCommit | undefined {
-    if (this.#hooks.has('beforeCommit')) return undefined
+    if (this.#entities.hasHook('beforeCommit')) return undefined
     if (this.#rollbackOnly !== undefined || this.#entities.needsFlush) return alreadyPending(this.commit())
     this.#committing = true
     if (this.#entities.isUnused && !this.runner.hasScopes) {
@@ -128,7 +119,7 @@ export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
     if (this.#rollbackOnly !== undefined) throw joinedBlockThrew(this.#rollbackOnly)
     const { autoflushBlocks } = this.#entities
     const { rollbacks } = autoflushBlocks
-    const hooked = this.#hooks.beforeCommit()
+    const hooked = this.#entities.hasHook('beforeCommit') ? this.#entities.hooks.beforeCommit() : undefined
     if (hooked !== undefined) await hooked
     const commit = new QueuedCommit(this)
     let answering: Promise<boolean> | undefined
@@ -171,13 +162,13 @@ export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
   close(): Promise<void> | undefined {
     const { pipeline } = this
     // A hook that delays the end of the transaction must not wait for that end.
-    if (pipeline.closed) return this.#hooks.ending ? undefined : this.#closing
+    if (pipeline.closed) return this.#entities.usedHooks?.ending === true ? undefined : this.#closing
     this.#entities.noteUnflushed()
     pipeline.closed = true
     this.#unwatch?.()
     this.#entities.autoflushBlocks.noteRollback()
     this.runner.abandonOpenWork()
-    if (pipeline.quiet && !this.#hooks.hasOwn('afterRollback')) {
+    if (pipeline.quiet && this.#entities.usedHooks?.hasOwn('afterRollback') !== true) {
       pipeline.release()
       this.#entities.close()
       return undefined
@@ -197,11 +188,11 @@ export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
 
   /** PostgreSQL has confirmed COMMIT. */
   #committed({ sealed }: QueuedCommit): Promise<void> | undefined {
-    this.#parts.shared?.ended()
+    this.#entities.parts.shared?.ended()
     this.#entities.committed(sealed)
     // Checked only now: a hook may have been added while COMMIT waited for its answer.
-    if (this.#hooks.has('afterCommit')) return this.#hooks.ended('afterCommit')
-    this.#hooks.clear()
+    if (this.#entities.hasHook('afterCommit')) return this.#entities.hooks.ended('afterCommit')
+    this.#entities.usedHooks?.clear()
     return undefined
   }
 
@@ -213,7 +204,7 @@ export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
 
   async #rollback({ closes }: { readonly closes: boolean }): Promise<void> {
     const { pipeline, runner } = this
-    const [entities, hooks] = [this.#entities, this.#hooks]
+    const entities = this.#entities
     const isBeside = !closes && runner.isBeside
     // Beside an open block, the rollback waits for the end of that block.
     if (!isBeside) entities.autoflushBlocks.noteRollback()
@@ -225,7 +216,7 @@ export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
     const { state, transaction, autocommit, quiet } = pipeline
     const { outcomeUnknown } = state
     const hadTransaction = !quiet
-    const isOpen = state.inTransaction || hooks.hasOwn('afterRollback')
+    const isOpen = state.inTransaction || entities.usedHooks?.hasOwn('afterRollback') === true
     // The batch that begins it may not have been sent yet.
     const begins = !autocommit && !quiet
     try {
@@ -233,10 +224,11 @@ export class SessionTransaction implements BlockOwner, BatchEnd, PendingCommit {
     } finally {
       if (closes) entities.close()
     }
-    this.#parts.shared?.ended()
+    this.#entities.parts.shared?.ended()
     const undone = isOpen || (begins && pipeline.transaction > transaction)
-    if (undone && !outcomeUnknown) await hooks.ended('afterRollback')
-    hooks.clear()
+    if (undone && !outcomeUnknown && entities.hasHook('afterRollback'))
+      await entities.hooks.ended('afterRollback')
+    entities.usedHooks?.clear()
     this.#rollbackOnly = undefined
   }
 }

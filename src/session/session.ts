@@ -7,7 +7,7 @@ import type { PipelineOpener } from '../execution/executor.js'
 import { IllegalStateError } from '../errors.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import { checkCallback } from '../internal/validate.js'
-import { TransactionHooks, type HookSet, type SessionEvent, type SessionHook } from './session-hooks.js'
+import type { HookSet, SessionEvent, SessionHook } from './session-hooks.js'
 import type { SessionOptions } from './session-options.js'
 import { EntitySession } from './entity-methods.js'
 import { FlushCoordinator } from './flush-coordinator.js'
@@ -47,7 +47,6 @@ export class Session extends EntitySession implements AsyncDisposable {
   readonly #entities: FlushCoordinator
   readonly #parts: SessionParts
   readonly #transaction: SessionTransaction
-  readonly #hooks: TransactionHooks<Session>
   #info: Record<string, unknown> | undefined = undefined
   /** True if a `withSession` block owns the session: the block is a transaction from its start. */
   #owned = false
@@ -59,9 +58,8 @@ export class Session extends EntitySession implements AsyncDisposable {
     super(entities)
     this.#entities = entities
     this.#parts = parts
-    this.#hooks = new TransactionHooks<Session>(this, parts.hooks)
-    entities.hooks = this.#hooks
-    this.#transaction = new SessionTransaction(entities, this.#hooks, parts)
+    entities.session = this
+    this.#transaction = new SessionTransaction(entities)
     if (signal !== undefined) this.#transaction.watch(signal)
   }
 
@@ -169,17 +167,17 @@ export class Session extends EntitySession implements AsyncDisposable {
   beforeCommit(hook: SessionHook<this>): Unsubscribe {
     if (this.#transaction.committing)
       throw new IllegalStateError('COMMIT has been sent: a beforeCommit hook comes too late')
-    return this.#hooks.add('beforeCommit', hook as SessionHook<Session>)
+    return this.#entities.hooks.add('beforeCommit', hook as SessionHook<object>)
   }
 
   /** Calls `hook` after this transaction was committed, and only then. Removed when the transaction ends. */
   afterCommit(hook: SessionHook<this>): Unsubscribe {
-    return this.#hooks.add('afterCommit', hook as SessionHook<Session>)
+    return this.#entities.hooks.add('afterCommit', hook as SessionHook<object>)
   }
 
   /** Calls `hook` after this transaction was rolled back, and only then. Removed when the transaction ends. */
   afterRollback(hook: SessionHook<this>): Unsubscribe {
-    return this.#hooks.add('afterRollback', hook as SessionHook<Session>)
+    return this.#entities.hooks.add('afterRollback', hook as SessionHook<object>)
   }
 
   /**
@@ -229,7 +227,7 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   /** @throws IllegalStateError in a hook that a flush or a commit waits for. */
   #requireNoHook(what: 'commit' | 'begin'): void {
-    const { inBeforeCommit } = this.#hooks
+    const inBeforeCommit = this.#entities.usedHooks?.inBeforeCommit === true
     if (!inBeforeCommit && !this.#entities.autoflushBlocks.inFlushHook) return
     const hook = inBeforeCommit ? 'a beforeCommit hook' : 'a hook of a flush'
     throw new IllegalStateError(

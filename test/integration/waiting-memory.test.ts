@@ -40,8 +40,8 @@ function heap(): number {
 }
 
 test.each<[string, (session: Session) => Promise<unknown>, number]>([
-  ['a block that returns its only statement', (session) => session.execute('select 1'), 2_450],
-  ['a block that awaits', async (session) => await session.scalar('select 1'), 3_000],
+  ['a block that returns its only statement', (session) => session.execute('select 1'), 2_250],
+  ['a block that awaits', async (session) => await session.scalar('select 1'), 2_800],
 ])('%s takes little while it waits for a connection', async (_, work, limit) => {
   expect(await bytesOfEach(work)).toBeLessThan(limit)
 })

@@ -7,7 +7,12 @@ import {
   TransactionAbortedError,
 } from '../../../src/errors.js'
 import { batchOf } from '../../../src/pipeline/in-flight-batch.js'
-import { answerLocally, passOver, refuseQueued } from '../../../src/pipeline/local-answers.js'
+import {
+  answerLocally,
+  passOver,
+  refuseQueued,
+  type TransactionAnswers,
+} from '../../../src/pipeline/local-answers.js'
 import { NOTHING, type Operation } from '../../../src/pipeline/operation.js'
 import { OperationQueue } from '../../../src/pipeline/operation-queue.js'
 import { EndedBehindError } from '../../../src/pipeline/script.js'
@@ -30,13 +35,17 @@ interface Given {
   readonly abandoned?: Error | undefined
   readonly autocommit?: boolean | undefined
   readonly endedOnServer?: boolean | undefined
-  readonly refusedBegin?: Parameters<typeof answerLocally>[4]
+  readonly refusedBegin?: TransactionAnswers['refusedBegin']
 }
 
 function ask(word: string, given: Given): Operation {
   const { state, abandoned, autocommit = false, endedOnServer = false, refusedBegin } = given
   const operation = operationOf(word)
-  const isAnswered = answerLocally(operation, { state, autocommit }, abandoned, endedOnServer, refusedBegin)
+  const isAnswered = answerLocally(
+    operation,
+    { state, mutableState: state, autocommit, endedOnServer, refusedBegin },
+    abandoned,
+  )
   expect(isAnswered).toBe(operation.settled)
   return operation
 }
