@@ -20,7 +20,9 @@ import { Differences, ident, type Difference } from './difference.js'
 import { keyChanges } from './key-changes.js'
 import { byHand, live, proposedScript } from './proposal.js'
 import { castShadow, tableScript, typesOf } from './shadow.js'
+import { readTypeDependents } from './type-dependents.js'
 import { readTypeUsers } from './type-users.js'
+import { notUnderstood } from './understood.js'
 
 export type { Difference } from './difference.js'
 
@@ -107,6 +109,7 @@ async function compare(
   const present = await readNamespaces(connection)
   const before = await readCatalog(connection, schemas)
   const typeUsers = await readTypeUsers(connection, schemas)
+  const dependents = await readTypeDependents(connection, before, schemas)
   await connection.execute({ text: "select set_config('search_path', $1, true)", values: [path] })
   const sequences = await readSequences(
     connection,
@@ -131,7 +134,8 @@ async function compare(
       differences.add(`${schema}.${type.name}`, 'missing', 'reading', `it cannot be created: ${refused}`)
     if (type.kind === 'extension' || refused !== undefined) continue
     const wanted = typeNamed(after, shadow.schemas.get(schema) ?? '', type.name)
-    compareType(type, schema, typeNamed(before, schema, type.name), wanted, before, after, differences)
+    const users = { dependents, columns: typeUsers }
+    compareType(type, schema, typeNamed(before, schema, type.name), wanted, before, after, users, differences)
   }
   const isMapped = (schema: string, name: string): boolean =>
     metadata.tables.some((table) => (table.schema ?? home) === schema && table.name === name)
@@ -146,28 +150,34 @@ async function compare(
     const schema = table.schema ?? home
     const where = `${schema}.${table.name}`
     const found = tableNamed(before, schema, table.name)
+    const why = shadow.refused.get(table)
     if (found === undefined) {
+      const sql = createSql(table, schema)
+      // A copy cannot have the labels that are missing.
+      const awaits = differences.proposals.some(({ label }) => label !== undefined && sql.includes(label))
+      const isRefused = why !== undefined && !awaits
+      const refusal = isRefused ? `, and PostgreSQL cannot create it: ${why}` : ''
+      const create = { ...live('table', sql), creates: { table: ident(schema, table.name) } }
       const proposals = [
-        { ...live('table', createSql(table, schema)), creates: { table: ident(schema, table.name) } },
+        isRefused ? { ...create, isLossy: true, note: `PostgreSQL refuses this: ${why}` } : create,
         ...metadata.foreignKeys(table).map((key) => addForeignKey(key, schema, table.name, home)),
       ]
       differences.add(
         where,
         'missing',
         'reading',
-        table.isView ? 'the view is not in the database' : 'the table is not in the database',
+        `${table.isView ? 'the view' : 'the table'} is not in the database${refusal}`,
         table.isView ? [] : proposals,
       )
       continue
     }
     const wanted = tableNamed(after, shadow.schemas.get(schema) ?? '', table.name)
     if (wanted === undefined) {
-      const why = shadow.refused.get(table) ?? ''
       differences.add(
         where,
         'different',
         'writing',
-        `PostgreSQL cannot create what the entity says, so it is not compared: ${why}`,
+        `PostgreSQL cannot create what the entity says, so it is not compared: ${why ?? ''}`,
       )
       continue
     }
@@ -217,6 +227,12 @@ async function compare(
         differences.add(`${schema}.${name}`, 'extra', 'nothing', `the ${kind} has no entity`)
     }
   }
+  const unknown = await notUnderstood(connection, differences.proposals)
+  differences.revise((one) => {
+    const problem = unknown.get(one)
+    const note = `PostgreSQL ${Math.trunc(version / 10_000)} does not understand this: ${problem ?? ''}`
+    return problem === undefined ? one : { ...one, isLossy: true, note }
+  })
   const all = differences.all
   return {
     agrees: all.length === 0,

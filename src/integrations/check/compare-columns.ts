@@ -61,7 +61,14 @@ export function compareColumns(
       'extra',
       isNeeded && !isView ? 'writing' : 'nothing',
       `column ${column.name} (${column.typeText}) is not in the entity${isNeeded && !isView ? ', which cannot insert a row without it' : ''}`,
-      isView ? [] : [lossy(step, `alter table ${tableSql} drop column ${ident(column.name)}`)],
+      isView
+        ? []
+        : [
+            noted(
+              lossy(step, `alter table ${tableSql} drop column ${ident(column.name)}`),
+              namedUsers(found, column.name, context),
+            ),
+          ],
     )
   }
 }
@@ -70,7 +77,18 @@ export function compareColumns(
 function usersOf(wanted: CatalogColumn, table: CatalogTable, context: ColumnContext): string | undefined {
   const found = table.columns.find(({ name }) => name === wanted.name)
   if (context.isView || found === undefined || found.typeText === wanted.typeText) return undefined
-  return context.typeUsers.get(`${table.schema}\0${table.name}\0${wanted.name}`)
+  return namedUsers(table, wanted.name, context)
+}
+
+function namedUsers(table: CatalogTable, column: string, { typeUsers }: ColumnContext): string | undefined {
+  return typeUsers.get(`${table.schema}\0${table.name}\0${column}`)?.join(', ')
+}
+
+/** @param users What PostgreSQL would name when it refuses the statement. */
+function noted(one: Proposal, users: string | undefined): Proposal {
+  if (users === undefined) return one
+  const note = `PostgreSQL refuses this while it is used: drop that before, and create it after: ${users}`
+  return { ...one, isLossy: true, note }
 }
 
 function compareColumn(given: ColumnPair, context: ColumnContext): void {
@@ -81,14 +99,12 @@ function compareColumn(given: ColumnPair, context: ColumnContext): void {
       ? given
       : {
           ...given,
-          differ: (breaks, what, proposals) => {
-            const note = `PostgreSQL refuses this while it is used: drop that before, and create it after: ${users}`
+          differ: (breaks, what, proposals) =>
             given.differ(
               breaks,
               what,
-              proposals.map((one) => ({ ...one, isLossy: true, note })),
-            )
-          },
+              proposals.map((one) => noted(one, users)),
+            ),
         }
   const { tableSql, name, wanted, found, differ } = pair
   const alter = `alter table ${tableSql} alter column ${name}`

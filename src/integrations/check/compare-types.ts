@@ -4,6 +4,7 @@ import type { DeclaredType } from '../../schema/column.js'
 import { ident, type Differences } from './difference.js'
 import { compareLabels } from './compare-labels.js'
 import { byHand, live, lossy, type Proposal } from './proposal.js'
+import type { Users } from './recreate-enum.js'
 
 /** @param found The type of the database before anything was created. */
 export function compareType(
@@ -13,6 +14,7 @@ export function compareType(
   wanted: CatalogType | undefined,
   before: Catalog,
   after: Catalog,
+  users: Users,
   differences: Differences,
 ): void {
   const where = `${schema}.${declared.name}`
@@ -36,7 +38,7 @@ export function compareType(
     return
   }
   if (declared.kind === 'enum') {
-    compareLabels(where, found, wanted.labels, before, differences)
+    compareLabels(where, found, wanted.labels, before, users, differences)
     return
   }
   const [here, there] = [describe(wanted, after), describe(found, before)]

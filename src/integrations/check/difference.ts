@@ -21,9 +21,14 @@ export interface Difference {
   readonly sql: string | null
 }
 
+interface Entry {
+  readonly difference: Omit<Difference, 'sql'>
+  readonly proposals: readonly Proposal[]
+}
+
 /** Collects the differences, with what removes them. */
 export class Differences {
-  readonly #all: { readonly difference: Difference; readonly proposals: readonly Proposal[] }[] = []
+  #all: Entry[] = []
 
   add(
     where: string,
@@ -32,8 +37,7 @@ export class Differences {
     message: string,
     proposals: readonly Proposal[] = [],
   ): void {
-    const sql = proposals.length === 0 ? null : proposals.map(proposalText).join('\n')
-    this.#all.push({ difference: { where, kind, breaks, message, sql }, proposals })
+    this.#all.push({ difference: { where, kind, breaks, message }, proposals })
   }
 
   /** Appends those of another collection. */
@@ -41,10 +45,18 @@ export class Differences {
     this.#all.push(...others.#all)
   }
 
+  /** Replaces proposals by others. */
+  revise(edit: (proposal: Proposal) => Proposal): void {
+    this.#all = this.#all.map(({ difference, proposals }) => ({ difference, proposals: proposals.map(edit) }))
+  }
+
   /** By place, those that break most first. */
   get all(): readonly Difference[] {
     return this.#all
-      .map(({ difference }) => difference)
+      .map(({ difference, proposals }) => ({
+        ...difference,
+        sql: proposals.length === 0 ? null : proposals.map(proposalText).join('\n'),
+      }))
       .toSorted((a, b) =>
         a.where === b.where ? ORDER[a.breaks] - ORDER[b.breaks] : a.where < b.where ? -1 : 1,
       )

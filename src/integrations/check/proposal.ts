@@ -63,36 +63,54 @@ function comment(text: string): string {
     .join('\n')
 }
 
-/** All statements in an order that works, each once. */
+/** All statements in an order that works, each once: what one difference needs as a statement is no comment for another. */
 export function proposedScript(proposals: readonly Proposal[]): string {
-  const texts = STEPS.flatMap((step) => afterLabels(proposals).filter((one) => one.step === step)).map(
-    proposalText,
-  )
-  return [...new Set(texts)].map((text) => `${text}\n`).join('')
+  const chosen = new Map<string, Proposal>()
+  for (const one of afterOthers(proposals)) {
+    const key = one.statements.length === 0 ? proposalText(one) : `${one.step} ${one.statements.join(';')}`
+    const other = chosen.get(key)
+    if (other === undefined || (other.isLossy && (!one.isLossy || other.note === undefined)))
+      chosen.set(key, one)
+  }
+  return STEPS.flatMap((step) => [...chosen.values()].filter((one) => one.step === step))
+    .map((one) => `${proposalText(one)}\n`)
+    .join('')
 }
 
-/** PostgreSQL refuses a label in the transaction that adds it. What uses it waits, with what needs that. */
-function afterLabels(proposals: readonly Proposal[]): Proposal[] {
-  const labels = proposals.flatMap(({ label }) => (label === undefined ? [] : [label]))
-  const waiting = new Map<Proposal, string>()
-  for (const one of proposals) {
-    const used = labels.find((label) => one.statements.some((statement) => statement.includes(label)))
-    if (used !== undefined && one.label === undefined && !one.isLossy) waiting.set(one, used)
+/**
+ * What cannot run yet becomes a comment: PostgreSQL refuses a label in the transaction that adds it, and what only a comment creates is not
+ * there. The same holds for what needs those.
+ */
+function afterOthers(proposals: readonly Proposal[]): Proposal[] {
+  const notes = new Map<Proposal, string>()
+  const wait = (isConcerned: (statement: string) => boolean, note: string): void => {
+    for (const one of proposals) {
+      if (one.isLossy || one.label !== undefined || notes.has(one) || !one.statements.some(isConcerned))
+        continue
+      notes.set(one, note)
+      if (one.creates !== undefined) waitFor(one.creates, note)
+    }
   }
-  for (const [first, label] of [...waiting]) {
-    const { creates } = first
-    if (creates === undefined) continue
-    const needsIt = (statement: string): boolean =>
-      statement.includes(creates.table) &&
-      (creates.column === undefined || mentions(statement, creates.column))
-    for (const one of proposals)
-      if (!waiting.has(one) && !one.isLossy && one.statements.some(needsIt)) waiting.set(one, label)
-  }
+  const waitFor = ({ table, column }: NonNullable<Proposal['creates']>, note: string): void =>
+    wait(
+      (statement) => statement.includes(table) && (column === undefined || mentions(statement, column)),
+      note,
+    )
+  for (const { label } of proposals)
+    if (label !== undefined)
+      wait(
+        (statement) => statement.includes(label),
+        `in a transaction after the one that adds the label ${label}`,
+      )
+  for (const { isLossy, creates } of proposals)
+    if (isLossy && creates !== undefined)
+      waitFor(
+        creates,
+        `when ${creates.column === undefined ? '' : `column ${creates.column} of `}${creates.table} is there`,
+      )
   return proposals.map((one) => {
-    const label = waiting.get(one)
-    return label === undefined
-      ? one
-      : { ...one, isLossy: true, note: `in a transaction after the one that adds the label ${label}` }
+    const note = notes.get(one)
+    return note === undefined ? one : { ...one, isLossy: true, note }
   })
 }
 
