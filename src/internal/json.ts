@@ -128,7 +128,8 @@ function wordOf(value: unknown, refuse: (what: string) => never): string {
     case 'boolean':
       return String(value)
     case 'number':
-      return Number.isFinite(value) ? String(value) : refuse('a number that is not finite')
+      if (Number.isFinite(value)) return String(value)
+      return refuse(Number.isNaN(value) ? 'a number that is not finite' : INFINITE)
     case 'bigint':
       return refuse('a bigint: give a number or a string')
     case 'object':
@@ -137,6 +138,10 @@ function wordOf(value: unknown, refuse: (what: string) => never): string {
       return refuse(value === undefined ? 'undefined' : `a ${typeof value}`)
   }
 }
+
+/** A caller may have read it from a document that PostgreSQL takes. */
+const INFINITE =
+  'Infinity, which a stored number above 1.8e308 becomes when it is read: give a smaller number or a string'
 
 /** `.tags[0]`: where in the document the value is that is being written. */
 function placeOf(levels: readonly Level[]): string {

@@ -86,29 +86,41 @@ test(
       introspection.files.map(({ path }) => join(folder, path)),
     )
     expect(compile(files)).toEqual([])
-    const before = await contents()
+    const [before, versions] = [await contents(), await rowVersions()]
     for (const generated of [one, bySchema, byTable]) {
       const loaded = await generated.load()
       expect(loaded.entities.length).toBe(one.introspection.tables + one.introspection.views)
       expect(await loadAll(engine, loaded)).toEqual({ rows: 24, changed: [] })
       expect((await checkEntities(engine, loaded.Base, { extraTables: true })).differences).toEqual([])
     }
+    // The end of the blocks has written nothing, not even the same.
+    expect(await rowVersions()).toEqual(versions)
     expect(await writeBack(engine, await one.load())).toBeGreaterThan(15)
     expect(await contents()).toEqual(before)
   },
 )
 
-/** All rows as text. */
-async function contents(): Promise<unknown> {
+/** All rows as text, by table. */
+async function rowsOf(text: string): Promise<readonly (readonly [table: string, rows: string[]])[]> {
   const tables = await fixture.db.query<{ name: string }>(
     `select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname in ('shop', 'Shop Floor') order by 1`,
   )
-  const all: unknown[] = []
+  const all: (readonly [string, string[]])[] = []
   for (const { name } of tables) {
-    const rows = await fixture.db.query<{ row: string }>(`select t::text as row from ${name} t order by 1`)
-    all.push([name, rows.map(({ row }) => withoutMicroseconds(row))])
+    const rows = await fixture.db.query<{ row: string }>(`select ${text} as row from ${name} t order by 1`)
+    all.push([name, rows.map(({ row }) => row)])
   }
   return all
+}
+
+async function contents(): Promise<unknown> {
+  const all = await rowsOf('t::text')
+  return all.map(([name, rows]) => [name, rows.map(withoutMicroseconds)])
+}
+
+/** Where the rows stand, and which transactions wrote them. */
+function rowVersions(): Promise<unknown> {
+  return rowsOf(`t.tableoid::text || t.ctid || ' ' || t.xmin`)
 }
 
 test('a second run changes nothing, and code in marked places stays', async () => {

@@ -101,7 +101,11 @@ describe('what is no document is refused, with its place', () => {
     ['a function', { a: { b: [() => 1] } }, 'a function (at .a.b[0])'],
     ['a symbol', [Symbol('x')], 'a symbol (at [0])'],
     ['NaN', { a: NaN }, 'a number that is not finite (at .a)'],
-    ['Infinity', [[-Infinity]], 'a number that is not finite (at [0][0])'],
+    [
+      'Infinity',
+      [[-Infinity]],
+      'Infinity, which a stored number above 1.8e308 becomes when it is read: give a smaller number or a string (at [0][0])',
+    ],
     ['a bigint', { a: 1n }, 'a bigint: give a number or a string (at .a)'],
     ['an invalid date', { a: new Date(NaN) }, 'an invalid Date (at .a)'],
     ['a circle', circle, 'an object that holds itself (at .list[0].again)'],
