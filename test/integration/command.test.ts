@@ -70,6 +70,9 @@ test.each<[readonly string[], RegExp]>([
   [['introspect', '--import-extension', '.mjs'], /takes \.js, \.ts or none/],
   [['introspect', '--config', 'nope.json'], /There is no file nope\.json/],
   [['introspect', '--url', 'postgres://u:secret@127.0.0.1:1/x'], /nothing listens there/],
+  [['introspect', '--url', ''], /--url is empty/],
+  [['introspect', '--out', ''], /--out takes a file that ends with \.ts, or a folder, not ""/],
+  [['introspect', '--out', 'entities.js'], /--out takes .*, not "entities\.js"/],
   [['check'], /Which entities\?/],
   [['check', 'nope.js'], /nope\.js cannot be loaded/],
 ])('%j ends with 2 and says why, on one line, without a secret', async (args, message) => {
@@ -197,6 +200,14 @@ test('check says what differs, as text, JSON and SQL', async () => {
   expect(existsSync(join(folder, 'entities.ts'))).toBe(false)
 })
 
+test('a database without tables gets a hint', async () => {
+  const { code, err } = await lifeguard(['introspect', '--stdout', '--exclude-schema', 'public'])
+  expect({ code, err }).toEqual({ code: 0, err: '' })
+  expect((await lifeguard(['introspect', '--exclude-schema', 'public'])).err).toMatch(
+    /no table or view .* right database/,
+  )
+})
+
 test('--version prints the version of the package', async () => {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     readonly version: string
@@ -211,6 +222,7 @@ test('a place where no folder can be made ends the command, and folders that it 
       err: expect.stringContaining('Nothing was changed') as string,
     })
   writeFileSync(join(folder, 'plain'), '')
+  expect((await lifeguard(['introspect', '--out', 'plain'])).err).toMatch(/plain is a file: --out takes/)
   const files = ['new/deep/a.ts', 'plain/b.ts'].map((path) => ({ path: join(folder, path), text: '' }))
   expect(() => {
     writeAll(files)

@@ -98,29 +98,34 @@ test('what an entity cannot say is told by its name, once', async () => {
   )
 })
 
-test('it compiles, is loaded, agrees, and is created with what the file names, as the same file', async () => {
-  const engine = fixture.engine()
-  const generated = await GeneratedEntities.from(engine, 'left-out', OPTIONS)
-  expect(compile(generated.introspection.files.map(({ path }) => join(generated.folder, path)))).toEqual([])
-  const loaded = await generated.load()
-  expect(await loadAll(engine, loaded)).toEqual({ rows: 1, changed: [] })
-  expect((await checkEntities(engine, loaded.Base, { extraTables: true })).differences).toEqual([])
-  for (const need of [
-    'function public.is_even(integer)',
-    'function public.slug(pg_catalog.text)',
-    'extension "uuid-ossp" schema tools',
-  ])
-    expect(generated.text).toContain(`// - ${need}\n`)
-  const empty = await database()
-  try {
-    await empty.query(FUNCTIONS)
-    const other = fixture.engine({ url: empty.url })
-    expect(await roundTrip(other, loaded, OPTIONS)).toBe(generated.text)
-    await other.dispose()
-  } finally {
-    await empty.drop()
-  }
-})
+// TypeScript takes its time.
+test(
+  'it compiles, is loaded, agrees, and is created with what the file names, as the same file',
+  { timeout: 600_000 },
+  async () => {
+    const engine = fixture.engine()
+    const generated = await GeneratedEntities.from(engine, 'left-out', OPTIONS)
+    expect(compile(generated.introspection.files.map(({ path }) => join(generated.folder, path)))).toEqual([])
+    const loaded = await generated.load()
+    expect(await loadAll(engine, loaded)).toEqual({ rows: 1, changed: [] })
+    expect((await checkEntities(engine, loaded.Base, { extraTables: true })).differences).toEqual([])
+    for (const need of [
+      'function public.is_even(integer)',
+      'function public.slug(pg_catalog.text)',
+      'extension "uuid-ossp" schema tools',
+    ])
+      expect(generated.text).toContain(`// - ${need}\n`)
+    const empty = await database()
+    try {
+      await empty.query(FUNCTIONS)
+      const other = fixture.engine({ url: empty.url })
+      expect(await roundTrip(other, loaded, OPTIONS)).toBe(generated.text)
+      await other.dispose()
+    } finally {
+      await empty.drop()
+    }
+  },
+)
 
 test('tables of the same name have names that a person would choose', async () => {
   const { files } = await introspect(fixture.engine(), OPTIONS)

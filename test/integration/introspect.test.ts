@@ -245,18 +245,26 @@ test('wrong choices are refused', async () => {
   })
 })
 
-test('a table of the same name in another schema, and an enum without labels', async () => {
-  const { db } = fixture
-  await db.query(`
+test(
+  'a table of the same name in another schema, and an enum without labels',
+  { timeout: 600_000 },
+  async () => {
+    const { db } = fixture
+    await db.query(`
     create table public.odd (id int primary key); create type public.nothing as enum (); create schema namesakes;
     create table namesakes.odd (id int primary key, odd_id int references public.odd, nothing public.nothing)`)
-  try {
-    const engine = fixture.engine()
-    const generated = await GeneratedEntities.from(engine, 'namesakes', { schemas: ['public', 'namesakes'] })
-    expect(generated.text).toContain(".references('public.odd.id')")
-    expect(compile(generated.introspection.files.map(({ path }) => join(generated.folder, path)))).toEqual([])
-    expect((await checkEntities(engine, (await generated.load()).Base)).differences).toEqual([])
-  } finally {
-    await db.query('drop schema namesakes cascade; drop table public.odd; drop type public.nothing')
-  }
-})
+    try {
+      const engine = fixture.engine()
+      const generated = await GeneratedEntities.from(engine, 'namesakes', {
+        schemas: ['public', 'namesakes'],
+      })
+      expect(generated.text).toContain(".references('public.odd.id')")
+      expect(compile(generated.introspection.files.map(({ path }) => join(generated.folder, path)))).toEqual(
+        [],
+      )
+      expect((await checkEntities(engine, (await generated.load()).Base)).differences).toEqual([])
+    } finally {
+      await db.query('drop schema namesakes cascade; drop table public.odd; drop type public.nothing')
+    }
+  },
+)

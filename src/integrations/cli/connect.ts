@@ -1,6 +1,6 @@
 /** The engine of a command. */
 import { createEngine, type Engine } from '../../index.js'
-import type { Surroundings } from './terminal.js'
+import { CommandError, type Surroundings } from './terminal.js'
 
 /**
  * Connects as every engine does: to the address that is given, to that of DATABASE_URL, or where the PG* variables say.
@@ -11,6 +11,7 @@ export async function withEngine<Value>(
   { env }: Surroundings,
   work: (engine: Engine) => Promise<Value>,
 ): Promise<Value> {
+  if (url === '') throw new CommandError('--url is empty: is its variable set?')
   const address = url ?? env['DATABASE_URL']
   const engine = createEngine({
     ...(address !== undefined && address !== '' && { url: address }),

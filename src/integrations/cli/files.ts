@@ -31,7 +31,10 @@ export function filesBelow(folder: string): string[] {
       .map((path) => join(folder, path))
       .filter((path) => statSync(path).isFile())
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return []
+    if (code === 'ENOTDIR')
+      throw new CommandError(`${folder} is a file: --out takes a file that ends with .ts, or a folder`)
     throw new CommandError(`Cannot read ${folder}: ${(error as Error).message}`)
   }
 }
@@ -75,7 +78,7 @@ function makeFolder(path: string, made: string[]): void {
   }
 }
 
-function isFolder(path: string): boolean {
+export function isFolder(path: string): boolean {
   try {
     return statSync(path).isDirectory()
   } catch {

@@ -3,7 +3,7 @@ import { basename, join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { introspect, isGenerated, type IntrospectOptions, type Layout } from '../introspect.js'
 import { withEngine } from './connect.js'
-import { filesBelow, read, writeAll } from './files.js'
+import { filesBelow, isFolder, read, writeAll } from './files.js'
 import { colours, CommandError, printable, Progress, type Surroundings } from './terminal.js'
 
 export const INTROSPECT_HELP = `Usage: lifeguard introspect [options]
@@ -56,7 +56,7 @@ export async function introspectCommand(
 ): Promise<number> {
   const { out, err, env, cwd } = surroundings
   const { values } = parseArgs({ args: [...args], options: OPTIONS })
-  const target = resolve(cwd, values.out ?? 'entities.ts')
+  const target = targetOf(values.out ?? 'entities.ts', cwd)
   const isFile = target.endsWith('.ts')
   const layout = layoutOf(values.layout, isFile)
   const folder = isFile ? resolve(target, '..') : target
@@ -96,6 +96,10 @@ export async function introspectCommand(
         `${paint(kind === 'left out' ? 'yellow' : 'dim', kind.padEnd(8))} ${printable(`${where}: ${message}`)}\n`,
       )
   }
+  if (tables + views === 0)
+    err.write(
+      `${paint('yellow', 'hint')} there is no table or view in what was read: is it the right database?\n`,
+    )
   if (values.force !== true) {
     const foreign = made.find(({ path }) =>
       present.some((one) => one.path === path && !isGenerated(one.text)),
@@ -131,6 +135,14 @@ export async function introspectCommand(
   writeAll(changed)
   out.write(`${summary}, ${changed.length} written\n`)
   return values.strict === true && leftOut > 0 ? 1 : 0
+}
+
+function targetOf(out: string, cwd: string): string {
+  const target = resolve(cwd, out)
+  const isOtherFile = !out.endsWith('.ts') && /\.(?:[cm]?[jt]sx?|json)$/.test(out) && !isFolder(target)
+  if (out === '' || isOtherFile)
+    throw new CommandError(`--out takes a file that ends with .ts, or a folder, not ${JSON.stringify(out)}`)
+  return target
 }
 
 function layoutOf(layout: string | undefined, isFile: boolean): Layout {

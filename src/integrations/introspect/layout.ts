@@ -132,7 +132,7 @@ function fileNamer(plans: readonly EntityPlan[], layout: Layout): (plan: EntityP
     if (made.has(id)) return
     const wanted = `${folder}${words.join('-') || 'unnamed'}`
     let path = wanted
-    for (let count = 2; taken.has(path); count++) path = `${wanted}-${count}`
+    for (let count = 2; taken.has(path) || DEVICE.test(path); count++) path = `${wanted}-${count}`
     taken.add(path)
     made.set(id, path)
   }
@@ -142,6 +142,9 @@ function fileNamer(plans: readonly EntityPlan[], layout: Layout): (plan: EntityP
     choose(`#${className}`, wordsOf(className), `${made.get(table.schema)}/`)
   return ({ className }) => made.get(`#${className}`) as string
 }
+
+/** Names that Windows takes for devices, whatever follows them. */
+const DEVICE = /(?:^|\/)(?:con|prn|aux|nul|com\d|lpt\d)$/
 
 /** How a file names another one. */
 function relative(from: string, to: string): string {
