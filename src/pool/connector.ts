@@ -17,7 +17,8 @@ import { isInstance } from '../internal/revoked.js'
 import { errorFrom } from '../internal/thrown.js'
 
 const FIRST_DELAY_MILLIS = 10
-const LONGEST_DELAY_MILLIS = 2_000
+/** Short enough that callers wait for less than a second after a failover: one attempt at a time floods no server. */
+const LONGEST_DELAY_MILLIS = 500
 
 /** The pool, as its connector sees it. */
 export interface ConnectorHost {
