@@ -61,6 +61,8 @@ export class PgConnection implements DriverConnection {
   readonly roundTripMillis: number
   supersedes = false
   onLost: ((error: Error) => void) | undefined
+  /** Called when the connection has ended, however it ends, and perhaps again. One listener: the driver's. */
+  onEnded: (() => void) | undefined
   onNotification: DriverConnection['onNotification']
   readonly commitHandoff: CommitHandoff
   readonly copy: CopyExchange
@@ -160,6 +162,11 @@ export class PgConnection implements DriverConnection {
 
   get busy(): boolean {
     return this.#run !== undefined || this.#exchanges.busy
+  }
+
+  /** Bytes that were received until now, if an answer is awaited; undefined if none is. */
+  get receivedWhileWaiting(): number | undefined {
+    return this.busy || this.#commits.open ? this.#wire.stream.bytesRead : undefined
   }
 
   get transactionStatus(): TransactionStatus {
@@ -338,5 +345,6 @@ export class PgConnection implements DriverConnection {
     const isBehindEnd = !isGarbled && lastError !== undefined && isFromBackend(lastError)
     run?.fail(isBehindEnd ? new StatementNotRun(this.#lost) : this.#lost)
     this.#exchanges.end(this.#lost)
+    this.onEnded?.()
   }
 }

@@ -24,7 +24,8 @@ import { NoHostError, searchHosts, shuffle } from './host-search.js'
 import type { TargetSessionAttrs } from './connect-args.js'
 import type { HostTarget } from './hosts.js'
 import type { PgConnection } from './pg-connection.js'
-import { type PrimaryHistory, requireNotOlder, ROLES_OF_ONE } from './server-role.js'
+import { PrimaryWatch } from './primary-watch.js'
+import { isLater, type PrimaryHistory, requireNotOlder, requireRole, ROLES_OF_ONE } from './server-role.js'
 import { schemaGeneration } from './schema-generation.js'
 import {
   DEFAULT_STATEMENT_CACHE_MAX_AGE_MILLIS,
@@ -72,6 +73,8 @@ class NodePostgresDriver implements Driver {
   #primary: HostTarget | undefined
   /** The history of the latest primary that it has connected to. */
   #history: PrimaryHistory | undefined
+  /** Undefined if there is no other host, or if any server will do. */
+  readonly #watch: PrimaryWatch | undefined
 
   constructor(options: PgDriverOptions) {
     this.#target = resolveConnectOptions(options)
@@ -96,6 +99,8 @@ class NodePostgresDriver implements Driver {
       }),
       nextId: () => (this.#connections += 1),
     }
+    const isOneOfSeveral = hosts.length > 1 && ROLES_OF_ONE.has(this.#target.session)
+    this.#watch = isOneOfSeveral ? this.#watchPrimary() : undefined
   }
 
   async connect({ timeoutMillis, signal }: Parameters<Driver['connect']>[0]): Promise<DriverConnection> {
@@ -184,16 +189,32 @@ class NodePostgresDriver implements Driver {
       connection.destroy()
       throw new FailedPhase('role', error)
     }
-    const before = this.#history
-    const isLater =
-      before !== undefined &&
-      history !== undefined &&
-      history.timeline > before.timeline &&
-      history.system === before.system
-    connection.supersedes = (this.#primary !== undefined && this.#primary !== host) || isLater
+    const promoted = isLater(history, this.#history)
+    connection.supersedes = (this.#primary !== undefined && this.#primary !== host) || promoted
     this.#primary = host
-    this.#history = history ?? before
+    this.#history = history ?? this.#history
+    if (history !== undefined) {
+      this.#watch?.add(connection, history)
+      if (promoted) this.#watch?.endOlder(history, host.name)
+    }
     return connection
+  }
+
+  #watchPrimary(): PrimaryWatch {
+    const { hosts, session, hostTimeoutMillis } = this.#target
+    return new PrimaryWatch({
+      clock: this.#clock,
+      hostTimeoutMillis,
+      otherHosts: () => hosts.filter((host) => host !== this.#primary),
+      connect: async (host, signal) => (await this.#attempt(host, 'any', signal)).connection,
+      historyOf: (connection) => requireRole(connection, { session, latest: this.#history }),
+      onPrimary: (host, history) => {
+        if (!isLater(history, this.#history)) return false
+        this.#primary = host
+        this.#history = history
+        return true
+      },
+    })
   }
 
   /** Rejects with a {@link FailedPhase}: the error, and the phase in which it happened. */

@@ -73,6 +73,15 @@ export function requireNotOlder(
   )
 }
 
+/** True if the first history goes on where the second one has ended, as after a promotion. */
+export function isLater(
+  history: PrimaryHistory | undefined,
+  before: PrimaryHistory | undefined,
+): history is PrimaryHistory {
+  if (history === undefined || before === undefined || history.system !== before.system) return false
+  return history.timeline > before.timeline
+}
+
 function problemWith({ isStandby, isReadOnly }: ServerRole, wanted: TargetSessionAttrs): string | undefined {
   switch (wanted) {
     case 'primary':

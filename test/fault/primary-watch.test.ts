@@ -1,0 +1,181 @@
+/** A primary that does not answer any more while another one is promoted: nothing is waited for there, and a healthy one is left alone. */
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type Engine, createSessionFactory, isRetryable, type SessionFactory } from '../../src/index.js'
+import { query } from '../helpers/databases.js'
+import { type LocalServer, REPLICATION_HBA, SUPERUSER, startServer } from '../helpers/local-server.js'
+import { type Proxy, startProxy } from '../helpers/proxy.js'
+import { waitUntil } from '../helpers/wait-until.js'
+import { failureOf, useEngines } from './support.js'
+
+const makeEngine = useEngines()
+
+let old: LocalServer
+let next: LocalServer
+let toOld: Proxy
+let toNext: Proxy
+beforeEach(async () => {
+  old = await startServer({ hba: REPLICATION_HBA, settings: { max_wal_senders: 4, wal_level: 'replica' } })
+  await query(old.url, 'create table notes (text text primary key)')
+  next = await old.startStandby()
+  toOld = await startProxy(old.url)
+  toNext = await startProxy(next.url)
+})
+afterEach(async () => {
+  for (const proxy of [toOld, toNext]) proxy.close()
+  await Promise.all([old.dispose(), next.dispose()])
+})
+
+function engineOf(poolSize: number): { engine: Engine; factory: SessionFactory } {
+  const engine = makeEngine({
+    hosts: [toOld, toNext].map(({ port }) => ({ host: '127.0.0.1', port })),
+    ...SUPERUSER,
+    database: 'postgres',
+    poolSize,
+    maxOverflow: 0,
+    connectArgs: {
+      target_session_attrs: 'primary',
+      serverSettings: { synchronous_commit: 'on', application_name: 'watched' },
+    },
+  })
+  return { engine, factory: createSessionFactory({ bind: engine }) }
+}
+
+const portOf = ({ withSession }: SessionFactory): Promise<unknown> =>
+  withSession((session) => session.scalar("select current_setting('port')::int"))
+
+const promote = (): Promise<unknown> => query(next.url, 'select pg_promote()')
+
+/** Backends of the engine at a server, by what they wait for. */
+const waits = async ({ url }: LocalServer): Promise<unknown[]> =>
+  (
+    await query<{ event: string }>(
+      url,
+      "select coalesce(wait_event, '') as event from pg_stat_activity where application_name = 'watched'",
+    )
+  ).map(({ event }) => event)
+
+/** From now on every COMMIT waits for a standby, as in a synchronous cluster. */
+async function makeSynchronous(): Promise<void> {
+  await query(old.url, "alter system set synchronous_standby_names = '*'")
+  await query(old.url, 'select pg_reload_conf()')
+}
+
+describe('a primary that waits for a standby which was promoted', () => {
+  test('is not waited for: the COMMIT is unknown, and the next write goes to the later primary', async () => {
+    await makeSynchronous()
+    const { engine, factory } = engineOf(2)
+    await factory.withSession((session) => session.execute("insert into notes values ('replicated')"))
+    await promote()
+    const told = await Promise.all(
+      ['a', 'b'].map((text) =>
+        failureOf(factory.withSession((session) => session.execute('insert into notes values ($1)', [text]))),
+      ),
+    )
+    for (const error of told) {
+      expect(error).toMatchObject({ code: 'COMMIT_OUTCOME_UNKNOWN' })
+      const cause = (error as Error).cause as Error
+      expect(cause.message).toBe(
+        `127.0.0.1:${String(toNext.port)} was promoted (timeline 2), so the connection to 127.0.0.1:${String(toOld.port)} (timeline 1) was closed`,
+      )
+    }
+    expect(await portOf(factory)).toBe(next.port)
+    expect(await query(next.url, 'select text from notes')).toEqual([{ text: 'replicated' }])
+    expect(engine.stats()).toMatchObject({ borrowed: 0, waiting: 0 })
+  })
+
+  test('still answers new connections: they are not made there', async () => {
+    await makeSynchronous()
+    const { factory } = engineOf(2)
+    const waiting = failureOf(
+      (async () => {
+        await factory.withSession(async (session) => {
+          await session.execute("insert into notes values ('a')")
+          await promote()
+        })
+      })(),
+    )
+    expect(await waiting).toMatchObject({ code: 'COMMIT_OUTCOME_UNKNOWN' })
+    expect(await Promise.all(Array.from({ length: 4 }, () => portOf(factory)))).toEqual(
+      Array.from({ length: 4 }, () => next.port),
+    )
+  })
+})
+
+describe('a primary that falls silent in a transaction', () => {
+  test('is not waited for when another one is promoted: the block may be run again', async () => {
+    const { factory } = engineOf(1)
+    const runs: number[] = []
+    const block = factory.withSession(
+      async (session) => {
+        runs.push(Number(await session.scalar("select current_setting('port')::int")))
+        if (runs.length === 1) {
+          toOld.blackHole()
+          await promote()
+        }
+        await session.execute("insert into notes values ('a')")
+      },
+      { retry: { attempts: 3 } },
+    )
+    await block
+    expect(runs).toEqual([old.port, next.port])
+    expect(await query(next.url, 'select text from notes')).toEqual([{ text: 'a' }])
+  })
+
+  test('tells a block without retry that it may', async () => {
+    const { factory } = engineOf(1)
+    const error = await failureOf(
+      factory.withSession(async (session) => {
+        await session.execute('select 1')
+        toOld.blackHole()
+        await promote()
+        await session.execute("insert into notes values ('a')")
+      }),
+    )
+    expect(error).toMatchObject({ code: 'CONNECTION_LOST' })
+    expect(isRetryable(error)).toBe(true)
+  })
+})
+
+test('a connection that is held while a later primary is found leads to no write at the older one', async () => {
+  const { engine, factory } = engineOf(2)
+  const held = await engine.connect()
+  await held.execute("insert into notes values ('before')")
+  await held.commit()
+  await held.execute("insert into notes values ('lost')")
+  await promote()
+  // The network leads new connections to the later one only.
+  toOld.cutNew('reset')
+  expect(await portOf(factory)).toBe(next.port)
+  const error = await failureOf(held.execute("insert into notes values ('later')"))
+  expect(error).toMatchObject({ code: 'CONNECTION_LOST' })
+  await held.close()
+  expect(await query(old.url, 'select text from notes')).toEqual([{ text: 'before' }])
+})
+
+test('a statement that takes long is left alone: one connection asks each other host, and is closed afterwards', async () => {
+  const { engine, factory } = engineOf(1)
+  await using blocker = await engineOf(1).engine.connect()
+  await blocker.execute('select pg_advisory_lock(7)')
+  toNext.reset()
+  const long = factory.withSession((session) => session.scalar('select pg_advisory_lock(7) is not null'))
+  await waitUntil(() => toNext.roundTrips >= 3, { message: () => String(toNext.roundTrips) })
+  expect([toNext.connections.length, toNext.openConnections]).toEqual([1, 1])
+  expect(await waits(next)).toHaveLength(1)
+  await blocker.execute('select pg_advisory_unlock(7)')
+  expect(await long).toBe(true)
+  await waitUntil(() => toNext.openConnections === 0)
+  expect(engine.stats().counters).toMatchObject({ connected: 1 })
+})
+
+test('the end of an engine ends the questions, too', async () => {
+  const { engine, factory } = engineOf(1)
+  const controller = new AbortController()
+  const long = failureOf(
+    factory.withSession((session) => session.execute('select pg_sleep(60)'), { signal: controller.signal }),
+  )
+  await waitUntil(() => toNext.openConnections === 1)
+  controller.abort()
+  expect(await long).toMatchObject({ code: 'ABORTED' })
+  await engine.dispose()
+  await waitUntil(() => toNext.openConnections === 0)
+})
