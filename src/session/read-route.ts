@@ -218,7 +218,7 @@ export class ReadRoute implements PipelineOpener {
     const [begin, ...settings] = statements
     if (begin === undefined || this.#causality === undefined) return statements
     if (replica === undefined) {
-      if (!this.#asksPrimary || !this.#servers.tellsPosition()) return statements
+      if (!this.#asksPrimary || !this.#tellsPosition()) return statements
       return [...statements, positionStatement(this.#causality.reading())]
     }
     replica.reads += 1
@@ -228,6 +228,12 @@ export class ReadRoute implements PipelineOpener {
     if (needed === undefined || needed === 'primary' || replica.isPast(needed, connection)) return statements
     const onReached = (reached: WalPosition): void => replica.reached(reached, connection)
     return [begin, ...checkStatements(needed, onReached), ...settings]
+  }
+
+  /** True if the primary can probably be queried for its position: it was before, or it gave another process the token of this flow. */
+  #tellsPosition(): boolean {
+    const needed = this.#needed
+    return this.#servers.tellsPosition() || (needed !== undefined && needed !== 'primary')
   }
 }
 

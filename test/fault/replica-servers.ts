@@ -11,7 +11,10 @@ import {
 import { query } from '../helpers/databases.js'
 import { type LocalServer, REPLICATION_HBA, startServer } from '../helpers/local-server.js'
 import { waitUntil } from '../helpers/wait-until.js'
+import { type Seen, WHERE } from './replica-statements.js'
 import { useEngines } from './support.js'
+
+export { type Seen, WHERE } from './replica-statements.js'
 
 export interface Cluster {
   readonly primary: LocalServer
@@ -26,13 +29,6 @@ export interface Servers {
   readonly write: Engine
   readonly read: Engine
 }
-
-export interface Seen {
-  readonly port: number
-  readonly n: number
-}
-
-export const WHERE = "select current_setting('port')::int as port, n from notes where id = $1"
 
 let marks = 0
 
