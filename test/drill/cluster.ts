@@ -13,6 +13,8 @@ import { Relay } from './relay.js'
 
 const PASSWORD = 'drill'
 const START_MILLIS = 60_000
+/** A standby that has not come back after this long is made anew. */
+const REBUILD_MILLIS = 30_000
 
 export interface ClusterOptions {
   /** Patroni's `synchronous_mode`. */
@@ -129,16 +131,23 @@ export class Cluster implements AsyncDisposable {
   /** Waits until there is a primary with two standbys that stream from it (in synchronous mode: one of them synchronously). */
   async healthy(): Promise<Node> {
     let why = ''
+    let rebuildAt = performance.now() + REBUILD_MILLIS
     return await waitUntil(
       async () => {
         const primary = await this.primary()
         if (primary === undefined) return void (why = 'no primary')
-        const states = await ask<{ state: string; sync_state: string }>(
+        const states = await ask<{ name: string; state: string; sync_state: string }>(
           primary,
-          'select state, sync_state from pg_stat_replication',
+          'select application_name as name, state, sync_state from pg_stat_replication',
         ).catch(() => [])
         why = JSON.stringify(states)
         const streaming = states.filter(({ state }) => state === 'streaming').length
+        if (performance.now() > rebuildAt) {
+          rebuildAt = Infinity
+          for (const node of this.nodes)
+            if (node !== primary && !states.some(({ name }) => name === node.name))
+              await this.rebuildNode(node)
+        }
         const isSynchronous = states.some(({ sync_state }) => sync_state === 'sync')
         if (streaming < this.nodes.length - 1 || isSynchronous !== this.#options.synchronous) return undefined
         return primary
@@ -206,6 +215,8 @@ export class Cluster implements AsyncDisposable {
   timeout client 1h
   timeout server 1h
   timeout check 1s
+  # A connect to a server that is down fails at once. By default it is tried again three times, a second later each.
+  retries 0
 listen primary
   bind 127.0.0.1:${String(this.haproxyPort)}
   option httpchk OPTIONS /primary
@@ -278,11 +289,15 @@ ${servers.join('\n')}
 }
 
 /** One query on one node, on a connection of its own. */
-export async function ask<Row extends pg.QueryResultRow>(node: Node, text: string): Promise<Row[]> {
+export async function ask<Row extends pg.QueryResultRow>(
+  node: Node,
+  text: string,
+  timeoutMillis = 5_000,
+): Promise<Row[]> {
   const client = new pg.Client({
     connectionString: node.url,
     connectionTimeoutMillis: 1_000,
-    query_timeout: 5_000,
+    query_timeout: timeoutMillis,
   })
   client.on('error', () => undefined)
   await client.connect()

@@ -1,11 +1,18 @@
 /** Writers, and a ledger of what they were told against what is stored in the end. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Engine, LifeguardError, type RetryOptions, createSessionFactory } from '../../src/index.js'
-import { ask, type Cluster } from './cluster.js'
 
-export const CREATE =
-  'create table if not exists ledger (key text, server text, at timestamptz default clock_timestamp())'
-const UNIQUE = 'create unique index if not exists ledger_key on ledger (key)'
+/** Makes the table, which is empty afterwards. */
+export const PREPARATION: readonly string[] = [
+  'create table if not exists ledger (key text, server text, at timestamptz default clock_timestamp())',
+  'create unique index if not exists ledger_key on ledger (key)',
+  'truncate ledger',
+  'create table if not exists plain (at timestamptz default clock_timestamp())',
+]
+/** A write of a plain client, beside the ledger. */
+export const PLAIN_WRITE = 'insert into plain default values'
+/** What is stored in the end: how often each key. */
+export const STORED = 'select key, count(*)::int as n from ledger group by key'
 const INSERT = `insert into ledger (key, server) values ($1, current_setting('port')) on conflict (key) do nothing`
 const STUCK_MILLIS = 60_000
 
@@ -53,13 +60,6 @@ export class Ledger {
     this.#writers = Array.from({ length: writers }, (_, writer) => write(writer))
   }
 
-  static async prepare(cluster: Cluster): Promise<void> {
-    const primary = await cluster.healthy()
-    await ask(primary, CREATE)
-    await ask(primary, UNIQUE)
-    await ask(primary, 'truncate ledger')
-  }
-
   /** When the first write after that moment was told as stored; undefined if none was. */
   firstSuccessAfter(moment: number): number | undefined {
     return this.successes.find((at) => at >= moment)
@@ -72,13 +72,8 @@ export class Ledger {
     await Promise.all(this.#writers)
   }
 
-  /** Compares with what the healthy cluster has. */
-  async balance(cluster: Cluster, from: number): Promise<Balance> {
-    const primary = await cluster.healthy()
-    const rows = await ask<{ key: string; n: number }>(
-      primary,
-      'select key, count(*)::int as n from ledger group by key',
-    )
+  /** Compares with the answer to {@link STORED}. Gaps count from `from` on. */
+  balance(rows: readonly { readonly key: string; readonly n: number }[], from: number): Balance {
     const stored = new Map(rows.map(({ key, n }) => [key, n]))
     const errors: Record<string, number> = {}
     let lost = 0

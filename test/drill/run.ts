@@ -6,9 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { createEngine } from '../../src/index.js'
 import { waitUntil } from '../helpers/wait-until.js'
-import { Cluster, type Node } from './cluster.js'
+import { ask, Cluster, type Node } from './cluster.js'
 import { FAULTS } from './faults.js'
-import { type Balance, Ledger } from './ledger.js'
+import { type Balance, Ledger, PLAIN_WRITE, PREPARATION, STORED } from './ledger.js'
 
 const WRITERS = 20
 const BEFORE_MILLIS = 3_000
@@ -24,6 +24,8 @@ interface Drill extends Balance {
   /** From the promotion (the later of it and the fault) to the first write that was told as stored. */
   readonly firstSuccessMillis: number | undefined
   readonly promotionMillis: number
+  /** From the promotion to the first COMMIT of a plain client that was answered there: the part that is the cluster's. */
+  readonly plainMillis: number
 }
 
 const { values } = parseArgs({
@@ -36,7 +38,8 @@ const { values } = parseArgs({
 })
 
 async function drill(cluster: Cluster, front: (typeof FRONTS)[number], fault: string): Promise<Drill> {
-  await Ledger.prepare(cluster)
+  const prepared = await cluster.healthy()
+  for (const statement of PREPARATION) await ask(prepared, statement)
   const engine = createEngine({
     url: cluster.url(front),
     poolSize: WRITERS,
@@ -49,20 +52,46 @@ async function drill(cluster: Cluster, front: (typeof FRONTS)[number], fault: st
   const before = await cluster.healthy()
   const startedAt = performance.now()
   const heal = await (FAULTS[fault] as (typeof FAULTS)[string])(cluster, before)
+  const committed = committedBy(cluster, before)
   const promotedAt = await promotion(cluster, before)
+  const committedAt = await committed
   await sleep(PARTITION_MILLIS)
   await heal()
   await cluster.healthy()
   await sleep(AFTER_MILLIS)
   await ledger.stop()
-  const balance = await ledger.balance(cluster, startedAt)
+  const balance = ledger.balance(await ask(await cluster.healthy(), STORED), startedAt)
   await engine.dispose({ timeoutMillis: 2_000 })
   const first = ledger.firstSuccessAfter(promotedAt)
   return {
     ...balance,
     promotionMillis: promotedAt - startedAt,
     firstSuccessMillis: first === undefined ? undefined : first - promotedAt,
+    plainMillis: Math.max(0, committedAt - promotedAt),
   }
+}
+
+/** When a plain client that goes straight to the other nodes was told that it has stored something. */
+async function committedBy(cluster: Cluster, before: Node): Promise<number> {
+  let committedAt: number | undefined
+  const others = cluster.nodes.filter((node) => node !== before)
+  for (const node of others) {
+    void (async () => {
+      while (committedAt === undefined) {
+        await sleep(20)
+        // A standby refuses the write. The COMMIT waits for a standby as those of the writers do.
+        await ask(node, PLAIN_WRITE, PROMOTION_MILLIS).then(
+          () => (committedAt ??= performance.now()),
+          () => undefined,
+        )
+      }
+    })()
+  }
+  await waitUntil(() => committedAt !== undefined, {
+    deadlineMillis: PROMOTION_MILLIS,
+    message: 'a COMMIT of a plain client',
+  })
+  return committedAt ?? NaN
 }
 
 /** When another node than before took writes. */
@@ -93,14 +122,15 @@ function row(mode: string, front: string, fault: string, result: Drill): string 
     seconds(longestGapMillis),
     seconds(promotionMillis),
     seconds(result.firstSuccessMillis),
+    seconds(result.plainMillis),
   ]
   return `| ${cells.join(' | ')} |`
 }
 
 console.log(
-  '| mode | front | fault | confirmed rows lost | duplicates | errors | false claims | longest gap | promotion after | first success after promotion |',
+  '| mode | front | fault | confirmed rows lost | duplicates | errors | false claims | longest gap | promotion after | first success after promotion | first COMMIT of a plain client there |',
 )
-console.log(`|${' --- |'.repeat(10)}`)
+console.log(`|${' --- |'.repeat(11)}`)
 for (const mode of MODES.filter((one) => values.mode === undefined || values.mode === one)) {
   await using cluster = await Cluster.start({ synchronous: mode === 'synchronous' })
   for (const front of FRONTS.filter((one) => values.front === undefined || values.front === one)) {
