@@ -27,6 +27,7 @@ const SUITE: Suite = {
   contenders: [
     { name: 'lifeguard', module: 'session/lifeguard' },
     { name: 'lifeguard alone', module: 'session/lifeguard', variant: 'alone' },
+    { name: 'lifeguard, replicas', module: 'session/lifeguard', variant: 'replicas' },
     { name: 'hand-written, pipelining', module: 'session/hand-written', variant: 'pipelining' },
     { name: 'postgres.js', module: 'session/postgres-js' },
     { name: 'kysely', module: 'session/kysely' },

@@ -10,9 +10,16 @@ import {
 } from '../../harness/session-workloads.js'
 
 export const open: Open = (url, variant) => {
-  const engine = createEngine({ url, poolSize: POOL_SIZE, maxOverflow: 0, pipelining: variant !== 'alone' })
-  const { withSession } = createSessionFactory({ bind: engine })
-  const reading = createSessionFactory({ bind: engine, readOnly: true })
+  const options = { url, poolSize: POOL_SIZE, maxOverflow: 0, pipelining: variant !== 'alone' }
+  const engine = createEngine(options)
+  // The same server stands for its replica, so that only the client's part and the queries for positions are measured.
+  const replica = variant === 'replicas' ? createEngine(options) : undefined
+  const bound =
+    replica === undefined
+      ? { bind: engine }
+      : { bind: { write: engine, read: replica }, consistency: 'session' as const }
+  const { withSession } = createSessionFactory(bound)
+  const reading = createSessionFactory({ ...bound, readOnly: true })
   const alone = createSessionFactory({ bind: engine, autocommit: true })
 
   const itemOf = async (session: Session, id: number): Promise<Item | undefined> =>
@@ -36,6 +43,6 @@ export const open: Open = (url, variant) => {
       const found = await alone.withSession((session) => session.execute<Item>(SELECT_ITEM, [id]))
       return found.oneOrNone() ?? undefined
     },
-    close: () => engine.dispose(),
+    close: () => Promise.all([engine.dispose(), replica?.dispose()]),
   })
 }
