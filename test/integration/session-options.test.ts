@@ -230,7 +230,7 @@ describe('wrong options are refused by their name', () => {
   ])('%j of a session and of a block', async (options, message) => {
     const sessions = fixture.factory()
     expect(() => sessions(options as never)).toThrow(message)
-    const failure = await errorOf(sessions.withSession(() => undefined, options))
+    const failure = await errorOf(sessions.withSession(() => undefined, options as never))
     expect(failure).toBeInstanceOf(InvalidOptionError)
     expect(failure.message).toContain(message)
   })
