@@ -233,6 +233,41 @@ test('an entity that PostgreSQL cannot create is a difference, not the end', asy
   expect(differences.filter(({ where }) => where === 'public.checked_books').length).toBeGreaterThan(0)
 })
 
+test('what the server does not understand, or refuses to create, is a comment with the reason', async () => {
+  const Later = declarativeBase()
+  Later.entity('checked_authors', { id: serial().primaryKey() })
+  Later.entity('checked_books', {
+    id: integer().identity('always').primaryKey(),
+    // As NOT ENFORCED is for PostgreSQL 17.
+    authorId: integer('author_id').references('checked_authors.id', {
+      definition: sql`not yet invented`,
+    }),
+  })
+  Later.entity('checked_odd', {
+    id: serial().primaryKey(),
+    name: text().serverDefault(sql`no_such_function()`),
+  })
+  Later.entity('checked_near', { id: serial().primaryKey(), odd: integer().references('checked_odd.id') })
+  const { sql: script, differences } = await checkEntities(fixture.engine(), Later)
+  expect(script).toMatch(
+    /^-- \(PostgreSQL \d+ does not understand this: syntax error .*\)\n-- alter table "public"."checked_books" add constraint .* not yet invented;$/m,
+  )
+  expect(script).toMatch(
+    /^-- \(PostgreSQL refuses this: .*no_such_function.*\)\n-- create table "public"."checked_odd"/m,
+  )
+  expect(script).toMatch(
+    /^-- \(when "public"."checked_odd" is there\)\n-- alter table "public"."checked_near" add foreign key/m,
+  )
+  expect(differences.find(({ where }) => where === 'public.checked_odd')).toMatchObject({
+    kind: 'missing',
+    message: expect.stringMatching(
+      /not in the database, and PostgreSQL cannot create it: .*no_such/,
+    ) as string,
+  })
+  // What is no comment runs.
+  await fixture.engine().begin((connection) => connection.executeScript(script))
+})
+
 test('what is no base is refused', async () => {
   for (const wrong of [undefined, {}, Author, Book.prototype])
     expect(await errorOf(checkEntities(fixture.engine(), wrong as never))).toMatchObject({

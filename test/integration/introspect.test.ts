@@ -268,3 +268,20 @@ test(
     }
   },
 )
+
+test('no file has a name that a file system refuses or takes for a device', async () => {
+  const { db } = fixture
+  await db.query(
+    'create schema con; create table con.nul (id int primary key); create table con."Aux" (id int primary key); create table con."../x" (id int primary key); create table con."a:b?" (id int primary key)',
+  )
+  try {
+    const { files } = await introspect(fixture.engine(), { schemas: ['con'], layout: 'table' })
+    expect(files.map(({ path }) => path)).toEqual([
+      'base.ts',
+      ...['x', 'aux-2', 'ab', 'nul-2'].map((name) => `con-2/${name}.ts`),
+      'index.ts',
+    ])
+  } finally {
+    await db.query('drop schema con cascade')
+  }
+})
