@@ -15,7 +15,8 @@ import { Engine } from '../../../src/engine/engine.js'
 import { resolveEngineOptions } from '../../../src/engine/options.js'
 import { byLength } from '../../helpers/length.js'
 import { OwnClock } from './own-clock.js'
-import { type Entry, ENTRY_OF, SimulatedCluster, type SimulatedServer } from './simulated-cluster.js'
+import { ENTRY_OF, SimulatedCluster } from './simulated-cluster.js'
+import type { Entry, SimulatedServer } from './simulated-server.js'
 
 const LIMIT_MILLIS = 600_000
 
