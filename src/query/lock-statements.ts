@@ -1,5 +1,5 @@
 /** Statements that lock rows; for the unit of work. */
-import { columnList } from './entity-statement.js'
+import { lockingSelect, type LockStrength } from './own-lock.js'
 import { matchesAny, rowValues } from './unnest.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import type { Table } from '../schema/table.js'
@@ -16,12 +16,11 @@ export interface MatchedRows {
  * skipped.
  *
  * @param matched At least one, each with at least one row; may overlap.
- * @param strength As strong as what is going to happen: a lock that is made stronger later can deadlock.
  */
 export function lockRows(
   table: Table,
   matched: readonly MatchedRows[],
-  strength: 'update' | 'no key update',
+  strength: LockStrength,
 ): WriteStatement {
   const kind = `lock ${strength} ${matched.map(({ columns }) => columns.map(({ index }) => index).join()).join(' or ')}`
   const shape = table.shape(kind, [], () => {
@@ -31,9 +30,8 @@ export function lockRows(
       parameters += columns.length
       return condition
     })
-    const order = columnList(table.primaryKey, table.qualifier)
-    const rows = `select 1 from ${table.sql} where ${conditions.join(' or ')} order by ${order} for ${strength}`
-    return { text: `select count(*) from (${rows}) as "locked"`, returning: [], order: 'sent' }
+    const text = `select count(*) from (${lockingSelect(table, conditions, strength)}) as "locked"`
+    return { text, returning: [], order: 'sent' }
   })
   return { ...shape, values: matched.flatMap(({ columns, rows }) => rowValues(columns, rows)) }
 }

@@ -10,6 +10,7 @@
  */
 import { definitionSql, quoteLiteral } from '../schema/definition-sql.js'
 import { columnList } from './entity-statement.js'
+import { ownLock, type LockStrength } from './own-lock.js'
 import { matchesAny, rowSource, rowValues } from './unnest.js'
 import type { EncodedText, StatementValue, TableColumn } from '../schema/table-column.js'
 import type { StatementShape, Table } from '../schema/table.js'
@@ -40,16 +41,18 @@ export interface ChangedRow extends KeyedRow {
  * @param columns What to change, not the version; may include parts of the key. Empty: only the version and `onUpdate` columns.
  * @param rows At least one.
  * @param readBack Some of the columns, which are returned as they are stored.
+ * @param lock Locks the rows in the order of their key first; for several rows.
  */
 export function updateRows(
   table: Table,
   columns: readonly TableColumn[],
   rows: readonly ChangedRow[],
   readBack: readonly TableColumn[] = NONE,
+  lock?: LockStrength,
 ): WriteStatement {
   const many = rows.length > 1
-  const kind = shapeKind(many ? 'update' : 'update one', readBack)
-  const shape = table.shape(kind, columns, () => updateShape(table, columns, many, readBack))
+  const kind = shapeKind(many ? lockedKind('update', lock) : 'update one', readBack)
+  const shape = table.shape(kind, columns, () => updateShape(table, columns, many, readBack, lock))
   const inputs = rows.map((row) => [...row.values, ...keyAndVersionOf(table, row)])
   const values = many ? rowValues([...columns, ...keyAndVersion(table)], inputs) : (inputs[0] ?? [])
   return withValues(shape, [...values, String(rows.length)])
@@ -60,6 +63,7 @@ function updateShape(
   columns: readonly TableColumn[],
   many: boolean,
   readBack: readonly TableColumn[],
+  lock: LockStrength | undefined,
 ): StatementShape {
   const computed = table.columns.filter((column) => column.serverUpdated && !columns.includes(column))
   const conditions = keyAndVersion(table)
@@ -74,7 +78,9 @@ function updateShape(
       typeof onUpdate === 'object' ? [`${sql} = ${definitionSql(table.key, onUpdate)}`] : [],
     ),
   ]
+  const locked = lock && many ? ownLock(table, table.primaryKey, lock, columns.length) : undefined
   const where = conditions.map(({ sql }, index) => `${qualifier}.${sql} = ${given[columns.length + index]}`)
+  if (locked !== undefined) where.push(locked)
   const returning = [...computed, ...readBack]
   const returned = returning.map(({ sql }) => `${qualifier}.${sql}`)
   if (source !== undefined && returning.length > 0) returned.push(source.ordinal)
@@ -92,13 +98,14 @@ function updateShape(
  * are found; see {@link shortfallOf}. Otherwise the count of deleted rows is returned.
  *
  * @param rows At least one.
+ * @param lock Locks the rows in the order of their key first.
  */
-export function deleteRows(table: Table, rows: readonly KeyedRow[]): WriteStatement {
+export function deleteRows(table: Table, rows: readonly KeyedRow[], lock?: LockStrength): WriteStatement {
   const columns = keyAndVersion(table)
   const inputs = rows.map((row) => keyAndVersionOf(table, row))
-  if (table.version === undefined) return deleteMatching(table, columns, inputs)
-  const shape = table.shape('delete found', columns, () => {
-    const text = `delete from ${table.sql} where ${matchesAny(columns, table.qualifier)}`
+  if (table.version === undefined) return deleteMatching(table, columns, inputs, lock)
+  const shape = table.shape(lockedKind('delete found', lock), columns, () => {
+    const text = deleteText(table, columns, lock && ownLock(table, table.primaryKey, lock))
     return { text: allFound(table, FOUND, text, [], columns.length), returning: [], order: 'sent' }
   })
   return withValues(shape, [...rowValues(columns, inputs), String(rows.length)])
@@ -118,17 +125,28 @@ export function linkRows(
   return withValues(shape, rowValues(columns, rows))
 }
 
-/** Deletes the rows of a table in which some columns have any of the values. */
+/** Deletes the rows of a table in which some columns have any of the values. @param lock As for {@link deleteRows}. */
 export function deleteMatching(
   table: Table,
   columns: readonly TableColumn[],
   rows: readonly (readonly EncodedText[])[],
+  lock?: LockStrength,
 ): WriteStatement {
-  const shape = table.shape('delete', columns, () => {
-    const text = `delete from ${table.sql} where ${matchesAny(columns, table.qualifier)}`
+  const shape = table.shape(lockedKind('delete', lock), columns, () => {
+    const text = deleteText(table, columns, lock && ownLock(table, columns, lock))
     return { text, returning: [], order: 'sent' }
   })
   return withValues(shape, rowValues(columns, rows))
+}
+
+function deleteText(table: Table, columns: readonly TableColumn[], locked: string | undefined): string {
+  const text = `delete from ${table.sql} where ${matchesAny(columns, table.qualifier)}`
+  return locked === undefined ? text : `${text} and ${locked}`
+}
+
+/** A separate shape for statements that lock their rows first. */
+export function lockedKind(kind: string, lock: LockStrength | undefined): string {
+  return lock === undefined ? kind : `${kind} locked for ${lock}`
 }
 
 /**

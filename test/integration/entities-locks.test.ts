@@ -287,7 +287,13 @@ describe('locks', () => {
     for (const setting of ['enable_seqscan', 'enable_indexscan', 'enable_bitmapscan', 'enable_sort']) {
       const plan = await fixture.engine().begin(async (connection) => {
         await connection.execute(`set local ${setting} = off`)
-        const rows = await connection.execute(`explain ${text as string}`, ['{1,2,3}'])
+        // Arrays for the columns, and the number of rows.
+        const rows = await connection.execute(`explain ${text as string}`, [
+          '{1,2,3}',
+          '{1,2,3}',
+          '{1,1,1}',
+          '3',
+        ])
         return rows.scalars().join('\n')
       })
       // What is under LockRows gives the rows in their order: a sort, or the index itself.

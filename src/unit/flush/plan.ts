@@ -13,7 +13,8 @@
 import type { Table } from '../../schema/table.js'
 import { EarlyDeletesPlanner, NOTHING_EARLY, type EarlyDeletes } from './early-deletes.js'
 import { uniqueConflicts } from './unique-conflicts.js'
-import { deleteStep, insertStep, linkStep, incremented, unlinkStep, updates, type Step } from './steps.js'
+import { deleteStep, insertStep, linkStep, incremented, unlinkStep, updates } from './steps.js'
+import type { PlannedStep, Step } from './steps.js'
 import type { InstanceState } from '../instance-state.js'
 import { refuseLostRows } from './lost-rows.js'
 import { propagateKeys, keyAfter, type PropagatedKeys } from './key-propagation.js'
@@ -127,7 +128,7 @@ class Planner {
     if (removals.length > 0) refuseLostRows(insertions, changes, this.#oldRows)
   }
 
-  *steps(): Generator<Step, void, undefined> {
+  *steps(): Generator<PlannedStep, void, undefined> {
     for (const { link, columns, removed } of this.#links) {
       if (removed.length > 0) yield unlinkStep(link.table, columns, removed)
     }
@@ -154,7 +155,7 @@ class Planner {
   }
 
   /** Deletes the rows that must be deleted first. @returns the changes that are left. */
-  *#free(early: EarlyDeletes): Generator<Step, readonly Change[], undefined> {
+  *#free(early: EarlyDeletes): Generator<PlannedStep, readonly Change[], undefined> {
     const { releasing } = early
     yield* updates([...early.givingUp].map(released))
     yield* updates([...releasing, ...early.released.values()])
@@ -176,7 +177,7 @@ class Planner {
     group: readonly Table[],
     insertions: readonly Insertion[],
     changes: readonly Change[],
-  ): Generator<Step, void, undefined> {
+  ): Generator<PlannedStep, void, undefined> {
     if (!this.#moves.isEmpty) {
       const rows = [...changes, ...insertions]
       const waits = rows.some(
@@ -210,7 +211,7 @@ class Planner {
   }
 
   /** As `#writes`, for rows that take unique values which other rows free. */
-  *#waiting(group: readonly Table[], rows: readonly WrittenRow[]): Generator<Step, void, undefined> {
+  *#waiting(group: readonly Table[], rows: readonly WrittenRow[]): Generator<PlannedStep, void, undefined> {
     /** Changes that are written in two steps. */
     const halves = new Map<WrittenRow, Halves>()
     const isFirst = new Set<WrittenRow>()
@@ -296,7 +297,7 @@ class Planner {
   *#deletes(
     removals: readonly Removal[],
     first: ReadonlySet<Removal> = NO_REMOVALS,
-  ): Generator<Step, void, undefined> {
+  ): Generator<PlannedStep, void, undefined> {
     const among = new Set(removals)
     for (const group of tableGroups(removals).reverse()) {
       const statements = orderRows(

@@ -3,18 +3,19 @@
  * this order, so no two of them deadlock over rows that they change or delete.
  *
  * An UPDATE or DELETE of many rows locks them in the order of its plan, several statements lock in the order of the statements, and
- * deletes go through the tables in the opposite order. So rows are locked beforehand, in the same batch, if the statements alone would
- * not keep the order. Rows that PostgreSQL locks by itself (for foreign keys, cascades, and unique values that two transactions
+ * deletes go through the tables in the opposite order. So rows are locked beforehand if the statements alone would not keep the order:
+ * in the statement itself if it is the only one for its table, otherwise by a statement before it, in the same batch. Rows that PostgreSQL locks by itself (for foreign keys, cascades, and unique values that two transactions
  * insert) are not in this order.
  */
 import { ENTITY } from '../../schema/entity-types.js'
 import { lockRows } from '../../query/lock-statements.js'
+import type { LockStrength } from '../../query/own-lock.js'
 import type { Metadata } from '../../schema/metadata.js'
 import type { Table } from '../../schema/table.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import type { InstanceState } from '../instance-state.js'
 import { groupBy } from './row-order.js'
-import { touchedRows, type Step, type TouchedRows } from './steps.js'
+import { touchedRows, type PlannedStep, type Step, type TouchedRows } from './steps.js'
 import { uniqueKeysOf } from './unique-keys.js'
 
 /** What a flush does to the stored rows of one table. */
@@ -26,18 +27,20 @@ interface TouchedTable {
   readonly first: number
 }
 
-/** Puts locks in front of statements that would not keep the order. */
-export function withLocks(steps: readonly Step[]): readonly Step[] {
+/** Writes the statements, with locks where they would not keep the order. */
+export function withLocks(steps: readonly PlannedStep[]): readonly Step[] {
   const [only, second] = steps
   // Most flushes write one table.
-  if (only !== undefined && second === undefined) return onlyStep(only)
+  if (only !== undefined && second === undefined) return [onlyStep(only)]
   const tables = touchedTables(steps)
   const [first, ...others] = tables
-  if (first === undefined || (others.length === 0 && isOneRow(first.parts, first.table))) return steps
+  if (first === undefined || (others.length === 0 && isOneRow(first.parts, first.table)))
+    return steps.map((step) => written(step))
   const ordered: Step[] = []
   const locked = new Set<Table>()
   for (const [index, step] of steps.entries()) {
     const own = tables.find(({ table }) => table === step.touched?.table)
+    let lock: LockStrength | undefined
     if (own !== undefined && !locked.has(own.table)) {
       // Tables that come before this one in the order, but later in the flush.
       for (const touched of tables) {
@@ -45,19 +48,27 @@ export function withLocks(steps: readonly Step[]): readonly Step[] {
         ordered.push(lockStep(touched.parts, touched.table))
         locked.add(touched.table)
       }
-      if (!isOneRow(own.parts, own.table)) ordered.push(lockStep(own.parts, own.table))
+      if (own.parts.length === 1) lock = lockOf(own.parts, own.table)
+      else if (!isOneRow(own.parts, own.table)) ordered.push(lockStep(own.parts, own.table))
       locked.add(own.table)
     }
-    ordered.push(step)
+    ordered.push(written(step, lock))
   }
   return ordered
 }
 
-function onlyStep(step: Step): readonly Step[] {
+function onlyStep(step: PlannedStep): Step {
   const { touched } = step
-  if (touched === undefined || touched.rows.length === 0) return [step]
-  const parts = [touched]
-  return isOneRow(parts, touched.table) ? [step] : [lockStep(parts, touched.table), step]
+  return written(step, touched && lockOf([touched], touched.table))
+}
+
+function written({ write, ...step }: PlannedStep, lock?: LockStrength): Step {
+  return { ...step, statement: write(lock) }
+}
+
+/** How the only statement that touches a table locks its rows; undefined if it need not. */
+function lockOf(parts: readonly TouchedRows[], table: Table): LockStrength | undefined {
+  return parts[0]?.rows.length === 0 || isOneRow(parts, table) ? undefined : strengthOf(parts, table)
 }
 
 /**
@@ -88,7 +99,7 @@ export function locksAhead(
 }
 
 /** In the order in which they have to be locked. */
-function touchedTables(steps: readonly Pick<Step, 'states' | 'touched'>[]): TouchedTable[] {
+function touchedTables(steps: readonly Pick<PlannedStep, 'states' | 'touched'>[]): TouchedTable[] {
   const byTable = new Map<Table, TouchedTable>()
   let ranks: ReadonlyMap<Table, number> | undefined
   for (const [first, { touched }] of steps.entries()) {
@@ -132,17 +143,20 @@ function isOneRow(parts: readonly TouchedRows[], table: Table): boolean {
   return true
 }
 
-function lockStep(parts: readonly TouchedRows[], table: Table): Step {
-  // A delete, or a change of a column that foreign keys may lead to, needs the stronger lock.
+/** A delete, or a change of a column that foreign keys may lead to, needs the stronger lock. */
+function strengthOf(parts: readonly TouchedRows[], table: Table): LockStrength {
   const keys = uniqueKeysOf(table)
   const isKeyColumn = (column: TableColumn): boolean => keys.some((columns) => columns.includes(column))
-  const isStrong = parts.some(({ changed }) => changed?.some(isKeyColumn) !== false)
+  return parts.some(({ changed }) => changed?.some(isKeyColumn) !== false) ? 'update' : 'no key update'
+}
+
+function lockStep(parts: readonly TouchedRows[], table: Table): Step {
   const byColumns = new Map<string, TouchedRows>()
   for (const part of parts) {
     const id = part.columns.map(({ index }) => index).join()
     const known = byColumns.get(id)
     byColumns.set(id, known === undefined ? part : { ...known, rows: [...known.rows, ...part.rows] })
   }
-  const statement = lockRows(table, [...byColumns.values()], isStrong ? 'update' : 'no key update')
+  const statement = lockRows(table, [...byColumns.values()], strengthOf(parts, table))
   return { kind: 'lock', statement, states: [] }
 }

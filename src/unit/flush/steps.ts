@@ -11,6 +11,7 @@ import {
 } from '../../query/write-statements.js'
 import { deleteGuarded } from '../../query/guarded-delete.js'
 import type { MatchedRows } from '../../query/lock-statements.js'
+import type { LockStrength } from '../../query/own-lock.js'
 import type { InstanceState } from '../instance-state.js'
 import type { LinkChanges } from './rows.js'
 import { groupBy } from './row-order.js'
@@ -27,6 +28,12 @@ export interface Step {
   readonly circular?: boolean
 }
 
+/** A step whose statement is written once it is known whether it locks its rows. */
+export interface PlannedStep extends Omit<Step, 'statement'> {
+  /** @param lock Locks the rows that it changes or deletes, in the order of their key, before it changes the first. */
+  write(lock?: LockStrength): WriteStatement
+}
+
 /** Stored rows that a statement changes or deletes. */
 export interface TouchedRows extends MatchedRows {
   readonly table: Table
@@ -34,15 +41,15 @@ export interface TouchedRows extends MatchedRows {
   readonly changed: readonly TableColumn[] | undefined
 }
 
-const NO_STEPS: readonly Step[] = []
+const NO_STEPS: readonly PlannedStep[] = []
 
-export function insertStep(rows: readonly Insertion[]): Step {
+export function insertStep(rows: readonly Insertion[]): PlannedStep {
   const [first] = rows as readonly [Insertion]
   const columns = first.table.columns.filter(({ index }) => first.values[index] !== undefined)
   const places = columns.map(({ index }) => index)
   return {
     kind: 'insert',
-    statement: insertRows(first.table, columns, rows.map(firstValues), places, respelledOf(rows)),
+    write: () => insertRows(first.table, columns, rows.map(firstValues), places, respelledOf(rows)),
     states: rows.map(({ state }) => state),
   }
 }
@@ -63,19 +70,15 @@ function firstValues({ table, values, postponed }: Insertion): readonly (string 
 }
 
 /** @param circular Rows that take unique values from each other. */
-export function updates(changes: readonly Change[], circular?: ReadonlySet<object>): readonly Step[] {
+export function updates(changes: readonly Change[], circular?: ReadonlySet<object>): readonly PlannedStep[] {
   if (changes.length === 0) return NO_STEPS
   return alike(changes).map((rows) => {
     const [{ table, columns }] = rows as [Change]
     const states = rows.map(({ state }) => state)
+    const readBack = respelledOf(rows).filter((column) => columns.includes(column))
     return {
       kind: 'update',
-      statement: updateRows(
-        table,
-        columns,
-        rows,
-        respelledOf(rows).filter((column) => columns.includes(column)),
-      ),
+      write: (lock) => updateRows(table, columns, rows, readBack, lock),
       states,
       touched: touchedRows(states, columns),
       circular: circular !== undefined && rows.some((row) => circular.has(row)),
@@ -103,7 +106,7 @@ function alike(changes: readonly Change[]): (readonly Change[])[] {
   return groupBy(changes, ({ table, columns }) => `${table.key} ${columns.map(({ index }) => index).join()}`)
 }
 
-export function deleteStep(rows: readonly Removal[]): Step {
+export function deleteStep(rows: readonly Removal[]): PlannedStep {
   const [{ table }] = rows as readonly [Removal]
   // A foreign key that was set to NULL first, to break a cycle, is NULL now.
   const isGuarded = (column: TableColumn): boolean =>
@@ -117,7 +120,8 @@ export function deleteStep(rows: readonly Removal[]): Step {
   const states = rows.map(({ state }) => state)
   return {
     kind: 'delete',
-    statement: guarded.length === 0 ? deleteRows(table, keyed) : deleteGuarded(table, guarded, keyed),
+    write: (lock) =>
+      guarded.length === 0 ? deleteRows(table, keyed, lock) : deleteGuarded(table, guarded, keyed, lock),
     states,
     touched: touchedRows(states, undefined),
   }
@@ -128,17 +132,21 @@ export function unlinkStep(
   table: Table,
   columns: readonly TableColumn[],
   rows: LinkChanges['removed'],
-): Step {
+): PlannedStep {
   return {
     kind: 'link',
-    statement: deleteMatching(table, columns, rows),
+    write: (lock) => deleteMatching(table, columns, rows, lock),
     states: [],
     touched: { table, columns, rows, changed: undefined },
   }
 }
 
 /** Puts rows into a join table, with the defaults of its other columns. */
-export function linkStep(table: Table, columns: readonly TableColumn[], rows: LinkChanges['added']): Step {
+export function linkStep(
+  table: Table,
+  columns: readonly TableColumn[],
+  rows: LinkChanges['added'],
+): PlannedStep {
   const others = table.columns.filter(
     (column) => column.definition.default !== undefined && !columns.includes(column),
   )
@@ -147,7 +155,7 @@ export function linkStep(table: Table, columns: readonly TableColumn[], rows: Li
     ...row,
     ...others.map((column) => column.encodeStored(column.definition.default?.())),
   ])
-  return { kind: 'link', statement: linkRows(table, [...columns, ...others], complete), states: [] }
+  return { kind: 'link', write: () => linkRows(table, [...columns, ...others], complete), states: [] }
 }
 
 function inOneOrder<Row>(rows: readonly Row[]): Row[] {

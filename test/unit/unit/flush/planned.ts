@@ -63,9 +63,19 @@ export function rowsOf(step: Step): WrittenRow[] {
 
 /** Each statement in one line: what it does to which rows of which table. */
 export function linesOf({ steps }: Pick<FlushPlan, 'steps'>): string[] {
-  return steps.map((step) =>
+  return steps.flatMap((step) => [
+    ...ownLockOf(step),
     [...lineOf(step), step.circular === true ? 'in a circle' : ''].filter(Boolean).join(' '),
-  )
+  ])
+}
+
+/** The lock that is a condition of a statement, as if it were a statement before it. */
+function ownLockOf({ kind, statement, touched }: Step): string[] {
+  const found =
+    kind === 'lock' ? null : /from "(\w+)" where \S+ .* (for [a-z ]+)\) as "locked"/.exec(statement.text)
+  if (found === null || touched === undefined) return []
+  const keys = touched.columns.map((_, index) => `{${touched.rows.map((row) => row[index]).join()}}`)
+  return [['lock', found[1], found[2], ...keys].join(' ')]
 }
 
 function lineOf(step: Step): readonly string[] {
