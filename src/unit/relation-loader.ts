@@ -45,6 +45,8 @@ interface Branch {
 
 interface RecallOptions {
   readonly mode?: LoadMode
+  /** Only loads the related objects: the relations of the owners stay as they are. Default false. */
+  readonly keepsRelations?: boolean
   readonly lacking?: readonly TableColumn[]
 }
 
@@ -178,13 +180,18 @@ export class RelationLoader {
     owners: readonly InstanceState[],
     relation: Relation,
     without: WithoutFilters,
-    { mode = 'keep', lacking = metaOf(relation.target).table.deferred }: RecallOptions = {},
+    {
+      mode = 'keep',
+      keepsRelations = false,
+      lacking = metaOf(relation.target).table.deferred,
+    }: RecallOptions = {},
   ): Promise<void> {
     const wanted = new Map<string, OwnersOfKey>()
     for (const owner of owners) {
       const key = relation.ownColumns.map((column) => owner.text(column) ?? null)
       const present = this.#targetInMemory(relation, key)
       if (present !== undefined) {
+        if (keepsRelations) continue
         this.#loaded(owner, relation, present === null ? [] : [present], this.#identities.revision)
         continue
       }
@@ -225,6 +232,7 @@ export class RelationLoader {
       if (statement.byOrdinal)
         noteSpellings(relation, wanted.get(id) as OwnersOfKey, member, row.slice(count))
     }
+    if (keepsRelations) return
     for (const [id, entry] of wanted) {
       for (const owner of entry.owners) this.#loaded(owner, relation, found.get(id) ?? [], revision)
     }

@@ -236,7 +236,7 @@ export class TrackedInstances implements Attachment {
       // Related objects of a tracked object were added with it, or are added by the flush: each graph is visited once.
       const isOld = state !== root && this.#tracks(state)
       this.#requireAttachable(state)
-      if (isOld) continue
+      if (isOld || !state.holdsRelation) continue
       for (const member of addedWith(state)) reached.add(member)
       for (const member of reattachedWith(state)) {
         // If the session holds the same row already, the object is needed only for its changes.
@@ -244,7 +244,7 @@ export class TrackedInstances implements Attachment {
       }
     }
     for (const state of reached) this.#attach(state)
-    for (const state of reached) noteAdopted(state, this.adopted)
+    for (const state of reached) if (state.holdsRelation) noteAdopted(state, this.adopted)
   }
 
   #markDeleted(state: InstanceState): void {

@@ -187,6 +187,20 @@ describe('a filter', () => {
   })
 })
 
+test.each([true, false])(
+  'a delete takes along the rows that a filter hides (relation loaded: %s)',
+  async (isLoaded) => {
+    await fixture.db.query('delete from filter_links')
+    const { withSession } = fixture.factory()
+    await withSession(async (session) => {
+      const room = await session.getOne(Room, 1, { load: isLoaded ? ['chairs'] : [] })
+      if (isLoaded) expect(room).toMatchObject({ chairs: [{ name: 'a' }] })
+      session.delete(room)
+    })
+    expect(await fixture.db.query('select name from filter_chairs')).toEqual([{ name: 'b' }])
+  },
+)
+
 describe('mistakes', () => {
   test('names that no entity has', async () => {
     expect(() => select(Chair).withoutFilters('liv')).toThrow(/filter 'liv'.*live/)

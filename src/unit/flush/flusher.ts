@@ -119,8 +119,8 @@ export class Flusher {
   #write(): StatementsAhead | undefined {
     const tracked = this.#tracked
     const { pending, markedDeleted, journal } = tracked
+    const relations = this.#preparation.changes()
     this.#preparation.reset()
-    const relations = RelationChanges.of(this.#tracked)
     const settings = relations.apply()
     let plan: FlushPlan
     try {

@@ -106,15 +106,24 @@ export class KeyAssignments {
     const resolved = new Map<InstanceState, ReadonlyMap<TableColumn, unknown>>()
     const valueAfter: ValueOf = (state, column) => {
       const values = resolved.get(state)
-      return values?.has(column) === true ? values.get(column) : state.value(column)
+      return values?.has(column) === true ? values.get(column) : state.keyValue(column)
     }
     const references = new Map<EntityMeta, readonly Reference[]>()
+    let latest: { readonly of: KeyAssignment; readonly values: ReadonlyMap<TableColumn, unknown> } | undefined
     for (const holder of this.#inOrder()) {
       const { meta } = holder
       const known = references.get(meta) ?? referencesOf(holder)
       references.set(meta, known)
       const assignments = [...(this.#byHolder.get(holder)?.values() ?? [])]
-      resolved.set(holder, new HolderKeys(holder, assignments, known).values(valueAfter))
+      const only = known.length === 1 ? onlyOfNew(holder, assignments) : undefined
+      // The new objects of one collection get the same keys.
+      if (only !== undefined && latest !== undefined && isSame(only, latest.of)) {
+        resolved.set(holder, latest.values)
+        continue
+      }
+      const values = new HolderKeys(holder, assignments, known).values(valueAfter)
+      resolved.set(holder, values)
+      latest = only && { of: only, values }
     }
     return resolved
   }
@@ -149,6 +158,22 @@ export class KeyAssignments {
       if (targetColumns.some((column) => this.isAssigned(target, column))) yield target
     }
   }
+}
+
+/** The assignment of a new object that has no other, and whose columns have no values yet: nothing can contradict it. */
+function onlyOfNew(
+  { instance, snapshot }: InstanceState,
+  assignments: readonly KeyAssignment[],
+): KeyAssignment | undefined {
+  const [only] = assignments
+  if (snapshot !== undefined || only?.target === undefined || assignments.length > 1) return undefined
+  return only.columns.every(({ property }) => (instance[property] ?? null) === null) ? only : undefined
+}
+
+function isSame(one: KeyAssignment, other: KeyAssignment): boolean {
+  return (
+    one.target === other.target && one.columns === other.columns && one.targetColumns === other.targetColumns
+  )
 }
 
 function idOf({ columns, targetColumns }: AssignedColumns): string {

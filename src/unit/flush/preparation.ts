@@ -10,7 +10,7 @@ import { selectByKeys } from '../../query/key-statements.js'
 import type { Relation } from '../../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import { allocateKeys } from '../../query/insert-statements.js'
-import { unknownAssigned, unknownToDelete } from '../cascade.js'
+import { filteredToDelete, unknownAssigned, unknownToDelete } from '../cascade.js'
 import type { InstanceState } from '../instance-state.js'
 import type { Loader } from '../loader.js'
 import { settleDeletions } from '../ownership.js'
@@ -40,6 +40,10 @@ export class FlushPreparation {
   /** Objects whose hooks have run for the flush that is being prepared. */
   readonly #hooked = new Set<InstanceState>()
   readonly #deletions: VerifiedDeletions
+  /** Objects to delete whose loaded relations were read again without filters. */
+  readonly #unfiltered = new Set<InstanceState>()
+  /** The changed relations, once nothing has to be loaded. */
+  #changes: RelationChanges | undefined = undefined
 
   constructor(tracked: TrackedInstances, loader: Loader, relations: RelationLoader, send: Send) {
     this.#tracked = tracked
@@ -56,8 +60,15 @@ export class FlushPreparation {
 
   /** Forgets which hooks have run: the next flush is prepared from the start. */
   reset(): void {
+    this.#changes = undefined
     this.#hooked.clear()
+    this.#unfiltered.clear()
     this.#deletions.reset()
+  }
+
+  /** The changed relations. Call it directly after `prepare` has found that everything is known. */
+  changes(): RelationChanges {
+    return this.#changes ?? RelationChanges.of(this.#tracked)
   }
 
   /** Runs cascades and hooks, and loads what the statements need. Undefined if everything is known already. */
@@ -102,6 +113,7 @@ export class FlushPreparation {
     if (loads.length === 0) {
       const relations = RelationChanges.of(this.#tracked)
       loads.push(...this.#fillExpired(this.#changed(relations.holders)), ...this.#makeKeys(relations))
+      this.#changes = loads.length === 0 ? relations : undefined
     }
     return loads
   }
@@ -140,6 +152,7 @@ export class FlushPreparation {
         ...unknownAssigned(state),
         ...(state.markedDeleted ? unknownToDelete(state) : []),
       ])
+      if (state.markedDeleted) yield* this.#recallFiltered(state)
       for (const relation of relations) {
         const owners = unknown.get(relation)
         if (owners === undefined) unknown.set(relation, [state])
@@ -156,6 +169,16 @@ export class FlushPreparation {
       // The current rows count, even if the objects were read before, or filters hide them.
       if (going.length > 0)
         yield { relation, loaded: this.#relations.recall(going, relation, 'all', { mode: 'renew' }) }
+    }
+  }
+
+  /** Loads the objects of loaded relations that filters have hidden, once for a flush. */
+  *#recallFiltered(owner: InstanceState): Generator<Recall, void, undefined> {
+    if (this.#unfiltered.has(owner)) return
+    this.#unfiltered.add(owner)
+    for (const relation of filteredToDelete(owner)) {
+      const options = { mode: 'renew', keepsRelations: true } as const
+      yield { relation, loaded: this.#relations.recall([owner], relation, 'all', options) }
     }
   }
 
