@@ -1,5 +1,6 @@
 /** The statements of the builders, and how their rows are read. The session runs them. */
 import type { RawTypes, TypeParsers } from '../driver/driver.js'
+import { InvalidStatementError } from '../errors.js'
 import { SqlFragment } from '../sql.js'
 import type { EntityMeta } from '../schema/entity-meta.js'
 import { NO_FILTERS_OFF, type WithoutFilters } from '../schema/filters.js'
@@ -60,9 +61,12 @@ export type Reading =
   /** There are no rows, only a count. */
   | { readonly kind: 'none' }
 
-/** The statement that a builder makes; undefined if it is something else. */
+/** The statement that a builder makes; undefined if it is something else. @throws InvalidStatementError if the builder is incomplete. */
 export function entityQueryOf(statement: unknown): EntityQuery | undefined {
-  if (!isObject(statement) || !('toEntityQuery' in statement)) return undefined
+  if (!isObject(statement)) return undefined
+  // A builder that is no statement yet.
+  if ('$incomplete' in statement) throw new InvalidStatementError(String(statement.$incomplete))
+  if (!('toEntityQuery' in statement)) return undefined
   return (statement as EntityStatement<unknown>).toEntityQuery()
 }
 

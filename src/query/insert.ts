@@ -44,6 +44,12 @@ export class InsertStart<E extends AnyEntity> {
     this.#meta = meta
   }
 
+  /** @internal What it lacks to be a statement. */
+  get $incomplete(): string {
+    const { name } = this.#meta
+    return `insert(${name}) has no rows yet: call values(), as in insert(${name}).values(rows)`
+  }
+
   /**
    * One row or several, by property; also new objects of the entity, of which only columns may be set.
    * @throws MappingError for a property that is no column, or is computed; InvalidValueError; InvalidStatementError for an
@@ -167,6 +173,14 @@ export class OnConflict<E extends AnyEntity, Item = never, Scalar = Item> {
     this.#rows = rows
     this.#target = target
     this.#decide = decide
+  }
+
+  /** @internal What it lacks to be a statement. */
+  get $incomplete(): string {
+    return (
+      `The INSERT into ${this.#meta.table.key} does not say what happens to rows that exist already: call doUpdate() or ` +
+      "doNothing() after onConflict(), as in insert(Song).values(rows).onConflict('id').doUpdate()"
+    )
   }
 
   /** Leaves existing rows as they are. `returning()` does not return them. */

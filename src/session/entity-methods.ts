@@ -132,7 +132,7 @@ export abstract class EntitySession extends Executor {
     return this.#attend(async () => {
       this.#entities.requireOpen()
       checkObject('refresh', options)
-      refuseUnknownKeys('refresh', options, ['columns', 'load', 'forUpdate', 'withoutFilters'])
+      refuseUnknownKeys('refresh', options, ['columns', 'load', 'forUpdate', 'withoutFilters'], REFRESH_WORDS)
       requireList(options.load)
       await this.#entities.unit.refresh(instance, options)
     })
@@ -252,6 +252,8 @@ export abstract class EntitySession extends Executor {
     }
   }
 }
+
+const REFRESH_WORDS = { undefer: "columns: ['body']" }
 
 /** @throws InvalidOptionError unless it is an array: the characters of a text would be taken for names. */
 function requireList(load: unknown): void {

@@ -78,9 +78,10 @@ export class KeyLoader {
     key: unknown,
     { forUpdate = false, populateExisting = false, load = [], undefer = [], withoutFilters }: GetOptions,
   ): Promise<object | null> {
-    for (const path of load) checkPath(meta, path)
+    for (const path of load) checkRelation(meta, path)
     const without = withoutOf(meta, withoutFilters)
     requireNames('undefer', undefer)
+    for (const name of undefer) refuseRelated(meta, 'undefer', name)
     const lacking = meta.table.deferredExcept(undefer)
     const values = meta.keyValues(key)
     const identity = meta.identityOf(values)
@@ -123,8 +124,8 @@ export class KeyLoader {
   ): Promise<void> {
     const state = this.#persistent(instance)
     const { meta } = state
-    requireNames('load', load)
-    for (const path of load) checkPath(meta, path)
+    for (const path of load) checkRelation(meta, path)
+    if (isArray(names)) for (const name of names) refuseRelated(meta, 'columns', name)
     const named = names && propertiesToRefresh(meta, names, load)
     const without = withoutOf(meta, withoutFilters)
     for (const [arrival, states] of this.#tracked.awaitingKeys) if (states.includes(state)) await arrival
@@ -169,6 +170,32 @@ export class KeyLoader {
     const { rows, revision } = await sendAfter(flush, () => this.#fetch(statement))
     return this.#loader.states(meta, rows, revision, mode, lacking)[0]
   }
+}
+
+/** @throws InvalidOptionError for a relation with options, which only queries have; MappingError. */
+function checkRelation(meta: EntityMeta, path: unknown): void {
+  if (typeof path === 'object' && path !== null) throw onlyByQuery(meta, 'load', 'songs')
+  checkPath(meta, path as string)
+}
+
+/** @throws InvalidOptionError for a column of a related object (`songs.body`). */
+function refuseRelated(meta: EntityMeta, option: string, name: string): void {
+  const [relation = '', column] = name.split('.')
+  if (column !== undefined && meta.hasRelation(relation)) throw onlyByQuery(meta, option, relation, column)
+}
+
+function onlyByQuery(
+  { name }: EntityMeta,
+  option: string,
+  relation: string,
+  column = 'body',
+): InvalidOptionError {
+  return new InvalidOptionError(
+    option,
+    `${option} of get() and refresh() takes ${option === 'load' ? 'names of relations' : `columns of ${name} itself`}. Parts of a ` +
+      'relation, and deferred columns of related objects, are loaded by a query, also for objects that the session has already: ' +
+      `select(${name}).where(...).load('${relation}', { undefer: ['${column}'] })`,
+  )
 }
 
 function withoutOf(meta: EntityMeta, names: ReadOptions['withoutFilters']): WithoutFilters {

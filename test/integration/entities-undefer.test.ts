@@ -12,6 +12,7 @@ import {
 } from '../../src/index.js'
 import { Base, Book, Page } from './entities-deferred-support.js'
 import { textsOf, useEntities } from './entities-support.js'
+import { errorOf } from './session-support.js'
 
 const fixture = useEntities(Base)
 const sessions = () => fixture.factory()()
@@ -97,4 +98,36 @@ test('returning() of an insert brings those that it gives, of a delete all: the 
   expect([updated?.body, updated === inserted, session.dirty]).toEqual(['bb', true, []])
   const [deleted] = await session.scalars(deleteFrom(Page).returning())
   expect([deleted?.body, deleted?.note]).toEqual(['bb', 'upserted'])
+})
+
+test('get() and refresh() take deferred columns of the object itself; for those of related objects they say what to write', async () => {
+  const { session, page } = await loaded()
+  await using _ = session
+  await session.getOne(Page, 1, { undefer: ['body'] })
+  await session.refresh(page, { columns: ['note'] })
+  expect([page.body, page.note]).toEqual(['long', 'none'])
+  const book = await session.getOne(Book, 1, { load: ['pages'] })
+  const refusals: [Promise<unknown>, string][] = [
+    [session.get(Book, 1, { undefer: ['pages.body'] as never }), 'undefer'],
+    [session.get(Book, 1, { load: [{ path: 'pages', undefer: ['body'] }] as never }), 'load'],
+    [session.refresh(book, { load: [['pages', { undefer: ['body'] }]] as never }), 'load'],
+    [session.refresh(book, { columns: ['pages.body'] as never }), 'columns'],
+  ]
+  for (const [call, option] of refusals) {
+    const error = await errorOf(call)
+    expect(error).toMatchObject({ code: 'INVALID_OPTION', option })
+    expect(error.message).toMatch(
+      /select\(Book\).where\(...\).load\('(pages|songs)', { undefer: \['body'\] }\)/,
+    )
+  }
+  const unknown = await errorOf(session.refresh(page, { undefer: ['meta'] } as never))
+  expect(unknown.message).toContain("refresh has no option 'undefer'; here it is columns: ['body']")
+  // What the message says to write completes the objects that are here.
+  session.expire(page, ['meta'])
+  await session.scalars(
+    select(Book)
+      .where(eq(Book.c.id, 1))
+      .load('pages', { undefer: ['meta'] }),
+  )
+  expect([page.meta, book.pages]).toEqual([{ tags: ['a'] }, [page]])
 })

@@ -20,7 +20,7 @@ import {
   version,
   type EntityStatement,
 } from '../../src/index.js'
-import { useEntities } from './entities-support.js'
+import { textsOf, useEntities } from './entities-support.js'
 import { errorOf } from './session-support.js'
 
 const Base = declarativeBase({ naming: 'snake_case' })
@@ -236,4 +236,36 @@ test('a version that an upsert has raised is seen by others', async () => {
   })
   expect(await errorOf(late)).toMatchObject({ code: 'STALE_DATA' })
   await withSession((session) => session.execute(update(Item).set({ sold: 2 })))
+})
+
+test.each<[string, unknown, RegExp]>([
+  [
+    'onConflict() without what follows it',
+    insert(Item).values({ code: 'a' }).onConflict('code'),
+    /INSERT into upsert_items does not say.*call doUpdate\(\) or doNothing\(\) after onConflict\(\)/,
+  ],
+  ['insert() without values', insert(Item), /insert\(Item\) has no rows yet: call values\(\)/],
+])('says what is missing of %s, and sends nothing', async (_, statement, message) => {
+  await using session = fixture.factory()()
+  const unfinished = statement as EntityStatement<Item>
+  const calls: (() => Promise<unknown>)[] = [
+    () => session.execute(unfinished),
+    () => session.scalars(unfinished),
+    () => session.scalar(unfinished),
+    async () => {
+      const connection = await fixture.engine().connect()
+      await connection.execute(unfinished).finally(() => connection.close())
+    },
+    async () => {
+      for await (const row of session.stream(unfinished)) expect(row).toBe('not reached')
+    },
+  ]
+  const texts = await textsOf(async () => {
+    for (const call of calls) {
+      const error = await errorOf(call())
+      expect(error).toMatchObject({ code: 'INVALID_STATEMENT' })
+      expect(error.message).toMatch(message)
+    }
+  })
+  expect(new Set(texts)).toEqual(new Set(['(not a statement)']))
 })
