@@ -2,6 +2,7 @@
 import { kindOf, RefusedValue, type Codec } from './codec.js'
 import { isArray } from '../internal/revoked.js'
 import { withKeptNulls } from './kept-nulls.js'
+import { withTexts } from './remembered-texts.js'
 
 /**
  * The literal of an array whose elements are text already.
@@ -25,7 +26,8 @@ export interface ArrayForm {
 }
 
 /** The codec of `type[]`. Elements are NULL only where the declaration says so, but are kept if they are. */
-export function arrayCodec(element: Codec<unknown>, form: ArrayForm = {}): Codec<unknown[]> {
+export function arrayCodec(type: Codec<unknown>, form: ArrayForm = {}): Codec<unknown[]> {
+  const element = withTexts(type)
   const { dimensions = 1, delimiter = ',' } = form
   const { holds } = element
   const textOf = (item: unknown): string | null => (item === null ? null : element.encode(item))

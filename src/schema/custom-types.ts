@@ -17,8 +17,9 @@ export interface CustomTypeOptions<Value> {
   readonly castType?: string | undefined
   /**
    * Converts PostgreSQL's text, or the text of `encode`, to a value; never called for NULL. If it returns `null` for a text,
-   * the text stays stored until the property is assigned; an assigned `null` is NULL. In an array such an element keeps its text
-   * when other elements change. To read such a text and NULL as two values, return another value, such as `jsonNull`. May throw
+   * the text stays stored until the property is assigned; an assigned `null` is NULL. In an array or composite value such a part keeps
+   * its text when other parts change. A primary key, foreign key or column of a relation that is read as `null` is refused
+   * (InvalidValueError). To read such a text and NULL as two values, return another value, such as `jsonNull`. May throw
    * InvalidValueError.
    */
   decode(text: string): Value

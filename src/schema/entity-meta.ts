@@ -69,6 +69,7 @@ export class EntityMeta<T extends object = object> {
     this.#relationNames = Object.keys(this.#declared)
     for (const name of this.#relationNames) this.#declareRelation(name)
     for (const column of table.deferred) this.#declareDeferred(column)
+    if (table.readingNull.length > 0) this.nullReads.show(entity.prototype)
     // Not Object.create: V8 reserves space for the properties only for objects of a constructor.
     const Instance = function () {}
     Instance.prototype = entity.prototype

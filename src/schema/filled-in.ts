@@ -61,6 +61,11 @@ export class FilledInNotes {
   }
 }
 
+/** Notes values that an object has although the program has not given them. @param values As for {@link FilledInNotes.add}. */
+export function noteFilledIn(instance: object, values: readonly unknown[]): void {
+  new FilledIn(instance, values)
+}
+
 /** Whether a column still has the value that the constructor filled in, and as it was. */
 export function isFilledIn(instance: object, column: TableColumn): boolean {
   const values = FilledIn.valuesOf(instance)

@@ -29,4 +29,36 @@ export class NullReads {
     const get = Object.getOwnPropertyDescriptor(instance, property)?.get
     return get && this.#texts.get(get as () => null)
   }
+
+  /** Lets `console.log` show null instead of a getter. @param prototype That of the class. */
+  show(prototype: object): void {
+    if (INSPECT in prototype) return
+    const texts = this.#texts
+    // One for each object, so that circles of relations are found.
+    const shown = new WeakMap<object, object>()
+    Object.defineProperty(prototype, INSPECT, {
+      configurable: true,
+      writable: true,
+      value(this: object): object {
+        const plain = shown.get(this) ?? withoutInspection(this)
+        shown.set(this, plain)
+        for (const name of Object.keys(plain)) Reflect.deleteProperty(plain, name)
+        for (const [name, own] of Object.entries(Object.getOwnPropertyDescriptors(this))) {
+          const isNull = own.get !== undefined && texts.has(own.get as () => null)
+          Object.defineProperty(plain, name, isNull ? plainProperty(null) : { ...own, configurable: true })
+        }
+        return plain
+      },
+    })
+  }
+}
+
+const INSPECT = Symbol.for('nodejs.util.inspect.custom')
+
+/** An object of the same class, which is shown as it is. */
+function withoutInspection(instance: object): object {
+  const prototype = Object.create(Object.getPrototypeOf(instance) as object, {
+    [INSPECT]: { value: undefined },
+  }) as object
+  return Object.create(prototype) as object
 }

@@ -4,6 +4,7 @@ import { InvalidValueError } from '../errors.js'
 import { plainMessageOf, withPlainMessage } from '../internal/plain-errors.js'
 import { quoteIdentifier } from '../sql.js'
 import { RefusedValue, type Brief, type Codec } from '../codecs/codec.js'
+import { withTexts } from '../codecs/remembered-texts.js'
 import type { ColumnDefinition } from './column.js'
 
 /** A value as PostgreSQL's text; null is NULL. */
@@ -14,6 +15,10 @@ export type StatementValue = EncodedText | ArrayParameter
 
 /** A value as PostgreSQL returns it: a text; rows that become instances may have integers as numbers, and instants as dates. */
 export type RawValue = EncodedText | number | Date
+
+const NO_KEY =
+  'holds a text that its custom type reads as null. Rows are found by primary keys, foreign keys and the columns of relations, ' +
+  'where null means that there is no value: let decode of the type return another value for this text'
 
 export class TableColumn {
   /** Name of the property of an instance. */
@@ -34,8 +39,10 @@ export class TableColumn {
   readonly namesRows: boolean
   /** Loaded only if a query names it (`undefer`). */
   readonly deferred: boolean
-  /** Its type may read a stored text as null. */
+  /** It may read a stored text as null. */
   readonly readsNull: boolean
+  /** Its type may read a stored text as null, but it is part of a primary key or a foreign key. */
+  readonly #refusesNull: boolean
   /** Most columns are neither deferred, nor do they read a stored text as null. */
   readonly isUsual: boolean
   /** Values are compared by more than `===`: they can change in place, or are floats (PostgreSQL keeps 0 and -0 apart). */
@@ -52,6 +59,7 @@ export class TableColumn {
     index: number,
     definition: ColumnDefinition,
     namesRows: boolean,
+    isKey: boolean,
   ) {
     const { type, serverDefault, generated, onUpdate } = definition
     this.property = property
@@ -64,10 +72,11 @@ export class TableColumn {
     this.mutable = type.codec.mutable
     this.namesRows = namesRows
     this.deferred = definition.deferred === true
-    this.readsNull = type.codec.mayReadNull === true
+    this.#refusesNull = isKey && type.codec.mayReadNull === true
+    this.readsNull = !isKey && type.codec.mayReadNull === true
     this.isUsual = !this.deferred && !this.readsNull
     this.#comparesClosely = type.codec.mutable || type.codec.signedZero === true
-    this.#codec = type.codec
+    this.#codec = withTexts(type.codec)
     this.#brief = namesRows ? undefined : type.codec.brief
     this.#refusal = type.refusal as ((value: unknown) => string | undefined) | undefined
     this.#label = `${table}.${this.name}`
@@ -120,6 +129,8 @@ export class TableColumn {
     }
     const reason = this.#refusal?.(value)
     if (reason !== undefined) throw this.#refuse(reason)
+    // Refuses a key that would be read as null.
+    if (this.#refusesNull) this.decode(text)
     return text
   }
 
@@ -127,15 +138,25 @@ export class TableColumn {
   decode(raw: RawValue): unknown {
     if (raw === null) return null
     try {
-      if (typeof raw === 'string') return this.#codec.decode(raw)
+      if (typeof raw === 'string') return this.#checked(this.#codec.decode(raw))
       if (raw instanceof Date || this.#codec.integers === true) return raw
       // Others may read integers, too: as their texts.
-      return this.#codec.decode(String(raw))
+      return this.#checked(this.#codec.decode(String(raw)))
     } catch (cause) {
       if (cause instanceof RefusedValue || cause instanceof InvalidValueError)
         throw this.#refuse(cause.message)
       throw this.#refuse('holds a value that cannot be read', cause)
     }
+  }
+
+  #checked(value: unknown): unknown {
+    if (this.#refusesNull && (value === null || value === undefined)) throw new RefusedValue(NO_KEY)
+    return value
+  }
+
+  /** The error for a relation over a column that reads a stored text as null. */
+  readNull(): InvalidValueError {
+    return this.#refuse(NO_KEY)
   }
 
   /** A value as part of a key: the same for values that are equal in PostgreSQL. Only for values that cannot change in place. */
@@ -192,10 +213,11 @@ export class TableColumn {
 
   /** The text of what a snapshot remembers, equal for values that PostgreSQL takes for equal. */
   canonical(snapshot: unknown): EncodedText {
-    if (!this.mutable || typeof snapshot !== 'string' || this.#codec.canonical === undefined) {
-      return this.encode(this.restore(snapshot))
-    }
-    return this.#codec.canonical(snapshot)
+    if (!this.mutable || typeof snapshot !== 'string') return this.encode(this.restore(snapshot))
+    if (this.#codec.canonical !== undefined) return this.#codec.canonical(snapshot)
+    const value = this.decode(snapshot)
+    // A text that is read as null differs from NULL, and from other texts that are read as null.
+    return value === null || value === undefined ? snapshot : this.encode(value, snapshot)
   }
 
   /** As {@link canonical}, of a value that PostgreSQL returned. */
@@ -223,7 +245,7 @@ export class TableColumn {
     }
     let text: EncodedText
     try {
-      text = this.encode(value)
+      text = this.encode(value, snapshot)
     } catch (error) {
       if (this.#isReadUnwritable(snapshot as string, error)) return false
       throw error

@@ -71,8 +71,9 @@ export class Table {
     this.isView = options.view === true
     checkObject('the columns of an entity', columns)
     const naming = namingProperties(options)
+    const referring = new Set<unknown>(options.foreignKeys?.flatMap(({ columns: own }) => own))
     this.columns = Object.entries(columns).map(([property, column], index) =>
-      readColumn(this.key, property, named(column, property, nameOf), index, naming),
+      readColumn(this.key, property, named(column, property, nameOf), index, naming, referring),
     )
     this.columnList = this.columns.map(({ sql }) => `${this.qualifier}.${sql}`).join(', ')
     this.deferred = this.columns.filter(({ deferred }) => deferred)
@@ -206,6 +207,7 @@ function readColumn(
   column: unknown,
   index: number,
   naming: ReadonlySet<unknown>,
+  referring: ReadonlySet<unknown>,
 ): TableColumn {
   if (!isInstance(column, Column)) {
     throw new MappingError(`${table}.${property} is not a column; use text(), integer(), ...`)
@@ -232,5 +234,6 @@ function readColumn(
       `${label} identifies rows, is a foreign key or a version, so every object needs it and it cannot be deferred`,
     )
   }
-  return new TableColumn(table, property, index, definition, namesRows)
+  const isKey = primaryKey === true || references !== undefined || referring.has(property)
+  return new TableColumn(table, property, index, definition, namesRows, isKey)
 }

@@ -170,15 +170,23 @@ export class InstanceState {
     return column.restore(snapshot?.[column.index])
   }
 
+  /** As {@link value}, of a column of a relation. @throws InvalidValueError if the value is null although a text is stored. */
+  keyValue(column: TableColumn): unknown {
+    const value = this.value(column)
+    if (value !== null || this.meta.nullReads.textOf(this.instance, column) === undefined) return value
+    throw column.readNull()
+  }
+
   /**
-   * The text of a value of a column; undefined if there is no value. For the stored value it is PostgreSQL's text, because a Date
-   * does not hold microseconds.
+   * The text of a value of a column of a relation; undefined if there is no value. For the stored value it is PostgreSQL's text,
+   * because a Date does not hold microseconds.
    * @param value Default: the current one.
+   * @throws InvalidValueError as {@link keyValue}.
    */
-  text(column: TableColumn, value: unknown = this.value(column)): EncodedText | undefined {
+  text(column: TableColumn, value: unknown = this.keyValue(column)): EncodedText | undefined {
     const stored = this.snapshot?.[column.index]
-    if (value === undefined) return undefined
-    if (!column.mutable || column.hasChanged(value, stored)) return column.encode(value)
+    if (value === undefined || value === null) return value
+    if (!column.mutable || column.hasChanged(value, stored)) return column.encode(value, stored)
     return column.canonical(stored)
   }
 

@@ -227,6 +227,25 @@ describe('detached objects', () => {
     expect(await stored()).toMatchObject({ body: 'set', title: 'detached' })
   })
 
+  test('are merged without a write if they are equal to what is stored', async () => {
+    const { session, page } = await loaded()
+    await session.refresh(page, { columns: ['body', 'meta'] })
+    await session.close()
+    const { withSession } = fixture.factory()
+    for (const isHeld of [false, true]) {
+      await withSession(
+        async (other) => {
+          const held = isHeld ? await other.getOne(Page, page.id) : undefined
+          const merged = await other.merge(page)
+          if (isHeld) expect(merged).toBe(held)
+          expect([merged.body, other.dirty]).toEqual(['long', []])
+        },
+        { readOnly: true },
+      )
+    }
+    expect(await stored()).toMatchObject({ version: 1 })
+  })
+
   test('are given back by a rollback as they were', async () => {
     const { session, page } = await loaded()
     await session.close()

@@ -34,6 +34,14 @@ class Book extends Base.entity('books', {
 }) {
   static readonly relations = { author: belongsTo(() => Author, 'authorId') }
 }
+class Shelf extends Base.entity('shelves', { id: serial().primaryKey() }) {
+  static readonly relations = { items: hasMany(() => Item, 'shelfId') }
+}
+class Item extends Base.entity('items', {
+  id: serial().primaryKey(),
+  title: text(),
+  shelfId: integer('shelf_id').references('shelves.id'),
+}) {}
 let made = 0
 const point = customType<{ x: number }>({
   type: 'integer',
@@ -259,3 +267,28 @@ describe('merge', () => {
     expect((await errorOf(session.merge({ id: 1 }))).message).toContain('Not an instance of an entity')
   })
 })
+
+test.each([false])(
+  'an object that was moved between two collections is merged with both owners (row gone: %s)',
+  async (isGone) => {
+    await fixture.db.query(
+      `insert into shelves default values; insert into shelves default values; insert into items (title, shelf_id) values ('One', 1)`,
+    )
+    const { withSession } = fixture.factory()
+    const [from, to] = await withSession((session) =>
+      Promise.all([1, 2].map((id) => session.getOne(Shelf, id, { load: ['items'] }))),
+    )
+    if (from === undefined || to === undefined) throw new Error('both are stored')
+    to.items.push(...from.items.splice(0))
+    await withSession(async (session) => {
+      await session.merge(from)
+      // The first merge is flushed: the item has no shelf, or no row.
+      await session.flush()
+      if (isGone) await session.execute(sql`delete from items`)
+      await session.merge(to)
+    })
+    expect(await fixture.db.query('select id, title, shelf_id from items')).toEqual([
+      { id: 1, title: 'One', shelf_id: 2 },
+    ])
+  },
+)

@@ -80,36 +80,50 @@ export function compositeType<C extends Columns>(
     ...list.flatMap(({ type }) => type.declared ?? []),
     { kind: 'composite', name, schema, definition: `as (${columns.join(', ')})` },
   ]
+  const decode = (text: string): unknown => {
+    const texts = parseRow(text)
+    if (texts.length !== list.length)
+      throw refused(
+        `holds ${texts.length} fields, not ${list.length}; does it have another type in the database?`,
+      )
+    return Object.fromEntries(
+      list.map((field, index) => {
+        const part = texts[index] as string | null
+        return [field.property, part === null ? null : field.type.codec.decode(part)]
+      }),
+    )
+  }
+  const write = (value: unknown, stored: readonly (string | null)[]): string => {
+    if (typeof value !== 'object' || value === null) throw refused(`takes an object, not ${kindOf(value)}`)
+    const unknown = Object.keys(value).find((key) => !list.some(({ property }) => property === key))
+    if (unknown !== undefined) throw refused(`has no field ${JSON.stringify(unknown)}`)
+    return writeRow(
+      list.map((field, index) => {
+        const part = (value as Record<string, unknown>)[field.property]
+        if (part === undefined) throw refused(`lacks the field ${field.property}; use null for NULL`)
+        return fieldText(field.type.codec, part, stored[index] ?? null)
+      }),
+    )
+  }
+  const readsNull = list.some(
+    ({ type: { codec } }) => codec.mayReadNull === true || codec.encodeOver !== undefined,
+  )
   const type = typeOf<unknown>({
     ddl: sql,
     declared,
-    decode(text) {
-      const texts = parseRow(text)
-      if (texts.length !== list.length)
-        throw refused(
-          `holds ${texts.length} fields, not ${list.length}; does it have another type in the database?`,
-        )
-      return Object.fromEntries(
-        list.map((field, index) => {
-          const part = texts[index] as string | null
-          return [field.property, part === null ? null : field.type.codec.decode(part)]
-        }),
-      )
-    },
-    encode(value) {
-      if (typeof value !== 'object' || value === null) throw refused(`takes an object, not ${kindOf(value)}`)
-      const unknown = Object.keys(value).find((key) => !list.some(({ property }) => property === key))
-      if (unknown !== undefined) throw refused(`has no field ${JSON.stringify(unknown)}`)
-      return writeRow(
-        list.map((field) => {
-          const part = (value as Record<string, unknown>)[field.property]
-          if (part === undefined) throw refused(`lacks the field ${field.property}; use null for NULL`)
-          return part === null ? null : field.type.codec.encode(part)
-        }),
-      )
-    },
+    decode,
+    encode: (value) => write(value, []),
+    ...(readsNull && { encodeOver: (value, stored) => write(value, parseRow(stored)) }),
   })
   return (column) => new Column({ name: column, nullable: true, type })
+}
+
+/** The text of a field. Null that was read from a text stays that text. */
+function fieldText(codec: ColumnType['codec'], part: unknown, stored: string | null): string | null {
+  if (part === null)
+    return codec.mayReadNull === true && stored !== null && codec.decode(stored) === null ? stored : null
+  if (stored !== null && codec.encodeOver !== undefined) return codec.encodeOver(part, stored)
+  return codec.encode(part)
 }
 
 function withoutElement({ element: _, ...rest }: ColumnType): ColumnType {

@@ -141,7 +141,7 @@ function rangeColumn<Value>(
 ): Column<Range<NonNullable<Value>> | null> {
   const { codec, cast } = subtype.definition.type
   const encode = (value: unknown): string => writeRange(checkedRange(value), (bound) => codec.encode(bound))
-  const decode = (text: string): unknown => parseRange(text, (bound) => codec.decode(bound))
+  const decode = (text: string): unknown => parseRange(text, (bound) => boundOf(codec.decode(bound)))
   const type = typeOf<unknown>({
     ddl,
     encode,
@@ -165,7 +165,7 @@ function multirangeColumn<Value>(
     if (!Array.isArray(value)) throw refused(`takes an array of ranges, not ${kindOf(value)}`)
     return `{${value.map((item) => writeRange(checkedRange(item), (bound) => codec.encode(bound))).join()}}`
   }
-  const decode = (text: string): unknown => parseRanges(text, (bound) => codec.decode(bound))
+  const decode = (text: string): unknown => parseRanges(text, (bound) => boundOf(codec.decode(bound)))
   const type = typeOf<unknown>({
     ddl,
     encode,
@@ -175,6 +175,14 @@ function multirangeColumn<Value>(
   })
   const rangeOf = { cast, encode: (value: unknown) => codec.encode(value) }
   return new Column({ name, nullable: true, type: { ...type, rangeOf } as RangeColumnType })
+}
+
+/** A bound that is read as null would become unbounded when the range is written. */
+function boundOf(value: unknown): unknown {
+  if (value !== null && value !== undefined) return value
+  throw refused(
+    'holds a range with a bound that its custom type reads as null, which means unbounded: let decode return another value',
+  )
 }
 
 function checkedRange(value: unknown): Range<unknown> {

@@ -14,6 +14,8 @@ export interface TypeForm<Value> {
   decode(text: string): Value
   /** @throws InvalidValueError, whose message is put behind the name of the column. It must not show the value. */
   encode(value: Value): string
+  /** As `encode`, of a value that takes the place of a stored text. Default: `encode`. */
+  encodeOver?(value: Value, stored: string): string
   /** One text for all texts of one value, as far as it is known. Default: no two texts are one value. */
   normal?(text: string): string
   /** Why PostgreSQL would not store a value. */
@@ -31,10 +33,12 @@ export function columnOf<Value>(name: string | undefined, form: TypeForm<Value>)
 export function typeOf<Value>(form: TypeForm<Value>): ColumnType {
   const { ddl, cast = ddl, refusal, delimiter, declared } = form
   const normal = form.normal?.bind(form)
+  const encodeOver = form.encodeOver?.bind(form)
   const codec: Codec<Value> = {
     mutable: true,
     decode: (text) => form.decode(text),
     encode: (value) => form.encode(value),
+    ...(encodeOver && { encodeOver }),
     ...(normal && {
       holds(text: string, value: unknown): boolean {
         const written = form.encode(value as Value)

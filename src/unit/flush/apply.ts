@@ -214,7 +214,7 @@ export class FlushApplier {
       const value = column.decode(raw)
       const isExpired = meta.isExpired(instance, column)
       const stored = column.snapshotOf(value, raw)
-      if (!isExpired && !column.hasChanged(instance[column.property], snapshot[column.index])) {
+      if (!isExpired && !meta.hasChanged(instance, column, snapshot[column.index])) {
         if (column.readsNull) meta.setRead(instance, column, value, stored)
         else instance[column.property] = value
       }
