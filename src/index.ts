@@ -15,7 +15,7 @@ export type { IsolationLevel, TransactionOptions } from './pipeline/transaction-
 export type { StatementOptions } from './execution/statement-options.js'
 export type { StreamOptions } from './execution/cursor.js'
 export type { ListenOptions, Notification } from './engine/listen.js'
-export type { RetryOptions } from './engine/retry.js'
+export type { RetryEvent, RetryOptions } from './engine/retry.js'
 export type { Echo, Logger } from './engine/echo.js'
 
 // Sessions

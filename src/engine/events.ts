@@ -3,6 +3,7 @@ import type { NoticeListener, ServerNotice } from '../driver/driver.js'
 import { noticeChannel, type NoticeMessage } from '../internal/channels.js'
 import type { Emitter } from '../internal/emitter.js'
 import type { PoolEvents } from '../pool/events.js'
+import type { RetryEvent } from './retry.js'
 import type { ReplicationEvents } from './replica-stats.js'
 
 /**
@@ -17,6 +18,8 @@ export interface NoticeEvent extends ServerNotice {
 export interface EngineEvents extends PoolEvents, ReplicationEvents {
   /** The server sent a notice, while it ran a statement, a script or a COPY, or when a connection was opened. */
   notice: NoticeEvent
+  /** A block of a session factory of this engine has failed, and will run again: its option `retry`. */
+  retry: RetryEvent
 }
 
 /** Tells listeners and the channel of each notice. */

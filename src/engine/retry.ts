@@ -16,6 +16,24 @@ export interface RetryOptions {
   readonly backoff?: ((attempt: number) => number) | undefined
 }
 
+/** A block has failed and will run again. */
+export interface RetryEvent {
+  /** Number of the attempt that has failed, from 1. */
+  readonly attempt: number
+  /** Why it has failed. */
+  readonly error: unknown
+  /** Pause until the next attempt. */
+  readonly waitMillis: number
+}
+
+/** What a caller of `runWithRetry` knows, and wants to know. */
+export interface RetryWatch {
+  /** Whether the last attempt has stored something: to run it again would store that twice. */
+  readonly hasStored?: () => boolean
+  /** Told before the pause of each next attempt. */
+  readonly retried?: (retry: RetryEvent) => void
+}
+
 const FIRST_MILLIS = 25
 const LONGEST_MILLIS = 1_000
 
@@ -35,24 +53,25 @@ export function checkRetry(retry: RetryOptions): void {
 /**
  * Runs `work` until it succeeds, fails for good (`isRetryable`), has stored something, or has used its attempts: then its last
  * error is thrown.
- *
- * @param hasStored Whether the last attempt has stored something: to run it again would store that twice.
  */
 export async function runWithRetry<Value>(
   retry: RetryOptions,
   clock: Clock,
   signal: AbortSignal | undefined,
   work: () => Promise<Value>,
-  hasStored: () => boolean = () => false,
+  { hasStored, retried }: RetryWatch = {},
 ): Promise<Value> {
   const { attempts, backoff } = retry
   for (let attempt = 1; ; attempt++) {
     try {
       return await work()
     } catch (error) {
-      if (attempt >= attempts || signal?.aborted === true || !isRetryable(error) || hasStored()) throw error
+      if (attempt >= attempts || signal?.aborted === true || !isRetryable(error)) throw error
+      if (hasStored?.() === true) throw error
       const wait = backoff ?? (error instanceof ReadOnlyError ? halfJitter : fullJitter)
-      await pauseBeforeNext(clock, checkMillis('retry.backoff()', wait(attempt), { min: 0 }), signal)
+      const waitMillis = checkMillis('retry.backoff()', wait(attempt), { min: 0 })
+      retried?.({ attempt, error, waitMillis })
+      await pauseBeforeNext(clock, waitMillis, signal)
     }
   }
 }

@@ -2,6 +2,7 @@
 import { Engine, IllegalStateError, InvalidOptionError } from '../index.js'
 import { engineMetrics } from './prometheus/families.js'
 import type { MetricValues } from './prometheus/samples.js'
+import { RetryCounts } from './prometheus/retry-counts.js'
 import { StatementCounts } from './prometheus/statement-counts.js'
 import { poolLabelOf } from './telemetry/pool-label.js'
 
@@ -47,11 +48,16 @@ export function collect(engine: Engine, options: CollectOptions): () => void {
   const { engineId } = host.source
   if (engine.stats().disposed) throw new IllegalStateError('collect(engine): the engine was disposed')
   const counts = statements ? new StatementCounts(engineId) : undefined
-  const metrics = engineMetrics(engine, poolLabelOf(engine), counts)
+  const retries = new RetryCounts(engine)
+  const stopCounting = (): void => {
+    counts?.stop()
+    retries.stop()
+  }
+  const metrics = engineMetrics(engine, poolLabelOf(engine), counts, retries)
   for (const { name, help, type, read } of metrics) {
     const engines = familyOf(register, name, help, type)[FAMILY]
     if (engines.has(engineId)) {
-      counts?.stop()
+      stopCounting()
       throw new IllegalStateError(
         'The registry has this engine already: call collect(engine, { register }) once',
       )
@@ -59,7 +65,7 @@ export function collect(engine: Engine, options: CollectOptions): () => void {
     engines.set(engineId, read)
   }
   const stop = (): void => {
-    counts?.stop()
+    stopCounting()
     atEnd.delete(stop)
     for (const { name } of metrics) leave(register, name, engineId)
   }

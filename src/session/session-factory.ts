@@ -236,7 +236,10 @@ export function createSessionFactory<S extends Session = Session>(
     if (retry === undefined) return runIn(new sessionClass(parts), work, { commit })
     let session: S | undefined
     const once = (): Promise<Value> => runIn((session = new sessionClass(parts)), work, { commit })
-    return runWithRetry(retry, systemClock, given.signal, once, () => session?.hasStored === true)
+    return runWithRetry(retry, systemClock, given.signal, once, {
+      hasStored: () => session?.hasStored === true,
+      retried: (event) => engine.internals().events.emit('retry', event),
+    })
   }
 
   const withSession = <Value>(

@@ -31,8 +31,10 @@ export interface Telemetry {
   readonly tracerProvider: BasicTracerProvider
   readonly meterProvider: MeterProvider
   readonly tracer: Tracer
+  /** Without connects, which are traces of their own. */
   spans(): ReadableSpan[]
-  /** Names of the spans as a tree, children by their start: `GET /` or `  INSERT songs`. */
+  connects(): ReadableSpan[]
+  /** Names of `spans()` as a tree, children by their start: `GET /` or `  INSERT songs`. */
   tree(): string[]
   /** Points of a metric, collected now. */
   points(name: string): Promise<Point[]>
@@ -59,12 +61,15 @@ export function useTelemetry(): Telemetry {
     await reader.forceFlush()
     return metrics.getMetrics().flatMap(({ scopeMetrics }) => scopeMetrics.flatMap(({ metrics: all }) => all))
   }
+  const isConnect = ({ name }: ReadableSpan): boolean => name === 'lifeguard.connect'
+  const spans = (): ReadableSpan[] => exporter.getFinishedSpans().filter((span) => !isConnect(span))
   return {
     tracerProvider,
     meterProvider,
     tracer: tracerProvider.getTracer('test'),
-    spans: () => exporter.getFinishedSpans(),
-    tree: () => treeOf(exporter.getFinishedSpans()),
+    spans,
+    connects: () => exporter.getFinishedSpans().filter(isConnect),
+    tree: () => treeOf(spans()),
     async points(name) {
       const found = (await collect()).filter(({ descriptor }) => descriptor.name === name)
       return found.flatMap(({ dataPoints }) =>

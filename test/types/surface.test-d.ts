@@ -48,6 +48,7 @@ import type {
   PoolParts,
   PoolStats,
   ReleaseOptions,
+  RetryEvent,
   Propagation,
   Result,
   RetryOptions,
@@ -142,6 +143,7 @@ describe('the pool', () => {
       engine.on('leak', (event) => expectTypeOf(event).toEqualTypeOf<LeakEvent>()),
     ).toEqualTypeOf<Unsubscribe>()
     engine.on('notice', (event) => expectTypeOf(event).toEqualTypeOf<NoticeEvent>())
+    engine.on('retry', (event) => expectTypeOf(event).toEqualTypeOf<RetryEvent>())
     expectTypeOf<EngineEvents>().toExtend<PoolEvents>()
     expectTypeOf<PoolEvents['detach']>().toEqualTypeOf<ConnectionEvent>()
     expectTypeOf<ConnectionEvent['connection']>().toEqualTypeOf<DriverConnection>()

@@ -3,6 +3,7 @@ import type { Attributes, BatchObservableResult, Histogram, Meter, Observable } 
 import type { Engine } from '../../index.js'
 import type { StatementMessage, TransactionMessage } from '../../internal/channels.js'
 import type { PoolStats } from '../../pool/stats.js'
+import { errorTypeOf, sqlStateOf } from '../telemetry/error-type.js'
 import { follow, type Ended } from '../telemetry/follow.js'
 import type { EngineAttributes } from './attributes.js'
 
@@ -39,8 +40,15 @@ export class Metrics {
       'db.client.connection.use_time',
       'Time from acquire to release of a connection',
     )
+    const retries = this.#meter.createCounter('lifeguard.transaction.retries', {
+      description: 'Blocks that have failed and ran again',
+      unit: '{retry}',
+    })
     const { pool } = this.#attributes
     return [
+      this.#engine.on('retry', ({ error }) =>
+        retries.add(1, { ...pool, 'error.type': errorTypeOf(error, sqlStateOf(error)) }),
+      ),
       this.#engine.on('connect', ({ durationMillis }) => created.record(durationMillis / 1_000, pool)),
       this.#engine.on('acquire', ({ waitedMillis }) => waited.record(waitedMillis / 1_000, pool)),
       this.#engine.on('release', ({ heldMillis }) => used.record(heldMillis / 1_000, pool)),
@@ -110,6 +118,7 @@ export class Metrics {
         '{timeout}',
       ),
       closed: counter('lifeguard.connection.closed', 'Closed connections by reason', '{connection}'),
+      failed: counter('lifeguard.connection.create_failures', 'Attempts to connect that failed', '{attempt}'),
       leaks: counter(
         'lifeguard.connection.leaks',
         'Connections held longer than leakDetectionMillis',
@@ -139,6 +148,7 @@ export class Metrics {
     tell('idleMin', this.#engine.internals().options.pool.minIdle)
     tell('pending', waiting)
     tell('timeouts', this.#total('timeouts', counters.timedOut))
+    tell('failed', this.#total('failed', counters.connectFailed))
     tell('leaks', this.#total('leaks', counters.leaked))
     for (const [reason, count] of Object.entries(closed)) {
       const total = this.#total(reason, count)
@@ -161,4 +171,5 @@ interface Total {
   last: number
 }
 
-type InstrumentName = 'count' | 'max' | 'idleMax' | 'idleMin' | 'pending' | 'timeouts' | 'closed' | 'leaks'
+type InstrumentName =
+  'count' | 'max' | 'idleMax' | 'idleMin' | 'pending' | 'timeouts' | 'closed' | 'failed' | 'leaks'

@@ -1,5 +1,6 @@
 /**
- * Spans of an engine: statements (CLIENT), and around them flushes, transactions and waits for a connection (INTERNAL).
+ * Spans of an engine: statements (CLIENT), and around them flushes, transactions and waits for a connection (INTERNAL). A connect is a
+ * trace of its own: the connection outlives the request that needed it first.
  *
  * 1. The parent of a statement is the span that was active when it was called. If its transaction or its flush began under that same
  *    span, the statement is a child of the transaction or the flush. So statements under a span of the caller inside a block stay its
@@ -22,6 +23,7 @@ import {
 } from '@opentelemetry/api'
 import type {
   AcquireMessage,
+  ConnectMessage,
   FlushMessage,
   MessageSource,
   StatementMessage,
@@ -93,6 +95,8 @@ export class Spans {
     AcquireMessage,
     { started: Started; statement: StatementStart | undefined }
   >()
+  /** When they began. */
+  readonly #connects = new WeakMap<ConnectMessage, number>()
   /** The flush and the statement that the current call belongs to. */
   readonly #flush = new AsyncLocalStorage<Parent | undefined>()
   readonly #statement = new AsyncLocalStorage<StatementStart | undefined>()
@@ -122,6 +126,10 @@ export class Spans {
             statement: this.#statement.getStore(),
           }),
         end: (message) => this.#endAcquire(message),
+      }),
+      follow<ConnectMessage>('lifeguard:connect', engineId, {
+        start: (message) => void this.#connects.set(message, this.#timeline.now()),
+        end: (message) => this.#endConnect(message),
       }),
     ]
   }
@@ -246,6 +254,14 @@ export class Spans {
     }
     if (statement === undefined || statement.inside !== undefined) emit()
     else statement.acquires.push(emit)
+  }
+
+  #endConnect(message: ConnectMessage & Ended): void {
+    const startTime = this.#connects.get(message)
+    if (startTime === undefined) return
+    const { attributes, tracer } = this.#parts
+    const options = { kind: SpanKind.INTERNAL, startTime, attributes: attributes.plain, root: true }
+    this.#end(tracer.startSpan('lifeguard.connect', options), message.error, undefined)
   }
 
   #open(name: string, { at }: Started, parent: Context): Span {

@@ -5,6 +5,7 @@
 import type { Engine } from '../../index.js'
 import type { PoolStats } from '../../pool/stats.js'
 import { histogramValues, type HistogramParts, type Labels, type MetricValues } from './samples.js'
+import type { RetryCounts } from './retry-counts.js'
 import type { StatementCounts } from './statement-counts.js'
 
 /** One metric of one engine. */
@@ -26,6 +27,7 @@ export function engineMetrics(
   engine: Engine,
   pool: string,
   counts: StatementCounts | undefined,
+  retries: RetryCounts,
 ): readonly EngineMetric[] {
   const one = (value: number, labels: Labels = {}): MetricValues => ({ value, labels: { pool, ...labels } })
   const metric = (
@@ -83,6 +85,9 @@ export function engineMetrics(
     ),
     metric('counter', 'pool_connections_closed_total', 'Closed connections by reason', ({ closed }) =>
       Object.entries(closed).map(([reason, count]) => one(count, { reason })),
+    ),
+    metric('counter', 'retries_total', 'Blocks that have failed and ran again, by the error', () =>
+      [...retries.byError].map(([error, count]) => one(count, { error })),
     ),
     times('pool_acquire_duration_seconds', 'Time until a caller had a connection', acquireTimes),
     times('pool_use_duration_seconds', 'Time from acquire to release of a connection', ({ use }) => use),

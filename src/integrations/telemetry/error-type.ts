@@ -7,3 +7,11 @@ export function errorTypeOf(error: unknown, sqlState: string | undefined): strin
   const { code } = error as { code?: unknown }
   return typeof code === 'string' ? code : error.name
 }
+
+/** SQLSTATE of an error of PostgreSQL, or of the failure that has aborted the transaction. */
+export function sqlStateOf(error: unknown): string | undefined {
+  const { sqlState, cause } = Object(error) as { sqlState?: unknown; cause?: unknown }
+  if (typeof sqlState === 'string') return sqlState
+  const { sqlState: first } = Object(cause) as { sqlState?: unknown }
+  return typeof first === 'string' ? first : undefined
+}

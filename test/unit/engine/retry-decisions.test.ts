@@ -45,7 +45,7 @@ async function runs(error: unknown, given: { attempts?: number; hasStored?: bool
       count++
       throw error
     },
-    () => given.hasStored === true,
+    { hasStored: () => given.hasStored === true },
   ).catch((thrown: unknown) => expect(thrown).toBe(error))
   await clock.advance(1_000)
   await done
