@@ -51,7 +51,7 @@ export class RowShape {
 
   /**
    * Whether `types` chooses the parsers of the reader. Comparing the objects is not enough: Drizzle makes a new one for each query,
-   * and `setTypeParser` changes one that was used before.
+   * with new functions for times that return their text, and `setTypeParser` changes one that was used before.
    */
   #choosesSame(types: TypeParsers | RawTypes): boolean {
     const { fields } = this
@@ -59,10 +59,20 @@ export class RowShape {
     if (parsers === undefined || 'instants' in types) return types === this.#types
     for (let index = 0; index < parsers.length; index++) {
       const oid = (fields[index] as FieldDescription).dataTypeID
-      if (types.getTypeParser(oid, 'text') !== parsers[index]) return false
+      if (!isSameParser(types.getTypeParser(oid, 'text'), parsers[index] as TypeParser)) return false
     }
     return true
   }
+}
+
+/** An arrow function that returns its one argument. */
+const AS_IT_IS = /^\(?([\w$]+)\)?\s*=>\s*\1$/
+
+/** Whether both parse alike: they are one function, or both return the text as it is. */
+function isSameParser(one: TypeParser, other: TypeParser): boolean {
+  if (one === other) return true
+  const text = Function.prototype.toString.call(one)
+  return AS_IT_IS.test(text) && text === Function.prototype.toString.call(other)
 }
 
 const COUNT_BYTES = 2

@@ -230,6 +230,18 @@ describe('a kept reader', () => {
     expect(readRow(shape.reader('array', second), dataRow(['a', 'B']))).toEqual(['A', 'b'])
   })
 
+  test('is used again if new parsers return the text as it is, and say so in the same words', () => {
+    const shape = shapeOf(['x'])
+    const asDrizzle = (): TypeParsers => ({ getTypeParser: () => (val) => val })
+    const first = shape.reader('array', asDrizzle())
+    expect(shape.reader('array', asDrizzle())).toBe(first)
+    // The same words with another meaning.
+    const times = (factor: number): TypeParsers => ({ getTypeParser: () => (val) => Number(val) * factor })
+    const row = dataRow(['2'])
+    expect(readRow(shape.reader('array', times(2)), row)).toEqual([4])
+    expect(readRow(shape.reader('array', times(3)), row)).toEqual([6])
+  })
+
   test('follows setTypeParser() of the same object', () => {
     const shape = shapeOf(['x'])
     // @types/pg gives the parsers of TypeOverrides another type than those of `pg.types`, which they are.
