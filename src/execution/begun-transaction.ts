@@ -38,7 +38,7 @@ export async function beginInTurn<Opened>(runner: StatementRunner, open: () => O
   }
   runner.requireRunning()
   scopes.requireNoTransaction()
-  return await (pipeline.autocommitMode ? whenAlone(runner, start) : scopes.inTurn(start))
+  return await (pipeline.setup.autocommit ? whenAlone(runner, start) : scopes.inTurn(start))
 }
 
 /** Calls `work` as a part of the transaction. */

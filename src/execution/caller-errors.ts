@@ -59,7 +59,7 @@ export class CallerErrors {
     const failure = databaseErrorFrom(error, {
       statement,
       hideParameters: this.#rules.hideParameters,
-      sessionMayWrite: this.#pipeline.mayWrite,
+      sessionMayWrite: !this.#pipeline.setup.readOnly,
     })
     const explained = this.#rules.translate?.(failure) ?? failure
     this.#explained.set(error, explained)

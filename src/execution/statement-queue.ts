@@ -85,7 +85,7 @@ export class StatementQueue {
   /** True if a statement of the caller would be a transaction of its own. */
   get standsAlone(): boolean {
     const isOutside = this.#scopes?.isOutside === true || this.ownTransaction !== undefined
-    return isOutside ? this.pipeline.autocommitMode : this.pipeline.autocommit
+    return isOutside ? this.pipeline.setup.autocommit : this.pipeline.autocommit
   }
 
   /** True if a nested block is open that the caller is outside of. */

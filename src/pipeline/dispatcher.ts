@@ -76,6 +76,11 @@ export class Dispatcher implements Rider {
     return this.#inFlight === undefined && !this.#acquiring && this.#cancellation?.active !== true
   }
 
+  /** With `captureStacks`: where a connection was needed the last time. */
+  get callSite(): CallSite | undefined {
+    return this.#callSite
+  }
+
   /** With `captureStacks`: captures the call site that needs a connection. */
   noteCallSite(above: (...parameters: never[]) => unknown): void {
     if (this.#lease === undefined) this.#callSite = this.#host.callSites?.capture(above)

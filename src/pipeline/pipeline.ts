@@ -11,6 +11,7 @@
  */
 import type { DriverConnection } from '../driver/driver.js'
 import type { MessageSource, TransactionMessage } from '../internal/channels.js'
+import type { CallSite } from '../pool/call-site.js'
 import type { Lease } from '../pool/pool.js'
 import type { ExplicitTransaction, ExplicitTransactions } from './explicit-transactions.js'
 import { beginSteps } from './begin.js'
@@ -38,7 +39,7 @@ export class Pipeline implements Sender {
   /** True: its session or connection is closed. */
   closed = false
   readonly #host: PipelineHost
-  readonly #setup: PipelineSetup
+  readonly setup: PipelineSetup
   readonly #dispatcher: Dispatcher
   readonly #answers: ResponseHandler
   readonly #queue = new OperationQueue()
@@ -49,7 +50,7 @@ export class Pipeline implements Sender {
 
   constructor(host: PipelineHost, setup: PipelineSetup, owner: TransactionListener) {
     this.#host = host
-    this.#setup = setup
+    this.setup = setup
     this.#dispatcher = new Dispatcher(host, setup.acquire, this)
     this.#answers = new ResponseHandler(host, setup, owner, this.#dispatcher)
   }
@@ -78,11 +79,6 @@ export class Pipeline implements Sender {
     return this.#answers.transaction
   }
 
-  /** Autocommit: every statement is its own transaction, unless `begin()` was called. */
-  get autocommitMode(): boolean {
-    return this.#setup.autocommit
-  }
-
   /** The transactions of `begin()`. */
   get explicitTransactions(): ExplicitTransactions {
     return this.#answers.explicitTransactions
@@ -102,9 +98,9 @@ export class Pipeline implements Sender {
     return this.#answers.originOf(error)
   }
 
-  /** True: the session may write, so a server that refuses writes (25006) is the wrong one. */
-  get mayWrite(): boolean {
-    return !this.#setup.readOnly
+  /** See `Dispatcher.callSite`. */
+  get callSite(): CallSite | undefined {
+    return this.#dispatcher.callSite
   }
 
   /** Statements of the user that have not settled. */
@@ -221,7 +217,7 @@ export class Pipeline implements Sender {
     if (connection === undefined || handoff === undefined) return false
     if (connection.lost !== undefined || this.state.name !== 'active') return false
     if (!this.#dispatcher.free || !this.#queue.isEmpty) return false
-    if (this.#answers.reads?.pure === false || !this.#setup.beginning.commitIsFormality(connection))
+    if (this.#answers.reads?.pure === false || !this.setup.beginning.commitIsFormality(connection))
       return false
     this.#deferred = undefined
     handoff.endWithoutWaiting('COMMIT', { timeoutMillis: this.#host.prePingTimeoutMillis })
@@ -249,7 +245,7 @@ export class Pipeline implements Sender {
   }
 
   sharedRead(takes: boolean): Operation | undefined {
-    return this.#host.sharedReads?.nextOf(this.#setup, this.#queue, this.#answers, takes)
+    return this.#host.sharedReads?.nextOf(this.setup, this.#queue, this.#answers, takes)
   }
 
   /** No connection was acquired: all that was queued is settled, in order, for what follows a ROLLBACK is another transaction. */
@@ -285,7 +281,7 @@ export class Pipeline implements Sender {
     const begin = this.state.name === 'idle' ? beginSteps(this.#answers, this.#answers.plan, connection) : []
     const proving = begin.length > 0 && !this.#dispatcher.proven
     // Where the batch can go to another server, a server that does not answer gets a deadline.
-    if (proving || (begin.length > 0 && this.#setup.otherServers !== undefined))
+    if (proving || (begin.length > 0 && this.setup.otherServers !== undefined))
       (begin[0] as Operation).flushAfter = true
     // A rollback makes deferred steps superfluous.
     const deferred = undoes(next) ? [] : (this.#deferred ?? [])
@@ -294,15 +290,15 @@ export class Pipeline implements Sender {
     const inFlight = takeBatch(this.#queue, begin, deferred, {
       proving,
       alone: this.standsAlone,
-      readOnly: this.#setup.readOnly,
-      flushes: this.#setup.acquire.signal !== undefined,
+      readOnly: this.setup.readOnly,
+      flushes: this.setup.acquire.signal !== undefined,
       position: this.#answers.positionQuery,
       // Functions of the user may write.
       hasWritten: this.#answers.reads?.pure === false,
     })
     if (inFlight.beginning > 0) this.#answers.transactionBegan(connection)
     // After nothing but reads COMMIT takes no time: the next waiter for the connection need not wait for its answer.
-    if (this.#setup.releaseWhenIdle && this.#dispatcher.handOff(inFlight, this.#answers.reads)) return
+    if (this.setup.releaseWhenIdle && this.#dispatcher.handOff(inFlight, this.#answers.reads)) return
     this.#dispatcher.send(inFlight, this.standsAlone ? 'separate' : 'shared')
   }
 
@@ -345,6 +341,6 @@ export class Pipeline implements Sender {
   #rest(): void {
     if (this.state.inTransaction) return
     this.#answers.replays = 0
-    if (this.#setup.releaseWhenIdle) this.release()
+    if (this.setup.releaseWhenIdle) this.release()
   }
 }

@@ -7,6 +7,7 @@
  * instance has in fact lost a given value.
  */
 import { isDevelopment, warnOnce } from '../internal/development.js'
+import { captureCallSite, lineOf } from '../pool/call-site.js'
 import type { AnyEntity } from './entity-types.js'
 import { ENTITY } from './entity-types.js'
 
@@ -61,13 +62,14 @@ export function checkFields(
   const given = fields.filter((field) => values[field] !== undefined)
   if (given.length === 0) return
   const before = given.map((field) => values[field])
+  const site = captureCallSite(checkFields)
   queueMicrotask(() => {
     given.forEach((field, index) => {
       if (Object.is(instance[field], before[index])) return
       warnOnce(
         'LIFEGUARD_CLASS_FIELD',
         `${name}.${field}`,
-        `The class field ${name}.${field} overwrites what the constructor was given: new ${name}({ ${field} }) loses its value. ` +
+        `The class field ${name}.${field} overwrites what the constructor was given, at ${lineOf(site)}: new ${name}({ ${field} }) loses its value. ` +
           `Remove the field; for a type only, write \`declare ${field}: ...\`; for an initial value, add default() to the column.`,
       )
     })

@@ -171,7 +171,7 @@ export class FlushCoordinator extends HookOwner<EntityParts> implements Executio
     this.autoflushBlocks.requireCurrentHook()
     // The call is part of the flush whose hook makes it.
     if (this.autoflushBlocks.inFlushHook) return unit.flush()
-    const alone = this.runner.pipeline.autocommitMode && !this.#isInTransaction
+    const alone = this.runner.pipeline.setup.autocommit && !this.#isInTransaction
     if (!alone && !this.hasHooks) return unit.flush()
     const before = this.#ownFlush
     const { rollbacks } = this.autoflushBlocks
@@ -254,7 +254,7 @@ export class FlushCoordinator extends HookOwner<EntityParts> implements Executio
 
   close(): void {
     if (this.#unit === undefined) return
-    this.parts.unstored?.watch(this.#unit.attached)
+    this.parts.unstored?.watch(this.#unit.attached, this.runner.pipeline.callSite)
     this.#unit.close()
   }
 

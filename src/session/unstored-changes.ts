@@ -7,6 +7,7 @@
  */
 import { systemClock, type Clock } from '../internal/clock.js'
 import { warnOnce } from '../internal/development.js'
+import { lineOf, type CallSite } from '../pool/call-site.js'
 import type { InstanceState } from '../unit/instance-state.js'
 
 /** How long a changed object may take to be added to another session. */
@@ -16,18 +17,21 @@ const MOST_WATCHED = 100
 
 export class UnstoredChanges {
   readonly #clock: Clock
-  #watched: WeakRef<InstanceState>[] = []
+  #watched: Watched[] = []
 
   constructor(clock: Clock = systemClock) {
     this.#clock = clock
   }
 
-  /** A session has ended: looks a while later whether its objects were changed. */
-  watch(states: Iterable<InstanceState>): void {
+  /**
+   * A session has ended: looks a while later whether its objects were changed.
+   * @param site Where the session took its connection; undefined if that is not known.
+   */
+  watch(states: Iterable<InstanceState>, site: CallSite | undefined): void {
     const isWaiting = this.#watched.length > 0
     for (const state of states) {
       if (this.#watched.length >= MOST_WATCHED) break
-      this.#watched.push(new WeakRef(state))
+      this.#watched.push({ reference: new WeakRef(state), site })
     }
     if (isWaiting || this.#watched.length === 0) return
     this.#clock.setTimer(() => this.#check(), PATIENCE_MILLIS, { keepAlive: false })
@@ -36,21 +40,26 @@ export class UnstoredChanges {
   #check(): void {
     const watched = this.#watched
     this.#watched = []
-    for (const reference of watched) {
+    for (const { reference, site } of watched) {
       const state = reference.deref()
-      if (state?.status === 'detached') warnOfDetached(state)
+      if (state?.status === 'detached') warnOfDetached(state, site)
     }
   }
 }
 
-function warnOfDetached(state: InstanceState): void {
+interface Watched {
+  readonly reference: WeakRef<InstanceState>
+  readonly site: CallSite | undefined
+}
+
+function warnOfDetached(state: InstanceState, site: CallSite | undefined): void {
   const { meta } = state
   const [column] = changesOf(state)
   if (column === undefined) return
   warnOnce(
     'LIFEGUARD_DETACHED_CHANGE',
     `${meta.name}.${column}`,
-    `${meta.name}.${column} was changed after the session of its object had ended, so nothing stores the change (${String(state)}). ` +
+    `${meta.name}.${column} was changed after the session of its object had ended, so nothing stores the change (${String(state)}${site === undefined ? '' : `, of the session that ran statements at ${lineOf(site)}`}). ` +
       'Change it inside of the block, or add() the object to another session. For another view of the object, change a copy: { ...object }.',
   )
 }

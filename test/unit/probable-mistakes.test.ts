@@ -61,6 +61,7 @@ describe('a class field that overwrites a column', () => {
     expect(warnings).toMatchObject([{ code: 'LIFEGUARD_CLASS_FIELD' }])
     expect(warnings[0]?.message).toContain('Song.title overwrites what the constructor was given')
     expect(warnings[0]?.message).toContain('`declare title: ...`')
+    expect(warnings[0]?.message).toMatch(/constructor was given, at .*probable-mistakes\.test/)
   })
 
   test('is found in a class in between, without a value, and behind methods and strings', async () => {
@@ -130,7 +131,7 @@ describe('changes that nothing stores', () => {
     const clock = new ManualClock()
     const unstored = new UnstoredChanges(clock)
     const [changed, kept] = [detached(1), detached(2)]
-    unstored.watch([changed, kept].map(stateOf))
+    unstored.watch([changed, kept].map(stateOf), { stack: 'Error\n    at load (/app/load.js:7:9)' })
     changed.title = 'new'
     await clock.advance(999)
     expect(warnings).toEqual([])
@@ -138,13 +139,14 @@ describe('changes that nothing stores', () => {
     expect(warnings).toMatchObject([{ code: 'LIFEGUARD_DETACHED_CHANGE' }])
     expect(warnings[0]?.message).toContain('title was changed after the session')
     expect(warnings[0]?.message).toContain('(a stored plain')
+    expect(warnings[0]?.message).toContain('that ran statements at load (/app/load.js:7:9))')
   })
 
   test('not if it was added to another session', async () => {
     const clock = new ManualClock()
     const unstored = new UnstoredChanges(clock)
     const object = detached(1)
-    unstored.watch([stateOf(object)])
+    unstored.watch([stateOf(object)], undefined)
     object.title = 'new'
     stateOf(object).become('persistent', { closed: false, hidesValues: false })
     await clock.advance(2_000)
