@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { defineConfig } from 'tsup'
+import { defineConfig, type Options } from 'tsup'
 
 const DIST = fileURLToPath(new URL('dist', import.meta.url))
 const INTEGRATIONS = fileURLToPath(new URL('src/integrations', import.meta.url))
@@ -13,17 +14,17 @@ const subpaths = Object.keys(exports)
   .filter((path) => path !== '.' && path !== './package.json')
   .map((path) => path.slice('./'.length))
 
-const entry = {
-  index: 'src/index.ts',
-  ...Object.fromEntries(subpaths.map((name) => [name, `src/integrations/${name}.ts`])),
-}
+const sourceOf = (name: string): string => (name === 'index' ? 'src/index.ts' : `src/integrations/${name}.ts`)
+const entriesOf = (names: readonly string[]): Record<string, string> =>
+  Object.fromEntries(names.map((name) => [name, sourceOf(name)]))
 
-/** The command `lifeguard`, which nobody imports. */
-const command = { cli: 'src/integrations/cli.ts' }
+/** They import their library when they are loaded, in the form that the program uses: that of the other form has other classes. */
+const IN_BOTH_FORMS: ReadonlySet<string> = new Set(['drizzle', 'kysely', 'opentelemetry'])
+const names = ['index', ...subpaths]
+/** The others are CommonJS, and their ES modules hand on the same values. */
+const handedOn = names.filter((name) => !IN_BOTH_FORMS.has(name))
 
-const code = defineConfig({
-  entry: { ...entry, ...command },
-  format: ['esm', 'cjs'],
+const code = {
   target: 'node20',
   splitting: false,
   // Maps with the source in them would be more than half of the package.
@@ -53,14 +54,36 @@ const code = defineConfig({
       },
     },
   ],
+} satisfies Options
+
+const commonJs = defineConfig({
+  ...code,
+  entry: entriesOf(names),
+  format: ['cjs'],
   onSuccess: () => {
-    for (const name of Object.keys(entry))
-      writeFileSync(`${DIST}/${name}.d.ts`, `export * from './${name}.cjs'\n`)
+    for (const name of handedOn) writeFileSync(`${DIST}/${name}.js`, moduleOf(name))
+    for (const name of names) writeFileSync(`${DIST}/${name}.d.ts`, `export * from './${name}.cjs'\n`)
+    // Node looks for names in a CommonJS file that an ES module imports, which takes long in a large one.
+    writeFileSync(`${DIST}/whole.cjs`, `const whole = require('./index.cjs')\nmodule.exports = whole\n`)
     return Promise.resolve()
   },
 })
 
-/** One set of types, which the declarations of the ES modules re-export: a class is the same type for both kinds of user. */
-const types = defineConfig({ entry, format: ['cjs'], dts: { only: true } })
+/** An ES module with the values of the CommonJS file: a program that imports and requires has each class once. */
+function moduleOf(name: string): string {
+  const values = createRequire(import.meta.url)(`${DIST}/${name}.cjs`) as object
+  const file = name === 'index' ? 'whole' : name
+  return `import values from './${file}.cjs'\nexport const {${Object.keys(values).join()}} = values\n`
+}
 
-export default [code, types]
+/** With the command `lifeguard`, which nobody imports. */
+const modules = defineConfig({
+  ...code,
+  entry: entriesOf([...IN_BOTH_FORMS, 'cli']),
+  format: ['esm'],
+})
+
+/** One set of types, which the declarations of the ES modules re-export: a class is the same type for both kinds of user. */
+const types = defineConfig({ entry: entriesOf(names), format: ['cjs'], dts: { only: true } })
+
+export default [commonJs, modules, types]

@@ -14,7 +14,7 @@ class Constant implements JsonNull {
 
 const KEY = Symbol.for('lifeguard.jsonNull')
 
-/** The same object for both copies of the package (import and require): it is compared by `===`. */
+/** The same object for all copies of the package in a process: it is compared by `===`. */
 function constant(): JsonNull {
   const holder = globalThis as { [KEY]?: JsonNull }
   return (holder[KEY] ??= Object.freeze(new Constant()))

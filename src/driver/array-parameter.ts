@@ -14,7 +14,7 @@ export interface ArrayElement {
   write(text: string, target: Buffer, at: number): number
 }
 
-// As with errors: a program may have two copies of the package (import and require, a bundler), and mix them.
+// As with errors: a program may have two copies of the package (of two dependencies, or by a bundler), and mix them.
 const BRAND = Symbol.for('lifeguard.array')
 
 /** Dimensions, "has NULLs", type, length of the dimension, its lower bound: four bytes each. */

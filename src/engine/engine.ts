@@ -117,7 +117,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
     setMaxListeners(0, this.#ending.signal) // Any number of listen() may wait for the end.
   }
 
-  /** Also true for an engine that the other copy of this package (import, require) made. */
+  /** Also true for an engine that another copy of this package made. */
   static override [Symbol.hasInstance](value: unknown): boolean {
     return isObject(value) && BRAND in value
   }

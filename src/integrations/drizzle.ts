@@ -123,7 +123,7 @@ function withTransactions<Database extends object>(
 
 function requireArguments(bind: unknown, make: unknown): void {
   const { execute, beginNested } = Object(bind) as Partial<Session>
-  // A session may be one of the package's other copy (import, require).
+  // A session may be one of another copy of the package.
   const isBind =
     bind instanceof Engine || (typeof execute === 'function' && typeof beginNested === 'function')
   if (!isBind)

@@ -64,7 +64,7 @@ export function kyselyDialect(bind: Engine | Session | Connection): KyselyDialec
 
 function driverFor(bind: Engine | Session | Connection): () => Driver {
   if (bind instanceof Engine) return () => engineDriver(bind)
-  // A session may be one of the package's other copy (import, require).
+  // A session may be one of another copy of the package.
   const { execute, stream, beginNested } = Object(bind) as Partial<Session>
   if ([execute, stream, beginNested].every((method) => typeof method === 'function'))
     return () => sessionDriver(bind)

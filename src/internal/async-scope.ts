@@ -1,7 +1,7 @@
 /**
  * Async scopes: which session's block, and which savepoint's block, the current asynchronous call is part of.
  *
- * One AsyncLocalStorage is used in the whole process, also when the package is loaded twice (import and require).
+ * One AsyncLocalStorage is used in the whole process, also when the package is loaded twice.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 

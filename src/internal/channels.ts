@@ -1,7 +1,7 @@
 /**
  * The `node:diagnostics_channel` channels of Lifeguard: what OpenTelemetry, Prometheus and any inspector subscribe to.
  *
- * 1. Channels are found by name in the whole process, so both copies of this package (import and require) share them.
+ * 1. Channels are found by name in the whole process, so all copies of this package share them.
  * 2. Publishers check `hasSubscribers` first: without a subscriber no message is made.
  * 3. No message holds a password or a parameter value.
  */

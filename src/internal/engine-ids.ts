@@ -1,5 +1,5 @@
 /**
- * Numbers engines from 1 in each process, for both copies of this package (import, require). Messages of channels contain the number,
+ * Numbers engines from 1 in each process, for all copies of this package. Messages of channels contain the number,
  * because two engines may have the same name.
  */
 const KEY: unique symbol = Symbol.for('lifeguard.engineIds') as never

@@ -1,5 +1,5 @@
-/** The quick start of the packed README, as a user pastes it. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+/** The packed documents: their links, and the quick start of the README, as a user pastes it. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createTestDatabase, startDatabase } from '../../src/integrations/testing.js'
@@ -11,6 +11,17 @@ beforeAll(async () => {
   installed = await installPackage()
 })
 afterAll(() => installed.remove())
+
+test('links of the documents lead to files of the package', () => {
+  const root = join(installed.folder, 'node_modules', 'lifeguard')
+  const documents = installed.tarball.files.filter((path) => path.endsWith('.md'))
+  const dead = documents.flatMap((path) =>
+    [...readFileSync(join(root, path), 'utf8').matchAll(/\]\(([^)#\s:]+)(?:#[^)]*)?\)/g)]
+      .filter(([, target = '']) => !existsSync(join(root, dirname(path), target)))
+      .map(([link]) => `${path}: ${link}`),
+  )
+  expect(dead).toEqual([])
+})
 
 test.each([
   ['quickstart.mjs', 'node'],

@@ -129,7 +129,7 @@ export function tableScript(table: Table, schema: string | undefined): string {
   return base.metadata.ddl()
 }
 
-/** The same with fragments of this copy of the package: the entities may be those of the other copy (`import` and `require`). */
+/** The same with fragments of this copy of the package: the entities may be those of another copy. */
 export function ownSql<Value>(value: Value): Value {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map((item: unknown) => ownSql(item)) as Value

@@ -26,7 +26,7 @@ export function checkPoolFrom(engine: unknown, options: PoolFromOptions): void {
 
 /** @throws InvalidOptionError */
 export function checkSessionFace(name: string, session: unknown, options: SessionFaceOptions): void {
-  // A session may be one of the package's other copy (import, require).
+  // A session may be one of another copy of the package.
   const { runStatement, beginNested, expireAll } = Object(session) as Partial<Session>
   if ([runStatement, beginNested, expireAll].some((method) => typeof method !== 'function')) {
     throw new InvalidOptionError(
