@@ -41,7 +41,7 @@ test('the tarball is small and holds nothing but the build and the documents', (
   )
   expect(size).toBeLessThan(LARGEST_PACKAGE)
   expect(installed.tarball.size).toBeLessThan(LARGEST_TARBALL)
-  const others = installed.tarball.files.filter((path) => !/^(dist|docs)\//.test(path))
+  const others = installed.tarball.files.filter((path) => !/^(dist|docs|examples)\//.test(path))
   expect(others.sort()).toEqual([
     'ARCHITECTURE.md',
     'CHANGELOG.md',
