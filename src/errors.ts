@@ -3,9 +3,10 @@
  * (`pool/errors.ts`).
  *
  * 1. `code` is stable; match on it. `docs/errors.md` explains each code.
- * 2. `instanceof` is decided by a brand, so it also works between the ES module and the CommonJS copy of this package.
+ * 2. `instanceof` is decided by a brand, so it also works between two copies of this package.
  * 3. No message, property or inspection of an error contains a password or a parameter value.
  */
+import { captureStack } from './internal/own-frames.js'
 import { isRevoked } from './internal/revoked.js'
 
 const BRAND: unique symbol = Symbol.for('lifeguard.error') as never
@@ -110,6 +111,8 @@ export class InvalidStatementError extends LifeguardError {
 export class MappingError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('INVALID_MAPPING', message, options)
+    // It is found deep inside of the declarations, and the stack would end before the caller's line.
+    captureStack(this, MappingError)
   }
 }
 

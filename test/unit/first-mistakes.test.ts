@@ -33,6 +33,17 @@ test('the url alone is no options, and is not shown', () => {
   expect(error.message).toBe('createEngine takes an object: createEngine({ url })')
 })
 
+test('a relation that is found wrong when it is first used names the line that used it', () => {
+  const Base = declarativeBase()
+  class Kid extends Base.entity('kids', { id: serial().primaryKey(), pId: integer() }) {}
+  class Parent extends Base.entity('parents', { id: serial().primaryKey() }) {
+    static readonly relations = { kids: hasMany(() => Kid, 'parentId' as never) }
+  }
+  const { message, stack } = failure(() => select(Parent).load('kids' as never))
+  expect(message).toContain("kids has no column 'parentId'; it has id, pId")
+  expect(stack?.split('\n').find((line) => /^\s+at /.test(line))).toContain('first-mistakes.test')
+})
+
 test('the engine alone is no options of a factory', () => {
   expect(failure(() => call(createSessionFactory, engine)).message).toBe(
     'createSessionFactory takes an object: createSessionFactory({ bind: engine })',
