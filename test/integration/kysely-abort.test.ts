@@ -1,6 +1,6 @@
 /**
  * What Kysely 0.29 asks of a connection when a caller aborts a query: `cancelQuery` and `killSession`. The Kysely that is installed here does
- * not ask yet, so the tests do; test/libraries has a Kysely that does.
+ * not ask yet, so the tests do.
  */
 import { CompiledQuery, type QueryResult } from 'kysely'
 import { expect, test } from 'vitest'

@@ -5,7 +5,6 @@
 import knex, { type Knex } from 'knex'
 import { poolFrom, type Pool } from 'lifeguard/pg-pool'
 import { expect, test } from 'vitest'
-import { waitUntil } from '../helpers/wait-until.js'
 import { checkLibrary } from './checks.js'
 
 const SCHEMA = [
@@ -113,20 +112,5 @@ test('Knex migrates up, refuses a failing migration as a whole, and migrates dow
   delete steps['3']
   expect(await db.migrate.rollback(config, true)).toEqual([1, ['2', '1']])
   expect(await db.schema.hasTable('albums')).toBe(false)
-  await db.destroy()
-})
-
-test('a timeout of Knex with `cancel` ends the query on the server, and the connection goes on', async () => {
-  const db = opened({ poolSize: 2, maxOverflow: 0 })
-  await expect(db.raw('select pg_sleep(60)').timeout(50, { cancel: true })).rejects.toMatchObject({
-    name: 'KnexTimeoutError',
-  })
-  await waitUntil(async () => {
-    const rows = await fixture.db.query(
-      `select from pg_stat_activity where query like 'select pg_sleep%' and state = 'active' and datname = current_database()`,
-    )
-    return rows.length === 0
-  })
-  expect(await db('songs').select()).toEqual([])
   await db.destroy()
 })
