@@ -46,8 +46,11 @@ export function withoutOwnFrames(stack: string, folder: string | undefined = FOL
   return [...lines.slice(0, first), ...frames.slice(0, Error.stackTraceLimit)].join('\n')
 }
 
+/** A function or a class: its frame, and those below it, are left out. */
+type Above = ((...parameters: never[]) => unknown) | (new (...parameters: never[]) => unknown)
+
 /** Captures the stack of an object, from the caller of `above` on, without frames of the library. */
-export function captureStack(target: { stack?: string }, above: (...parameters: never[]) => unknown): void {
+export function captureStack(target: { stack?: string }, above: Above): void {
   const stack = captureWithOwnFrames(target, above)
   if (stack !== '') target.stack = withoutOwnFrames(stack)
 }
@@ -56,10 +59,7 @@ export function captureStack(target: { stack?: string }, above: (...parameters: 
  * As {@link captureStack}, but returns the stack with frames of the library, longer than the limit of the process: for
  * `withoutOwnFrames`. Empty if the process shows stacks in another form than text (`Error.prepareStackTrace`).
  */
-export function captureWithOwnFrames(
-  target: { stack?: string },
-  above: (...parameters: never[]) => unknown,
-): string {
+export function captureWithOwnFrames(target: { stack?: string }, above: Above): string {
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = stackTraceLimit + OWN_FRAMES
   Error.captureStackTrace(target, above)
