@@ -103,22 +103,19 @@ function nameClasses(
   { names = {} }: NameOverrides,
   findings: Findings,
 ): Map<CatalogTable, string> {
-  const isSame = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase()
-  const short = (table: CatalogTable): string => pascal(singular(wordsOf(table.name)))
-  const words = (table: CatalogTable): string[] => {
-    const isShared = tables.some(
-      (other) => other !== table && other.schema === table.schema && isSame(short(other), short(table)),
-    )
-    return isShared ? wordsOf(table.name) : singular(wordsOf(table.name))
-  }
-  const isElsewhere = (table: CatalogTable): boolean =>
-    tables.some(
-      (other) => other.schema !== table.schema && isSame(pascal(words(other)), pascal(words(table))),
-    )
-  const form = (table: CatalogTable): string =>
+  const short = remembered((table: CatalogTable) => pascal(singular(wordsOf(table.name))))
+  const sharing = counted(tables, (table) => `${table.schema}\0${short(table).toLowerCase()}`)
+  const words = (table: CatalogTable): string[] =>
+    sharing(table) > 1 ? wordsOf(table.name) : singular(wordsOf(table.name))
+  const plain = remembered((table: CatalogTable) => pascal(words(table)))
+  const namesakes = counted(tables, (table) => plain(table).toLowerCase())
+  const neighbours = counted(tables, (table) => `${table.schema}\0${plain(table).toLowerCase()}`)
+  const isElsewhere = (table: CatalogTable): boolean => namesakes(table) > neighbours(table)
+  const form = remembered((table: CatalogTable) =>
     table.schema !== currentSchema && isElsewhere(table)
       ? pascal([...wordsOf(table.schema), ...words(table)])
-      : pascal(words(table))
+      : plain(table),
+  )
   const chosen = new Map<CatalogTable, string>()
   const taken = new Set(
     Object.entries(names)
@@ -141,6 +138,26 @@ function nameClasses(
       )
   }
   return chosen
+}
+
+/** The function, which computes each result once: a schema may have thousands of tables. */
+function remembered(compute: (table: CatalogTable) => string): (table: CatalogTable) => string {
+  const results = new Map<CatalogTable, string>()
+  return (table) => {
+    const result = results.get(table) ?? compute(table)
+    results.set(table, result)
+    return result
+  }
+}
+
+/** How many tables have the key of a table. */
+function counted(
+  tables: readonly CatalogTable[],
+  keyOf: (table: CatalogTable) => string,
+): (table: CatalogTable) => number {
+  const counts = new Map<string, number>()
+  for (const table of tables) counts.set(keyOf(table), (counts.get(keyOf(table)) ?? 0) + 1)
+  return (table) => counts.get(keyOf(table)) ?? 0
 }
 
 function legalClass(name: string): string {
