@@ -41,8 +41,11 @@ export class PrimaryWatch {
   readonly #watched = new Map<PgConnection, Watched>()
   /** Connections to the other hosts. */
   readonly #asked = new Map<HostTarget, PgConnection>()
+  /** Hosts that have not answered yet. */
+  readonly #asking = new Set<HostTarget>()
   #timer: Timer | undefined = undefined
-  #stop: AbortController | undefined = undefined
+  /** Ends the questions. */
+  #stop = new AbortController()
 
   constructor(parts: PrimaryWatchParts) {
     this.#parts = parts
@@ -88,16 +91,13 @@ export class PrimaryWatch {
       watched.received = received
     }
     if (!isSilent) return this.#stopAsking()
-    // The last round has not ended yet.
-    if (this.#stop !== undefined) return
-    const stop = (this.#stop = new AbortController())
-    const rounds = this.#parts.otherHosts().map((host) => this.#ask(host, stop.signal))
-    void Promise.all(rounds).finally(() => {
-      if (this.#stop === stop) this.#stop = undefined
-    })
+    for (const host of this.#parts.otherHosts()) {
+      // A host that does not answer must not delay the questions to the others.
+      if (!this.#asking.has(host)) void this.#ask(host, this.#stop.signal)
+    }
   }
 
-  /** Never rejects: a host that does not answer is asked again in the next round. */
+  /** Never rejects: a host that has failed is asked again at the next look. */
   async #ask(host: HostTarget, stopped: AbortSignal): Promise<void> {
     const { clock, hostTimeoutMillis, connect, historyOf, onPrimary } = this.#parts
     const ending = new AbortController()
@@ -109,6 +109,7 @@ export class PrimaryWatch {
     }
     const timer = clock.setTimer(expire, hostTimeoutMillis, { keepAlive: false })
     stopped.addEventListener('abort', onStop)
+    this.#asking.add(host)
     try {
       connection ??= await connect(host, ending.signal)
       connection.unref()
@@ -122,14 +123,18 @@ export class PrimaryWatch {
       this.#asked.delete(host)
       connection?.destroy()
     } finally {
+      if (!stopped.aborted) this.#asking.delete(host)
       timer.cancel()
       stopped.removeEventListener('abort', onStop)
     }
   }
 
   #stopAsking(): void {
-    this.#stop?.abort()
-    this.#stop = undefined
+    if (this.#asking.size > 0 || this.#asked.size > 0) {
+      this.#stop.abort()
+      this.#stop = new AbortController()
+    }
+    this.#asking.clear()
     for (const connection of this.#asked.values()) void connection.close(CLOSE_MILLIS)
     this.#asked.clear()
   }

@@ -25,9 +25,13 @@ afterEach(async () => {
   await Promise.all([old.dispose(), next.dispose()])
 })
 
-function engineOf(poolSize: number): { engine: Engine; factory: SessionFactory } {
+function engineOf(
+  poolSize: number,
+  { more = [], hostTimeoutMillis }: { more?: readonly Proxy[]; hostTimeoutMillis?: number } = {},
+): { engine: Engine; factory: SessionFactory } {
   const engine = makeEngine({
-    hosts: [toOld, toNext].map(({ port }) => ({ host: '127.0.0.1', port })),
+    hostTimeoutMillis,
+    hosts: [toOld, ...more, toNext].map(({ port }) => ({ host: '127.0.0.1', port })),
     ...SUPERUSER,
     database: 'postgres',
     poolSize,
@@ -134,6 +138,24 @@ describe('a primary that falls silent in a transaction', () => {
     expect(error).toMatchObject({ code: 'CONNECTION_LOST' })
     expect(isRetryable(error)).toBe(true)
   })
+})
+
+test('another host that is silent, too, does not delay the questions to the others', async () => {
+  using hole = await startProxy(next.url)
+  hole.blackHole()
+  const { factory } = engineOf(1, { more: [hole], hostTimeoutMillis: 60_000 })
+  const error = await failureOf(
+    factory.withSession(async (session) => {
+      await session.execute('select 1')
+      toOld.blackHole()
+      const hanging = session.execute("insert into notes values ('a')")
+      void hanging.catch(() => undefined)
+      await waitUntil(() => toNext.roundTrips >= 2)
+      await promote()
+      await hanging
+    }),
+  )
+  expect(error).toMatchObject({ code: 'CONNECTION_LOST' })
 })
 
 test('a connection that is held while a later primary is found leads to no write at the older one', async () => {

@@ -12,6 +12,9 @@ import { nextValue, type Seen } from './replica-servers.js'
 
 const PAIRS = byLength(100, 1_000)
 const CALLERS = 10
+const SHORTEST_LAG_MILLIS = 150
+/** How much longer than a pair the network delays replication at most. */
+const LAG_IN_PAIRS = 3
 const PROGRAM = fileURLToPath(new URL('replicas-process.fixture.ts', import.meta.url))
 const HEADER = 'x-causality-token'
 
@@ -66,7 +69,6 @@ describe('replicas that lag', () => {
   const servers = useLagging()
 
   test('a token that a second process gets: none of the pairs is stale, without it many are', async () => {
-    servers.lag(150)
     const { primary, replicas } = servers
     const start = (): Promise<Service> =>
       Service.start(
@@ -75,6 +77,7 @@ describe('replicas that lag', () => {
         20_000,
       )
     const [one, other] = await Promise.all([start(), start()])
+    servers.lag(Math.max(SHORTEST_LAG_MILLIS, LAG_IN_PAIRS * (await pairMillis(one, other))))
     const stale = { withToken: 0, without: 0 }
     const fromPrimary: number[] = []
     let left = PAIRS
@@ -98,6 +101,21 @@ describe('replicas that lag', () => {
     expect(stale.without).toBeGreaterThan(PAIRS / 10)
   }, 600_000)
 })
+
+/** How long a pair takes, the longest of some: on a slow machine replication has to lag for longer. */
+async function pairMillis(one: Service, other: Service): Promise<number> {
+  const callers = Array.from({ length: CALLERS }, async (_, at) => {
+    // The first one also connects.
+    for (let round = 0; round < 3; round += 1) {
+      const startedAt = performance.now()
+      await one.write(at + 1, nextValue())
+      await other.read(at + 1)
+      if (round === 2) return performance.now() - startedAt
+    }
+    return 0
+  })
+  return Math.max(...(await Promise.all(callers)))
+}
 
 describe('a token from before a failover', () => {
   const STALE_WAIT_MILLIS = 300
