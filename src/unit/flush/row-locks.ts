@@ -2,10 +2,10 @@
  * The order in which a flush locks stored rows: table by table, referenced tables first, and within a table by key. All flushes keep
  * this order, so no two of them deadlock over rows that they change or delete.
  *
- * An UPDATE or DELETE of many rows locks them in the order of its plan, several statements lock in the order of the statements, and
- * deletes go through the tables in the opposite order. So rows are locked beforehand if the statements alone would not keep the order:
- * in the statement itself if it is the only one for its table, otherwise by a statement before it, in the same batch. Rows that PostgreSQL locks by itself (for foreign keys, cascades, and unique values that two transactions
- * insert) are not in this order.
+ * An UPDATE or DELETE of many rows locks them in the order of its plan, several statements lock in the order of the statements, and deletes
+ * go through the tables in the opposite order. So rows are locked beforehand if the statements alone would not keep the order: in the
+ * statement itself if it is the only one for its table, otherwise by a statement before it, in the same batch. Rows that PostgreSQL locks by
+ * itself (for foreign keys, cascades, and unique values that two transactions insert) are not in this order.
  */
 import { ENTITY } from '../../schema/entity-types.js'
 import { lockRows } from '../../query/lock-statements.js'
