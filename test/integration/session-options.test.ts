@@ -222,15 +222,15 @@ describe('wrong options are refused by their name', () => {
     expect(() => createSessionFactory({ bind, ...options })).toThrow(message)
   })
 
-  test.each([
+  test.each<readonly [Record<string, unknown>, string]>([
     ...wrong,
-    [{ signal: {} }, 'signal must be an AbortSignal'] as const,
-    [{ poolTimeoutMillis: -5 }, 'poolTimeoutMillis must be'] as const,
-    [{ poolTimeoutMillis: '5' }, 'poolTimeoutMillis must be'] as const,
+    [{ signal: {} }, 'signal must be an AbortSignal'],
+    [{ poolTimeoutMillis: -5 }, 'poolTimeoutMillis must be'],
+    [{ poolTimeoutMillis: '5' }, 'poolTimeoutMillis must be'],
   ])('%j of a session and of a block', async (options, message) => {
     const sessions = fixture.factory()
     expect(() => sessions(options as never)).toThrow(message)
-    const failure = await errorOf(sessions.withSession(() => undefined, options as never))
+    const failure = await errorOf(sessions.withSession(() => undefined, options))
     expect(failure).toBeInstanceOf(InvalidOptionError)
     expect(failure.message).toContain(message)
   })
