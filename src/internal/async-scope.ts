@@ -48,7 +48,7 @@ export function runInScope<Value>(
   inner?: AsyncScope,
 ): Value {
   const store = storage()
-  const outer = stillOpen(store.getStore(), owner)
+  const outer = stillOpen(store.getStore(), owner, inner?.owner)
   const flow = outer?.flow ?? new Flow()
   const link: Link = { owner, value, innerOwner: inner?.owner, innerValue: inner?.value, outer, flow }
   return store.run(link, work)
@@ -57,11 +57,13 @@ export function runInScope<Value>(
 /**
  * The chain without closed links. For Node, a block that a timer of an ended block starts is inside that block. If each block
  * starts the next one in this way, the chain would grow without end and keep all of them alive.
- * @param owner The owner of the next link. Its own links at the front are dropped: the next link hides them.
+ * @param owner The owner of the next link, and its inner one. Links at the front are dropped if the next link hides all that they say.
  */
-function stillOpen(start: Link | undefined, owner: object): Link | undefined {
+function stillOpen(start: Link | undefined, owner: object, innerOwner: object | undefined): Link | undefined {
+  const isHidden = (link: Link): boolean =>
+    link.owner === owner && (link.innerOwner === undefined || link.innerOwner === innerOwner)
   let first = start
-  while (first !== undefined && (first.owner === owner || isClosed(first))) first = first.outer
+  while (first !== undefined && (isHidden(first) || isClosed(first))) first = first.outer
   for (let link = first; link !== undefined; link = link.outer) {
     while (link.outer !== undefined && isClosed(link.outer)) link.outer = link.outer.outer
   }

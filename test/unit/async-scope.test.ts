@@ -34,6 +34,28 @@ test('one call may set two, the second inside the first', () => {
   })
 })
 
+test('a later value of the first hides the first alone, unless both are set again', () => {
+  const [one, other, third] = [{}, {}, {}]
+  const inner = { owner: other, value: {} }
+  const later = { owner: third, value: {} }
+  runInScope(
+    one,
+    {},
+    () => {
+      const again = { owner: other, value: {} }
+      runInScope(
+        one,
+        {},
+        () => expect([scopeValueOf(other), scopeValueOf(third)]).toEqual([inner.value, later.value]),
+        later,
+      )
+      runInScope(one, {}, () => expect(scopeValueOf(other)).toBe(inner.value))
+      runInScope(one, {}, () => expect(scopeValueOf(other)).toBe(again.value), again)
+    },
+    inner,
+  )
+})
+
 test('calls that run at the same time do not see each other', async () => {
   const owner = {}
   await Promise.all(
