@@ -65,7 +65,7 @@ test('what it throws, or returns instead of a stream, fails the connect', async 
 
 test('a stream that comes too late is destroyed', async () => {
   const { opened, open } = gate<PassThrough>()
-  const engine = fixture.engine({ ...behind(() => opened), connectTimeoutMillis: 50 })
+  const engine = fixture.engine({ ...behind(() => opened), connectTimeoutMillis: 50, poolTimeoutMillis: 100 })
   expect(await errorOf(engine.connect())).toBeInstanceOf(Error)
   const late = new PassThrough()
   open(late)
