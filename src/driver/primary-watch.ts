@@ -70,11 +70,12 @@ export class PrimaryWatch {
     for (const [connection, { history }] of [...this.#watched]) {
       if (history.system !== system || history.timeline >= timeline) continue
       const { host, port } = connection.server
-      connection.destroy(
-        new ConnectionLostError(
-          `${later} was promoted (timeline ${timeline}), so the connection to ${host}:${port} (timeline ${history.timeline}) was closed`,
-        ),
+      const lost = new ConnectionLostError(
+        `${later} was promoted (timeline ${timeline}), so the connection to ${host}:${port} (timeline ${history.timeline}) was closed`,
       )
+      connection.destroy(lost)
+      // `destroy` is silent, because its caller knows of it. Here an idle holder (`listen()`, the pool) would never learn of the loss.
+      connection.onLost?.(lost)
     }
   }
 

@@ -174,6 +174,37 @@ test('a connection that is held while a later primary is found leads to no write
   expect(await query(old.url, 'select text from notes')).toEqual([{ text: 'before' }])
 })
 
+test('LISTEN at a primary that goes on is moved to the later one, and idle connections leave the pool', async () => {
+  const { engine, factory } = engineOf(2)
+  const received: string[] = []
+  let connects = 0
+  const controller = new AbortController()
+  const listening = (async () => {
+    const options = { onConnect: () => void (connects += 1), signal: controller.signal }
+    for await (const { payload } of engine.listen('songs', options)) received.push(payload)
+  })()
+  await waitUntil(() => connects === 1)
+  const held = await engine.connect()
+  await held.execute('select 1')
+  await portOf(factory)
+  expect(engine.stats()).toMatchObject({ idle: 1, borrowed: 1 })
+  await promote()
+  toOld.cutNew('reset')
+  // The engine finds the later primary by the connection that it opens for this listener.
+  const other = (async () => {
+    for await (const { payload } of engine.listen('others', { signal: controller.signal }))
+      received.push(payload)
+  })()
+  await waitUntil(() => connects === 2)
+  await waitUntil(() => engine.stats().idle === 0)
+  await query(next.url, "notify songs, 'after'")
+  await waitUntil(() => received.length === 1)
+  expect(received).toEqual(['after'])
+  controller.abort()
+  await Promise.all([listening, other])
+  await held.close()
+})
+
 test('a statement that takes long is left alone: one connection asks each other host, and is closed afterwards', async () => {
   const { engine, factory } = engineOf(1)
   await using blocker = await engineOf(1).engine.connect()
