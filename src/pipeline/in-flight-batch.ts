@@ -127,10 +127,16 @@ export function isUnbegun({ beginning, answered, operations }: InFlightBatch): b
   return beginning > 0 && !answered && !operations.some(({ calledOff }) => calledOff)
 }
 
-/** True if the batch begins the transaction, only reads, and no statement of the caller was answered. */
-export function isUntold({ beginning, operations }: InFlightBatch): boolean {
+/** True if the batch begins the transaction, and no statement of the caller was answered or called off. */
+export function isUnanswered({ beginning, operations }: InFlightBatch): boolean {
   if (beginning === 0 || operations.some(({ calledOff }) => calledOff)) return false
-  return arePlainReads(operations) && !operations.slice(beginning).some(({ settled }) => settled)
+  return !operations.slice(beginning).some(({ settled }) => settled)
+}
+
+/** The same, and by their texts the statements only read. Words in quotes do not count (`isPureRead`). */
+export function isUntold(inFlight: InFlightBatch): boolean {
+  const isRead = (text: string): boolean => isPlainRead(text) || isPureRead(text)
+  return isUnanswered(inFlight) && arePlainReads(inFlight.operations, isRead)
 }
 
 /** Whether the batch may be sent once more when `refused` failed for its stale plan: only steps were answered before it. */

@@ -14,6 +14,7 @@ import {
   answeredFirst,
   arePlainReads,
   hasOpenCommit,
+  isUnanswered,
   isUnbegun,
   isUntold,
   type InFlightBatch,
@@ -241,10 +242,10 @@ export class ResponseHandler implements OperationOwner {
   #reasonToReplay(inFlight: InFlightBatch, operation: Operation, error: Error): ReplayReason | undefined {
     if (this.#diedBeforeBegin(inFlight, error)) return 'lost'
     if (!this.#isMovable || this.abandoned !== undefined || !isServerError(error)) return undefined
-    if (!isUntold(inFlight)) return undefined
-    // A check also fails where the role may not run it, or the server does not know its function.
-    if (operation.kind === 'check') return 'behind'
-    return error.code === RECOVERY_CONFLICT ? 'conflict' : undefined
+    // After a check that failed the server has run nothing, so it does not matter what the statements do. A check also fails where
+    // the role may not run it, or the server does not know its function.
+    if (operation.kind === 'check') return isUnanswered(inFlight) ? 'behind' : undefined
+    return error.code === RECOVERY_CONFLICT && isUntold(inFlight) ? 'conflict' : undefined
   }
 
   /** The connection died before it answered BEGIN, and nothing can have been stored: the batch may go to another one. */

@@ -64,6 +64,16 @@ describe("consistency: 'session'", () => {
     expect([n, port]).toEqual([wrote, cluster.primary.port])
   })
 
+  test.each(["select n from notes where 'delete' <> ''", 'explain select 1', "set local work_mem = '8MB'"])(
+    'a replica that is behind has run nothing, so the primary runs it, whatever it is: %s',
+    async (statement) => {
+      const { factory, write } = serversFor(cluster.late.url, { staleWaitMillis: 0 })
+      await factory.withSession((session) => session.execute('update notes set n = n where id = 1'))
+      await factory.withSession((session) => session.execute(statement), { readOnly: true })
+      expect(write.stats().primaryReads).toMatchObject({ behind: 1 })
+    },
+  )
+
   test('holds for entities, for savepoints, for autocommit, and after a rollback', async () => {
     const { factory } = serversFor(cluster.late.url, { staleWaitMillis: 5_000 })
     await flow(async () => {
