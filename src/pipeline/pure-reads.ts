@@ -23,7 +23,7 @@ const WORDS = `all and any array as between bernoulli bit by case char character
   not numeric offset on only or order outer over partition right rollup row rows select sets similar some system then time
   timestamp timestamptz timetz union using values varchar varying when where with`
 
-/** Functions of PostgreSQL that only compute. */
+/** Functions of PostgreSQL that only compute. Without `log`, because users name a function that writes a log like that. */
 const FUNCTIONS = `abs acos age array_agg array_append array_cat array_length array_lower array_ndims array_position array_positions
   array_prepend array_remove array_replace array_to_json array_to_string array_upper ascii asin atan atan2 avg bit_and bit_length
   bit_or bool_and bool_or btrim cardinality cast cbrt ceil ceiling char_length character_length chr clock_timestamp coalesce
@@ -37,7 +37,7 @@ const FUNCTIONS = `abs acos age array_agg array_append array_cat array_length ar
   jsonb_each_text jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_agg jsonb_object_keys
   jsonb_path_exists jsonb_path_query jsonb_path_query_array jsonb_path_query_first jsonb_pretty jsonb_set jsonb_strip_nulls
   jsonb_to_record jsonb_to_recordset jsonb_typeof justify_days justify_hours justify_interval lag last_value lead least left length
-  ln localtime localtimestamp log lower lower_inc lower_inf lpad ltrim make_date make_interval make_time make_timestamp
+  ln localtime localtimestamp lower lower_inc lower_inf lpad ltrim make_date make_interval make_time make_timestamp
   make_timestamptz max md5 min mod mode now nth_value ntile nullif num_nonnulls num_nulls obj_description octet_length overlay
   percent_rank percentile_cont percentile_disc pg_backend_pid pg_column_size pg_database_size pg_get_constraintdef
   pg_get_expr pg_get_indexdef pg_get_viewdef pg_is_in_recovery pg_relation_size pg_size_pretty pg_sleep pg_table_is_visible

@@ -37,6 +37,7 @@ describe('no pure read', () => {
     'select pg_advisory_lock(1)',
     `select dblink_exec('delete from t')`,
     'select my_function()',
+    `select log('PostgreSQL has one for numbers')`,
     'select my_schema.lower(title) from songs',
     'select /* a comment */ mine/* in between */ (1)',
     'select mine -- line\n (1)',
