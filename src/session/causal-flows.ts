@@ -28,7 +28,7 @@ export class CausalFlows {
     return causality
   }
 
-  /** True if the position of some write of this process is known. */
+  /** True if the primary has told this process a position. */
   get isLocated(): boolean {
     return this.#shared.isLocated
   }

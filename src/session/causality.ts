@@ -33,7 +33,7 @@ export class Causality {
     this.#isPartOfOuter = isPart
   }
 
-  /** True: the position of some write is known. */
+  /** True: the primary has told a position. */
   get isLocated(): boolean {
     return this.#isLocated
   }
@@ -81,6 +81,7 @@ export class Causality {
     const tellOuter = this.#outer?.reading()
     return (position) => {
       if (position === undefined) return
+      this.#isLocated = true
       tellOuter?.(position)
       if (changes !== this.#changes) return this.#stored(position, before)
       this.#replace(position)

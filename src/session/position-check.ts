@@ -52,6 +52,14 @@ export function checkStatements(
   return [check, CHAIN]
 }
 
+/** Fails on a standby. For a primary that does not tell its position: its address may lead to the server that was demoted. */
+export function primaryStatements(): readonly BeginStatement[] {
+  return [
+    { text: 'select 1 / (not pg_catalog.pg_is_in_recovery())::int as there', values: [], isCheck: true },
+    CHAIN,
+  ]
+}
+
 /** The query for a primary's position, sent before a read. */
 export function positionStatement(onAnswer: (position: WalPosition | undefined) => void): BeginStatement {
   return {

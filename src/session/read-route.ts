@@ -28,7 +28,7 @@ import { PoolQueueFullError, PoolTimeoutError } from '../pool/errors.js'
 import type { AcquireOptions, Lease } from '../pool/pool.js'
 import type { Causality, Needed } from './causality.js'
 import { CountedLease } from './counted-lease.js'
-import { checkStatements, positionStatement } from './position-check.js'
+import { checkStatements, positionStatement, primaryStatements } from './position-check.js'
 import { orderReplicas, type Replica } from './replicas.js'
 
 /** The parts of a session for reads from replicas. */
@@ -47,8 +47,13 @@ export interface ReadServers {
   readonly clock: Clock
   /** True: without any replica, reads fail instead of going to the primary. */
   readonly failsWithoutReplica: boolean
-  /** True: a primary has answered the query for its position before, so it can be queried. */
-  readonly tellsPosition: () => boolean
+  /**
+   * True: the primary is queried for its position. It has answered the query before, or (`isNeeded`) a flow reads from it until its
+   * position is known, and it has not refused the query yet.
+   */
+  readonly tellsPosition: (isNeeded: boolean) => boolean
+  /** The primary has refused the query. */
+  readonly onRefused: () => void
   /** The read goes to the primary. */
   readonly onPrimaryRead: (reason: PrimaryReadReason) => void
 }
@@ -79,6 +84,10 @@ export class ReadRoute implements PipelineOpener {
   #conflicts = 0
   /** False: this primary cannot be queried for its position. */
   #asksPrimary = true
+  /** What the primary was asked in the batch under way. */
+  #question: 'position' | 'role' | undefined = undefined
+  /** True: the engine of the primary leads to a standby. */
+  #isDemoted = false
 
   constructor(servers: ReadServers, causality: Causality | undefined) {
     this.#servers = servers
@@ -111,8 +120,13 @@ export class ReadRoute implements PipelineOpener {
     this.#moved = reason
     const replica = this.#replica
     if (reason === 'conflict') this.#conflicts += 1
-    // The primary refused the query for its position.
-    if (reason === 'behind' && replica === undefined) this.#asksPrimary = false
+    if (reason === 'behind' && replica === undefined) {
+      if (this.#question === 'role') this.#isDemoted = true
+      else {
+        this.#asksPrimary = false
+        this.#servers.onRefused()
+      }
+    }
     if (replica === undefined) return
     if (reason === 'behind') {
       this.#behind.add(replica)
@@ -126,6 +140,7 @@ export class ReadRoute implements PipelineOpener {
     const moved = this.#moved
     this.#moved = undefined
     if (moved === undefined) this.#beginRead(clock.now())
+    if (this.#isDemoted) throw this.#demoted()
     for (const replica of replicas) replica.probe()
     for (;;) {
       const needed = (this.#needed = this.#causality?.needed)
@@ -150,6 +165,8 @@ export class ReadRoute implements PipelineOpener {
     this.#pauseMillis = FIRST_PAUSE_MILLIS
     this.#conflicts = 0
     this.#asksPrimary = true
+    this.#question = undefined
+    this.#isDemoted = false
     this.#tried.clear()
     this.#behind.clear()
   }
@@ -208,7 +225,8 @@ export class ReadRoute implements PipelineOpener {
   ): Promise<Lease> {
     const { primary, onPrimaryRead } = this.#servers
     this.#replica = undefined
-    onPrimaryRead(reason)
+    // A read that the primary gets again, because it refused the question, counts once.
+    if (this.#question === undefined) onPrimaryRead(reason)
     return primary.internals().host.acquire(options, callSite)
   }
 
@@ -218,8 +236,9 @@ export class ReadRoute implements PipelineOpener {
     const [begin, ...settings] = statements
     if (begin === undefined || this.#causality === undefined) return statements
     if (replica === undefined) {
-      if (!this.#asksPrimary || !this.#tellsPosition()) return statements
-      return [...statements, positionStatement(this.#causality.reading())]
+      this.#question = this.#askPrimary()
+      if (this.#question === 'position') return [...statements, positionStatement(this.#causality.reading())]
+      return this.#question === 'role' ? [begin, ...primaryStatements(), ...settings] : statements
     }
     replica.reads += 1
     // Writes that came after this read had to wait for its connection need not be shown.
@@ -230,10 +249,22 @@ export class ReadRoute implements PipelineOpener {
     return [begin, ...checkStatements(needed, onReached), ...settings]
   }
 
-  /** True if the primary can probably be queried for its position: it was before, or it gave another process the token of this flow. */
-  #tellsPosition(): boolean {
+  /** Its position, if it can probably tell that: one that gave another process the token of this flow can. Else only its role. */
+  #askPrimary(): 'position' | 'role' | undefined {
     const needed = this.#needed
-    return this.#servers.tellsPosition() || (needed !== undefined && needed !== 'primary')
+    const isPosition = needed !== undefined && needed !== 'primary'
+    if (this.#asksPrimary && (isPosition || this.#servers.tellsPosition(needed === 'primary')))
+      return 'position'
+    return needed === undefined ? undefined : 'role'
+  }
+
+  #demoted(): ConnectError {
+    const { primary } = this.#servers
+    primary.refresh()
+    return new ConnectError(
+      'bind.write leads to a standby, which need not show what was written: the read was not run there, and its connections are replaced',
+      { fatal: false },
+    )
   }
 }
 

@@ -108,6 +108,7 @@ export class Replication {
     const replicas = engines.map((engine) => replicaOf(engine, clock))
     const reads = Object.fromEntries(PRIMARY_READ_REASONS.map((reason) => [reason, 0])) as PrimaryReads
     primary.internals().part.primaryReads = () => ({ ...reads })
+    let isRefused = false
     this.#consistency = consistency
     this.#servers = {
       primary,
@@ -115,7 +116,10 @@ export class Replication {
       staleWaitMillis,
       clock,
       failsWithoutReplica: whenNoReplica === 'fail',
-      tellsPosition: () => this.flows.isLocated,
+      tellsPosition: (isNeeded) => this.flows.isLocated || (isNeeded && !isRefused),
+      onRefused: () => {
+        isRefused = true
+      },
       onPrimaryRead: (reason) => {
         reads[reason] += 1
         primary.internals().events.emit('primaryRead', { reason })

@@ -1,6 +1,6 @@
 /** Which writes a read has to show, and which servers cannot show them, however far they are. */
 import { describe, expect, test } from 'vitest'
-import { createSessionFactory } from '../../src/index.js'
+import { createSessionFactory, isRetryable } from '../../src/index.js'
 import { query } from '../helpers/databases.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
@@ -14,6 +14,7 @@ import {
   useCluster,
   WHERE,
 } from './replica-servers.js'
+import { failureOf } from './support.js'
 
 const { cluster, makeEngine, serversFor } = useCluster()
 
@@ -84,6 +85,37 @@ describe('a write', () => {
     expect(await read(servers, 14)).toEqual({ n: -1, port: cluster.primary.port })
     expect(await read(servers, 14)).toEqual({ n: -1, port: cluster.late.port })
   })
+
+  test('is known after one read of the primary also if nothing else was written', async () => {
+    const servers = serversFor(cluster.standby.url, { staleWaitMillis: 5_000 })
+    await servers.factory.withSession(
+      (session) => session.executeScript('update notes set n = -2 where id = 14'),
+      { autocommit: true },
+    )
+    expect(await read(servers, 14)).toEqual({ n: -2, port: cluster.primary.port })
+    expect(await read(servers, 14)).toEqual({ n: -2, port: cluster.standby.port })
+  })
+})
+
+test('a standby at the address of the primary, as after a demotion, shows nothing older than the token', async () => {
+  const { factory } = serversFor(cluster.standby.url)
+  const wrote = nextValue()
+  await factory.withSession((session) => session.execute('update notes set n = $1 where id = 16', [wrote]))
+  const write = makeEngine({ url: cluster.late.url })
+  const demoted = createSessionFactory({
+    bind: { write, read: makeEngine({ url: cluster.late.url }) },
+    consistency: 'session',
+    staleWaitMillis: 0,
+  })
+  for (const after of [factory.causalityToken(), 'not a token']) {
+    const error = await failureOf(
+      demoted.withSession((session) => session.execute(WHERE, [16]), { readOnly: true, after }),
+    )
+    expect(error).toMatchObject({ code: 'CONNECT_FAILED', fatal: false })
+    expect((error as Error).message).toContain('bind.write leads to a standby')
+    expect(isRetryable(error)).toBe(true)
+  }
+  expect(write.stats().primaryReads).toMatchObject({ behind: 1, 'position unknown': 1 })
 })
 
 describe('a replica', () => {
