@@ -99,23 +99,27 @@ describe('a write', () => {
 
 test('a standby at the address of the primary, as after a demotion, shows nothing older than the token', async () => {
   const { factory } = serversFor(cluster.standby.url)
-  const wrote = nextValue()
-  await factory.withSession((session) => session.execute('update notes set n = $1 where id = 16', [wrote]))
   const write = makeEngine({ url: cluster.late.url })
   const demoted = createSessionFactory({
     bind: { write, read: makeEngine({ url: cluster.late.url }) },
     consistency: 'session',
     staleWaitMillis: 0,
   })
-  for (const after of [factory.causalityToken(), 'not a token']) {
-    const error = await failureOf(
-      demoted.withSession((session) => session.execute(WHERE, [16]), { readOnly: true, after }),
-    )
-    expect(error).toMatchObject({ code: 'CONNECT_FAILED', fatal: false })
-    expect((error as Error).message).toContain('bind.write leads to a standby')
-    expect(isRetryable(error)).toBe(true)
+  await query(cluster.late.url, 'select pg_wal_replay_pause()')
+  try {
+    await factory.withSession((session) => session.execute('update notes set n = n where id = 16'))
+    for (const after of [factory.causalityToken(), 'not a token']) {
+      const error = await failureOf(
+        demoted.withSession((session) => session.execute(WHERE, [16]), { readOnly: true, after }),
+      )
+      expect(error).toMatchObject({ code: 'CONNECT_FAILED', fatal: false })
+      expect((error as Error).message).toContain('bind.write leads to a standby')
+      expect(isRetryable(error)).toBe(true)
+    }
+    expect(write.stats().primaryReads).toMatchObject({ behind: 1, 'position unknown': 1 })
+  } finally {
+    await query(cluster.late.url, 'select pg_wal_replay_resume()')
   }
-  expect(write.stats().primaryReads).toMatchObject({ behind: 1, 'position unknown': 1 })
 })
 
 describe('a replica', () => {

@@ -68,9 +68,14 @@ describe("consistency: 'session'", () => {
     'a replica that is behind has run nothing, so the primary runs it, whatever it is: %s',
     async (statement) => {
       const { factory, write } = serversFor(cluster.late.url, { staleWaitMillis: 0 })
-      await factory.withSession((session) => session.execute('update notes set n = n where id = 1'))
-      await factory.withSession((session) => session.execute(statement), { readOnly: true })
-      expect(write.stats().primaryReads).toMatchObject({ behind: 1 })
+      await query(cluster.late.url, 'select pg_wal_replay_pause()')
+      try {
+        await factory.withSession((session) => session.execute('update notes set n = n where id = 1'))
+        await factory.withSession((session) => session.execute(statement), { readOnly: true })
+        expect(write.stats().primaryReads).toMatchObject({ behind: 1 })
+      } finally {
+        await query(cluster.late.url, 'select pg_wal_replay_resume()')
+      }
     },
   )
 
