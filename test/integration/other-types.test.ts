@@ -110,6 +110,14 @@ test.each<[string, Condition]>([
   expect(found.map(({ id }) => id).sort()).toEqual(expected)
 })
 
+test('a box keeps the signs of its zeros', async () => {
+  const { withSession } = fixture.factory()
+  const area = { high: { x: 0, y: 0 }, low: { x: -0, y: 0 } }
+  await withSession((session) => session.add(new Thing({ area })))
+  const found = await withSession((session) => session.scalars(select(Thing)))
+  expect(found.map((thing) => thing.area)).toEqual([area])
+})
+
 test('distance orders by what is near', async () => {
   const { withSession } = fixture.factory()
   await withSession((session) => session.addAll([5, 1, 3].map((x) => new Thing({ place: { x, y: 0 } }))))

@@ -123,13 +123,13 @@ export function circle(name?: string): Column<Circle | null> {
   })
 }
 
-// NaN is larger than every number for PostgreSQL.
+// NaN is larger than every number for PostgreSQL. Equal ones keep their places: they may be 0 and -0.
 function larger(a: number, b: number): number {
-  return Number.isNaN(a) || a > b ? a : b
+  return Number.isNaN(a) || a >= b ? a : b
 }
 
 function smaller(a: number, b: number): number {
-  return Number.isNaN(a) || a > b ? b : a
+  return Number.isNaN(a) || a >= b ? b : a
 }
 
 function objectOf<Value>(value: Value): Value {
