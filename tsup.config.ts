@@ -76,7 +76,7 @@ function moduleOf(name: string): string {
   return `import values from './${file}.cjs'\nexport const {${Object.keys(values).join()}} = values\n`
 }
 
-/** With the command `lifeguard`, which nobody imports. */
+/** The subpaths that need an ES module of their own, and the command `lifeguard`, which is run and not imported. */
 const modules = defineConfig({
   ...code,
   entry: entriesOf([...IN_BOTH_FORMS, 'cli']),

@@ -39,7 +39,10 @@ export function withKeptNulls(
   return kept
 }
 
-/** For each element of a list the index of its match in the other one: equal ends first, then the elements that both lists have in the same order. */
+/**
+ * For each element of one list, the index of its match in the other list. Matched are the equal elements at both ends, and between
+ * them those that stand in the same order in both lists.
+ */
 function matches<Item>(list: readonly Item[], other: readonly Item[]): (number | undefined)[] {
   const found = new Array<number | undefined>(list.length).fill(undefined)
   let start = 0

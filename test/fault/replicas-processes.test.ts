@@ -1,4 +1,4 @@
-/** Causality tokens between two processes, over HTTP: nothing that one has written is missing in what the other one reads. */
+/** Causality tokens between two processes, over HTTP: with the token of the writing process, the reading process misses no write. */
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
 import { ExampleProcess } from '../examples/processes.js'
