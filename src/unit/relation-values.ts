@@ -113,6 +113,16 @@ function hasChangedRelation(state: InstanceState): boolean {
   return false
 }
 
+/** Whether anything was assigned to an object since its flush, also values that are equal or invalid. */
+export function isTouched(state: InstanceState): boolean {
+  try {
+    if (state.changes.length > 0) return true
+    return [...heldRelations(state)].some((relation) => differenceOf(state, relation) !== undefined)
+  } catch {
+    return true
+  }
+}
+
 /** Whether a relation that holds nothing, and was assigned without being loaded, may have held something in the database. */
 function mayLetGo(state: InstanceState, { kind, ownColumns }: Relation): boolean {
   if (kind !== 'belongsTo') return state.snapshot !== undefined

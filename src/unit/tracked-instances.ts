@@ -7,7 +7,7 @@ import { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
 import { Journal, type Sealed } from './journal.js'
 import { expire } from './loader.js'
-import { differenceOf, hasChanged, heldRelations } from './relation-values.js'
+import { hasChanged, isTouched } from './relation-values.js'
 
 /** Values that a row must still hold to be deleted: otherwise another session has given it another owner. */
 export type Guard = ReadonlyMap<TableColumn, EncodedText>
@@ -337,14 +337,4 @@ export class TrackedInstances implements Attachment {
 /** Expires an object. A frozen object keeps its values: it is read-only. */
 function forget(state: InstanceState): void {
   if (!Object.isFrozen(state.instance)) expire(state)
-}
-
-/** Whether anything was assigned to an object since its flush, also values that are equal or invalid. */
-function isTouched(state: InstanceState): boolean {
-  try {
-    if (state.changes.length > 0) return true
-    return [...heldRelations(state)].some((relation) => differenceOf(state, relation) !== undefined)
-  } catch {
-    return true
-  }
 }
