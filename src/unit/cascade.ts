@@ -12,14 +12,13 @@ const NONE: readonly InstanceState[] = []
 
 /** The objects that are new in the relations of an object, and are added with it. */
 export function addedWith(state: InstanceState): readonly InstanceState[] {
-  const held = heldRelations(state)
-  return held.length === 0
-    ? NONE
-    : held.flatMap((relation) => {
-        // Called for every relation, because it also checks the objects that the relation holds.
-        const added = differenceOf(state, relation)?.added ?? []
-        return relation.cascades.has('add') ? added : []
-      })
+  let all = NONE
+  for (const relation of heldRelations(state)) {
+    // Called for every relation, because it also checks the objects that the relation holds.
+    const added = differenceOf(state, relation)?.added ?? NONE
+    if (relation.cascades.has('add')) all = all === NONE ? added : [...all, ...added]
+  }
+  return all
 }
 
 /** @throws IllegalStateError if a relation without cascade `add` holds an object that was not added. Checked after all were added. */

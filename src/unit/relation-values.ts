@@ -84,9 +84,11 @@ export function differenceOf(state: InstanceState, relation: Relation): Relation
   const isRemembered = relations?.has(name) === true
   if (isRemembered && isSame(instance[name], relations.get(name))) return undefined
   requireWhole(state, relation)
-  const before = new Set(rememberedBy(state, relation))
-  const now = new Set(heldBy(state, relation))
-  if (before.size === 0) return { added: [...now], removed: [] }
+  const remembered = rememberedBy(state, relation)
+  const held = heldBy(state, relation)
+  const now = new Set(held)
+  if (remembered.length === 0) return { added: now.size === held.length ? held : [...now], removed: [] }
+  const before = new Set(remembered)
   return {
     added: [...now].filter((member) => !before.has(member)),
     removed: [...before].filter((member) => !now.has(member)),

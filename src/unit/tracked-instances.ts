@@ -51,20 +51,27 @@ export class TrackedInstances implements Attachment {
 
   /** Adds the objects that were put into relations since the last call. */
   addRelated(): void {
-    for (const state of this.related()) {
-      if (state.markedDeleted || !state.holdsRelation) continue
-      for (const member of addedWith(state)) if (!this.#tracks(member)) this.#addWith(member)
+    const related = this.related()
+    let isComplete = true
+    for (const state of related) {
+      if (state.markedDeleted) continue
+      for (const member of addedWith(state)) {
+        if (this.#tracks(member)) continue
+        this.#addWith(member)
+        isComplete = false
+      }
       noteAdopted(state, this.adopted)
     }
     // Checked last: the other side may have been added after this one.
-    for (const state of [...this.pending, ...this.identities.related()]) {
-      if (!state.markedDeleted && state.holdsRelation) requireAllAttached(state)
-    }
+    for (const state of isComplete ? related : this.related())
+      if (!state.markedDeleted) requireAllAttached(state)
   }
 
   /** Whether there is nothing but values of columns to write: no object holds a relation, and none is deleted. */
   get hasColumnsOnly(): boolean {
-    return this.roots.size + this.markedDeleted.size + this.adopted.size === 0 && this.related().length === 0
+    if (this.roots.size + this.markedDeleted.size + this.adopted.size > 0) return false
+    for (const state of this.pending) if (state.holdsRelation) return false
+    return this.identities.related().length === 0
   }
 
   /** Objects that may have changed relations, new objects first. */

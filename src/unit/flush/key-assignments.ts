@@ -19,30 +19,33 @@ export type ResolvedKeys = ReadonlyMap<InstanceState, ReadonlyMap<TableColumn, u
 
 type AssignedColumns = Pick<KeyAssignment, 'columns' | 'targetColumns'>
 
-interface AssignmentId extends AssignedColumns {
-  readonly id: string
-}
+const NONE: readonly KeyAssignment[] = []
 
 export class KeyAssignments {
-  readonly #byHolder = new Map<InstanceState, Map<string, KeyAssignment>>()
+  /** The assignments of each holder, at most one for the same columns of the same table. */
+  readonly #byHolder = new Map<InstanceState, KeyAssignment[]>()
   readonly #contradictions: Contradiction[] = []
-  /** The id that was made last. Consecutive assignments usually have the same relation. */
-  #latest: AssignmentId | undefined = undefined
 
   /** Of two assignments of the same columns to the same table, the one that leads to an object counts. */
   add(assignment: KeyAssignment): void {
-    const { holder } = assignment
-    const assignments = this.#byHolder.get(holder) ?? new Map<string, KeyAssignment>()
-    const id = this.#idOf(assignment)
-    const known = assignments.get(id)
-    if (known !== undefined && contradict(known, assignment)) this.#contradictions.push([known, assignment])
-    if (known !== undefined && rankOf(known) > rankOf(assignment)) return
-    this.#byHolder.set(holder, assignments.set(id, assignment))
+    const assignments = this.#byHolder.get(assignment.holder)
+    if (assignments === undefined) {
+      this.#byHolder.set(assignment.holder, [assignment])
+      return
+    }
+    const at = assignments.findIndex((one) => isOfSameColumns(one, assignment))
+    const known = assignments[at]
+    if (known === undefined) {
+      assignments.push(assignment)
+      return
+    }
+    if (contradict(known, assignment)) this.#contradictions.push([known, assignment])
+    if (rankOf(known) <= rankOf(assignment)) assignments[at] = assignment
   }
 
   /** Whether there is an assignment of the same columns to the same table. */
   has(assignment: Omit<KeyAssignment, 'source'>): boolean {
-    return this.#byHolder.get(assignment.holder)?.has(this.#idOf(assignment)) === true
+    return this.#find(assignment.holder, assignment) !== undefined
   }
 
   /** The assignment of some columns of a holder. */
@@ -51,7 +54,7 @@ export class KeyAssignments {
     columns: readonly TableColumn[],
     targetColumns: readonly TableColumn[],
   ): KeyAssignment | undefined {
-    return this.#byHolder.get(holder)?.get(this.#idOf({ columns, targetColumns }))
+    return this.#find(holder, { columns, targetColumns })
   }
 
   /** The objects whose columns are assigned the key of a target. */
@@ -60,18 +63,14 @@ export class KeyAssignments {
     columns: readonly TableColumn[],
     targetColumns: readonly TableColumn[],
   ): Generator<InstanceState, void, undefined> {
-    const id = this.#idOf({ columns, targetColumns })
-    for (const [holder, assignments] of this.#byHolder) {
-      if (assignments.get(id)?.target === target) yield holder
+    for (const holder of this.#byHolder.keys()) {
+      if (this.#find(holder, { columns, targetColumns })?.target === target) yield holder
     }
   }
 
   /** Whether a column gets its value from another object. */
   isAssigned(state: InstanceState, column: TableColumn): boolean {
-    for (const { target, columns } of this.#byHolder.get(state)?.values() ?? []) {
-      if (target !== undefined && columns.includes(column)) return true
-    }
-    return false
+    return this.#of(state).some(({ target, columns }) => target !== undefined && columns.includes(column))
   }
 
   /** Objects whose foreign keys are to be set. */
@@ -83,7 +82,7 @@ export class KeyAssignments {
   *sources(): Generator<readonly [InstanceState, readonly TableColumn[]], void, undefined> {
     let latest: KeyAssignment | undefined
     for (const assignments of this.#byHolder.values()) {
-      for (const assignment of assignments.values()) {
+      for (const assignment of assignments) {
         const { target, targetColumns } = assignment
         // The members of a collection have one target.
         if (target === undefined || (target === latest?.target && targetColumns === latest.targetColumns))
@@ -114,7 +113,7 @@ export class KeyAssignments {
       const { meta } = holder
       const known = references.get(meta) ?? referencesOf(holder)
       references.set(meta, known)
-      const assignments = [...(this.#byHolder.get(holder)?.values() ?? [])]
+      const assignments = this.#of(holder)
       const only = known.length === 1 ? onlyOfNew(holder, assignments) : undefined
       // The new objects of one collection get the same keys.
       if (only !== undefined && latest !== undefined && isSame(only, latest.of)) {
@@ -137,23 +136,20 @@ export class KeyAssignments {
   }
 
   #leadsToHolder(holder: InstanceState): boolean {
-    for (const { target } of this.#byHolder.get(holder)?.values() ?? [])
-      if (target !== undefined && this.#byHolder.has(target)) return true
-    return false
+    return this.#of(holder).some(({ target }) => target !== undefined && this.#byHolder.has(target))
   }
 
-  /** Equal for assignments of the same columns to the same target columns. */
-  #idOf({ columns, targetColumns }: AssignedColumns): string {
-    const latest = this.#latest
-    if (latest?.columns === columns && latest.targetColumns === targetColumns) return latest.id
-    const id = idOf({ columns, targetColumns })
-    this.#latest = { columns, targetColumns, id }
-    return id
+  #of(holder: InstanceState): readonly KeyAssignment[] {
+    return this.#byHolder.get(holder) ?? NONE
+  }
+
+  #find(holder: InstanceState, columns: AssignedColumns): KeyAssignment | undefined {
+    return this.#of(holder).find((assignment) => isOfSameColumns(assignment, columns))
   }
 
   /** The objects whose keys have to be known before those of a holder. */
   *#sourcesOf(holder: InstanceState): Generator<InstanceState, void, undefined> {
-    for (const { target, targetColumns } of this.#byHolder.get(holder)?.values() ?? []) {
+    for (const { target, targetColumns } of this.#of(holder)) {
       if (target === undefined || target === holder) continue
       if (targetColumns.some((column) => this.isAssigned(target, column))) yield target
     }
@@ -176,10 +172,22 @@ function isSame(one: KeyAssignment, other: KeyAssignment): boolean {
   )
 }
 
-function idOf({ columns, targetColumns }: AssignedColumns): string {
-  // `String(column)` contains the table, because an object of another table may be looked up by the same relation.
-  const pairs = columns.map((column, at) => `${String(column)} ${String(targetColumns[at])}`)
-  return pairs.length === 1 ? (pairs[0] as string) : pairs.sort().join()
+/** Whether two assignments set the same columns to the same columns of another table, in any order. */
+function isOfSameColumns(one: AssignedColumns, other: AssignedColumns): boolean {
+  // Usually of the same relation.
+  if (one.columns === other.columns && one.targetColumns === other.targetColumns) return true
+  if (one.columns.length !== other.columns.length) return false
+  return one.columns.every((column, at) => {
+    const from = one.targetColumns[at]
+    return other.columns.some(
+      (another, index) => isAlike(another, column) && isAlike(other.targetColumns[index], from),
+    )
+  })
+}
+
+/** Whether two columns have the same table and name: two entities of one table have columns of their own. */
+function isAlike(one: TableColumn | undefined, other: TableColumn | undefined): boolean {
+  return one === other || String(one) === String(other)
 }
 
 /** Which of two assignments of the same columns counts. */

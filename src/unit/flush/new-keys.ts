@@ -24,9 +24,9 @@ export function keysToAllocate(
   const allocated = new Map<InstanceState, ReadonlySet<TableColumn>>()
   if (columnsOf.size === 0) return allocated
   for (const state of pending) {
-    const columns = [...(columnsOf.get(state.meta.table) ?? [])].filter(
-      (column) => state.value(column) === undefined,
-    )
+    const known = columnsOf.get(state.meta.table)
+    if (known === undefined) continue
+    const columns = [...known].filter((column) => state.value(column) === undefined)
     if (columns.length > 0) allocated.set(state, new Set(columns))
   }
   return allocated

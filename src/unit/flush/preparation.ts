@@ -74,13 +74,15 @@ export class FlushPreparation {
   /** Runs cascades and hooks, and loads what the statements need. Undefined if everything is known already. */
   prepare(): Promise<void> | undefined {
     const tracked = this.#tracked
+    let hasColumnsOnly: boolean
     for (let round = 0; ; round++) {
       if (round === MOST_ROUNDS) {
         throw new IllegalStateError(
           `The hooks of entities were still adding objects after ${MOST_ROUNDS} rounds`,
         )
       }
-      if (!tracked.hasColumnsOnly) {
+      hasColumnsOnly = tracked.hasColumnsOnly
+      if (!hasColumnsOnly) {
         tracked.addRelated()
         settleDeletions(tracked)
       }
@@ -94,7 +96,7 @@ export class FlushPreparation {
         this.#hooked.add(state)
       }
     }
-    const loads = tracked.hasColumnsOnly ? this.#loadsForColumns() : this.#loadsForRelations()
+    const loads = hasColumnsOnly ? this.#loadsForColumns() : this.#loadsForRelations()
     return loads.length === 0 ? undefined : Promise.all(loads).then(ignore)
   }
 

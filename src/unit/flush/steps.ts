@@ -23,9 +23,9 @@ export interface Step {
   readonly kind: 'insert' | 'update' | 'delete' | 'link' | 'lock'
   readonly states: readonly InstanceState[]
   /** The stored rows that it changes or deletes. */
-  readonly touched?: TouchedRows
+  readonly touched?: TouchedRows | undefined
   /** True if some of its rows take unique values from each other in a cycle. */
-  readonly circular?: boolean
+  readonly circular?: boolean | undefined
 }
 
 /** A step whose statement is written once it is known whether it locks its rows. */
