@@ -72,11 +72,16 @@ export function* unknownToDelete(state: InstanceState): Generator<Relation, void
 /** Loaded relations whose objects are deleted with their owner, although filters may have hidden some of them from the query. */
 export function* filteredToDelete(state: InstanceState): Generator<Relation, void, undefined> {
   for (const relation of state.meta.relations.values()) {
-    const { kind, cascades, target } = relation
-    if ((kind !== 'hasMany' && kind !== 'hasOne') || !cascades.has('delete')) continue
-    const isFiltered = Object.keys(target[ENTITY].filters).length > 0
-    if (isFiltered && isKnown(state, relation) && !deletedByDatabase(state, relation)) yield relation
+    const { kind, cascades, link } = relation
+    if (kind === 'belongsTo' || !cascades.has('delete') || !isFiltered(relation)) continue
+    if (isKnown(state, relation) && (link !== undefined || !deletedByDatabase(state, relation)))
+      yield relation
   }
+}
+
+function isFiltered({ target, link }: Relation): boolean {
+  const { filters, metadata } = target[ENTITY]
+  return Object.keys(filters).length > 0 || (link !== undefined && metadata.filters(link.table) !== undefined)
 }
 
 /** Relations that were assigned without being loaded: the objects that they held before must be loaded and removed. */

@@ -16,6 +16,7 @@ import {
   heldBy,
   isPartlyKnown,
   needsNoQuery,
+  rememberedBy,
   rememberStored,
   rememberPart,
   unload,
@@ -47,6 +48,8 @@ interface RecallOptions {
   readonly mode?: LoadMode
   /** Only loads the related objects: the relations of the owners stay as they are. Default false. */
   readonly keepsRelations?: boolean
+  /** Adds to the loaded relations what filters had hidden, and keeps their unflushed changes. Default false. */
+  readonly addsHidden?: boolean
   readonly lacking?: readonly TableColumn[]
 }
 
@@ -183,6 +186,7 @@ export class RelationLoader {
     {
       mode = 'keep',
       keepsRelations = false,
+      addsHidden = false,
       lacking = metaOf(relation.target).table.deferred,
     }: RecallOptions = {},
   ): Promise<void> {
@@ -234,7 +238,11 @@ export class RelationLoader {
     }
     if (keepsRelations) return
     for (const [id, entry] of wanted) {
-      for (const owner of entry.owners) this.#loaded(owner, relation, found.get(id) ?? [], revision)
+      for (const owner of entry.owners) {
+        const members = found.get(id) ?? []
+        if (addsHidden) addHidden(owner, relation, members)
+        this.#loaded(owner, relation, members, revision)
+      }
     }
   }
 
@@ -270,6 +278,16 @@ export class RelationLoader {
     if (loads !== undefined) noteRelation(loads, owner, name)
     if (!keepsValue) instance[name] = many ? [...objects] : (objects[0] ?? null)
   }
+}
+
+/** Adds the stored objects to a relation that it did not hold when it was loaded. Objects that were removed since then stay removed. */
+function addHidden(owner: InstanceState, relation: Relation, stored: readonly InstanceState[]): void {
+  const { instance } = owner
+  const loaded = new Set(rememberedBy(owner, relation))
+  const hidden = stored.filter((member) => !loaded.has(member))
+  if (hidden.length === 0 || Object.isFrozen(instance)) return
+  const held = new Set([...heldBy(owner, relation), ...hidden])
+  instance[relation.name] = [...held].map((member) => member.instance)
 }
 
 /** Loading a part replaces the loaded relation. @throws IllegalStateError if that would lose changes. */

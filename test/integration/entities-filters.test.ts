@@ -59,6 +59,20 @@ Base.entity('filter_links', {
   roomId: integer().primaryKey().references('filter_rooms.id'),
   tagId: integer().primaryKey().references('filter_tags.id'),
 })
+class Parcel extends Base.entity('filter_parcels', { id: serial().primaryKey() }) {
+  static readonly relations = {
+    labels: manyToMany(() => Tag, 'filter_labels', { cascade: ['add', 'delete'] }),
+  }
+}
+Base.entity(
+  'filter_labels',
+  {
+    parcelId: integer().primaryKey().references('filter_parcels.id'),
+    tagId: integer().primaryKey().references('filter_tags.id'),
+    torn: integer().notNull().default(0),
+  },
+  { filters: { whole: (c) => eq(c.torn, 0) } },
+)
 
 const fixture = useEntities(Base)
 const all = select(Chair).orderBy(asc(Chair.c.id))
@@ -198,6 +212,28 @@ test.each([true, false])(
       session.delete(room)
     })
     expect(await fixture.db.query('select name from filter_chairs')).toEqual([{ name: 'b' }])
+  },
+)
+
+test.each(['not loaded', 'loaded', 'changed'] as const)(
+  'a delete takes along the rows of a join table that a filter hides (relation %s)',
+  async (relation) => {
+    await fixture.db.query('delete from filter_links')
+    await fixture.db.query('insert into filter_tags (hidden) values (0), (0)')
+    await fixture.db.query('insert into filter_parcels default values')
+    // 1 is shown, 2 is hidden by its own filter, 3 by that of the join table, 4 belongs to nothing.
+    await fixture.db.query('insert into filter_labels values (1, 1, 0), (1, 2, 0), (1, 3, 1)')
+    const { withSession } = fixture.factory()
+    await withSession(async (session) => {
+      const parcel = await session.getOne(Parcel, 1, { load: relation === 'not loaded' ? [] : ['labels'] })
+      if (relation !== 'not loaded') expect(parcel).toMatchObject({ labels: [{ id: 1 }] })
+      // What was taken out before stays.
+      if (relation === 'changed') Object.assign(parcel, { labels: [] })
+      session.delete(parcel)
+    })
+    const rest = relation === 'changed' ? [{ id: 1 }, { id: 4 }] : [{ id: 4 }]
+    expect(await fixture.db.query('select id from filter_tags order by id')).toEqual(rest)
+    expect(await fixture.db.query('select * from filter_labels')).toEqual([])
   },
 )
 

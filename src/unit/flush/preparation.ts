@@ -179,7 +179,9 @@ export class FlushPreparation {
     if (this.#unfiltered.has(owner)) return
     this.#unfiltered.add(owner)
     for (const relation of filteredToDelete(owner)) {
-      const options = { mode: 'renew', keepsRelations: true } as const
+      // The members of a collection with a join table do not tell whom they belong to.
+      const addsHidden = relation.link !== undefined
+      const options = { mode: 'renew', keepsRelations: !addsHidden, addsHidden } as const
       yield { relation, loaded: this.#relations.recall([owner], relation, 'all', options) }
     }
   }
