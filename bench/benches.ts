@@ -6,6 +6,9 @@ export interface Benchmark {
   /** Options of a short run, and how long that takes, in seconds. */
   readonly short: readonly string[]
   readonly shortSeconds: number
+  /** The same of a run of medium length: all contenders and workloads, few samples. */
+  readonly medium: readonly string[]
+  readonly mediumMinutes: number
   /** How long the run with its defaults takes, in minutes. */
   readonly fullMinutes: number
 }
@@ -24,8 +27,17 @@ const SHORT_SLICES = [
   '20',
 ]
 
+const MEDIUM_SLICES = ['--rounds', '4', '--generations', '1', '--warm-up', '1500', '--millis', '150']
+
 export const BENCHMARKS: readonly Benchmark[] = [
-  { name: 'pool', short: SHORT_SLICES, shortSeconds: 60, fullMinutes: 10 },
+  {
+    name: 'pool',
+    short: SHORT_SLICES,
+    shortSeconds: 60,
+    medium: MEDIUM_SLICES,
+    mediumMinutes: 2,
+    fullMinutes: 10,
+  },
   {
     name: 'session',
     short: [
@@ -36,6 +48,8 @@ export const BENCHMARKS: readonly Benchmark[] = [
       'lifeguard,postgres.js,kysely,drizzle',
     ],
     shortSeconds: 95,
+    medium: MEDIUM_SLICES,
+    mediumMinutes: 22,
     fullMinutes: 120,
   },
   {
@@ -50,25 +64,40 @@ export const BENCHMARKS: readonly Benchmark[] = [
       'lifeguard,typeorm,drizzle,prisma',
     ],
     shortSeconds: 105,
+    medium: MEDIUM_SLICES,
+    mediumMinutes: 9,
     fullMinutes: 45,
   },
   {
     name: 'start',
     short: ['--rounds', '2', '--entity-rounds', '1', '--long-rounds', '0'],
     shortSeconds: 65,
+    medium: [],
+    mediumMinutes: 3,
     fullMinutes: 3,
   },
   {
     name: 'builders',
     short: [...SHORT_SLICES, '--latency', '1', '--workloads', 'autocommit,read,write'],
     shortSeconds: 70,
+    medium: MEDIUM_SLICES,
+    mediumMinutes: 6,
     fullMinutes: 30,
   },
   {
     name: 'service',
     short: ['--rounds', '2', '--warm-up', '2000', '--millis', '250', '--workloads', 'single'],
     shortSeconds: 80,
+    medium: ['--rounds', '2', '--warm-up', '2000', '--millis', '500'],
+    mediumMinutes: 6,
     fullMinutes: 30,
   },
-  { name: 'scale', short: ['--rounds', '2', '--largest', '3000'], shortSeconds: 70, fullMinutes: 10 },
+  {
+    name: 'scale',
+    short: ['--rounds', '2', '--largest', '3000'],
+    shortSeconds: 70,
+    medium: ['--rounds', '3', '--largest', '10000'],
+    mediumMinutes: 3,
+    fullMinutes: 10,
+  },
 ]

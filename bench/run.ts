@@ -15,6 +15,7 @@ const ALL = BENCHMARKS.map(({ name }) => name).join(',')
 
 const { values } = parseArgs({
   options: {
+    medium: { type: 'boolean', default: false },
     full: { type: 'boolean', default: false },
     publish: { type: 'boolean', default: false },
     only: { type: 'string', default: ALL },
@@ -26,18 +27,16 @@ const chosen = values.only.split(',').map((name) => {
   if (found === undefined) throw new Error(`No benchmark is called ${name}. There are: ${ALL}`)
   return found
 })
-const minutesOf = (benchmarks: readonly Benchmark[], full: boolean): number =>
-  Math.ceil(
-    benchmarks.reduce(
-      (sum, { fullMinutes, shortSeconds }) => sum + (full ? fullMinutes : shortSeconds / 60),
-      0,
-    ),
-  )
+type Length = 'short' | 'medium' | 'full'
+const length: Length = values.full ? 'full' : values.medium ? 'medium' : 'short'
+const minutesOf = (benchmarks: readonly Benchmark[], of: Length): number =>
+  Math.ceil(benchmarks.reduce((sum, benchmark) => sum + optionsOf(benchmark, of).minutes, 0))
 if (values.help) {
   console.log(`
 npm run bench -- [options]
 
-  --full           the length that results are published with: some ${String(minutesOf(BENCHMARKS, true))} minutes (otherwise some ${String(minutesOf(BENCHMARKS, false))})
+  --medium         all contenders and workloads, few samples: some ${String(minutesOf(BENCHMARKS, 'medium'))} minutes (otherwise some ${String(minutesOf(BENCHMARKS, 'short'))})
+  --full           all of them, with all samples: some ${String(minutesOf(BENCHMARKS, 'full'))} minutes
   --publish        write the results to bench/results and to README.md; otherwise to .cache/bench
   --only a,b       only these: ${ALL}`)
   process.exit()
@@ -47,18 +46,19 @@ const folder = values.publish ? join(BENCH, 'results') : join(ROOT, '.cache/benc
 if (!values.publish) rmSync(folder, { recursive: true, force: true })
 mkdirSync(folder, { recursive: true })
 console.log(
-  `${chosen.map(({ name }) => name).join(', ')}: some ${String(minutesOf(chosen, values.full))} minutes. Results go to ${relative(process.cwd(), folder)}. Do not use the machine meanwhile.`,
+  `${chosen.map(({ name }) => name).join(', ')}: some ${String(minutesOf(chosen, length))} minutes. Results go to ${relative(process.cwd(), folder)}. Do not use the machine meanwhile.`,
 )
 if (!existsSync(join(BENCH, 'node_modules'))) run('npm', ['ci', '--no-audit', '--no-fund'])
 
 const startedAt = performance.now()
 const reports: string[] = []
 const failed: string[] = []
-for (const { name, short } of chosen) {
+for (const benchmark of chosen) {
+  const { name } = benchmark
   const benchStartedAt = performance.now()
   console.log(`\n=== ${name}`)
   // The benchmark's own tables are long: they go to its file, and the short form is printed in the end.
-  const succeeded = run('npm', ['run', '--silent', name, '--', ...(values.full ? [] : short)], {
+  const succeeded = run('npm', ['run', '--silent', name, '--', ...optionsOf(benchmark, length).options], {
     LIFEGUARD_BENCH_RESULTS: folder,
   })
   console.log(`=== ${name}: ${succeeded ? 'done' : 'FAILED'} after ${seconds(benchStartedAt)}`)
@@ -74,6 +74,20 @@ console.log(
 if (failed.length > 0) {
   console.log(`Failed: ${failed.join(', ')}`)
   process.exitCode = 1
+}
+
+function optionsOf(
+  { short, shortSeconds, medium, mediumMinutes, fullMinutes }: Benchmark,
+  of: Length,
+): { readonly options: readonly string[]; readonly minutes: number } {
+  switch (of) {
+    case 'short':
+      return { options: short, minutes: shortSeconds / 60 }
+    case 'medium':
+      return { options: medium, minutes: mediumMinutes }
+    case 'full':
+      return { options: [], minutes: fullMinutes }
+  }
 }
 
 function run(
