@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { buildContenders } from './harness/build.js'
 import { figureTable, rounded, type FigureGroup, type Figures } from './harness/figures.js'
+import { namesOf } from './harness/options.js'
 import { circumstancesOf, publishFigures } from './harness/report.js'
 import { startBenchServer } from './harness/server.js'
 import type { ServiceWorkload } from './harness/service-app.js'
@@ -54,14 +55,15 @@ if (values.help) {
   --warm-up N         milliseconds of a workload before a contender is measured with it (default 2500)
   --millis N          length of a slice (default 1500)
   --workloads a,b     only these: ${Object.keys(WORKLOADS).join(', ')}
-  --contenders a;b    only these; their names contain commas
+  --contenders a,b    only these
   --print-only        leave results/ alone; so does a choice of workloads or contenders`)
   process.exit()
 }
 const workloads = (Object.keys(WORKLOADS) as ServiceWorkload[]).filter(
   (name) => values.workloads?.split(',').includes(name) ?? true,
 )
-const contenders = CONTENDERS.filter(({ name }) => values.contenders?.split(';').includes(name) ?? true)
+const chosenNames = values.contenders === undefined ? undefined : namesOf(values.contenders)
+const contenders = CONTENDERS.filter(({ name }) => chosenNames?.includes(name) ?? true)
 const [rounds, warmUpMillis, millis] = [values.rounds, values['warm-up'], values.millis].map(Number) as [
   number,
   number,

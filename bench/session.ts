@@ -30,6 +30,7 @@ const SUITE: Suite = {
     { name: 'lifeguard, replicas', module: 'session/lifeguard', variant: 'replicas' },
     { name: 'hand-written, pipelining', module: 'session/hand-written', variant: 'pipelining' },
     { name: 'postgres.js', module: 'session/postgres-js' },
+    { name: 'effect, multiplexed', module: 'session/effect' },
     { name: 'kysely', module: 'session/kysely' },
     { name: 'drizzle', module: 'session/drizzle' },
     { name: 'knex', module: 'session/knex' },
@@ -39,7 +40,7 @@ const SUITE: Suite = {
   cycles: 1,
 }
 
-const PACKAGES = ['pg', 'postgres', 'kysely', 'drizzle-orm', 'knex', 'typeorm']
+const PACKAGES = ['pg', 'postgres', '@effect/sql-pg', 'kysely', 'drizzle-orm', 'knex', 'typeorm']
 
 /** What the project has set itself, with 20 callers, against hand-written. */
 const GOALS: readonly {

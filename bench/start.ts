@@ -1,6 +1,7 @@
 /** Fresh processes: `npm run start`. What is measured and how to read it is in README.md. */
 import { parseArgs } from 'node:util'
 import { buildContenders } from './harness/build.js'
+import { namesOf } from './harness/options.js'
 import { POOL_SIZE } from './harness/contender.js'
 import { rounded, type FigureGroup } from './harness/figures.js'
 import { circumstancesOf, publishFigures, spread, table } from './harness/report.js'
@@ -28,7 +29,7 @@ const rounds = Number(values.rounds)
 const entityRounds = Number(values['entity-rounds'])
 const longRounds = Number(values['long-rounds'])
 const callers = Number(values.callers)
-const chosen = values.contenders?.split(',')
+const chosen = values.contenders === undefined ? undefined : namesOf(values.contenders)
 
 const bySql = (name: string, module = name) => ({ name, module: `session/${module}` })
 const byEntities = (name: string, module = name) => ({ name, module: `orm/${module}` })

@@ -49,20 +49,24 @@ export function benchOptions(length: Length = { rounds: 12, generations: 3 }): B
     console.log(usage(length))
     process.exit()
   }
-  const list = (text: string): string[] => text.split(',')
   return {
     rounds: Number(values.rounds),
     generations: Number(values.generations),
     warmUpMillis: Number(values['warm-up']),
     millis: Number(values.millis),
-    callers: list(values.callers).map(Number),
-    latencies: list(values.latency).map(Number),
-    workloads: values.workloads === undefined ? undefined : list(values.workloads),
-    contenders: values.contenders === undefined ? undefined : list(values.contenders),
+    callers: namesOf(values.callers).map(Number),
+    latencies: namesOf(values.latency).map(Number),
+    workloads: values.workloads === undefined ? undefined : namesOf(values.workloads),
+    contenders: values.contenders === undefined ? undefined : namesOf(values.contenders),
     publish:
       !values['print-only'] &&
       // A folder of its own may have whatever was chosen.
       (process.env['LIFEGUARD_BENCH_RESULTS'] !== undefined ||
         (values.workloads === undefined && values.contenders === undefined)),
   }
+}
+
+/** Names that are separated by commas. Commas before a space belong to the name of a contender. */
+export function namesOf(text: string): string[] {
+  return text.split(/,(?! )/)
 }
