@@ -292,7 +292,7 @@ export function isRetryable(error: unknown): boolean {
     if (at instanceof LifeguardError && !(at instanceof DatabaseError)) {
       if (at.code === 'CONNECTION_LOST' || at.code === 'STALE_DATA') return true
       if (at.code === 'CONNECT_FAILED') return (at as LifeguardError & { fatal: boolean }).fatal === false
-      // What else is ours says no by itself; only an aborted transaction is as good as its cause.
+      // Other errors of Lifeguard are not retryable. For TRANSACTION_ABORTED its cause decides.
       return at.code === 'TRANSACTION_ABORTED' ? undefined : false
     }
     if (stalePlanOf(at)?.certain === true) return true

@@ -65,7 +65,7 @@ export interface StepParts {
 /** Tags of the statements that begin or end a transaction. */
 const CONTROL_TAGS = new Set(['BEGIN', 'START TRANSACTION', 'COMMIT', 'ROLLBACK', 'PREPARE TRANSACTION'])
 const END_TEXTS = new Set(['COMMIT', 'COMMIT AND CHAIN', 'ROLLBACK'])
-/** Commands that never return rows, so that one Describe is enough. `CALL` and `EXECUTE` depend on what they call. */
+/** Commands of which a prepared statement that was once described as returning no rows never returns any. `CALL` and `EXECUTE` may. */
 const ROWLESS =
   /^\s*(?:begin|start|commit|end|abort|rollback|savepoint|release|set|insert|update|delete|merge)\b/i
 

@@ -31,29 +31,30 @@ export function createEcho(echo: Echo, pool: string, hideParameters: boolean): P
     return `${operation.text === '' ? '(next page)' : operation.text}${shown}`
   }
   return {
-    began: (connection) => tell(() => logger.info({ pool, connectionId: connection.id }, 'BEGIN (implicit)')),
+    began: (connection) =>
+      tryLog(() => logger.info({ pool, connectionId: connection.id }, 'BEGIN (implicit)')),
     answered(operation, connection, result, durationMillis) {
       // BEGIN itself was announced when it was sent.
       if (operation.kind === 'step' && operation.text.startsWith('BEGIN')) return
       const { command, rowCount } = result
       const fields = { pool, connectionId: connection.id, durationMillis, rowCount, command }
-      tell(() => logger.info(fields, describe(operation)))
+      tryLog(() => logger.info(fields, describe(operation)))
       if (showsRows && result.rows.length > 0)
-        tell(() => logger.debug({ pool, connectionId: connection.id }, showRows(result)))
+        tryLog(() => logger.debug({ pool, connectionId: connection.id }, showRows(result)))
     },
     committedWithoutWaiting: (connection) =>
-      tell(() => logger.info({ pool, connectionId: connection.id }, 'COMMIT (not waited for)')),
+      tryLog(() => logger.info({ pool, connectionId: connection.id }, 'COMMIT (not waited for)')),
     refused(operation, connection: DriverConnection | undefined, error, durationMillis) {
       const { message } = isServerError(error) ? databaseErrorFrom(error, { hideParameters }) : error
       const sqlState = isServerError(error) ? error.code : undefined
       const fields = { pool, connectionId: connection?.id, durationMillis, sqlState }
-      tell(() => logger.error(fields, `${describe(operation)} -- failed: ${message}`))
+      tryLog(() => logger.error(fields, `${describe(operation)} -- failed: ${message}`))
     },
   }
 }
 
-/** A logger that fails, or a row that cannot be shown, is no concern of the statement. */
-function tell(log: () => void): void {
+/** A logger that throws, or a row that cannot be shown, does not fail the statement: the failure is a warning. */
+function tryLog(log: () => void): void {
   try {
     log()
   } catch (error) {

@@ -97,7 +97,7 @@ export class ClientGoneError extends Error {
 /** Undefined for an error that is not Lifeguard's. */
 export function errorAnswer(error: unknown, answers: ErrorAnswers = {}): ErrorAnswer | undefined {
   if (!(error instanceof LifeguardError)) return undefined
-  // A transaction that was aborted is as good as the failure that aborted it.
+  // An aborted transaction is answered as the failure that aborted it.
   const { code, cause } = error
   if (code === 'TRANSACTION_ABORTED' && cause instanceof LifeguardError) return errorAnswer(cause, answers)
   const usual = usualAnswer(error)
