@@ -41,11 +41,9 @@ export class PrimaryWatch {
   readonly #watched = new Map<PgConnection, Watched>()
   /** Connections to the other hosts. */
   readonly #asked = new Map<HostTarget, PgConnection>()
-  /** Hosts that have not answered yet. */
-  readonly #asking = new Set<HostTarget>()
+  /** Hosts that have not answered yet, and what ends the question. */
+  readonly #asking = new Map<HostTarget, AbortController>()
   #timer: Timer | undefined = undefined
-  /** Ends the questions. */
-  #stop = new AbortController()
 
   constructor(parts: PrimaryWatchParts) {
     this.#parts = parts
@@ -94,48 +92,43 @@ export class PrimaryWatch {
     if (!isSilent) return this.#stopAsking()
     for (const host of this.#parts.otherHosts()) {
       // A host that does not answer must not delay the questions to the others.
-      if (!this.#asking.has(host)) void this.#ask(host, this.#stop.signal)
+      if (!this.#asking.has(host)) void this.#ask(host)
     }
   }
 
   /** Never rejects: a host that has failed is asked again at the next look. */
-  async #ask(host: HostTarget, stopped: AbortSignal): Promise<void> {
+  async #ask(host: HostTarget): Promise<void> {
     const { clock, hostTimeoutMillis, connect, historyOf, onPrimary } = this.#parts
     const ending = new AbortController()
-    const onStop = (): void => ending.abort(new Error('No answer is needed any more'))
+    const isStopped = (): boolean => this.#asking.get(host) !== ending
     let connection = this.#asked.get(host)
     const expire = (): void => {
       ending.abort(new Error(`No answer within ${hostTimeoutMillis} ms`))
       connection?.destroy()
     }
     const timer = clock.setTimer(expire, hostTimeoutMillis, { keepAlive: false })
-    stopped.addEventListener('abort', onStop)
-    this.#asking.add(host)
+    this.#asking.set(host, ending)
     try {
       connection ??= await connect(host, ending.signal)
       connection.unref()
-      if (stopped.aborted) return void connection.close(CLOSE_MILLIS)
+      if (isStopped()) return void connection.close(CLOSE_MILLIS)
       this.#asked.set(host, connection)
       const history = await historyOf(connection)
-      if (!stopped.aborted && onPrimary(host, history) && history !== undefined)
-        this.endOlder(history, host.name)
+      if (!isStopped() && onPrimary(host, history) && history !== undefined) this.endOlder(history, host.name)
     } catch (error) {
-      if (error instanceof WrongRoleError || stopped.aborted) return
+      if (error instanceof WrongRoleError || isStopped()) return
       this.#asked.delete(host)
       connection?.destroy()
     } finally {
-      if (!stopped.aborted) this.#asking.delete(host)
+      if (!isStopped()) this.#asking.delete(host)
       timer.cancel()
-      stopped.removeEventListener('abort', onStop)
     }
   }
 
   #stopAsking(): void {
-    if (this.#asking.size > 0 || this.#asked.size > 0) {
-      this.#stop.abort()
-      this.#stop = new AbortController()
-    }
+    const asking = [...this.#asking.values()]
     this.#asking.clear()
+    for (const question of asking) question.abort(new Error('No answer is needed any more'))
     for (const connection of this.#asked.values()) void connection.close(CLOSE_MILLIS)
     this.#asked.clear()
   }

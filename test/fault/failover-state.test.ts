@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { createSessionFactory } from '../../src/index.js'
 import { query } from '../helpers/databases.js'
+import { listenTo } from '../helpers/listener.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { type FailoverCluster, failOver, optionsFor, useFailoverClusters } from './failover-cluster.js'
 import { failureOf, useEngines } from './support.js'
@@ -32,23 +33,16 @@ test('prepared statements are prepared again, also if their plan would be stale 
 test('LISTEN goes on at the later primary', async () => {
   const cluster = await startCluster()
   const engine = makeEngine(optionsFor(cluster, 'hosts', true))
-  const received: string[] = []
-  let connects = 0
-  const controller = new AbortController()
-  const listening = (async () => {
-    const options = { onConnect: () => void (connects += 1), signal: controller.signal }
-    for await (const { payload } of engine.listen('songs', options)) received.push(payload)
-  })()
-  await waitUntil(() => connects === 1)
+  const songs = listenTo(engine, 'songs')
+  await waitUntil(() => songs.connects === 1)
   await query(cluster.old.url, "notify songs, 'before'")
-  await waitUntil(() => received.length === 1)
+  await waitUntil(() => songs.received.length === 1)
   await killAndPromote(cluster)
-  await waitUntil(() => connects === 2)
+  await waitUntil(() => songs.connects === 2)
   await query(cluster.next.url, "notify songs, 'after'")
-  await waitUntil(() => received.length === 2)
-  expect(received).toEqual(['before', 'after'])
-  controller.abort()
-  await listening.catch(() => undefined)
+  await waitUntil(() => songs.received.length === 2)
+  expect(songs.received).toEqual(['before', 'after'])
+  await songs.stop()
 })
 
 test('a stream that is open is lost; with retry its block reads all of it from the later primary', async () => {

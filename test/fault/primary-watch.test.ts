@@ -1,29 +1,17 @@
 /** A primary that does not answer any more while another one is promoted: nothing is waited for there, and a healthy one is left alone. */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { type Engine, createSessionFactory, isRetryable, type SessionFactory } from '../../src/index.js'
 import { query } from '../helpers/databases.js'
-import { type LocalServer, REPLICATION_HBA, SUPERUSER, startServer } from '../helpers/local-server.js'
+import { listenTo } from '../helpers/listener.js'
+import { type LocalServer, SUPERUSER } from '../helpers/local-server.js'
 import { type Proxy, startProxy } from '../helpers/proxy.js'
+import { useTwoPrimaries } from '../helpers/two-primaries.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { failureOf, useEngines } from './support.js'
 
 const makeEngine = useEngines()
 
-let old: LocalServer
-let next: LocalServer
-let toOld: Proxy
-let toNext: Proxy
-beforeEach(async () => {
-  old = await startServer({ hba: REPLICATION_HBA, settings: { max_wal_senders: 4, wal_level: 'replica' } })
-  await query(old.url, 'create table notes (text text primary key)')
-  next = await old.startStandby()
-  toOld = await startProxy(old.url)
-  toNext = await startProxy(next.url)
-})
-afterEach(async () => {
-  for (const proxy of [toOld, toNext]) proxy.close()
-  await Promise.all([old.dispose(), next.dispose()])
-})
+const servers = useTwoPrimaries('create table notes (text text primary key)')
 
 function engineOf(
   poolSize: number,
@@ -31,7 +19,7 @@ function engineOf(
 ): { engine: Engine; factory: SessionFactory } {
   const engine = makeEngine({
     hostTimeoutMillis,
-    hosts: [toOld, ...more, toNext].map(({ port }) => ({ host: '127.0.0.1', port })),
+    hosts: [servers.toOld, ...more, servers.toNext].map(({ port }) => ({ host: '127.0.0.1', port })),
     ...SUPERUSER,
     database: 'postgres',
     poolSize,
@@ -47,8 +35,6 @@ function engineOf(
 const portOf = ({ withSession }: SessionFactory): Promise<unknown> =>
   withSession((session) => session.scalar("select current_setting('port')::int"))
 
-const promote = (): Promise<unknown> => query(next.url, 'select pg_promote()')
-
 /** Backends of the engine at a server, by what they wait for. */
 const waits = async ({ url }: LocalServer): Promise<unknown[]> =>
   (
@@ -60,8 +46,8 @@ const waits = async ({ url }: LocalServer): Promise<unknown[]> =>
 
 /** From now on every COMMIT waits for a standby, as in a synchronous cluster. */
 async function makeSynchronous(): Promise<void> {
-  await query(old.url, "alter system set synchronous_standby_names = '*'")
-  await query(old.url, 'select pg_reload_conf()')
+  await query(servers.old.url, "alter system set synchronous_standby_names = '*'")
+  await query(servers.old.url, 'select pg_reload_conf()')
 }
 
 describe('a primary that waits for a standby which was promoted', () => {
@@ -69,7 +55,7 @@ describe('a primary that waits for a standby which was promoted', () => {
     await makeSynchronous()
     const { engine, factory } = engineOf(2)
     await factory.withSession((session) => session.execute("insert into notes values ('replicated')"))
-    await promote()
+    await servers.promote()
     const told = await Promise.all(
       ['a', 'b'].map((text) =>
         failureOf(factory.withSession((session) => session.execute('insert into notes values ($1)', [text]))),
@@ -79,11 +65,11 @@ describe('a primary that waits for a standby which was promoted', () => {
       expect(error).toMatchObject({ code: 'COMMIT_OUTCOME_UNKNOWN' })
       const cause = (error as Error).cause as Error
       expect(cause.message).toBe(
-        `127.0.0.1:${String(toNext.port)} was promoted (timeline 2), so the connection to 127.0.0.1:${String(toOld.port)} (timeline 1) was closed`,
+        `127.0.0.1:${String(servers.toNext.port)} was promoted (timeline 2), so the connection to 127.0.0.1:${String(servers.toOld.port)} (timeline 1) was closed`,
       )
     }
-    expect(await portOf(factory)).toBe(next.port)
-    expect(await query(next.url, 'select text from notes')).toEqual([{ text: 'replicated' }])
+    expect(await portOf(factory)).toBe(servers.next.port)
+    expect(await query(servers.next.url, 'select text from notes')).toEqual([{ text: 'replicated' }])
     expect(engine.stats()).toMatchObject({ borrowed: 0, waiting: 0 })
   })
 
@@ -94,13 +80,13 @@ describe('a primary that waits for a standby which was promoted', () => {
       (async () => {
         await factory.withSession(async (session) => {
           await session.execute("insert into notes values ('a')")
-          await promote()
+          await servers.promote()
         })
       })(),
     )
     expect(await waiting).toMatchObject({ code: 'COMMIT_OUTCOME_UNKNOWN' })
     expect(await Promise.all(Array.from({ length: 4 }, () => portOf(factory)))).toEqual(
-      Array.from({ length: 4 }, () => next.port),
+      Array.from({ length: 4 }, () => servers.next.port),
     )
   })
 })
@@ -113,16 +99,16 @@ describe('a primary that falls silent in a transaction', () => {
       async (session) => {
         runs.push(Number(await session.scalar("select current_setting('port')::int")))
         if (runs.length === 1) {
-          toOld.blackHole()
-          await promote()
+          servers.toOld.blackHole()
+          await servers.promote()
         }
         await session.execute("insert into notes values ('a')")
       },
       { retry: { attempts: 3 } },
     )
     await block
-    expect(runs).toEqual([old.port, next.port])
-    expect(await query(next.url, 'select text from notes')).toEqual([{ text: 'a' }])
+    expect(runs).toEqual([servers.old.port, servers.next.port])
+    expect(await query(servers.next.url, 'select text from notes')).toEqual([{ text: 'a' }])
   })
 
   test('tells a block without retry that it may', async () => {
@@ -130,8 +116,8 @@ describe('a primary that falls silent in a transaction', () => {
     const error = await failureOf(
       factory.withSession(async (session) => {
         await session.execute('select 1')
-        toOld.blackHole()
-        await promote()
+        servers.toOld.blackHole()
+        await servers.promote()
         await session.execute("insert into notes values ('a')")
       }),
     )
@@ -141,17 +127,17 @@ describe('a primary that falls silent in a transaction', () => {
 })
 
 test('another host that is silent, too, does not delay the questions to the others', async () => {
-  using hole = await startProxy(next.url)
+  using hole = await startProxy(servers.next.url)
   hole.blackHole()
   const { factory } = engineOf(1, { more: [hole], hostTimeoutMillis: 60_000 })
   const error = await failureOf(
     factory.withSession(async (session) => {
       await session.execute('select 1')
-      toOld.blackHole()
+      servers.toOld.blackHole()
       const hanging = session.execute("insert into notes values ('a')")
       void hanging.catch(() => undefined)
-      await waitUntil(() => toNext.roundTrips >= 2)
-      await promote()
+      await waitUntil(() => servers.toNext.roundTrips >= 2)
+      await servers.promote()
       await hanging
     }),
   )
@@ -164,44 +150,34 @@ test('a connection that is held while a later primary is found leads to no write
   await held.execute("insert into notes values ('before')")
   await held.commit()
   await held.execute("insert into notes values ('lost')")
-  await promote()
+  await servers.promote()
   // The network leads new connections to the later one only.
-  toOld.cutNew('reset')
-  expect(await portOf(factory)).toBe(next.port)
+  servers.toOld.cutNew('reset')
+  expect(await portOf(factory)).toBe(servers.next.port)
   const error = await failureOf(held.execute("insert into notes values ('later')"))
   expect(error).toMatchObject({ code: 'CONNECTION_LOST' })
   await held.close()
-  expect(await query(old.url, 'select text from notes')).toEqual([{ text: 'before' }])
+  expect(await query(servers.old.url, 'select text from notes')).toEqual([{ text: 'before' }])
 })
 
 test('LISTEN at a primary that goes on is moved to the later one, and idle connections leave the pool', async () => {
   const { engine, factory } = engineOf(2)
-  const received: string[] = []
-  let connects = 0
-  const controller = new AbortController()
-  const listening = (async () => {
-    const options = { onConnect: () => void (connects += 1), signal: controller.signal }
-    for await (const { payload } of engine.listen('songs', options)) received.push(payload)
-  })()
-  await waitUntil(() => connects === 1)
+  const songs = listenTo(engine, 'songs')
+  await waitUntil(() => songs.connects === 1)
   const held = await engine.connect()
   await held.execute('select 1')
   await portOf(factory)
   expect(engine.stats()).toMatchObject({ idle: 1, borrowed: 1 })
-  await promote()
-  toOld.cutNew('reset')
+  await servers.promote()
+  servers.toOld.cutNew('reset')
   // The engine finds the later primary by the connection that it opens for this listener.
-  const other = (async () => {
-    for await (const { payload } of engine.listen('others', { signal: controller.signal }))
-      received.push(payload)
-  })()
-  await waitUntil(() => connects === 2)
+  const others = listenTo(engine, 'others')
+  await waitUntil(() => songs.connects === 2 && others.connects === 1)
   await waitUntil(() => engine.stats().idle === 0)
-  await query(next.url, "notify songs, 'after'")
-  await waitUntil(() => received.length === 1)
-  expect(received).toEqual(['after'])
-  controller.abort()
-  await Promise.all([listening, other])
+  await query(servers.next.url, "notify songs, 'after'")
+  await waitUntil(() => songs.received.length === 1)
+  expect(songs.received).toEqual(['after'])
+  await Promise.all([songs.stop(), others.stop()])
   await held.close()
 })
 
@@ -209,14 +185,14 @@ test('a statement that takes long is left alone: one connection asks each other 
   const { engine, factory } = engineOf(1)
   await using blocker = await engineOf(1).engine.connect()
   await blocker.execute('select pg_advisory_lock(7)')
-  toNext.reset()
+  servers.toNext.reset()
   const long = factory.withSession((session) => session.scalar('select pg_advisory_lock(7) is not null'))
-  await waitUntil(() => toNext.roundTrips >= 3, { message: () => String(toNext.roundTrips) })
-  expect([toNext.connections.length, toNext.openConnections]).toEqual([1, 1])
-  expect(await waits(next)).toHaveLength(1)
+  await waitUntil(() => servers.toNext.roundTrips >= 3, { message: () => String(servers.toNext.roundTrips) })
+  expect([servers.toNext.connections.length, servers.toNext.openConnections]).toEqual([1, 1])
+  expect(await waits(servers.next)).toHaveLength(1)
   await blocker.execute('select pg_advisory_unlock(7)')
   expect(await long).toBe(true)
-  await waitUntil(() => toNext.openConnections === 0)
+  await waitUntil(() => servers.toNext.openConnections === 0)
   expect(engine.stats().counters).toMatchObject({ connected: 1 })
 })
 
@@ -226,9 +202,29 @@ test('the end of an engine ends the questions, too', async () => {
   const long = failureOf(
     factory.withSession((session) => session.execute('select pg_sleep(60)'), { signal: controller.signal }),
   )
-  await waitUntil(() => toNext.openConnections === 1)
+  await waitUntil(() => servers.toNext.openConnections === 1)
   controller.abort()
   expect(await long).toMatchObject({ code: 'ABORTED' })
   await engine.dispose()
-  await waitUntil(() => toNext.openConnections === 0)
+  await waitUntil(() => servers.toNext.openConnections === 0)
+})
+
+test('many other hosts are asked without a warning of too many listeners', async () => {
+  const { factory } = engineOf(1, { more: Array.from({ length: 20 }, () => servers.toNext) })
+  const warnings: string[] = []
+  const onWarning = ({ name }: Error): void => void warnings.push(name)
+  process.on('warning', onWarning)
+  try {
+    const controller = new AbortController()
+    const long = failureOf(
+      factory.withSession((session) => session.execute('select pg_sleep(60)'), { signal: controller.signal }),
+    )
+    await waitUntil(() => servers.toNext.openConnections === 21)
+    controller.abort()
+    await long
+    await waitUntil(() => servers.toNext.openConnections === 0)
+  } finally {
+    process.off('warning', onWarning)
+  }
+  expect(warnings).toEqual([])
 })
