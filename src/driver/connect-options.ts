@@ -24,6 +24,7 @@ import {
   type SettingName,
   type Settings,
   VARIABLES,
+  decimalOf,
   refuseUnsupported,
   serverSettingsOf,
 } from './libpq-parameters.js'
@@ -212,8 +213,8 @@ function timeoutOf(timeout: Setting | undefined): number | undefined {
 
 /** @throws InvalidOptionError unless it is a whole number. */
 function secondsOf({ origin, value }: Setting): number {
-  const seconds = Number(value)
-  if (Number.isSafeInteger(seconds) && value.trim() !== '') return seconds
+  const seconds = decimalOf(value)
+  if (Number.isSafeInteger(seconds)) return seconds
   throw new InvalidOptionError(
     origin,
     `${origin} must be a whole number of seconds, not ${JSON.stringify(value)}`,

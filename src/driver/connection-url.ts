@@ -32,6 +32,7 @@ export function parseConnectionUrl(given: string): UrlSettings {
   if (path?.includes('@') === true) refuse(UNREADABLE)
   const [, user, password, list = ''] = AUTHORITY.exec(authority) ?? refuse(UNREADABLE)
   const servers = list.split(',').map((server) => HOST.exec(server) ?? refuse(UNREADABLE))
+  if (servers.some(([, host]) => host === '[]')) refuse('has no address in the brackets of a host')
   const settings: UrlSettings = {}
   set(settings, 'user', user, 'user name')
   set(settings, 'password', password, 'password')

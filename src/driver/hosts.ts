@@ -15,7 +15,7 @@ import {
   refuseUnknownKeys,
 } from '../internal/validate.js'
 import { refuseZeroByte, TARGET_SESSION_ATTRS, type TargetSessionAttrs } from './connect-args.js'
-import type { Settings } from './libpq-parameters.js'
+import { decimalOf, type Settings } from './libpq-parameters.js'
 import { type Setting, type TlsSettings, tlsFromOptions } from './tls.js'
 
 /** One server of the option `hosts`. */
@@ -77,7 +77,8 @@ function hostsGiven(given: unknown, tls: TlsSettings): readonly HostTarget[] {
       'hosts',
       "hosts must be a list: [{ host: 'db-1' }, { host: 'db-2', port: 5433 }]",
     )
-  return (given as readonly unknown[]).map((one, at) => {
+  // Array.from also finds the holes of a sparse list.
+  return Array.from(given as readonly unknown[], (one, at) => {
     const option = `hosts[${at}]`
     checkObject(option, one)
     refuseUnknownKeys(option, one, ['host', 'port'])
@@ -86,6 +87,7 @@ function hostsGiven(given: unknown, tls: TlsSettings): readonly HostTarget[] {
     refuseZeroByte(`${option}.host`, name)
     if (name === '' || name.includes(','))
       throw new InvalidOptionError(option, `${option}.host must name one server`)
+    refuseNotation(`${option}.host`, name)
     return hostTarget({ host: name, port: checkInteger(`${option}.port`, port ?? DEFAULT_PORT, PORTS), tls })
   })
 }
@@ -102,6 +104,7 @@ function hostsOf({ host, hostaddr, port }: Settings, tls: TlsSettings): readonly
   return Array.from({ length: count }, (_, at) => {
     const address = addressOf(addresses[at], hostaddr)
     const name = names[at] || address || DEFAULT_HOST
+    refuseNotation(host?.origin ?? '', name)
     return hostTarget({
       host: name,
       port: portOf(ports.length > 1 ? ports[at] : ports[0], port),
@@ -130,7 +133,18 @@ function addressOf(address: string | undefined, { origin }: Setting = NOWHERE): 
 }
 
 function portOf(port: string | undefined, { origin }: Setting = NOWHERE): number {
-  return port === undefined || port === '' ? DEFAULT_PORT : checkInteger(origin, Number(port), PORTS)
+  return port === undefined || port === '' ? DEFAULT_PORT : checkInteger(origin, decimalOf(port), PORTS)
+}
+
+/** libpq knows brackets and ports only in the authority of a url. Elsewhere it would look up `[::1]` and `db:5433` as names. */
+function refuseNotation(origin: string, host: string): void {
+  if (host.startsWith('/') || isIP(host) !== 0 || !/[:[\]]/.test(host)) return
+  throw new InvalidOptionError(
+    origin,
+    host.startsWith('[')
+      ? `${origin} must be an address without brackets, such as '::1'; a port is given as port`
+      : `${origin} must be a name, an IP address or a directory; a port is given as port`,
+  )
 }
 
 const NOWHERE: Setting = { value: '', origin: '' }

@@ -175,6 +175,11 @@ export const VARIABLES: readonly Variable[] = [
   ...unsupported.map(([name, { variable }]) => [name, variable] as const),
 ].flatMap(([name, variable]) => (variable === undefined ? [] : [[variable, name as SettingName] as const]))
 
+/** A whole number as libpq reads it: decimal digits, white space around them; NaN for anything else, such as `0x10`. */
+export function decimalOf(text: string): number {
+  return /^\s*[+-]?\d+\s*$/.test(text) ? Number(text) : NaN
+}
+
 /** @throws InvalidOptionError for the first setting that would be passed over, and for a file that is not there. */
 export function refuseUnsupported(settings: Settings, hasPassword: boolean): void {
   for (const [name, { accepts, remedy, isFile }] of unsupported) {
