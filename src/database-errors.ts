@@ -10,6 +10,7 @@ import { LifeguardError } from './errors.js'
 import { markStalePlan, stalePlanOf } from './internal/stale-plan.js'
 import { hideQuoted } from './internal/hidden-values.js'
 import { isInstance } from './internal/revoked.js'
+import { isModeRefused } from './internal/standby-refusals.js'
 import { adviceFor } from './internal/statement-mistakes.js'
 
 /** The fields of an ErrorResponse as node-postgres parses them. Every one is text. */
@@ -213,15 +214,12 @@ export function isFromBackend(error: Error): boolean {
   return file !== undefined && line !== undefined && routine !== undefined
 }
 
-/** Where PostgreSQL refuses the value of a setting; their names are not translated. */
-const SETTING_CHECKS = new Set(['call_bool_check_hook', 'call_enum_check_hook', 'call_string_check_hook'])
-
-/** True if the server takes no writes: a write was refused (25006), or BEGIN, because the server is a standby (0A000). */
+/** True if the server takes no writes: a write was refused (25006), or the transaction, because the server is a standby (0A000). */
 export function isWriteRefused(error: unknown): boolean {
   if (error instanceof ReadOnlyError) return true
-  const { code, sqlState, routine = '' } = error as ServerErrorFields & { readonly sqlState?: string }
+  const { code, sqlState, routine } = error as ServerErrorFields & { readonly sqlState?: string }
   const state = sqlState ?? code
-  return state === '25006' || (state === '0A000' && SETTING_CHECKS.has(routine))
+  return state === '25006' || isModeRefused({ code: state, routine })
 }
 
 /** SQLSTATEs after which the session is gone, also where a pooler does not say FATAL. */

@@ -33,8 +33,8 @@ export abstract class PoolControls {
     return {
       ...statsOf(pool.stats(), options),
       role: standby === undefined ? undefined : standby === 'on' ? 'standby' : 'primary',
-      replica: part.replica?.(),
-      primaryReads: part.primaryReads?.(),
+      replica: part.replica?.stats(),
+      primaryReads: part.primaryReads && { ...part.primaryReads },
     }
   }
 

@@ -23,18 +23,20 @@ export interface ReplicationEvents {
  * - `behind`: no replica had replayed the position within `staleWaitMillis`.
  * - `position unknown`: the position of a write is not known, or a token cannot be compared.
  * - `conflict`: replicas have cancelled the statement because it conflicts with recovery.
+ * - `serializable`: the default isolation level of the replicas is serializable, which a standby cannot run.
  * - `no replica`: all replicas are skipped.
  */
-export type PrimaryReadReason = 'behind' | 'position unknown' | 'conflict' | 'no replica'
+export type PrimaryReadReason = 'behind' | 'position unknown' | 'conflict' | 'serializable' | 'no replica'
 
 export const PRIMARY_READ_REASONS: readonly PrimaryReadReason[] = [
   'behind',
   'position unknown',
   'conflict',
+  'serializable',
   'no replica',
 ]
 
-/** An engine as a replica. Counters are since the factory was made. */
+/** An engine as a replica. Counters are since its first factory was made; all factories of the engine share them. */
 export interface ReplicaStats {
   /** False: it is skipped, because it gave no connection or lost one. */
   readonly isIn: boolean

@@ -27,7 +27,7 @@ export interface EngineInternals {
   /** Functions that are called once, when the engine is disposed and everything is closed. They must not throw. */
   readonly atEnd: Set<() => void>
   readonly events: Emitter<EngineEvents>
-  /** Its part in a session factory with replicas, which the factory sets. */
+  /** Its part in session factories with replicas, which the first of them sets. */
   readonly part: EnginePart
 }
 
@@ -35,8 +35,10 @@ export interface EngineInternals {
 export interface EnginePart {
   /** The connection that was opened last. */
   latest?: WeakRef<DriverConnection>
-  replica?: () => ReplicaStats
-  primaryReads?: () => Readonly<Record<PrimaryReadReason, number>>
+  /** All factories that read from the engine share it: whether a server answers does not depend on the factory. */
+  replica?: { stats(): ReplicaStats }
+  /** Counted by all factories that write to the engine. */
+  primaryReads?: Record<PrimaryReadReason, number>
 }
 
 /** The replacements that the engine uses. */

@@ -6,7 +6,7 @@ import type { CallSite, CallSites } from '../pool/call-site.js'
 import type { AcquireOptions, Lease, LeaseReceiver } from '../pool/pool.js'
 import type { Beginning } from './begin.js'
 import type { WalPosition } from '../internal/wal-position.js'
-import type { ReplayReason } from './in-flight-batch.js'
+import type { Replay } from './in-flight-batch.js'
 import type { Operation } from './operation.js'
 import type { LeaseSharing } from './lease-sharing.js'
 import type { SharedReads } from './shared-reads.js'
@@ -23,6 +23,8 @@ export interface PipelineSetup {
    * answered. If defined, every BEGIN has a deadline.
    */
   readonly otherServers?: number | undefined
+  /** True while the connection is one to a replica, so that another server may run what this one cannot. */
+  readonly isAtReplica?: (() => boolean) | undefined
   /** True: the connection goes back to the pool whenever no transaction is open. */
   readonly releaseWhenIdle: boolean
   /** How a connection is acquired. */
@@ -60,7 +62,7 @@ export interface TransactionListener {
    */
   readonly storing?: (() => (position: WalPosition | undefined) => void) | undefined
   /** A batch is sent again, on another connection. */
-  moved?(reason: ReplayReason): void
+  moved?(replay: Replay): void
 }
 
 /** What an observer sees of an operation. */

@@ -10,9 +10,17 @@ import { isPureRead } from './pure-reads.js'
 /**
  * - `lost`: the connection died before it answered BEGIN or, where the caller only reads, before it answered a statement.
  * - `behind`: the server is a replica that has not replayed yet what the transaction has to see, or cannot tell (`BeginStatement.isCheck`).
- * - `conflict`: the server is a replica that has cancelled the statement because it conflicts with recovery.
+ * - `conflict`: the server is a replica that has cancelled the statement, or ended the session, because of a conflict with recovery.
+ * - `serializable`: the transaction is serializable, and the server is a standby, which cannot run such transactions.
  */
-export type ReplayReason = 'lost' | 'behind' | 'conflict'
+export type ReplayReason = 'lost' | 'behind' | 'conflict' | 'serializable'
+
+/** A batch is sent again. */
+export interface Replay {
+  readonly reason: ReplayReason
+  /** What the server or the socket has answered. */
+  readonly error: Error
+}
 
 /** A batch that was sent and is not answered yet. */
 export interface InFlightBatch {
@@ -28,11 +36,11 @@ export interface InFlightBatch {
   /** ROLLBACK (TO) and the operations after it that the server skipped after an earlier refusal: sent next, in order. */
   readonly undoing: Operation[]
   /** Why the batch has to be sent once more, on another connection. */
-  replay: ReplayReason | undefined
+  replay: Replay | undefined
   /** Asks where the write-ahead log stands, after everything else. */
   readonly position: Operation | undefined
-  /** Settle the calls whose work is stored. They are called when the position is known. */
-  readonly held: (() => void)[]
+  /** Settle the calls whose work is stored. They are called when the position is known; undefined if there is none. */
+  held: (() => void)[] | undefined
   /** Drops the connection, unless the first answer comes in time. */
   deadline: Timer | undefined
   /** The connection it was sent on, if that was handed to the next waiter before the answer. */
@@ -54,7 +62,7 @@ export function batchOf(
     undoing: [],
     replay: undefined,
     position,
-    held: [],
+    held: undefined,
     deadline: undefined,
     handedOff: undefined,
   }
@@ -127,16 +135,17 @@ export function isUnbegun({ beginning, answered, operations }: InFlightBatch): b
   return beginning > 0 && !answered && !operations.some(({ calledOff }) => calledOff)
 }
 
-/** True if the batch begins the transaction, and no statement of the caller was answered or called off. */
-export function isUnanswered({ beginning, operations }: InFlightBatch): boolean {
-  if (beginning === 0 || operations.some(({ calledOff }) => calledOff)) return false
-  return !operations.slice(beginning).some(({ settled }) => settled)
+/** True if no statement of the caller was answered or called off. Answers to steps (SAVEPOINT) reach no caller. */
+export function isUnanswered({ operations }: InFlightBatch): boolean {
+  return !operations.some(
+    ({ calledOff, settled, kind }) =>
+      calledOff !== undefined || (settled && kind !== 'step' && kind !== 'check'),
+  )
 }
 
-/** The same, and by their texts the statements only read. Words in quotes do not count (`isPureRead`). */
-export function isUntold(inFlight: InFlightBatch): boolean {
-  const isRead = (text: string): boolean => isPlainRead(text) || isPureRead(text)
-  return isUnanswered(inFlight) && arePlainReads(inFlight.operations, isRead)
+/** By their texts the statements only read. Words in quotes do not count (`isPureRead`). */
+export function onlyReads({ operations }: InFlightBatch): boolean {
+  return arePlainReads(operations, (text) => isPlainRead(text) || isPureRead(text))
 }
 
 /** Whether the batch may be sent once more when `refused` failed for its stale plan: only steps were answered before it. */

@@ -174,6 +174,11 @@ export class Operation implements BatchStatement {
     this.#owner.refused(this, error)
   }
 
+  /** It is sent again, on another connection: a step that was answered is answered once more. */
+  renew(): void {
+    if (this.kind === 'step') this.#outcome = undefined
+  }
+
   succeed(result: StatementResult): void {
     this.#settle(result)
   }

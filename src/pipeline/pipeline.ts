@@ -309,7 +309,7 @@ export class Pipeline implements Sender {
     this.#dispatcher.runExclusive(batchOf([operation], this.standsAlone), run, (error) => {
       // It took the connection for itself, so no query for the position could follow it.
       if (this.standsAlone || (error instanceof EndedBehindError && error.isStored))
-        this.#answers.located(undefined)
+        this.#answers.located(undefined, undefined)
       if (error === undefined) this.#answers.answered(operation, NOTHING)
       else this.#answers.refused(operation, errorFrom(error))
     })
@@ -319,12 +319,10 @@ export class Pipeline implements Sender {
   landed(inFlight: InFlightBatch): void {
     this.#queue.putBack(inFlight.undoing)
     const lost = (inFlight.handedOff ?? this.connection)?.lost
-    if (inFlight.replay) {
-      this.#answers.mutableState.move('idle')
+    if (inFlight.replay === undefined) this.#answers.landed(inFlight)
+    if (inFlight.replay !== undefined) {
       // BEGIN and its settings are built again.
-      const { operations, beginning, position } = inFlight
-      this.#queue.putBack(operations.slice(beginning).filter((one) => one !== position))
-      this.#answers.moved(inFlight.replay)
+      this.#queue.putBack(this.#answers.moved(inFlight, inFlight.replay))
       if (lost !== undefined) this.#dispatcher.poison(lost)
       this.release()
     } else if (lost !== undefined) {

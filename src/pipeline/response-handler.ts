@@ -6,6 +6,7 @@ import { isDisconnect, isServerError } from '../database-errors.js'
 import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementSkipped } from '../driver/driver.js'
 import type { TransactionMessage } from '../internal/channels.js'
+import { isSerializableRefused } from '../internal/standby-refusals.js'
 import { POSITION_QUERY, readWalPosition, type WalPosition } from '../internal/wal-position.js'
 import { ExplicitTransactions } from './explicit-transactions.js'
 import { observe, type PipelineHost, type PipelineSetup, type TransactionListener } from './contract.js'
@@ -16,8 +17,9 @@ import {
   hasOpenCommit,
   isUnanswered,
   isUnbegun,
-  isUntold,
+  onlyReads,
   type InFlightBatch,
+  type Replay,
   type ReplayReason,
 } from './in-flight-batch.js'
 import { passOver } from './local-answers.js'
@@ -27,6 +29,8 @@ import type { RefusedBegin } from './refused-begin.js'
 import {
   answeredWithRollback,
   connectionLost,
+  endsSession,
+  isRecoveryConflict,
   outcomeUnknown,
   committedButUnreadable,
 } from './transaction-errors.js'
@@ -34,8 +38,6 @@ import type { BeginPlan } from './transaction-options.js'
 import { type CurrentState, TransactionState, UNBEGUN } from './transaction-state.js'
 import { TransactionTrace } from './transaction-trace.js'
 import { judge, mayHaveStored, type Verdict } from './verdict.js'
-
-const RECOVERY_CONFLICT = '40001'
 
 export class ResponseHandler implements OperationOwner {
   /** How often a batch was sent once more because its connection was lost. */
@@ -57,6 +59,8 @@ export class ResponseHandler implements OperationOwner {
   readonly positionQuery: (() => Operation) | undefined
   /** Receives the answer to the last query for the position. */
   #tellPosition: ((position: WalPosition | undefined) => void) | undefined = undefined
+  /** The steps (SAVEPOINT) of earlier batches of the transaction, as long as no statement of the caller was answered in it. */
+  #stepsAhead: readonly Operation[] | undefined = undefined
 
   constructor(host: PipelineHost, setup: PipelineSetup, owner: TransactionListener, dispatcher: Dispatcher) {
     this.#host = host
@@ -121,7 +125,7 @@ export class ResponseHandler implements OperationOwner {
     if (inFlight !== undefined) answeredFirst(inFlight)
     observe(this.#host, operation, inFlight?.handedOff ?? this.#dispatcher.connection, result)
     if (inFlight !== undefined && inFlight.position === operation) {
-      return this.located(readWalPosition(result.rows), inFlight)
+      return this.located(readWalPosition(result.rows), inFlight.held)
     }
     ;(this.#reads ??= new ReadTracker()).note(operation, result)
     if (operation.kind === 'commit' && result.command !== 'COMMIT') {
@@ -136,30 +140,31 @@ export class ResponseHandler implements OperationOwner {
     if (operation.kind === 'rollback') this.transactionEnded('rolled back')
     if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.mutableState.move('active')
     if (inFlight?.position !== undefined && (operation.kind === 'commit' || inFlight.alone))
-      inFlight.held.push(() => operation.succeed(result))
+      (inFlight.held ??= []).push(() => operation.succeed(result))
     else operation.succeed(result)
   }
 
   /** Passes on the position of what was stored (undefined: unknown), and only then settles the calls that stored it. */
-  located(position: WalPosition | undefined, { held }: Pick<InFlightBatch, 'held'> = { held: [] }): void {
+  located(position: WalPosition | undefined, held: InFlightBatch['held']): void {
     const tell = this.#tellPosition ?? this.#owner.storing?.()
     this.#tellPosition = undefined
     tell?.(position)
-    for (const settle of held) settle()
+    for (const settle of held ?? []) settle()
   }
 
   refused(operation: Operation, error: Error): void {
     const { inFlight } = this.#dispatcher
     if (inFlight !== undefined) {
       if (inFlight.replay !== undefined && error instanceof StatementSkipped) return
-      inFlight.replay ??= this.#reasonToReplay(inFlight, operation, error)
+      const reason = inFlight.replay === undefined && this.#reasonToReplay(inFlight, operation, error)
+      if (reason) inFlight.replay = { reason, error }
       if (inFlight.replay !== undefined) return
     }
     // The answers before the query for the position stand, also if that query failed.
     if (inFlight !== undefined && inFlight.position === operation) {
       // Skipped because COMMIT was refused: nothing is stored.
-      const isNothing = error instanceof StatementSkipped && inFlight.held.length === 0
-      return isNothing ? undefined : this.located(undefined, inFlight)
+      const isNothing = error instanceof StatementSkipped && inFlight.held === undefined
+      return isNothing ? undefined : this.located(undefined, inFlight.held)
     }
     if (error instanceof StatementSkipped)
       return passOver(operation, inFlight, this.state.cause, this.#refusedBegin)
@@ -211,7 +216,8 @@ export class ResponseHandler implements OperationOwner {
       return operation.succeed(NOTHING)
     }
     if (unknown !== undefined) this.mutableState.outcomeUnknown = true
-    operation.fail(unknown ?? operation.calledOff ?? connectionLost(reason))
+    const lost = isRecoveryConflict(reason) ? reason : connectionLost(reason)
+    operation.fail(unknown ?? operation.calledOff ?? lost)
   }
 
   /** The transaction has ended. */
@@ -232,28 +238,58 @@ export class ResponseHandler implements OperationOwner {
     return this.autocommit && !this.state.inTransaction
   }
 
-  /** A batch is sent again. */
-  moved(reason: ReplayReason): void {
-    if (reason === 'lost') this.replays += 1
-    this.#owner.moved?.(reason)
+  /**
+   * A batch is sent again, on another connection.
+   * @returns what is sent after BEGIN.
+   */
+  moved({ operations, beginning, position }: InFlightBatch, replay: Replay): readonly Operation[] {
+    if (replay.reason === 'lost') this.replays += 1
+    const again = [...(this.#stepsAhead ?? []), ...operations.slice(beginning)]
+    this.#stepsAhead = undefined
+    this.mutableState.move('idle')
+    this.#owner.moved?.(replay)
+    for (const operation of again) operation.renew()
+    return again.filter((one) => one !== position)
+  }
+
+  /** A batch was answered: if it had nothing but steps, they begin the transaction on another server as well. */
+  landed({ operations, beginning }: InFlightBatch): void {
+    if (!this.#isMovable) return
+    const ahead = beginning > 0 ? [] : this.#stepsAhead
+    const steps = operations.slice(beginning)
+    const isUntold = steps.every(({ kind, succeeded }) => kind === 'step' && succeeded)
+    this.#stepsAhead = isUntold && ahead !== undefined ? [...ahead, ...steps] : undefined
   }
 
   /** Why the batch may be sent once more, unseen by its caller. */
   #reasonToReplay(inFlight: InFlightBatch, operation: Operation, error: Error): ReplayReason | undefined {
+    const isMovable = this.#isMovable && this.abandoned === undefined && this.#isUnanswered(inFlight)
+    // On the primary 40001 has other reasons, and another attempt there is the caller's decision.
+    const isAtReplica = isMovable && this.#setup.isAtReplica?.() === true
+    if (isAtReplica && isRecoveryConflict(error) && onlyReads(inFlight)) {
+      const isOver = endsSession(error) && !this.#dispatcher.isReplaceable(error)
+      return isOver ? undefined : 'conflict'
+    }
     if (this.#diedBeforeBegin(inFlight, error)) return 'lost'
-    if (!this.#isMovable || this.abandoned !== undefined || !isServerError(error)) return undefined
+    if (!isMovable || !isServerError(error)) return undefined
+    if (isAtReplica && isSerializableRefused(error)) return 'serializable'
     // After a check that failed the server has run nothing, so it does not matter what the statements do. A check also fails where
     // the role may not run it, or the server does not know its function.
-    if (operation.kind === 'check') return isUnanswered(inFlight) ? 'behind' : undefined
-    return error.code === RECOVERY_CONFLICT && isUntold(inFlight) ? 'conflict' : undefined
+    return operation.kind === 'check' ? 'behind' : undefined
   }
 
   /** The connection died before it answered BEGIN, and nothing can have been stored: the batch may go to another one. */
   #diedBeforeBegin(inFlight: InFlightBatch, error: Error): boolean {
     if (this.replays > (this.#setup.otherServers ?? 0) || this.abandoned !== undefined) return false
-    if (!isUnbegun(inFlight) && !(this.#isMovable && isUntold(inFlight))) return false
+    const isUntold = this.#isMovable && this.#isUnanswered(inFlight) && onlyReads(inFlight)
+    if (!isUnbegun(inFlight) && !isUntold) return false
     if (hasOpenCommit(inFlight) && mayHaveStored(this.#reads, inFlight)) return false
     return this.#dispatcher.isReplaceable(error)
+  }
+
+  /** No statement of the caller was answered since BEGIN. */
+  #isUnanswered(inFlight: InFlightBatch): boolean {
+    return (inFlight.beginning > 0 || this.#stepsAhead !== undefined) && isUnanswered(inFlight)
   }
 
   get #isMovable(): boolean {

@@ -1,5 +1,5 @@
 /** The errors of operations whose transaction or connection failed. */
-import { isDisconnect, isWriteRefused } from '../database-errors.js'
+import { isDisconnect, isServerError, isWriteRefused } from '../database-errors.js'
 import { StandbyWaitEnded } from '../driver/driver.js'
 import {
   CommitOutcomeUnknownError,
@@ -13,6 +13,16 @@ import {
 /** True if the server or the socket ended the session. A refused write does not: the connection to the read-only server still works. */
 export function endsSession(error: Error): boolean {
   return isDisconnect(error) && !isWriteRefused(error)
+}
+
+const RECOVERY_CONFLICT = '40001'
+
+/**
+ * On a standby: the statement was cancelled in favour of what the standby replays. Inside a savepoint PostgreSQL ends the whole session
+ * instead.
+ */
+export function isRecoveryConflict(error: Error): boolean {
+  return isServerError(error) && error.code === RECOVERY_CONFLICT
 }
 
 export function transactionAborted(cause: unknown): TransactionAbortedError {

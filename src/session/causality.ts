@@ -43,6 +43,13 @@ export class Causality {
     return this.#isPartOfOuter ? laterOf(own, this.#outer?.needed) : own
   }
 
+  /** The latest known position. A server on an older timeline lacks it also where the position of a later write is unknown. */
+  get latest(): WalPosition | undefined {
+    if (!this.#isPartOfOuter) return this.#position
+    const later = laterOf(this.#position, this.#outer?.latest)
+    return later === 'primary' ? this.#position : later
+  }
+
   /** The token for another process; undefined as long as nothing is written. After an unknown position it means the primary. */
   get token(): string | undefined {
     const { needed } = this
@@ -83,6 +90,8 @@ export class Causality {
       if (position === undefined) return
       this.#isLocated = true
       tellOuter?.(position)
+      // A primary that was superseded, which a flow inside has read from: it lacks what this flow has seen.
+      if (this.#isOlder(position)) return
       if (changes !== this.#changes) return this.#stored(position, before)
       this.#replace(position)
     }
@@ -96,6 +105,10 @@ export class Causality {
       this.#cannotCompare()
     } else if (this.#isUnknown && before === this.#unknowns) this.#replace(this.#later(position))
     else this.add(position)
+  }
+
+  #isOlder({ system, timeline }: WalPosition): boolean {
+    return this.#position?.system === system && timeline < this.#position.timeline
   }
 
   /** The later position; the new one if the known one is of another cluster. */

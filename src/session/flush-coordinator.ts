@@ -14,7 +14,7 @@ import { staleDataError } from '../unit/flush/apply.js'
 import { UnitOfWork } from '../unit/unit-of-work.js'
 import { AutoflushBlocks } from './autoflush-blocks.js'
 import { type FactoryHooks, HookOwner } from './session-hooks.js'
-import type { ReplayReason } from '../pipeline/in-flight-batch.js'
+import type { Replay } from '../pipeline/in-flight-batch.js'
 import type { ReplicaParts } from './read-route.js'
 import type { SharedUse } from './shared-use.js'
 import { warnOfUnflushed, type UnstoredChanges } from './unstored-changes.js'
@@ -100,8 +100,8 @@ export class FlushCoordinator extends HookOwner<EntityParts> implements Executio
     if (this.hasHook('begin')) this.hooks.began()
   }
 
-  moved(reason: ReplayReason): void {
-    this.parts.route?.moved(reason)
+  moved(replay: Replay): void {
+    this.parts.route?.moved(replay)
   }
 
   /** Undefined if no later read depends on it: then the position is not queried. */

@@ -28,8 +28,8 @@ from (select
   end as timeline) as at`
 
 /**
- * The check has taken the snapshot that REPEATABLE READ would keep. The next transaction has the same modes and a snapshot of its
- * own.
+ * The query has taken the snapshot that REPEATABLE READ would keep, and after it SET TRANSACTION would be refused. The next transaction
+ * has the same modes and a snapshot of its own.
  */
 const CHAIN: BeginStatement = { text: 'COMMIT AND CHAIN', values: [] }
 
@@ -60,12 +60,34 @@ export function primaryStatements(): readonly BeginStatement[] {
   ]
 }
 
-/** The query for a primary's position, sent before a read. */
-export function positionStatement(onAnswer: (position: WalPosition | undefined) => void): BeginStatement {
-  return {
-    text: POSITION_QUERY.text,
-    values: [],
+/** The same query, which fails on an older timeline of the same cluster: a primary that was superseded lacks what was written since. */
+const POSITION_NOT_OLDER = `select at.*,
+  1 / (at.system <> $1 or ('x' || at.timeline)::bit(32)::bigint >= $2::bigint)::int as there from (${POSITION_QUERY.text}) as at`
+
+/** True for the failure of a condition in one of these queries, in contrast to a query that the server refuses. */
+export function isConditionFailed(error: Error): boolean {
+  return (error as { readonly code?: unknown }).code === '22012'
+}
+
+/**
+ * The query for a primary's position, sent before a read.
+ * @param latest The latest position that the read may have to show.
+ */
+export function positionStatements(
+  latest: WalPosition | undefined,
+  onAnswer: (position: WalPosition | undefined) => void,
+): readonly BeginStatement[] {
+  const query: BeginStatement = {
+    text: latest === undefined ? POSITION_QUERY.text : POSITION_NOT_OLDER,
+    values: latest === undefined ? [] : [latest.system, String(latest.timeline)],
     isCheck: true,
     onRows: (rows) => onAnswer(readWalPosition(rows)),
   }
+  return [query, CHAIN]
+}
+
+/** Takes a snapshot: where the default isolation level is serializable, a standby refuses it before it has run anything. */
+export function runnableStatements(onRunnable: () => void): readonly BeginStatement[] {
+  const text = "select pg_catalog.current_setting('transaction_isolation')"
+  return [{ text, values: [], isCheck: true, onRows: onRunnable }, CHAIN]
 }

@@ -6,7 +6,8 @@
  * 2. Then the other replicas are tried, and all of them again until `staleWaitMillis` have passed; then the primary. Without any
  *    replica the primary is used.
  * 3. A replica that gives no connection, loses one, or does not answer BEGIN within its `hostTimeoutMillis` is skipped.
- * 4. The caller does not notice: no operation was answered, so the same operations are sent on the next connection.
+ * 4. The primary itself refuses the read if it is on an older timeline than what the flow has seen: it was superseded.
+ * 5. The caller does not notice: no operation was answered, so the same operations are sent on the next connection.
  */
 import type { Engine } from '../engine/engine.js'
 import { withAcquire } from '../engine/pipeline-host.js'
@@ -18,17 +19,24 @@ import { AbortedError, ConnectError, ConnectionLostError } from '../errors.js'
 import type { DriverConnection } from '../driver/driver.js'
 import { pause } from '../internal/abort.js'
 import type { Clock } from '../internal/clock.js'
+import { isDefaultRefused } from '../internal/standby-refusals.js'
 import type { WalPosition } from '../internal/wal-position.js'
 import type { PipelineSetup } from '../pipeline/contract.js'
 import { Pipeline } from '../pipeline/pipeline.js'
-import type { ReplayReason } from '../pipeline/in-flight-batch.js'
+import type { Replay, ReplayReason } from '../pipeline/in-flight-batch.js'
 import type { BeginStatement } from '../pipeline/transaction-options.js'
 import type { CallSite } from '../pool/call-site.js'
 import { PoolQueueFullError, PoolTimeoutError } from '../pool/errors.js'
 import type { AcquireOptions, Lease } from '../pool/pool.js'
 import type { Causality, Needed } from './causality.js'
 import { CountedLease } from './counted-lease.js'
-import { checkStatements, positionStatement, primaryStatements } from './position-check.js'
+import {
+  checkStatements,
+  isConditionFailed,
+  positionStatements,
+  primaryStatements,
+  runnableStatements,
+} from './position-check.js'
 import { orderReplicas, type Replica } from './replicas.js'
 
 /** The parts of a session for reads from replicas. */
@@ -54,6 +62,8 @@ export interface ReadServers {
   readonly tellsPosition: (isNeeded: boolean) => boolean
   /** The primary has refused the query. */
   readonly onRefused: () => void
+  /** Replaces the connections to the primary, at most once in a while: a token that anybody can forge asks for it. */
+  readonly refreshPrimary: () => void
   /** The read goes to the primary. */
   readonly onPrimaryRead: (reason: PrimaryReadReason) => void
 }
@@ -86,8 +96,12 @@ export class ReadRoute implements PipelineOpener {
   #asksPrimary = true
   /** What the primary was asked in the batch under way. */
   #question: 'position' | 'role' | undefined = undefined
-  /** True: the engine of the primary leads to a standby. */
-  #isDemoted = false
+  /** Why the primary cannot be read from. */
+  #wrongPrimary: WrongPrimary | undefined = undefined
+  /** True: the replicas cannot run the transaction, which is serializable. */
+  #isSerializable = false
+  /** True: the isolation level is the default of the connection. */
+  #hasDefaultLevel = false
 
   constructor(servers: ReadServers, causality: Causality | undefined) {
     this.#servers = servers
@@ -97,9 +111,11 @@ export class ReadRoute implements PipelineOpener {
   openPipeline(setup: PipelineSetup, owner: ExecutionOwner): StatementRunner {
     const { primary, replicas } = this.#servers
     const { beginning } = setup
+    this.#hasDefaultLevel = beginning.isolationLevel === undefined
     const routed: PipelineSetup = {
       ...setup,
       otherServers: replicas.length,
+      isAtReplica: () => this.#replica !== undefined,
       beginning: {
         plan: (connection) => this.#plan(beginning.plan(connection), connection),
         isolationLevel: beginning.isolationLevel,
@@ -116,23 +132,37 @@ export class ReadRoute implements PipelineOpener {
   }
 
   /** A batch is sent again. */
-  moved(reason: ReplayReason): void {
+  moved({ reason, error }: Replay): void {
     this.#moved = reason
     const replica = this.#replica
-    if (reason === 'conflict') this.#conflicts += 1
-    if (reason === 'behind' && replica === undefined) {
-      if (this.#question === 'role') this.#isDemoted = true
-      else {
-        this.#asksPrimary = false
-        this.#servers.onRefused()
-      }
+    if (replica === undefined) {
+      if (reason === 'behind') this.#primaryRefused(error)
+      return
     }
-    if (replica === undefined) return
-    if (reason === 'behind') {
-      this.#behind.add(replica)
-      replica.wasBehind()
-    } else if (reason === 'conflict') replica.conflicts += 1
-    else replica.eject(new ConnectionLostError('The connection was lost before a read was answered'))
+    switch (reason) {
+      case 'behind':
+        this.#behind.add(replica)
+        return replica.wasBehind()
+      case 'conflict':
+        this.#conflicts += 1
+        replica.conflicts += 1
+        return
+      case 'serializable':
+        this.#isSerializable = true
+        if (isDefaultRefused(error)) replica.wasSerializable()
+        return
+      case 'lost':
+        replica.eject(new ConnectionLostError('The connection was lost before a read was answered'))
+    }
+  }
+
+  #primaryRefused(error: Error): void {
+    if (this.#question === 'role') this.#wrongPrimary = 'a standby'
+    else if (isConditionFailed(error)) this.#wrongPrimary = 'an older primary'
+    else {
+      this.#asksPrimary = false
+      this.#servers.onRefused()
+    }
   }
 
   async #acquire(options: AcquireOptions, callSite: CallSite | undefined): Promise<Lease> {
@@ -140,13 +170,18 @@ export class ReadRoute implements PipelineOpener {
     const moved = this.#moved
     this.#moved = undefined
     if (moved === undefined) this.#beginRead(clock.now())
-    if (this.#isDemoted) throw this.#demoted()
+    if (this.#wrongPrimary !== undefined) throw this.#refused(this.#wrongPrimary)
     for (const replica of replicas) replica.probe()
     for (;;) {
       const needed = (this.#needed = this.#causality?.needed)
       if (needed === 'primary') return this.#fromPrimary('position unknown', options, callSite)
       if (this.#conflicts > MOST_CONFLICTS) return this.#fromPrimary('conflict', options, callSite)
-      for (const replica of orderReplicas(replicas, needed)) {
+      if (this.#isSerializable) return this.#fromPrimary('serializable', options, callSite)
+      const inOrder = orderReplicas(replicas, needed)
+      const runnable = this.#hasDefaultLevel ? inOrder.filter((one) => !one.isSerializable) : inOrder
+      if (inOrder.length > 0 && runnable.length === 0)
+        return this.#fromPrimary('serializable', options, callSite)
+      for (const replica of runnable) {
         if (this.#tried.has(replica)) continue
         this.#tried.add(replica)
         const lease = await this.#from(replica, options, callSite)
@@ -166,7 +201,8 @@ export class ReadRoute implements PipelineOpener {
     this.#conflicts = 0
     this.#asksPrimary = true
     this.#question = undefined
-    this.#isDemoted = false
+    this.#wrongPrimary = undefined
+    this.#isSerializable = false
     this.#tried.clear()
     this.#behind.clear()
   }
@@ -234,19 +270,30 @@ export class ReadRoute implements PipelineOpener {
   #plan(statements: readonly BeginStatement[], connection: DriverConnection): readonly BeginStatement[] {
     const replica = this.#replica
     const [begin, ...settings] = statements
-    if (begin === undefined || this.#causality === undefined) return statements
-    if (replica === undefined) {
-      this.#question = this.#askPrimary()
-      if (this.#question === 'position') return [...statements, positionStatement(this.#causality.reading())]
-      return this.#question === 'role' ? [begin, ...primaryStatements(), ...settings] : statements
-    }
+    if (begin === undefined) return statements
+    if (replica === undefined) return this.#planPrimary(begin, settings)
     replica.reads += 1
     // Writes that came after this read had to wait for its connection need not be shown.
-    const now = this.#causality.needed
+    const now = this.#causality?.needed
     const needed = now === 'primary' ? this.#needed : now
-    if (needed === undefined || needed === 'primary' || replica.isPast(needed, connection)) return statements
-    const onReached = (reached: WalPosition): void => replica.reached(reached, connection)
+    if (needed === undefined || needed === 'primary' || replica.isPast(needed, connection)) {
+      if (!this.#hasDefaultLevel || replica.isRunnable(connection)) return statements
+      return [begin, ...runnableStatements(() => replica.wasRunnable(connection)), ...settings]
+    }
+    const onReached = (reached: WalPosition): void => {
+      replica.reached(reached, connection)
+      if (this.#hasDefaultLevel) replica.wasRunnable(connection)
+    }
     return [begin, ...checkStatements(needed, onReached), ...settings]
+  }
+
+  #planPrimary(begin: BeginStatement, settings: readonly BeginStatement[]): readonly BeginStatement[] {
+    const causality = this.#causality
+    if (causality === undefined) return [begin, ...settings]
+    this.#question = this.#askPrimary()
+    if (this.#question === 'position')
+      return [begin, ...positionStatements(causality.latest, causality.reading()), ...settings]
+    return this.#question === 'role' ? [begin, ...primaryStatements(), ...settings] : [begin, ...settings]
   }
 
   /** Its position, if it can probably tell that: one that gave another process the token of this flow can. Else only its role. */
@@ -258,14 +305,22 @@ export class ReadRoute implements PipelineOpener {
     return needed === undefined ? undefined : 'role'
   }
 
-  #demoted(): ConnectError {
-    const { primary } = this.#servers
-    primary.refresh()
-    return new ConnectError(
-      'bind.write leads to a standby, which need not show what was written: the read was not run there, and its connections are replaced',
-      { fatal: false },
-    )
+  #refused(leadsTo: WrongPrimary): ConnectError {
+    if (leadsTo === 'a standby') this.#servers.primary.refresh()
+    else this.#servers.refreshPrimary()
+    return new ConnectError(REFUSALS[leadsTo], { fatal: false })
   }
+}
+
+/** What the address of the primary leads to, if not to the primary. */
+type WrongPrimary = 'a standby' | 'an older primary'
+
+const REFUSALS: Readonly<Record<WrongPrimary, string>> = {
+  'a standby':
+    'bind.write leads to a standby, which need not show what was written: the read was not run there, and its connections are replaced',
+  'an older primary':
+    'bind.write leads to a primary of an older timeline than the causality token, which lacks what was written since its successor was ' +
+    'promoted: the read was not run there, and its connections are replaced',
 }
 
 /** True if only the pool has no free connection: its server may be healthy. */

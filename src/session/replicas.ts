@@ -16,6 +16,8 @@ const FIRST_PAUSE_MILLIS = 1_000
 const LONGEST_PAUSE_MILLIS = 30_000
 /** How long a replica that was behind is tried last. */
 const BEHIND_MILLIS = 1_000
+/** How long a replica whose default isolation level was serializable is not asked by reads with that level. */
+const SERIALIZABLE_MILLIS = 60_000
 
 export class Replica {
   readonly engine: Engine
@@ -32,6 +34,9 @@ export class Replica {
   #furthest: WalPosition | undefined = undefined
   #behind = 0
   #behindUntil = -Infinity
+  #serializableUntil = -Infinity
+  /** Connections whose default isolation level a standby can run. */
+  readonly #runnable = new WeakSet<DriverConnection>()
   /** Failures in a row. */
   #failures = 0
   #ejections = 0
@@ -59,6 +64,11 @@ export class Replica {
   /** True: a short while ago it was behind what a read had to see. */
   get isLate(): boolean {
     return this.#clock.now() < this.#behindUntil
+  }
+
+  /** True: by its default isolation level it would have to run serializable transactions, which no standby can. */
+  get isSerializable(): boolean {
+    return this.#clock.now() < this.#serializableUntil
   }
 
   get lastError(): unknown {
@@ -115,6 +125,20 @@ export class Replica {
     if (!this.isPast(position, connection)) this.#known.set(connection, position)
     if (!this.seemsPast(position)) this.#furthest = position
     this.#behindUntil = -Infinity
+  }
+
+  /** The default isolation level of the connection was serializable. */
+  wasSerializable(): void {
+    this.#serializableUntil = this.#clock.now() + SERIALIZABLE_MILLIS
+  }
+
+  /** Whether the connection is known to run transactions of its default isolation level. */
+  isRunnable(connection: DriverConnection): boolean {
+    return this.#runnable.has(connection)
+  }
+
+  wasRunnable(connection: DriverConnection): void {
+    this.#runnable.add(connection)
   }
 
   /** The replica did not pass a check. */

@@ -3,13 +3,12 @@ import { DEFAULT_HOST_TIMEOUT_MILLIS } from '../driver/connect-options.js'
 import { Engine } from '../engine/engine.js'
 import { PRIMARY_READ_REASONS, type PrimaryReadReason } from '../engine/replica-stats.js'
 import { InvalidOptionError } from '../errors.js'
-import type { Clock } from '../internal/clock.js'
 import { isRevoked } from '../internal/revoked.js'
 import { checkMillis, checkObject, checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
 import { CausalFlows } from './causal-flows.js'
 import { ReadRoute, type ReadServers } from './read-route.js'
 import { Replica } from './replicas.js'
-import type { SessionParts } from './session.js'
+import type { Session, SessionParts } from './session.js'
 
 /** One engine for writes, and one or more for sessions with `readOnly: true`. */
 export interface ReplicatedBind {
@@ -53,6 +52,7 @@ const CONSISTENCIES: readonly Consistency[] = ['strong', 'session', 'eventual']
 const WHEN_NO_REPLICA = ['primary', 'fail'] as const
 const DEFAULT_STALE_WAIT_MILLIS = 100
 const AT_LEAST_0 = { min: 0 } as const
+const REFRESH_PAUSE_MILLIS = 1_000
 
 /** The engine of a factory, and its replicas if it has some. @throws InvalidOptionError */
 export function resolveBind(
@@ -104,11 +104,14 @@ export class Replication {
     engines: readonly Engine[],
     { consistency, staleWaitMillis, whenNoReplica }: Required<Defined<ReplicationOptions>>,
   ) {
-    const { clock } = primary.internals().host
-    const replicas = engines.map((engine) => replicaOf(engine, clock))
-    const reads = Object.fromEntries(PRIMARY_READ_REASONS.map((reason) => [reason, 0])) as PrimaryReads
-    primary.internals().part.primaryReads = () => ({ ...reads })
+    const { host, part, events } = primary.internals()
+    const { clock } = host
+    const replicas = engines.map(replicaOf)
+    const reads = (part.primaryReads ??= Object.fromEntries(
+      PRIMARY_READ_REASONS.map((reason) => [reason, 0]),
+    ) as PrimaryReads)
     let isRefused = false
+    let refreshedAt = -Infinity
     this.#consistency = consistency
     this.#servers = {
       primary,
@@ -120,23 +123,36 @@ export class Replication {
       onRefused: () => {
         isRefused = true
       },
+      refreshPrimary: () => {
+        const now = clock.now()
+        if (now < refreshedAt + REFRESH_PAUSE_MILLIS) return
+        refreshedAt = now
+        primary.refresh()
+      },
       onPrimaryRead: (reason) => {
         reads[reason] += 1
-        primary.internals().events.emit('primaryRead', { reason })
+        events.emit('primaryRead', { reason })
       },
     }
   }
 
   /**
    * The parts of a session in the causal flow of the caller.
-   * @param after The token of another process.
+   * @param around The session of the block around the caller.
    */
-  partsFor(parts: SessionParts, after: string | undefined): SessionParts {
+  partsFor(
+    parts: SessionParts,
+    { after, around }: { readonly after: string | undefined; readonly around: Session | undefined },
+  ): SessionParts {
     const causality = this.#consistency === 'session' ? this.flows.current(after) : undefined
-    // A standby knows no serializable transactions.
     const { readOnly, beginning } = parts.setup
-    const isRouted = readOnly && this.#consistency !== 'strong' && beginning.isolationLevel !== 'SERIALIZABLE'
-    return { ...parts, causality, route: isRouted ? new ReadRoute(this.#servers, causality) : undefined }
+    // What is read in a block that writes may decide what the block writes, so a replica would be too late for it.
+    const isInWriting = around?.isWriting === true
+    // A standby knows no serializable transactions.
+    const isAllowed = readOnly && !isInWriting && beginning.isolationLevel !== 'SERIALIZABLE'
+    const isRouted = isAllowed && this.#consistency !== 'strong'
+    const route = isRouted ? new ReadRoute(this.#servers, causality) : undefined
+    return { ...parts, causality, route, isInWriting }
   }
 }
 
@@ -145,10 +161,12 @@ type PrimaryReads = Record<PrimaryReadReason, number>
 /** Options of which none is undefined. */
 type Defined<Options> = { readonly [Name in keyof Options]: Exclude<Options[Name], undefined> }
 
-function replicaOf(engine: Engine, clock: Clock): Replica {
-  const { options, part } = engine.internals()
-  const replica = new Replica(engine, clock, options.connect.hostTimeoutMillis ?? DEFAULT_HOST_TIMEOUT_MILLIS)
-  part.replica = () => replica.stats()
+function replicaOf(engine: Engine): Replica {
+  const { options, part, host } = engine.internals()
+  if (part.replica instanceof Replica) return part.replica
+  const { hostTimeoutMillis = DEFAULT_HOST_TIMEOUT_MILLIS } = options.connect
+  const replica = new Replica(engine, host.clock, hostTimeoutMillis)
+  part.replica = replica
   return replica
 }
 

@@ -144,9 +144,9 @@ export function createSessionFactory<S extends Session = Session>(
   }
   let warned = false
 
-  /** Adds the replicas, which depend on the caller's causal flow. */
+  /** Adds the replicas, which depend on the caller's causal flow and the block around the call. */
   const withReplicas = (parts: SessionParts, after?: string): SessionParts =>
-    replication?.partsFor(parts, after) ?? parts
+    replication?.partsFor(parts, { after, around: openAround() }) ?? parts
 
   const partsFor = (given: SessionOptions): SessionParts => {
     checkSessionOptions(given)
@@ -180,6 +180,11 @@ export function createSessionFactory<S extends Session = Session>(
 
   const current = (): S | undefined => scopeValueOf(factory) as S | undefined
 
+  const openAround = (): S | undefined => {
+    const outer = current()
+    return outer?.closed === false ? outer : undefined
+  }
+
   const runIn = <Value>(
     session: S,
     work: (session: S) => Value | Promise<Value>,
@@ -196,10 +201,9 @@ export function createSessionFactory<S extends Session = Session>(
     given: WithSessionOptions | undefined,
   ): Promise<Value> => {
     checkCallback('withSession', work)
-    const outer = current()
-    const nested = outer !== undefined && !outer.closed
+    const outer = openAround()
     if (given === undefined) {
-      if (nested) warnOnce()
+      if (outer !== undefined) warnOnce()
       return runIn(new sessionClass(withReplicas(plain)), work, { commit: true })
     }
     refuseUnknownKeys('withSession', given, WITH_SESSION_OPTION_NAMES, TIME_LIMITS)
@@ -214,7 +218,7 @@ export function createSessionFactory<S extends Session = Session>(
         'commit: false rolls a transaction back, but autocommit: true commits each statement at once: leave autocommit out',
       )
     }
-    if (nested) {
+    if (outer !== undefined) {
       if (!commit && propagation !== undefined && propagation !== 'requiresNew') {
         throw new InvalidOptionError(
           'commit',

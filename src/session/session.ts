@@ -31,6 +31,8 @@ export interface SessionParts extends ReplicaParts {
   readonly shared?: SharedUse | undefined
   /** Notices changes that nothing stores; undefined in production. */
   readonly unstored?: UnstoredChanges | undefined
+  /** True: made in a block that writes, so its reads stay on the primary. */
+  readonly isInWriting?: boolean | undefined
 }
 
 /**
@@ -215,6 +217,14 @@ export class Session extends EntitySession implements AsyncDisposable {
    */
   get hasStored(): boolean {
     return this.#transaction.pipeline.state.hasStored
+  }
+
+  /**
+   * True if the session may write, or was made in a block that may.
+   * @internal
+   */
+  get isWriting(): boolean {
+    return !this.#parts.setup.readOnly || this.#parts.isInWriting === true
   }
 
   /**

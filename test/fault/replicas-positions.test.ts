@@ -122,6 +122,51 @@ test('a standby at the address of the primary, as after a demotion, shows nothin
   }
 })
 
+test('a primary that was superseded, and goes on, shows nothing to a token of the later timeline', async () => {
+  const next = await cluster.primary.startStandby()
+  try {
+    await query(next.url, 'select pg_promote()')
+    const [later, standby] = [makeEngine({ url: next.url }), makeEngine({ url: cluster.standby.url })]
+    const writer = createSessionFactory({
+      bind: { write: later, read: standby },
+      consistency: 'session',
+    })
+    const { wrote } = await pair({ factory: writer }, 19)
+    const token = writer.causalityToken()
+    using address = await startProxy(cluster.primary.url)
+    const write = makeEngine({ url: address.url })
+    const factory = createSessionFactory({
+      bind: { write, read: standby },
+      consistency: 'session',
+      staleWaitMillis: 0,
+    })
+    const readWith = (): Promise<Seen> =>
+      factory.withSession(async (session) => (await session.execute<Seen>(WHERE, [19])).one(), {
+        readOnly: true,
+        after: token,
+      })
+    await factory.causalFlow(async () => {
+      // A later write whose position is not known does not change what the token asks for.
+      for (const script of ['select 1', 'update notes set n = n where id = 20']) {
+        await factory.withSession((session) => session.executeScript(script), { autocommit: true })
+        const error = await failureOf(readWith())
+        expect(error).toMatchObject({ code: 'CONNECT_FAILED', fatal: false })
+        expect((error as Error).message).toContain('bind.write leads to a primary of an older timeline')
+        expect(isRetryable(error)).toBe(true)
+      }
+      expect(write.stats().generation).toBe(1)
+    })
+    // Another flow is not concerned.
+    expect(await factory.causalFlow(() => portOf(factory))).toBe(cluster.standby.port)
+    address.redirect(next.url)
+    // The connections to the old one are replaced once in a second.
+    const seen = await waitUntil(() => factory.causalFlow(() => readWith()).catch(() => undefined))
+    expect(seen).toEqual({ n: wrote, port: next.port })
+  } finally {
+    await next.dispose()
+  }
+})
+
 describe('a replica', () => {
   test('that is several servers behind one address is checked on each connection', async () => {
     using proxy = await startProxy(cluster.standby.url)

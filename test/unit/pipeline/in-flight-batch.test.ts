@@ -7,10 +7,11 @@ import {
   arePlainReads,
   batchOf,
   hasOpenCommit,
+  isUnanswered,
   isUnbegun,
-  isUntold,
   mayRepeat,
   mayRepeatAlone,
+  onlyReads,
   settlingOf,
   takeBatch,
   type BatchRules,
@@ -333,14 +334,27 @@ describe('6: the query for the position', () => {
 test.each<[string, boolean]>([
   ['begin read', true],
   ['begin read commit', true],
+  ['begin savepoint read', true],
   ['begin write', false],
-  ['read', false],
-])('%s: no caller is told before its first answer: %s', (words, is) => {
+])('%s: no caller is told before its first answer, and it only reads: %s', (words, is) => {
   const operations = operationsOf(words)
-  const batch = batchOf(operations, false, words.startsWith('begin') ? 1 : 0)
-  expect(isUntold(batch)).toBe(is)
-  operations[0]?.succeed(NOTHING)
-  expect(isUntold(batch)).toBe(is)
-  operations[1]?.succeed(NOTHING)
-  expect(isUntold(batch)).toBe(false)
+  const batch = batchOf(operations, false, 1)
+  expect(onlyReads(batch)).toBe(is)
+  for (const operation of operations) {
+    expect(isUnanswered(batch)).toBe(true)
+    operation.succeed(NOTHING)
+    if (operation.kind === 'statement') break
+  }
+  expect(isUnanswered(batch)).toBe(false)
+})
+
+test('a step that is sent again is answered again, and a statement is not', () => {
+  const [savepoint, read] = operationsOf('savepoint read') as [Operation, Operation]
+  for (const operation of [savepoint, read]) {
+    operation.succeed(NOTHING)
+    operation.renew()
+  }
+  expect([savepoint.settled, read.settled]).toEqual([false, true])
+  savepoint.fail(new Error('refused'))
+  expect(savepoint.succeeded).toBe(false)
 })

@@ -117,13 +117,39 @@ describe('a position that was asked for before something unknown', () => {
     expect(causality.needed).toEqual(at(10n))
   })
 
-  test('of a primary that reads takes the place of everything before, of any cluster and timeline', () => {
+  test('of a primary that reads takes the place of everything before, of any cluster', () => {
     const causality = new Causality()
-    causality.add(at(1n, 9))
-    causality.add(at(1n, 1, '8'))
+    causality.add(at(9n, 1))
+    causality.add(at(1n, 9, '8'))
+    expect(causality.needed).toBe('primary')
     const tell = causality.reading()
     tell(at(3n, 2))
     expect(causality.needed).toEqual(at(3n, 2))
+  })
+
+  test('of a primary that was superseded changes nothing in the flow around its reader', () => {
+    const outer = new Causality()
+    outer.storing()(at(1n, 9))
+    const inner = new Causality(outer)
+    inner.reading()(at(3n, 2))
+    expect([inner.needed, outer.needed]).toEqual([at(3n, 2), at(1n, 9)])
+    outer.storing()(undefined)
+    new Causality(outer).reading()(at(3n, 2))
+    expect(outer.needed).toBe('primary')
+    expect(outer.latest).toEqual(at(1n, 9))
+  })
+
+  test('is the latest one of a part of a flow and of the flow around it, of one cluster', () => {
+    const outer = new Causality()
+    const part = new Causality(outer, { isPart: true })
+    expect(part.latest).toBeUndefined()
+    outer.storing()(at(5n, 3))
+    part.add(at(9n, 2))
+    expect(part.latest).toEqual(at(5n, 3))
+    const foreign = new Causality(outer, { isPart: true })
+    foreign.add(at(1n, 1, '8'))
+    expect(foreign.latest).toEqual(at(1n, 1, '8'))
+    expect(new Causality(outer).latest).toBeUndefined()
   })
 
   test('of a primary that reads counts as a write if something was written meanwhile', () => {

@@ -277,6 +277,13 @@ export class SimulatedConnection implements DriverConnection {
       const timeline = server.timeline.toString(16).padStart(8, '0')
       return result('SELECT', [{ lsn: formatWalPosition(server.insertLsn), timeline, system: SYSTEM }])
     }
+    if (text.startsWith('select at.*')) {
+      const [system, timeline] = values
+      const answer = this.#answer(POSITION_QUERY.text, [])
+      if (system === SYSTEM && server.timeline < Number(timeline))
+        throw serverError('22012', 'division by zero')
+      return answer
+    }
     if (text.startsWith('select at.lsn')) return this.#check(values)
     if (text.startsWith('update')) {
       if (!server.isPrimary) throw serverError('25006', 'read-only transaction')

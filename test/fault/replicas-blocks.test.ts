@@ -1,0 +1,94 @@
+/** Read-only sessions inside of blocks that write, and several factories with the same engines. */
+import { describe, expect, test } from 'vitest'
+import { createSessionFactory, type Propagation, type SessionFactory } from '../../src/index.js'
+import { query } from '../helpers/databases.js'
+import { startProxy } from '../helpers/proxy.js'
+import { nextValue, portOf, useCluster } from './replica-servers.js'
+
+const { cluster, makeEngine, serversFor } = useCluster()
+
+const port = (factory: SessionFactory, propagation?: Propagation): Promise<unknown> =>
+  factory.withSession((session) => session.scalar("select current_setting('port')::int"), {
+    readOnly: true,
+    propagation,
+  })
+
+describe('inside of a block that writes', () => {
+  test.each([undefined, 'requiresNew', 'required', 'nested'] as const)(
+    'a read-only block reads from the primary (propagation %s)',
+    async (propagation) => {
+      const { factory, write } = serversFor(cluster.standby.url, { consistency: 'eventual' })
+      await factory.withSession(async () => {
+        expect(await port(factory, propagation)).toBe(cluster.primary.port)
+      })
+      // No replica could have done this read, so it is not counted.
+      expect(write.stats().primaryReads).toMatchObject({ behind: 0, 'no replica': 0 })
+      expect(await port(factory, propagation)).toBe(cluster.standby.port)
+    },
+  )
+
+  test('it sees what the flow has committed, although the replica has not', async () => {
+    const { factory } = serversFor(cluster.late.url, { consistency: 'eventual' })
+    const wrote = nextValue()
+    await query(cluster.late.url, 'select pg_wal_replay_pause()')
+    try {
+      await factory.withSession(async (session) => {
+        await session.execute('update notes set n = $1 where id = 30', [wrote])
+        await session.commit()
+        const seen = await factory.withSession((inner) => inner.scalar('select n from notes where id = 30'), {
+          readOnly: true,
+        })
+        expect(seen).toBe(wrote)
+      })
+    } finally {
+      await query(cluster.late.url, 'select pg_wal_replay_resume()')
+    }
+  })
+
+  test('so does a block in that block, and a session that is made by hand', async () => {
+    const { factory } = serversFor(cluster.standby.url)
+    await factory.withSession(async () => {
+      await factory.withSession(async () => expect(await port(factory)).toBe(cluster.primary.port), {
+        readOnly: true,
+      })
+      await using session = factory({ readOnly: true })
+      expect(await session.scalar("select current_setting('port')::int")).toBe(cluster.primary.port)
+    })
+  })
+
+  test('a block of another factory, or after the end of the writing one, is not concerned', async () => {
+    const [one, other] = [serversFor(cluster.standby.url), serversFor(cluster.standby.url)]
+    let later: (() => Promise<unknown>) | undefined
+    await one.factory.withSession(async (session) => {
+      expect(await port(other.factory)).toBe(cluster.standby.port)
+      later = () => port(one.factory)
+      await session.close()
+      expect(await later()).toBe(cluster.standby.port)
+    })
+  })
+
+  test('a block in a read-only block goes to a replica', async () => {
+    const { factory } = serversFor(cluster.standby.url)
+    await factory.withSession(async () => expect(await port(factory)).toBe(cluster.standby.port), {
+      readOnly: true,
+    })
+  })
+})
+
+test('factories with the same engines share what is known of them: none overwrites the statistics of another', async () => {
+  using proxy = await startProxy(cluster.standby.url)
+  const write = makeEngine({ url: cluster.primary.url })
+  const read = makeEngine({ url: proxy.url })
+  const make = (): SessionFactory => createSessionFactory({ bind: { write, read }, consistency: 'eventual' })
+  const [one, other] = [make(), make()]
+  for (const factory of [one, other, one]) expect(await portOf(factory)).toBe(cluster.standby.port)
+  expect(read.stats().replica).toMatchObject({ reads: 3, ejections: 0 })
+  proxy.refuse()
+  for (const connection of proxy.connections) void connection.cut('reset')
+  for (const factory of [one, other]) expect(await portOf(factory)).toBe(cluster.primary.port)
+  const late = make()
+  expect(read.stats().replica).toMatchObject({ ejections: 1, isIn: false })
+  expect(write.stats().primaryReads).toMatchObject({ 'no replica': 2 })
+  expect(await portOf(late)).toBe(cluster.primary.port)
+  expect(write.stats().primaryReads).toMatchObject({ 'no replica': 3 })
+})
