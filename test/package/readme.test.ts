@@ -1,7 +1,11 @@
-/** The packed documents: their links, and the quick start of the README, as a user pastes it. */
+/**
+ * The packed documents: their links, the quick start of the README, as a user pastes it, and the command of "An existing database", which
+ * connects where the PG* variables say.
+ */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createEngine } from '../../src/index.js'
 import { createTestDatabase, startDatabase } from '../../src/integrations/testing.js'
 import { blocksOf } from '../docs/blocks.js'
 import { type InstalledPackage, installPackage } from './installed.js'
@@ -38,4 +42,74 @@ test.each([
   if (path.startsWith('module/')) writeFileSync(join(dirname(file), 'package.json'), '{ "type": "module" }')
   writeFileSync(file, quickstart?.code ?? '')
   expect(await installed.run(runner, file, { DATABASE_URL: database.url })).toBe('Help!\n')
+})
+
+/** What a command prints that is run in the folder with these variables and no others that say where to connect. */
+async function commandOutput(
+  args: readonly string[],
+  variables: Readonly<Record<string, string>>,
+): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }> {
+  // For `check`, which loads TypeScript.
+  const command = [resolve('node_modules/tsx/dist/cli.mjs'), 'node_modules/lifeguard/dist/cli.js', ...args]
+  const script = `
+    const { spawnSync } = require('node:child_process')
+    const others = Object.entries(process.env).filter(([name]) => !/^(PG|DATABASE_URL)/.test(name))
+    const env = { ...Object.fromEntries(others), ...${JSON.stringify(variables)} }
+    const { status, stdout, stderr } = spawnSync(process.execPath, ${JSON.stringify(command)}, { encoding: 'utf8', env })
+    console.log(JSON.stringify({ status, stdout, stderr }))`
+  return JSON.parse(await installed.node('commonjs', script)) as Awaited<ReturnType<typeof commandOutput>>
+}
+
+test('introspect and check connect as an engine does, with nothing but the PG* variables', async () => {
+  await using server = await startDatabase()
+  await using database = await createTestDatabase(server.url)
+  const engine = createEngine({ url: database.url })
+  await engine.begin((connection) =>
+    connection.executeScript(`
+      create role reader login superuser password 'se cret';
+      create table songs (id int primary key); create schema shop; create table shop.songs (id int primary key)`),
+  )
+  await engine.dispose()
+  const { hostname, port, pathname } = new URL(database.url)
+  const variables = {
+    PGHOST: hostname,
+    PGPORT: port,
+    PGDATABASE: pathname.slice(1),
+    PGUSER: 'reader',
+    PGPASSWORD: 'se cret',
+    PGOPTIONS: '-c search_path=shop',
+    PGSSLMODE: 'disable',
+  }
+  const out = ['--out', 'entities.ts', '--quiet']
+  expect(await commandOutput(['introspect', ...out], variables)).toEqual({
+    status: 0,
+    stdout: '2 tables and 0 views in 1 file, 1 written\n',
+    stderr: '',
+  })
+  // The classes of the current schema, which PGOPTIONS sets, have the plain names.
+  const text = readFileSync(join(installed.folder, 'entities.ts'), 'utf8')
+  expect(text).toMatch(/class Song extends Base\.entity\([^}]*},\s*{\s*schema: 'shop'/)
+  expect(await commandOutput(['check', 'entities.ts'], variables)).toEqual({
+    status: 0,
+    stdout: 'ok: 2 tables and views agree with the database\n',
+    stderr: '',
+  })
+  for (const [name, value, message] of [
+    ['PGHOST', '127.0.0.256', /127\.0\.0\.256/],
+    ['PGPORT', '1', /nothing listens there/],
+    ['PGDATABASE', 'nope', /database "nope" does not exist/],
+    ['PGUSER', 'nobody', /role "nobody" does not exist|authentication failed for user "nobody"/],
+    ['PGOPTIONS', '-c no_such_setting=1', /no_such_setting/],
+    ['PGSSLMODE', 'require', /TLS|SSL/],
+    ['PGSSLMODE', 'yes', /sslmode 'yes'/],
+  ] as const)
+    for (const command of [
+      ['introspect', ...out],
+      ['check', 'entities.ts'],
+    ]) {
+      const { status, stdout, stderr } = await commandOutput(command, { ...variables, [name]: value })
+      expect({ status, stdout }, `${name}=${value}`).toEqual({ status: 2, stdout: '' })
+      expect(stderr, `${name}=${value}`).toMatch(message)
+      expect(stderr).not.toContain('se cret')
+    }
 })
