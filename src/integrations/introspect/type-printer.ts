@@ -2,6 +2,7 @@
 import type { Catalog, CatalogType } from './catalog-model.js'
 import type { Findings } from './findings.js'
 import { Imports } from './imports.js'
+import { PACKAGE_TYPES, RARE_TYPES } from './reserved-names.js'
 import { key, quote, sqlTag } from './source-text.js'
 import { nameTypes } from './type-names.js'
 import { camel, pascal, wordsOf } from './words.js'
@@ -35,49 +36,6 @@ export interface DeclaredSource {
 const PACKAGE = 'lifeguard'
 const TYPES = 'lifeguard/types'
 
-/** The types of PostgreSQL that take no options, by their name in the catalog. */
-const PLAIN: Readonly<Record<string, readonly [from: string, name: string]>> = {
-  int2: [PACKAGE, 'smallint'],
-  int4: [PACKAGE, 'integer'],
-  int8: [PACKAGE, 'bigint'],
-  float4: [PACKAGE, 'real'],
-  float8: [PACKAGE, 'doublePrecision'],
-  bool: [PACKAGE, 'boolean'],
-  text: [PACKAGE, 'text'],
-  uuid: [PACKAGE, 'uuid'],
-  json: [PACKAGE, 'json'],
-  jsonb: [PACKAGE, 'jsonb'],
-  bytea: [PACKAGE, 'bytea'],
-  date: [PACKAGE, 'date'],
-  inet: [TYPES, 'inet'],
-  cidr: [TYPES, 'cidr'],
-  macaddr: [TYPES, 'macaddr'],
-  macaddr8: [TYPES, 'macaddr8'],
-  money: [TYPES, 'money'],
-  xml: [TYPES, 'xml'],
-  tsvector: [TYPES, 'tsvector'],
-  tsquery: [TYPES, 'tsquery'],
-  point: [TYPES, 'point'],
-  line: [TYPES, 'line'],
-  lseg: [TYPES, 'lseg'],
-  box: [TYPES, 'box'],
-  path: [TYPES, 'path'],
-  polygon: [TYPES, 'polygon'],
-  circle: [TYPES, 'circle'],
-  int4range: [TYPES, 'int4range'],
-  int8range: [TYPES, 'int8range'],
-  numrange: [TYPES, 'numrange'],
-  daterange: [TYPES, 'daterange'],
-  tsrange: [TYPES, 'tsrange'],
-  tstzrange: [TYPES, 'tstzrange'],
-  int4multirange: [TYPES, 'int4multirange'],
-  int8multirange: [TYPES, 'int8multirange'],
-  nummultirange: [TYPES, 'nummultirange'],
-  datemultirange: [TYPES, 'datemultirange'],
-  tsmultirange: [TYPES, 'tsmultirange'],
-  tstzmultirange: [TYPES, 'tstzmultirange'],
-}
-
 export class TypePrinter {
   readonly #catalog: Catalog
   readonly #findings: Findings
@@ -105,9 +63,12 @@ export class TypePrinter {
     const type = this.#catalog.types.get(use.type)
     if (type === undefined) return this.#other(use, imports, 'the type of another table')
     if (type.element !== null) return this.#array(use, type, type.element, imports)
-    const plain = type.schema === 'pg_catalog' ? PLAIN[type.name] : undefined
-    if (plain !== undefined) return called(imports.add(plain[0], plain[1]))
-    if (type.schema === 'pg_catalog') return this.#limited(use, type, imports)
+    if (type.schema === 'pg_catalog') {
+      const usual = PACKAGE_TYPES[type.name]
+      if (usual !== undefined) return called(imports.add(PACKAGE, usual))
+      if (RARE_TYPES.has(type.name)) return called(imports.add(TYPES, type.name))
+      return this.#limited(use, type, imports)
+    }
     if (type.extension !== null) return this.#ofExtension(use, type, type.extension, imports)
     return this.#declare(use, type, imports)
   }
