@@ -200,7 +200,7 @@ test('created on an empty database and read again, it is the same file', async (
   }
 })
 
-test('the base names the sequences that no column owns', async () => {
+test('the base names the sequences that no serial column makes', async () => {
   const { files, findings } = await introspect(fixture.engine(), OPTIONS)
   const text = files[0]?.text ?? ''
   for (const part of [

@@ -59,7 +59,7 @@ export async function readTypeDependents(
     .map(({ item }) => (typeof item === 'string' ? (JSON.parse(item) as TypeDependent) : item))
 }
 
-/** Without what PostgreSQL changes together with a column: keys, indexes of plain columns, statistics, what partitions have from their table. */
+/** Without what PostgreSQL changes together with a column: keys, indexes of plain columns, statistics, the functions of a range, what partitions have from their table. */
 const DEPENDENTS_QUERY = `
 with columns as (
   select a.attrelid, a.attnum, a.atttypid
@@ -100,7 +100,6 @@ from objects o
 where not coalesce(
   o.class = 'pg_catalog.pg_type'::pg_catalog.regclass
   or o.relkind = 'c'
-  -- The functions that PostgreSQL makes for a range.
   or o.class = 'pg_catalog.pg_proc'::pg_catalog.regclass and exists (
     select from pg_catalog.pg_depend e where e.classid = o.classid and e.objid = o.objid and e.refobjid = any($1::oid[]) and e.deptype = 'i')
   or o.contypid <> 0 and o.contypid = any($1::oid[])

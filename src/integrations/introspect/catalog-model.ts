@@ -8,7 +8,7 @@ export interface Catalog {
   readonly extensions: readonly string[]
   /** What the tables and types use and no entity declares. */
   readonly needs: readonly CatalogNeed[]
-  /** Sequences that defaults of the tables use and no column owns. */
+  /** Sequences that defaults of the tables use and no serial or identity column makes. */
   readonly sequences: readonly CatalogSequence[]
   readonly tables: readonly CatalogTable[]
   /** By oid. */

@@ -80,6 +80,7 @@ function columnList(numbers: string, table: string): string {
       from unnest(${numbers}) with ordinality u(num, n) join pg_catalog.pg_attribute a on a.attrelid = ${table} and a.attnum = u.num)`
 }
 
+/** Without the foreign keys that have a parent: PostgreSQL repeats a foreign key to a partitioned table for each partition. */
 export const CONSTRAINTS_QUERY: string = `
 select jsonb_build_object(
   'table', k.conrelid::text, 'name', k.conname, 'kind', k.contype, 'columns', coalesce(to_jsonb(k.conkey), '[]'),
@@ -100,7 +101,6 @@ select jsonb_build_object(
       || '(' || ${columnList('k.confkey', 'k.confrelid')} || ')') + 1), ' NOT VALID$', ''))) end
 ) as item
 from (${TABLES}) c
--- PostgreSQL repeats a foreign key to a partitioned table for each partition.
 join pg_catalog.pg_constraint k on k.conrelid = c.oid and k.contype in ('p', 'u', 'c', 'x', 'f') and k.conparentid = 0
 left join pg_catalog.pg_index i on i.indexrelid = k.conindid and k.contype in ('p', 'u')
 left join pg_catalog.pg_class f on f.oid = k.confrelid and k.contype = 'f'
@@ -134,7 +134,7 @@ join pg_catalog.pg_am m on m.oid = x.relam
 where not exists (select from pg_catalog.pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
 order by i.indrelid, x.relname collate "C"`
 
-/** Sequences that defaults use and no column owns. */
+/** Sequences that defaults use and no serial or identity column makes. */
 export const SEQUENCES_QUERY: string = `
 with tables as (${TABLES})
 select jsonb_build_object(
@@ -150,7 +150,10 @@ where s.oid in (
       and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass)
   and not exists (
     select from pg_catalog.pg_depend d
-    where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = s.oid and d.deptype in ('a', 'i', 'e'))
+    where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = s.oid and (d.deptype in ('i', 'e') or d.deptype = 'a' and exists (
+      select from pg_catalog.pg_attribute a join pg_catalog.pg_attrdef f on f.adrelid = a.attrelid and f.adnum = a.attnum
+      where a.attrelid = d.refobjid and a.attnum = d.refobjsubid and a.attnotnull
+        and pg_catalog.pg_get_expr(f.adbin, f.adrelid) = 'nextval(' || pg_catalog.quote_literal(s.oid::pg_catalog.regclass::text) || '::regclass)')))
 order by n.nspname collate "C", s.relname collate "C"`
 
 export const TYPES_QUERY: string = `

@@ -39,7 +39,10 @@ where x.oid in (
   where o.classid <> 'pg_catalog.pg_type'::pg_catalog.regclass and e.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass)
 order by x.extname collate "C"`
 
-/** What ddl() does not create and its statements use, each once for each table or type that uses it. */
+/**
+ * What ddl() does not create and its statements use, each once for each table or type that uses it. Expressions depend on the collations of
+ * their columns, too, which entities leave out.
+ */
 export const NEEDS_QUERY: string = `
 ${OBJECTS}
 select jsonb_build_object('where', place, 'what', what) as item
@@ -52,7 +55,6 @@ from (
     and d.refclassid in (
       'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass, 'pg_catalog.pg_collation'::pg_catalog.regclass,
       'pg_catalog.pg_ts_config'::pg_catalog.regclass, 'pg_catalog.pg_ts_dict'::pg_catalog.regclass, 'pg_catalog.pg_opclass'::pg_catalog.regclass)
-    -- Expressions depend on the collations of their columns, too, which entities leave out.
     and (d.refclassid <> 'pg_catalog.pg_collation'::pg_catalog.regclass or o.definition like '% COLLATE %')
     and (o.classid <> 'pg_catalog.pg_type'::pg_catalog.regclass or d.deptype = 'n')
     and not exists (

@@ -25,10 +25,11 @@ export interface VectorOptions extends ExtensionOptions {
 
 /** Text that is compared without regard to the case of its letters. A change of case alone is a change, and is stored. Extension `citext`. */
 export function citext<Value extends string = string>(
-  name?: string,
-  { schema }: ExtensionOptions = {},
+  name?: string | ExtensionOptions,
+  options?: ExtensionOptions,
 ): Column<Value | null> {
-  const column = columnOf<Value>(name, {
+  const { own, schema } = given(name, options)
+  const column = columnOf<Value>(own, {
     ddl: typeName('citext', schema),
     decode: asIs as (text: string) => Value,
     encode: encodeText,
@@ -43,10 +44,11 @@ export function citext<Value extends string = string>(
  * Strings by key; values may be null: `{ size: 'L', color: null }`. Extension `hstore`. See {@link hasKey} and {@link contains}.
  */
 export function hstore(
-  name?: string,
-  { schema }: ExtensionOptions = {},
+  name?: string | ExtensionOptions,
+  options?: ExtensionOptions,
 ): Column<Record<string, string | null> | null> {
-  return columnOf<Record<string, string | null>>(name, {
+  const { own, schema } = given(name, options)
+  return columnOf<Record<string, string | null>>(own, {
     ddl: typeName('hstore', schema),
     declared: [extensionOf('hstore', schema)],
     decode: parseStore,
@@ -64,9 +66,9 @@ export function vector(
   name?: string | VectorOptions,
   options?: VectorOptions,
 ): Column<readonly number[] | null> {
-  const { schema, dimensions } = (typeof name === 'object' ? name : options) ?? {}
+  const { own, schema, dimensions } = given(name, options)
   const type = typeName('vector', schema)
-  return columnOf<readonly number[]>(typeof name === 'object' ? undefined : name, {
+  return columnOf<readonly number[]>(own, {
     ddl: dimensions === undefined ? type : `${type}(${dimensions})`,
     cast: type,
     declared: [extensionOf('vector', schema)],
@@ -82,6 +84,17 @@ export function vector(
         value.length === dimensions ? undefined : `takes ${dimensions} numbers, not ${value.length}`,
     }),
   })
+}
+
+/** The options, with the name of the column if there is one: the first argument may be either. */
+function given<Options extends ExtensionOptions>(
+  name: string | Options | undefined,
+  options: Options | undefined,
+): Partial<Options> & { readonly own?: string } {
+  if (typeof name === 'object') return name
+  return { ...options, ...(name !== undefined && { own: name }) } as Partial<Options> & {
+    readonly own?: string
+  }
 }
 
 function typeName(name: string, schema: string | undefined): string {
