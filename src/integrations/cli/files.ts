@@ -16,7 +16,7 @@ import { CommandError } from './terminal.js'
 /** The text of a file; undefined if there is none. */
 export function read(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8')
+    return readFileSync(path, 'utf8').replace(/^\uFEFF/, '')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw new CommandError(`Cannot read ${path}: ${(error as Error).message}`)

@@ -8,6 +8,7 @@ import { Findings, type Finding } from './findings.js'
 import { layOut, type GeneratedFile, type Layout } from './layout.js'
 import { customLines } from './marked-places.js'
 import { planEntities, type NameOverrides } from './planner.js'
+import { contentOf } from './same-source.js'
 import { TypePrinter } from './type-printer.js'
 
 /** Options of {@link introspect}. */
@@ -22,7 +23,7 @@ export interface IntrospectOptions extends SchemaChoice, NameOverrides {
   readonly fileName?: string | undefined
   /** File extension in imports of other files. Default `'.js'`. */
   readonly importExtension?: '.js' | '.ts' | '' | undefined
-  /** The current files: the code in their custom regions is kept. Default: none. */
+  /** The current files: the code in their custom regions is kept, and so is a file that differs only in layout. Default: none. */
   readonly existing?: readonly string[] | undefined
 }
 
@@ -62,15 +63,16 @@ export async function introspect(engine: Engine, options: IntrospectOptions = {}
   for (const { where, what } of catalog.needs)
     findings.add('left out', where, `${what}: create it before ddl() or createAll() creates the tables`)
   const printer = new EntityPrinter(types, findings, schemaOf, sequences)
-  const custom = new Map(existing.flatMap((source) => [...customLines(source)]))
+  const custom = customIn(existing)
   const needs = [...new Set(catalog.needs.map(({ what }) => what))]
+  const present = new Map(existing.map((source) => [contentOf(source), source]))
   const files = layOut(
     plans,
     types,
     printer,
     { layout, single: fileName, importExtension, extensions: catalog.extensions, sequences, needs },
     custom,
-  )
+  ).map(({ path, text }) => ({ path, text: present.get(contentOf(text)) ?? text }))
   const places = new Set(
     files.flatMap(({ text }) => [...text.matchAll(/\/\/ #region custom (.+)$/gm)].map((match) => match[1])),
   )
@@ -82,6 +84,20 @@ export async function introspect(engine: Engine, options: IntrospectOptions = {}
     views: plans.filter(({ table }) => isView(table.kind)).length,
     orphans: [...custom].flatMap(([place, lines]) => (places.has(place) ? [] : [{ place, lines }])),
   }
+}
+
+/** @throws InvalidOptionError if two files have different code for one place: one of them is out of date. */
+function customIn(existing: readonly string[]): Map<string, readonly string[]> {
+  const custom = new Map<string, readonly string[]>()
+  for (const [place, lines] of existing.flatMap((source) => [...customLines(source)])) {
+    if ((custom.get(place) ?? lines).join() !== lines.join())
+      throw new InvalidOptionError(
+        'existing',
+        `Two files have different code in the marked place "${place}": delete one of them`,
+      )
+    custom.set(place, lines)
+  }
+  return custom
 }
 
 /**

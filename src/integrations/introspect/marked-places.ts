@@ -1,4 +1,5 @@
 /** The custom regions of generated files: their lines are kept when the files are generated again. */
+import { InvalidOptionError } from '../../index.js'
 
 /** The first line of every generated file, by which it is known. */
 export const HEADER =
@@ -7,22 +8,40 @@ export const HEADER =
 const START = /^\s*\/\/ #region custom (.+)$/
 const END = /^\s*\/\/ #endregion custom (.+)$/
 
-/** The custom lines of a file by the name of their place. Places without lines are left out. */
-export function customLines(source: string): Map<string, readonly string[]> {
-  const found = new Map<string, readonly string[]>()
+/** A file in two parts. */
+interface FileParts {
+  /** The custom lines by the name of their place. Places without lines are left out. */
+  readonly custom: Map<string, readonly string[]>
+  /** The lines that were generated. */
+  readonly generated: readonly string[]
+}
+
+/** @throws InvalidOptionError if a region has no end, so that no code in it is lost. */
+export function partsOf(source: string): FileParts {
+  const custom = new Map<string, readonly string[]>()
+  const generated: string[] = []
   let open: { readonly name: string; readonly lines: string[] } | undefined
   for (const line of source.split(/\r?\n/)) {
-    if (open === undefined) {
-      const name = START.exec(line)?.[1]
-      if (name !== undefined) open = { name: name.trim(), lines: [] }
-    } else if (END.exec(line)?.[1]?.trim() === open.name) {
-      if (open.lines.some((one) => one.trim() !== '')) found.set(open.name, open.lines)
-      open = undefined
-    } else {
+    if (open !== undefined && END.exec(line)?.[1]?.trim() !== open.name) {
       open.lines.push(line)
+      continue
     }
+    if (open?.lines.some((one) => one.trim() !== '')) custom.set(open.name, open.lines)
+    const name = open === undefined ? START.exec(line)?.[1] : undefined
+    open = name === undefined ? undefined : { name: name.trim(), lines: [] }
+    generated.push(line)
   }
-  return found
+  if (open !== undefined)
+    throw new InvalidOptionError(
+      'existing',
+      `"#region custom ${open.name}" has no "#endregion custom ${open.name}"`,
+    )
+  return { custom, generated }
+}
+
+/** The custom lines of a file by the name of their place. Places without lines are left out. @throws InvalidOptionError */
+export function customLines(source: string): Map<string, readonly string[]> {
+  return partsOf(source).custom
 }
 
 /** Whether a file was generated. */

@@ -87,8 +87,6 @@ test('code in marked places is found again, and empty places are none', () => {
     '  // #region custom Album',
     '',
     '  // #endregion custom Album',
-    '  // #region custom Broken',
-    '  text',
   ].join('\r\n')
   expect(isGenerated(source)).toBe(true)
   expect(isGenerated('import x')).toBe(false)
@@ -96,4 +94,8 @@ test('code in marked places is found again, and empty places are none', () => {
     ['file', ["import { x } from './x.js'"]],
     ['Song', ['  get loud() { return true }', '']],
   ])
+  // Its lines would be lost.
+  expect(() => customLines(`${source}\n// #region custom Open\ntext`)).toThrow(
+    '"#region custom Open" has no "#endregion custom Open"',
+  )
 })
