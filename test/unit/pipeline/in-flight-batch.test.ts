@@ -7,11 +7,9 @@ import {
   arePlainReads,
   batchOf,
   hasOpenCommit,
-  isUnanswered,
   isUnbegun,
   mayRepeat,
   mayRepeatAlone,
-  onlyReads,
   settlingOf,
   takeBatch,
   type BatchRules,
@@ -329,32 +327,4 @@ describe('6: the query for the position', () => {
   test('is not asked for if no caller wants it', () => {
     expect(asks('write commit', { position: undefined })).toBe('begin write commit')
   })
-})
-
-test.each<[string, boolean]>([
-  ['begin read', true],
-  ['begin read commit', true],
-  ['begin savepoint read', true],
-  ['begin write', false],
-])('%s: no caller is told before its first answer, and it only reads: %s', (words, is) => {
-  const operations = operationsOf(words)
-  const batch = batchOf(operations, false, 1)
-  expect(onlyReads(batch)).toBe(is)
-  for (const operation of operations) {
-    expect(isUnanswered(batch)).toBe(true)
-    operation.succeed(NOTHING)
-    if (operation.kind === 'statement') break
-  }
-  expect(isUnanswered(batch)).toBe(false)
-})
-
-test('a step that is sent again is answered again, and a statement is not', () => {
-  const [savepoint, read] = operationsOf('savepoint read') as [Operation, Operation]
-  for (const operation of [savepoint, read]) {
-    operation.succeed(NOTHING)
-    operation.renew()
-  }
-  expect([savepoint.settled, read.settled]).toEqual([false, true])
-  savepoint.fail(new Error('refused'))
-  expect(savepoint.succeeded).toBe(false)
 })
