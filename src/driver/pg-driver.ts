@@ -139,7 +139,10 @@ class NodePostgresDriver implements Driver {
     }
     if (session !== 'prefer-standby') return await this.#search(session, signal)
     return await this.#search('standby', signal).catch((error: unknown) => {
-      if (signal.aborted) throw error
+      // Another attempt would be refused as well, and counts against the user at the server.
+      const isFinal =
+        error instanceof NoHostError && error.failures.some((failure) => endsSearch(failure.error))
+      if (signal.aborted || isFinal) throw error
       return this.#search('any', signal)
     })
   }

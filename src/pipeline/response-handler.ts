@@ -263,7 +263,9 @@ export class ResponseHandler implements OperationOwner {
 
   /** Why the batch may be sent once more, unseen by its caller. */
   #reasonToReplay(inFlight: InFlightBatch, operation: Operation, error: Error): ReplayReason | undefined {
-    const isMovable = this.#isMovable && this.abandoned === undefined && this.#isUnanswered(inFlight)
+    // A stream of COPY, or the answers of a script, may have reached the caller.
+    const isRepeatable = operation.kind !== 'exclusive' && this.#isUnanswered(inFlight)
+    const isMovable = this.#isMovable && this.abandoned === undefined && isRepeatable
     // On the primary 40001 has other reasons, and another attempt there is the caller's decision.
     const isAtReplica = isMovable && this.#setup.isAtReplica?.() === true
     if (isAtReplica && isRecoveryConflict(error) && onlyReads(inFlight)) {

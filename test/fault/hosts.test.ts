@@ -1,4 +1,7 @@
 /** An engine with several hosts: which server a new connection goes to, and what becomes of those that are open. */
+import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type ConnectArgs,
@@ -11,6 +14,7 @@ import {
   createSessionFactory,
 } from '../../src/index.js'
 import { query } from '../helpers/databases.js'
+import { startFakeServer } from '../helpers/fake-server.js'
 import { freePort } from '../helpers/local-process.js'
 import { type LocalServer, SUPERUSER, startServer } from '../helpers/local-server.js'
 import { startProxy } from '../helpers/proxy.js'
@@ -85,6 +89,20 @@ describe('target_session_attrs', () => {
     expect(error).toBeInstanceOf(ConnectError)
     expect(error).toMatchObject({ fatal: false })
     expect((error as Error).message).toMatch(/: it is a standby, and target_session_attrs is primary\.$/)
+  })
+
+  test('is asked, whatever the server reports at connect: a pooler may report what was true before', async () => {
+    using pooler = await startFakeServer({
+      onStatement: (sql) =>
+        sql.includes('pg_is_in_recovery()::text')
+          ? { tag: 'SELECT 1', columns: ['recovery', 'read_only'], rows: [['true', 'on']] }
+          : undefined,
+    })
+    // It reports in_hot_standby = off.
+    const { port } = new URL(pooler.url)
+    const engine = engineFor([{ host: '127.0.0.1', port: Number(port) }, primary], { attrs: 'primary' })
+    expect(await portOf(engine)).toBe(primary.port)
+    expect(pooler.acceptedSockets).toBeGreaterThan(0)
   })
 
   test('leaves no connection at a server of the wrong role', async () => {
@@ -175,6 +193,30 @@ test('a cancel goes to the server of its connection', async () => {
   controller.abort()
   expect(await failureOf(sleeping)).toMatchObject({ code: 'ABORTED' })
   await waitUntil(async () => (await count()) === 0)
+})
+
+test('with prefer-standby a refused password is not tried again', async () => {
+  let asked = 0
+  const password = (): string => {
+    asked += 1
+    return 'wrong'
+  }
+  const engine = engineFor([primary, standby], { attrs: 'prefer-standby', password })
+  expect(await failureOf(portOf(engine))).toMatchObject({ fatal: true, sqlState: '28P01' })
+  expect(asked).toBe(1)
+})
+
+test('COPY goes to the host that is meant, in both directions', async () => {
+  const { withSession } = createSessionFactory({
+    bind: engineFor([nothing, standby, primary], { attrs: 'primary' }),
+  })
+  await query(primary.url, 'create table if not exists copied (n int)')
+  await withSession(async (session) => {
+    await pipeline(Readable.from(['1\n', '2\n']), await session.copyFrom('copy copied from stdin'))
+  })
+  const lines = await withSession(async (session) => text(await session.copyTo('copy copied to stdout')))
+  expect(lines).toBe('1\n2\n')
+  expect(await query(primary.url, 'select n from copied')).toHaveLength(2)
 })
 
 test('LISTEN goes to the host that is meant', async () => {

@@ -1,4 +1,5 @@
 /** Conflicts with recovery: a standby cancels a statement in favour of what it replays, and inside a savepoint it ends the session. */
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createSessionFactory, isRetryable, type Session, type SessionFactory } from '../../src/index.js'
 import { query } from '../helpers/databases.js'
@@ -28,7 +29,7 @@ const portSlowly = (session: Session): Promise<unknown> => session.scalar(slowly
 /** The standby replays a lock of the table while it is being read there. */
 async function conflict(): Promise<void> {
   const reading =
-    "select count(*)::int as n from pg_stat_activity where query like 'select current_setting%' and wait_event = 'PgSleep'"
+    "select count(*)::int as n from pg_stat_activity where query like '%select current_setting%' and wait_event = 'PgSleep'"
   await waitUntil(async () => (await query<{ n: number }>(impatient.url, reading))[0]?.n === 1)
   await query(cluster.primary.url, 'begin; lock table victims in access exclusive mode; commit')
 }
@@ -94,6 +95,45 @@ describe('a statement that conflicts when the caller has got a result', () => {
     expect((error as Error).message).toContain('due to conflict with recovery')
     expect(isRetryable(error)).toBe(true)
     expect(await portOf(factory)).toBe(impatient.port)
+  })
+})
+
+describe('work that gives its rows bit by bit', () => {
+  const copyOut = async (session: Session): Promise<string> =>
+    (await text(await session.copyTo(`copy (${slowly()}) to stdout`))).trim()
+  const stream = async (session: Session): Promise<unknown> => {
+    const ports: unknown[] = []
+    for await (const { port } of session.stream<{ port: number }>(slowly(), [], { batchSize: 1 }))
+      ports.push(port)
+    return ports
+  }
+
+  test('COPY is not begun anew: its caller is told', async () => {
+    const { factory } = serversFor(impatient.url)
+    const error = await failureOf(readWithConflict(factory, copyOut))
+    expect(error).toMatchObject({ sqlState: '40001' })
+    expect(isRetryable(error)).toBe(true)
+  })
+
+  test('the first rows of a stream come from the primary instead', async () => {
+    const { factory } = serversFor(impatient.url)
+    expect(await readWithConflict(factory, stream)).toEqual([cluster.primary.port])
+    const nested = (session: Session): Promise<unknown> => session.beginNested(() => stream(session))
+    expect(await readWithConflict(factory, nested)).toEqual([cluster.primary.port])
+  })
+
+  test('both go on at the primary if the replica is behind', async () => {
+    const { factory } = serversFor(cluster.late.url, { staleWaitMillis: 0 })
+    await query(cluster.late.url, 'select pg_wal_replay_pause()')
+    try {
+      await factory.withSession((session) => session.execute('update notes set n = n where id = 40'))
+      const readOnly = { readOnly: true }
+      const port = String(cluster.primary.port)
+      expect(await factory.withSession(stream, readOnly)).toEqual([cluster.primary.port])
+      expect((await factory.withSession(copyOut, readOnly)).split('\t')[0]).toBe(port)
+    } finally {
+      await query(cluster.late.url, 'select pg_wal_replay_resume()')
+    }
   })
 })
 

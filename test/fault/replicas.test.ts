@@ -153,6 +153,26 @@ describe("consistency: 'session'", () => {
     }
   })
 
+  test('a connection that was past the position is not checked again', async () => {
+    using toStandby = await startProxy(cluster.standby.url)
+    const servers = serversFor(toStandby.url, { staleWaitMillis: 5_000 })
+    const statements = async (): Promise<number> => {
+      toStandby.reset()
+      await servers.factory.withSession((session) => session.execute(WHERE, [4]), { readOnly: true })
+      const sent = toStandby.connections.flatMap((connection) => connection.names('client'))
+      return sent.filter((name) => name === 'Execute').length
+    }
+    await flow(async () => {
+      await statements()
+      const without = await statements()
+      await servers.factory.withSession((session) => session.execute('update notes set n = n where id = 4'))
+      await reach(cluster.primary, cluster.standby)
+      const [checked, again] = [await statements(), await statements()]
+      // The check, and COMMIT AND CHAIN.
+      expect([checked, again]).toEqual([without + 2, without])
+    })
+  })
+
   test('an idle standby behind the header of a page is not waited for', async () => {
     const { factory } = serversFor(cluster.standby.url, { staleWaitMillis: 0 })
     await query(cluster.primary.url, 'select pg_switch_wal()')
