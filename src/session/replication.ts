@@ -106,7 +106,7 @@ export class Replication {
   ) {
     const { host, part, events } = primary.internals()
     const { clock } = host
-    const replicas = engines.map(replicaOf)
+    const replicas = [...new Set(engines)].map(replicaOf)
     const reads = (part.primaryReads ??= Object.fromEntries(
       PRIMARY_READ_REASONS.map((reason) => [reason, 0]),
     ) as PrimaryReads)
@@ -144,6 +144,8 @@ export class Replication {
     parts: SessionParts,
     { after, around }: { readonly after: string | undefined; readonly around: Session | undefined },
   ): SessionParts {
+    // `withRollback` has replaced the connections: only these show what its test has written, and nothing is committed.
+    if (this.#servers.primary.internals().substitutes.original !== undefined) return parts
     const causality = this.#consistency === 'session' ? this.flows.current(after) : undefined
     const { readOnly, beginning } = parts.setup
     // What is read in a block that writes may decide what the block writes, so a replica would be too late for it.

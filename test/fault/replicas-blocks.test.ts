@@ -1,9 +1,10 @@
 /** Read-only sessions inside of blocks that write, and several factories with the same engines. */
 import { describe, expect, test } from 'vitest'
 import { createSessionFactory, type Propagation, type SessionFactory } from '../../src/index.js'
+import { withRollback } from '../../src/integrations/testing.js'
 import { query } from '../helpers/databases.js'
 import { startProxy } from '../helpers/proxy.js'
-import { nextValue, portOf, useCluster } from './replica-servers.js'
+import { nextValue, portOf, type Seen, useCluster, WHERE } from './replica-servers.js'
 
 const { cluster, makeEngine, serversFor } = useCluster()
 
@@ -73,6 +74,33 @@ describe('inside of a block that writes', () => {
       readOnly: true,
     })
   })
+})
+
+test.each(['session', 'eventual'] as const)(
+  'in withRollback, read-only sessions see what the test has written (%s)',
+  async (consistency) => {
+    const { factory, write } = serversFor(cluster.standby.url, { consistency })
+    await withRollback(write, async () => {
+      await factory.withSession((session) => session.execute('update notes set n = 777 where id = 31'))
+      const row = await factory.withSession((session) => session.execute<Seen>(WHERE, [31]), {
+        readOnly: true,
+      })
+      expect(row.one()).toEqual({ n: 777, port: cluster.primary.port })
+    })
+    expect(await portOf(factory)).toBe(cluster.standby.port)
+    expect(factory.causalityToken()).toBeUndefined()
+  },
+)
+
+test('an engine that is given twice as a replica is one replica', async () => {
+  using proxy = await startProxy(cluster.standby.url)
+  const write = makeEngine({ url: cluster.primary.url })
+  const read = makeEngine({ url: proxy.url })
+  const factory = createSessionFactory({ bind: { write, read: [read, read] }, consistency: 'eventual' })
+  expect(await portOf(factory)).toBe(cluster.standby.port)
+  proxy.blackHole()
+  expect(await portOf(factory)).toBe(cluster.primary.port)
+  expect(read.stats().replica).toMatchObject({ reads: 2, ejections: 1, inFlight: 0 })
 })
 
 test('factories with the same engines share what is known of them: none overwrites the statistics of another', async () => {
