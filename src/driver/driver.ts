@@ -322,6 +322,11 @@ export interface DriverConnection extends PhysicalConnection, StatementConnectio
 export interface ConnectPlace {
   readonly servers: readonly ServerAddress[]
   readonly database: string
+  readonly user: string
+  /** Every connection is encrypted. */
+  readonly isEncrypted: boolean
+  /** The password for the next connection. */
+  readonly password: (server: ServerAddress) => Promise<string | undefined>
 }
 
 /** Makes connections. One per engine. */

@@ -79,8 +79,14 @@ class NodePostgresDriver implements Driver {
   constructor(options: PgDriverOptions) {
     this.#target = resolveConnectOptions(options)
     this.target = this.#target.name
-    const { hosts, database } = this.#target
-    this.place = Object.freeze({ servers: hosts.map(({ host, port }) => ({ host, port })), database })
+    const { hosts, database, user, password } = this.#target
+    this.place = Object.freeze({
+      servers: hosts.map(({ host, port }) => ({ host, port })),
+      database,
+      user,
+      isEncrypted: hosts.every(({ tls }) => tls.use === 'always'),
+      password,
+    })
     this.#clock = options.clock ?? systemClock
     this.#defaults = {
       target: this.#target,

@@ -11,7 +11,7 @@ const ONE = { poolSize: 1, maxOverflow: 0 }
 
 /** Terminates the backend of a client that does nothing, and waits until the pool has heard of it. */
 async function lose(client: PoolClient, isForgotten: () => boolean): Promise<void> {
-  await terminate(fixture.db, client.processID ?? undefined)
+  await terminate(fixture.db, client.processID)
   await waitUntil(isForgotten)
 }
 
@@ -31,7 +31,7 @@ test('a client whose BEGIN finds that the connection is lost makes room, althoug
   for (let time = 0; time < 3; time++) {
     const client = await pool.connect()
     const lost = errorOf(client.query('begin; select pg_sleep(60)'))
-    await terminate(fixture.db, client.processID ?? undefined)
+    await terminate(fixture.db, client.processID)
     await lost
     await waitUntil(() => engine.stats().borrowed === 0)
   }

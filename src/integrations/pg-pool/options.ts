@@ -1,6 +1,6 @@
 /** The options of `pg.Pool`, and how they become options of an engine. */
 import type { ConnectArgs } from '../../driver/connect-args.js'
-import type { TypeParsers } from '../../driver/driver.js'
+import type { ConnectPlace, ServerAddress, TypeParsers } from '../../driver/driver.js'
 import type { EngineOptions } from '../../engine/options.js'
 import { Engine, InvalidOptionError } from '../../index.js'
 import type { PoolClient, PoolSettings } from './types.js'
@@ -157,7 +157,8 @@ export function faceOptionsOf(config: PoolConfig): FaceOptions {
 
 /** What libraries read of the options of a pool, for a pool on an engine. */
 export function faceOptionsFor(engine: Engine): FaceOptions {
-  const { connect, pool } = engine.internals().options
+  const { options, place } = engine.internals()
+  const { connect, pool } = options
   const { poolSize, maxOverflow, minIdle, idleTimeoutMillis, poolRecycleMillis, poolTimeoutMillis } = pool
   const settings: PoolSettings = {
     max: poolSize === 0 || maxOverflow === -1 ? Infinity : poolSize + maxOverflow,
@@ -167,13 +168,11 @@ export function faceOptionsFor(engine: Engine): FaceOptions {
     maxLifetimeSeconds: poolRecycleMillis === -1 ? 0 : poolRecycleMillis / SECOND,
     idleTimeoutMillis: idleTimeoutMillis === -1 ? 0 : idleTimeoutMillis,
     connectionTimeoutMillis: poolTimeoutMillis ?? 0,
-    ...(connect.host === undefined ? {} : { host: connect.host }),
-    ...(connect.port === undefined ? {} : { port: connect.port }),
-    ...(connect.user === undefined ? {} : { user: connect.user }),
-    ...(connect.database === undefined ? {} : { database: connect.database }),
+    ...(place && addressOf(place)),
   }
   // A library that opens a client of its own (Kysely, to cancel) needs them; no log shows them.
-  if (connect.password !== undefined) hide(settings, connect.password)
+  const password = connect.password ?? (place && (() => place.password(place.servers[0] as ServerAddress)))
+  if (password !== undefined) hide(settings, password)
   if (connect.url !== undefined) hide(settings, connect.url, 'connectionString')
   const log = (): void => undefined
   return {
@@ -184,6 +183,21 @@ export function faceOptionsFor(engine: Engine): FaceOptions {
     onConnect: undefined,
     verify: undefined,
     log,
+  }
+}
+
+/**
+ * Where a client of a library itself connects. Of several servers it cannot know which one it is about, so it gets a host that none has: a
+ * cancel on the wrong server would hit a stranger.
+ */
+function addressOf({ servers, user, database, isEncrypted }: ConnectPlace): Partial<PoolSettings> {
+  return {
+    host: servers.map(({ host }) => host).join(),
+    ...(servers.length === 1 && { port: servers[0]?.port }),
+    user,
+    database,
+    // Checks the certificate; without it pg would not encrypt.
+    ...(isEncrypted && { ssl: true }),
   }
 }
 

@@ -31,7 +31,7 @@ export class SessionClient extends ClientMembers implements PoolClient {
   readonly _connected: boolean = true
   readonly _queryable: boolean = true
   readonly _ending: boolean = false
-  readonly processID: null = null
+  readonly processID: number = 0
   readonly #session: Session
   readonly #options: SessionFaceOptions
   readonly #transactions: SessionTransactions

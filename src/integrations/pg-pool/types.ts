@@ -110,8 +110,8 @@ export interface PoolClient extends EventEmitter, Queryable {
   readonly ssl: boolean
   /** Queries that are not awaited are sent together; true if pg's option says so. */
   readonly pipeline: boolean
-  /** Process id of the server's backend. */
-  readonly processID: number | null
+  /** Process id of the server's backend; 0 for the client of a session, whose connections change. */
+  readonly processID: number
   /** node-postgres's connection, for Submittables. Nothing else may be sent on it. */
   readonly connection: ClientConnection
   /** Always rejects: the pool has connected it. */
@@ -156,6 +156,7 @@ export interface PoolSettings {
   port?: number | undefined
   user?: string | undefined
   database?: string | undefined
+  ssl?: boolean | undefined
 }
 
 /** A pool whose clients are one session; as pg's `Pool`. */
