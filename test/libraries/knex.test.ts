@@ -4,7 +4,8 @@
  */
 import knex, { type Knex } from 'knex'
 import { poolFrom, type Pool } from 'lifeguard/pg-pool'
-import { expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
+import { waitUntil } from '../helpers/wait-until.js'
 import { checkLibrary } from './checks.js'
 
 const SCHEMA = [
@@ -36,6 +37,10 @@ const fixture = checkLibrary('Knex', {
       close: () => db.destroy(),
     }
   },
+})
+
+afterEach(() => {
+  vi.unstubAllEnvs()
 })
 
 function opened(options: Parameters<typeof fixture.engine>[0] = {}): Knex {
@@ -112,5 +117,30 @@ test('Knex migrates up, refuses a failing migration as a whole, and migrates dow
   delete steps['3']
   expect(await db.migrate.rollback(config, true)).toEqual([1, ['2', '1']])
   expect(await db.schema.hasTable('albums')).toBe(false)
+  await db.destroy()
+})
+
+test('a timeout of Knex with `cancel` ends the query on the server, and the connection goes on', async () => {
+  // For the cancel Knex opens a connection of its own, and knows no more of the server than the environment says.
+  const { hostname, port, username, password, pathname } = new URL(fixture.db.url)
+  const where = {
+    PGHOST: hostname,
+    PGPORT: port,
+    PGUSER: username,
+    PGPASSWORD: password,
+    PGDATABASE: pathname.slice(1),
+  }
+  for (const [name, value] of Object.entries(where)) vi.stubEnv(name, value)
+  const db = opened({ poolSize: 2, maxOverflow: 0 })
+  await expect(db.raw('select pg_sleep(60)').timeout(50, { cancel: true })).rejects.toMatchObject({
+    name: 'KnexTimeoutError',
+  })
+  await waitUntil(async () => {
+    const rows = await fixture.db.query(
+      `select from pg_stat_activity where query like 'select pg_sleep%' and state = 'active' and datname = current_database()`,
+    )
+    return rows.length === 0
+  })
+  expect(await db('songs').where({ id: -1 }).select()).toEqual([])
   await db.destroy()
 })
