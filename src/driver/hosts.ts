@@ -7,6 +7,7 @@ import { isIP } from 'node:net'
 import { join } from 'node:path'
 
 import { InvalidOptionError } from '../errors.js'
+import { isArray } from '../internal/revoked.js'
 import {
   checkInteger,
   checkObject,
@@ -72,13 +73,13 @@ export function resolveHosts(
 }
 
 function hostsGiven(given: unknown, tls: TlsSettings): readonly HostTarget[] {
-  if (!Array.isArray(given) || given.length === 0)
+  if (!isArray(given) || given.length === 0)
     throw new InvalidOptionError(
       'hosts',
       "hosts must be a list: [{ host: 'db-1' }, { host: 'db-2', port: 5433 }]",
     )
   // Array.from also finds the holes of a sparse list.
-  return Array.from(given as readonly unknown[], (one, at) => {
+  return Array.from(given, (one, at) => {
     const option = `hosts[${at}]`
     checkObject(option, one)
     refuseUnknownKeys(option, one, ['host', 'port'])

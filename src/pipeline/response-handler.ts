@@ -61,6 +61,8 @@ export class ResponseHandler implements OperationOwner {
   #tellPosition: ((position: WalPosition | undefined) => void) | undefined = undefined
   /** The steps (SAVEPOINT) of earlier batches of the transaction, as long as no statement of the caller was answered in it. */
   #stepsAhead: readonly Operation[] | undefined = undefined
+  /** True: the next BEGIN is sent again, so its owner knows of the transaction. */
+  #isSentAgain = false
 
   constructor(host: PipelineHost, setup: PipelineSetup, owner: TransactionListener, dispatcher: Dispatcher) {
     this.#host = host
@@ -225,6 +227,7 @@ export class ResponseHandler implements OperationOwner {
     const ending = this.state.outcomeUnknown ? 'unknown' : outcome
     this.#trace?.ended(ending)
     if (this.state.name !== 'idle') this.mutableState.move('idle')
+    this.#isSentAgain = false
     this.#explicit?.ended(ending)
   }
 
@@ -246,6 +249,7 @@ export class ResponseHandler implements OperationOwner {
     if (replay.reason === 'lost') this.replays += 1
     const again = [...(this.#stepsAhead ?? []), ...operations.slice(beginning)]
     this.#stepsAhead = undefined
+    this.#isSentAgain = true
     this.mutableState.move('idle')
     this.#owner.moved?.(replay)
     for (const operation of again) operation.renew()
@@ -310,6 +314,7 @@ export class ResponseHandler implements OperationOwner {
     this.mutableState.move('active')
     ;(this.#trace ??= new TransactionTrace()).began(this.#host.source, connection.id)
     this.#host.observer?.began(connection)
-    this.#owner.began?.()
+    if (!this.#isSentAgain) this.#owner.began?.()
+    this.#isSentAgain = false
   }
 }

@@ -3,7 +3,7 @@ import { DEFAULT_HOST_TIMEOUT_MILLIS } from '../driver/connect-options.js'
 import { Engine } from '../engine/engine.js'
 import { PRIMARY_READ_REASONS, type PrimaryReadReason } from '../engine/replica-stats.js'
 import { InvalidOptionError } from '../errors.js'
-import { isRevoked } from '../internal/revoked.js'
+import { isArray, isRevoked } from '../internal/revoked.js'
 import { checkMillis, checkObject, checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
 import { CausalFlows } from './causal-flows.js'
 import { ReadRoute, type ReadServers } from './read-route.js'
@@ -80,7 +80,8 @@ export function resolveBind(
   checkObject('bind', bind)
   refuseUnknownKeys('bind', bind, ['write', 'read'])
   const { write, read } = bind as Partial<ReplicatedBind>
-  const engines = Array.isArray(read) ? (read as readonly unknown[]) : [read]
+  // Array.from also finds the holes of a sparse list.
+  const engines: readonly unknown[] = isArray(read) ? Array.from(read) : [read]
   if (!isEngine(write))
     throw new InvalidOptionError('bind.write', 'bind.write must be an engine, made by createEngine()')
   if (engines.length === 0 || !engines.every(isEngine))

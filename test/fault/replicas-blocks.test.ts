@@ -1,4 +1,5 @@
 /** Read-only sessions inside of blocks that write, and several factories with the same engines. */
+import { tracingChannel } from 'node:diagnostics_channel'
 import { describe, expect, test } from 'vitest'
 import { createSessionFactory, type Propagation, type SessionFactory } from '../../src/index.js'
 import { withRollback } from '../../src/integrations/testing.js'
@@ -74,6 +75,27 @@ describe('inside of a block that writes', () => {
       readOnly: true,
     })
   })
+})
+
+test('a transaction that goes on to another server is one to hooks and tracing channels', async () => {
+  const { factory } = serversFor(cluster.late.url, { staleWaitMillis: 0 })
+  const seen: string[] = []
+  const channel = tracingChannel<object, { outcome?: string }>('lifeguard:transaction')
+  const subscribers = {
+    start: () => void seen.push('start'),
+    asyncEnd: ({ outcome }: { outcome?: string }) => void seen.push(String(outcome)),
+  } as never
+  await query(cluster.late.url, 'select pg_wal_replay_pause()')
+  try {
+    await factory.withSession((session) => session.execute('update notes set n = n where id = 32'))
+    factory.on('begin', () => void seen.push('hook'))
+    channel.subscribe(subscribers)
+    expect(await portOf(factory)).toBe(cluster.primary.port)
+    expect(seen).toEqual(['start', 'hook', 'committed'])
+  } finally {
+    channel.unsubscribe(subscribers)
+    await query(cluster.late.url, 'select pg_wal_replay_resume()')
+  }
 })
 
 test.each(['session', 'eventual'] as const)(

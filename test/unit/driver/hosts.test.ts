@@ -172,3 +172,9 @@ describe('refused by its name:', () => {
     expect((failure as InvalidOptionError).message).toContain(message)
   })
 })
+
+test('a revoked Proxy is no list of hosts', () => {
+  const { proxy, revoke } = Proxy.revocable<unknown[]>([], {})
+  revoke()
+  expect(() => resolve({ hosts: proxy })).toThrow('hosts must be a list')
+})

@@ -3,12 +3,17 @@ import { createEngine, createSessionFactory, InvalidOptionError } from '../../..
 
 const engine = createEngine({ url: 'postgres://me@db/songs' })
 
+const { proxy: revoked, revoke } = Proxy.revocable<unknown[]>([], {})
+revoke()
+
 test.each<[object, string, string]>([
   [{ bind: engine, consistency: 'session' }, 'consistency', 'needs replicas'],
   [{ bind: engine, staleWaitMillis: 5 }, 'staleWaitMillis', 'needs replicas'],
   [{ bind: { write: engine } }, 'bind.read', 'bind.read must be an engine'],
   [{ bind: { write: engine, read: [] } }, 'bind.read', 'bind.read must be an engine'],
   [{ bind: { write: engine, read: [engine, 5] } }, 'bind.read', 'bind.read must be an engine'],
+  [{ bind: { write: engine, read: new Array(2) } }, 'bind.read', 'bind.read must be an engine'],
+  [{ bind: { write: engine, read: revoked } }, 'bind.read', 'bind.read must be an engine'],
   [{ bind: { write: 5, read: engine } }, 'bind.write', 'bind.write must be an engine'],
   [{ bind: { read: engine } }, 'bind', 'bind must be an engine'],
   [{ bind: { write: engine, read: engine, reads: 1 } }, 'reads', "did you mean 'read'"],
