@@ -149,6 +149,36 @@ test('a streamed answer whose COMMIT is refused never looks complete', async () 
   expect(reply instanceof Error || !(reply as { complete: boolean }).complete).toBe(true)
 })
 
+test('a file whose COMMIT is refused is not sent: its length would tell the client that it is complete', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lifeguard-http-'))
+  writeFileSync(join(folder, 'song.txt'), 'la la la')
+  const url = await start((app, db) => {
+    app.post('/', async (req, res) => {
+      await db(req).execute(LATE, ['a'])
+      res.sendFile('song.txt', { root: folder })
+    })
+  })
+  const reply = await post(url)
+  rmSync(folder, { recursive: true })
+  expect([reply.status, reply.headers['content-type']]).toEqual([409, 'application/json; charset=utf-8'])
+  expect(JSON.parse(reply.text)).toMatchObject({ code: 'UNIQUE_VIOLATION' })
+})
+
+test('an answer in parts, whose length the client knows, is complete only after COMMIT', async () => {
+  const url = await start((app, db) => {
+    app.post('/', async (req, res) => {
+      await db(req).execute(String(req.query['sql']), ['ä'])
+      res.setHeader('content-length', '7')
+      for (const part of ['lä', ' la', '!']) res.write(part)
+      res.end()
+    })
+  })
+  const refused = await post(`${url}/?sql=${encodeURIComponent(LATE)}`).catch((error: unknown) => error)
+  expect(refused instanceof Error || !(refused as { complete: boolean }).complete).toBe(true)
+  const reply = await post(`${url}/?sql=${encodeURIComponent(INSERT)}`)
+  expect([reply.status, reply.text, reply.complete]).toEqual([200, 'lä la!', true])
+})
+
 test('writeHead is held back as well, so that a refused COMMIT is an error for the client', async () => {
   const url = await start((app, db) => {
     app.post('/', async (req, res) => {

@@ -4,7 +4,8 @@
  *
  * 1. The first end counts: its status, headers and body are kept as they were then. A later one is ignored.
  * 2. A response that has begun (`write`, `flushHeaders`) cannot change any more. Its last part is delayed; if COMMIT fails, the
- *    connection is cut, so the client sees that the response is incomplete.
+ *    connection is cut, so the client sees that the response is incomplete. With `Content-Length` a client takes the response for
+ *    complete when so many bytes are there, so the `write` that reaches this number is delayed, too.
  */
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Session } from '../../index.js'
@@ -46,6 +47,10 @@ export function deferEnd(
   }
   const before = headOf(res, undefined)
   let written: unknown[] | undefined
+  /** Bytes of the body that were written. */
+  let bytes = 0
+  /** Arguments of a `write` that is held back. */
+  let last: unknown[] | undefined
   let state: 'open' | 'begun' | 'ending' | 'over' = 'open'
 
   /** The head leaves as it is. */
@@ -61,6 +66,7 @@ export function deferEnd(
       scope.passToken((name, value) => res.appendHeader(name, value))
       begin()
     }
+    if (last !== undefined) original.write(...last)
     original.end(...parameters)
   }
   const refused = (error: unknown): void => {
@@ -91,7 +97,13 @@ export function deferEnd(
         state = 'begun'
         begin()
       }
-      return original.write(...parameters)
+      bytes += bytesOf(parameters)
+      const isLast = state === 'begun' && bytes >= Number(res.getHeader('content-length') ?? Infinity)
+      // Who waits for the callback of a write may end the response only then.
+      if (!isLast || last !== undefined || typeof parameters.at(-1) === 'function')
+        return original.write(...parameters)
+      last = parameters
+      return true
     },
     flushHeaders: (): void => {
       if (state === 'ending') return
@@ -113,6 +125,11 @@ export function deferEnd(
 function headOf(res: ServerResponse, written: unknown[] | undefined): Head {
   const { statusCode, statusMessage } = res
   return { statusCode, statusMessage, headers: { ...res.getHeaders() }, written }
+}
+
+function bytesOf([chunk, encoding]: unknown[]): number {
+  if (typeof chunk === 'string') return Buffer.byteLength(chunk, encoding as BufferEncoding)
+  return chunk instanceof Uint8Array ? chunk.byteLength : 0
 }
 
 function statusOf({ statusCode, written }: Head): number {
