@@ -1,5 +1,5 @@
 /** A pool over the fake driver, with time in the test's hands. */
-import { afterEach, expect } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import type { Lease, Pool } from '../../../src/pool/pool.js'
 import type { PoolOptions } from '../../../src/pool/options.js'
 import { resolvePoolOptions } from '../../../src/pool/resolve-options.js'
@@ -13,16 +13,15 @@ export interface MadePool {
   readonly clock: ManualClock
 }
 
-const made: MadePool[] = []
-
-/** Small numbers by default, so that limits are near. */
+/** Small numbers by default, so that limits are near. The end of the test disposes the pool, after which nothing may be left. */
 export function makePool(options: PoolOptions = {}): MadePool {
   const clock = new ManualClock()
   const driver = new FakeDriver(clock)
   const resolved = resolvePoolOptions({ captureStacks: false, ...options })
   const pool = new resolved.poolClass({ driver, clock, name: 'songs', options: resolved }) as QueuePool
   const parts = { pool, driver, clock }
-  made.push(parts)
+  // Not a hook of this module: of files that share a process, only the first would have it.
+  onTestFinished(() => end(parts))
   return parts
 }
 
@@ -52,14 +51,12 @@ export function gauges(pool: Pool): readonly number[] {
   return [size, idle, overflow, borrowed]
 }
 
-afterEach(async () => {
-  for (const { pool, driver, clock } of made.splice(0)) {
-    const disposed = pool.dispose({ timeoutMillis: 0 })
-    await clock.advance(5_000)
-    await disposed
-    await settle()
-    expect(pool.stats()).toMatchObject({ size: 0, borrowed: 0, waiting: 0, connecting: 0, closing: 0 })
-    expect(clock.timers.all, 'timers left after dispose').toBe(0)
-    expect(driver.opening, 'connects left after dispose').toBe(0)
-  }
-})
+async function end({ pool, driver, clock }: MadePool): Promise<void> {
+  const disposed = pool.dispose({ timeoutMillis: 0 })
+  await clock.advance(5_000)
+  await disposed
+  await settle()
+  expect(pool.stats()).toMatchObject({ size: 0, borrowed: 0, waiting: 0, connecting: 0, closing: 0 })
+  expect(clock.timers.all, 'timers left after dispose').toBe(0)
+  expect(driver.opening, 'connects left after dispose').toBe(0)
+}
