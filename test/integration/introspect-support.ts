@@ -92,13 +92,23 @@ const OPTIONS: ts.CompilerOptions = {
   noEmit: true,
 }
 
-/** The problems of files, as `file:line: message`. */
+/** Files that do not change: the libraries and the package are parsed once for all calls. */
+const parsed = new Map<string, ts.SourceFile | undefined>()
+
+/** The problems of files, as `file:line: message`. What they import is read, and not checked itself. */
 export function compile(files: readonly string[]): string[] {
-  const program = ts.createProgram([...files], OPTIONS)
-  const own = new Set(files)
-  const found = [...program.getOptionsDiagnostics(), ...ts.getPreEmitDiagnostics(program)]
-  return found
-    .filter(({ file }) => file === undefined || own.has(file.fileName))
+  const host = ts.createCompilerHost(OPTIONS)
+  const parse = host.getSourceFile.bind(host)
+  host.getSourceFile = (name, ...how) => {
+    if (files.includes(name)) return parse(name, ...how)
+    if (!parsed.has(name)) parsed.set(name, parse(name, ...how))
+    return parsed.get(name)
+  }
+  const program = ts.createProgram([...files], OPTIONS, host)
+  const found = files.flatMap((file) => ts.getPreEmitDiagnostics(program, program.getSourceFile(file)))
+  return ts
+    .sortAndDeduplicateDiagnostics(found)
+    .filter(({ file }) => file === undefined || files.includes(file.fileName))
     .map(({ file, start = 0, messageText }) => {
       const line = file === undefined ? 0 : file.getLineAndCharacterOfPosition(start).line + 1
       return `${relative(ROOT, file?.fileName ?? '')}:${line}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`

@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 
+/** Files that are parsed already, of all services in this process. */
+const REGISTRY = ts.createDocumentRegistry()
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 
 export interface EditedFile {
@@ -22,7 +24,7 @@ export function edit(name: string, source: string): EditedFile {
     ts.sys,
     ROOT,
   )
-  const service = ts.createLanguageService({
+  const host: ts.LanguageServiceHost = {
     ...ts.sys,
     useCaseSensitiveFileNames: () => ts.sys.useCaseSensitiveFileNames,
     getCompilationSettings: () => options,
@@ -34,7 +36,8 @@ export function edit(name: string, source: string): EditedFile {
       const text = path === file ? source : ts.sys.readFile(path)
       return text === undefined ? undefined : ts.ScriptSnapshot.fromString(text)
     },
-  })
+  }
+  const service = ts.createLanguageService(host, REGISTRY)
   return {
     hover: (position) =>
       ts.displayPartsToString(service.getQuickInfoAtPosition(file, position)?.displayParts),
