@@ -332,7 +332,7 @@ describe('for the hooks of a runner', () => {
 
   test('an engine that is disposed in the test leaves nothing open', async () => {
     const { engine } = service()
-    await errorOf(withRollback(engine, () => engine.dispose()))
+    await errorOf(withRollback(engine, () => engine.dispose({ timeoutMillis: 200 })))
     expect(engine.stats().disposed).toBe(true)
   })
 
