@@ -1,14 +1,14 @@
 /** Databases for tests, on the one server of the run (see `global-setup.ts`). */
 import type pg from 'pg'
 import { inject } from 'vitest'
-import { createDatabase, dropDatabase, query } from './databases.js'
+import { createDatabase, dropDatabase, KeptConnection } from './databases.js'
 
 /** A database of its own for one test file, or one test. */
 export interface TestDatabase {
   /** Connection string of its owner, a superuser where the server is ours. */
   readonly url: string
   readonly name: string
-  /** Runs a statement on a connection of its own, outside of whatever is being tested. */
+  /** Runs a statement outside of whatever is being tested, on a connection that stays open until `drop()`. */
   query<Row extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<Row[]>
   /** Deletes the database and ends every connection to it. What a file forgets, the end of the run deletes. */
   drop(): Promise<void>
@@ -26,11 +26,15 @@ export async function database(): Promise<TestDatabase> {
   const server = serverUrl()
   const url = await createDatabase(server, inject('databasePrefix'))
   const name = new URL(url).pathname.slice(1)
+  const kept = new KeptConnection(url)
   return {
     url,
     name,
-    query: (text, values) => query(url, text, values),
-    drop: () => dropDatabase(server, name),
+    query: (text, values) => kept.query(text, values),
+    drop: async () => {
+      await kept.close()
+      await dropDatabase(server, name)
+    },
   }
 }
 
