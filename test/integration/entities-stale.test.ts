@@ -175,7 +175,11 @@ describe('a connection', () => {
     )
     await waitUntil(
       async () =>
-        (await fixture.db.query("select 1 from pg_stat_activity where wait_event_type = 'Lock'")).length > 0,
+        (
+          await fixture.db.query(
+            "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
+          )
+        ).length > 0,
     )
     controller.abort()
     expect((await errorOf(work)).name).toBe('AbortError')

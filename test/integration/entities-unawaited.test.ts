@@ -1,4 +1,5 @@
 /** What a block has forgotten to await: reported once, truly, and by nothing that would end the process. */
+import { setImmediate } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import {
   NoResultError,
@@ -96,8 +97,10 @@ describe('a forgotten await', () => {
       await session.execute('select 1')
       sameName(session)
       void session.flush()
-      // Long enough for the answer to be there.
-      await fixture.db.query('select 1')
+      // The server has answered before that query, so its answer is read in this turn of the event loop at the latest.
+      const aborted = `select from pg_stat_activity where state = 'idle in transaction (aborted)' and datname = current_database()`
+      await waitUntil(async () => (await fixture.db.query(aborted)).length === 1)
+      await setImmediate()
     })
     const error = await errorOf(block)
     expect([error instanceof TransactionAbortedError, error.cause instanceof UniqueViolationError]).toEqual([

@@ -259,7 +259,11 @@ describe('COMMIT', () => {
     await expect
       .poll(
         async () =>
-          (await fixture.db.query('select 1 from pg_stat_activity where wait_event = $$PgSleep$$')).length,
+          (
+            await fixture.db.query(
+              'select 1 from pg_stat_activity where wait_event = $$PgSleep$$ and datname = current_database()',
+            )
+          ).length,
       )
       .toBe(1)
     await kill(client)
@@ -279,7 +283,11 @@ describe('a killed backend', () => {
     await expect
       .poll(
         async () =>
-          (await fixture.db.query('select 1 from pg_stat_activity where wait_event = $$PgSleep$$')).length,
+          (
+            await fixture.db.query(
+              'select 1 from pg_stat_activity where wait_event = $$PgSleep$$ and datname = current_database()',
+            )
+          ).length,
       )
       .toBe(1)
     await kill(client)

@@ -4,7 +4,7 @@ import { CommitOutcomeUnknownError } from '../../src/errors.js'
 import type { Session } from '../../src/session/session.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
-import { errorOf, terminate, useDatabase, waitForBackend } from './session-support.js'
+import { errorOf, terminate, useDatabase, waitForBackend, type Backend } from './session-support.js'
 
 // A function hides what it writes: for its caller the command is SELECT. A trigger lets COMMIT wait for a lock.
 const fixture = useDatabase(
@@ -65,6 +65,9 @@ const commitIsUnderWay = () =>
     const text = `select from pg_stat_activity where query = 'COMMIT' and state = 'active' and datname = current_database()`
     return (await fixture.db.query(text)).length === 1
   })
+
+/** A connection at rest has a COMMIT behind it, too. */
+const isCommitting = ({ query, state }: Backend): boolean => query === 'COMMIT' && state === 'active'
 
 test('each gets its own answer, and the first does not wait for the second', async () => {
   const { withSession, bind } = await fresh(ONE)
@@ -236,7 +239,7 @@ test('a backend killed at COMMIT leaves its outcome unknown, and the next transa
   const letGo = await holdCommits()
   const first = errorOf(withSession(reading('select add_waiting()')))
   const second = withSession(reading('select add_row(2)'))
-  const { pid } = await waitForBackend(fixture.db, 'parting', ({ query }) => query === 'COMMIT')
+  const { pid } = await waitForBackend(fixture.db, 'parting', isCommitting)
   await terminate(fixture.db, pid)
   expect(await first).toBeInstanceOf(CommitOutcomeUnknownError)
   expect(await second).toBe(2)
@@ -252,7 +255,7 @@ test('an autocommit statement after a COMMIT whose backend was killed was not ru
   const second = errorOf(
     withSession((session) => session.execute('insert into rows values (2)'), { autocommit: true }),
   )
-  const { pid } = await waitForBackend(fixture.db, 'parting alone', ({ query }) => query === 'COMMIT')
+  const { pid } = await waitForBackend(fixture.db, 'parting alone', isCommitting)
   await terminate(fixture.db, pid)
   expect(await first).toBeInstanceOf(CommitOutcomeUnknownError)
   expect(await second).toMatchObject({ code: 'CONNECTION_LOST' })
