@@ -277,6 +277,8 @@ describe('a NullPool', () => {
     )
     expect(new Set(pids).size).toBe(10)
     await waitUntil(async () => (await backends()) === 0)
+    // The server closes its side first.
+    await waitUntil(() => pool.stats().size === 0)
     expect(pool.stats()).toMatchObject({ size: 0, borrowed: 0, counters: { connected: 10 } })
   })
 })
