@@ -15,6 +15,28 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+/**
+ * Files with a process of their own, because they change the process (modules, environment, listeners), measure its memory, or wait
+ * for the garbage collector. `test/checks.test.ts` finds others that do.
+ */
+const ISOLATED = [
+  'test/conformance/pool.test.ts',
+  'test/examples/next.test.ts',
+  'test/fault/{consistency,pool-leaks,soak,wire-fuzz}.test.ts',
+  'test/helpers/{local-server,runs}.test.ts',
+  'test/integration/{array-parameter,connecting-tls,connecting-unsaid,entities-instances,entities-unawaited,hazards-endings}.test.ts',
+  'test/integration/{opentelemetry,opentelemetry-metrics,options,pg-pool-clients,session-lifetime,session-sharing}.test.ts',
+  'test/integration/{testing-database,testing-pglite,waiting-memory}.test.ts',
+  'test/property/{pool,pool-soak,session}.test.ts',
+]
+
+/** Both need a server, and each starts one. */
+const WITH_SERVER = {
+  globalSetup: ['test/helpers/global-setup.ts'],
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
+}
+
 export default defineConfig({
   resolve: {
     // Examples and documentation import the package by its name; here that is the source.
@@ -46,11 +68,12 @@ export default defineConfig({
         test: {
           name: 'database',
           include: ['test/{conformance,examples,fault,helpers,integration,property}/**/*.test.ts'],
-          globalSetup: ['test/helpers/global-setup.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
+          exclude: ISOLATED,
+          isolate: false,
+          ...WITH_SERVER,
         },
       },
+      { extends: true, test: { name: 'isolated', include: ISOLATED, ...WITH_SERVER } },
       {
         extends: true,
         test: {
@@ -69,7 +92,7 @@ export default defineConfig({
             enabled: true,
             only: true,
             include: ['test/types/**/*.ts'],
-            tsconfig: 'tsconfig.test.json',
+            tsconfig: 'tsconfig.types.json',
             ignoreSourceErrors: true,
           },
         },

@@ -26,7 +26,7 @@ const POSTGRES_LEAVES_OUT = ['consistency', 'crash-matrix', 'entities-crash', 's
 /** In a container: that the way there works. What is said to the server is the same. */
 const CONTAINER_FILES = braces('test/integration/{abort,connecting,copy,entities-flush,streaming}.test.ts')
 
-const DATABASE = 'npx vitest run --project database'
+const DATABASE = 'npx vitest run --project database --project isolated'
 
 const LEGS: readonly Leg[] = [
   // Side by side.
@@ -104,7 +104,7 @@ const LEGS: readonly Leg[] = [
     alone: true,
     after: ['install Node 24'],
     env: withPath(join(node24, 'node_modules/.bin')),
-    command: `npx vitest run --project database --project package ${NODE_FILES.join(' ')} test/package`,
+    command: `${DATABASE} --project package ${NODE_FILES.join(' ')} test/package`,
     tests: true,
   },
   {

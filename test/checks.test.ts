@@ -83,3 +83,24 @@ test('no test is run again until it passes', ({ task }) => {
     expect(read(path), path).not.toContain('--retry')
   }
 })
+
+/** Where a file that shares its process would change it for the others, or depend on them. */
+const OF_THE_PROCESS =
+  /\bvi\.(resetModules|(do)?mock|stubEnv|stubGlobal|useFakeTimers)\(|removeAllListeners\(|process\.env\[.*\] = |memoryUsage\(|\bgc(\?\.)?\(/
+
+test('a test file that changes its process, measures it or collects garbage has one of its own', () => {
+  const projects = (config.test?.projects ?? []).map(
+    (one) => (one as { test: { name: string; include: string[] } }).test,
+  )
+  const isolated = (projects.find(({ name }) => name === 'isolated')?.include ?? []).flatMap((pattern) => {
+    const [, before = pattern, names = '', after = ''] = /^(.*)\{(.*)\}(.*)$/.exec(pattern) ?? []
+    return names.split(',').map((name) => `${before}${name}${after}`)
+  })
+  expect(isolated.filter((path) => !FILES.includes(path))).toEqual([])
+  const shared = FILES.filter((path) =>
+    /^test\/(?!unit|types|libraries|package|docs).*\.test\.ts$/.test(path),
+  )
+  expect(shared.length).toBeGreaterThan(200)
+  const own = shared.filter((path) => path !== 'test/checks.test.ts' && OF_THE_PROCESS.test(read(path)))
+  expect(own.filter((path) => !isolated.includes(path))).toEqual([])
+})

@@ -2,8 +2,8 @@
  * Programs of every kind, while a proxy spoils what the server says: wrong lengths, messages that are missing, come twice, too early, or
  * are none.
  *
- *   LIFEGUARD_FUZZ_CASES=4000 npx vitest run --project database test/fault/wire-fuzz.test.ts
- *   LIFEGUARD_FUZZ_SEED=1234 LIFEGUARD_FUZZ_CASES=1 npx vitest run --project database test/fault/wire-fuzz.test.ts
+ *   LIFEGUARD_FUZZ_CASES=4000 npx vitest run test/fault/wire-fuzz.test.ts
+ *   LIFEGUARD_FUZZ_SEED=1234 LIFEGUARD_FUZZ_CASES=1 npx vitest run test/fault/wire-fuzz.test.ts
  *
  * The cases run in a process of their own: one that ends, or whose event loop is busy for ever, is seen from outside.
  */

@@ -1,5 +1,5 @@
 /** Runs before each test file. */
-import { beforeEach } from 'vitest'
+import { afterAll, beforeEach, expect } from 'vitest'
 
 const GUARDED = Symbol.for('lifeguard.tests.guarded')
 
@@ -18,3 +18,14 @@ beforeEach(({ task }) => {
     )
   }
 })
+
+// Each file begins as the first one of its process would: a warning that is emitted once is emitted again.
+Reflect.deleteProperty(globalThis, Symbol.for('lifeguard.warned'))
+
+/** What the files after this one would notice. */
+function leftBehind(): unknown {
+  const listeners = ['warning', 'unhandledRejection', 'uncaughtException', 'rejectionHandled']
+  return { listeners: listeners.map((name) => process.listenerCount(name)), environment: { ...process.env } }
+}
+const before = leftBehind()
+afterAll(() => expect(leftBehind(), 'what a test file leaves behind in its process').toEqual(before))
