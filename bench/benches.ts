@@ -85,6 +85,14 @@ export const BENCHMARKS: readonly Benchmark[] = [
     fullMinutes: 30,
   },
   {
+    name: 'telemetry',
+    short: [...SHORT_SLICES, '--callers', '20', '--latency', '0', '--workloads', 'read'],
+    shortSeconds: 20,
+    medium: [...MEDIUM_SLICES, '--callers', '20', '--latency', '0'],
+    mediumMinutes: 1,
+    fullMinutes: 20,
+  },
+  {
     name: 'service',
     short: ['--rounds', '2', '--warm-up', '2000', '--millis', '250', '--workloads', 'single'],
     shortSeconds: 80,

@@ -1,6 +1,6 @@
 /** Lifeguard, as its documentation says to use it. */
-import { createEngine, createSessionFactory, type Session } from 'lifeguard'
-import { POOL_SIZE, type Open } from '../../harness/contender.js'
+import { createEngine, createSessionFactory, type Engine, type Session } from 'lifeguard'
+import { POOL_SIZE, type Contender, type Open } from '../../harness/contender.js'
 import {
   INSERT_EVENT,
   SELECT_ITEM,
@@ -11,9 +11,11 @@ import {
 
 export const open: Open = (url, variant) => {
   const options = { url, poolSize: POOL_SIZE, maxOverflow: 0, pipelining: variant !== 'alone' }
-  const engine = createEngine(options)
   // The same server stands for its replica, so that only the client's part and the queries for positions are measured.
-  const replica = variant === 'replicas' ? createEngine(options) : undefined
+  return contenderOn(createEngine(options), variant === 'replicas' ? createEngine(options) : undefined)
+}
+
+export function contenderOn(engine: Engine, replica?: Engine): Contender {
   const bound =
     replica === undefined
       ? { bind: engine }
