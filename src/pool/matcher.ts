@@ -136,7 +136,7 @@ export class Matcher {
     for (let looked = 0; next !== undefined && taken < most && looked < MOST_LOOKED_AT; looked++) {
       const waiter = next
       next = waiter.next
-      if (waiter.receiver === undefined || !takes(waiter.receiver)) continue
+      if (!takes(waiter.receiver)) continue
       this.#waitQueue.leave(waiter)
       this.#pool.statistics.wait.record(now - waiter.since)
       waiter.takenAlong(lease)

@@ -7,7 +7,7 @@ import type { DriverConnection } from '../driver/driver.js'
 import { acquireChannel } from '../internal/channels.js'
 import { systemClock } from '../internal/clock.js'
 import { Emitter } from '../internal/emitter.js'
-import { tellReceiver, traceAcquire } from './acquire-trace.js'
+import { AcquireTrace } from './acquire-trace.js'
 import { Admission } from './admission.js'
 import { HealthChecks } from './health-checks.js'
 import { Closer } from './closer.js'
@@ -17,15 +17,7 @@ import { checkDisposeOptions, dispose } from './dispose.js'
 import { Eligibility } from './eligibility.js'
 import { acquireAborted, closedAtDeadline, poolDisposed, warnOfFirstFailure } from './errors.js'
 import type { PoolEvents } from './events.js'
-import {
-  deadlineOf,
-  PromisedWaiter,
-  ReceivingWaiter,
-  WaitQueue,
-  type TracedRequest,
-  type Waiter,
-  type Wanted,
-} from './wait-queue.js'
+import { deadlineOf, Waiter, WaitQueue, type Wanted } from './wait-queue.js'
 import { Housekeeper } from './housekeeper.js'
 import { Matcher } from './matcher.js'
 import { LeakWatch } from './leak-watch.js'
@@ -137,12 +129,11 @@ export class QueuePool implements Pool {
   }
 
   acquire(options: AcquireOptions = NO_OPTIONS): Promise<Lease> {
-    return this.#traced(options)
-  }
-
-  #traced(options: AcquireOptions, request?: TracedRequest): Promise<Lease> {
-    if (!acquireChannel.hasSubscribers) return this.#acquire(options, request)
-    return traceAcquire(this.#pool, () => this.#acquire(options, request))
+    const { callSites } = this.#pool
+    const callSite = callSites && (options.callSite ?? callSites.capture(QueuePool.prototype.acquire))
+    return new Promise((leased, refused) =>
+      this.#request({ leased, refused }, { options, context: options.context, callSite }),
+    )
   }
 
   request(
@@ -151,35 +142,40 @@ export class QueuePool implements Pool {
     context: object | undefined,
     callSite: CallSite | undefined,
   ): void {
-    // Subscribers measure until the caller continues, which needs a promise.
-    if (acquireChannel.hasSubscribers || this.events.has('acquire')) {
-      const traced = { receiver, isTakenAlong: false }
-      return tellReceiver(traced, this.#traced({ ...options, context, callSite }, traced))
-    }
-    const wanted: Wanted = { options, context, callSite }
-    const now = this.#pool.clock.now()
-    const refusal = this.#refusalOf(options)
-    const lease = refusal === undefined ? this.#take(now, wanted) : undefined
-    if (lease !== undefined) return receiver.leased(lease)
-    const waiter = new ReceivingWaiter(receiver, now, this.#deadlineOf(options, now), wanted)
-    const refused = refusal ?? this.#join(waiter)
-    if (refused !== undefined) receiver.refused(refused)
+    this.#request(receiver, { options, context, callSite })
   }
 
-  #acquire(options: AcquireOptions, request: TracedRequest | undefined): Promise<Lease> {
-    const refusal = this.#refusalOf(options)
-    if (refusal !== undefined) return Promise.reject(refusal)
-    const { callSites } = this.#pool
-    const callSite = callSites && (options.callSite ?? callSites.capture(QueuePool.prototype.acquire))
-    const wanted: Wanted = { options, context: options.context, callSite }
+  #request(receiver: LeaseReceiver, wanted: Wanted): void {
     const now = this.#pool.clock.now()
-    const lease = this.#take(now, wanted)
-    if (lease === undefined) {
-      return this.#queue(new PromisedWaiter(now, this.#deadlineOf(options, now), wanted, request))
+    const isReported = acquireChannel.hasSubscribers || this.events.has('acquire')
+    const trace = isReported ? new AcquireTrace(this.#pool, now) : undefined
+    const outcome =
+      trace === undefined
+        ? this.#takeOrJoin(receiver, now, wanted, trace)
+        : trace.run(() => this.#takeOrJoin(receiver, now, wanted, trace))
+    if (outcome === undefined) return
+    if (outcome instanceof Error) {
+      trace?.refused(outcome)
+      receiver.refused(outcome)
+    } else {
+      trace?.acquired(outcome)
+      receiver.leased(outcome)
     }
-    if (this.events.has('acquire'))
-      this.events.emit('acquire', { connection: lease.connection, waitedMillis: 0 })
-    return Promise.resolve(lease)
+  }
+
+  /** @returns a free connection, or why there is none; undefined: the receiver waits. */
+  #takeOrJoin(
+    receiver: LeaseReceiver,
+    now: number,
+    wanted: Wanted,
+    trace: AcquireTrace | undefined,
+  ): Lease | Error | undefined {
+    const { options } = wanted
+    const refusal = this.#refusalOf(options)
+    if (refusal !== undefined) return refusal
+    const lease = this.#take(now, wanted)
+    if (lease !== undefined) return lease
+    return this.#join(new Waiter(receiver, now, this.#deadlineOf(options, now), wanted, trace))
   }
 
   #refusalOf({ signal }: AcquireOptions): Error | undefined {
@@ -195,18 +191,6 @@ export class QueuePool implements Pool {
 
   #deadlineOf({ timeoutMillis = this.#pool.options.poolTimeoutMillis }: AcquireOptions, now: number): number {
     return deadlineOf(timeoutMillis, now)
-  }
-
-  #queue(waiter: PromisedWaiter): Promise<Lease> {
-    const refusal = this.#join(waiter)
-    if (refusal !== undefined) return Promise.reject(refusal)
-    if (!this.events.has('acquire')) return waiter.promise
-    // Emitted in the waiter's own continuation: no listener runs on the stack of the caller that released the connection.
-    return waiter.promise.then((lease) => {
-      const waitedMillis = this.#pool.clock.now() - waiter.since
-      this.events.emit('acquire', { connection: lease.connection, waitedMillis })
-      return lease
-    })
   }
 
   /** @returns why the waiter may not wait. */

@@ -3,12 +3,13 @@
  *
  * 1. Every waiter settles exactly once, and leaves the queue in the same moment.
  * 2. One timer serves all waiters: it is armed for the earliest deadline, and only while a caller waits.
- * 3. Code of the waiter never runs on the stack of the code that settles it: a promise is resolved, or the receiver is called in a microtask.
+ * 3. Code of the waiter never runs on the stack of the code that settles it: the receiver is called in a microtask.
  */
 import { AsyncResource } from 'node:async_hooks'
 import { setMaxListeners } from 'node:events'
 import type { Clock, Timer } from '../internal/clock.js'
 import { setDeadline } from '../internal/deadline.js'
+import type { AcquireTrace } from './acquire-trace.js'
 import type { CallSite } from './call-site.js'
 import type { AcquireOptions, Lease, LeaseReceiver } from './pool.js'
 
@@ -21,8 +22,10 @@ export interface Wanted {
   readonly callSite: CallSite | undefined
 }
 
-/** One acquire in the queue. An AsyncResource, because a receiver is called in the async context of its caller. */
-export abstract class Waiter extends AsyncResource implements Wanted {
+/** One acquire in the queue. An AsyncResource, because its receiver is called in the async context of the caller. */
+export class Waiter extends AsyncResource implements Wanted {
+  /** Gets the connection, or the reason why there is none. */
+  readonly receiver: LeaseReceiver
   readonly since: number
   readonly options: AcquireOptions
   /** When it gives up; Infinity = never, -Infinity = it waits for a connection that is being opened, never for a release. */
@@ -33,86 +36,52 @@ export abstract class Waiter extends AsyncResource implements Wanted {
   next: Waiter | undefined = undefined
   /** The listener of the caller's signal. */
   onAbort: (() => void) | undefined = undefined
+  readonly #trace: AcquireTrace | undefined
 
-  constructor(since: number, deadline: number, { options, context, callSite }: Wanted) {
+  constructor(
+    receiver: LeaseReceiver,
+    since: number,
+    deadline: number,
+    { options, context, callSite }: Wanted,
+    trace?: AcquireTrace,
+  ) {
     super('lifeguard.Waiter', { requireManualDestroy: true })
+    this.receiver = receiver
     this.since = since
     this.deadline = deadline
     this.options = options
     this.context = context
     this.callSite = callSite
+    this.#trace = trace
   }
 
-  /** Gets the connection, or the reason why there is none. Undefined for an acquire by a promise alone. */
-  abstract get receiver(): LeaseReceiver | undefined
+  resolve(lease: Lease): void {
+    this.#later(() => {
+      this.#trace?.acquired(lease)
+      this.receiver.leased(lease)
+    })
+  }
 
-  abstract resolve(lease: Lease): void
+  /** Its receiver uses a connection together with the holder of this lease, and is told by the code that takes it along. */
+  takenAlong(lease: Lease): void {
+    // For subscribers of acquires, it has got the connection.
+    if (this.#trace !== undefined) this.#later(() => this.#trace?.acquired(lease))
+  }
 
-  /** Its receiver uses a connection together with the holder of this lease. */
-  abstract takenAlong(lease: Lease): void
-
-  abstract reject(error: Error): void
+  reject(error: Error): void {
+    this.#later(() => {
+      this.#trace?.refused(error)
+      this.receiver.refused(error)
+    })
+  }
 
   /** True if it does not wait for a release (timeout 0). */
   get impatient(): boolean {
     return this.deadline === -Infinity
   }
-}
 
-/** A `request()` that waits by a promise, because there are subscribers of acquires. */
-export interface TracedRequest {
-  readonly receiver: LeaseReceiver
-  /** See {@link Lease.takeAlong}: the receiver gets no lease. */
-  isTakenAlong: boolean
-}
-
-/** Waits for `acquire()`. */
-export class PromisedWaiter extends Waiter {
-  readonly #traced: TracedRequest | undefined
-  override resolve!: (lease: Lease) => void
-  override reject!: (error: Error) => void
-  readonly promise: Promise<Lease> = new Promise((resolve, reject) => {
-    this.resolve = resolve
-    this.reject = reject
-  })
-
-  constructor(since: number, deadline: number, wanted: Wanted, traced?: TracedRequest) {
-    super(since, deadline, wanted)
-    this.#traced = traced
-  }
-
-  override get receiver(): LeaseReceiver | undefined {
-    return this.#traced?.receiver
-  }
-
-  /** For subscribers of acquires, it has got the connection. */
-  override takenAlong(lease: Lease): void {
-    if (this.#traced !== undefined) this.#traced.isTakenAlong = true
-    this.resolve(lease)
-  }
-}
-
-/** Waits for `request()` without a promise, which takes 0.4 kB with its resolvers and continuation. */
-export class ReceivingWaiter extends Waiter {
-  override readonly receiver: LeaseReceiver
-
-  constructor(receiver: LeaseReceiver, since: number, deadline: number, wanted: Wanted) {
-    super(since, deadline, wanted)
-    this.receiver = receiver
-  }
-
-  override resolve(lease: Lease): void {
-    const { receiver } = this
-    void NOW.then(() => this.runInAsyncScope(() => receiver.leased(lease)))
-  }
-
-  override takenAlong(): void {
-    // The code that takes it along tells the receiver.
-  }
-
-  override reject(error: Error): void {
-    const { receiver } = this
-    void NOW.then(() => this.runInAsyncScope(() => receiver.refused(error)))
+  #later(settle: () => void): void {
+    void NOW.then(() => this.runInAsyncScope(settle))
   }
 }
 

@@ -1,10 +1,13 @@
 /** The COMMIT of a read-only block: awaited where it can bring news, and else sent before the caller goes on. */
 import { mock } from 'node:test'
 import { spawn } from 'node:child_process'
+import { tracingChannel } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { CommitOutcomeUnknownError } from '../../src/errors.js'
+import { createSessionFactory, type Engine } from '../../src/index.js'
+import { instrument } from '../../src/integrations/opentelemetry.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { errorOf, useDatabase } from './session-support.js'
@@ -16,6 +19,18 @@ const fixture = useDatabase(
 afterEach(() => {
   mock.timers.reset()
 })
+
+const CHANNELS = ['acquire', 'connect', 'flush', 'statement', 'transaction']
+
+function subscribeToAll(): () => void {
+  const none = (): void => undefined
+  const subscriber = { start: none, end: none, asyncStart: none, asyncEnd: none, error: none }
+  const channels = CHANNELS.map((name) => tracingChannel(`lifeguard:${name}`))
+  for (const channel of channels) channel.subscribe(subscriber)
+  return () => {
+    for (const channel of channels) channel.unsubscribe(subscriber)
+  }
+}
 
 const lonely = (options = {}) =>
   fixture.factory({ poolSize: 1, maxOverflow: 0, ...options }, { readOnly: true })
@@ -65,21 +80,32 @@ describe('after plain reads', () => {
     expect(sent.filter(({ text }) => text?.startsWith('COMMIT'))).toHaveLength(1)
   })
 
-  test('it is sent with the BEGIN of the next waiting caller, in one batch', async () => {
-    using proxy = await startProxy(fixture.db.url)
-    const { withSession } = lonely({ url: proxy.url })
-    const read = () =>
-      withSession(async (session) => {
-        await session.execute('select 1')
-      })
-    await read()
-    proxy.reset()
-    await Promise.all([read(), read(), read()])
-    const messages = proxy.connections.flatMap((connection) => connection.messages)
-    expect(messages.filter(({ name }) => name === 'Sync')).toHaveLength(3)
-    // Only the last COMMIT has no batch to go with.
-    expect(messages.filter(({ name, text }) => name === 'Query' && text === 'COMMIT')).toHaveLength(1)
-  })
+  test.each([
+    ['nothing', () => () => undefined],
+    ['subscribers of every channel', subscribeToAll],
+    ['a listener of acquire', (engine: Engine) => engine.on('acquire', () => undefined)],
+    ['OpenTelemetry', (engine: Engine) => instrument(engine)],
+  ])(
+    'it is sent with the BEGIN of the next waiting caller, in one batch (observed by %s)',
+    async (_, observe) => {
+      using proxy = await startProxy(fixture.db.url)
+      const engine = fixture.engine({ url: proxy.url, poolSize: 1, maxOverflow: 0 })
+      const { withSession } = createSessionFactory({ bind: engine, readOnly: true })
+      const stop = observe(engine)
+      onTestFinished(() => void stop())
+      const read = () =>
+        withSession(async (session) => {
+          await session.execute('select 1')
+        })
+      await read()
+      proxy.reset()
+      await Promise.all([read(), read(), read()])
+      const messages = proxy.connections.flatMap((connection) => connection.messages)
+      expect(messages.filter(({ name }) => name === 'Sync')).toHaveLength(3)
+      // Only the last COMMIT has no batch to go with.
+      expect(messages.filter(({ name, text }) => name === 'Query' && text === 'COMMIT')).toHaveLength(1)
+    },
+  )
 })
 
 describe.each([`select pg_notify('told', 'x')`, `select tells('x')`, "select * from tells('x')"])(
