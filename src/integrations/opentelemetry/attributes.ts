@@ -16,6 +16,15 @@ interface Server {
   readonly port: number
 }
 
+/** What is said of a statement that has ended: for its span and for its metrics. */
+export interface StatementAttributes {
+  readonly attributes: Attributes
+  readonly spanName: string
+}
+
+/** A service has fewer kinds of statements. */
+const MOST_KNOWN = 1_000
+
 /** What is said of every statement of an engine, and of its server. */
 export class EngineAttributes {
   readonly pool: Attributes
@@ -23,6 +32,10 @@ export class EngineAttributes {
   readonly #only: Server | undefined
   /** Servers of the connections that are open, where there are several. */
   readonly #servers = new Map<number, Server>()
+  /** Of statements that have succeeded: most of them are alike. */
+  readonly #known = new Map<string, StatementAttributes>()
+  /** Of work that is no statement. */
+  readonly plain: Attributes
   readonly #stop: readonly (() => void)[]
 
   constructor(engine: Engine, pool: string) {
@@ -34,6 +47,7 @@ export class EngineAttributes {
       ...this.pool,
     }
     this.#only = place?.servers.length === 1 ? place.servers[0] : undefined
+    this.plain = Object.freeze({ ...this.#common, ...attributesOf(this.#only) })
     this.#stop =
       this.#only !== undefined
         ? []
@@ -49,38 +63,39 @@ export class EngineAttributes {
     for (const stop of this.#stop) stop()
   }
 
-  /** Of a statement that has ended: for its span and for the metric. */
-  of(message: StatementMessage & Ended): Attributes {
+  of(message: StatementMessage & Ended): StatementAttributes {
     const { collection, connectionId, error, kind, sqlState } = message
     const operation = message.operation ?? COMMANDS[kind] ?? message.command
-    return {
+    const server = this.#only ?? (connectionId === undefined ? undefined : this.#servers.get(connectionId))
+    const usual = `${operation ?? ''}\0${collection ?? ''}\0${server?.host ?? ''}\0${server?.port ?? ''}`
+    const hasFailed = error !== undefined || sqlState !== undefined
+    const known = hasFailed ? undefined : this.#known.get(usual)
+    if (known !== undefined) return known
+    const attributes: Attributes = {
       ...this.#common,
-      ...this.#serverOf(connectionId),
+      ...attributesOf(server),
       // The command tag of an empty statement is empty.
       ...(operation && { 'db.operation.name': operation }),
       ...(collection !== undefined && { 'db.collection.name': collection }),
       ...(sqlState !== undefined && { 'db.response.status_code': sqlState }),
       ...(error !== undefined && { 'error.type': errorTypeOf(error, sqlState) }),
     }
-  }
-
-  /** Of work that is no statement. */
-  get plain(): Attributes {
-    return { ...this.#common, ...this.#serverOf(undefined) }
-  }
-
-  #serverOf(connectionId: number | undefined): Attributes {
-    const server = this.#only ?? (connectionId === undefined ? undefined : this.#servers.get(connectionId))
-    if (server === undefined) return {}
-    const { host, port } = server
-    return port === DEFAULT_PORT
-      ? { 'server.address': host }
-      : { 'server.address': host, 'server.port': port }
+    const made = { attributes: Object.freeze(attributes), spanName: spanNameOf(attributes) }
+    if (hasFailed) return made
+    if (this.#known.size >= MOST_KNOWN) this.#known.clear()
+    this.#known.set(usual, made)
+    return made
   }
 }
 
+function attributesOf(server: Server | undefined): Attributes {
+  if (server === undefined) return {}
+  const { host, port } = server
+  return port === DEFAULT_PORT ? { 'server.address': host } : { 'server.address': host, 'server.port': port }
+}
+
 /** `INSERT songs`; without a table the name of the database. */
-export function spanNameOf(attributes: Attributes): string {
+function spanNameOf(attributes: Attributes): string {
   const target = attributes['db.collection.name'] ?? attributes['db.namespace']
   const parts = [attributes['db.operation.name'], target].filter((part) => part !== undefined)
   return parts.length === 0 ? 'postgresql' : parts.join(' ')

@@ -18,6 +18,8 @@ export class Metrics {
   readonly #meter: Meter
   readonly #attributes: EngineAttributes
   readonly #started = new WeakMap<object, number>()
+  /** Of transactions that PostgreSQL has not refused, by outcome. */
+  readonly #outcomes = new Map<string, Attributes>()
   /** Counters of the pools before the current one, which `recreate()` has replaced. */
   readonly #totals = new Map<string, Total>()
   readonly #stop: readonly (() => void)[]
@@ -74,21 +76,29 @@ export class Metrics {
     const { engineId } = this.#engine.internals().host.source
     const start = (message: object): void => void this.#started.set(message, performance.now())
     const endStatement = (message: StatementMessage & Ended): void => {
-      const attributes = this.#attributes.of(message)
+      const { attributes } = this.#attributes.of(message)
       this.#record(operations, message, attributes)
       if (message.command === 'SELECT' && message.rowCount !== undefined)
         rows.record(message.rowCount, attributes)
     }
     const endTransaction = (message: TransactionMessage): void =>
-      this.#record(transactions, message, {
-        ...this.#attributes.plain,
-        ...(message.outcome && { 'lifeguard.transaction.outcome': message.outcome }),
-        ...(message.sqlState && { 'db.response.status_code': message.sqlState }),
-      })
+      this.#record(transactions, message, this.#ofTransaction(message))
     return [
       follow<StatementMessage>('lifeguard:statement', engineId, { start, end: endStatement }),
       follow<TransactionMessage>('lifeguard:transaction', engineId, { start, end: endTransaction }),
     ]
+  }
+
+  #ofTransaction({ outcome, sqlState }: TransactionMessage): Attributes {
+    const known = outcome === undefined || sqlState !== undefined ? undefined : this.#outcomes.get(outcome)
+    if (known !== undefined) return known
+    const attributes = Object.freeze({
+      ...this.#attributes.plain,
+      ...(outcome && { 'lifeguard.transaction.outcome': outcome }),
+      ...(sqlState && { 'db.response.status_code': sqlState }),
+    })
+    if (outcome !== undefined && sqlState === undefined) this.#outcomes.set(outcome, attributes)
+    return attributes
   }
 
   /** What began before the subscription is not counted. */

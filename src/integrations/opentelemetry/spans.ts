@@ -31,7 +31,7 @@ import type {
 } from '../../internal/channels.js'
 import { errorTypeOf } from '../telemetry/error-type.js'
 import { follow, type Ended } from '../telemetry/follow.js'
-import { rowsOf, spanNameOf, type EngineAttributes } from './attributes.js'
+import { rowsOf, type EngineAttributes } from './attributes.js'
 import type { QueryTexts } from './query-text.js'
 import { Timeline } from './timeline.js'
 
@@ -181,10 +181,9 @@ export class Spans {
     const { span } = this.#transactions.get(message) ?? {}
     if (span === undefined) return
     const { outcome, sqlState } = message
-    span.setAttributes({
-      ...(outcome && { 'lifeguard.transaction.outcome': outcome }),
-      ...(sqlState && { 'db.response.status_code': sqlState, 'error.type': sqlState }),
-    })
+    if (outcome !== undefined) span.setAttribute('lifeguard.transaction.outcome', outcome)
+    if (sqlState !== undefined)
+      span.setAttributes({ 'db.response.status_code': sqlState, 'error.type': sqlState })
     if (sqlState !== undefined || outcome === 'unknown') span.setStatus({ code: SpanStatusCode.ERROR })
     span.end(this.#timeline.now())
   }
@@ -208,12 +207,12 @@ export class Spans {
     const { attributes, texts, tracer } = this.#parts
     const known = attributes.of(message)
     const span = tracer.startSpan(
-      spanNameOf(known),
+      known.spanName,
       {
         kind: SpanKind.CLIENT,
         startTime: statement.at,
         attributes: {
-          ...known,
+          ...known.attributes,
           ...(texts && { 'db.query.text': texts.of(message.text) }),
           ...rowsOf(message),
         },
