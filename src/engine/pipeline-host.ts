@@ -31,8 +31,8 @@ export function createHost({
 }: HostParts): PipelineHost {
   // With the context, an exhausted pool can tell that a caller waits for a connection that it holds itself.
   // Spelt out: Node 20 makes a new hidden class for each object that is a spread with further properties (3 us).
-  const acquire: PipelineHost['acquire'] = ({ signal, timeoutMillis, proof }, callSite) =>
-    pool().acquire({ signal, timeoutMillis, proof, callSite, context: currentFlow() })
+  const acquire: PipelineHost['acquire'] = ({ signal, timeoutMillis, proof, failsFast }, callSite) =>
+    pool().acquire({ signal, timeoutMillis, proof, failsFast, callSite, context: currentFlow() })
   // A reset on return promises a clean connection to each session.
   const shares = pipelining && poolOptions.poolResetOnReturn !== 'session'
   const reads = shares ? new SharedReads(clock) : undefined

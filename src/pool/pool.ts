@@ -20,6 +20,8 @@ export interface AcquireOptions {
    * costs no round trip (see `Lease.proven`).
    */
   readonly proof?: 'pool' | 'caller' | undefined
+  /** True: the caller can go elsewhere, so it does not wait for another attempt if the pool has no connection and cannot open one. */
+  readonly failsFast?: boolean | undefined
   /**
    * An object that is the same for all acquires of one async context, for example the store of an AsyncLocalStorage. The error
    * of a timeout then says whether that context holds a connection itself.

@@ -223,13 +223,14 @@ export class QueuePool implements Pool {
   }
 
   #connectFailed(error: Error, fatal: boolean): void {
-    const { options, statistics } = this.#pool
+    const { options, slots, statistics } = this.#pool
     if (this.#disposal !== undefined) return this.#freed()
     statistics.counters.connectFailed += 1
     const { connected, connectFailed } = statistics.counters
     const isUnheard = connected === 0 && connectFailed === 1 && !this.events.has('connectFailed')
     this.events.emit('connectFailed', { error, fatal })
-    const fails = (waiter: Waiter): boolean => fatal || options.connectRetry === 'fail' || waiter.impatient
+    const isFinal = fatal || options.connectRetry === 'fail'
+    const fails = (waiter: Waiter): boolean => isFinal || waiter.givesUpAt(slots.size)
     const rejected = this.#waitQueue.suspended ? 0 : this.#waitQueue.rejectIf(fails, () => error)
     // Without this warning, waiting callers would learn of the failure at their deadline only.
     if (isUnheard && rejected === 0) warnOfFirstFailure(this.name, error)

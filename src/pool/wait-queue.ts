@@ -80,6 +80,11 @@ export class Waiter extends AsyncResource implements Wanted {
     return this.deadline === -Infinity
   }
 
+  /** True if a failed attempt to connect ends its wait. @param connections How many the pool has, or opens. */
+  givesUpAt(connections: number): boolean {
+    return this.impatient || (connections === 0 && this.options.failsFast === true)
+  }
+
   #later(settle: () => void): void {
     void NOW.then(() => this.runInAsyncScope(settle))
   }

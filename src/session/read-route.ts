@@ -230,7 +230,7 @@ export class ReadRoute implements PipelineOpener {
     try {
       const lease = await replica.engine
         .internals()
-        .host.acquire({ ...options, timeoutMillis: waitMillis }, callSite)
+        .host.acquire({ ...options, timeoutMillis: waitMillis, failsFast: true }, callSite)
       this.#replica = replica
       return new CountedLease(lease, replica)
     } catch (error) {

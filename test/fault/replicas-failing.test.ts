@@ -22,6 +22,34 @@ describe('a replica that fails', () => {
     for (let call = 0; call < 3; call += 1) expect(await port()).toBe(cluster.primary.port)
   })
 
+  test('was away from the start: the first read goes on when the connect has failed', async () => {
+    using proxy = await startProxy(cluster.standby.url)
+    proxy.refuse()
+    const { factory, read } = serversFor(proxy.url)
+    const ports = await Promise.all(Array.from({ length: 5 }, () => portOf(factory)))
+    expect(new Set(ports)).toEqual(new Set([cluster.primary.port]))
+    // No read has waited for its hostTimeoutMillis.
+    expect(read.stats()).toMatchObject({
+      counters: { timedOut: 0, acquired: 0 },
+      replica: { ejections: 1, isIn: false, inFlight: 0 },
+    })
+    await proxy.accept()
+    await waitUntil(async () => (await portOf(factory)) === cluster.standby.port)
+  })
+
+  test('has a connection in use, and cannot open another one, is waited for', async () => {
+    using proxy = await startProxy(cluster.standby.url)
+    const { factory, read } = serversFor(proxy.url)
+    const held = await read.connect()
+    await held.execute('select 1')
+    proxy.cutNew()
+    const reading = portOf(factory)
+    await waitUntil(() => read.stats().counters.connectFailed > 0)
+    await held.close()
+    expect(await reading).toBe(cluster.standby.port)
+    expect(read.stats().replica).toMatchObject({ ejections: 0 })
+  })
+
   test('dies with a statement on its way: the statement goes to the next server', async () => {
     using proxy = await startProxy(cluster.standby.url)
     const { factory } = serversFor(proxy.url)
