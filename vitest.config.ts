@@ -4,14 +4,19 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 const SRC = fileURLToPath(new URL('src/', import.meta.url))
 
-/** The longest files, which begin first: a clone that has never run does not know, and would wait for one of them in the end. */
-const LONGEST = /\/test\/(package|fault)\//
+/** Longer than all others: the first. */
+const LONGEST = /\/test\/package\/package\.test\.ts$/
+/** Long files, which begin first of their project: a clone that has never run does not know, and would wait for one of them in the end. */
+const LONG = /\/test\/(fault|property)\/|\/check-proposals\.test\.ts$/
 
+/** Keeps the files of a project together, because they may share a process. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files)
-    const isLong = ({ moduleId }: TestSpecification): boolean => LONGEST.test(moduleId)
-    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
+    const projects = [...new Set(sorted.map(({ project }) => project))]
+    const place = ({ moduleId, project }: TestSpecification): number =>
+      LONGEST.test(moduleId) ? -1 : projects.indexOf(project) * 2 + (LONG.test(moduleId) ? 0 : 1)
+    return sorted.sort((one, other) => place(one) - place(other))
   }
 }
 
@@ -79,6 +84,7 @@ export default defineConfig({
         test: {
           name: 'package',
           include: ['test/{docs,package}/**/*.test.ts'],
+          globalSetup: ['test/package/global-setup.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },

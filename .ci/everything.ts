@@ -7,6 +7,7 @@ const [scratch = ''] = process.argv.slice(2)
 const node24 = join(scratch, 'node24')
 const postgres14 = join(scratch, 'postgres14')
 const pgbouncer = join(scratch, 'pgbouncer')
+const packed = join(scratch, 'packed')
 const engine = join(scratch, 'engine.env')
 /** Sets up a Docker engine where there is none, if it is there at all. */
 const containers = '../shared/tools/testcontainers-local.sh'
@@ -66,13 +67,16 @@ const LEGS: readonly Leg[] = [
   { name: 'unit', command: 'npm run --silent test:unit --', tests: true },
   { name: 'knip', command: 'npm run --silent knip' },
   { name: 'format', command: 'npm run --silent format:check' },
-  { name: 'build', command: 'npm run --silent build' },
-  // Both build: not at the same time.
-  { name: 'package', after: ['build'], command: 'npm run --silent check:package' },
+  // Packing builds. One tarball is checked, and installed on each Node.
+  {
+    name: 'build',
+    command: `mkdir -p ${packed} && npm pack --json --pack-destination ${packed} >${packed}/pack.json`,
+  },
+  { name: 'package', after: ['build'], command: `npx publint && npx attw --profile node16 ${packed}/*.tgz` },
   {
     name: 'package, installed',
-    after: ['package'],
-    env: { LIFEGUARD_LONG: '1' },
+    after: ['build'],
+    env: { LIFEGUARD_LONG: '1', LIFEGUARD_PACKED: packed },
     command: 'npm run --silent test:package --',
     tests: true,
   },
@@ -102,8 +106,8 @@ const LEGS: readonly Leg[] = [
   {
     name: 'database on Node 24',
     alone: true,
-    after: ['install Node 24'],
-    env: withPath(join(node24, 'node_modules/.bin')),
+    after: ['install Node 24', 'build'],
+    env: { ...withPath(join(node24, 'node_modules/.bin')), LIFEGUARD_PACKED: packed },
     command: `${DATABASE} --project package ${NODE_FILES.join(' ')} test/package`,
     tests: true,
   },

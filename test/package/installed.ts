@@ -1,10 +1,22 @@
 /** The package as a user gets it: packed, and installed from the tarball into an empty folder. */
 import { execFile } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { inject } from 'vitest'
+import { waitUntil } from '../helpers/wait-until.js'
 
 const run = promisify(execFile)
 /** On Windows npm is a script for the shell. */
@@ -27,14 +39,13 @@ export interface InstalledPackage {
   remove(): void
 }
 
-/** Builds, packs and installs. Needs the registry, or npm's cache, for the two dependencies. */
+/** Installs the tarball. Needs the registry, or npm's cache, for the two dependencies. */
 export async function installPackage(): Promise<InstalledPackage> {
+  const packed = await pack(inject('packedFolder'))
   const folder = mkdtempSync(join(tmpdir(), 'lifeguard-package-'))
-  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: ROOT, shell })
-  // The build may write to the same stream before.
-  const [packed] = JSON.parse(stdout.slice(stdout.search(/^\[/m))) as [PackReport]
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'consumer', private: true }))
   const quiet = ['--no-audit', '--no-fund', '--prefer-offline', '--ignore-scripts']
+  cpSync(join(inject('packedFolder'), packed.filename), join(folder, packed.filename))
   await run('npm', ['install', ...quiet, `./${packed.filename}`], { cwd: folder, shell })
   cpSync(CONSUMER, folder, { recursive: true })
   return {
@@ -72,6 +83,34 @@ export async function installPackage(): Promise<InstalledPackage> {
       )
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),
+  }
+}
+
+/** Builds and packs, once for all test files of a run: the first one does it, and the others wait. */
+async function pack(folder: string): Promise<PackReport> {
+  const report = join(folder, 'pack.json')
+  if (!existsSync(report) && isFirst(folder)) {
+    const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], {
+      cwd: ROOT,
+      shell,
+    })
+    writeFileSync(`${report}.new`, stdout)
+    renameSync(`${report}.new`, report)
+  }
+  await waitUntil(() => existsSync(report), { deadlineMillis: 110_000, message: `${report} of another file` })
+  const text = readFileSync(report, 'utf8')
+  // The build may write to the same stream before.
+  const [packed] = JSON.parse(text.slice(text.search(/^\[/m))) as [PackReport]
+  return packed
+}
+
+function isFirst(folder: string): boolean {
+  try {
+    mkdirSync(join(folder, 'begun'))
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    return false
   }
 }
 
