@@ -8,7 +8,7 @@ import {
 } from '../../index.js'
 import type { Table } from '../../schema/table.js'
 import type { Catalog, CatalogConstraint, CatalogTable, CatalogType } from '../introspect/catalog-model.js'
-import { readCatalog } from '../introspect/catalog-reader.js'
+import { readCatalog, setLocal } from '../introspect/catalog-reader.js'
 import { readCasts } from './casts.js'
 import { compareColumns } from './compare-columns.js'
 import { compareConstraints } from './compare-constraints.js'
@@ -102,7 +102,6 @@ async function compare(
   { extraTables = false }: CheckOptions,
 ): Promise<CheckReport> {
   const home = (await connection.scalar<string | null>('select current_schema()')) ?? 'public'
-  const path = await connection.scalar<string>("select current_setting('search_path')")
   const version = Number(await connection.scalar<string>("select current_setting('server_version_num')"))
   const types = typesOf(metadata)
   const schemas = [...new Set([...metadata.tables, ...types].map(({ schema }) => schema ?? home))]
@@ -110,7 +109,7 @@ async function compare(
   const before = await readCatalog(connection, schemas)
   const typeUsers = await readTypeUsers(connection, schemas)
   const dependents = await readTypeDependents(connection, before, schemas)
-  await connection.execute({ text: "select set_config('search_path', $1, true)", values: [path] })
+  await setLocal(connection, before.settings)
   const sequences = await readSequences(
     connection,
     metadata.sequences.map(({ schema }) => schema ?? home),

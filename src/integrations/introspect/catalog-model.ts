@@ -4,6 +4,8 @@
 export interface Catalog {
   /** The schema that statements mean which name none. */
   readonly currentSchema: string | null
+  /** Of the session, which reading it has changed until the end of the transaction. */
+  readonly settings: Readonly<Record<string, string>>
   /** Extensions whose operators and functions the tables use, by name. */
   readonly extensions: readonly string[]
   /** What the tables and types use and no entity declares. */

@@ -37,7 +37,7 @@ export interface SchemaChoice {
  */
 export async function readCatalog(connection: Connection, schemas: readonly string[]): Promise<Catalog> {
   const current = await connection.scalar<string | null>('select current_schema()')
-  await connection.execute("select set_config('search_path', '', true)")
+  const settings = await setLocal(connection, PRINTING)
   const rows = <Row>(query: string): Promise<Row[]> => documents<Row>(connection, query, [schemas])
   const [tables, columns, constraints, indexes, extensions, sequences, needs, types] = await Promise.all([
     rows<TableRow>(TABLES_QUERY),
@@ -57,6 +57,7 @@ export async function readCatalog(connection: Connection, schemas: readonly stri
   const [constraintsOf, indexesOf] = [grouped(constraints), grouped(indexes)]
   return {
     currentSchema: current ?? null,
+    settings,
     extensions,
     sequences,
     needs: [...elsewhere, ...needs],
@@ -72,6 +73,30 @@ export async function readCatalog(connection: Connection, schemas: readonly stri
       }
     }),
   }
+}
+
+/** What the texts of expressions depend on, so that every session reads the same ones; a path without schemas qualifies all names. */
+const PRINTING: Readonly<Record<string, string>> = {
+  search_path: '',
+  quote_all_identifiers: 'off',
+  timezone: 'UTC',
+  datestyle: 'ISO',
+  intervalstyle: 'postgres',
+  bytea_output: 'hex',
+  standard_conforming_strings: 'on',
+  extra_float_digits: '1',
+}
+
+/** Sets them for the rest of the transaction. @returns What they were before. */
+export async function setLocal(
+  connection: Connection,
+  settings: Readonly<Record<string, string>>,
+): Promise<Readonly<Record<string, string>>> {
+  const result = await connection.execute<{ name: string; before: string }>({
+    text: 'select key as name, current_setting(key) as before, set_config(key, value, true) from jsonb_each_text($1)',
+    values: [JSON.stringify(settings)],
+  })
+  return Object.fromEntries(result.all().map(({ name, before }) => [name, before]))
 }
 
 /** The schemas that a choice means. @throws Error for one that does not exist. */
