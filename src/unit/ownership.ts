@@ -108,10 +108,11 @@ class Settlement {
       for (const relation of state.meta.relations.values()) {
         if (!relation.cascades.has('delete')) continue
         for (const member of this.#belongingTo(state, relation)) {
-          if (member.status === 'pending') expunged.add(member)
-          else if ((this.#tracked.spared.get(member) ?? 0) < call) this.#markDeleted(member, relation)
-          if (!this.#deletions.has(member)) continue
-          this.#owners.add(state)
+          const isSpared = (this.#tracked.spared.get(member) ?? 0) >= call
+          if (!isSpared && member.status === 'pending') expunged.add(member)
+          else if (!isSpared) this.#markDeleted(member, relation)
+          if (!expunged.has(member) && !this.#deletions.has(member)) continue
+          if (state.status !== 'pending') this.#owners.add(state)
           reached.add(member)
         }
       }

@@ -14,6 +14,7 @@ import { KeyAssignments } from './flush/key-assignments.js'
 import type { KeyAssignment, KeySetting } from './flush/contract.js'
 import { followMovedKeys, type KeptRelation } from './flush/moved-keys.js'
 import { linkChanges, type Pair } from './link-changes.js'
+import { hasWhole } from './partial-collections.js'
 import { ReferringObjects } from './referring-objects.js'
 import {
   differenceOf,
@@ -161,7 +162,7 @@ export class RelationChanges {
 
   /**
    * Members of a deleted object lose their owner if their foreign keys are nullable; otherwise PostgreSQL decides. ON DELETE CASCADE
-   * would also delete the members that `add` has kept.
+   * would also delete the members that `add` has kept, and those that were removed from the relation before.
    */
   #removeMembersOfDeleted(
     owner: InstanceState,
@@ -174,11 +175,17 @@ export class RelationChanges {
       const isCascading = deletedByDatabase(owner, relation)
       const kept = [...spared.keys()].filter(({ meta }) => meta.table === metaOf(target).table)
       const members = new Set(kept)
-      if (!isCascading && isKnown(owner, relation)) {
-        for (const member of rememberedBy(owner, relation)) members.add(member)
-        for (const member of referring.to(owner, relation)) members.add(member)
+      const isNullable = targetColumns.some(({ definition }) => definition.nullable)
+      if (isKnown(owner, relation)) {
+        if (!isCascading) {
+          for (const member of rememberedBy(owner, relation)) members.add(member)
+          for (const member of referring.to(owner, relation)) members.add(member)
+        } else if (isNullable && hasWhole(owner.instance, relation.name)) {
+          // These belong to nothing now.
+          for (const member of differenceOf(owner, relation)?.removed ?? []) members.add(member)
+        }
       }
-      if (targetColumns.some(({ definition }) => definition.nullable)) {
+      if (isNullable) {
         this.#removeMembers(owner, relation, members, 'deletion')
       } else if (isCascading) {
         // Refused unless they get another owner.

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import {
   belongsTo,
+  build,
   declarativeBase,
   hasMany,
   InvalidValueError,
@@ -36,7 +37,9 @@ class Drawer extends Base.entity('drawers', {
 class Spoon extends Base.entity('spoons', {
   id: serial().primaryKey(),
   drawerId: integer('drawer_id').references('drawers.id', { onDelete: 'cascade' }),
-}) {}
+}) {
+  static readonly relations = { drawer: belongsTo(() => Drawer, 'drawerId') }
+}
 class Plain extends Base.entity('plains', {
   id: serial().primaryKey(),
   deskId: integer('desk_id').references('desks.id'),
@@ -127,6 +130,79 @@ describe('a child that add() keeps after its parent was deleted', () => {
     })
     expect(await rows('pens')).toEqual([])
   })
+})
+
+describe('a child that was taken out of its parent before this was deleted', () => {
+  test.each(['drawers', 'chairs'] as const)(
+    'belongs to nothing, although ON DELETE CASCADE would delete it (%s)',
+    async (relation) => {
+      const { withSession } = await stored()
+      await fixture.db.query('delete from lamps; delete from plains; delete from pens')
+      await withSession(async (session) => {
+        const one = await session.getOne(Desk, 1, { load: [relation] })
+        one[relation] = []
+        session.delete(one)
+      })
+      expect(await rows(relation)).toEqual([{ id: 1, desk_id: null }])
+    },
+  )
+
+  test('also if the parent is deleted with its own parent', async () => {
+    const { withSession } = await stored()
+    await fixture.db.query('insert into spoons (drawer_id) values (1); delete from lamps')
+    await withSession(async (session) => {
+      const [one, drawer] = [
+        await session.getOne(Desk, 1),
+        await session.getOne(Drawer, 1, { load: ['spoons'] }),
+      ]
+      drawer.spoons = []
+      session.delete(one)
+    })
+    expect(await rows('drawers')).toEqual([])
+    expect(await fixture.db.query('select * from spoons')).toEqual([{ id: 1, drawer_id: null }])
+  })
+})
+
+describe('a new object that belongs to a new one of a deleted parent', () => {
+  const added = async (isAddedLast: boolean) => {
+    const { withSession } = await stored()
+    await withSession(async (session) => {
+      const one = await session.getOne(Desk, 1)
+      const drawer = build(Drawer, { desk: one })
+      const spoon = build(Spoon, { drawer })
+      session.addAll([drawer, spoon])
+      session.delete(one)
+      if (isAddedLast) {
+        drawer.desk = null
+        session.add(drawer)
+      }
+    })
+    return [
+      await fixture.db.query('select desk_id from drawers'),
+      await fixture.db.query('select id from spoons'),
+    ]
+  }
+
+  test('is not stored either', async () => {
+    expect(await added(false)).toEqual([[], []])
+  })
+
+  test('is stored if that was added again without the parent', async () => {
+    expect(await added(true)).toEqual([[{ desk_id: null }], [{ id: 1 }]])
+  })
+})
+
+test('a new child that is added after its parent was deleted is stored, without it', async () => {
+  const { withSession } = await stored()
+  await fixture.db.query('delete from chairs; delete from lamps; delete from pens')
+  await withSession(async (session) => {
+    const one = await session.getOne(Desk, 1, { load: ['plain'] })
+    session.delete(one)
+    const child = new Plain({})
+    one.plain.push(child)
+    session.add(child)
+  })
+  expect(await rows('plains')).toEqual([{ id: 2, desk_id: null }])
 })
 
 describe('add() keeps a child', () => {
