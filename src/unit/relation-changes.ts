@@ -171,7 +171,8 @@ export class RelationChanges {
   ): void {
     for (const relation of owner.meta.relations.values()) {
       const { kind, target, targetColumns } = relation
-      if (kind === 'belongsTo' || kind === 'manyToMany') continue
+      // The rows of a view follow those of its tables.
+      if (kind === 'belongsTo' || kind === 'manyToMany' || metaOf(target).table.isView) continue
       const isCascading = deletedByDatabase(owner, relation)
       const kept = [...spared.keys()].filter(({ meta }) => meta.table === metaOf(target).table)
       const members = new Set(kept)

@@ -18,7 +18,17 @@ import { errorOf, useDatabase } from './session-support.js'
 
 const Base = declarativeBase({ naming: 'snake_case' })
 class Author extends Base.entity('view_authors', { id: serial().primaryKey(), name: text().notNull() }) {
-  static readonly relations = { summaries: hasMany(() => Summary, 'authorId') }
+  static readonly relations = {
+    summaries: hasMany(() => Summary, 'authorId'),
+    drafts: hasMany(() => Draft, 'authorId'),
+  }
+}
+class Draft extends Base.entity(
+  'view_drafts',
+  { id: integer().primaryKey(), authorId: integer() },
+  { view: true },
+) {
+  static readonly relations = { author: belongsTo(() => Author, 'authorId') }
 }
 Base.entity('view_books', {
   id: serial().primaryKey(),
@@ -38,6 +48,7 @@ beforeAll(async () => {
   await fixture.db.query(
     'create view view_summaries as select author_id, count(*)::integer as books from view_books group by author_id',
   )
+  await fixture.db.query('create view view_drafts as select id, author_id from view_books')
   await fixture.db.query("insert into view_authors (name) values ('Woolf'), ('Joyce')")
   await fixture.db.query('insert into view_books (author_id) values (1), (1), (2)')
 })
@@ -93,4 +104,21 @@ test('cannot be referred to by a foreign key', () => {
   other.entity('v', { id: integer().primaryKey() }, { view: true })
   other.entity('t', { id: integer().primaryKey(), v: integer().references('v.id') })
   expect(() => other.metadata.ddl()).toThrow(/view v/)
+})
+
+test('does not keep the objects that it refers to from being deleted, or from getting another key', async () => {
+  const { withSession } = fixture.factory()
+  await withSession(
+    async (session) => {
+      const author = await session.getOne(Author, 2, { load: ['drafts.author'] })
+      expect(author.drafts).toHaveLength(1)
+      await session.execute('alter table view_books drop constraint view_books_author_id_fkey')
+      author.id = 20
+      await session.flush()
+      session.delete(author)
+      await session.flush()
+      expect(await session.scalar('select count(*)::int from view_authors where id in (2, 20)')).toBe(0)
+    },
+    { commit: false },
+  )
 })

@@ -76,10 +76,13 @@ function leadsTo(
 }
 
 function isFollowedByDatabase(holder: InstanceState, columns: readonly TableColumn[]): boolean {
-  return foreignKeysOf(holder).some(
-    ({ columns: others, rules: { onUpdate } }) =>
-      (onUpdate === 'cascade' || onUpdate === 'set null') &&
-      others.length === columns.length &&
-      others.every((column) => columns.includes(column)),
+  return (
+    holder.meta.table.isView ||
+    foreignKeysOf(holder).some(
+      ({ columns: others, rules: { onUpdate } }) =>
+        (onUpdate === 'cascade' || onUpdate === 'set null') &&
+        others.length === columns.length &&
+        others.every((column) => columns.includes(column)),
+    )
   )
 }
