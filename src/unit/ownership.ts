@@ -4,6 +4,7 @@
  *
  * It is determined again before each flush, so that an object with a new owner is not deleted with an earlier one.
  */
+import { InvalidValueError } from '../errors.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import { metaOf } from '../schema/entity-meta.js'
 import type { InstanceState } from './instance-state.js'
@@ -83,6 +84,7 @@ class Settlement {
     // an object that was added between two calls is deleted with the later one only.
     for (const orphan of orphans) this.#cascade(orphan, Infinity, passed, expunged)
     for (const [root, call] of [...roots].reverse()) this.#cascade(root, call, passed, expunged)
+    this.#requireNotHeld(expunged)
     this.#tracked.settle(this.#deletions, this.#owners)
     for (const state of expunged) if (state.status === 'pending') this.#tracked.expunge(state)
     this.#expungeOrphans()
@@ -110,11 +112,30 @@ class Settlement {
         for (const member of this.#belongingTo(state, relation)) {
           const isSpared = (this.#tracked.spared.get(member) ?? 0) >= call
           if (!isSpared && member.status === 'pending') expunged.add(member)
-          else if (!isSpared) this.#markDeleted(member, relation)
-          if (!expunged.has(member) && !this.#deletions.has(member)) continue
-          if (state.status !== 'pending') this.#owners.add(state)
+          else if (!isSpared && state.status !== 'pending') this.#markDeleted(member, relation)
+          if (this.#deletions.has(member)) this.#owners.add(state)
+          else if (!expunged.has(member)) continue
           reached.add(member)
         }
+      }
+    }
+  }
+
+  /**
+   * An object that stays may hold none of the new objects that are not stored: it would add them, and their owner, again.
+   * @throws InvalidValueError
+   */
+  #requireNotHeld(expunged: ReadonlySet<InstanceState>): void {
+    if (expunged.size === 0) return
+    for (const state of this.#related) {
+      if (this.#deletions.has(state) || expunged.has(state)) continue
+      for (const relation of heldRelations(state)) {
+        const member = heldBy(state, relation).find((one) => expunged.has(one))
+        if (member === undefined) continue
+        throw new InvalidValueError(
+          `${state.meta.name}.${relation.name} of ${state} holds ${member}, which is not stored because it belongs to an object that ` +
+            'is deleted in the same flush: give it to another object, or take it out of the relation',
+        )
       }
     }
   }

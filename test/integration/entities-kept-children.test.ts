@@ -192,6 +192,27 @@ describe('a new object that belongs to a new one of a deleted parent', () => {
   })
 })
 
+test('a stored child that was given to a new object of a deleted parent is refused, and nothing is undone', async () => {
+  const session = (await stored())()
+  await using _ = session
+  const [one, two] = [await session.getOne(Desk, 1), await session.getOne(Desk, 2)]
+  await fixture.db.query('insert into spoons (drawer_id) values (1); delete from lamps')
+  const spoon = await session.getOne(Spoon, 1, { load: ['drawer'] })
+  const drawer = build(Drawer, { desk: one })
+  spoon.drawer = drawer
+  session.add(drawer)
+  session.delete(one)
+  const error = await errorOf(session.flush())
+  expect(error).toBeInstanceOf(InvalidValueError)
+  expect(error.message).toMatch(
+    /^Spoon\.drawer of a stored Spoon, id 1 holds a new Drawer, which is not stored/,
+  )
+  expect(session.deleted).toContain(one)
+  drawer.desk = two
+  await session.commit()
+  expect(await rows('drawers')).toEqual([{ id: 2, desk_id: 2 }])
+})
+
 test('a new child that is added after its parent was deleted is stored, without it', async () => {
   const { withSession } = await stored()
   await fixture.db.query('delete from chairs; delete from lamps; delete from pens')
