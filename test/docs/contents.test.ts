@@ -78,7 +78,7 @@ describe('docs/observability.md', () => {
     ]
       .filter(([, constant = '']) =>
         sources().some((source) =>
-          new RegExp(`${constant}\\.(tracePromise|publish|start\\.publish)`).test(source),
+          new RegExp(`${constant}\\.(tracePromise|publish|start\\.(publish|runStores))`).test(source),
         ),
       )
       .map(([, , name]) => name)

@@ -216,10 +216,12 @@ export class Run {
     if (!isMade && !this.#model.isFree(kind, key)) return
     if (email !== null && !this.#model.isFree(kind, { email })) return
     const references: Record<string, Thing | null> = {}
-    for (const [name, { to, required }] of Object.entries(declared)) {
-      const target = pick(this.#held(to), b) ?? null
-      if (required === true && target === null) return
+    for (const [name, reference] of Object.entries(declared)) {
+      const target = pick(this.#held(reference.to), b) ?? null
+      if (reference.required === true && target === null) return
       references[name] = target
+      // A key that was set before the rollback would contradict the relation.
+      if (reference.required !== true) Object.assign(instance, this.#model.foreignKey(reference, null))
     }
     if (isMade) expect(instance['id'], `${nameOf(thing)}.id, which PostgreSQL had made`).toBeUndefined()
     for (const name of Object.keys(COLLECTIONS[kind] ?? {}))

@@ -116,6 +116,17 @@ const [person, team, place, visit] = ['person', 'team', 'place', 'visit'].map((k
 // Programs that have failed once.
 test.each<[string, readonly Step[], boolean?]>([
   [
+    'a new object whose foreign key was set before a rollback is added again with another relation',
+    [
+      step('add', person),
+      step('add', person),
+      step('expire'),
+      step('refer', 0, 0, 0, true),
+      step('break'),
+      { kind: 'nested', steps: [step('add again')], throws: false },
+    ],
+  ],
+  [
     'a collection that is loaded knows what was not flushed yet',
     [
       step('add', person),
