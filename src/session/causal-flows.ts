@@ -6,6 +6,7 @@
  *    the awaited function has set, so a flow that began with its first write would miss writes of awaited functions.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { WalPosition } from '../internal/wal-position.js'
 import { Causality, readToken } from './causality.js'
 
 /** The flows of one session factory. */
@@ -31,6 +32,11 @@ export class CausalFlows {
   /** True if the primary has told this process a position. */
   get isLocated(): boolean {
     return this.#shared.isLocated
+  }
+
+  /** The latest position that the primary has told this process. */
+  get seen(): WalPosition | undefined {
+    return this.#shared.latest
   }
 
   /** The token of the caller's flow, for another process. */

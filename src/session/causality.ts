@@ -145,6 +145,22 @@ export function readToken(token: string): Needed {
   return position.lsn > GREATEST_LSN || position.timeline > GREATEST_TIMELINE ? 'primary' : position
 }
 
+/** A timeline of a cluster. */
+export type Timeline = Pick<WalPosition, 'system' | 'timeline'>
+
+/**
+ * The timeline that the primary must have reached to show a flow what it has seen; undefined if any will do. A token alone proves no
+ * later timeline, because it can be forged: a server of the cluster must have shown that timeline to this process.
+ */
+export function shownTimeline(
+  latest: WalPosition | undefined,
+  seen: readonly WalPosition[],
+): Timeline | undefined {
+  const timelines = seen.filter(({ system }) => system === latest?.system).map(({ timeline }) => timeline)
+  if (latest === undefined || timelines.length === 0) return undefined
+  return { system: latest.system, timeline: Math.min(latest.timeline, Math.max(...timelines)) }
+}
+
 function encode(text: string): string {
   return Buffer.from(text, 'latin1').toString('base64url')
 }

@@ -7,6 +7,7 @@ import {
   type WalPosition,
 } from '../internal/wal-position.js'
 import type { BeginStatement } from '../pipeline/transaction-options.js'
+import type { Timeline } from './causality.js'
 
 /**
  * Fails where the server does not show the position. It has to be of the same cluster and timeline: on another timeline, what
@@ -71,15 +72,15 @@ export function isConditionFailed(error: Error): boolean {
 
 /**
  * The query for a primary's position, sent before a read.
- * @param latest The latest position that the read may have to show.
+ * @param shown The timeline that the server must have reached, if one is known: see `shownTimeline`.
  */
 export function positionStatements(
-  latest: WalPosition | undefined,
+  shown: Timeline | undefined,
   onAnswer: (position: WalPosition | undefined) => void,
 ): readonly BeginStatement[] {
   const query: BeginStatement = {
-    text: latest === undefined ? POSITION_QUERY.text : POSITION_NOT_OLDER,
-    values: latest === undefined ? [] : [latest.system, String(latest.timeline)],
+    text: shown === undefined ? POSITION_QUERY.text : POSITION_NOT_OLDER,
+    values: shown === undefined ? [] : [shown.system, String(shown.timeline)],
     isCheck: true,
     onRows: (rows) => onAnswer(readWalPosition(rows)),
   }

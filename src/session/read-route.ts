@@ -6,7 +6,7 @@
  * 2. Then the other replicas are tried, and all of them again until `staleWaitMillis` have passed; then the primary. Without any
  *    replica the primary is used.
  * 3. A replica that gives no connection, loses one, or does not answer BEGIN within its `hostTimeoutMillis` is skipped.
- * 4. The primary itself refuses the read if it is on an older timeline than what the flow has seen: it was superseded.
+ * 4. The primary itself refuses the read if it is on an older timeline than a server that the flow depends on: it was superseded.
  * 5. The caller does not notice: no operation was answered, so the same operations are sent on the next connection.
  */
 import type { Engine } from '../engine/engine.js'
@@ -28,7 +28,7 @@ import type { BeginStatement } from '../pipeline/transaction-options.js'
 import type { CallSite } from '../pool/call-site.js'
 import { PoolQueueFullError, PoolTimeoutError } from '../pool/errors.js'
 import type { AcquireOptions, Lease } from '../pool/pool.js'
-import type { Causality, Needed } from './causality.js'
+import { shownTimeline, type Causality, type Needed } from './causality.js'
 import { CountedLease } from './counted-lease.js'
 import {
   checkStatements,
@@ -60,6 +60,8 @@ export interface ReadServers {
    * position is known, and it has not refused the query yet.
    */
   readonly tellsPosition: (isNeeded: boolean) => boolean
+  /** Positions that the servers have shown to this process, the latest one of each. */
+  readonly seen: () => readonly WalPosition[]
   /** The primary has refused the query. */
   readonly onRefused: () => void
   /** Replaces the connections to the primary, at most once in a while: a token that anybody can forge asks for it. */
@@ -291,8 +293,10 @@ export class ReadRoute implements PipelineOpener {
     const causality = this.#causality
     if (causality === undefined) return [begin, ...settings]
     this.#question = this.#askPrimary()
-    if (this.#question === 'position')
-      return [begin, ...positionStatements(causality.latest, causality.reading()), ...settings]
+    if (this.#question === 'position') {
+      const shown = shownTimeline(causality.latest, this.#servers.seen())
+      return [begin, ...positionStatements(shown, causality.reading()), ...settings]
+    }
     return this.#question === 'role' ? [begin, ...primaryStatements(), ...settings] : [begin, ...settings]
   }
 
@@ -319,8 +323,8 @@ const REFUSALS: Readonly<Record<WrongPrimary, string>> = {
   'a standby':
     'bind.write leads to a standby, which need not show what was written: the read was not run there, and its connections are replaced',
   'an older primary':
-    'bind.write leads to a primary of an older timeline than the causality token, which lacks what was written since its successor was ' +
-    'promoted: the read was not run there, and its connections are replaced',
+    'bind.write leads to a primary of an older timeline than that of its successor, and lacks what was written since: the read was not ' +
+    'run there, and its connections are replaced',
 }
 
 /** True if only the pool has no free connection: its server may be healthy. */

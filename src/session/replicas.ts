@@ -71,6 +71,11 @@ export class Replica {
     return this.#clock.now() < this.#serializableUntil
   }
 
+  /** The furthest position that a connection of it was found to be past. */
+  get furthest(): WalPosition | undefined {
+    return this.#furthest
+  }
+
   get lastError(): unknown {
     return this.#lastError
   }

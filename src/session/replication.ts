@@ -120,6 +120,8 @@ export class Replication {
       staleWaitMillis,
       clock,
       failsWithoutReplica: whenNoReplica === 'fail',
+      seen: () =>
+        [this.flows.seen, ...replicas.map(({ furthest }) => furthest)].filter((one) => one !== undefined),
       tellsPosition: (isNeeded) => this.flows.isLocated || (isNeeded && !isRefused),
       onRefused: () => {
         isRefused = true

@@ -1,6 +1,7 @@
 /** Which writes a read has to show, and which servers cannot show them, however far they are. */
 import { describe, expect, test } from 'vitest'
-import { createSessionFactory, isRetryable } from '../../src/index.js'
+import { createSessionFactory, isRetryable, type SessionFactory } from '../../src/index.js'
+import type { LocalServer } from '../helpers/local-server.js'
 import { query } from '../helpers/databases.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
@@ -122,49 +123,96 @@ test('a standby at the address of the primary, as after a demotion, shows nothin
   }
 })
 
-test('a primary that was superseded, and goes on, shows nothing to a token of the later timeline', async () => {
-  const next = await cluster.primary.startStandby()
-  try {
-    await query(next.url, 'select pg_promote()')
-    const [later, standby] = [makeEngine({ url: next.url }), makeEngine({ url: cluster.standby.url })]
-    const writer = createSessionFactory({
-      bind: { write: later, read: standby },
-      consistency: 'session',
-    })
-    const { wrote } = await pair({ factory: writer }, 19)
-    const token = writer.causalityToken()
-    using address = await startProxy(cluster.primary.url)
-    const write = makeEngine({ url: address.url })
-    const factory = createSessionFactory({
-      bind: { write, read: standby },
-      consistency: 'session',
-      staleWaitMillis: 0,
-    })
-    const readWith = (): Promise<Seen> =>
-      factory.withSession(async (session) => (await session.execute<Seen>(WHERE, [19])).one(), {
-        readOnly: true,
-        after: token,
+describe('a primary that was superseded, and goes on', () => {
+  /** A factory whose `write` leads to the primary, and can be led to its successor. */
+  async function withSuccessor(
+    test: (parts: {
+      readonly factory: SessionFactory
+      readonly leadTo: (server: { readonly url: string }) => void
+      readonly successor: LocalServer
+      readonly token: string | undefined
+      readonly wrote: number
+    }) => Promise<void>,
+  ): Promise<void> {
+    const successor = await cluster.primary.startStandby()
+    try {
+      await query(successor.url, 'select pg_promote()')
+      const [later, standby] = [makeEngine({ url: successor.url }), makeEngine({ url: cluster.standby.url })]
+      const writer = createSessionFactory({ bind: { write: later, read: standby }, consistency: 'session' })
+      const { wrote } = await pair({ factory: writer }, 19)
+      using address = await startProxy(cluster.primary.url)
+      const write = makeEngine({ url: address.url })
+      const factory = createSessionFactory({
+        bind: { write, read: standby },
+        consistency: 'session',
+        staleWaitMillis: 0,
       })
-    await factory.causalFlow(async () => {
-      // A later write whose position is not known does not change what the token asks for.
-      for (const script of ['select 1', 'update notes set n = n where id = 20']) {
-        await factory.withSession((session) => session.executeScript(script), { autocommit: true })
-        const error = await failureOf(readWith())
-        expect(error).toMatchObject({ code: 'CONNECT_FAILED', fatal: false })
-        expect((error as Error).message).toContain('bind.write leads to a primary of an older timeline')
-        expect(isRetryable(error)).toBe(true)
+      const leadTo = ({ url }: { readonly url: string }): void => {
+        address.redirect(url)
+        write.refresh()
       }
-      expect(write.stats().generation).toBe(1)
-    })
-    // Another flow is not concerned.
-    expect(await factory.causalFlow(() => portOf(factory))).toBe(cluster.standby.port)
-    address.redirect(next.url)
-    // The connections to the old one are replaced once in a second.
-    const seen = await waitUntil(() => factory.causalFlow(() => readWith()).catch(() => undefined))
-    expect(seen).toEqual({ n: wrote, port: next.port })
-  } finally {
-    await next.dispose()
+      await test({ factory, leadTo, successor, token: writer.causalityToken(), wrote })
+    } finally {
+      await successor.dispose()
+    }
   }
+
+  const readWith = (factory: SessionFactory, after?: string): Promise<Seen> =>
+    factory.withSession(async (session) => (await session.execute<Seen>(WHERE, [19])).one(), {
+      readOnly: true,
+      after,
+    })
+
+  test('shows nothing to a flow that has seen its successor', async () => {
+    await withSuccessor(async ({ factory, leadTo, successor }) => {
+      leadTo(successor)
+      await factory.causalFlow(async () => {
+        const wrote = nextValue()
+        await factory.withSession((session) =>
+          session.execute('update notes set n = $1 where id = 19', [wrote]),
+        )
+        leadTo(cluster.primary)
+        // A later write whose position is not known does not change what the flow has to see.
+        for (const script of ['select 1', 'update notes set n = n where id = 20']) {
+          await factory.withSession((session) => session.executeScript(script), { autocommit: true })
+          const error = await failureOf(readWith(factory))
+          expect(error).toMatchObject({ code: 'CONNECT_FAILED', fatal: false })
+          expect((error as Error).message).toContain('bind.write leads to a primary of an older timeline')
+          expect(isRetryable(error)).toBe(true)
+        }
+        // Another flow is not concerned.
+        expect(await factory.causalFlow(() => portOf(factory))).toBe(cluster.standby.port)
+        leadTo(successor)
+        expect(await readWith(factory)).toEqual({ n: wrote, port: successor.port })
+      })
+    })
+  })
+
+  test('shows nothing to a token of a later timeline that this process has seen', async () => {
+    await withSuccessor(async ({ factory, leadTo, successor, token, wrote }) => {
+      leadTo(successor)
+      expect(await factory.causalFlow(() => readWith(factory, token))).toEqual({
+        n: wrote,
+        port: successor.port,
+      })
+      leadTo(cluster.primary)
+      const error = await failureOf(factory.causalFlow(() => readWith(factory, token)))
+      expect(error).toMatchObject({ code: 'CONNECT_FAILED', fatal: false })
+    })
+  })
+
+  test('is read with a token that alone tells of a later timeline, because it may be forged', async () => {
+    await withSuccessor(async ({ factory, token }) => {
+      const seen = await factory.causalFlow(() => readWith(factory, token))
+      expect(seen.port).toBe(cluster.primary.port)
+      const [system] = await query<{ id: string }>(
+        cluster.primary.url,
+        'select system_identifier as id from pg_control_system()',
+      )
+      const forged = Buffer.from(`1.${system?.id ?? ''}.99.zzzzzzzzzzzz`).toString('base64url')
+      expect((await factory.causalFlow(() => readWith(factory, forged))).port).toBe(cluster.primary.port)
+    })
+  })
 })
 
 describe('a replica', () => {

@@ -13,7 +13,7 @@ import {
   type WalPosition,
 } from '../../../src/internal/wal-position.js'
 import { CausalFlows } from '../../../src/session/causal-flows.js'
-import { Causality, readToken } from '../../../src/session/causality.js'
+import { Causality, readToken, shownTimeline } from '../../../src/session/causality.js'
 import { Emitter } from '../../../src/internal/emitter.js'
 import { orderReplicas, Replica } from '../../../src/session/replicas.js'
 
@@ -163,6 +163,19 @@ describe('a position that was asked for before something unknown', () => {
     late(at(9n))
     expect(causality.needed).toBe('primary')
   })
+})
+
+test.each<
+  [what: string, latest: WalPosition | undefined, seen: readonly WalPosition[], timeline: number | undefined]
+>([
+  ['nothing is asked for', undefined, [at(9n, 3)], undefined],
+  ['no server has shown anything', at(1n, 3), [], undefined],
+  ['only another cluster has shown something', at(1n, 3), [at(9n, 4, '8')], undefined],
+  ['a server has shown the timeline', at(1n, 3), [at(9n, 2), at(0n, 3)], 3],
+  ['a server has shown a later one', at(1n, 3), [at(9n, 4)], 3],
+  ['the servers have shown an earlier one', at(1n, 99), [at(9n, 2), at(9n, 3)], 3],
+])('the timeline that the primary must have reached, if %s', (_, latest, seen, timeline) => {
+  expect(shownTimeline(latest, seen)).toEqual(timeline && { system: at(0n).system, timeline })
 })
 
 describe('a flow of control', () => {

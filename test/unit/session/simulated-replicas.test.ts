@@ -94,30 +94,6 @@ const program = fc.record({
 
 type Program = typeof program extends fc.Arbitrary<infer Value> ? Value : never
 
-/** A token of a later timeline, whose primary is down, comes to a process whose primary was superseded and goes on. */
-const SUPERSEDED: Program = {
-  consistency: 'session',
-  staleWaitMillis: 0,
-  flows: [
-    {
-      isOwn: true,
-      steps: [
-        { do: 'wait', millis: 50 },
-        { do: 'write', size: 1 },
-        { do: 'wait', millis: 200 },
-        { do: 'pass', isOtherProcess: true, forged: false },
-      ],
-    },
-  ],
-  happenings: [
-    { after: 0, it: { what: 'promote', server: 1, old: 'goes on' } },
-    { after: 120, it: { what: 'down', server: 1 } },
-    { after: 500, it: { what: 'up', server: 1 } },
-  ],
-  isBalanced: false,
-  isStuck: true,
-}
-
 interface Outcome {
   readonly reads: number
   readonly stale: readonly string[]
@@ -216,6 +192,8 @@ async function run({
       const seen = new Set(JSON.parse(row.seen) as number[])
       if (row.server !== cluster.latest.name) fromReplicas += 1
       if (consistency !== 'session') return
+      // A token alone proves no later timeline, because it can be forged: the primary that the process knows is read.
+      if (factory === elsewhere && isStuck && row.server === cluster.server(0).name) return
       // What no later primary has is lost.
       const missing = before.filter((entry) => !seen.has(entry.id) && cluster.latest.log.includes(entry))
       if (missing.length > 0) stale.push(`${row.server} misses ${missing.map(({ id }) => id).join()}`)
@@ -240,10 +218,7 @@ async function run({
         const token = step.forged ? forgedToken(writes) : here.causalityToken()
         const known = step.forged ? new Set<Entry>() : written
         const factory = step.isOtherProcess ? elsewhere : here
-        const before = failures.length
         await factory.causalFlow(() => read(factory, known, false, token))
-        // A server cannot know that nobody has written on a later timeline of its own cluster.
-        if (token === OF_LATER_TIMELINE && failures.at(-1) === 'CONNECT_FAILED') failures.length = before
       }
     }
   }
@@ -274,13 +249,15 @@ async function run({
 
 const encode = (text: string): string => Buffer.from(text, 'latin1').toString('base64url')
 
-const OF_LATER_TIMELINE = encode('1.7000000000000000001.99.zzzzzzzzzzzz')
-
 function forgedToken(seed: number): string {
-  const texts = ['1.7.1.1', '1.7000000000000000001.1.zzzzzzzzzzzzz', '', '1.x']
-  return seed % (texts.length + 1) === texts.length
-    ? OF_LATER_TIMELINE
-    : encode(texts[seed % (texts.length + 1)] ?? '')
+  const texts = [
+    '1.7.1.1',
+    '1.7000000000000000001.1.zzzzzzzzzzzzz',
+    '',
+    '1.x',
+    '1.7000000000000000001.99.zzzzzzzzzzzz',
+  ]
+  return encode(texts[seed % texts.length] ?? '')
 }
 
 test(
@@ -306,7 +283,7 @@ test(
         reads += outcome.reads
         fromReplicas += outcome.fromReplicas
       }),
-      { numRuns: byLength(60, 3_000), examples: [[SUPERSEDED]] },
+      { numRuns: byLength(60, 3_000) },
     )
     // The test would say nothing if the primary had read everything.
     expect(fromReplicas).toBeGreaterThan(reads / 10)
