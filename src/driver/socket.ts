@@ -111,7 +111,9 @@ async function serverTakesTls(socket: Socket, signal: AbortSignal): Promise<bool
   // Exactly one byte: an attacker could add more, to have it read as if it had come encrypted (CVE-2021-23222).
   if (bytes === YES) return true
   if (bytes === NO) return false
-  if (bytes.startsWith(ERROR)) throw serverClosed('The server answered the request for TLS with an error')
+  // A server that is ending says so at once, behind its "no" too.
+  if (bytes.startsWith(ERROR) || bytes.startsWith(NO + ERROR))
+    throw serverClosed('The server answered the request for TLS with an error')
   throw new TlsRefusedError('The answer to the request for TLS is not that of a PostgreSQL server')
 }
 

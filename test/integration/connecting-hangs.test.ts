@@ -242,6 +242,8 @@ describe('a connect', () => {
     ['hangs up', (socket) => socket.end(), false, /closed the connection/],
     ['resets', (socket) => socket.resetAndDestroy(), false, /closed the connection/],
     ['answers with an error', (socket) => socket.write('EFATAL: s3cret'), false, /closed the connection/],
+    ['says no and ends', (socket) => socket.write('NEFATAL: s3cret'), false, /closed the connection/],
+    ['says no and talks on', (socket) => socket.write('NR'), true, /not that of a PostgreSQL/],
     [
       'is a web server',
       (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'),
