@@ -269,6 +269,8 @@ describe('a replica', () => {
     const next = await cluster.primary.startStandby()
     const follower = await cluster.primary.startStandby({ primary_conninfo: conninfoOf(next) })
     try {
+      // What the follower was copied with has to be there before the new timeline begins: it could not follow otherwise.
+      await reach(cluster.primary, next)
       await query(next.url, 'select pg_promote()')
       const write = makeEngine({ url: next.url })
       const factory = createSessionFactory({
