@@ -99,9 +99,9 @@ function hostsOf({ host, hostaddr, port }: Settings, tls: TlsSettings): readonly
   const addresses = itemsOf(hostaddr)
   const ports = itemsOf(port)
   if (names.length > 0 && addresses.length > 0 && names.length !== addresses.length)
-    throw differs(hostaddr, addresses.length, 'addresses', names.length)
+    throw countMismatch(hostaddr, addresses.length, 'addresses', names.length)
   const count = Math.max(names.length, addresses.length, 1)
-  if (ports.length > 1 && ports.length !== count) throw differs(port, ports.length, 'ports', count)
+  if (ports.length > 1 && ports.length !== count) throw countMismatch(port, ports.length, 'ports', count)
   return Array.from({ length: count }, (_, at) => {
     const address = addressOf(addresses[at], hostaddr)
     const name = names[at] || address || DEFAULT_HOST
@@ -119,7 +119,12 @@ function itemsOf(setting: Setting | undefined): readonly string[] {
   return setting === undefined ? [] : setting.value.split(',').map((item) => item.trim())
 }
 
-function differs(list: Setting | undefined, found: number, what: string, wanted: number): InvalidOptionError {
+function countMismatch(
+  list: Setting | undefined,
+  found: number,
+  what: string,
+  wanted: number,
+): InvalidOptionError {
   const origin = String(list?.origin)
   return new InvalidOptionError(
     origin,
