@@ -20,7 +20,7 @@ create table odd.people (
 comment on table odd.people is E'All of them;\n  * "double", ''single'' and \u0060ticks\u0060\n\n      indented, */ and // more';
 comment on column odd.people.email is E'a;  b,\t}';
 create table odd.groups (id serial primary key); create table odd.members (group_id int references odd.groups, person_id int references odd.people on delete cascade, primary key (group_id, person_id));
-create index a_rather_long_name_of_an_index on odd.people (lower("it's"), mood) where "1st" is not null and email <> 'nobody@example.org';
+create index a_rather_long_name_of_an_index on odd.people (lower("it's"), mood) where "1st" is not null and email <> 'guest@example.org';
 create sequence odd.numbers start with 7; alter table odd.people add number int default nextval('odd.numbers');
 `.replaceAll('\\u0060', '`')
 
@@ -92,6 +92,10 @@ test('code in a marked place is never lost: one without an end, and two files th
       /"#region custom Person" has no "#endregion custom Person"/,
     ],
     [[text, text.replace('get loud', 'get quiet')], /different code in the marked place "Person"/],
+    [
+      ['/* a,b */', '/* a\nb */'].map((comment) => text.replace('get loud', `${comment} get loud`)),
+      /different code in the marked place "Person"/,
+    ],
   ] as const)
     await expect(introspect(engine, { schemas: ['odd'], existing })).rejects.toThrow(message)
   const twice = await introspect(engine, { schemas: ['odd'], existing: [text, text] })

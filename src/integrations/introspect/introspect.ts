@@ -90,7 +90,7 @@ export async function introspect(engine: Engine, options: IntrospectOptions = {}
 function customIn(existing: readonly string[]): Map<string, readonly string[]> {
   const custom = new Map<string, readonly string[]>()
   for (const [place, lines] of existing.flatMap((source) => [...customLines(source)])) {
-    if ((custom.get(place) ?? lines).join() !== lines.join())
+    if ((custom.get(place) ?? lines).join('\n') !== lines.join('\n'))
       throw new InvalidOptionError(
         'existing',
         `Two files have different code in the marked place "${place}": delete one of them`,
