@@ -187,8 +187,8 @@ export function faceOptionsFor(engine: Engine): FaceOptions {
 }
 
 /**
- * Where a client of a library itself connects. Of several servers it cannot know which one it is about, so it gets a host that none has: a
- * cancel on the wrong server would hit a stranger.
+ * Where a library connects with a client of its own. If there are several servers, the library cannot know which of them a connection of
+ * the pool leads to, so it gets a host name that no server has: a cancel on the wrong server would hit another service.
  */
 function addressOf({ servers, user, database, isEncrypted }: ConnectPlace): Partial<PoolSettings> {
   return {

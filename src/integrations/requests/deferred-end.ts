@@ -99,7 +99,7 @@ export function deferEnd(
       }
       bytes += bytesOf(parameters)
       const isLast = state === 'begun' && bytes >= Number(res.getHeader('content-length') ?? Infinity)
-      // Who waits for the callback of a write may end the response only then.
+      // A handler that waits for the callback of this write may end the response only then.
       if (!isLast || last !== undefined || typeof parameters.at(-1) === 'function')
         return original.write(...parameters)
       last = parameters
