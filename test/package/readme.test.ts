@@ -98,7 +98,7 @@ test('introspect and check connect as an engine does, with nothing but the PG* v
     ['PGHOST', '127.0.0.256', /127\.0\.0\.256/],
     ['PGPORT', '1', /nothing listens there/],
     ['PGDATABASE', 'nope', /database "nope" does not exist/],
-    ['PGUSER', 'nobody', /role "nobody" does not exist|authentication failed for user "nobody"/],
+    ['PGUSER', 'guest', /role "guest" does not exist|authentication failed for user "guest"/],
     ['PGOPTIONS', '-c no_such_setting=1', /no_such_setting/],
     ['PGSSLMODE', 'require', /TLS|SSL/],
     ['PGSSLMODE', 'yes', /sslmode 'yes'/],
