@@ -1,5 +1,12 @@
 /** Prints texts of a database as literals or comments of a program, so that they never become code. */
 
+/**
+ * Letters that compilers do not know all alike: those beyond the first 65,536, and those around which Unicode 16 and 17 added some. Node
+ * may know a later Unicode than the compiler of what is written.
+ */
+export const UNCOMMON_LETTER =
+  /[\u{10000}-\u{10FFFF}\u0870-\u08FF\u0C5C\u0CDC\u1AB0-\u1AFF\u1C80-\u1C8F\uA7C0-\uA7FF]/u
+
 /** A string in single quotes, or in those that need no backslash. */
 export function quote(text: string): string {
   const json = withoutSeparators(JSON.stringify(text))
@@ -14,8 +21,7 @@ export function key(name: string): string {
 
 /** Whether a text may be the name of a property. */
 export function isIdentifier(text: string): boolean {
-  // Compilers do not know the letters beyond the first 65,536 all alike.
-  return /^[\p{ID_Start}_$][\p{ID_Continue}$]*$/u.test(text) && !/[\u{10000}-\u{10FFFF}]/u.test(text)
+  return /^[\p{ID_Start}_$][\p{ID_Continue}$]*$/u.test(text) && !UNCOMMON_LETTER.test(text)
 }
 
 /** SQL in the sql tag. */

@@ -1,11 +1,15 @@
 /** Converts names of tables and columns to names in JavaScript: words, singular, plural. */
 
+import { UNCOMMON_LETTER } from './source-text.js'
+
+const BETWEEN_WORDS = new RegExp(`(?:[^\\p{ID_Continue}]|_|${UNCOMMON_LETTER.source})+`, 'u')
+
 /** The words of a name: `customerId`, `customer_id`, `Customer Id` and `CUSTOMER-ID` have the same ones. */
 export function wordsOf(name: string): string[] {
   return name
     .replaceAll(/(\p{Ll}|\p{N})(\p{Lu})/gu, '$1 $2')
     .replaceAll(/(\p{Lu})(\p{Lu}\p{Ll})/gu, '$1 $2')
-    .split(/(?:[^\p{ID_Continue}]|_|[\u{10000}-\u{10FFFF}])+/u)
+    .split(BETWEEN_WORDS)
     .filter((word) => word !== '')
     .map((word) => word.toLowerCase())
 }
@@ -19,7 +23,9 @@ export function pascal(words: readonly string[]): string {
 }
 
 function capital(word: string): string {
-  return word.charAt(0).toUpperCase() + word.slice(1)
+  const first = word.charAt(0).toUpperCase()
+  // Some small letters are common, and their capital is not.
+  return UNCOMMON_LETTER.test(first) ? word : first + word.slice(1)
 }
 
 const SAME = new Set([

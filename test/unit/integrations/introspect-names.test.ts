@@ -1,3 +1,4 @@
+import ts from 'typescript'
 import { expect, test } from 'vitest'
 import {
   docstring,
@@ -44,6 +45,21 @@ test.each(['news', 'series', 'status', 'analysis', 'bus', 'data', 'class'])('%s 
 test('words become names', () => {
   expect(camel(['order', 'line'])).toBe('orderLine')
   expect(pascal(['order', 'line'])).toBe('OrderLine')
+})
+
+test('names hold only letters that the compiler knows, however new the Unicode of Node is', () => {
+  const known = (name: string): boolean =>
+    [...name].every((letter) => ts.isIdentifierPart(letter.codePointAt(0) ?? 0, ts.ScriptTarget.ESNext))
+  const unknown: string[] = []
+  for (let code = 0; code < 0x1_0400; code++) {
+    if (code >= 0xd800 && code <= 0xdfff) continue
+    const letter = String.fromCodePoint(code)
+    const words = wordsOf(`x${letter}y_${letter}z_${letter}`)
+    const bare = [letter, `x${letter}`].filter((name) => key(name) === name)
+    for (const name of [camel(words), pascal(words), camel(plural(words)), ...bare])
+      if (!known(name)) unknown.push(`${code.toString(16)}: ${name}`)
+  }
+  expect(unknown).toEqual([])
 })
 
 const HOSTILE = [
