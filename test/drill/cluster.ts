@@ -141,15 +141,15 @@ export class Cluster implements AsyncDisposable {
           'select application_name as name, state, sync_state from pg_stat_replication',
         ).catch(() => [])
         why = JSON.stringify(states)
-        const streaming = states.filter(({ state }) => state === 'streaming').length
+        const streaming = states.filter(({ state }) => state === 'streaming').map(({ name }) => name)
         if (performance.now() > rebuildAt) {
-          rebuildAt = Infinity
+          rebuildAt = performance.now() + REBUILD_MILLIS
           for (const node of this.nodes)
-            if (node !== primary && !states.some(({ name }) => name === node.name))
-              await this.rebuildNode(node)
+            if (node !== primary && !streaming.includes(node.name)) await this.rebuildNode(node)
         }
         const isSynchronous = states.some(({ sync_state }) => sync_state === 'sync')
-        if (streaming < this.nodes.length - 1 || isSynchronous !== this.#options.synchronous) return undefined
+        if (streaming.length < this.nodes.length - 1 || isSynchronous !== this.#options.synchronous)
+          return undefined
         return primary
       },
       { deadlineMillis: START_MILLIS * 2, message: () => `a healthy cluster: ${why}\n${this.#tails()}` },
