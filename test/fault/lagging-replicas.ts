@@ -29,14 +29,15 @@ export function useLagging(): Lagging {
     servers.primary = primary
     await query(primary.url, 'create table notes (id integer primary key, n integer not null)')
     await query(primary.url, 'insert into notes select i, 0 from generate_series(1, 100) i')
-    for (const delay of DELAYS) {
-      const proxy = await startProxy(primary.url)
-      proxies.push(proxy)
-      const through = `host=127.0.0.1 port=${String(proxy.port)} user=${primary.user} password=${primary.password}`
-      replicas.push(
-        await primary.startStandby({ recovery_min_apply_delay: delay, primary_conninfo: through }),
-      )
-    }
+    const settings = await Promise.all(
+      DELAYS.map(async (delay) => {
+        const proxy = await startProxy(primary.url)
+        proxies.push(proxy)
+        const through = `host=127.0.0.1 port=${String(proxy.port)} user=${primary.user} password=${primary.password}`
+        return { recovery_min_apply_delay: delay, primary_conninfo: through }
+      }),
+    )
+    replicas.push(...(await primary.startStandbys(settings)))
   })
   afterAll(async () => {
     clearInterval(timer)

@@ -66,8 +66,11 @@ export function useCluster(): {
     await query(primary.url, 'create table notes (id integer primary key, n integer not null)')
     await query(primary.url, 'create table marks (n int)')
     await query(primary.url, 'insert into notes select i, 0 from generate_series(1, 100) i')
-    cluster.standby = await primary.startStandby({ wal_receiver_status_interval: '1s' })
-    cluster.late = await primary.startStandby({ recovery_min_apply_delay: '150ms' })
+    const [standby, late] = await primary.startStandbys([
+      { wal_receiver_status_interval: '1s' },
+      { recovery_min_apply_delay: '150ms' },
+    ])
+    Object.assign(cluster, { standby, late })
   })
   afterAll(() => Promise.all(Object.values(cluster).map((server: LocalServer) => server.dispose())))
   beforeEach(async () => {

@@ -1,16 +1,7 @@
 /** Helper programs that live in a folder of their own and are certain to be gone in the end, folder included. */
 import { type ChildProcess, type SpawnOptions, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  readdirSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, chownSync, closeSync, mkdtempSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -57,16 +48,6 @@ export class Sandbox {
   give(path: string, mode: number): void {
     if (this.account !== undefined) chownSync(path, this.account.uid, this.account.gid)
     chmodSync(path, mode)
-  }
-
-  /** Gives a folder and all that is in it, which only the programs' account may read then. */
-  giveTree(path: string): void {
-    for (const entry of readdirSync(path, { withFileTypes: true })) {
-      const inside = join(path, entry.name)
-      if (entry.isDirectory()) this.giveTree(inside)
-      else if (entry.isFile()) this.give(inside, 0o600)
-    }
-    this.give(path, 0o700)
   }
 
   /** Starts a program, both outputs appended to the file `log` of the folder. */

@@ -4,9 +4,10 @@
  *
  * Works as root (the server then runs as `postgres` or `nobody`) and as a user, and leaves nothing behind; see `Sandbox`.
  */
-import type { ChildProcess } from 'node:child_process'
+import { type ChildProcess, execFile } from 'node:child_process'
 import { copyFileSync, cpSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { Sandbox, freePort, hasExited, untilExit } from './local-process.js'
 import { type ServerBinaries, findServerBinaries } from './server-binaries.js'
 import { waitUntil } from './wait-until.js'
@@ -46,7 +47,34 @@ const FAST_SETTINGS = {
   log_line_prefix: '%m [%p] %a ',
 }
 
-/** Creates a cluster on a free port and starts it. Takes about a second; call `dispose()` in the end. */
+/** Names the data folder of a cluster that no server has used yet; see {@link shareCluster}. */
+const SHARED_CLUSTER = 'LIFEGUARD_TEST_CLUSTER'
+
+const run = promisify(execFile)
+
+/**
+ * Creates one cluster, which the servers that this process and its children start from then on begin with a copy of: that takes 0.1 s
+ * instead of 1 s. All of them have the same system identifier. Where there is a shared cluster already, it stays.
+ */
+export async function shareCluster(): Promise<AsyncDisposable> {
+  if (sharedCluster() !== undefined) return { [Symbol.asyncDispose]: () => Promise.resolve() }
+  const sandbox = new Sandbox()
+  await initialiseCluster(reachable(findServerBinaries(), sandbox), sandbox)
+  process.env[SHARED_CLUSTER] = sandbox.path('data')
+  return {
+    [Symbol.asyncDispose]: () => {
+      Reflect.deleteProperty(process.env, SHARED_CLUSTER)
+      return sandbox.dispose()
+    },
+  }
+}
+
+function sharedCluster(): string | undefined {
+  const folder = process.env[SHARED_CLUSTER]
+  return folder !== undefined && existsSync(folder) ? folder : undefined
+}
+
+/** Creates a cluster on a free port and starts it. Takes about a second without a shared cluster; call `dispose()` in the end. */
 export async function startServer({
   settings = {},
   hba = DEFAULT_HBA,
@@ -54,7 +82,8 @@ export async function startServer({
 }: ServerOptions = {}): Promise<LocalServer> {
   const sandbox = new Sandbox()
   const binaries = reachable(findServerBinaries(), sandbox)
-  await initialiseCluster(binaries, sandbox)
+  const shared = sharedCluster()
+  await (shared === undefined ? initialiseCluster(binaries, sandbox) : copyCluster(shared, sandbox))
   writeFileSync(sandbox.path('data/pg_hba.conf'), hba.join('\n') + '\n')
   const tlsSettings = tls === undefined ? {} : installTls(tls, sandbox)
   const server = new LocalServer(sandbox, binaries, await freePort(), { ...settings, ...tlsSettings })
@@ -126,26 +155,42 @@ export class LocalServer implements AsyncDisposable {
     this.#sandbox.write('data/standby.signal', '')
   }
 
-  /**
-   * A standby that streams from this server, which stops and starts again for it. Needs `REPLICATION_HBA`.
-   * @param settings Of the standby, for example `recovery_min_apply_delay`.
-   */
+  /** A standby that streams from this server; see {@link startStandbys}. */
   async startStandby(settings: Settings = {}): Promise<LocalServer> {
-    const sandbox = new Sandbox()
+    const [standby] = await this.startStandbys([settings])
+    return standby as LocalServer
+  }
+
+  /**
+   * Standbys that stream from this server, which stops and starts again once for all of them. Needs `REPLICATION_HBA`.
+   * @param all Settings of each, for example `recovery_min_apply_delay`.
+   */
+  async startStandbys(all: readonly Settings[]): Promise<LocalServer[]> {
     await this.stop()
-    cpSync(this.#sandbox.path('data'), sandbox.path('data'), { recursive: true })
+    const standbys = await Promise.all(all.map((settings) => this.standbyOf(this, settings)))
     await this.start()
-    sandbox.giveTree(sandbox.path('data'))
-    sandbox.write('data/standby.signal', '')
-    const primary = `host=${this.host} port=${this.port} user=${this.user} password=${this.password}`
-    const standby = new LocalServer(sandbox, reachable(findServerBinaries(), sandbox), await freePort(), {
-      primary_conninfo: primary,
+    await Promise.all(standbys.map((standby) => standby.start()))
+    return standbys
+  }
+
+  /** A standby of the primary, which has what this server has: this one is down, and has all that the primary began with. Not started. */
+  async standbyOf(primary: LocalServer, settings: Settings = {}): Promise<LocalServer> {
+    const { host, port, user, password } = primary
+    const standby = await this.copy({
+      primary_conninfo: `host=${host} port=${port} user=${user} password=${password}`,
       // How soon it looks for its primary again. PostgreSQL's 5 s would be most of a test's deadline.
       wal_retrieve_retry_interval: '200ms',
       ...settings,
     })
-    await standby.start()
+    standby.demote()
     return standby
+  }
+
+  /** A server that has what this one has, which is down. Not started. */
+  async copy(settings: Settings = {}): Promise<LocalServer> {
+    const sandbox = new Sandbox()
+    await copyCluster(this.#sandbox.path('data'), sandbox)
+    return new LocalServer(sandbox, reachable(findServerBinaries(), sandbox), await freePort(), settings)
   }
 
   /** Kills the postmaster: the machine room's version of a crash. Its backends follow within moments. */
@@ -202,6 +247,11 @@ async function initialiseCluster(binaries: ServerBinaries, sandbox: Sandbox): Pr
   )
   await untilExit(initdb)
   if (initdb.exitCode !== 0) throw new Error(`initdb failed:\n${sandbox.read('initdb.log')}`)
+}
+
+/** Copies the data folder of a cluster whose server is down, with its owner and permissions. */
+async function copyCluster(folder: string, sandbox: Sandbox): Promise<void> {
+  await run('cp', ['-Rp', folder, sandbox.path('data')])
 }
 
 function installTls(tls: NonNullable<ServerOptions['tls']>, sandbox: Sandbox): Settings {

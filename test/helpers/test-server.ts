@@ -11,7 +11,7 @@ import { existsSync } from 'node:fs'
 import { get } from 'node:http'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { SUPERUSER, startServer } from './local-server.js'
+import { SUPERUSER, shareCluster, startServer } from './local-server.js'
 
 /** A running server. */
 export interface TestServer {
@@ -38,11 +38,15 @@ export async function startTestServer(environment: NodeJS.ProcessEnv = process.e
       console.warn(`Docker answers but runs no ${PG_IMAGE ?? IMAGE}: ${String(error)}`)
     }
   }
+  const cluster = await shareCluster()
   const server = await startServer()
   return {
     url: server.url,
     description: `a local server (process ${server.processId})`,
-    stop: () => server.dispose(),
+    stop: async () => {
+      await server.dispose()
+      await cluster[Symbol.asyncDispose]()
+    },
   }
 }
 

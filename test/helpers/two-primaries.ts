@@ -1,5 +1,5 @@
 /** A primary and a standby that a test promotes, so that both are primaries, and proxies on the ways to them. */
-import { afterEach, beforeEach } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import { query } from './databases.js'
 import { type LocalServer, REPLICATION_HBA, startServer } from './local-server.js'
 import { type Proxy, startProxy } from './proxy.js'
@@ -23,13 +23,19 @@ export function useTwoPrimaries(tables?: string): TwoPrimaries {
       await query(servers.next.url, 'select pg_promote()')
     },
   } as { -readonly [Name in keyof TwoPrimaries]: TwoPrimaries[Name] }
+  let origin: LocalServer | undefined
+  beforeAll(async () => {
+    origin = await startServer({ hba: REPLICATION_HBA })
+    if (tables !== undefined) await query(origin.url, tables)
+    await origin.stop()
+  })
+  afterAll(() => origin?.dispose())
   beforeEach(async () => {
-    servers.old = await startServer({
-      hba: REPLICATION_HBA,
-      settings: { max_wal_senders: 4, wal_level: 'replica' },
-    })
-    if (tables !== undefined) await query(servers.old.url, tables)
-    servers.next = await servers.old.startStandby()
+    if (origin === undefined) throw new Error('no server to copy')
+    servers.old = await origin.copy({ max_wal_senders: 4, wal_level: 'replica' })
+    servers.next = await origin.standbyOf(servers.old)
+    await servers.old.start()
+    await servers.next.start()
     servers.toOld = await startProxy(servers.old.url)
     servers.toNext = await startProxy(servers.next.url)
   })
