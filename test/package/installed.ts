@@ -17,6 +17,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { inject } from 'vitest'
 import { waitUntil } from '../helpers/wait-until.js'
+import { compileProject } from './compiler.js'
 
 const run = promisify(execFile)
 /** On Windows npm is a script for the shell. */
@@ -34,8 +35,8 @@ export interface InstalledPackage {
   run(runner: 'node' | 'tsx', file: string, environment: NodeJS.ProcessEnv): Promise<string>
   /** Makes packages of the repository available, as if the user had installed them: the optional peers of a subpath. */
   add(...names: readonly string[]): void
-  /** Type-checks the consumer's files with a compiler of the repository. Rejects with the compiler's output. */
-  compile(compilerOptions: Readonly<Record<string, unknown>>, files: readonly string[]): Promise<void>
+  /** Compiles the consumer's files with the compiler of the repository into `out`. Throws what the compiler prints. */
+  compile(compilerOptions: Readonly<Record<string, unknown>>, files: readonly string[]): void
   remove(): void
 }
 
@@ -68,19 +69,11 @@ export async function installPackage(): Promise<InstalledPackage> {
         symlinkSync(join(ROOT, 'node_modules', name), target, 'junction')
       }
     },
-    compile: async (compilerOptions, files) => {
-      const config = join(folder, 'tsconfig.json')
+    compile: (compilerOptions, files) => {
       const typeRoots = [join(ROOT, 'node_modules/@types')]
-      writeFileSync(
-        config,
-        JSON.stringify({ compilerOptions: { ...compilerOptions, types: ['node'], typeRoots }, files }),
-      )
-      const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
-      await run(process.execPath, [tsc, '-p', config, '--outDir', 'out'], { cwd: folder }).catch(
-        (error: unknown) => {
-          throw new Error((error as { stdout: string }).stdout)
-        },
-      )
+      const options = { ...compilerOptions, types: ['node'], typeRoots, outDir: 'out' }
+      const problems = compileProject(folder, { compilerOptions: options, files })
+      if (problems !== '') throw new Error(problems)
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),
   }

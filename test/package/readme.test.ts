@@ -2,19 +2,29 @@
  * The packed documents: their links, the quick start of the README, as a user pastes it, and the command of "An existing database", which
  * connects where the PG* variables say.
  */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createEngine } from '../../src/index.js'
-import { createTestDatabase, startDatabase } from '../../src/integrations/testing.js'
+import { createTestDatabase, startDatabase, type StartedDatabase } from '../../src/integrations/testing.js'
 import { blocksOf } from '../docs/blocks.js'
 import { type InstalledPackage, installPackage } from './installed.js'
 
+const TSX = 'node_modules/tsx/dist/loader.mjs'
+
 let installed: InstalledPackage
+let server: StartedDatabase
 beforeAll(async () => {
-  installed = await installPackage()
+  ;[installed, server] = await Promise.all([installPackage(), startDatabase()])
 })
-afterAll(() => installed.remove())
+afterAll(async () => {
+  await server[Symbol.asyncDispose]()
+  installed.remove()
+})
 
 test('links of the documents lead to files of the package', () => {
   const root = join(installed.folder, 'node_modules', 'lifeguard')
@@ -35,7 +45,6 @@ test.each([
   const [quickstart] = blocksOf(
     readFileSync(join(installed.folder, 'node_modules/lifeguard/README.md'), 'utf8'),
   )
-  await using server = await startDatabase()
   await using database = await createTestDatabase(server.url)
   const file = join(installed.folder, path)
   mkdirSync(dirname(file), { recursive: true })
@@ -49,19 +58,24 @@ async function commandOutput(
   args: readonly string[],
   variables: Readonly<Record<string, string>>,
 ): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }> {
-  // For `check`, which loads TypeScript.
-  const command = [resolve('node_modules/tsx/dist/cli.mjs'), 'node_modules/lifeguard/dist/cli.js', ...args]
-  const script = `
-    const { spawnSync } = require('node:child_process')
-    const others = Object.entries(process.env).filter(([name]) => !/^(PG|DATABASE_URL)/.test(name))
-    const env = { ...Object.fromEntries(others), ...${JSON.stringify(variables)} }
-    const { status, stdout, stderr } = spawnSync(process.execPath, ${JSON.stringify(command)}, { encoding: 'utf8', env })
-    console.log(JSON.stringify({ status, stdout, stderr }))`
-  return JSON.parse(await installed.node('commonjs', script)) as Awaited<ReturnType<typeof commandOutput>>
+  // For `check` of a file in TypeScript.
+  const loader = args.includes('entities.ts') ? ['--import', pathToFileURL(resolve(TSX)).href] : []
+  const others = Object.entries(process.env).filter(([name]) => !/^(PG|DATABASE_URL)/.test(name))
+  const env = { ...Object.fromEntries(others), ...variables }
+  const command = spawn(process.execPath, [...loader, 'node_modules/lifeguard/dist/cli.js', ...args], {
+    cwd: installed.folder,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const [stdout, stderr, [status]] = await Promise.all([
+    text(command.stdout),
+    text(command.stderr),
+    once(command, 'close') as Promise<[number]>,
+  ])
+  return { status, stdout, stderr }
 }
 
 test('introspect and check connect as an engine does, with nothing but the PG* variables', async () => {
-  await using server = await startDatabase()
   await using database = await createTestDatabase(server.url)
   const engine = createEngine({ url: database.url })
   await engine.begin((connection) =>
@@ -87,13 +101,19 @@ test('introspect and check connect as an engine does, with nothing but the PG* v
     stderr: '',
   })
   // The classes of the current schema, which PGOPTIONS sets, have the plain names.
-  const text = readFileSync(join(installed.folder, 'entities.ts'), 'utf8')
-  expect(text).toMatch(/class Song extends Base\.entity\([^}]*},\s*{\s*schema: 'shop'/)
+  expect(readFileSync(join(installed.folder, 'entities.ts'), 'utf8')).toMatch(
+    /class Song extends Base\.entity\([^}]*},\s*{\s*schema: 'shop'/,
+  )
   expect(await commandOutput(['check', 'entities.ts'], variables)).toEqual({
     status: 0,
     stdout: 'ok: 2 tables and views agree with the database\n',
     stderr: '',
   })
+  // No entity has to be compiled to find out that there is no connection.
+  writeFileSync(
+    join(installed.folder, 'entities.mjs'),
+    "import { declarativeBase } from 'lifeguard'; export const Base = declarativeBase()",
+  )
   for (const [name, value, message] of [
     ['PGHOST', '127.0.0.256', /127\.0\.0\.256/],
     ['PGPORT', '1', /nothing listens there/],
@@ -105,7 +125,7 @@ test('introspect and check connect as an engine does, with nothing but the PG* v
   ] as const)
     for (const command of [
       ['introspect', ...out],
-      ['check', 'entities.ts'],
+      ['check', 'entities.mjs'],
     ]) {
       const { status, stdout, stderr } = await commandOutput(command, { ...variables, [name]: value })
       expect({ status, stdout }, `${name}=${value}`).toEqual({ status: 2, stdout: '' })
