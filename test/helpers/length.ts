@@ -14,5 +14,10 @@ export function byLength<Value>(short: Value, long: Value): Value {
  * a matrix, and three rows next to each other have every column between them.
  */
 export function sampled<Member>(members: readonly Member[], offset: number): readonly Member[] {
-  return IS_LONG ? members : members.filter((_, index) => (index + offset) % 3 === 0)
+  return members.filter((_, index) => isSampled(index, offset))
+}
+
+/** Whether `sampled` has the member at `index`. */
+export function isSampled(index: number, offset: number): boolean {
+  return IS_LONG || (index + offset) % 3 === 0
 }

@@ -1,6 +1,7 @@
 /** The statements that `check` proposes: run from top to bottom in one transaction they bring the database to the entities. */
 import { expect, test } from 'vitest'
 import { checkEntities, type Difference } from '../../src/integrations/introspect.js'
+import { sampled } from '../helpers/length.js'
 import { LIVE, LOSSY, reset, ROWS, SCHEMA, uncommented } from './check-drifts.js'
 import { GeneratedEntities, type LoadedEntities } from './introspect-support.js'
 import { useDatabase } from './session-support.js'
@@ -33,20 +34,20 @@ async function undone(change: string, edit: (script: string) => string): Promise
   return (await checkEntities(engine, Base)).differences
 }
 
-test.each(LIVE)('%s: undone in one transaction', async (change) => {
+test.each(sampled(LIVE, 0))('%s: undone in one transaction', async (change) => {
   const left = await undone(change, (script) => script)
   // What only the database has stays.
   expect(left.filter(({ kind }) => kind !== 'extra')).toEqual([])
 })
 
-test.each(LOSSY)('%s: undone with what is a comment', async (change) => {
+test.each(sampled(LOSSY, 0))('%s: undone with what is a comment', async (change) => {
   let script = ''
   const left = await undone(change, (text) => (script = uncommented(text)))
   expect(left, script).toEqual([])
 })
 
 test('as it is proposed, the script is harmless: what would be lost stays', async () => {
-  for (const change of LOSSY) {
+  for (const change of sampled(LOSSY, 1)) {
     const left = await undone(change, (script) => script)
     expect(left.length, change).toBeGreaterThan(0)
   }

@@ -6,13 +6,14 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createSessionFactory } from '../../src/index.js'
+import { byLength } from '../helpers/length.js'
 import { FamiliesRun, type Rows, type Step, type StepKind } from './entities-families-run.js'
 import { LONGEST_MILLIS, storedRows, tryPrograms, usePropertyDatabase } from './entities-fixture.js'
 import { Base, ENTITIES } from './entities-families-schema.js'
 
 const DEFAULT_RUNS = 1500
 /** What the default runs may take; later ones are passed over. */
-const DEFAULT_MILLIS = 8_000
+const DEFAULT_MILLIS = byLength(2_500, 8_000)
 
 const fixture = usePropertyDatabase(Base, 1)
 

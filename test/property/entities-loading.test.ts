@@ -33,9 +33,10 @@ import {
   version,
   type Column,
 } from '../../src/index.js'
+import { byLength } from '../helpers/length.js'
 import { usePropertyDatabase } from './entities-fixture.js'
 
-const RUNS = Number(process.env['FC_RUNS'] ?? 60)
+const RUNS = Number(process.env['FC_RUNS'] ?? byLength(20, 60))
 
 const mood = enumType('loading_mood', ['happy', 'sad, "very"', 'NULL'])
 /** Reads a text as null, which a type is free to do. */

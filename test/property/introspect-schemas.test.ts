@@ -8,9 +8,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createEngine, type Engine } from '../../src/index.js'
 import { checkEntities } from '../../src/integrations/introspect.js'
 import { database, type TestDatabase } from '../helpers/database.js'
+import { byLength } from '../helpers/length.js'
 import { compile, GeneratedEntities, loadAll } from '../integration/introspect-support.js'
 
-const RUNS = Number(process.env['FC_RUNS'] ?? 25)
+const RUNS = Number(process.env['FC_RUNS'] ?? byLength(6, 25))
 
 let db: TestDatabase
 let engine: Engine

@@ -21,9 +21,10 @@ import {
 } from '../../src/index.js'
 import * as types from '../../src/integrations/types.js'
 import { database, type TestDatabase } from '../helpers/database.js'
+import { byLength } from '../helpers/length.js'
 import { withoutMicroseconds } from '../helpers/without-microseconds.js'
 
-const RUNS = Number(process.env['FC_RUNS'] ?? 60)
+const RUNS = Number(process.env['FC_RUNS'] ?? byLength(20, 60))
 
 const words = fc
   .string({ unit: 'binary', maxLength: 6 })

@@ -9,6 +9,7 @@ import type { PoolOptions } from '../../src/pool/options.js'
 import { resolvePoolOptions } from '../../src/pool/resolve-options.js'
 import type { Lease } from '../../src/pool/pool.js'
 import { QueuePool } from '../../src/pool/queue-pool.js'
+import { byLength } from '../helpers/length.js'
 import {
   disconnect,
   FakeDriver,
@@ -20,7 +21,7 @@ import {
 } from '../unit/pool/fake-driver.js'
 import { ManualClock, settle } from '../unit/pool/manual-clock.js'
 
-const RUNS = Number(process.env['FC_RUNS'] ?? 300)
+const RUNS = Number(process.env['FC_RUNS'] ?? byLength(100, 300))
 
 type Mode = 'works' | 'fails' | 'hangs' | 'dies'
 

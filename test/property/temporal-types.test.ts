@@ -4,9 +4,10 @@ import { Temporal } from 'temporal-polyfill'
 import { expect, expectTypeOf, test } from 'vitest'
 import { createSessionFactory, declarativeBase, eq, gt, integer, select, serial } from '../../src/index.js'
 import { temporalTypes } from '../../src/integrations/types.js'
+import { byLength } from '../helpers/length.js'
 import { errorOf, useDatabase } from '../integration/session-support.js'
 
-const RUNS = Number(process.env['FC_RUNS'] ?? 60)
+const RUNS = Number(process.env['FC_RUNS'] ?? byLength(20, 60))
 const { timestamptz, timestamp, date, time, interval } = temporalTypes(Temporal)
 const Base = declarativeBase()
 class Visit extends Base.entity('visits', {
