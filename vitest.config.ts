@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
@@ -9,15 +10,29 @@ const LONGEST = /\/test\/package\/package\.test\.ts$/
 /** Long files, which begin first of their project: a clone that has never run does not know, and would wait for one of them in the end. */
 const LONG = /\/test\/(fault|property)\/|\/check-proposals\.test\.ts$/
 
-/** Keeps the files of a project together, because they may share a process. */
+/** Vitest takes a sequencer of the configuration to ignore these, and does not tell it of the second. */
+const IS_SHUFFLED = process.argv.some((word) => /^--sequence\.shuffle(?:\.files)?(?:=true)?$/.test(word))
+
+/** Keeps the files of a project together, because they may share a process. Within a project `--sequence.shuffle` draws their order. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files)
     const projects = [...new Set(sorted.map(({ project }) => project))]
+    if (IS_SHUFFLED) {
+      const { seed = Date.now() } = this.ctx.config.sequence
+      console.log(`Order of the files: --sequence.seed=${String(seed)}`)
+      const draw = ({ moduleId, project }: TestSpecification): string =>
+        `${String(projects.indexOf(project))} ${hash(`${String(seed)} ${moduleId}`)}`
+      return sorted.sort((one, other) => (draw(one) < draw(other) ? -1 : 1))
+    }
     const place = ({ moduleId, project }: TestSpecification): number =>
       LONGEST.test(moduleId) ? -1 : projects.indexOf(project) * 2 + (LONG.test(moduleId) ? 0 : 1)
     return sorted.sort((one, other) => place(one) - place(other))
   }
+}
+
+function hash(text: string): string {
+  return createHash('sha1').update(text).digest('hex')
 }
 
 /**
