@@ -2,6 +2,7 @@
 import { IllegalStateError } from '../errors.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
+import { requireAttachable, requireOwn } from './attachable.js'
 import { addedWith, newWith, noteAdopted, requireAllAttached, reattachedWith } from './cascade.js'
 import { IdentityMap } from './identity-map.js'
 import type { Attachment, InstanceState } from './instance-state.js'
@@ -117,7 +118,7 @@ export class TrackedInstances implements Attachment {
 
   /** Detaches an object; its row stays as it is. */
   expunge(state: InstanceState): void {
-    this.#requireOwn(state)
+    requireOwn(this, state)
     this.pending.delete(state)
     this.#unmarkDeleted(state)
     this.identities.remove(state)
@@ -233,7 +234,7 @@ export class TrackedInstances implements Attachment {
 
   #addWith(root: InstanceState): void {
     if (!root.holdsRelation) {
-      this.#requireAttachable(root)
+      requireAttachable(this, root)
       this.#attach(root)
       return
     }
@@ -242,12 +243,12 @@ export class TrackedInstances implements Attachment {
     for (const state of reached) {
       // Related objects of a tracked object were added with it, or are added by the flush: each graph is visited once.
       const isOld = state !== root && this.#tracks(state)
-      this.#requireAttachable(state)
+      requireAttachable(this, state)
       if (isOld || !state.holdsRelation) continue
       for (const member of addedWith(state)) reached.add(member)
       for (const member of reattachedWith(state)) {
         // If the session holds the same row already, the object is needed only for its changes.
-        if (!this.#holdsRowOf(member) || hasChanged(member)) reached.add(member)
+        if (!this.holdsRowOf(member) || hasChanged(member)) reached.add(member)
       }
     }
     for (const state of reached) this.#attach(state)
@@ -256,10 +257,10 @@ export class TrackedInstances implements Attachment {
 
   #markDeleted(state: InstanceState): void {
     if (state.status === 'detached') {
-      this.#requireAttachable(state)
+      requireAttachable(this, state)
       this.#attach(state)
     }
-    this.#requireOwn(state)
+    requireOwn(this, state)
     state.meta.table.requireWritable('objects')
     state.markedDeleted = true
     this.markedDeleted.add(state)
@@ -278,7 +279,7 @@ export class TrackedInstances implements Attachment {
   }
 
   /** Whether the session has an object for the same row. */
-  #holdsRowOf({ meta, identity }: InstanceState): boolean {
+  holdsRowOf({ meta, identity }: InstanceState): boolean {
     return identity !== undefined && this.identities.of(meta).has(identity)
   }
 
@@ -301,43 +302,6 @@ export class TrackedInstances implements Attachment {
       default:
         this.#unmarkDeleted(state)
     }
-  }
-
-  #requireAttachable(state: InstanceState): void {
-    const { meta, status, identity, snapshot } = state
-    if (status === 'transient') {
-      meta.table.requireWritable('objects')
-      return
-    }
-    if (status === 'pending' || status === 'persistent') {
-      this.#requireOwn(state)
-    } else if (status === 'deleted') {
-      throw new IllegalStateError(
-        `This ${meta.name} was deleted in this transaction; to store it again, roll back, or make a new object`,
-      )
-    } else if (snapshot === undefined) {
-      throw new IllegalStateError(
-        `The row of this ${meta.name} was deleted; to store it again, make a new object`,
-      )
-    } else if (identity === undefined) {
-      if ([...this.awaitingKeys.values()].some((states) => states.includes(state))) return
-      throw new IllegalStateError(
-        `This ${meta.name} is being stored by the session that it was expunged from: await that flush before you add it here`,
-      )
-    } else if (this.#holdsRowOf(state)) {
-      throw new IllegalStateError(
-        `The session holds another ${meta.name} with the same key: use merge() to copy the values of this one`,
-      )
-    }
-  }
-
-  #requireOwn(state: InstanceState): void {
-    if (state.attachment === this) return
-    throw new IllegalStateError(
-      state.attachment === undefined
-        ? `This ${state.meta.name} is ${state.status}: it is in no session`
-        : `This ${state.meta.name} belongs to another session: expunge() it there, close that session, or merge() it here`,
-    )
   }
 }
 
