@@ -3,6 +3,7 @@ import { MappingError } from '../errors.js'
 import type { SqlFragment } from '../sql.js'
 import { ENTITY, type AnyEntity, type ColumnName, type ColumnsOf, type InstanceOf } from './entity-types.js'
 import { isFunction } from '../internal/revoked.js'
+import { checkCallback, checkString, refuseUnknownKeys, requireNames } from '../internal/validate.js'
 
 /** Operations on an object that also apply to its related objects. */
 export type Cascade = 'add' | 'delete' | 'delete-orphan'
@@ -73,6 +74,8 @@ export type AnyRelation =
 
 /**
  * A relation to one object. This entity has the foreign key, in the named properties.
+ * @throws InvalidOptionError for an unknown option, naming the nearest known one, and for names that are no text; MappingError for an
+ *   entity in place of the function.
  * @example
  * static readonly relations = { album: belongsTo(() => Album, 'albumId') }
  */
@@ -81,11 +84,12 @@ export function belongsTo<E extends AnyEntity, const Key extends string>(
   key: Key | readonly Key[],
   options: RelationOptions = {},
 ): BelongsTo<E, Key> {
-  return { kind: 'belongsTo', target: thunkOf('belongsTo', target), keys: listOf(key), options }
+  return { kind: 'belongsTo', ...checked('belongsTo', target, options), keys: listOf('belongsTo', key) }
 }
 
 /**
  * A relation to any number of objects of the other entity, which has the foreign key, in the named properties.
+ * @throws as {@link belongsTo}.
  * @example
  * static readonly relations = { songs: hasMany(() => Song, 'albumId', { orderBy: () => asc(Song.c.title) }) }
  */
@@ -94,21 +98,22 @@ export function hasMany<E extends AnyEntity>(
   key: ColumnName<E> | readonly ColumnName<E>[],
   options: CollectionOptions = {},
 ): HasMany<E> {
-  return { kind: 'hasMany', target: thunkOf('hasMany', target), keys: listOf(key), options }
+  return { kind: 'hasMany', ...checked('hasMany', target, options), keys: listOf('hasMany', key) }
 }
 
-/** As {@link hasMany}, if at most one object has the foreign key. The property is an object or null. */
+/** As {@link hasMany}, if at most one object has the foreign key. The property is an object or null. @throws as {@link belongsTo}. */
 export function hasOne<E extends AnyEntity>(
   target: () => E,
   key: ColumnName<E> | readonly ColumnName<E>[],
   options: RelationOptions = {},
 ): HasOne<E> {
-  return { kind: 'hasOne', target: thunkOf('hasOne', target), keys: listOf(key), options }
+  return { kind: 'hasOne', ...checked('hasOne', target, options), keys: listOf('hasOne', key) }
 }
 
 /**
  * A relation to any number of objects through a join table, which is an entity of the same base.
  * @param through The join table, named as in `references`.
+ * @throws as {@link belongsTo}.
  * @example
  * static readonly relations = { tags: manyToMany(() => Tag, 'song_tags') }
  */
@@ -117,11 +122,39 @@ export function manyToMany<E extends AnyEntity>(
   through: string,
   options: ManyToManyOptions = {},
 ): ManyToMany<E> {
-  return { kind: 'manyToMany', target: thunkOf('manyToMany', target), through, options }
+  checkString('the join table of manyToMany', through)
+  return { kind: 'manyToMany', ...checked('manyToMany', target, options), through }
 }
 
-function listOf<Name extends string>(names: Name | readonly Name[]): readonly Name[] {
-  return typeof names === 'string' ? [names] : names
+/** @throws InvalidOptionError unless it is a name, or a list of names. */
+function listOf<Name extends string>(
+  kind: AnyRelation['kind'],
+  names: Name | readonly Name[],
+): readonly Name[] {
+  if (typeof names === 'string') return [names]
+  requireNames(`the foreign key of ${kind}`, names)
+  return names
+}
+
+const OPTIONS: Readonly<Record<AnyRelation['kind'], readonly string[]>> = {
+  belongsTo: ['cascade'],
+  hasMany: ['cascade', 'orderBy'],
+  hasOne: ['cascade'],
+  manyToMany: ['cascade', 'orderBy', 'own', 'other'],
+}
+
+/** The parts that every relation has. @throws MappingError, InvalidOptionError */
+function checked<Target extends () => AnyEntity, Options extends ManyToManyOptions>(
+  kind: AnyRelation['kind'],
+  target: Target,
+  options: Options,
+): { readonly target: Target; readonly options: Options } {
+  refuseUnknownKeys(kind, options, OPTIONS[kind])
+  const { orderBy, own, other } = options
+  if (orderBy !== undefined) checkCallback(`orderBy of ${kind}`, orderBy)
+  if (own !== undefined) requireNames('own', own)
+  if (other !== undefined) requireNames('other', other)
+  return { target: thunkOf(kind, target), options }
 }
 
 /** The relations of an entity class. */

@@ -12,12 +12,15 @@ import {
   desc,
   eq,
   hasMany,
+  hasOne,
   ilike,
   inArray,
   integer,
+  InvalidOptionError,
   InvalidStatementError,
   isNull,
   like,
+  manyToMany,
   MappingError,
   ne,
   numeric,
@@ -241,4 +244,57 @@ test('a field of the class that hides a column is the reason for its missing val
   expect(await rejection(new Account({} as never))).toBe(
     'accounts.owner is undefined; it needs a value, because the column is NOT NULL (a new Account)',
   )
+})
+
+test.each<[string, () => unknown, string]>([
+  [
+    'a misspelt option of belongsTo',
+    () => belongsTo(() => Bank, 'bankId', { cascades: ['add'] } as never),
+    "belongsTo has no option 'cascades'; did you mean 'cascade'?",
+  ],
+  [
+    'an option of another relation',
+    () => hasOne(() => Bank, 'id', { orderBy: () => asc(Bank.c.id) } as never),
+    "hasOne has no option 'orderBy'",
+  ],
+  [
+    'a misspelt option of hasMany',
+    () => hasMany(() => Account, 'bankId', { orderby: () => asc(Account.c.id) } as never),
+    "hasMany has no option 'orderby'; did you mean 'orderBy'?",
+  ],
+  [
+    'a misspelt option of manyToMany',
+    () => manyToMany(() => Bank, 'links', { others: ['bankId'] } as never),
+    "manyToMany has no option 'others'; did you mean 'other'?",
+  ],
+  ['no options', () => hasMany(() => Account, 'bankId', null as never), 'the options of hasMany must be an'],
+  [
+    'a name where a list is expected',
+    () => manyToMany(() => Bank, 'links', { own: 'bankId' as never }),
+    "own takes names of properties in an array, not 'bankId'",
+  ],
+  [
+    'a list of what are no names',
+    () => manyToMany(() => Bank, 'links', { other: [1] as never }),
+    'other takes names of properties in an array, not an array',
+  ],
+  [
+    'an order that is no function',
+    () => hasMany(() => Account, 'bankId', { orderBy: asc(Account.c.id) as never }),
+    'orderBy of hasMany takes a function',
+  ],
+  [
+    'a foreign key that is no name',
+    () => belongsTo(() => Bank, Account.c.bankId as never),
+    'the foreign key of belongsTo takes names of properties in an array',
+  ],
+  [
+    'a join table that is no name',
+    () => manyToMany(() => Bank, Bank as never),
+    'the join table of manyToMany must be a string',
+  ],
+])('a relation refuses %s', (_what, declare, message) => {
+  const error = failure(declare)
+  expect(error).toBeInstanceOf(InvalidOptionError)
+  expect(error.message).toContain(message)
 })
