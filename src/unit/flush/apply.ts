@@ -46,7 +46,7 @@ export class FlushApplier {
    * The statements were queued. The changes count as stored from now on, so they are not written twice. If a statement fails, the
    * transaction has failed, and its rollback undoes this, too.
    */
-  applied({ insertions, changes, removals, completed, propagated }: FlushPlan): void {
+  applied({ insertions, changes, removals, completed, propagated, switched }: FlushPlan): void {
     this.#identities.revision++
     for (const { state } of removals) this.#deleted(state)
     const displaced = [
@@ -54,6 +54,7 @@ export class FlushApplier {
       ...insertions.map((insertion) => this.#inserted(insertion)),
       ...changes.map((change) => this.#updated(change)),
     ]
+    for (const change of switched) continueVersion(change)
     for (const { state } of completed) incrementVersion(state)
     for (const state of displaced) {
       // An object that got a new key itself is still tracked.
@@ -71,7 +72,7 @@ export class FlushApplier {
   }
 
   /** PostgreSQL has run the statement of a step. */
-  answered({ kind, statement, states }: Step, sent: Sent, result: StatementResult): void {
+  answered({ kind, statement, states, switches }: Step, sent: Sent, result: StatementResult): void {
     const { returning, order } = statement
     if (kind === 'delete' && order === 'ordinal') this.#restoreUndeleted(states, result.rows as RawRow[])
     else if (kind === 'delete' && result.command === 'DELETE') warnOfMissing(states, result.rowCount ?? 0)
@@ -80,7 +81,7 @@ export class FlushApplier {
     const isCurrent = ({ status, insertGeneration }: InstanceState, index: number): boolean =>
       (status === 'persistent' || status === 'detached') && insertGeneration === sent.insertGenerations[index]
     const current = states.every(isCurrent) ? states : states.filter(isCurrent)
-    if (kind === 'insert') this.#journal.filled(current, returning)
+    if (kind === 'insert' || switches === true) this.#journal.filled(current, returning)
     const rows = matchReturned(statement, result.rows as RawRow[], states.length)
     if (rows === undefined) throw notMatched(states)
     const respelled = new RespelledKeys()
@@ -233,6 +234,15 @@ function incrementVersion({ instance, meta, snapshot }: InstanceState): void {
   const next = Number(snapshot[version.index]) + 1
   snapshot[version.index] = next
   instance[version.property] = next
+}
+
+/** The row of a deleted object is changed to that of a new one: its version goes on. */
+function continueVersion({ version, successor }: Change): void {
+  const column = successor?.state.meta.table.version
+  if (successor === undefined || column === undefined) return
+  const { state } = successor
+  ;(state.snapshot as Snapshot)[column.index] = Number(version)
+  incrementVersion(state)
 }
 
 function notMatched([state]: readonly InstanceState[]): IllegalStateError {

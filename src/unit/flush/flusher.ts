@@ -20,6 +20,7 @@ import { FlushApplier } from './apply.js'
 import { rolledBackMeanwhile, sendable, unset, type Send } from './contract.js'
 import { planFlush, type FlushPlan } from './plan.js'
 import { FlushPreparation } from './preparation.js'
+import { explainReferences } from './referred-keys.js'
 import { foreignKeysOf, type Change } from './rows.js'
 import type { Step } from './steps.js'
 import { explainSwap } from './swapped-values.js'
@@ -150,8 +151,8 @@ export class Flusher {
     for (const [state, values] of plan.propagated)
       forgetStaleRelations({ state, columns: [...values.keys()] })
     const done = flushChannel.hasSubscribers
-      ? flushChannel.tracePromise(() => this.#runSteps(plan.steps), { ...this.#source, ...countsOf(plan) })
-      : this.#runSteps(plan.steps)
+      ? flushChannel.tracePromise(() => this.#runSteps(plan), { ...this.#source, ...countsOf(plan) })
+      : this.#runSteps(plan)
     done.catch(ignore)
     tracked.flushed(
       plan.changes.map(({ state }) => state),
@@ -161,19 +162,20 @@ export class Flusher {
   }
 
   // `then` instead of `await`: half the promises, and a flush has them for each statement.
-  #runSteps(steps: readonly Step[]): Promise<void> {
-    const [first, second] = steps
-    if (first !== undefined && second === undefined) return this.#runStep(first)
-    return Promise.all(steps.map((step) => this.#runStep(step))).then(ignore)
+  #runSteps(plan: FlushPlan): Promise<void> {
+    const [first, second] = plan.steps
+    if (first !== undefined && second === undefined) return this.#runStep(first, plan)
+    return Promise.all(plan.steps.map((step) => this.#runStep(step, plan))).then(ignore)
   }
 
-  #runStep(step: Step): Promise<void> {
+  #runStep(step: Step, plan: FlushPlan): Promise<void> {
     const sent = this.#applier.sent(step)
     const subject = statementChannel.hasSubscribers ? subjectOf(step) : undefined
     return this.#send(sendable(step.statement), subject).then(
       (answer) => this.#applier.answered(step, sent, answer),
       (error: unknown) => {
         if (step.circular === true) explainSwap(error)
+        explainReferences(error, step, plan.insertions)
         if (error instanceof StaleDataError) nameRows(error, step)
         throw error
       },

@@ -23,6 +23,7 @@ import { References, type Reference } from './row-references.js'
 import type { LinkChanges } from './rows.js'
 import { orderRows, tableGroups } from './row-order.js'
 import { withLocks } from './row-locks.js'
+import { switchRows } from './row-switch.js'
 import { completion, halve, isNullable, released, type Halves } from './two-step-rows.js'
 import { changedValue, insertedValue, UniqueMoves } from './unique-moves.js'
 import { isNew, orderNewRows, orderWrites, runsOf, type WrittenRow } from './write-order.js'
@@ -47,6 +48,8 @@ export interface FlushPlan {
   readonly completed: readonly { readonly state: InstanceState }[]
   /** Foreign keys that PostgreSQL changes in the rows of other objects. */
   readonly propagated: PropagatedKeys
+  /** New objects that get the rows of deleted ones. They are among `insertions` and `removals`, too. */
+  readonly switched: readonly Change[]
 }
 
 /** What has to be written. */
@@ -76,10 +79,13 @@ export function planFlush(work: FlushWork): FlushPlan {
   for (const change of changes)
     if (propagated.has(change.state)) change.key = keyAfter(change.state, propagated)
   const removals = work.deleted.map((state) => removalOf(state, guardAfter(state, work.guards, propagated)))
-  const planner = new Planner(insertions, changes, removals, work.links, propagated)
+  const { added, changes: switched, ...rest } = switchRows(insertions, removals, propagated)
+  const written = switched.length === 0 ? changes : [...changes, ...switched]
+  const planner = new Planner(rest.insertions, written, rest.removals, work.links, propagated)
   const steps = withLocks([...planner.steps()])
-  const completed = [...insertions.filter(({ postponed }) => postponed.size > 0), ...planner.released.keys()]
-  return { steps, insertions, changes, removals, completed, propagated }
+  const twice = [...planner.released.keys()].map(({ state, successor }) => successor ?? { state })
+  const completed = [...insertions.filter(({ postponed }) => postponed.size > 0), ...twice]
+  return { steps, insertions: added, changes, removals, completed, propagated, switched }
 }
 
 /** The guard of a row, with the foreign key values that it has after the propagation. */

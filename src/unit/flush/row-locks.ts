@@ -62,8 +62,8 @@ function onlyStep(step: PlannedStep): Step {
   return written(step, touched && lockOf([touched], touched.table))
 }
 
-function written({ write, kind, states, touched, circular }: PlannedStep, lock?: LockStrength): Step {
-  return { statement: write(lock), kind, states, touched, circular }
+function written({ write, ...step }: PlannedStep, lock?: LockStrength): Step {
+  return { ...step, statement: write(lock) }
 }
 
 /** How the only statement that touches a table locks its rows; undefined if it need not. */

@@ -45,6 +45,15 @@ export interface Change {
   readonly version: EncodedText | undefined
   /** The values that `onUpdate` has computed. The object gets them when the change is sent. */
   readonly computed?: ReadonlyMap<TableColumn, unknown> | undefined
+  /** Set if `state` is deleted, and a new object gets its row: see row-switch.ts. */
+  readonly successor?: Successor | undefined
+}
+
+/** A new object that gets the row of a deleted one. */
+export interface Successor {
+  readonly state: InstanceState
+  /** The columns that it leaves to PostgreSQL. */
+  readonly readBack: readonly TableColumn[]
 }
 
 /** A row that is deleted. */

@@ -26,6 +26,8 @@ export interface Step {
   readonly touched?: TouchedRows | undefined
   /** True if some of its rows take unique values from each other in a cycle. */
   readonly circular?: boolean | undefined
+  /** True if its objects are new, although it changes rows (see row-switch.ts). */
+  readonly switches?: boolean | undefined
 }
 
 /** A step whose statement is written once it is known whether it locks its rows. */
@@ -73,14 +75,16 @@ function firstValues({ table, values, postponed }: Insertion): readonly (string 
 export function updates(changes: readonly Change[], circular?: ReadonlySet<object>): readonly PlannedStep[] {
   if (changes.length === 0) return NO_STEPS
   return alike(changes).map((rows) => {
-    const [{ table, columns }] = rows as [Change]
+    const [{ table, columns, successor }] = rows as [Change]
     const states = rows.map(({ state }) => state)
-    const readBack = respelledOf(rows).filter((column) => columns.includes(column))
+    const respelled = respelledOf(rows).filter((column) => columns.includes(column))
+    const readBack = successor === undefined ? respelled : [...respelled, ...successor.readBack]
     return {
       kind: 'update',
       write: (lock) => updateRows(table, columns, rows, readBack, lock),
-      states,
+      states: successor === undefined ? states : rows.map((row) => row.successor?.state ?? row.state),
       touched: touchedRows(states, columns),
+      switches: successor !== undefined,
       circular: circular !== undefined && rows.some((row) => circular.has(row)),
     }
   })
@@ -98,12 +102,16 @@ export function touchedRows(states: readonly InstanceState[], changed: TouchedRo
 function alike(changes: readonly Change[]): (readonly Change[])[] {
   const [first, ...others] = changes as readonly [Change, ...Change[]]
   // Most flushes change the same columns of one table.
-  const isLikeFirst = ({ table, columns }: Change): boolean =>
+  const isLikeFirst = ({ table, columns, successor }: Change): boolean =>
     table === first.table &&
+    (successor === undefined) === (first.successor === undefined) &&
     columns.length === first.columns.length &&
     columns.every((column, index) => column === first.columns[index])
   if (others.every(isLikeFirst)) return [changes]
-  return groupBy(changes, ({ table, columns }) => `${table.key} ${columns.map(({ index }) => index).join()}`)
+  return groupBy(changes, ({ table, columns, successor }) => {
+    const kind = successor === undefined ? '' : 'new'
+    return `${table.key} ${kind} ${columns.map(({ index }) => index).join()}`
+  })
 }
 
 export function deleteStep(rows: readonly Removal[]): PlannedStep {

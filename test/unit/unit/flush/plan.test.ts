@@ -194,13 +194,13 @@ const TABLE: Readonly<Record<string, () => Changes & { readonly lines: readonly 
       lines: ['delete nodes 1', 'insert nodes 2(parent=null mark=5)'],
     }
   },
-  "a new row takes a deleted row's key": () => {
+  "a new row takes a deleted row's key, to which rows may refer": () => {
     const stored = marked(5)
     return {
       added: [node(1)],
       stored,
       deleted: stored,
-      lines: ['delete nodes 1', 'insert nodes 1(parent=null mark=null)'],
+      lines: ['update nodes 1(parent=null mark=null)'],
     }
   },
   'a unique value that no row takes is given up last': () => {

@@ -1,0 +1,109 @@
+/**
+ * A row that is deleted while a new row takes its primary key (in SQLAlchemy a "row switch"). If other rows may refer to it, it is
+ * changed to the values of the new row: PostgreSQL would refuse to delete it, although its key would be there again at once.
+ *
+ * If a foreign key on the table has ON DELETE CASCADE, SET NULL or SET DEFAULT, the row is deleted and inserted, because the program
+ * has declared what happens to the rows that refer to it.
+ */
+import { ENTITY } from '../../schema/entity-types.js'
+import type { EncodedText, TableColumn } from '../../schema/table-column.js'
+import type { InstanceState } from '../instance-state.js'
+import type { PropagatedKeys } from './key-propagation.js'
+import {
+  removalOf,
+  storedValue,
+  tupleOf,
+  versionOf,
+  type Change,
+  type Insertion,
+  type Removal,
+} from './rows.js'
+
+/** The rows of a flush. */
+export interface RowSwitches {
+  /** The new objects, those that get a deleted row as well. */
+  readonly added: readonly Insertion[]
+  /** Rows to insert and to delete: those that are changed instead are left out. */
+  readonly insertions: readonly Insertion[]
+  readonly removals: readonly Removal[]
+  /** The changes of deleted rows to new ones. */
+  readonly changes: readonly Change[]
+}
+
+export function switchRows(
+  insertions: readonly Insertion[],
+  removals: readonly Removal[],
+  propagated: PropagatedKeys,
+): RowSwitches {
+  const none = { added: insertions, insertions, removals, changes: [] }
+  if (insertions.length === 0 || removals.length === 0) return none
+  const deleted = new Map<string, Removal>()
+  for (const removal of removals) {
+    // A guarded row may belong to another owner by now, and then stays as it is.
+    const isSure = removal.guard === undefined && !propagated.has(removal.state)
+    const name = isSure ? keyOf(removal, (column) => storedValue(removal.state, column)) : undefined
+    if (name !== undefined) deleted.set(name, removal)
+  }
+  const changes = new Map<Insertion | Removal, Change>()
+  for (const insertion of insertions) {
+    const name = keyOf(insertion, ({ index }) => insertion.values[index])
+    const removal = name === undefined ? undefined : deleted.get(name)
+    if (name === undefined || removal === undefined || !mayBeReferredTo(removal.state)) continue
+    deleted.delete(name)
+    const change = changeTo(insertion, removal.state)
+    changes.set(insertion, change)
+    changes.set(removal, change)
+  }
+  if (changes.size === 0) return none
+  return {
+    // The key is that of the stored row, and not read back.
+    added: insertions.map((row) => (changes.has(row) ? { ...row, respelled: [] } : row)),
+    insertions: insertions.filter((row) => !changes.has(row)),
+    removals: removals.filter((row) => !changes.has(row)),
+    changes: [...new Set(changes.values())],
+  }
+}
+
+/** The primary key of a row, for comparison; undefined if PostgreSQL makes it. */
+function keyOf(
+  { table }: Insertion | Removal,
+  valueOf: (column: TableColumn) => EncodedText | undefined,
+): string | undefined {
+  const tuple = tupleOf(table.primaryKey.map(valueOf))
+  return tuple === undefined ? undefined : `${table.key} ${tuple}`
+}
+
+/** Whether rows may refer to a row so that PostgreSQL would refuse to delete it, and no foreign key says what to do then. */
+function mayBeReferredTo({ meta: { table, entity } }: InstanceState): boolean {
+  const { metadata } = entity[ENTITY]
+  const rules = metadata.tables
+    .flatMap((other) => metadata.foreignKeys(other))
+    .filter(({ target }) => target === table)
+    .map((key) => key.rules)
+  const leavesRows = rules.every(
+    ({ onDelete = 'no action' }) => onDelete === 'no action' || onDelete === 'restrict',
+  )
+  return leavesRows && rules.some(({ deferred }) => deferred !== true)
+}
+
+/** Columns that the new object leaves to PostgreSQL keep their values. */
+function changeTo({ state, table, values, respelled }: Insertion, replaced: InstanceState): Change {
+  const isWritten = (column: TableColumn): boolean =>
+    values[column.index] !== undefined && column !== table.version && !table.primaryKey.includes(column)
+  const others = table.columns.filter(isWritten)
+  // The row must be found, also if it consists of its key.
+  const columns = others.length > 0 ? others : table.primaryKey.slice(0, 1)
+  const readBack = table.columns.filter(
+    (column) => values[column.index] === undefined && !column.serverUpdated && column !== table.version,
+  )
+  return {
+    state: replaced,
+    successor: { state, readBack },
+    table,
+    columns,
+    values: columns.map(({ index }) => values[index] ?? null),
+    respelled: respelled.filter((column) => columns.includes(column)),
+    key: removalOf(replaced).key,
+    version: versionOf(replaced),
+  }
+}
