@@ -70,6 +70,18 @@ export function selectByKeys(
   }
 }
 
+/** Whether there is a row with some values: one row, or none. @param values Encoded, in the order of the columns. */
+export function selectExistence(
+  table: Table,
+  columns: readonly TableColumn[],
+  values: readonly EncodedText[],
+): LoadStatement {
+  return {
+    text: `select 1 from ${table.sql} where ${matchesAny(columns, table.qualifier)} limit 1`,
+    values: rowValues(columns, [values]),
+  }
+}
+
 /** What a relation loads. */
 export interface RelatedStatement extends LoadStatement {
   /**

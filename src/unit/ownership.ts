@@ -9,6 +9,7 @@ import type { Relation } from '../schema/relation-resolution.js'
 import { metaOf } from '../schema/entity-meta.js'
 import type { InstanceState } from './instance-state.js'
 import type { Guard, TrackedInstances } from './tracked-instances.js'
+import { givenValue } from './flush/contradictions.js'
 import { hasWhole } from './partial-collections.js'
 import { ReferringObjects } from './referring-objects.js'
 import { RelationChanges } from './relation-changes.js'
@@ -20,15 +21,26 @@ function deletesOrphans({ cascades }: Relation): boolean {
   return cascades.has('delete-orphan')
 }
 
-/** Decides which objects the next flush deletes. @throws MappingError, InvalidValueError for invalid values of relations. */
-export function settleDeletions(tracked: TrackedInstances): void {
+/**
+ * Decides which objects the next flush deletes.
+ *
+ * @param options `isFlush: false`: new objects that belong to a deleted one stay, because they may get another owner until the flush.
+ * @returns the new objects that the flush does not store.
+ * @throws MappingError, InvalidValueError for invalid values of relations.
+ */
+export function settleDeletions(
+  tracked: TrackedInstances,
+  { isFlush = true }: { readonly isFlush?: boolean } = {},
+): ReadonlySet<InstanceState> {
   const related = tracked.related()
   const cascading = [...tracked.roots.keys()].some(cascadesDelete)
   const owners = related.filter((state) => state.meta.relationNames.length > 0 && hasOrphanRelation(state))
   const isSettled = tracked.markedDeleted.size === tracked.roots.size && tracked.adopted.size === 0
-  if (!cascading && owners.length === 0 && isSettled) return
-  new Settlement(tracked, related).apply()
+  if (!cascading && owners.length === 0 && isSettled) return NOTHING
+  return new Settlement(tracked, related).apply(isFlush)
 }
+
+const NOTHING: ReadonlySet<InstanceState> = new Set()
 
 function cascadesDelete({ meta }: InstanceState): boolean {
   if (meta.relationNames.length === 0) return false
@@ -73,7 +85,7 @@ class Settlement {
     this.#referring = new ReferringObjects(tracked.identities)
   }
 
-  apply(): void {
+  apply(isFlush: boolean): ReadonlySet<InstanceState> {
     const { roots } = this.#tracked
     for (const root of roots.keys()) this.#deletions.set(root, undefined)
     for (const state of this.#related) this.#markOrphans(state)
@@ -86,8 +98,9 @@ class Settlement {
     for (const [root, call] of [...roots].reverse()) this.#cascade(root, call, passed, expunged)
     this.#requireNotHeld(expunged)
     this.#tracked.settle(this.#deletions, this.#owners)
-    for (const state of expunged) if (state.status === 'pending') this.#tracked.expunge(state)
+    if (isFlush) for (const state of expunged) if (state.status === 'pending') this.#tracked.expunge(state)
     this.#expungeOrphans()
+    return expunged
   }
 
   /**
@@ -230,7 +243,7 @@ class Settlement {
   #belongsTo(member: InstanceState, owner: InstanceState, relation: Relation): boolean {
     const { targetColumns, ownColumns } = relation
     const assigned = this.#changes.ownerOf(member, relation)
-    if (assigned === owner) return true
+    if (assigned === owner) return !isGivenAway(member, relation, owner)
     if (assigned === null) {
       // An object that needs an owner, and was only removed from a collection, is deleted with its last owner.
       const isRequired = targetColumns.every(({ definition }) => !definition.nullable)
@@ -243,6 +256,17 @@ class Settlement {
       refersTo(member, targetColumns, owner, ownColumns, storedValue)
     )
   }
+}
+
+/** Whether the program has set the foreign key of an object to that of another owner, although a relation holds it. */
+function isGivenAway(member: InstanceState, relation: Relation, owner: InstanceState): boolean {
+  const { targetColumns, ownColumns } = relation
+  const isGiven = targetColumns.every((column) => {
+    const value = givenValue(member, column)
+    // The constructor may have asked for a value.
+    return !isNothing(value) && (member.snapshot !== undefined || ![0, 0n, ''].includes(value as number))
+  })
+  return isGiven && !refersTo(member, targetColumns, owner, ownColumns)
 }
 
 function guardOf(member: InstanceState, { targetColumns }: Relation): Guard {

@@ -121,6 +121,11 @@ export class RelationChanges {
     return this.#keys.ledTo(owner, targetColumns, ownColumns)
   }
 
+  /** Whether a relation gives a column its value. */
+  isAssigned(state: InstanceState, column: TableColumn): boolean {
+    return this.#keys.isAssigned(state, column)
+  }
+
   /** Objects whose foreign keys are to be set. */
   get holders(): { has(state: InstanceState): boolean } {
     return this.#keys.holders

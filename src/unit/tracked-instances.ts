@@ -23,6 +23,10 @@ export class TrackedInstances implements Attachment {
   readonly journal: Journal = new Journal()
   /** New objects, in the order of `add`. */
   readonly pending: Set<InstanceState> = new Set()
+  /** Arguments of `add`: the flush decides whether a new one of them goes with a deleted owner, and not the call of `delete`. */
+  readonly given: Set<InstanceState> = new Set()
+  /** New objects that were taken out before they were flushed, of the open transaction: their keys lead to nothing. */
+  readonly dropped: Set<InstanceState> = new Set()
   /** Objects whose rows are being inserted and whose keys are unknown until the promise has settled. */
   readonly awaitingKeys: Map<Promise<void>, readonly InstanceState[]> = new Map()
   /** Objects to delete: the arguments of `delete`, and the objects that are deleted with them as far as they are settled. */
@@ -48,6 +52,7 @@ export class TrackedInstances implements Attachment {
   add(root: InstanceState): void {
     if (this.roots.size > 0) this.spared.set(root, ++this.#calls)
     this.#addWith(root)
+    this.given.add(root)
   }
 
   /** Adds the objects that were put into relations since the last call. */
@@ -96,7 +101,7 @@ export class TrackedInstances implements Attachment {
     this.spared.delete(root)
     const taken = new Set([root])
     for (const state of taken) {
-      for (const member of newWith(state)) taken.add(member)
+      for (const member of newWith(state)) if (!this.given.has(member)) taken.add(member)
       if (state !== root && state.attachment === this) this.expunge(state)
     }
   }
@@ -120,8 +125,10 @@ export class TrackedInstances implements Attachment {
   expunge(state: InstanceState): void {
     requireOwn(this, state)
     this.pending.delete(state)
+    this.given.delete(state)
     this.#unmarkDeleted(state)
     this.identities.remove(state)
+    if (state.status === 'pending') this.dropped.add(state)
     state.become(state.status === 'pending' ? 'transient' : 'detached', undefined)
   }
 
@@ -173,6 +180,7 @@ export class TrackedInstances implements Attachment {
   }
 
   committed(sealed: Sealed, expireAll: boolean): void {
+    this.dropped.clear()
     // Objects that left during the next transaction are still needed for its rollback.
     if (this.journal.empty) this.identities.forgetLeft()
     for (const state of this.journal.committed(sealed)) {
@@ -193,6 +201,7 @@ export class TrackedInstances implements Attachment {
   /** ROLLBACK was queued. Without a transaction, only changes of objects are undone. */
   rolledBack(hadTransaction: boolean): void {
     const expiring = this.#undo(-1)
+    this.dropped.clear()
     this.identities.forgetLeft()
     this.identities.rolledBack()
     for (const state of this.identities.states()) {
@@ -216,6 +225,7 @@ export class TrackedInstances implements Attachment {
     this.closed = true
     for (const state of this.markedDeleted) state.markedDeleted = false
     this.pending.clear()
+    this.dropped.clear()
     this.#forgetDeletions()
     this.identities.clear()
   }
@@ -275,7 +285,8 @@ export class TrackedInstances implements Attachment {
   }
 
   #forgetDeletions(): void {
-    for (const all of [this.markedDeleted, this.roots, this.spared, this.guards, this.adopted]) all.clear()
+    for (const all of [this.given, this.markedDeleted, this.roots, this.spared, this.guards, this.adopted])
+      all.clear()
   }
 
   /** Whether the session has an object for the same row. */
@@ -291,6 +302,7 @@ export class TrackedInstances implements Attachment {
     switch (state.status) {
       case 'transient':
         this.pending.add(state)
+        this.dropped.delete(state)
         this.journal.added(state)
         state.become('pending', this)
         return

@@ -87,8 +87,8 @@ export class UnitOfWork {
   }
 
   get new(): object[] {
-    this.#settle()
-    return [...this.#tracked.pending].map(({ instance }) => instance)
+    const dropped = this.#settle()
+    return [...this.#tracked.pending].filter((state) => !dropped.has(state)).map(({ instance }) => instance)
   }
 
   get deleted(): object[] {
@@ -216,12 +216,13 @@ export class UnitOfWork {
     this.#tracked.close()
   }
 
-  /** Updates the set of objects that are deleted with their owners. */
-  #settle(): void {
+  /** Updates the set of objects that are deleted with their owners. @returns the new objects that the flush does not store. */
+  #settle(): ReadonlySet<InstanceState> {
     try {
-      settleDeletions(this.#tracked)
+      return settleDeletions(this.#tracked, { isFlush: false })
     } catch {
       // The flush throws the same error.
+      return new Set()
     }
   }
 

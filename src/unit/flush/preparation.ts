@@ -19,6 +19,7 @@ import type { RelationLoader } from '../relation-loader.js'
 import { hasChanged } from '../relation-values.js'
 import type { TrackedInstances } from '../tracked-instances.js'
 import { rolledBackMeanwhile, sendable, type Send } from './contract.js'
+import { DroppedKeys } from './dropped-keys.js'
 import { keysToAllocate } from './new-keys.js'
 import { groupBy } from './row-order.js'
 import { VerifiedDeletions } from './verified-deletions.js'
@@ -40,6 +41,7 @@ export class FlushPreparation {
   /** Objects whose hooks have run for the flush that is being prepared. */
   readonly #hooked = new Set<InstanceState>()
   readonly #deletions: VerifiedDeletions
+  readonly #dropped: DroppedKeys
   /** Objects to delete whose loaded relations were read again without filters. */
   readonly #unfiltered = new Set<InstanceState>()
   /** The changed relations, once nothing has to be loaded. */
@@ -50,6 +52,7 @@ export class FlushPreparation {
     this.#loader = loader
     this.#relations = relations
     this.#send = send
+    this.#dropped = new DroppedKeys(tracked, (statement) => this.#fetch(statement))
     this.#deletions = new VerifiedDeletions(
       tracked,
       loader,
@@ -64,6 +67,7 @@ export class FlushPreparation {
     this.#hooked.clear()
     this.#unfiltered.clear()
     this.#deletions.reset()
+    this.#dropped.reset()
   }
 
   /** The changed relations. Call it directly after `prepare` has found that everything is known. */
@@ -102,7 +106,7 @@ export class FlushPreparation {
 
   #loadsForColumns(): Promise<void>[] {
     const arrivals = [...this.#awaitChanged()]
-    return arrivals.length > 0 ? arrivals : [...this.#fillExpired(this.#changed())]
+    return arrivals.length > 0 ? arrivals : [...this.#fillExpired(this.#changed()), ...this.#dropped.check()]
   }
 
   #loadsForRelations(): Promise<void>[] {
@@ -114,7 +118,11 @@ export class FlushPreparation {
     ]
     if (loads.length === 0) {
       const relations = RelationChanges.of(this.#tracked)
-      loads.push(...this.#fillExpired(this.#changed(relations.holders)), ...this.#makeKeys(relations))
+      loads.push(
+        ...this.#fillExpired(this.#changed(relations.holders)),
+        ...this.#makeKeys(relations),
+        ...this.#dropped.check(relations),
+      )
       this.#changes = loads.length === 0 ? relations : undefined
     }
     return loads
