@@ -66,7 +66,8 @@ export default defineConfig({
     ],
   },
   test: {
-    maxWorkers: 2,
+    // More than the two cores of a small machine: tests of time and of servers that stop mostly wait.
+    maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     // No retries: a test that fails now and then is wrong, or what it tests is.
     // Garbage-collected leases and sessions are part of the contract, so tests must be able to collect.
