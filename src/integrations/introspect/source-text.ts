@@ -4,7 +4,7 @@
  * Letters that compilers do not know all alike: those beyond the first 65,536, and those around which Unicode 16 and 17 added some. Node
  * may know a later Unicode than the compiler of what is written.
  */
-export const UNCOMMON_LETTER =
+export const UNCOMMON_LETTER: RegExp =
   /[\u{10000}-\u{10FFFF}\u0870-\u08FF\u0C5C\u0CDC\u1AB0-\u1AFF\u1C80-\u1C8F\uA7C0-\uA7FF]/u
 
 /** A string in single quotes, or in those that need no backslash. */
