@@ -82,6 +82,28 @@ export function selectExistence(
   }
 }
 
+/**
+ * Which foreign keys equal the key of a row with a given key, by the types and collations of the table: their ordinals, from 1.
+ * @param values For each: the foreign key, then the key; encoded, no NULL among them.
+ */
+export function selectEqualKeys(
+  table: Table,
+  keyColumns: readonly TableColumn[],
+  columns: readonly TableColumn[],
+  values: readonly (readonly EncodedText[])[],
+): LoadStatement {
+  const source = rowSource([...columns, ...keyColumns], table.qualifier)
+  const matches = keyColumns.flatMap(({ sql }, index) => {
+    const stored = `${table.qualifier}.${sql}`
+    const key = source.columns[columns.length + index]
+    return [`${stored} = ${source.columns[index]}`, `${stored} = ${key}`]
+  })
+  return {
+    text: `select ${source.ordinal} from ${table.sql} cross join ${source.sql} where ${matches.join(' and ')}`,
+    values: rowValues([...columns, ...keyColumns], values),
+  }
+}
+
 /** What a relation loads. */
 export interface RelatedStatement extends LoadStatement {
   /**

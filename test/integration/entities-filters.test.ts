@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import {
   asc,
   belongsTo,
+  boolean,
   declarativeBase,
   deleteFrom,
   eq,
@@ -21,7 +22,7 @@ import {
   timestamptz,
   update,
 } from '../../src/index.js'
-import { useEntities } from './entities-support.js'
+import { statementsOf, useEntities } from './entities-support.js'
 import { errorOf } from './session-support.js'
 
 const tenant = new AsyncLocalStorage<number>()
@@ -236,6 +237,50 @@ test.each(['not loaded', 'loaded', 'changed'] as const)(
     expect(await fixture.db.query('select * from filter_labels')).toEqual([])
   },
 )
+
+test('a relation to an object that a filter hides is null, and the flush leaves its foreign key as it is', async () => {
+  const Hiding = declarativeBase()
+  class Owner extends Hiding.entity(
+    'hidden_owners',
+    { id: serial().primaryKey(), isGone: boolean().notNull().default(false) },
+    { filters: { live: (c) => eq(c.isGone, false) } },
+  ) {
+    static readonly relations = {
+      pets: hasMany(() => Pet, 'ownerId', { cascade: ['add', 'delete', 'delete-orphan'] }),
+    }
+  }
+  class Pet extends Hiding.entity('hidden_pets', {
+    id: serial().primaryKey(),
+    name: text(),
+    ownerId: integer().notNull().references('hidden_owners.id'),
+  }) {
+    static readonly relations = { owner: belongsTo(() => Owner, 'ownerId') }
+  }
+  await fixture.db.query(`${Hiding.metadata.ddl()};
+    insert into hidden_owners ("isGone") values (true), (false); insert into hidden_pets (name, "ownerId") values ('a', 1)`)
+  const { withSession } = fixture.factory()
+  const load = { load: ['owner'] } as const
+  const sent = await statementsOf(() =>
+    withSession(async (session) => {
+      const pet = await session.getOne(Pet, 1, load)
+      expect([pet.owner, pet.ownerId, session.isModified(pet)]).toEqual([null, 1, false])
+      // It was null: this is no change.
+      Object.assign(pet, { owner: null })
+      expect(session.dirty).toEqual([])
+    }),
+  )
+  expect(sent).toEqual([])
+  await withSession(async (session) => {
+    const pet = await session.getOne(Pet, 1, load)
+    pet.name = 'b'
+  })
+  expect(await fixture.db.query('select * from hidden_pets')).toEqual([{ id: 1, name: 'b', ownerId: 1 }])
+  await withSession(async (session) => {
+    const pet = await session.getOne(Pet, 1, load)
+    pet.owner = await session.getOne(Owner, 2)
+  })
+  expect(await fixture.db.query('select "ownerId" from hidden_pets')).toEqual([{ ownerId: 2 }])
+})
 
 describe('mistakes', () => {
   test('names that no entity has', async () => {

@@ -116,6 +116,48 @@ describe.each(kinds)('keys that differ by $name', ({ at, key, Base, Owner, Membe
   })
 })
 
+describe.each(kinds)('an unflushed foreign key in another form: $name', (kind) => {
+  const { at, Base, Owner, Member, one, other, key } = kind
+  const isNumber = key.definition.type.ddl === 'double precision'
+  const given = isNumber ? Number(other) : other
+  const prepared = async () => {
+    const { db } = fixture
+    await db.query(
+      "create collation if not exists spelling_caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+    )
+    await db.query(`drop table if exists links_${at}, members_${at}, owners_${at}`)
+    await db.query(Base.metadata.ddl())
+    await db.query(
+      `insert into owners_${at} values ('${one}'); insert into members_${at} values (1, null), (2, null)`,
+    )
+    return fixture.factory()
+  }
+
+  test.each([true, false])('goes with the deleted owner (its relation is loaded: %s)', async (isLoaded) => {
+    const { withSession } = await prepared()
+    await withSession(async (session) => {
+      const owner = await session.getOne(Owner, isNumber ? Number(one) : one, {
+        load: isLoaded ? ['members'] : [],
+      })
+      const member = await session.getOne(Member, 1)
+      Object.assign(member, { ownerId: given })
+      session.delete(owner)
+    })
+    expect(await fixture.db.query(`select id from members_${at}`)).toEqual([{ id: 2 }])
+  })
+
+  test('lets go of the deleted owner of a relation without the cascade', async () => {
+    const { withSession } = await prepared()
+    await withSession(async (session) => {
+      const owner = await session.getOne(Owner, isNumber ? Number(one) : one, { load: ['only'] })
+      const member = await session.getOne(Member, 1)
+      Object.assign(member, { ownerId: given })
+      session.delete(owner)
+    })
+    expect(await fixture.db.query(`select id from owners_${at}`)).toEqual([])
+  })
+})
+
 test('a foreign key that was changed and not flushed is no other spelling of the one that its row holds', async () => {
   const Base = declarativeBase()
   class Owner extends Base.entity('moving_owners', { id: text().primaryKey() }) {

@@ -11,6 +11,7 @@ import {
   MappingError,
   select,
   serial,
+  sql,
   text,
   update,
 } from '../../src/index.js'
@@ -121,4 +122,52 @@ test('does not keep the objects that it refers to from being deleted, or from ge
     },
     { commit: false },
   )
+})
+
+test('is written by SQL through its INSTEAD OF triggers, and then read and refreshed as any other entity', async () => {
+  const Views = declarativeBase()
+  class Person extends Views.entity(
+    'view_persons',
+    { id: integer().primaryKey(), name: text().notNull() },
+    { view: true },
+  ) {}
+  await fixture.db.query(`
+    create table view_names (id integer primary key, first text not null, last text not null);
+    create view view_persons as select id, first || ' ' || last as name from view_names;
+    create function view_person() returns trigger language plpgsql as $$
+      begin
+        if tg_op <> 'INSERT' then delete from view_names where id = old.id; end if;
+        if tg_op = 'DELETE' then return old; end if;
+        insert into view_names values (new.id, split_part(new.name, ' ', 1), split_part(new.name, ' ', 2));
+        return new;
+      end $$;
+    create trigger view_person instead of insert or update or delete on view_persons
+      for each row execute function view_person();`)
+  const { withSession } = fixture.factory()
+  await withSession(async (session) => {
+    await session.execute(sql`insert into view_persons (id, name) values (${1}, ${'Ada Byron'})`)
+    const ada = await session.getOne(Person, 1)
+    expect(ada.name).toBe('Ada Byron')
+    await session.execute(sql`update view_persons set name = ${'Ada Lovelace'} where ${eq(Person.c.id, 1)}`)
+    await session.refresh(ada)
+    expect(ada.name).toBe('Ada Lovelace')
+    const undone = session.beginNested(async () => {
+      await session.execute(sql`update view_persons set name = ${'Nobody Else'}`)
+      expect(await session.scalars(select(Person).populateExisting())).toMatchObject([
+        { name: 'Nobody Else' },
+      ])
+      throw new Error('undo')
+    })
+    expect((await errorOf(undone)).message).toBe('undo')
+    await session.refresh(ada)
+    expect(ada.name).toBe('Ada Lovelace')
+    await session.execute("insert into view_persons (id, name) values (2, 'Alan Turing')")
+    expect(await session.scalars(select(Person).where(eq(Person.c.id, 2)))).toMatchObject([
+      { name: 'Alan Turing' },
+    ])
+    await session.execute(sql`delete from view_persons where ${eq(Person.c.id, 1)}`)
+    expect(await errorOf(session.refresh(ada))).toBeInstanceOf(Error)
+    expect(session.dirty).toEqual([])
+  })
+  expect(await fixture.db.query('select last from view_names')).toEqual([{ last: 'Turing' }])
 })

@@ -2,11 +2,10 @@
  * The preparation of a flush: cascades, hooks, and loading of what the plan needs (keys that PostgreSQL makes, expired rows, relations
  * of deleted objects).
  */
-import type { EncodedValue } from '../../driver/values.js'
 import { IllegalStateError, StaleDataError } from '../../errors.js'
 import { metaOf, type RawRow } from '../../schema/entity-meta.js'
 import { NO_FILTERS_OFF } from '../../schema/filters.js'
-import { selectByKeys } from '../../query/key-statements.js'
+import { selectByKeys, type LoadStatement } from '../../query/key-statements.js'
 import type { Relation } from '../../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import { allocateKeys } from '../../query/insert-statements.js'
@@ -22,6 +21,7 @@ import { rolledBackMeanwhile, sendable, type Send } from './contract.js'
 import { DroppedKeys } from './dropped-keys.js'
 import { keysToAllocate } from './new-keys.js'
 import { groupBy } from './row-order.js'
+import { SpelledKeys } from './spelled-keys.js'
 import { VerifiedDeletions } from './verified-deletions.js'
 
 // Hooks may add objects whose hooks add objects.
@@ -42,6 +42,7 @@ export class FlushPreparation {
   readonly #hooked = new Set<InstanceState>()
   readonly #deletions: VerifiedDeletions
   readonly #dropped: DroppedKeys
+  readonly #spelled: SpelledKeys
   /** Objects to delete whose loaded relations were read again without filters. */
   readonly #unfiltered = new Set<InstanceState>()
   /** The changed relations, once nothing has to be loaded. */
@@ -52,13 +53,10 @@ export class FlushPreparation {
     this.#loader = loader
     this.#relations = relations
     this.#send = send
-    this.#dropped = new DroppedKeys(tracked, (statement) => this.#fetch(statement))
-    this.#deletions = new VerifiedDeletions(
-      tracked,
-      loader,
-      (statement) => this.#fetch(statement),
-      (statement) => send(sendable(statement)),
-    )
+    const fetch = (statement: LoadStatement): Promise<RawRow[]> => this.#fetch(statement)
+    this.#dropped = new DroppedKeys(tracked, fetch)
+    this.#spelled = new SpelledKeys(tracked, fetch)
+    this.#deletions = new VerifiedDeletions(tracked, loader, fetch, (statement) => send(sendable(statement)))
   }
 
   /** Forgets which hooks have run: the next flush is prepared from the start. */
@@ -68,6 +66,7 @@ export class FlushPreparation {
     this.#unfiltered.clear()
     this.#deletions.reset()
     this.#dropped.reset()
+    this.#spelled.reset()
   }
 
   /** The changed relations. Call it directly after `prepare` has found that everything is known. */
@@ -113,6 +112,7 @@ export class FlushPreparation {
     const recalls = [...this.#recallUnknown()]
     const loads = [
       ...this.#awaitChanged(),
+      ...this.#spelled.ask(),
       ...recalls.map(({ loaded }) => loaded),
       ...this.#deletions.verify(new Set(recalls.map(({ relation }) => metaOf(relation.target).table))),
     ]
@@ -256,10 +256,7 @@ export class FlushPreparation {
   }
 
   /** Reads rows. */
-  async #fetch(statement: {
-    readonly text: string
-    readonly values: readonly EncodedValue[]
-  }): Promise<RawRow[]> {
+  async #fetch(statement: LoadStatement): Promise<RawRow[]> {
     const { identities } = this.#tracked
     let { revision } = identities
     const queued = (): void => {
