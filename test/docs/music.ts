@@ -1,19 +1,7 @@
 /** The entities of docs/mapping.md, which shows this file without this line. */
 import { randomUUID } from 'node:crypto'
-import {
-  asc,
-  belongsTo,
-  declarativeBase,
-  hasMany,
-  integer,
-  manyToMany,
-  serial,
-  sql,
-  text,
-  timestamptz,
-  uuid,
-  version,
-} from 'lifeguard'
+import { asc, belongsTo, declarativeBase, hasMany, manyToMany } from 'lifeguard'
+import { integer, serial, sql, text, timestamptz, uuid, version } from 'lifeguard'
 
 export const Base = declarativeBase()
 
