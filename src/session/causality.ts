@@ -14,10 +14,20 @@ export type Needed = WalPosition | 'primary' | undefined
 /** Takes the answer to a query for a position: undefined if there was none. */
 export type PositionAnswer = (position: WalPosition | undefined) => void
 
+/**
+ * The most flows around a flow. A worker that begins each round in the flow of the round before makes a chain that never ends. A flow
+ * beyond this is no longer in those around it, except the outermost one.
+ */
+const DEEPEST = 32
+
 /** What one causal flow has seen. */
 export class Causality {
   /** The flow around this one. It learns of every write, because its code may await this flow. */
   readonly #outer: Causality | undefined
+  /** The outermost flow around this one. */
+  readonly #root: Causality
+  /** Number of flows around this one. */
+  readonly #depth: number
   /** True: writes of the outer flow count here, too. */
   readonly #isPartOfOuter: boolean
   #position: WalPosition | undefined = undefined
@@ -29,7 +39,9 @@ export class Causality {
   #changes = 0
 
   constructor(outer?: Causality, { isPart = false }: { readonly isPart?: boolean } = {}) {
-    this.#outer = outer
+    this.#root = outer === undefined ? this : outer.#root
+    this.#outer = outer !== undefined && outer.#depth >= DEEPEST ? outer.#root : outer
+    this.#depth = this.#outer === undefined ? 0 : this.#outer.#depth + 1
     this.#isPartOfOuter = isPart
   }
 

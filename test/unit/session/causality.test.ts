@@ -19,6 +19,12 @@ import { orderReplicas, Replica } from '../../../src/session/replicas.js'
 
 const at = (lsn: bigint, timeline = 1, system = '7'): WalPosition => ({ system, timeline, lsn })
 
+function tokenOf(position: WalPosition): string | undefined {
+  const causality = new Causality()
+  causality.add(position)
+  return causality.token
+}
+
 describe('a position', () => {
   test.each([
     ['0/0', 0n],
@@ -208,11 +214,26 @@ describe('a flow of control', () => {
     flows.run(() => expect(flows.current().needed).toBeUndefined(), undefined)
   })
 
+  test('may begin the next round of a worker in the round before, as often as it likes', async () => {
+    const flows = new CausalFlows()
+    const rounds = 20_000
+    await new Promise<void>((resolve) => {
+      const round = (number: number): void =>
+        flows.run(() => {
+          expect(flows.current().needed).toBeUndefined()
+          flows.current().storing()(at(BigInt(number + 1)))
+          flows.current().reading()(at(BigInt(number + 1)))
+          if (number === rounds) resolve()
+          else setImmediate(round, number + 1)
+        }, undefined)
+      round(0)
+    })
+    expect(flows.current().needed).toEqual(at(BigInt(rounds + 1)))
+  })
+
   test('has the token of another process; one outside of every flow does not reach the rest of the process', async () => {
     const flows = new CausalFlows()
-    const other = new Causality()
-    other.add(at(9n))
-    flows.run(() => expect(flows.current().needed).toEqual(at(9n)), other.token)
+    flows.run(() => expect(flows.current().needed).toEqual(at(9n)), tokenOf(at(9n)))
     await Promise.resolve().then(() => {
       expect(flows.current('forged').needed).toBe('primary')
       expect(flows.current().needed).toBe('primary')
