@@ -38,6 +38,11 @@ const LARGEST_PROCESS_ID = 4_194_304
 // The size of one of the two sets of texts that were used once.
 const MOST_NOTED = 1_000
 
+/** True for a process id that no backend can have: a pooler, which may give each transaction another backend, has made it up. */
+export function isOfPooler(processId: number): boolean {
+  return processId <= 0 || processId > LARGEST_PROCESS_ID
+}
+
 export class StatementPolicy {
   readonly limits: StatementLimits
   readonly generation: SchemaGeneration
@@ -70,10 +75,9 @@ export class StatementPolicy {
     return this.limits.size > 0 && !this.#isPooled
   }
 
-  /** A connection is ready. A process id that no server can have was made up by a pooler. */
+  /** A connection is ready. */
   connected(processId: number): void {
-    const isBackend = processId > 0 && processId <= LARGEST_PROCESS_ID
-    if (!isBackend && !this.#isChosen) this.#isPooled = true
+    if (isOfPooler(processId) && !this.#isChosen) this.#isPooled = true
   }
 
   /**

@@ -4,9 +4,11 @@
  * 1. A replica that has failed is skipped for a pause, which grows. Then one connection is tried in the background, so no read waits
  *    for a server that did not answer the last time.
  * 2. A known position is only valid for the connection on which it was read, because the address of a replica may lead to several
- *    servers.
+ *    servers, and a server that was restarted after a crash has not replayed again all that it had replayed before. A connection to a
+ *    pooler outlives its server, so nothing is known of it.
  */
 import type { DriverConnection } from '../driver/driver.js'
+import { isOfPooler } from '../driver/statement-policy.js'
 import type { Engine } from '../engine/engine.js'
 import type { ReplicaStats } from '../engine/replica-stats.js'
 import type { Clock } from '../internal/clock.js'
@@ -32,6 +34,8 @@ export class Replica {
   /** How far its connections are known to be. */
   readonly #known = new WeakMap<DriverConnection, WalPosition>()
   #furthest: WalPosition | undefined = undefined
+  /** True: a connection of it leads to a pooler, so all of them do. */
+  #isPooled = false
   #behind = 0
   #behindUntil = -Infinity
   #serializableUntil = -Infinity
@@ -120,9 +124,11 @@ export class Replica {
     return isPast(this.#furthest, position)
   }
 
-  /** True if the server of this connection was that far before: a server never goes back on one timeline. */
+  /** True if the server of this connection was that far before: as long as it runs, it never goes back on one timeline. */
   isPast(position: WalPosition, connection: DriverConnection): boolean {
-    return isPast(this.#known.get(connection), position)
+    // Some of the numbers that a pooler makes up could be those of a backend.
+    this.#isPooled ||= isOfPooler(connection.processId)
+    return !this.#isPooled && isPast(this.#known.get(connection), position)
   }
 
   /** The server of this connection was seen to be that far. */

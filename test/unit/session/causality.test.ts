@@ -284,6 +284,19 @@ describe('replicas', () => {
     expect(one.isPast(at(10n, 2), connection)).toBe(true)
   })
 
+  test.each([-7, 1_926_000_000])(
+    'behind a pooler, whose connections outlive their server, are past nothing (process id %s)',
+    (processId) => {
+      const one = replica()
+      const [pooled, looksDirect] = [{ processId }, { processId: 4000 }] as DriverConnection[]
+      for (const connection of [pooled, looksDirect] as DriverConnection[]) {
+        one.reached(at(10n), connection)
+        expect(one.isPast(at(10n), connection)).toBe(false)
+      }
+      expect(one.seemsPast(at(10n))).toBe(true)
+    },
+  )
+
   test('that fail are left out, each time for twice as long, up to 30 s, and are back when a probe is answered', async () => {
     const one = replica()
     const pauses: number[] = []
