@@ -53,6 +53,14 @@ export function checkStatements(
   return [check, CHAIN]
 }
 
+/**
+ * Fails on every server, so the transaction goes on to the primary. For a connection that an earlier transaction was given, where the
+ * position of a write has become unknown since.
+ */
+export function leavingStatements(): readonly BeginStatement[] {
+  return [{ text: 'select 1 / 0', values: [], isCheck: true }]
+}
+
 /** Fails on a standby. For a primary that does not tell its position: its address may lead to the server that was demoted. */
 export function primaryStatements(): readonly BeginStatement[] {
   return [

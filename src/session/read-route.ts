@@ -33,6 +33,7 @@ import { CountedLease } from './counted-lease.js'
 import {
   checkStatements,
   isConditionFailed,
+  leavingStatements,
   positionStatements,
   primaryStatements,
   runnableStatements,
@@ -84,6 +85,8 @@ export class ReadRoute implements PipelineOpener {
   #replica: Replica | undefined = undefined
   /** The position that the reads had to show when that connection was acquired. */
   #needed: Needed = undefined
+  /** True: the connection was acquired for the transaction that begins next. False: a transaction has used it already. */
+  #isAcquired = false
   /** Which replicas were tried since the last pause. */
   readonly #tried = new Set<Replica>()
   /** Those of `#tried` that were behind. */
@@ -171,6 +174,7 @@ export class ReadRoute implements PipelineOpener {
     const { clock, replicas } = this.#servers
     const moved = this.#moved
     this.#moved = undefined
+    this.#isAcquired = true
     if (moved === undefined) this.#beginRead(clock.now())
     if (this.#wrongPrimary !== undefined) throw this.#refused(this.#wrongPrimary)
     for (const replica of replicas) replica.probe()
@@ -273,12 +277,18 @@ export class ReadRoute implements PipelineOpener {
     const replica = this.#replica
     const [begin, ...settings] = statements
     if (begin === undefined) return statements
+    const now = this.#causality?.needed
+    if (!this.#isAcquired) {
+      this.#beginRead(this.#servers.clock.now())
+      this.#needed = now
+    }
+    this.#isAcquired = false
     if (replica === undefined) return this.#planPrimary(begin, settings)
     replica.reads += 1
     // Writes that came after this read had to wait for its connection need not be shown.
-    const now = this.#causality?.needed
     const needed = now === 'primary' ? this.#needed : now
-    if (needed === undefined || needed === 'primary' || replica.isPast(needed, connection)) {
+    if (needed === 'primary') return [begin, ...leavingStatements()]
+    if (needed === undefined || replica.isPast(needed, connection)) {
       if (!this.#hasDefaultLevel || replica.isRunnable(connection)) return statements
       return [begin, ...runnableStatements(() => replica.wasRunnable(connection)), ...settings]
     }

@@ -77,6 +77,30 @@ describe('inside of a block that writes', () => {
   })
 })
 
+test.each(['commit', 'rollback'] as const)(
+  'a transaction that begins in the tick of the %s before it, and so on the same connection, sees a write of unknown position',
+  async (end) => {
+    const { factory } = serversFor(cluster.late.url, { staleWaitMillis: 0, detectSharing: false })
+    await query(cluster.late.url, 'select pg_wal_replay_pause()')
+    try {
+      await using session = factory({ readOnly: true })
+      expect(await session.scalar("select current_setting('port')::int")).toBe(cluster.late.port)
+      for (const next of ['the replica', 'the primary']) {
+        const wrote = nextValue()
+        await factory.withSession((writer) => writer.executeScript(`update notes set n = ${String(wrote)}`), {
+          autocommit: true,
+        })
+        const ended = session[end]()
+        const seen = await session.execute<Seen>(WHERE, [31])
+        await ended
+        expect([next, seen.one()]).toEqual([next, { n: wrote, port: cluster.primary.port }])
+      }
+    } finally {
+      await query(cluster.late.url, 'select pg_wal_replay_resume()')
+    }
+  },
+)
+
 test('a transaction that goes on to another server is one to hooks and tracing channels', async () => {
   const { factory } = serversFor(cluster.late.url, { staleWaitMillis: 0 })
   const seen: string[] = []
