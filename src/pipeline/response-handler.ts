@@ -141,9 +141,16 @@ export class ResponseHandler implements OperationOwner {
     if (operation.kind === 'commit') this.transactionEnded('committed')
     if (operation.kind === 'rollback') this.transactionEnded('rolled back')
     if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.mutableState.move('active')
-    if (inFlight?.position !== undefined && (operation.kind === 'commit' || inFlight.alone))
-      (inFlight.held ??= []).push(() => operation.succeed(result))
-    else operation.succeed(result)
+    const succeed = (): void => operation.succeed(result)
+    if (operation.kind === 'commit' || inFlight?.alone === true) this.#settleStored(succeed)
+    else succeed()
+  }
+
+  /** Settles a call whose work is stored: once the position is known, if the batch asks for it. A later read must show that work. */
+  #settleStored(settle: () => void): void {
+    const { inFlight } = this.#dispatcher
+    if (inFlight?.position === undefined) settle()
+    else (inFlight.held ??= []).push(settle)
   }
 
   /** Passes on the position of what was stored (undefined: unknown), and only then settles the calls that stored it. */
@@ -183,7 +190,9 @@ export class ResponseHandler implements OperationOwner {
     // The server has run no later operation of the batch.
     if (inFlight !== undefined && (seen === 'refusal' || seen === 'end')) inFlight.refused = true
     if (verdict.ends || outcome === 'unknown') this.#lost(operation, verdict)
-    else this.#failed(operation, outcome === 'committed' ? committedButUnreadable(reason) : reason)
+    else if (outcome === 'committed')
+      this.#settleStored(() => this.#failed(operation, committedButUnreadable(reason)))
+    else this.#failed(operation, reason)
   }
 
   /** The server refused the operation itself. */
@@ -219,7 +228,9 @@ export class ResponseHandler implements OperationOwner {
     }
     if (unknown !== undefined) this.mutableState.outcomeUnknown = true
     const lost = isRecoveryConflict(reason) ? reason : connectionLost(reason)
-    operation.fail(unknown ?? operation.calledOff ?? lost)
+    const fail = (): void => operation.fail(unknown ?? operation.calledOff ?? lost)
+    if (seen === 'success without standby') this.#settleStored(fail)
+    else fail()
   }
 
   /** The transaction has ended. */

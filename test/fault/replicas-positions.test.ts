@@ -19,9 +19,21 @@ import { failureOf } from './support.js'
 
 const { cluster, makeEngine, serversFor } = useCluster()
 
-async function read({ factory }: Pick<Servers, 'factory'>, id: number): Promise<Seen> {
-  const rows = await factory.withSession((session) => session.execute<Seen>(WHERE, [id]), { readOnly: true })
+async function read({ factory }: Pick<Servers, 'factory'>, id: number, options = {}): Promise<Seen> {
+  const rows = await factory.withSession((session) => session.execute<Seen>(WHERE, [id]), {
+    readOnly: true,
+    ...options,
+  })
   return rows.one()
+}
+
+function raise(): never {
+  throw new Error('This value cannot be read')
+}
+
+async function setStandbys(names: string): Promise<void> {
+  await query(cluster.primary.url, `alter system set synchronous_standby_names = '${names}'`)
+  await query(cluster.primary.url, 'select pg_reload_conf()')
 }
 
 describe('a write', () => {
@@ -85,6 +97,39 @@ describe('a write', () => {
     )
     expect(await read(servers, 14)).toEqual({ n: -1, port: cluster.primary.port })
     expect(await read(servers, 14)).toEqual({ n: -1, port: cluster.late.port })
+  })
+
+  test('whose rows cannot be read, or whose standby does not answer, is stored: its position is known before the caller is told', async () => {
+    await query(cluster.late.url, 'select pg_wal_replay_pause()')
+    try {
+      const types = { getTypeParser: () => () => raise() }
+      const text = 'update notes set n = $1 where id = 17 returning n'
+      // The error may come in an earlier packet than the position, but not always.
+      for (let round = 0; round < 10; round += 1) {
+        const servers = serversFor(cluster.late.url, { staleWaitMillis: 0, autocommit: true })
+        const wrote = nextValue()
+        const error = await failureOf(servers.factory().execute({ text, values: [wrote], types }))
+        expect(error).toMatchObject({ code: 'RESULT_UNREADABLE' })
+        expect(await read(servers, 17, { autocommit: false })).toMatchObject({ n: wrote })
+      }
+      await setStandbys('nobody')
+      const connectArgs = { serverSettings: { synchronous_commit: 'on' } }
+      const servers = serversFor(cluster.late.url, { staleWaitMillis: 0, autocommit: true }, { connectArgs })
+      const wrote = nextValue()
+      const told = failureOf(servers.factory().execute('update notes set n = $1 where id = 17', [wrote]))
+      await waitUntil(async () => {
+        const [row] = await query<{ done: boolean }>(
+          cluster.primary.url,
+          "select bool_or(pg_cancel_backend(pid)) as done from pg_stat_activity where wait_event = 'SyncRep'",
+        )
+        return row?.done === true
+      })
+      expect(await told).toMatchObject({ code: 'COMMIT_OUTCOME_UNKNOWN' })
+      expect(await read(servers, 17, { autocommit: false })).toMatchObject({ n: wrote })
+    } finally {
+      await setStandbys('')
+      await query(cluster.late.url, 'select pg_wal_replay_resume()')
+    }
   })
 
   test('is known after one read of the primary also if nothing else was written', async () => {
