@@ -89,7 +89,11 @@ function hostsGiven(given: unknown, tls: TlsSettings): readonly HostTarget[] {
     if (name === '' || name.includes(','))
       throw new InvalidOptionError(option, `${option}.host must name one server`)
     refuseNotation(`${option}.host`, name)
-    return hostTarget({ host: name, port: checkInteger(`${option}.port`, port ?? DEFAULT_PORT, PORTS), tls })
+    return hostTarget({
+      host: name,
+      port: port === undefined ? DEFAULT_PORT : checkInteger(`${option}.port`, port, PORTS),
+      tls,
+    })
   })
 }
 
@@ -142,9 +146,12 @@ function portOf(port: string | undefined, { origin }: Setting = NOWHERE): number
   return port === undefined || port === '' ? DEFAULT_PORT : checkInteger(origin, decimalOf(port), PORTS)
 }
 
-/** libpq knows brackets and ports only in the authority of a url. Elsewhere it would look up `[::1]` and `db:5433` as names. */
+/**
+ * libpq knows brackets and ports only in the authority of a url. Elsewhere it would look up `[::1]` and `db:5433` as names. No name has
+ * white space.
+ */
 function refuseNotation(origin: string, host: string): void {
-  if (host.startsWith('/') || isIP(host) !== 0 || !/[:[\]]/.test(host)) return
+  if (host.startsWith('/') || isIP(host) !== 0 || !/[:[\]\s]/.test(host)) return
   throw new InvalidOptionError(
     origin,
     host.startsWith('[')
