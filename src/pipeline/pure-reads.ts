@@ -1,7 +1,8 @@
 /**
  * Whether a statement is a plain read, as far as its text shows: it stores, sends and locks nothing, so its COMMIT cannot store
  * anything either. Functions of the user may do anything, and NOTIFY works in a read-only transaction. So a statement that calls a
- * function not listed here is no plain read. Functions that a view, an operator or a cast calls are not visible.
+ * function not listed here is no plain read. Functions that a view, a policy, an operator or a cast calls are not visible, nor those that
+ * are written like a column (`row.function`).
  */
 
 import { rememberedByText } from '../internal/by-text.js'
