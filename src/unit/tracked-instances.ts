@@ -25,7 +25,7 @@ export class TrackedInstances implements Attachment {
   readonly pending: Set<InstanceState> = new Set()
   /** Arguments of `add`: the flush decides whether a new one of them goes with a deleted owner, and not the call of `delete`. */
   readonly given: Set<InstanceState> = new Set()
-  /** New objects that were taken out before they were flushed, of the open transaction: their keys lead to nothing. */
+  /** New objects of the open transaction that were taken out, or rolled back with a savepoint: their keys lead to nothing. */
   readonly dropped: Set<InstanceState> = new Set()
   /** Objects whose rows are being inserted and whose keys are unknown until the promise has settled. */
   readonly awaitingKeys: Map<Promise<void>, readonly InstanceState[]> = new Map()
@@ -213,7 +213,9 @@ export class TrackedInstances implements Attachment {
   rolledBackTo(depth: number): void {
     const since = this.journal.since(depth)
     if (since !== undefined) this.identities.rolledBack(since)
+    const held = [...this.pending, ...this.identities.states()]
     const expiring = this.#undo(depth)
+    for (const state of held) if (state.status === 'transient') this.dropped.add(state)
     for (const state of this.identities.states()) {
       if (expiring.has(state) || isTouched(state)) forget(state)
     }

@@ -68,6 +68,27 @@ describe('a foreign key to a new object that was expunged is refused before anyt
     expect(await fixture.db.query('select id from dropped_shelves')).toEqual([{ id: 7 }])
   })
 
+  test('or that was rolled back with a savepoint', async () => {
+    await using session = fixture.factory()()
+    const [shelf, other] = [new Shelf({ id: 7 }), new Shelf({ id: 8 })]
+    const undone = session.beginNested(async () => {
+      session.add(shelf)
+      await session.flush()
+      session.add(other)
+      throw new Error('undo')
+    })
+    expect((await errorOf(undone)).message).toBe('undo')
+    for (const { id } of [shelf, other]) {
+      const box = new Box({ shelfId: id })
+      session.add(box)
+      expect((await errorOf(session.flush())).message).toContain(
+        'is the key of a new Shelf, which is not stored',
+      )
+      session.expunge(box)
+    }
+    await session.rollback()
+  })
+
   test('or that was dropped with its owner', async () => {
     await fixture.db.query('insert into dropped_shops values (1)')
     await using session = fixture.factory()()

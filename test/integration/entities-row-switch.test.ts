@@ -188,6 +188,31 @@ describe('a row is deleted and inserted', () => {
     expect(error.message).toContain('change the stored object instead, for example by merge()')
   })
 
+  test('if rows exchange their unique values', async () => {
+    const { withSession } = await stored()
+    await fixture.db.query('delete from switch_players')
+    await withSession(async (session) => {
+      const [one, two] = [await session.getOne(Team, 1), await session.getOne(Team, 2)]
+      session.delete(one)
+      session.delete(two)
+      session.addAll([new Team({ id: 1, name: 'i', slot: 20 }), new Team({ id: 2, name: 'ii', slot: 10 })])
+    })
+    expect(await teams()).toMatchObject([
+      { id: 1, name: 'i', slot: 20, version: 1 },
+      { id: 2, name: 'ii', slot: 10 },
+    ])
+    await withSession(async (session) => {
+      const [one, two] = [await session.getOne(Team, 1), await session.getOne(Team, 2)]
+      session.delete(one)
+      two.slot = 20
+      session.add(new Team({ id: 1, name: 'I', slot: 10 }))
+    })
+    expect(await teams()).toMatchObject([
+      { id: 1, name: 'I', slot: 10 },
+      { id: 2, name: 'ii', slot: 20 },
+    ])
+  })
+
   test('if nothing refers to it', async () => {
     await fixture.db.query('insert into switch_pages values (1, 7)')
     const { withSession } = fixture.factory()

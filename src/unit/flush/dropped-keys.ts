@@ -1,6 +1,6 @@
 /**
- * Refuses a foreign key that holds the key of a new object which is not stored, because it was taken out of the session before the
- * flush: by `expunge`, or with an object that is deleted. The table may hold a row with that key all the same, so it is asked.
+ * Refuses a foreign key that holds the key of a new object which is not stored, because it was taken out of the session: by `expunge`,
+ * with an object that is deleted, or by the rollback of a savepoint. The table may hold a row with that key all the same, so it is asked.
  */
 import { InvalidValueError } from '../../errors.js'
 import { selectExistence, type LoadStatement } from '../../query/key-statements.js'
@@ -59,8 +59,8 @@ export class DroppedKeys {
     const { name: holds } = holder.meta
     const { name: kind } = dropped.meta
     throw new InvalidValueError(
-      `${holds}.${names} of ${holder} is the key of ${dropped}, which is not stored because it was taken out of the session ` +
-        `(by expunge(), or with an object that is deleted): add() that ${kind} again, or give the ${holds} the key of another one`,
+      `${holds}.${names} of ${holder} is the key of ${dropped}, which is not stored: it was taken out of the session ` +
+        `(by expunge(), with an object that is deleted, or by the rollback of a savepoint). add() that ${kind} again, or give the ${holds} the key of another one`,
     )
   }
 

@@ -79,7 +79,7 @@ export function planFlush(work: FlushWork): FlushPlan {
   for (const change of changes)
     if (propagated.has(change.state)) change.key = keyAfter(change.state, propagated)
   const removals = work.deleted.map((state) => removalOf(state, guardAfter(state, work.guards, propagated)))
-  const { added, changes: switched, ...rest } = switchRows(insertions, removals, propagated)
+  const { added, changes: switched, ...rest } = switchRows(insertions, removals, changes, propagated)
   const written = switched.length === 0 ? changes : [...changes, ...switched]
   const planner = new Planner(rest.insertions, written, rest.removals, work.links, propagated)
   const steps = withLocks([...planner.steps()])

@@ -5,6 +5,7 @@
  * If a foreign key on the table has ON DELETE CASCADE, SET NULL or SET DEFAULT, the row is deleted and inserted, because the program
  * has declared what happens to the rows that refer to it.
  */
+import { orderByDependency } from '../../schema/dependency-order.js'
 import { ENTITY } from '../../schema/entity-types.js'
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import type { InstanceState } from '../instance-state.js'
@@ -18,6 +19,7 @@ import {
   type Insertion,
   type Removal,
 } from './rows.js'
+import { UniqueMoves } from './unique-moves.js'
 
 /** The rows of a flush. */
 export interface RowSwitches {
@@ -30,9 +32,11 @@ export interface RowSwitches {
   readonly changes: readonly Change[]
 }
 
+/** @param others Other rows that change. */
 export function switchRows(
   insertions: readonly Insertion[],
   removals: readonly Removal[],
+  others: readonly Change[],
   propagated: PropagatedKeys,
 ): RowSwitches {
   const none = { added: insertions, insertions, removals, changes: [] }
@@ -54,6 +58,8 @@ export function switchRows(
     changes.set(insertion, change)
     changes.set(removal, change)
   }
+  for (const circular of circularOf([...new Set(changes.values())], others))
+    for (const [row, change] of changes) if (change === circular) changes.delete(row)
   if (changes.size === 0) return none
   return {
     // The key is that of the stored row, and not read back.
@@ -62,6 +68,15 @@ export function switchRows(
     removals: removals.filter((row) => !changes.has(row)),
     changes: [...new Set(changes.values())],
   }
+}
+
+/** Changes whose rows take unique values from each other in a cycle, which works only if they are deleted first. */
+function circularOf(changes: readonly Change[], others: readonly Change[]): readonly Change[] {
+  if (changes.length === 0) return changes
+  const all = [...others, ...changes]
+  const moves = new UniqueMoves(all)
+  const cycles = orderByDependency(all, (change) => moves.before(change)).filter(({ length }) => length > 1)
+  return cycles.flat().filter(({ successor }) => successor !== undefined)
 }
 
 /** The primary key of a row, for comparison; undefined if PostgreSQL makes it. */
