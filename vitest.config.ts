@@ -105,20 +105,6 @@ export default defineConfig({
           hookTimeout: 120_000,
         },
       },
-      {
-        extends: true,
-        test: {
-          name: 'types',
-          include: [],
-          typecheck: {
-            enabled: true,
-            only: true,
-            include: ['test/types/**/*.ts'],
-            tsconfig: 'tsconfig.types.json',
-            ignoreSourceErrors: true,
-          },
-        },
-      },
     ],
   },
 })

@@ -16,14 +16,20 @@ const documents = ['.', 'docs']
   )
   .map((path) => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }))
 
-describe('code in documents', () => {
-  // One program for all of them: the compiler reads its libraries once.
+/** Files of expectations about types, which compile if they hold. */
+const TYPES = readdirSync(join(ROOT, 'test/types')).map((name) => `test/types/${name}`)
+
+describe('code in documents, and expectations about types', () => {
+  // One program for all of them: the compiler reads its libraries, and the source of the package, once.
   const blocks = new Map<string, { readonly document: string; readonly block: Block }>()
   for (const { path, text } of documents) {
     for (const block of blocksOf(text))
       blocks.set(join(ROOT, `${path}.${block.line}.ts`), { document: path, block })
   }
-  const problems = check(new Map([...blocks].map(([file, { block }]) => [file, source(block)])))
+  const problems = check(
+    new Map([...blocks].map(([file, { block }]) => [file, source(block)])),
+    TYPES.map((path) => join(ROOT, path)),
+  )
 
   test.each(documents.map(({ path }) => path))('the ts blocks of %s compile', (path) => {
     const found = problems.flatMap(({ file, line, message }) => {
@@ -32,6 +38,10 @@ describe('code in documents', () => {
       return [`${path}:${entry.block.line + line - 2}: ${message}`]
     })
     expect(found).toEqual([])
+  })
+
+  test.each(TYPES)('what %s expects of types holds', (path) => {
+    expect(problems.filter(({ file }) => file === join(ROOT, path))).toEqual([])
   })
 })
 
@@ -84,16 +94,17 @@ interface Problem {
   readonly message: string
 }
 
-/** Type-checks files that exist in memory only, against the source of the package. */
-function check(sources: ReadonlyMap<string, string>): Problem[] {
+/** Type-checks files that exist in memory only, and others, against the source of the package. */
+function check(sources: ReadonlyMap<string, string>, others: readonly string[] = []): Problem[] {
   const config = ts.parseJsonConfigFileContent({ extends: './tsconfig.test.json', files: [] }, ts.sys, ROOT)
   const options = { ...config.options, noUnusedLocals: false, noUnusedParameters: false }
   const host = ts.createCompilerHost(options)
   const { fileExists, readFile } = host
   host.fileExists = (name) => sources.has(name) || fileExists(name)
   host.readFile = (name) => sources.get(name) ?? readFile(name)
-  const program = ts.createProgram([...sources.keys()], options, host)
-  return [...sources.keys()].flatMap((file) => {
+  const files = [...sources.keys(), ...others]
+  const program = ts.createProgram(files, options, host)
+  return files.flatMap((file) => {
     const node = program.getSourceFile(file)
     return [...program.getSyntacticDiagnostics(node), ...program.getSemanticDiagnostics(node)].map(
       (diagnostic) => ({
