@@ -153,7 +153,7 @@ test.each(sampled(DEATHS, 0))(
   },
 )
 
-test.each(OTHERS)(
+test.each(sampled(OTHERS, 0))(
   '$name (autocommit: $autocommit) ends its wait for a COMMIT that is never answered',
   async ({ autocommit, stores, run }) => {
     using proxy = await startProxy(fixture.db.url)
