@@ -128,6 +128,39 @@ describe.each(Object.keys(FRAMEWORKS).map((name, index) => ({ name, index })))('
   )
 })
 
+test.each([
+  ['before COMMIT: the next request reads from the primary', false],
+  ['after COMMIT', true],
+])('an answer of Express whose head is sent %s', async (_name, commits) => {
+  const { factory } = serversFor(cluster.late.url, { staleWaitMillis: 5_000 })
+  const app = express()
+  const session = ({ method }: { method?: string | undefined }) => readOnly(method)
+  const db = forExpress.requestSessions(factory, { causality: 'cookie', session })
+  const stream = async (req: express.Request, res: express.Response): Promise<void> => {
+    await write(db(req), req.path)
+    if (commits) await db(req).commit()
+    res.cookie('theme', 'dark')
+    res.write('begun, ')
+    res.end('ended')
+  }
+  app.use(db.middleware)
+  app.post('/:n', (req, res, next) => void stream(req, res).catch(next))
+  app.get('/', (req, res, next) => void read(db(req)).then((seen) => res.json(seen), next))
+  const service = await listen(createServer(app), factory)
+  services.push(service)
+  const wrote = nextValue()
+  const written = await fetch(`${service.url}/${String(wrote)}`, { method: 'POST' })
+  expect(await written.text()).toBe('begun, ended')
+  const cookies = written.headers.getSetCookie()
+  expect(cookies).toEqual([
+    expect.stringMatching(/^theme=dark/) as string,
+    expect.stringMatching(/^causality_token=/) as string,
+  ])
+  const seen = await fetch(service.url, { headers: { cookie: String(cookies[1]?.split(';')[0]) } })
+  const { port } = commits ? cluster.late : cluster.primary
+  expect(await seen.json()).toEqual({ n: wrote, port })
+})
+
 test('only a header and a cookie are known', () => {
   const { factory } = serversFor(cluster.late.url)
   expect(() => forHono.requestSessions(factory, { causality: 'query' as never })).toThrow(InvalidOptionError)

@@ -53,8 +53,9 @@ export function deferEnd(
   let last: unknown[] | undefined
   let state: 'open' | 'begun' | 'ending' | 'over' = 'open'
 
-  /** The head leaves as it is. */
+  /** The head leaves as it is, with the token of what the request has written. */
   const begin = (): void => {
+    if (!res.headersSent) scope.passToken((name, value) => res.appendHeader(name, value))
     const parameters = written
     written = undefined
     if (parameters !== undefined) original.writeHead(...parameters)
@@ -63,7 +64,6 @@ export function deferEnd(
     state = 'over'
     if (!res.headersSent) {
       setHead(res, head)
-      scope.passToken((name, value) => res.appendHeader(name, value))
       begin()
     }
     if (last !== undefined) original.write(...last)

@@ -28,6 +28,9 @@ const AFTER_ANSWER =
   'This request was answered, and its session ended with it: is an await missing before the answer? ' +
   'For work that goes on after the answer, use withSession(fn)'
 
+/** Like every token that cannot be read, it means the primary. */
+const OF_UNKNOWN_POSITION = 'primary'
+
 /** How a request has ended, as its framework tells it. */
 export interface RequestOutcome {
   /** Status of the answer; undefined if there is none. */
@@ -84,11 +87,15 @@ export class RequestScope<S extends Session> {
     return this.#context.runInAsyncScope(work)
   }
 
-  /** Tells the header that passes on what the request has written, once its transaction has ended. */
+  /**
+   * Tells the header that passes on what the request has written. The head of a streamed answer leaves before COMMIT, when the position
+   * of the write is not known: its token means the primary.
+   */
   passToken(setHeader: (name: string, value: string) => unknown): void {
-    const token = this.#causality === undefined ? undefined : this.run(this.#token)
-    if (this.#causality !== undefined && token !== undefined)
-      setHeader(...outgoingToken(this.#causality, token))
+    if (this.#causality === undefined) return
+    const { inTransaction, isWriting } = this.session
+    const token = inTransaction && isWriting ? OF_UNKNOWN_POSITION : this.run(this.#token)
+    if (token !== undefined) setHeader(...outgoingToken(this.#causality, token))
   }
 
   /** True once the answer was decided: no other outcome counts. */
