@@ -44,9 +44,12 @@ export class CausalFlows {
     return (this.#storage.getStore() ?? this.#shared).token
   }
 
-  /** Runs a function in a separate flow. */
+  /** Runs a function in a separate flow. Inside of another flow it begins with what that has written. */
   run<Value>(work: () => Value, after: string | undefined): Value {
-    const causality = new Causality(this.#storage.getStore() ?? this.#shared)
+    const outer = this.#storage.getStore()
+    const causality = new Causality(outer ?? this.#shared)
+    causality.add(outer?.latest)
+    causality.add(outer?.needed)
     if (after !== undefined) causality.add(readToken(after))
     return this.#storage.run(causality, work)
   }

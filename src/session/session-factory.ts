@@ -67,8 +67,9 @@ export interface SessionFactory<S extends Session = Session> {
   current(): S | undefined
   /**
    * Runs a function in its own causal flow, for a factory with replicas and `consistency: 'session'`: its reads show at least
-   * what it has written, and what the flow of the token `after` had written. They do not wait for writes of other flows. Call
-   * it for each request or job; the adapters of frameworks do. Outside of every causal flow, all writes of this process count.
+   * what it has written, what the flow around it had written until then, and what the flow of the token `after` had written. They do
+   * not wait for writes of other flows. Call it for each request or job; the adapters of frameworks do. Outside of every causal
+   * flow, all writes of this process count. A session belongs to the flow in which it was made.
    *
    * @param options.after A `causalityToken` of another process.
    * @returns what the function returns.

@@ -1,4 +1,5 @@
 /** What a flow of control has written: positions, tokens, and the replicas that are asked. */
+import { AsyncResource } from 'node:async_hooks'
 import { describe, expect, test } from 'vitest'
 import fc from 'fast-check'
 import type { Engine } from '../../../src/engine/engine.js'
@@ -214,13 +215,30 @@ describe('a flow of control', () => {
     flows.run(() => expect(flows.current().needed).toBeUndefined(), undefined)
   })
 
+  test('begins with what the flow around it has written, its timeline and an unknown position included', async () => {
+    const flows = new CausalFlows()
+    const outside = AsyncResource.bind(() => flows.run(() => flows.current().needed, undefined))
+    await flows.run(async () => {
+      await write(flows, 5n)
+      flows.run(() => expect(flows.current().needed).toEqual(at(5n)), undefined)
+      flows.run(() => expect(flows.current().needed).toEqual(at(9n)), tokenOf(at(9n)))
+      expect(flows.current().needed).toEqual(at(5n))
+      flows.current().storing()(undefined)
+      flows.run(() => {
+        expect(flows.current().needed).toBe('primary')
+        expect(flows.current().latest).toEqual(at(5n))
+      }, undefined)
+      expect(outside()).toBeUndefined()
+    }, undefined)
+  })
+
   test('may begin the next round of a worker in the round before, as often as it likes', async () => {
     const flows = new CausalFlows()
     const rounds = 20_000
     await new Promise<void>((resolve) => {
       const round = (number: number): void =>
         flows.run(() => {
-          expect(flows.current().needed).toBeUndefined()
+          expect(flows.current().needed).toEqual(number === 0 ? undefined : at(BigInt(number)))
           flows.current().storing()(at(BigInt(number + 1)))
           flows.current().reading()(at(BigInt(number + 1)))
           if (number === rounds) resolve()
