@@ -1,9 +1,9 @@
 /** Answers of Express (and of anything on Node's HTTP server) that end in unusual ways, while their end is held back for COMMIT. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, type OutgoingHttpHeaders } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import express, { type Express, type Request } from 'express'
+import express, { type Express, type Request, type Response } from 'express'
 import { expect, test } from 'vitest'
 import {
   AbortedError,
@@ -177,6 +177,56 @@ test('an answer in parts, whose length the client knows, is complete only after 
   expect(refused instanceof Error || !(refused as { complete: boolean }).complete).toBe(true)
   const reply = await post(`${url}/?sql=${encodeURIComponent(INSERT)}`)
   expect([reply.status, reply.text, reply.complete]).toEqual([200, 'lä la!', true])
+})
+
+test.each<[string, (res: Response) => void]>([
+  [
+    'more than was declared',
+    (res) => {
+      for (const part of ['la!', ' more']) res.write(part)
+      res.end(' la')
+    },
+  ],
+  ['with a callback that ends the response', (res) => void res.write('la!', () => res.end())],
+  [
+    'nothing, and the head is flushed',
+    (res) => {
+      res.set('content-length', '0').flushHeaders()
+      res.end()
+    },
+  ],
+])('a body of known length does not leave before COMMIT: %s', async (_, answer) => {
+  const url = await start((app, db) => {
+    app.post('/', async (req, res) => {
+      await db(req).execute(LATE, ['a'])
+      res.set('content-length', '3')
+      answer(res)
+    })
+  })
+  expect((await post(url)).status).toBe(409)
+  expect(await stored()).toEqual([])
+})
+
+test.each([
+  ['an object', { 'Content-Length': 3 }],
+  ['a list', ['set-cookie', 'a=1', 'content-length', '3']],
+])('a length that writeHead declares counts, too: %s', async (_, headers) => {
+  await fixture.db.query('truncate notes, late')
+  const factory = fixture.factory()
+  const db = requestSessions(factory, { onError: () => undefined })
+  const server = createServer((req, res) =>
+    db.middleware(req, res, (error) => {
+      if (error !== undefined) return void res.writeHead(409).end()
+      void db(req)
+        .execute(req.method === 'POST' ? LATE : INSERT, ['a'])
+        .then(() => res.writeHead(200, headers as OutgoingHttpHeaders).write('la!', () => res.end()))
+    }),
+  )
+  const service = await listen(server, factory)
+  services.push(service)
+  expect((await post(service.url)).status).toBe(409)
+  expect(await (await fetch(service.url)).text()).toBe('la!')
+  expect(await stored()).toEqual(['a'])
 })
 
 test('writeHead is held back as well, so that a refused COMMIT is an error for the client', async () => {

@@ -5,7 +5,7 @@
  * 1. The first end counts: its status, headers and body are kept as they were then. A later one is ignored.
  * 2. A response that has begun (`write`, `flushHeaders`) cannot change any more. Its last part is delayed; if COMMIT fails, the
  *    connection is cut, so the client sees that the response is incomplete. With `Content-Length` a client takes the response for
- *    complete when so many bytes are there, so the `write` that reaches this number is delayed, too.
+ *    complete when so many bytes are there, so the `write` that reaches this number is delayed, too, and all that follow it.
  */
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Session } from '../../index.js'
@@ -47,14 +47,20 @@ export function deferEnd(
   }
   const before = headOf(res, undefined)
   let written: unknown[] | undefined
-  /** Bytes of the body that were written. */
-  let bytes = 0
-  /** Arguments of a `write` that is held back. */
-  let last: unknown[] | undefined
+  /** Bytes of the body that are missing until the client takes the response for complete. */
+  let missing = Infinity
+  /** Arguments of the calls of `write` that are held back, in order. */
+  const held: unknown[][] = []
   let state: 'open' | 'begun' | 'ending' | 'over' = 'open'
 
-  /** The head leaves as it is, with the token of what the request has written. */
+  const complete = (): boolean => missing <= 0
+  /** The head is as it will leave. */
   const begin = (): void => {
+    state = 'begun'
+    missing = lengthIn(written) ?? Number(res.getHeader('content-length') ?? Infinity)
+  }
+  /** The head leaves as it is, with the token of what the request has written. */
+  const sendHead = (): void => {
     if (!res.headersSent) scope.passToken((name, value) => res.appendHeader(name, value))
     const parameters = written
     written = undefined
@@ -64,9 +70,9 @@ export function deferEnd(
     state = 'over'
     if (!res.headersSent) {
       setHead(res, head)
-      begin()
+      sendHead()
     }
-    if (last !== undefined) original.write(...last)
+    for (const part of held) original.write(...part)
     original.end(...parameters)
   }
   const refused = (error: unknown): void => {
@@ -93,24 +99,26 @@ export function deferEnd(
     },
     write: (...parameters: unknown[]): boolean => {
       if (state === 'ending') return true
-      if (state === 'open') {
-        state = 'begun'
-        begin()
-      }
-      bytes += bytesOf(parameters)
-      const isLast = state === 'begun' && bytes >= Number(res.getHeader('content-length') ?? Infinity)
-      // A handler that waits for the callback of this write may end the response only then.
-      if (!isLast || last !== undefined || typeof parameters.at(-1) === 'function')
+      if (state === 'over') return original.write(...parameters)
+      if (state === 'open') begin()
+      missing -= bytesOf(parameters)
+      if (!complete()) {
+        sendHead()
         return original.write(...parameters)
-      last = parameters
+      }
+      const callback = parameters.at(-1)
+      // The handler may end the response only when this write has called back, and it is held back until the response ends.
+      if (typeof callback === 'function') process.nextTick(parameters.pop() as () => void)
+      held.push(parameters)
       return true
     },
     flushHeaders: (): void => {
       if (state === 'ending') return
-      if (state === 'open') {
-        state = 'begun'
-        begin()
-      }
+      if (state === 'over') return original.flushHeaders()
+      if (state === 'open') begin()
+      // With a length of 0 the head is the whole response.
+      if (complete()) return
+      sendHead()
       original.flushHeaders()
     },
     // Node itself calls it as well, when the response begins.
@@ -130,6 +138,15 @@ function headOf(res: ServerResponse, written: unknown[] | undefined): Head {
 function bytesOf([chunk, encoding]: unknown[]): number {
   if (typeof chunk === 'string') return Buffer.byteLength(chunk, encoding as BufferEncoding)
   return chunk instanceof Uint8Array ? chunk.byteLength : 0
+}
+
+/** The `Content-Length` among the arguments of a `writeHead`, which counts more than that of `setHeader`. */
+function lengthIn(written: unknown[] | undefined): number | undefined {
+  const headers = written?.find((parameter) => typeof parameter === 'object' && parameter !== null) ?? {}
+  const pairs: unknown[] = Array.isArray(headers) ? headers : Object.entries(headers)
+  const flat = pairs.every((pair) => Array.isArray(pair)) ? pairs.flat() : pairs
+  const at = flat.findIndex((name, i) => i % 2 === 0 && String(name).toLowerCase() === 'content-length')
+  return at === -1 ? undefined : Number(flat[at + 1])
 }
 
 function statusOf({ statusCode, written }: Head): number {
