@@ -36,5 +36,7 @@ export default defineConfig(
     files: ['test/libraries/*.ts'],
     languageOptions: { parserOptions: { project: 'test/libraries/tsconfig.json' } },
   },
+  // Next resolves imports without an extension, and not those of ./name.js to ./name.ts.
+  { files: ['examples/next/**/*.ts'], languageOptions: { parserOptions: { project: 'tsconfig.next.json' } } },
   { files: ['src/**/*.ts'], rules: { 'no-console': 'error' } },
 )

@@ -5,9 +5,6 @@
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import type * as Health from '../../examples/next/app/health/route.js'
-import type * as Notes from '../../examples/next/app/notes/route.js'
-import type * as Entities from '../../examples/next/entities.js'
 import { sharedEngine } from '../../src/integrations/serverless.js'
 import { useDatabase } from '../integration/session-support.js'
 
@@ -24,10 +21,13 @@ afterAll(async () => {
 /** The options of `examples/next/db.ts`. */
 const settings = () => ({ url: fixture.db.url, poolSize: 3, maxOverflow: 0 })
 
+type Handler = (request: Request) => Promise<Response>
+
+/** The modules of the example: `tsconfig.next.json` has the rules of Next for their imports. */
 interface Evaluation {
-  readonly notes: typeof Notes
-  readonly health: typeof Health
-  readonly entities: typeof Entities
+  readonly notes: { readonly GET: Handler; readonly POST: Handler }
+  readonly health: { readonly GET: () => Promise<Response> }
+  readonly entities: { readonly Note: unknown }
 }
 
 async function evaluate(): Promise<Evaluation> {
@@ -36,9 +36,9 @@ async function evaluate(): Promise<Evaluation> {
   folders.push(folder)
   cpSync(`${ROOT}examples/next`, folder, { recursive: true })
   return {
-    notes: (await import(`${folder}/app/notes/route.ts`)) as typeof Notes,
-    health: (await import(`${folder}/app/health/route.ts`)) as typeof Health,
-    entities: (await import(`${folder}/entities.ts`)) as typeof Entities,
+    notes: (await import(`${folder}/app/notes/route.ts`)) as Evaluation['notes'],
+    health: (await import(`${folder}/app/health/route.ts`)) as Evaluation['health'],
+    entities: (await import(`${folder}/entities.ts`)) as Evaluation['entities'],
   }
 }
 

@@ -1,4 +1,4 @@
 /** `app/health/route.ts` of Next.js: 200 if the database answers. */
-import { db } from '../../db.js'
+import { db } from '../../db'
 
 export const GET = db.health

@@ -1,7 +1,7 @@
 /** `app/notes/route.ts` of Next.js: lists and stores notes. Set `serverExternalPackages: ['lifeguard']` in `next.config`. */
 import { asc, select } from 'lifeguard'
-import { db } from '../../db.js'
-import { Note } from '../../entities.js'
+import { db } from '../../db'
+import { Note } from '../../entities'
 
 export const GET = db.handler(async () => {
   const notes = await db().scalars(select(Note).orderBy(asc(Note.c.text)))
