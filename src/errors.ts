@@ -86,6 +86,9 @@ function brandsOf(constructor: { readonly name: string }): ReadonlySet<string> {
   return names
 }
 
+// The mistakes of a call begin their stacks with the caller's line: they are found deep inside of the library, and the stack would end
+// before that line.
+
 /** An option that does not exist, has the wrong type or is out of range. Never safe to retry: change the call. */
 export class InvalidOptionError extends LifeguardError {
   /** Name of the option, as the caller wrote it. */
@@ -93,6 +96,7 @@ export class InvalidOptionError extends LifeguardError {
 
   constructor(option: string, message: string, options?: LifeguardErrorOptions) {
     super('INVALID_OPTION', message, options)
+    captureStack(this, InvalidOptionError)
     this.option = option
   }
 }
@@ -101,6 +105,7 @@ export class InvalidOptionError extends LifeguardError {
 export class InvalidStatementError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('INVALID_STATEMENT', message, options)
+    captureStack(this, InvalidStatementError)
   }
 }
 
@@ -111,7 +116,6 @@ export class InvalidStatementError extends LifeguardError {
 export class MappingError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('INVALID_MAPPING', message, options)
-    // It is found deep inside of the declarations, and the stack would end before the caller's line.
     captureStack(this, MappingError)
   }
 }
@@ -197,6 +201,7 @@ export class ConnectionClosedError extends LifeguardError {
 export class SessionClosedError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('SESSION_CLOSED', message, options)
+    captureStack(this, SessionClosedError)
   }
 }
 
@@ -204,6 +209,7 @@ export class SessionClosedError extends LifeguardError {
 export class IllegalStateError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('ILLEGAL_STATE', message, options)
+    captureStack(this, IllegalStateError)
   }
 }
 
@@ -238,6 +244,7 @@ export class UnawaitedStatementError extends LifeguardError {
 
   constructor(message: string, statements: readonly string[], options?: LifeguardErrorOptions) {
     super('UNAWAITED_STATEMENT', message, options)
+    captureStack(this, UnawaitedStatementError)
     this.statements = statements
   }
 }

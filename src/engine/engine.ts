@@ -133,7 +133,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
    */
   async connect(options: ConnectionOptions = {}): Promise<Connection> {
     refuseUnknownKeys('connect', options, CONNECTION_OPTION_NAMES)
-    return this.#connect(this.setUp(options, { releaseWhenIdle: false }))
+    return await this.#connect(this.setUp(options, { releaseWhenIdle: false }))
   }
 
   /**
@@ -161,7 +161,8 @@ export class Engine extends PoolControls implements AsyncDisposable {
     refuseUnknownKeys('begin', options, BEGIN_OPTION_NAMES)
     const setup = this.setUp(options, { releaseWhenIdle: false })
     // One async context from the acquire on, so that an exhausted pool can tell that a caller waits for its own connection.
-    return runInScope(this, setup, async () => {
+    // `return await`, here and in `connect`: without it a stack ends before the caller's line.
+    return await runInScope(this, setup, async () => {
       const connection = await this.#connect(setup)
       try {
         return await connection.runOwned(() => work(connection), options.signal)
@@ -318,7 +319,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
       return new Connection({ engine: this, setup, lease })
     } catch (error) {
       // Made by a timer or a socket: here the stack leads to the caller's line.
-      if (error instanceof LifeguardError) captureStack(error, Engine.prototype.connect)
+      if (error instanceof LifeguardError) captureStack(error, captureStack)
       throw error
     }
   }

@@ -90,7 +90,7 @@ export class Substitutes {
     if (this.#host.isDisposed()) throw new IllegalStateError('The engine was disposed')
     if (this.#current !== undefined) {
       throw new IllegalStateError(
-        'The engine runs another test already: end that test first, or use a separate engine for each concurrent test',
+        'The engine runs another test already: end that test first, or use a separate engine for each concurrent test. (With beforeEach(begin) of rollbackEach, leave withRollback out.)',
       )
     }
   }

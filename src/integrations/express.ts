@@ -4,7 +4,7 @@ import type { Session, SessionFactory } from '../index.js'
 import { deferEnd, watchClient } from './requests/deferred-end.js'
 import { toResponse } from './requests/error-answers.js'
 import { healthOf } from './requests/health.js'
-import { answerFor, checkOptions, type AnsweringOptions } from './requests/options.js'
+import { answerFor, checkOptions, requireNext, type AnsweringOptions } from './requests/options.js'
 import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -40,7 +40,7 @@ export interface ExpressSessions<S extends Session> {
   readonly health: (request: unknown, response: ServerResponse) => Promise<void>
 }
 
-const REGISTER = 'register app.use(db.middleware) before the routes'
+const REGISTER = 'call app.use(db.middleware) before the routes'
 
 /**
  * Makes one session for each request. It is committed when the answer ends, before it is sent; rolled back if the status is 400
@@ -57,10 +57,11 @@ export function requestSessions<S extends Session, Request extends object = Inco
   sessionFactory: SessionFactory<S>,
   options: ExpressOptions<Request> = {},
 ): ExpressSessions<S> {
-  checkOptions(options, 'errors', 'onError')
+  checkOptions(options, ['errors', 'onError'])
   const scopes = new RequestScopes<S, Request>(sessionFactory, options, REGISTER)
 
   const middleware = (request: IncomingMessage, response: ServerResponse, next: Next): void => {
+    requireNext(next)
     const key = request as IncomingMessage & Request
     // Registered twice: the first one has done it.
     if (scopes.find(key) !== undefined) return next()

@@ -49,11 +49,13 @@ type Hook = (request: object, reply: FastifyReplyLike, ...more: never[]) => unkn
 
 interface FastifyApp {
   readonly errorHandler: { readonly name: string }
+  /** Without a logger, one that does nothing and has no level. */
+  readonly log?: { readonly level?: unknown }
   addHook(name: string, hook: Hook | (() => Promise<void>)): unknown
   setErrorHandler(handler: Hook): unknown
 }
 
-const REGISTER = 'register app.register(db.plugin)'
+const REGISTER = 'call app.register(db.plugin)'
 
 /**
  * Makes one session for each request. It is committed in `onSend`, before the answer is sent; rolled back if the request fails,
@@ -69,7 +71,7 @@ export function requestSessions<S extends Session, Request extends object = obje
   sessionFactory: SessionFactory<S>,
   options: FastifyOptions<Request> = {},
 ): FastifySessions<S> {
-  checkOptions(options, 'errors', 'dispose')
+  checkOptions(options, ['errors', 'dispose'])
   const scopes = new RequestScopes<S, Request>(sessionFactory, options, REGISTER)
   const { errors, dispose = {} } = options
 
@@ -134,6 +136,7 @@ export function requestSessions<S extends Session, Request extends object = obje
     })
   }
 
+  let hasLogger = false
   const onError = (error: unknown, request: object): never => {
     rollBack(request, error)
     const answer = errorAnswer(error, errors === false ? undefined : errors)
@@ -143,6 +146,8 @@ export function requestSessions<S extends Session, Request extends object = obje
     if (answer === undefined)
       throw new Error('A handler threw a value that is not an Error (see cause)', { cause: error })
     const { status: statusCode, code, message } = answer
+    // The answer does not contain the cause.
+    if (statusCode >= 500 && !hasLogger) warnOfRequest(error)
     const { headers } = toResponse(answer)
     throw Object.assign(new Error(message, { cause: error }), { statusCode, code, headers })
   }
@@ -151,6 +156,7 @@ export function requestSessions<S extends Session, Request extends object = obje
     const target = app as FastifyApp
     if (typeof target.addHook !== 'function')
       throw new InvalidOptionError('plugin', 'db.plugin is for app.register(db.plugin)')
+    hasLogger = target.log?.level !== undefined
     addHooks(target)
     if (errors !== false && target.errorHandler.name === 'defaultErrorHandler')
       target.setErrorHandler(onError)

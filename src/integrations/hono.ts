@@ -2,7 +2,13 @@
 import type { Session, SessionFactory } from '../index.js'
 import { toResponse } from './requests/error-answers.js'
 import { healthOf } from './requests/health.js'
-import { answerFor, checkOptions, warnOfRequest, type AnsweringOptions } from './requests/options.js'
+import {
+  answerFor,
+  checkOptions,
+  requireNext,
+  warnOfRequest,
+  type AnsweringOptions,
+} from './requests/options.js'
 import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -37,7 +43,7 @@ export interface HonoSessions<S extends Session> {
   readonly health: () => Promise<Response>
 }
 
-const REGISTER = 'register app.use(db.middleware) before the routes'
+const REGISTER = 'call app.use(db.middleware) before the routes'
 
 /**
  * Makes one session for each request. It is committed when the handler has returned, before the answer is sent; rolled back if
@@ -54,10 +60,11 @@ export function requestSessions<S extends Session, Context extends object = Hono
   sessionFactory: SessionFactory<S>,
   options: HonoOptions<Context> = {},
 ): HonoSessions<S> {
-  checkOptions(options, 'errors', 'onError')
+  checkOptions(options, ['errors', 'onError'])
   const scopes = new RequestScopes<S, Context>(sessionFactory, options, REGISTER)
 
   const middleware = async (context: HonoContext, next: () => Promise<void>): Promise<void> => {
+    requireNext(next)
     const key = context as HonoContext & Context
     if (scopes.find(key) !== undefined) return await next()
     const scope = scopes.open(key, context.req.raw.headers)

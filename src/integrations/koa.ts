@@ -4,7 +4,7 @@ import type { Session, SessionFactory } from '../index.js'
 import { watchClient } from './requests/deferred-end.js'
 import { toResponse } from './requests/error-answers.js'
 import { healthOf } from './requests/health.js'
-import { answerFor, checkOptions, type AnsweringOptions } from './requests/options.js'
+import { answerFor, checkOptions, requireNext, type AnsweringOptions } from './requests/options.js'
 import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -44,7 +44,7 @@ export interface KoaSessions<S extends Session> {
   readonly health: (context: Pick<KoaContext, 'status' | 'body'>) => Promise<void>
 }
 
-const REGISTER = 'register app.use(db.middleware) before the routes'
+const REGISTER = 'call app.use(db.middleware) before the routes'
 
 /**
  * Makes one session for each request. It is committed when the middleware after it has returned, before the answer is sent;
@@ -60,11 +60,12 @@ export function requestSessions<S extends Session, Context extends object = KoaC
   sessionFactory: SessionFactory<S>,
   options: KoaOptions<Context> = {},
 ): KoaSessions<S> {
-  checkOptions(options, 'errors', 'onError')
+  checkOptions(options, ['errors', 'onError'])
   const scopes = new RequestScopes<S, Context>(sessionFactory, options, REGISTER)
   const { errors } = options
 
   const middleware = async (context: KoaContext, next: () => Promise<unknown>): Promise<void> => {
+    requireNext(next)
     const key = context as KoaContext & Context
     if (scopes.find(key) !== undefined) {
       await next()

@@ -106,17 +106,19 @@ export function InjectEngine(name?: string): ReturnType<typeof inject> {
  * \@Module({ imports: [LifeguardModule.forRoot({ sessionFactory })] })
  */
 export class LifeguardModule {
-  static forRoot<S extends Session>({ name, ...options }: ForRootOptions<S>): LifeguardDynamicModule {
-    checkModuleOptions(options)
+  static forRoot<S extends Session>(given: ForRootOptions<S>): LifeguardDynamicModule {
+    checkModuleOptions(given, 'name')
+    const { name, ...options } = given
     return dynamicModule(name, [], { provide: optionsToken(name), useFactory: () => options, inject: [] })
   }
 
   static forRootAsync<S extends Session>(options: ForRootAsyncOptions<S>): LifeguardDynamicModule {
-    const { name, imports = [], inject: injected = [], useFactory } = options
+    const useFactory: unknown = (options as Partial<typeof options> | undefined)?.useFactory
     if (typeof useFactory !== 'function')
       throw new InvalidOptionError('useFactory', 'forRootAsync takes { inject, useFactory }')
+    const { name, imports = [], inject: injected = [] } = options
     const create = async (...values: never[]): Promise<LifeguardModuleOptions<S>> => {
-      const made = await useFactory(...values)
+      const made = await options.useFactory(...values)
       checkModuleOptions(made)
       return made
     }
@@ -143,12 +145,14 @@ export class SessionInterceptor {
 }
 
 /** @throws InvalidOptionError */
-function checkModuleOptions(options: object): void {
-  checkOptions(options, 'sessionFactory', 'errors', 'onError', 'dispose', 'health')
-  const { sessionFactory } = options as Partial<LifeguardModuleOptions>
-  if (typeof sessionFactory?.withSession === 'function') return
-  const message = 'LifeguardModule takes { sessionFactory }, made by createSessionFactory({ bind: engine })'
-  throw new InvalidOptionError('sessionFactory', message)
+function checkModuleOptions(options: object, ...more: readonly string[]): void {
+  const { sessionFactory } = (options as Partial<LifeguardModuleOptions> | undefined) ?? {}
+  if (typeof sessionFactory?.withSession !== 'function') {
+    const message = 'LifeguardModule takes { sessionFactory }, made by createSessionFactory({ bind: engine })'
+    throw new InvalidOptionError('sessionFactory', message)
+  }
+  const names = ['sessionFactory', 'errors', 'onError', 'dispose', 'health', ...more]
+  checkOptions(options, names, 'LifeguardModule')
 }
 
 function dynamicModule(

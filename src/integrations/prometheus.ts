@@ -109,8 +109,11 @@ function leave(register: PrometheusRegistry, name: string, engineId: number): vo
 function checked(engine: unknown, options: unknown): CollectOptions {
   if (!(engine instanceof Engine))
     throw new InvalidOptionError('engine', 'collect takes an engine: collect(engine, { register })')
-  if (typeof options !== 'object' || options === null)
-    throw new InvalidOptionError('options', 'collect takes an engine and { register }')
+  if (typeof options !== 'object' || options === null || 'registerMetric' in options)
+    throw new InvalidOptionError(
+      'options',
+      'collect takes an engine and an object: collect(engine, { register })',
+    )
   const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name))
   if (unknown !== undefined)
     throw new InvalidOptionError(unknown, `collect has no option '${unknown}'; it has ${OPTIONS.join(', ')}`)

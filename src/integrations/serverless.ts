@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import {
   createEngine,
+  IllegalStateError,
   InvalidOptionError,
   NullPool,
   type Engine,
@@ -70,7 +71,11 @@ const ATTACHED_IDLE_MILLIS = 5_000
  * @example
  * export const engine = sharedEngine({ url: process.env.DATABASE_URL, poolSize: 3, maxOverflow: 0 })
  */
-export function sharedEngine(options: EngineOptions = {}, { attach }: SharedEngineOptions = {}): Engine {
+export function sharedEngine(options: EngineOptions = {}, shared: SharedEngineOptions = {}): Engine {
+  const unknown = Object.keys(shared).find((name) => name !== 'attach')
+  if (unknown !== undefined)
+    throw new InvalidOptionError(unknown, `sharedEngine(options, { attach }) has no option '${unknown}'`)
+  const { attach } = shared
   const given = attach === undefined ? options : { idleTimeoutMillis: ATTACHED_IDLE_MILLIS, ...options }
   const holder = globalThis as { [KEPT]?: Map<string, Kept> }
   const engines = (holder[KEPT] ??= new Map<string, Kept>())
@@ -139,7 +144,7 @@ export function requestSessions<S extends Session>(
   sessionFactory: SessionFactory<S>,
   options: ServerlessOptions = {},
 ): ServerlessSessions<S> {
-  checkOptions(options, 'errors', 'onError')
+  checkOptions(options, ['errors', 'onError'])
   const { session } = options
   const register = 'wrap the handler in db.handler(fn) or db.action(fn)'
   const scopes = new RequestScopes<S, Request>(sessionFactory, options, register)
@@ -163,7 +168,7 @@ export function requestSessions<S extends Session>(
         try {
           const response = await around(
             scope,
-            () => work(request, ...more),
+            async () => requireResponse(await work(request, ...more)),
             ({ status }) => status,
           )
           return withToken(scope, response)
@@ -191,6 +196,15 @@ export function requestSessions<S extends Session>(
       return Response.json(body, { status })
     },
   })
+}
+
+/** @throws IllegalStateError for a handler without a response. */
+function requireResponse(returned: Response): Response {
+  const given: unknown = returned
+  if (typeof given === 'object' && given !== null && 'status' in given) return returned
+  throw new IllegalStateError(
+    'The function of db.handler returned no Response, so its transaction was rolled back: return new Response(...), or Response.json(...)',
+  )
 }
 
 /** As `RequestScope.around`; Next's `redirect()` is a success, although it throws. */

@@ -1,4 +1,5 @@
 /** Removes the frames of the library from stacks, so that a stack begins with the line that called the library. */
+import { fileURLToPath, pathToFileURL } from 'node:url'
 
 /**
  * The place of a frame: `at name (file:///dir/name.js:1:2)`, `at async /dir/name.cjs:1:2`, `at C:\dir\name.js:1:2`. Folders may
@@ -8,8 +9,11 @@ const PLACE = /^at (?:.*? \((.*):\d+:\d+\)|(?:async )?(.*):\d+:\d+)$/
 /** Frames of the library between the caller and the place where a stack is captured. */
 const OWN_FRAMES = 24
 
-/** Folder of the library, with its last slash: `dist/` as published (its subpaths are there, too), `src/` in its repository. */
-const FOLDER = libraryFolder(new Error().stack)
+/**
+ * Folder of the library, with its last slash: `dist/` as published (its subpaths are there, too), `src/` in its repository. As a
+ * path and as a URL, because frames of CommonJS have paths, those of ES modules URLs, and `dist/` has files of both kinds.
+ */
+const FOLDERS = bothForms(libraryFolder(new Error().stack))
 
 /** The folder of a stack that was captured in this file. Undefined if the process shows stacks in another form. */
 export function libraryFolder(stack: unknown): string | undefined {
@@ -20,13 +24,20 @@ export function libraryFolder(stack: unknown): string | undefined {
     .replace(/([\\/])internal[\\/]$/, '$1')
 }
 
+/** A folder as it is in frames of CommonJS, and of ES modules. */
+export function bothForms(folder: string | undefined): readonly string[] {
+  if (folder === undefined) return []
+  const isUrl = folder.startsWith('file:')
+  return [folder, isUrl ? fileURLToPath(folder) : pathToFileURL(folder).href]
+}
+
 function fileOf(frame: string): string | undefined {
   const [, inBrackets, plain] = PLACE.exec(frame.trim()) ?? []
   return inBrackets ?? plain
 }
 
-function isOwn(frame: string, folder: string | undefined): boolean {
-  return folder !== undefined && frame.includes(folder) && fileOf(frame)?.startsWith(folder) === true
+function isOwn(frame: string, folders: readonly string[]): boolean {
+  return folders.some((folder) => frame.includes(folder) && fileOf(frame)?.startsWith(folder) === true)
 }
 
 function isPlace(frame: string): boolean {
@@ -37,11 +48,11 @@ function isPlace(frame: string): boolean {
  * The stack without frames of the library, and not longer than the limit of the process. Unchanged if nothing else is left: the
  * library may be bundled in one file with its user.
  */
-export function withoutOwnFrames(stack: string, folder: string | undefined = FOLDER): string {
+export function withoutOwnFrames(stack: string, folders: readonly string[] = FOLDERS): string {
   const lines = stack.split('\n')
   const first = lines.findIndex((line) => /^\s+at /.test(line))
   if (first === -1) return stack
-  const frames = lines.slice(first).filter((line) => !isOwn(line, folder))
+  const frames = lines.slice(first).filter((line) => !isOwn(line, folders))
   if (!frames.some(isPlace)) return lines.slice(0, first + Error.stackTraceLimit).join('\n')
   return [...lines.slice(0, first), ...frames.slice(0, Error.stackTraceLimit)].join('\n')
 }

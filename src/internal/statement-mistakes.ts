@@ -24,6 +24,11 @@ const MISTAKES: readonly Mistake[] = [
     advice: 'There are no named parameters: write $1, $2, ..., or values in the sql tag: sql`... ${value}`',
   },
   {
+    sqlStates: ['08P01'],
+    isMade: (_text, message) => message.startsWith('bind message supplies'),
+    advice: 'Each of $1, $2, ... needs its value: execute(text, [first, second]), or sql`... ${value}`',
+  },
+  {
     sqlStates: ['22P02', '22007', '22008'],
     isMade: (text, message) => /\bin\s*\(\s*\$\d+\s*\)/i.test(text) && message.includes('"{'),
     advice:

@@ -107,7 +107,7 @@ const PROPAGATIONS: readonly Propagation[] = ['required', 'nested', 'requiresNew
 export function createSessionFactory<S extends Session = Session>(
   options: SessionFactoryOptions<S>,
 ): SessionFactory<S> {
-  if (!isRevoked(options) && options instanceof Engine) {
+  if (options === undefined || (!isRevoked(options) && options instanceof Engine)) {
     const message = 'createSessionFactory takes an object: createSessionFactory({ bind: engine })'
     throw new InvalidOptionError('bind', message)
   }

@@ -34,6 +34,26 @@ describe('fastify', () => {
     return services.at(-1)?.url ?? ''
   }
 
+  test.each([
+    ['without a logger: a warning', undefined, 1],
+    ['with a logger: in the log', { level: 'silent' }, 0],
+  ])('the cause of an answer of 500 is told %s', async (_, logger, expected) => {
+    const warnings: (Error & { code?: string })[] = []
+    const collect = (warning: Error): void => void warnings.push(warning)
+    process.on('warning', collect)
+    const url = await start(
+      (app, db) => app.post('/', (request) => void insert(db(request))),
+      {},
+      logger === undefined ? {} : { logger },
+    )
+    expect((await post(url)).status).toBe(500)
+    await new Promise(setImmediate)
+    process.off('warning', collect)
+    const told = warnings.filter(({ code }) => code === 'LIFEGUARD_REQUEST')
+    expect(told.length).toBe(expected)
+    for (const { message } of told) expect(message).toContain('an await is missing')
+  })
+
   test('a reply that is sent early ends the transaction; a statement after it is refused', async () => {
     const errors: unknown[] = []
     const url = await start((app, db) => {

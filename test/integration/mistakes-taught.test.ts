@@ -40,6 +40,11 @@ describe('a statement that shows a common mistake', () => {
       'There are no named parameters: write $1',
     ],
     [
+      'no values',
+      async (session) => await session.execute('select * from people where id = $1 and age = $2', [1]),
+      'Each of $1, $2, ... needs its value: execute(text, [first, second])',
+    ],
+    [
       'an array in brackets',
       async (session) => await session.execute(sql`select * from people where id in (${[1, 2]})`),
       'write `= any(${values})`',

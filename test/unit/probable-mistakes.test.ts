@@ -190,7 +190,7 @@ describe('stacks', () => {
     ]
     const library = [...frames, `at async Session.execute [as run] (${folder}fastify.cjs:5:6)`]
     const stack = ['Error: x', ...[...library, ...mineFrames].map((frame) => `    ${frame}`)].join('\n')
-    expect(withoutOwnFrames(stack, folder)).toBe(
+    expect(withoutOwnFrames(stack, [folder])).toBe(
       ['Error: x', ...mineFrames.map((frame) => `    ${frame}`)].join('\n'),
     )
   })

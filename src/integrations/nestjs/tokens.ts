@@ -1,17 +1,25 @@
-/** The injection tokens of engine, factory and session, by the name of the module. */
+/**
+ * The injection tokens of engine, factory and session, by the name of the module. Nest shows them in the error of a missing import,
+ * so they say what to import.
+ */
 
-export function engineToken(name = 'default'): string {
-  return `lifeguard:engine:${name}`
+export function engineToken(name?: string): string {
+  return token('Engine', name)
 }
 
-export function sessionFactoryToken(name = 'default'): string {
-  return `lifeguard:sessionFactory:${name}`
+export function sessionFactoryToken(name?: string): string {
+  return token('SessionFactory', name)
 }
 
-export function sessionToken(name = 'default'): string {
-  return `lifeguard:session:${name}`
+export function sessionToken(name?: string): string {
+  return token('Session', name)
 }
 
-export function optionsToken(name = 'default'): string {
-  return `lifeguard:options:${name}`
+export function optionsToken(name?: string): string {
+  return token('options', name)
+}
+
+function token(what: string, name: string | undefined): string {
+  const options = name === undefined ? '{ sessionFactory }' : `{ name: '${name}', sessionFactory }`
+  return `${what} of lifeguard/nestjs: LifeguardModule.forRoot(${options})`
 }

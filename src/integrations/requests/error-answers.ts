@@ -7,6 +7,7 @@
 import {
   ConnectError,
   DatabaseError,
+  InvalidOptionError,
   isTimeout,
   LifeguardError,
   ReadOnlyError,
@@ -91,6 +92,33 @@ export class ClientGoneError extends Error {
 
   constructor() {
     super('The client closed the connection before it was answered')
+  }
+}
+
+/**
+ * Refuses answers that would never be given.
+ * @throws InvalidOptionError
+ */
+export function checkAnswers(answers: unknown): void {
+  // `false` leaves the errors to the application, in some frameworks.
+  if (answers === undefined || answers === false) return
+  const example =
+    "errors takes answers by SQLSTATE or code: { '23505': 422, NO_RESULT: { message: 'Not here' } }"
+  if (typeof answers !== 'object' || answers === null) throw new InvalidOptionError('errors', example)
+  for (const [key, answer] of Object.entries(answers)) {
+    const [state] = Object.entries(BY_SQL_STATE).find(([, { code }]) => code === key) ?? []
+    if (state !== undefined)
+      throw new InvalidOptionError(
+        'errors',
+        `errors: ${key} is the code of an answer; write '${state}', its SQLSTATE`,
+      )
+    if (!/^(?:[0-9A-Z]{2,3}|[0-9A-Z]{5}|ABORTED|[A-Z]+(?:_[A-Z]+)+)$/.test(key))
+      throw new InvalidOptionError('errors', `errors: '${key}' is neither a SQLSTATE nor a code. ${example}`)
+    if (typeof answer !== 'number' && (typeof answer !== 'object' || answer === null))
+      throw new InvalidOptionError(
+        'errors',
+        `errors: the answer to ${key} must be a status or an object. ${example}`,
+      )
   }
 }
 

@@ -1,6 +1,6 @@
 /** The options that the adapters share, and how errors are answered and reported. */
 import { InvalidOptionError } from '../../index.js'
-import { errorAnswer, type ErrorAnswer, type ErrorAnswers } from './error-answers.js'
+import { checkAnswers, errorAnswer, type ErrorAnswer, type ErrorAnswers } from './error-answers.js'
 import type { RequestSessionsOptions } from './request-scope.js'
 
 /** Options of adapters that answer errors themselves. */
@@ -16,18 +16,27 @@ export interface AnsweringOptions<Request> extends RequestSessionsOptions<Reques
 
 const SESSION_NAMES = ['session', 'rollbackOnStatus', 'causality'] as const
 
-/** @throws InvalidOptionError */
-export function checkOptions(options: object, ...more: readonly string[]): void {
+/**
+ * @param more Names of the options that this adapter has besides the common ones.
+ * @param call What takes the options.
+ * @throws InvalidOptionError
+ */
+export function checkOptions(options: object, more: readonly string[], call = 'requestSessions'): void {
   const known: readonly string[] = [...SESSION_NAMES, ...more]
   if (typeof options !== 'object' || options === null)
-    throw new InvalidOptionError(
-      'options',
-      'requestSessions takes a session factory and an object of options',
-    )
+    throw new InvalidOptionError('options', `The options of ${call} must be an object`)
+  checkAnswers((options as AnsweringOptions<unknown>).errors)
   const unknown = Object.keys(options).find((key) => !known.includes(key))
   if (unknown === undefined) return
-  const message = `requestSessions has no option '${unknown}'; it has ${known.join(', ')}`
+  const message = `${call} has no option '${unknown}'; it has ${known.join(', ')}`
   throw new InvalidOptionError(unknown, message)
+}
+
+/** @throws InvalidOptionError if the middleware is not called by a framework, which gives it `next`. */
+export function requireNext(next: unknown): void {
+  if (typeof next === 'function') return
+  const message = 'db.middleware is the middleware itself: app.use(db.middleware), without brackets behind it'
+  throw new InvalidOptionError('middleware', message)
 }
 
 /** The answer to an error, which is reported; undefined for an error that is not Lifeguard's. */

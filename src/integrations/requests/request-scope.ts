@@ -127,13 +127,15 @@ export class RequestScope<S extends Session> {
     outcomeOf: (value: Value) => RequestOutcome,
   ): Promise<Value> {
     let value: Value
+    let outcome: RequestOutcome
     try {
       value = await this.run(handler)
+      outcome = outcomeOf(value)
     } catch (error) {
       await this.finish({ failure: { error } })
       throw error
     }
-    await this.finish(outcomeOf(value))
+    await this.finish(outcome)
     return value
   }
 

@@ -1,6 +1,7 @@
 /** Makes databases for tests as copies of a template, so that each worker gets its own in less than a second. */
 import { createHash, randomUUID } from 'node:crypto'
 import { createEngine, InvalidOptionError, type Engine } from '../../index.js'
+import { refuseUnknown } from './options.js'
 /** A database of its own. */
 export interface TestDatabase extends AsyncDisposable {
   readonly url: string
@@ -27,10 +28,14 @@ export interface TestDatabaseOptions {
  */
 export async function createTestDatabase(
   server: string,
-  { setUp, key = setUp?.toString() ?? '' }: TestDatabaseOptions = {},
+  options: TestDatabaseOptions = {},
 ): Promise<TestDatabase> {
-  if (typeof server !== 'string')
-    throw new InvalidOptionError('server', 'createTestDatabase takes the url of a server')
+  if (typeof server !== 'string') {
+    const message = 'createTestDatabase takes the url of a server: createTestDatabase(server.url, { setUp })'
+    throw new InvalidOptionError('server', message)
+  }
+  refuseUnknown('createTestDatabase(url, { setUp })', options, ['setUp', 'key'])
+  const { setUp, key = setUp?.toString() ?? '' } = options
   const engine = createEngine({ url: server, poolSize: 1, maxOverflow: 0, statementCacheSize: 0 })
   const name = `lifeguard_test_${randomUUID().replaceAll('-', '')}`
   try {

@@ -1,6 +1,7 @@
 /** Finds or starts a database server for a test run. */
 import { InvalidOptionError } from '../../index.js'
 import { findPrograms, startLocalServer, type Running } from './local-server.js'
+import { refuseUnknown } from './options.js'
 import { startPgliteServer, type ClosablePglite } from './pglite-server.js'
 
 const SOURCES = ['DATABASE_URL', 'local programs', 'testcontainers', 'pglite'] as const
@@ -43,6 +44,7 @@ export interface StartDatabaseOptions {
  * const engine = createEngine({ url: server.url })
  */
 export async function startDatabase(options: StartDatabaseOptions = {}): Promise<StartedDatabase> {
+  refuseUnknown('startDatabase({ source })', options, ['source', 'image'])
   const { source, image = 'postgres:17-alpine' } = options
   if (source !== undefined && !SOURCES.includes(source))
     throw new InvalidOptionError(

@@ -2,6 +2,7 @@
 import type { Driver } from '../../driver/driver.js'
 import type { AcquireOptions, Lease, Pool } from '../../pool/pool.js'
 import { Engine, InvalidOptionError, type IsolationLevel, type SessionFactory } from '../../index.js'
+import { refuseUnknown } from './options.js'
 import { SavepointConnection } from './savepoint-connection.js'
 import { SharedTransaction } from './shared-transaction.js'
 
@@ -46,7 +47,7 @@ export async function withRollback<Value>(
 ): Promise<Value> {
   if (typeof test !== 'function')
     throw new InvalidOptionError('test', 'withRollback takes an engine and a function: the test')
-  const hooks = rollbackEach(target, options)
+  const hooks = rollbackEach(engineOf(target, 'withRollback(engine, test)'), options)
   await hooks.begin()
   let value: Value
   try {
@@ -68,7 +69,11 @@ export async function withRollback<Value>(
  * afterEach(rollback)
  */
 export function rollbackEach(target: Engine | SessionFactory, options: RollbackOptions = {}): RollbackHooks {
-  const engine = engineOf(target)
+  const engine = engineOf(target, 'rollbackEach(engine)')
+  refuseUnknown('rollbackEach(engine, { isolationLevel, waitMillis })', options, [
+    'isolationLevel',
+    'waitMillis',
+  ])
   let end: (() => Promise<void>) | undefined
   return {
     begin: async () => {
@@ -83,11 +88,15 @@ export function rollbackEach(target: Engine | SessionFactory, options: RollbackO
   }
 }
 
-function engineOf(target: unknown): Engine {
+/**
+ * @param call The call as the caller should write it.
+ * @throws InvalidOptionError
+ */
+export function engineOf(target: unknown, call: string): Engine {
   if (target instanceof Engine) return target
   const bind: unknown = typeof target === 'function' ? (target as { bind?: unknown }).bind : undefined
   if (bind instanceof Engine) return bind
-  throw new InvalidOptionError('engine', 'withRollback takes an engine, or a session factory, and a function')
+  throw new InvalidOptionError('engine', `${call} takes an engine, or a session factory`)
 }
 
 async function begin(
