@@ -42,7 +42,7 @@ describe('fastify', () => {
     const collect = (warning: Error): void => void warnings.push(warning)
     process.on('warning', collect)
     const url = await start(
-      (app, db) => app.post('/', (request) => void insert(db(request))),
+      (app, db) => app.post('/', async (request) => void insert(db(request))),
       {},
       logger === undefined ? {} : { logger },
     )
