@@ -86,6 +86,7 @@ function brandsOf(constructor: { readonly name: string }): ReadonlySet<string> {
   return names
 }
 
+// `new.target`, not the class: a class that names itself is renamed by the build, and its name is part of what users see.
 // The mistakes of a call begin their stacks with the caller's line: they are found deep inside of the library, and the stack would end
 // before that line.
 
@@ -96,7 +97,7 @@ export class InvalidOptionError extends LifeguardError {
 
   constructor(option: string, message: string, options?: LifeguardErrorOptions) {
     super('INVALID_OPTION', message, options)
-    captureStack(this, InvalidOptionError)
+    captureStack(this, new.target)
     this.option = option
   }
 }
@@ -105,7 +106,7 @@ export class InvalidOptionError extends LifeguardError {
 export class InvalidStatementError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('INVALID_STATEMENT', message, options)
-    captureStack(this, InvalidStatementError)
+    captureStack(this, new.target)
   }
 }
 
@@ -116,7 +117,7 @@ export class InvalidStatementError extends LifeguardError {
 export class MappingError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('INVALID_MAPPING', message, options)
-    captureStack(this, MappingError)
+    captureStack(this, new.target)
   }
 }
 
@@ -201,7 +202,7 @@ export class ConnectionClosedError extends LifeguardError {
 export class SessionClosedError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('SESSION_CLOSED', message, options)
-    captureStack(this, SessionClosedError)
+    captureStack(this, new.target)
   }
 }
 
@@ -209,7 +210,7 @@ export class SessionClosedError extends LifeguardError {
 export class IllegalStateError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('ILLEGAL_STATE', message, options)
-    captureStack(this, IllegalStateError)
+    captureStack(this, new.target)
   }
 }
 
@@ -244,7 +245,7 @@ export class UnawaitedStatementError extends LifeguardError {
 
   constructor(message: string, statements: readonly string[], options?: LifeguardErrorOptions) {
     super('UNAWAITED_STATEMENT', message, options)
-    captureStack(this, UnawaitedStatementError)
+    captureStack(this, new.target)
     this.statements = statements
   }
 }
