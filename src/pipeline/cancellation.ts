@@ -2,6 +2,9 @@
 import type { DriverConnection } from '../driver/driver.js'
 import type { Clock, Timer } from '../internal/clock.js'
 
+/** PostgreSQL ignores a cancel that arrives before the statement has begun, so it is repeated after this pause. */
+const REPEAT_MILLIS = 500
+
 export class Cancellation {
   readonly #clock: Clock
   readonly #timeoutMillis: number
@@ -9,6 +12,7 @@ export class Cancellation {
   /** The cancelled batch has not ended. */
   #running = false
   #timer: Timer | undefined
+  #repeat: Timer | undefined
 
   /** @param timeoutMillis How long the server may take to end the cancelled batch before the connection is destroyed. */
   constructor(clock: Clock, timeoutMillis: number) {
@@ -22,12 +26,11 @@ export class Cancellation {
   }
 
   /**
-   * Asks the server to cancel. Unless `ended` is called within the timeout, the connection is destroyed.
+   * Asks the server to cancel, again and again. Unless `ended` is called within the timeout, the connection is destroyed.
    * @param onTaken Called when it is safe to send again.
    */
   start(connection: DriverConnection, reason: Error, onTaken: () => void): void {
     if (this.#active) return
-    this.#active = true
     this.#running = true
     const arm = (): void => {
       if (!this.#running) return
@@ -40,11 +43,17 @@ export class Cancellation {
     const earlierEnds = connection.commitHandoff?.settled
     if (earlierEnds === undefined) arm()
     else void earlierEnds.then(arm)
+    const ask = (): void => {
+      this.#active = true
+      connection.cancel(this.#timeoutMillis).then(taken, taken)
+    }
     const taken = (): void => {
       this.#active = false
+      if (this.#running) this.#repeat = this.#clock.setTimer(ask, REPEAT_MILLIS, { keepAlive: false })
       onTaken()
     }
-    connection.cancel(this.#timeoutMillis).then(taken, taken)
+    this.#repeat?.cancel()
+    ask()
   }
 
   /** The cancelled batch has ended. */
@@ -52,5 +61,7 @@ export class Cancellation {
     this.#running = false
     this.#timer?.cancel()
     this.#timer = undefined
+    this.#repeat?.cancel()
+    this.#repeat = undefined
   }
 }

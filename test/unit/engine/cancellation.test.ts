@@ -32,6 +32,34 @@ test('one that ends in time does not', async () => {
   expect(connection.lost).toBeUndefined()
 })
 
+test('a cancel that the server ignores is repeated, until the statement ends', async () => {
+  const { clock, connection, cancellation } = cancelled()
+  expect(connection.cancels).toBe(1)
+  await clock.advance(1_200)
+  expect(connection.cancels).toBe(3)
+  cancellation.ended()
+  await clock.advance(TIMEOUT)
+  expect(connection.cancels).toBe(3)
+  expect(connection.lost).toBeUndefined()
+  expect(clock.timers.all).toBe(0)
+})
+
+test('nothing is sent while a repeated cancel is on its way, also if the statement has ended meanwhile', async () => {
+  const { clock, connection, cancellation } = cancelled()
+  await settle()
+  expect(cancellation.active).toBe(false)
+  let taken!: () => void
+  connection.cancel = () => new Promise((resolve) => (taken = resolve))
+  await clock.advance(600)
+  expect(cancellation.active).toBe(true)
+  cancellation.ended()
+  expect(cancellation.active).toBe(true)
+  taken()
+  await settle()
+  expect(cancellation.active).toBe(false)
+  expect(clock.timers.all).toBe(0)
+})
+
 test('its time does not run while the COMMIT of the previous holder is unanswered', async () => {
   let answer!: () => void
   const earlierEnds = new Promise<void>((resolve) => (answer = resolve))
