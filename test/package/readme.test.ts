@@ -26,6 +26,17 @@ afterAll(async () => {
   installed.remove()
 })
 
+test.each(['module', 'commonjs'] as const)(
+  'errors have the names that the documents show: %s',
+  async (kind) => {
+    const load = kind === 'module' ? "await import('lifeguard')" : "require('lifeguard')"
+    const script = `
+    const all = Object.entries(${load}).filter(([name]) => name.endsWith('Error'))
+    console.log(all.length > 20, all.filter(([name, { name: own }]) => name !== own).map(([name]) => name))`
+    expect((await installed.node(kind, script)).trim()).toBe('true []')
+  },
+)
+
 test('links of the documents lead to files of the package', () => {
   const root = join(installed.folder, 'node_modules', 'lifeguard')
   const documents = installed.tarball.files.filter((path) => path.endsWith('.md'))
