@@ -92,6 +92,8 @@ export function checkLibrary(name: string, description: Description): Fixture {
       const library = await open(Math.max(2, connections))
       await Promise.all(Array.from({ length: oneAtATime ? 1 : 2 }, () => library.job()))
       await kill('true')
+      // A connection that was used a moment ago is not pinged, so its loss must have arrived.
+      await waitUntil(() => library.engine.stats().idle === 0)
       await library.job()
       await expectReturned(library)
       await end(library)
