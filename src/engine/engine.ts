@@ -307,7 +307,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
   async #dispose(options: DisposeOptions): Promise<DisposeReport> {
     this.#ending.abort()
     const report = await this.#pool.dispose(options)
-    await this.#substitutes.original?.dispose(options)
+    await this.#substitutes.dispose(options)
     await Promise.allSettled(this.#closing)
     for (const end of this.#atEnd) end()
     return report

@@ -8,7 +8,7 @@ import { IllegalStateError } from '../errors.js'
 import { currentScopes } from '../internal/async-scope.js'
 import { currentRequest } from '../internal/requests.js'
 import type { PipelineHost, PipelineObserver } from '../pipeline/contract.js'
-import type { Pool } from '../pool/pool.js'
+import type { DisposeOptions, Pool } from '../pool/pool.js'
 import type { Emitter } from '../internal/emitter.js'
 import type { EngineEvents } from './events.js'
 import type { ResolvedEngineOptions } from './options.js'
@@ -46,6 +46,8 @@ export interface Substitute {
   readonly driver: Driver
   /** Called with the pool of connections of that driver, which the engine is to use. */
   wrap(pool: Pool): Pool
+  /** The engine is disposed: returns what was taken of the engine's own pool, which otherwise would wait for it. Never rejects. */
+  end(): Promise<void>
 }
 
 /**
@@ -64,7 +66,8 @@ interface Host {
 
 export class Substitutes {
   readonly #host: Host
-  #current: { readonly original: Pool; readonly noListen: string } | undefined = undefined
+  #current:
+    { readonly substitute: Substitute; readonly original: Pool; readonly noListen: string } | undefined
 
   constructor(host: Host) {
     this.#host = host
@@ -78,6 +81,12 @@ export class Substitutes {
   /** The engine's own pool, while it is not used. */
   get original(): Pool | undefined {
     return this.#current?.original
+  }
+
+  /** Disposes the engine's own pool, while it is not used. */
+  async dispose(options: DisposeOptions): Promise<void> {
+    await this.#current?.substitute.end()
+    await this.#current?.original.dispose(options)
   }
 
   /** @throws IllegalStateError while LISTEN would use a connection of its own. */
@@ -107,7 +116,7 @@ export class Substitutes {
     const substitute = make(original, scopesOfCaller)
     const pool = substitute.wrap(host.create(substitute.driver))
     host.use(pool)
-    this.#current = { original, noListen }
+    this.#current = { substitute, original, noListen }
     return async () => {
       if (this.#current?.original !== original) return
       this.#current = undefined

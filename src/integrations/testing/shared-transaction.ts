@@ -23,6 +23,7 @@ export class SharedTransaction {
   readonly #lease: Lease
   #savepoints = 0
   #broken: Error | undefined
+  #ended: Promise<void> | undefined
 
   constructor(lease: Lease, patienceMillis: number) {
     this.base = lease.connection
@@ -44,8 +45,16 @@ export class SharedTransaction {
     return this.command([`begin ${modes}`.trim()])
   }
 
-  /** Rolls everything back and returns the connection to the pool. @throws what has ended the transaction before. */
-  async end(): Promise<void> {
+  /**
+   * Rolls everything back and returns the connection to the pool. A second call has the result of the first.
+   * @throws what has ended the transaction before.
+   */
+  end(): Promise<void> {
+    this.#ended ??= this.#end()
+    return this.#ended
+  }
+
+  async #end(): Promise<void> {
     const broken = this.lost
     if (this.base.lost === undefined) {
       await new Promise<void>((resolve) => {

@@ -1,5 +1,6 @@
 /** `withRollback`: runs a test in a transaction that is rolled back, even if its code opens its own blocks. */
 import type { Driver } from '../../driver/driver.js'
+import type { Substitute } from '../../engine/substitutes.js'
 import type { AcquireOptions, Lease, Pool } from '../../pool/pool.js'
 import { Engine, InvalidOptionError, type IsolationLevel, type SessionFactory } from '../../index.js'
 import { refuseUnknown } from './options.js'
@@ -123,16 +124,13 @@ async function begin(
   }
 }
 
-function substitute(
-  shared: SharedTransaction,
-  scopes: () => readonly object[],
-): { driver: Driver; wrap(pool: Pool): Pool } {
+function substitute(shared: SharedTransaction, scopes: () => readonly object[]): Substitute {
   let connections = 0
   const driver: Driver = {
     target: 'the transaction of withRollback',
     connect: () => Promise.resolve(new SavepointConnection(++connections, shared)),
   }
-  return { driver, wrap: (pool) => withScopes(pool, scopes) }
+  return { driver, wrap: (pool) => withScopes(pool, scopes), end: () => shared.end().catch(() => undefined) }
 }
 
 /** Tells each connection which blocks are around the code that acquires it. */
