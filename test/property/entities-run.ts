@@ -221,7 +221,7 @@ export class Run {
       if (reference.required === true && target === null) return
       references[name] = target
       // A key that was set before the rollback would contradict the relation.
-      if (reference.required !== true) Object.assign(instance, this.#model.foreignKey(reference, null))
+      Object.assign(instance, this.#model.foreignKey(reference, null))
     }
     if (isMade) expect(instance['id'], `${nameOf(thing)}.id, which PostgreSQL had made`).toBeUndefined()
     for (const name of Object.keys(COLLECTIONS[kind] ?? {}))

@@ -197,4 +197,27 @@ test.each<[string, readonly Step[], boolean?]>([
     ],
     true,
   ],
+  [
+    'a new object whose required foreign key was set before a rollback is added again with another relation',
+    [
+      step('add', 5),
+      step('add', 19),
+      step('add'),
+      step('add', 5),
+      step('add', 0, 0, 1),
+      step('add', 0, 0, 1),
+      step('collect', 10),
+      step('delete', 16),
+      step('refer', 1, 0, 4, true),
+      step('rollback'),
+      {
+        kind: 'nested',
+        steps: [
+          { kind: 'nested', steps: [step('add')], throws: true },
+          { kind: 'nested', steps: [step('add', 5), step('add again', 11)], throws: false },
+        ],
+        throws: false,
+      },
+    ],
+  ],
 ])('%s', (_what, steps, expireOnCommit) => check(steps, expireOnCommit))
