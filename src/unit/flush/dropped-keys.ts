@@ -19,6 +19,8 @@ interface Dangling {
   readonly dropped: InstanceState
   /** Names the row that must exist. */
   readonly name: string
+  /** The values of the foreign key. */
+  readonly tuple: string
 }
 
 const NONE: readonly Promise<void>[] = []
@@ -65,7 +67,8 @@ export class DroppedKeys {
   }
 
   #dangling(relations: RelationChanges | undefined): Dangling[] {
-    const { pending, identities } = this.#tracked
+    const { dropped, pending, identities } = this.#tracked
+    const index = new KeyIndex(dropped)
     const found: Dangling[] = []
     const asked = new Set<string>()
     const look = (holder: InstanceState, changed?: readonly TableColumn[]): void => {
@@ -73,10 +76,13 @@ export class DroppedKeys {
         if (key.rules.deferred === true) continue
         if (changed !== undefined && !key.columns.some((column) => changed.includes(column))) continue
         if (key.columns.some((column) => relations?.isAssigned(holder, column) === true)) continue
-        const dropped = this.#droppedBy(holder, key)
-        if (dropped === undefined || asked.has(dropped.name) || this.#found.has(dropped.name)) continue
-        asked.add(dropped.name)
-        found.push(dropped)
+        const tuple = equalTupleOf(key.columns, (column) => textOf(holder, column))
+        const target = tuple === undefined ? undefined : index.find(key, tuple)
+        if (tuple === undefined || target === undefined) continue
+        const name = `${index.nameOf(key)} ${tuple}`
+        if (asked.has(name) || this.#found.has(name)) continue
+        asked.add(name)
+        found.push({ holder, key, dropped: target, name, tuple })
       }
     }
     for (const state of pending) look(state)
@@ -85,23 +91,44 @@ export class DroppedKeys {
       const changes = changesOf(state)
       if (changes.length > 0) look(state, changes)
     }
-    return found
+    if (found.length === 0) return found
+    const held = new KeyIndex([...pending, ...identities.states().filter((state) => !state.markedDeleted)])
+    return found.filter(({ key, tuple }) => held.find(key, tuple) === undefined)
+  }
+}
+
+/** Objects by the values of the columns that foreign keys lead to. */
+class KeyIndex {
+  readonly #states: Iterable<InstanceState>
+  readonly #byKey = new Map<string, ReadonlyMap<string, InstanceState>>()
+
+  constructor(states: Iterable<InstanceState>) {
+    this.#states = states
   }
 
-  /** The dropped object that a foreign key leads to; undefined if the session has another object with its key. */
-  #droppedBy(holder: InstanceState, key: ForeignKey): Dangling | undefined {
-    const { columns, target, targetColumns } = key
-    const { dropped, pending, identities } = this.#tracked
-    const tuple = equalTupleOf(columns, (column) => textOf(holder, column))
-    if (tuple === undefined) return undefined
-    const isTarget = (state: InstanceState): boolean =>
-      state.meta.table === target && equalTupleOf(targetColumns, (column) => textOf(state, column)) === tuple
-    const found = [...dropped].find(isTarget)
-    if (found === undefined || [...pending].some(isTarget)) return undefined
-    if ([...identities.of(found.meta).values()].some((state) => !state.markedDeleted && isTarget(state)))
-      return undefined
-    const name = `${target.key} ${targetColumns.map(({ index }) => index).join()} ${tuple}`
-    return { holder, key, dropped: found, name }
+  nameOf({ target, targetColumns }: ForeignKey): string {
+    return `${target.key} ${targetColumns.map(({ index }) => index).join()}`
+  }
+
+  /** The object that a foreign key with some values leads to. */
+  find(key: ForeignKey, tuple: string): InstanceState | undefined {
+    const name = this.nameOf(key)
+    let byTuple = this.#byKey.get(name)
+    if (byTuple === undefined) {
+      byTuple = this.#index(key)
+      this.#byKey.set(name, byTuple)
+    }
+    return byTuple.get(tuple)
+  }
+
+  #index({ target, targetColumns }: ForeignKey): Map<string, InstanceState> {
+    const byTuple = new Map<string, InstanceState>()
+    for (const state of this.#states) {
+      if (state.meta.table !== target) continue
+      const tuple = equalTupleOf(targetColumns, (column) => textOf(state, column))
+      if (tuple !== undefined && !byTuple.has(tuple)) byTuple.set(tuple, state)
+    }
+    return byTuple
   }
 }
 

@@ -35,16 +35,19 @@ export class SpelledKeys {
 
   /** Asks for the foreign keys that may equal the keys of deleted objects, and notes those that do. */
   *ask(): Generator<Promise<void>, void, undefined> {
-    const members = new Map<Relation, readonly InstanceState[]>()
+    const owners = new Map<Relation, InstanceState[]>()
     for (const owner of this.#tracked.markedDeleted) {
       if (owner.meta.relationNames.length === 0) continue
       for (const relation of owner.meta.relations.values()) {
         if (!hasSpellings(relation)) continue
-        const changed = members.get(relation) ?? this.#changedMembers(relation)
-        members.set(relation, changed)
-        const candidates = changed.flatMap((member) => this.#candidate(owner, relation, member) ?? [])
-        if (candidates.length > 0) yield this.#note(owner, relation, candidates)
+        const deleted = owners.get(relation)
+        if (deleted === undefined) owners.set(relation, [owner])
+        else deleted.push(owner)
       }
+    }
+    for (const [relation, deleted] of owners) {
+      const candidates = this.#candidates(relation, deleted)
+      if (candidates.length > 0) yield this.#note(deleted[0] as InstanceState, relation, candidates)
     }
   }
 
@@ -73,20 +76,40 @@ export class SpelledKeys {
     )
   }
 
-  #candidate(
-    owner: InstanceState,
-    { name, ownColumns, targetColumns }: Relation,
-    member: InstanceState,
-  ): Candidate | undefined {
-    const own = targetColumns.map((column) => textOf(member, column))
-    const key = ownColumns.map((column) => storedValue(owner, column))
-    const mayBeEqual = targetColumns.every((column, index) =>
-      mayEqual(member, column, own[index], ownColumns[index] as TableColumn, key[index]),
-    )
-    const asked = JSON.stringify([name, member.meta.table.key, own, key])
-    if (!mayBeEqual || String(own) === String(key) || this.#asked.has(asked)) return undefined
-    this.#asked.add(asked)
-    return { member, own: own as EncodedText[], key }
+  /** Each changed foreign key with each key of a deleted object that it may equal. */
+  #candidates(relation: Relation, deleted: readonly InstanceState[]): Candidate[] {
+    const { name, ownColumns, targetColumns } = relation
+    const keys = deleted
+      .map((owner) => ownColumns.map((column) => storedValue(owner, column)))
+      .filter((key): key is string[] => !key.includes(null))
+    const isOpen = (columns: readonly TableColumn[], texts: readonly string[]): boolean =>
+      texts.some((text, index) => columns[index]?.mayRespell(text) === true)
+    const openKeys = keys.filter((key) => isOpen(ownColumns, key))
+    const alike = new Map<string, string[][]>()
+    for (const key of keys) {
+      const id = foldedTuple(key)
+      const known = alike.get(id)
+      if (known === undefined) alike.set(id, [key])
+      else known.push(key)
+    }
+    const candidates: Candidate[] = []
+    for (const member of this.#changedMembers(relation)) {
+      const own = targetColumns.map((column) => textOf(member, column))
+      if (!isComplete(own)) continue
+      const possible = isOpen(targetColumns, own)
+        ? keys
+        : [...openKeys, ...(alike.get(foldedTuple(own)) ?? [])]
+      for (const key of possible) {
+        const asked = JSON.stringify([name, member.meta.table.key, own, key])
+        const mayBeEqual = targetColumns.every((column, index) =>
+          mayEqual(column, own[index] as string, ownColumns[index] as TableColumn, key[index] as string),
+        )
+        if (!mayBeEqual || String(own) === String(key) || this.#asked.has(asked)) continue
+        this.#asked.add(asked)
+        candidates.push({ member, own, key })
+      }
+    }
+    return candidates
   }
 }
 
@@ -97,23 +120,26 @@ function hasSpellings({ kind, targetColumns, ownColumns }: Relation): boolean {
   return [...targetColumns, ...ownColumns].some((column) => !column.isOnlySpelling('0'))
 }
 
-/** Whether a value of a foreign key may equal a key for PostgreSQL. For texts it is a guess: they differ in case, accents or blanks. */
-function mayEqual(
-  member: InstanceState,
-  column: TableColumn,
-  own: EncodedText | undefined,
-  keyColumn: TableColumn,
-  key: EncodedText | undefined,
-): boolean {
-  if (own === null || own === undefined || key === null || key === undefined) return false
-  if (member.isSameKey(column, own, key) || column.normal(own) === keyColumn.normal(key)) return true
-  if (column.mayRespell(own) || keyColumn.mayRespell(key)) return true
-  // 0 and -0.
-  return folded(own) === folded(key) || Number(own) === Number(key)
+/** Whether a value of a foreign key may equal a key for PostgreSQL. For texts it is a guess: see {@link folded}. */
+function mayEqual(column: TableColumn, own: string, keyColumn: TableColumn, key: string): boolean {
+  if (own === key || column.mayRespell(own) || keyColumn.mayRespell(key)) return true
+  return folded(own) === folded(key)
 }
 
+function isComplete(texts: readonly (EncodedText | undefined)[]): texts is string[] {
+  return !texts.includes(null) && !texts.includes(undefined)
+}
+
+function foldedTuple(texts: readonly string[]): string {
+  return JSON.stringify(texts.map(folded))
+}
+
+/** The same for texts that differ in case, accents or blanks, and for numbers in different forms. */
 function folded(text: string): string {
-  return text.normalize('NFKD').replaceAll(/\p{M}/gu, '').toLowerCase().trim()
+  const plain = text.normalize('NFKD').replaceAll(/\p{M}/gu, '').toLowerCase().trim()
+  const number = Number(plain)
+  // 0 and -0.
+  return plain === '' || Number.isNaN(number) ? plain : String(number === 0 ? 0 : number)
 }
 
 /** Undefined for a value that cannot be encoded: the flush throws the error. */
