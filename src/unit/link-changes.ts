@@ -42,7 +42,9 @@ export function linkChanges(linkedPairs: readonly Pair[], unlinked: readonly Pai
     }
     for (const [id, { pair }] of removed) {
       const other = added.get(id)
-      if (other !== undefined) throw linkedAndUnlinked(other.pair, pair)
+      // The key of a deleted object may be that of a new one: the row is deleted and inserted.
+      const isDeleted = pair.owner.markedDeleted || pair.member.markedDeleted
+      if (other !== undefined && !isDeleted) throw linkedAndUnlinked(other.pair, pair)
     }
     return { link, columns, added: rowsOf(added), removed: rowsOf(removed) }
   })

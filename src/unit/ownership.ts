@@ -82,7 +82,7 @@ class Settlement {
     this.#tracked = tracked
     this.#related = related
     this.#changes = RelationChanges.of(tracked, { deletions: false })
-    this.#referring = new ReferringObjects(tracked.identities)
+    this.#referring = new ReferringObjects(tracked.identities, tracked.pending)
   }
 
   apply(isFlush: boolean): ReadonlySet<InstanceState> {
@@ -249,7 +249,7 @@ class Settlement {
       const isRequired = targetColumns.every(({ definition }) => !definition.nullable)
       return isRequired && rememberedBy(owner, relation).includes(member)
     }
-    if (assigned !== undefined) return false
+    if (assigned !== undefined || this.#referring.isOfSuccessor(member, owner, relation)) return false
     return (
       refersTo(member, targetColumns, owner, ownColumns) ||
       // The key of the owner may have changed since.

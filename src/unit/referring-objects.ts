@@ -5,22 +5,50 @@
 import { metaOf } from '../schema/entity-meta.js'
 import type { Relation } from '../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../schema/table-column.js'
-import { tupleOf } from './flush/rows.js'
+import { givenValue } from './flush/contradictions.js'
+import { storedValue, tupleOf } from './flush/rows.js'
 import type { IdentityMap } from './identity-map.js'
 import type { InstanceState } from './instance-state.js'
 
 export class ReferringObjects {
   readonly #identities: IdentityMap
+  readonly #pending: Iterable<InstanceState>
   readonly #byKey = new Map<Relation, ReadonlyMap<string, readonly InstanceState[]>>()
+  readonly #newKeys = new Map<Relation, ReadonlySet<string>>()
 
-  constructor(identities: IdentityMap) {
+  /** @param pending New objects. */
+  constructor(identities: IdentityMap, pending: Iterable<InstanceState>) {
     this.#identities = identities
+    this.#pending = pending
   }
 
   /** Objects with a row whose foreign key equals the key of an owner. */
   to(owner: InstanceState, relation: Relation): readonly InstanceState[] {
     const tuple = tupleOf(relation.ownColumns.map((column) => textOf(owner, column)))
     return (tuple === undefined ? undefined : this.#keysOf(relation).get(tuple)) ?? NONE
+  }
+
+  /**
+   * Whether the program has set the foreign key of an object to the key of a deleted owner, and a new object gets that key: it belongs to
+   * the new one.
+   */
+  isOfSuccessor(member: InstanceState, owner: InstanceState, relation: Relation): boolean {
+    if (!relation.targetColumns.some((column) => givenValue(member, column) !== undefined)) return false
+    const tuple = tupleOf(relation.ownColumns.map((column) => storedValue(owner, column)))
+    return tuple !== undefined && this.#newKeysOf(owner, relation).has(tuple)
+  }
+
+  #newKeysOf({ meta }: InstanceState, relation: Relation): ReadonlySet<string> {
+    const known = this.#newKeys.get(relation)
+    if (known !== undefined) return known
+    const keys = new Set<string>()
+    for (const state of this.#pending) {
+      if (state.meta.table !== meta.table) continue
+      const tuple = tupleOf(relation.ownColumns.map((column) => textOf(state, column)))
+      if (tuple !== undefined) keys.add(tuple)
+    }
+    this.#newKeys.set(relation, keys)
+    return keys
   }
 
   #keysOf(relation: Relation): ReadonlyMap<string, readonly InstanceState[]> {

@@ -31,6 +31,8 @@ import { storedValue, type LinkChanges } from './flush/rows.js'
 export interface RelatedInstances {
   related(): readonly InstanceState[]
   readonly identities: IdentityMap
+  /** New objects. */
+  readonly pending: Iterable<InstanceState>
   /** Objects that are not deleted with their owners. */
   readonly spared: ReadonlyMap<InstanceState, unknown>
 }
@@ -59,7 +61,7 @@ export class RelationChanges {
     const changes = new RelationChanges(deletions)
     const own: (() => void)[] = []
     const kept: KeptRelation[] = []
-    const referring = new ReferringObjects(tracked.identities)
+    const referring = new ReferringObjects(tracked.identities, tracked.pending)
     for (const state of tracked.related()) {
       if (state.meta.relationNames.length === 0) continue
       if (deletions && state.markedDeleted) {
@@ -191,6 +193,8 @@ export class RelationChanges {
           for (const member of differenceOf(owner, relation)?.removed ?? []) members.add(member)
         }
       }
+      for (const member of members)
+        if (referring.isOfSuccessor(member, owner, relation)) members.delete(member)
       if (isNullable) {
         this.#removeMembers(owner, relation, members, 'deletion')
       } else if (isCascading) {

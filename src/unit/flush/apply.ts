@@ -210,8 +210,8 @@ export class FlushApplier {
       if (meta.isMissing(instance, column)) continue
       const raw = row[index] ?? null
       const wasGiven = sent[column.index] !== undefined
-      // A key that could not be matched keeps its assigned form; so does a frozen object.
-      if (wasGiven && (raw === null || Object.isFrozen(instance))) continue
+      // A key that could not be matched keeps its assigned form; so does a frozen object. What PostgreSQL computes may become NULL.
+      if (wasGiven && ((raw === null && !column.serverUpdated) || Object.isFrozen(instance))) continue
       const value = column.decode(raw)
       const isExpired = meta.isExpired(instance, column)
       const stored = column.snapshotOf(value, raw)

@@ -74,13 +74,15 @@ export function planFlush(work: FlushWork): FlushPlan {
   }
   for (const { table } of [...insertions, ...changes]) table.requireWritable('objects')
   for (const { link } of work.links) link.table.requireWritable('objects')
-  const propagated = propagateKeys(changes, work.tracked)
+  const moved = propagateKeys(changes, work.tracked)
+  const removals = work.deleted.map((state) => removalOf(state, guardAfter(state, work.guards, moved)))
+  const { added, changes: switched, ...rest } = switchRows(insertions, removals, changes, moved)
+  const written = switched.length === 0 ? changes : [...changes, ...switched]
+  // Rows that refer to a unique value of a deleted object follow it to that of the new one.
+  const propagated = switched.length === 0 ? moved : propagateKeys(written, work.tracked)
   // Rows whose keys propagate are written before the rows that get these keys.
   for (const change of changes)
     if (propagated.has(change.state)) change.key = keyAfter(change.state, propagated)
-  const removals = work.deleted.map((state) => removalOf(state, guardAfter(state, work.guards, propagated)))
-  const { added, changes: switched, ...rest } = switchRows(insertions, removals, changes, propagated)
-  const written = switched.length === 0 ? changes : [...changes, ...switched]
   const planner = new Planner(rest.insertions, written, rest.removals, work.links, propagated)
   const steps = withLocks([...planner.steps()])
   const twice = [...planner.released.keys()].map(({ state, successor }) => successor ?? { state })

@@ -92,6 +92,7 @@ function keyOf(
 function mayBeReferredTo({ meta: { table, entity } }: InstanceState): boolean {
   const { metadata } = entity[ENTITY]
   const rules = metadata.tables
+    .filter(({ isView }) => !isView)
     .flatMap((other) => metadata.foreignKeys(other))
     .filter(({ target }) => target === table)
     .map((key) => key.rules)

@@ -104,14 +104,18 @@ function alike(changes: readonly Change[]): (readonly Change[])[] {
   // Most flushes change the same columns of one table.
   const isLikeFirst = ({ table, columns, successor }: Change): boolean =>
     table === first.table &&
-    (successor === undefined) === (first.successor === undefined) &&
+    readBackBy(successor) === readBackBy(first.successor) &&
     columns.length === first.columns.length &&
     columns.every((column, index) => column === first.columns[index])
   if (others.every(isLikeFirst)) return [changes]
   return groupBy(changes, ({ table, columns, successor }) => {
-    const kind = successor === undefined ? '' : 'new'
-    return `${table.key} ${kind} ${columns.map(({ index }) => index).join()}`
+    return `${table.key} ${readBackBy(successor)} ${columns.map(({ index }) => index).join()}`
   })
+}
+
+/** What is read back for a new object: a part of a change may change the same columns as another object that leaves other columns out. */
+function readBackBy(successor: Change['successor']): string {
+  return successor === undefined ? '' : `new ${successor.readBack.map(({ index }) => index).join()}`
 }
 
 export function deleteStep(rows: readonly Removal[]): PlannedStep {
