@@ -141,9 +141,9 @@ export class ResponseHandler implements OperationOwner {
     if (operation.kind === 'commit') this.transactionEnded('committed')
     if (operation.kind === 'rollback') this.transactionEnded('rolled back')
     if (operation.kind === 'rollbackTo' && this.state.name === 'failed') this.mutableState.move('active')
-    const succeed = (): void => operation.succeed(result)
-    if (operation.kind === 'commit' || inFlight?.alone === true) this.#settleStored(succeed)
-    else succeed()
+    if (operation.kind === 'commit' || inFlight?.alone === true)
+      this.#settleStored(() => operation.succeed(result))
+    else operation.succeed(result)
   }
 
   /** Settles a call whose work is stored: once the position is known, if the batch asks for it. A later read must show that work. */

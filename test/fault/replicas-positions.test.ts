@@ -113,7 +113,7 @@ describe('a write', () => {
         expect(error).toMatchObject({ code: 'RESULT_UNREADABLE' })
         expect(await read(servers, 17, { autocommit: false })).toMatchObject({ n: wrote })
       }
-      await setStandbys('nobody')
+      await setStandbys('absent_standby')
       const connectArgs = { serverSettings: { synchronous_commit: 'on' } }
       const servers = serversFor(cluster.late.url, { staleWaitMillis: 0, autocommit: true }, { connectArgs })
       const wrote = nextValue()

@@ -38,7 +38,7 @@ test.each([
   ['by its relation', false],
   ['by its foreign key', true],
   ['by its foreign key', false],
-  ['by the collection of the other one', true],
+  ['by the collection of the other parent', true],
 ] as const)(
   'a new child that moves to another parent %s is stored (looked at between: %s)',
   async (how, isLooking) => {

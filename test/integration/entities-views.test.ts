@@ -152,9 +152,9 @@ test('is written by SQL through its INSTEAD OF triggers, and then read and refre
     await session.refresh(ada)
     expect(ada.name).toBe('Ada Lovelace')
     const undone = session.beginNested(async () => {
-      await session.execute(sql`update view_persons set name = ${'Nobody Else'}`)
+      await session.execute(sql`update view_persons set name = ${'Changed Name'}`)
       expect(await session.scalars(select(Person).populateExisting())).toMatchObject([
-        { name: 'Nobody Else' },
+        { name: 'Changed Name' },
       ])
       throw new Error('undo')
     })
