@@ -4,9 +4,8 @@
  */
 import { metaOf } from '../schema/entity-meta.js'
 import type { Relation } from '../schema/relation-resolution.js'
-import type { EncodedText, TableColumn } from '../schema/table-column.js'
 import { givenValue } from './flush/contradictions.js'
-import { storedValue, tupleOf } from './flush/rows.js'
+import { storedValue, textIfValid, tupleOf } from './flush/rows.js'
 import type { IdentityMap } from './identity-map.js'
 import type { InstanceState } from './instance-state.js'
 
@@ -24,7 +23,7 @@ export class ReferringObjects {
 
   /** Objects with a row whose foreign key equals the key of an owner. */
   to(owner: InstanceState, relation: Relation): readonly InstanceState[] {
-    const tuple = tupleOf(relation.ownColumns.map((column) => textOf(owner, column)))
+    const tuple = tupleOf(relation.ownColumns.map((column) => textIfValid(owner, column)))
     return (tuple === undefined ? undefined : this.#keysOf(relation).get(tuple)) ?? NONE
   }
 
@@ -44,7 +43,7 @@ export class ReferringObjects {
     const keys = new Set<string>()
     for (const state of this.#pending) {
       if (state.meta.table !== meta.table) continue
-      const tuple = tupleOf(relation.ownColumns.map((column) => textOf(state, column)))
+      const tuple = tupleOf(relation.ownColumns.map((column) => textIfValid(state, column)))
       if (tuple !== undefined) keys.add(tuple)
     }
     this.#newKeys.set(relation, keys)
@@ -57,7 +56,7 @@ export class ReferringObjects {
     const found = new Map<string, InstanceState[]>()
     for (const state of this.#identities.of(metaOf(relation.target)).values()) {
       const tuple = tupleOf(
-        relation.targetColumns.map((column) => state.asKey(column, textOf(state, column))),
+        relation.targetColumns.map((column) => state.asKey(column, textIfValid(state, column))),
       )
       if (tuple === undefined) continue
       const alike = found.get(tuple)
@@ -70,12 +69,3 @@ export class ReferringObjects {
 }
 
 const NONE: readonly InstanceState[] = []
-
-/** Undefined for a value that cannot be encoded: the flush throws the error. */
-function textOf(state: InstanceState, column: TableColumn): EncodedText | undefined {
-  try {
-    return state.text(column)
-  } catch {
-    return undefined
-  }
-}

@@ -217,3 +217,12 @@ export function storedValue(state: InstanceState, column: TableColumn): EncodedT
   const stored = state.snapshot?.[column.index]
   return stored === undefined ? null : column.canonical(stored)
 }
+
+/** The encoded value. Undefined for a value that cannot be encoded: the flush throws the error. */
+export function textIfValid(state: InstanceState, column: TableColumn): EncodedText | undefined {
+  try {
+    return state.text(column)
+  } catch {
+    return undefined
+  }
+}

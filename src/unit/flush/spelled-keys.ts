@@ -8,7 +8,7 @@ import type { Relation } from '../../schema/relation-resolution.js'
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import type { InstanceState } from '../instance-state.js'
 import type { TrackedInstances } from '../tracked-instances.js'
-import { storedValue } from './rows.js'
+import { storedValue, textIfValid } from './rows.js'
 
 /** A foreign key that may equal the key of a deleted object. */
 interface Candidate {
@@ -72,7 +72,7 @@ export class SpelledKeys {
     return [...this.#tracked.identities.of(metaOf(target)).values()].filter(
       (state) =>
         !state.markedDeleted &&
-        targetColumns.some((column) => textOf(state, column) !== storedValue(state, column)),
+        targetColumns.some((column) => textIfValid(state, column) !== storedValue(state, column)),
     )
   }
 
@@ -94,7 +94,7 @@ export class SpelledKeys {
     }
     const candidates: Candidate[] = []
     for (const member of this.#changedMembers(relation)) {
-      const own = targetColumns.map((column) => textOf(member, column))
+      const own = targetColumns.map((column) => textIfValid(member, column))
       if (!isComplete(own)) continue
       const possible = isOpen(targetColumns, own)
         ? keys
@@ -140,13 +140,4 @@ function folded(text: string): string {
   const number = Number(plain)
   // 0 and -0.
   return plain === '' || Number.isNaN(number) ? plain : String(number === 0 ? 0 : number)
-}
-
-/** Undefined for a value that cannot be encoded: the flush throws the error. */
-function textOf(state: InstanceState, column: TableColumn): EncodedText | undefined {
-  try {
-    return state.text(column)
-  } catch {
-    return undefined
-  }
 }
