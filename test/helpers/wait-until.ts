@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 
 /** Options of {@link waitUntil}. */
 export interface WaitOptions {
@@ -26,4 +26,14 @@ export async function waitUntil<Value>(
     }
     await pause(5)
   }
+}
+
+/**
+ * Resolves when this process has read what had reached its sockets before the call. A connection hears of its end in the same
+ * turn of the event loop as the query that finds the backend gone, or in the next one: the kernel decides the order.
+ */
+export async function socketsAreRead(): Promise<void> {
+  await nextTurn()
+  // The first one may come between the callbacks of the turn that is running and the next look at the sockets.
+  await nextTurn()
 }

@@ -6,7 +6,7 @@ import { createSessionFactory, type SessionFactory } from '../../src/session/ses
 import type { SessionFactoryOptions } from '../../src/session/session-factory.js'
 import { database, type TestDatabase } from '../helpers/database.js'
 import { guardLeaks } from '../helpers/leak-guard.js'
-import { waitUntil } from '../helpers/wait-until.js'
+import { socketsAreRead, waitUntil } from '../helpers/wait-until.js'
 
 /** A database for one file, and engines on it. */
 export interface Fixture {
@@ -96,12 +96,13 @@ export async function waitForBackend(
   )
 }
 
-/** Ends a backend, as an administrator would. */
+/** Ends a backend, as an administrator would. Its connection, if it is one of this process, has heard of it. */
 export async function terminate(db: TestDatabase, pid: number | undefined): Promise<void> {
   await db.query('select pg_terminate_backend($1)', [pid])
   await waitUntil(
     async () => (await db.query('select 1 from pg_stat_activity where pid = $1', [pid])).length === 0,
   )
+  await socketsAreRead()
 }
 
 /** A promise that others resolve. */

@@ -3,7 +3,7 @@ import pg from 'pg'
 import { poolFrom, type Pool } from 'lifeguard/pg-pool'
 import { describe, expect, test } from 'vitest'
 import type { Engine } from '../../src/engine/engine.js'
-import { waitUntil } from '../helpers/wait-until.js'
+import { socketsAreRead, waitUntil } from '../helpers/wait-until.js'
 import { useDatabase, type Fixture } from '../integration/session-support.js'
 
 /** A library that has been opened on a pool. */
@@ -91,6 +91,8 @@ export function checkLibrary(name: string, description: Description): Fixture {
     test('does not notice that its idle connections were killed', async () => {
       const library = await open(Math.max(2, connections))
       await Promise.all(Array.from({ length: oneAtATime ? 1 : 2 }, () => library.job()))
+      // One connection may have done both jobs while the other was still being opened.
+      await waitUntil(() => library.engine.stats().connecting === 0)
       await kill('true')
       // A connection that was used a moment ago is not pinged, so its loss must have arrived.
       await waitUntil(() => library.engine.stats().idle === 0)
@@ -165,6 +167,7 @@ export function checkLibrary(name: string, description: Description): Fixture {
     await waitUntil(
       async () => (await fixture.db.query(`select ${OTHERS} and pid = any($1)`, [pids])).length === 0,
     )
+    await socketsAreRead()
   }
 
   /** The library, the pool and the engine end, and leave nothing on the server. */
