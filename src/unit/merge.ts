@@ -28,7 +28,11 @@ export class Merger {
     this.#relations = relations
   }
 
-  /** Copies the values of an object into the session's object with the same key. @returns the session's object. */
+  /**
+   * Copies the values of an object into the session's object with the same key, which is kept, as by `add`, if it was to be deleted.
+   *
+   * @returns the session's object.
+   */
   async merge<T extends object>(given: T): Promise<T> {
     this.#merges++
     try {
@@ -65,6 +69,8 @@ export class Merger {
         `The ${meta.name} to merge was changed by another transaction since it was loaded`,
       )
     }
+    // The values would go with a row that is deleted, on its own or with an owner.
+    if (hasRow && this.#tracked.roots.size > 0) this.#tracked.add(target)
     const ofRelations = hasRow ? relationColumns(given, setByOwner) : NO_COLUMNS
     for (const column of meta.table.columns) {
       if (ofRelations.has(column)) continue

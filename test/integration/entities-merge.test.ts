@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import {
   StaleDataError,
   belongsTo,
+  build,
   bytea,
   customType,
   declarativeBase,
@@ -66,6 +67,14 @@ class Draft extends Base.entity('drafts', {
     .default(() => new Date()),
   bytes: bytea().default(() => Buffer.from('new')),
   point: point().default(() => ({ x: 1 })),
+}) {}
+class Crate extends Base.entity('crates', { id: integer().primaryKey() }) {
+  static readonly relations = { bottles: hasMany(() => Bottle, 'crateId', { cascade: ['add', 'delete'] }) }
+}
+class Bottle extends Base.entity('bottles', {
+  id: integer().primaryKey(),
+  crateId: integer('crate_id').references('crates.id'),
+  label: text(),
 }) {}
 class Pair extends Base.entity('pairs', {
   a: integer().primaryKey(),
@@ -234,6 +243,53 @@ describe('merge', () => {
     expect(error).toBeInstanceOf(StaleDataError)
     expect(error.message).toContain('Book to merge was changed by another transaction')
     expect(session.dirty).toEqual([])
+  })
+
+  describe.each([true, false])('onto an object that is to be deleted (autoflush: %s)', (autoflush) => {
+    test('takes back the delete, as add does', async () => {
+      const { book: given } = await detached()
+      given.title = 'kept'
+      const { withSession } = fixture.factory({}, { autoflush })
+      await withSession(async (session) => {
+        const book = await session.getOne(Book, given.id)
+        session.delete(book)
+        expect(await session.merge(given)).toBe(book)
+        expect([session.deleted, statusOf(book)]).toEqual([[], 'persistent'])
+      })
+      expect(await books()).toEqual([{ id: given.id, title: 'kept', version: 2 }])
+    })
+
+    test('refuses another version first: it stays marked', async () => {
+      const { book: given } = await detached()
+      await using session = fixture.factory({}, { autoflush })()
+      await fixture.db.query('update books set version = 9')
+      const book = await session.getOne(Book, given.id)
+      session.delete(book)
+      expect(await errorOf(session.merge(given))).toBeInstanceOf(StaleDataError)
+      expect(session.deleted).toEqual([book])
+    })
+
+    test('keeps an object that would be deleted with its owner', async () => {
+      await fixture.db.query(
+        `insert into crates (id) values (1), (2);
+         insert into bottles (id, crate_id, label) values (1, 1, 'a'), (2, 1, 'b'), (3, 2, 'c')`,
+      )
+      const { withSession } = fixture.factory({}, { autoflush })
+      await withSession(async (session) => {
+        const crate = await session.getOne(Crate, 1, { load: ['bottles'] })
+        session.delete(crate)
+        // Settles what is deleted with it.
+        expect(session.deleted).toHaveLength(3)
+        await session.merge(new Bottle({ id: 1, label: 'kept' }))
+        // Its relation takes it along.
+        await session.merge(build(Crate, { id: 2, bottles: [new Bottle({ id: 2, label: 'moved' })] }))
+      })
+      expect(await fixture.db.query('select * from bottles order by id')).toEqual([
+        { id: 1, crate_id: null, label: 'kept' },
+        { id: 2, crate_id: 2, label: 'moved' },
+        { id: 3, crate_id: null, label: 'c' },
+      ])
+    })
   })
 
   test('takes relations along, finds what was put in and taken out, and survives circles', async () => {
