@@ -61,22 +61,41 @@ export function* newWith(state: InstanceState): Generator<InstanceState, void, u
   }
 }
 
-/** Relations that are not loaded and whose objects are deleted with their owner, unless PostgreSQL deletes them. */
-export function* unknownToDelete(state: InstanceState): Generator<Relation, void, undefined> {
+/**
+ * Relations that are not loaded and whose objects are deleted with their owner, unless PostgreSQL deletes them.
+ * @param isReplaced A new object gets the row of the owner: also relations whose objects lose their owner.
+ */
+export function* unknownToDelete(
+  state: InstanceState,
+  isReplaced: boolean,
+): Generator<Relation, void, undefined> {
   for (const relation of state.meta.relations.values()) {
-    if (!relation.cascades.has('delete') || isKnown(state, relation)) continue
+    if (isKnown(state, relation) || !isLetGo(relation, isReplaced)) continue
     if (relation.link !== undefined || !deletedByDatabase(state, relation)) yield relation
   }
 }
 
-/** Loaded relations whose objects are deleted with their owner, although filters may have hidden some of them from the query. */
-export function* filteredToDelete(state: InstanceState): Generator<Relation, void, undefined> {
+/**
+ * The same for loaded relations, although filters may have hidden some of the objects from the query.
+ * @param isReplaced As in {@link unknownToDelete}.
+ */
+export function* filteredToDelete(
+  state: InstanceState,
+  isReplaced: boolean,
+): Generator<Relation, void, undefined> {
   for (const relation of state.meta.relations.values()) {
-    const { kind, cascades, link } = relation
-    if (kind === 'belongsTo' || !cascades.has('delete') || !isFiltered(relation)) continue
+    const { kind, link } = relation
+    if (kind === 'belongsTo' || !isLetGo(relation, isReplaced) || !isFiltered(relation)) continue
     if (isKnown(state, relation) && (link !== undefined || !deletedByDatabase(state, relation)))
       yield relation
   }
+}
+
+/** Whether the objects of a relation are deleted with their owner, or lose it because a new object gets its row. */
+function isLetGo({ kind, cascades, target, targetColumns }: Relation, isReplaced: boolean): boolean {
+  if (cascades.has('delete')) return true
+  const isHeldByKey = (kind === 'hasMany' || kind === 'hasOne') && !metaOf(target).table.isView
+  return isReplaced && isHeldByKey && targetColumns.some(({ definition }) => definition.nullable)
 }
 
 function isFiltered({ target, link }: Relation): boolean {

@@ -121,6 +121,7 @@ export class Flusher {
     const tracked = this.#tracked
     const { pending, markedDeleted, journal } = tracked
     const relations = this.#preparation.changes()
+    const verified = this.#preparation.verified()
     this.#preparation.reset()
     const settings = relations.apply()
     let plan: FlushPlan
@@ -130,6 +131,7 @@ export class Flusher {
         tracked: tracked.identities.states(),
         deleted: [...markedDeleted],
         guards: tracked.guards,
+        verified,
         links: [...linksOf(markedDeleted), ...relations.links()],
       })
       if (plan.steps.length > 0) this.#requireRunning()

@@ -60,6 +60,8 @@ export interface FlushWork {
   readonly deleted: readonly InstanceState[]
   /** What some of the deleted rows must still hold. */
   readonly guards: ReadonlyMap<InstanceState, Guard>
+  /** Those whose rows are locked, and hold what they must. */
+  readonly verified: ReadonlySet<InstanceState>
   readonly links: readonly LinkChanges[]
 }
 
@@ -76,7 +78,8 @@ export function planFlush(work: FlushWork): FlushPlan {
   for (const { link } of work.links) link.table.requireWritable('objects')
   const moved = propagateKeys(changes, work.tracked)
   const removals = work.deleted.map((state) => removalOf(state, guardAfter(state, work.guards, moved)))
-  const { added, changes: switched, ...rest } = switchRows(insertions, removals, changes, moved)
+  const switches = switchRows(insertions, removals, changes, moved, work.verified)
+  const { added, changes: switched, ...rest } = switches
   const written = switched.length === 0 ? changes : [...changes, ...switched]
   // Rows that refer to a unique value of a deleted object follow it to that of the new one.
   const propagated = switched.length === 0 ? moved : propagateKeys(written, work.tracked)

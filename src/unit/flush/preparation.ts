@@ -21,6 +21,7 @@ import { rolledBackMeanwhile, sendable, type Send } from './contract.js'
 import { DroppedKeys } from './dropped-keys.js'
 import { keysToAllocate } from './new-keys.js'
 import { groupBy } from './row-order.js'
+import { replacedObjects } from './row-switch.js'
 import { SpelledKeys } from './spelled-keys.js'
 import { VerifiedDeletions } from './verified-deletions.js'
 
@@ -74,6 +75,11 @@ export class FlushPreparation {
     return this.#changes ?? RelationChanges.of(this.#tracked)
   }
 
+  /** Objects that are deleted with an owner, and whose rows are locked. Call it before `reset`. */
+  verified(): ReadonlySet<InstanceState> {
+    return this.#deletions.verified
+  }
+
   /** Runs cascades and hooks, and loads what the statements need. Undefined if everything is known already. */
   prepare(): Promise<void> | undefined {
     const tracked = this.#tracked
@@ -109,12 +115,17 @@ export class FlushPreparation {
   }
 
   #loadsForRelations(): Promise<void>[] {
-    const recalls = [...this.#recallUnknown()]
+    const { pending, markedDeleted } = this.#tracked
+    const replaced = replacedObjects(pending, markedDeleted)
+    const recalls = [...this.#recallUnknown(replaced)]
     const loads = [
       ...this.#awaitChanged(),
       ...this.#spelled.ask(),
       ...recalls.map(({ loaded }) => loaded),
-      ...this.#deletions.verify(new Set(recalls.map(({ relation }) => metaOf(relation.target).table))),
+      ...this.#deletions.verify(
+        new Set(recalls.map(({ relation }) => metaOf(relation.target).table)),
+        replaced,
+      ),
     ]
     if (loads.length === 0) {
       const relations = RelationChanges.of(this.#tracked)
@@ -154,15 +165,18 @@ export class FlushPreparation {
     }
   }
 
-  /** Loads the relations whose objects have to be deleted with their owner, or detached from it. */
-  *#recallUnknown(): Generator<Recall, void, undefined> {
+  /**
+   * Loads the relations whose objects have to be deleted with their owner, or detached from it.
+   * @param replaced Objects whose rows new objects get.
+   */
+  *#recallUnknown(replaced: ReadonlySet<InstanceState>): Generator<Recall, void, undefined> {
     const unknown = new Map<Relation, InstanceState[]>()
     for (const state of this.#tracked.identities.related()) {
       const relations = new Set([
         ...unknownAssigned(state),
-        ...(state.markedDeleted ? unknownToDelete(state) : []),
+        ...(state.markedDeleted ? unknownToDelete(state, replaced.has(state)) : []),
       ])
-      if (state.markedDeleted) yield* this.#recallFiltered(state)
+      if (state.markedDeleted) yield* this.#recallFiltered(state, replaced.has(state))
       for (const relation of relations) {
         const owners = unknown.get(relation)
         if (owners === undefined) unknown.set(relation, [state])
@@ -183,10 +197,10 @@ export class FlushPreparation {
   }
 
   /** Loads the objects of loaded relations that filters have hidden, once for a flush. */
-  *#recallFiltered(owner: InstanceState): Generator<Recall, void, undefined> {
+  *#recallFiltered(owner: InstanceState, isReplaced: boolean): Generator<Recall, void, undefined> {
     if (this.#unfiltered.has(owner)) return
     this.#unfiltered.add(owner)
-    for (const relation of filteredToDelete(owner)) {
+    for (const relation of filteredToDelete(owner, isReplaced)) {
       // The members of a collection with a join table do not tell whom they belong to.
       const addsHidden = relation.link !== undefined
       const options = { mode: 'renew', keepsRelations: !addsHidden, addsHidden } as const

@@ -4,15 +4,19 @@
  *
  * If a foreign key on the table has ON DELETE CASCADE, SET NULL or SET DEFAULT, the row is deleted and inserted, because the program
  * has declared what happens to the rows that refer to it.
+ *
+ * The objects of the relations of the deleted object lose their owner, as by any other delete, unless their foreign keys are NOT NULL.
  */
 import { orderByDependency } from '../../schema/dependency-order.js'
 import { ENTITY } from '../../schema/entity-types.js'
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
+import type { Table } from '../../schema/table.js'
 import type { InstanceState } from '../instance-state.js'
 import type { PropagatedKeys } from './key-propagation.js'
 import {
   removalOf,
   storedValue,
+  textIfValid,
   tupleOf,
   versionOf,
   type Change,
@@ -32,25 +36,57 @@ export interface RowSwitches {
   readonly changes: readonly Change[]
 }
 
-/** @param others Other rows that change. */
+/** The deleted objects whose rows new objects will probably get. */
+export function replacedObjects(
+  pending: ReadonlySet<InstanceState>,
+  deleted: ReadonlySet<InstanceState>,
+): ReadonlySet<InstanceState> {
+  if (pending.size === 0 || deleted.size === 0) return NOTHING
+  const tables = new Set([...deleted].filter(mayBeReferredTo).map(({ meta }) => meta.table))
+  if (tables.size === 0) return NOTHING
+  const taken = new Set<string>()
+  for (const state of pending) {
+    const { table } = state.meta
+    if (!tables.has(table)) continue
+    const name = keyOf(table, (column) => textIfValid(state, column))
+    // A relation may be about to set a key that is not known: any row may be taken then.
+    if (name !== undefined) taken.add(name)
+    else if (!table.primaryKey.some(({ serverFilled }) => serverFilled)) taken.add(table.key)
+  }
+  const isTaken = (state: InstanceState): boolean => {
+    const { table } = state.meta
+    const name = keyOf(table, (column) => storedValue(state, column))
+    return tables.has(table) && (taken.has(table.key) || (name !== undefined && taken.has(name)))
+  }
+  return new Set([...deleted].filter(isTaken))
+}
+
+const NOTHING: ReadonlySet<InstanceState> = new Set()
+
+/**
+ * @param others Other rows that change.
+ * @param verified Objects whose rows are locked.
+ */
 export function switchRows(
   insertions: readonly Insertion[],
   removals: readonly Removal[],
   others: readonly Change[],
   propagated: PropagatedKeys,
+  verified: ReadonlySet<InstanceState>,
 ): RowSwitches {
   const none = { added: insertions, insertions, removals, changes: [] }
   if (insertions.length === 0 || removals.length === 0) return none
   const deleted = new Map<string, Removal>()
   for (const removal of removals) {
-    // A guarded row may belong to another owner by now, and then stays as it is.
-    const isSure = removal.guard === undefined && !propagated.has(removal.state)
-    const name = isSure ? keyOf(removal, (column) => storedValue(removal.state, column)) : undefined
+    const { state, table, guard } = removal
+    // A guarded row that is not locked may belong to another owner by now, and then stays as it is.
+    const isSure = (guard === undefined || verified.has(state)) && !propagated.has(state)
+    const name = isSure ? keyOf(table, (column) => storedValue(state, column)) : undefined
     if (name !== undefined) deleted.set(name, removal)
   }
   const changes = new Map<Insertion | Removal, Change>()
   for (const insertion of insertions) {
-    const name = keyOf(insertion, ({ index }) => insertion.values[index])
+    const name = keyOf(insertion.table, ({ index }) => insertion.values[index])
     const removal = name === undefined ? undefined : deleted.get(name)
     if (name === undefined || removal === undefined || !mayBeReferredTo(removal.state)) continue
     deleted.delete(name)
@@ -80,10 +116,7 @@ function circularOf(changes: readonly Change[], others: readonly Change[]): read
 }
 
 /** The primary key of a row, for comparison; undefined if PostgreSQL makes it. */
-function keyOf(
-  { table }: Insertion | Removal,
-  valueOf: (column: TableColumn) => EncodedText | undefined,
-): string | undefined {
+function keyOf(table: Table, valueOf: (column: TableColumn) => EncodedText | undefined): string | undefined {
   const tuple = tupleOf(table.primaryKey.map(valueOf))
   return tuple === undefined ? undefined : `${table.key} ${tuple}`
 }

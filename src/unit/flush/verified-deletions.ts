@@ -1,6 +1,7 @@
 /**
- * Locks and reads again, before the flush, rows that are deleted with an owner, if other rows are deleted with them: another session
- * may have moved them to another owner since they were loaded, and then the rows that belong to them stay.
+ * Locks and reads again, before the flush, rows that are deleted with an owner, if other rows are deleted with them, or new objects get
+ * them (row-switch.ts): another session may have moved them to another owner since they were loaded. Then they stay, and the rows that
+ * belong to them.
  *
  * The locks keep the order of all flushes (row-locks.ts).
  */
@@ -20,8 +21,7 @@ export class VerifiedDeletions {
   readonly #loader: Loader
   readonly #fetch: (statement: LoadStatement) => Promise<RawRow[]>
   readonly #send: (statement: LoadStatement) => Promise<unknown>
-  /** Objects whose rows were read again for the flush that is being prepared. */
-  readonly #verified = new Set<InstanceState>()
+  #verified = new Set<InstanceState>()
 
   constructor(
     tracked: TrackedInstances,
@@ -37,21 +37,30 @@ export class VerifiedDeletions {
 
   /** The next flush is prepared from the start. */
   reset(): void {
-    this.#verified.clear()
+    this.#verified = new Set()
+  }
+
+  /** Objects whose rows were locked and read for the flush that is being prepared. */
+  get verified(): ReadonlySet<InstanceState> {
+    return this.#verified
   }
 
   /**
    * Reads the rows that were not read again yet.
    *
    * @param recalled Tables of which rows are being loaded: theirs wait, because they are to be locked by their keys, and not level by level.
+   * @param replaced Objects whose rows new objects get.
    */
-  *verify(recalled: ReadonlySet<Table>): Generator<Promise<void>, void, undefined> {
+  *verify(
+    recalled: ReadonlySet<Table>,
+    replaced: ReadonlySet<InstanceState>,
+  ): Generator<Promise<void>, void, undefined> {
     const { guards, owners } = this.#tracked
     const unsure = [...guards.keys()].filter(
       (state) =>
         !this.#verified.has(state) &&
         !recalled.has(state.meta.table) &&
-        (owners.has(state) || hasDependents(state)),
+        (owners.has(state) || replaced.has(state) || hasDependents(state)),
     )
     if (unsure.length === 0) return
     yield this.#lockAhead(new Set(unsure.map(({ meta }) => meta.table)))

@@ -63,7 +63,9 @@ class Program {
     const tracked = this.persistent
     const inserted = this.states.filter(({ status }) => status === 'pending')
     const deleted = tracked.filter(({ markedDeleted }) => markedDeleted)
-    this.#effects.applied(planFlush({ inserted, tracked, deleted, guards: new Map(), links: [] }))
+    this.#effects.applied(
+      planFlush({ inserted, tracked, deleted, guards: new Map(), verified: new Set(), links: [] }),
+    )
   }
 
   get persistent(): InstanceState[] {

@@ -22,7 +22,7 @@ export function planOf({ added = [], stored = [], deleted = [], change }: Change
   for (const state of removed) state.markedDeleted = true
   change?.()
   const inserted = added.map(pending)
-  return planFlush({ inserted, tracked, deleted: removed, guards: new Map(), links: [] })
+  return planFlush({ inserted, tracked, deleted: removed, guards: new Map(), verified: new Set(), links: [] })
 }
 
 export type Step = FlushPlan['steps'][number]
