@@ -6,6 +6,7 @@ import { ENTITY } from '../../schema/entity-types.js'
 import type { ForeignKey } from '../../schema/foreign-key.js'
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import type { InstanceState } from '../instance-state.js'
+import type { Guard } from '../tracked-instances.js'
 import { storedValue, tupleOf, type Change } from './rows.js'
 
 /** The foreign key values that PostgreSQL propagates to the rows of objects, encoded. */
@@ -64,4 +65,15 @@ function byStored(
     else alike.push(state)
   }
   return found
+}
+
+/** The guard of a row, with the foreign key values that it has after the propagation. */
+export function guardAfter(
+  state: InstanceState,
+  guards: ReadonlyMap<InstanceState, Guard>,
+  propagated: PropagatedKeys,
+): Guard | undefined {
+  const [guard, values] = [guards.get(state), propagated.get(state)]
+  if (guard === undefined || values === undefined) return guard
+  return new Map([...guard].map(([column, text]) => [column, values.get(column) ?? text]))
 }

@@ -17,7 +17,7 @@ import { deleteStep, insertStep, linkStep, incremented, unlinkStep, updates } fr
 import type { PlannedStep, Step } from './steps.js'
 import type { InstanceState } from '../instance-state.js'
 import { refuseLostRows } from './lost-rows.js'
-import { propagateKeys, keyAfter, type PropagatedKeys } from './key-propagation.js'
+import { guardAfter, propagateKeys, keyAfter, type PropagatedKeys } from './key-propagation.js'
 import type { Guard } from '../tracked-instances.js'
 import { References, type Reference } from './row-references.js'
 import type { LinkChanges } from './rows.js'
@@ -91,17 +91,6 @@ export function planFlush(work: FlushWork): FlushPlan {
   const twice = [...planner.released.keys()].map(({ state, successor }) => successor ?? { state })
   const completed = [...insertions.filter(({ postponed }) => postponed.size > 0), ...twice]
   return { steps, insertions: added, changes, removals, completed, propagated, switched }
-}
-
-/** The guard of a row, with the foreign key values that it has after the propagation. */
-function guardAfter(
-  state: InstanceState,
-  guards: FlushWork['guards'],
-  propagated: PropagatedKeys,
-): Guard | undefined {
-  const [guard, values] = [guards.get(state), propagated.get(state)]
-  if (guard === undefined || values === undefined) return guard
-  return new Map([...guard].map(([column, text]) => [column, values.get(column) ?? text]))
 }
 
 const NO_CHANGES: ReadonlySet<Change> = new Set()
