@@ -6,7 +6,6 @@ import {
   type Engine,
   type SessionFactory,
 } from '../../src/index.js'
-import { query } from '../helpers/databases.js'
 import { startServer } from '../helpers/local-server.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
@@ -87,7 +86,7 @@ export async function runConsistency(
   await run.stop()
   // A backend whose client is gone ends by itself.
   const others = 'select 1 from pg_stat_activity where application_name = $1'
-  await waitUntil(async () => (await query(server.url, others, [APPLICATION])).length === 0, {
+  await waitUntil(async () => (await server.query(others, [APPLICATION])).length === 0, {
     deadlineMillis: HANG_MILLIS,
     message: 'the backends to end',
   })

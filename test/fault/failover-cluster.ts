@@ -2,7 +2,6 @@
 import { afterEach } from 'vitest'
 import type { EngineOptions } from '../../src/index.js'
 import { PREPARATION } from '../drill/ledger.js'
-import { query } from '../helpers/databases.js'
 import { type LocalServer, REPLICATION_HBA, SUPERUSER, startServer } from '../helpers/local-server.js'
 import { type Proxy, startProxy } from '../helpers/proxy.js'
 
@@ -38,7 +37,7 @@ export function useFailoverClusters(): () => Promise<FailoverCluster> {
       settings: { max_wal_senders: 10, wal_level: 'replica', synchronous_standby_names: '*' },
     })
     closing.push(() => old.dispose())
-    for (const statement of PREPARATION) await query(old.url, statement)
+    for (const statement of PREPARATION) await old.query(statement)
     const replication = await proxy(old.url)
     const { user, password } = SUPERUSER
     const next = await old.startStandby({
@@ -73,7 +72,7 @@ export function optionsFor(
 
 /** Promotes the standby, and leads the one address there. @returns when it was promoted. */
 export async function failOver({ next, address }: FailoverCluster): Promise<number> {
-  await query(next.url, 'select pg_promote()')
+  await next.query('select pg_promote()')
   const promotedAt = performance.now()
   address.redirect(next.url)
   // Not awaited: a backend that waits for a standby does not notice.

@@ -1,7 +1,6 @@
 /** What a connection has kept when its primary dies: prepared statements, LISTEN, an open stream. On the later primary all of it works. */
 import { expect, test } from 'vitest'
 import { createSessionFactory } from '../../src/index.js'
-import { query } from '../helpers/databases.js'
 import { listenTo } from '../helpers/listener.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { type FailoverCluster, failOver, optionsFor, useFailoverClusters } from './failover-cluster.js'
@@ -17,8 +16,8 @@ async function killAndPromote(cluster: FailoverCluster): Promise<void> {
 
 test('prepared statements are prepared again, also if their plan would be stale there', async () => {
   const cluster = await startCluster()
-  await query(cluster.old.url, 'set synchronous_commit = on; create table songs (id int, title text)')
-  await query(cluster.old.url, "set synchronous_commit = on; insert into songs values (1, 'Help!')")
+  await cluster.old.query('set local synchronous_commit = on; create table songs (id int, title text)')
+  await cluster.old.query("set local synchronous_commit = on; insert into songs values (1, 'Help!')")
   const engine = makeEngine({ ...optionsFor(cluster, 'hosts', true), poolSize: 2 })
   const { withSession } = createSessionFactory({ bind: engine })
   const read = (): Promise<unknown> =>
@@ -26,7 +25,7 @@ test('prepared statements are prepared again, also if their plan would be stale 
   for (let use = 0; use < 3; use += 1) expect(await read()).toEqual({ id: 1, title: 'Help!' })
   await killAndPromote(cluster)
   for (let use = 0; use < 3; use += 1) expect(await read()).toEqual({ id: 1, title: 'Help!' })
-  await query(cluster.next.url, 'alter table songs add column year int')
+  await cluster.next.query('alter table songs add column year int')
   for (let use = 0; use < 3; use += 1) expect(await read()).toEqual({ id: 1, title: 'Help!', year: null })
 })
 
@@ -35,11 +34,11 @@ test('LISTEN goes on at the later primary', async () => {
   const engine = makeEngine(optionsFor(cluster, 'hosts', true))
   const songs = listenTo(engine, 'songs')
   await waitUntil(() => songs.connects === 1)
-  await query(cluster.old.url, "notify songs, 'before'")
+  await cluster.old.query("notify songs, 'before'")
   await waitUntil(() => songs.received.length === 1)
   await killAndPromote(cluster)
   await waitUntil(() => songs.connects === 2)
-  await query(cluster.next.url, "notify songs, 'after'")
+  await cluster.next.query("notify songs, 'after'")
   await waitUntil(() => songs.received.length === 2)
   expect(songs.received).toEqual(['before', 'after'])
   await songs.stop()

@@ -5,7 +5,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Engine } from '../../src/index.js'
 import { type Balance, Ledger, STORED } from '../drill/ledger.js'
-import { query } from '../helpers/databases.js'
 import { byLength } from '../helpers/length.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import {
@@ -58,7 +57,7 @@ async function drill(
   await waitUntil(() => ledger.firstSuccessAfter(promotedAt) !== undefined, { deadlineMillis: 60_000 })
   await more()
   await ledger.stop()
-  const rows = await query<{ key: string; n: number }>(cluster.next.url, STORED)
+  const rows = await cluster.next.query<{ key: string; n: number }>(STORED)
   const firstSuccessMillis = (ledger.firstSuccessAfter(promotedAt) ?? NaN) - promotedAt
   const balance = ledger.balance(rows, startedAt)
   const { lost, told, errors, longestGapMillis } = balance

@@ -13,7 +13,6 @@ import {
   type TargetSessionAttrs,
   createSessionFactory,
 } from '../../src/index.js'
-import { query } from '../helpers/databases.js'
 import { startFakeServer } from '../helpers/fake-server.js'
 import { freePort } from '../helpers/local-process.js'
 import { type LocalServer, SUPERUSER, startServer } from '../helpers/local-server.js'
@@ -110,7 +109,7 @@ describe('target_session_attrs', () => {
     await portOf(engine)
     const others =
       "select count(*)::int as n from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
-    await waitUntil(async () => (await query<{ n: number }>(standby.url, others))[0]?.n === 0)
+    await waitUntil(async () => (await standby.query<{ n: number }>(others))[0]?.n === 0)
   })
 })
 
@@ -187,8 +186,7 @@ test('a cancel goes to the server of its connection', async () => {
   })
   const sleepers =
     "select count(*)::int as n from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'"
-  const count = async (): Promise<number | undefined> =>
-    (await query<{ n: number }>(primary.url, sleepers))[0]?.n
+  const count = async (): Promise<number | undefined> => (await primary.query<{ n: number }>(sleepers))[0]?.n
   await waitUntil(async () => (await count()) === 1)
   controller.abort()
   expect(await failureOf(sleeping)).toMatchObject({ code: 'ABORTED' })
@@ -210,19 +208,19 @@ test('COPY goes to the host that is meant, in both directions', async () => {
   const { withSession } = createSessionFactory({
     bind: engineFor([nothing, standby, primary], { attrs: 'primary' }),
   })
-  await query(primary.url, 'create table if not exists copied (n int)')
+  await primary.query('create table if not exists copied (n int)')
   await withSession(async (session) => {
     await pipeline(Readable.from(['1\n', '2\n']), await session.copyFrom('copy copied from stdin'))
   })
   const lines = await withSession(async (session) => text(await session.copyTo('copy copied to stdout')))
   expect(lines).toBe('1\n2\n')
-  expect(await query(primary.url, 'select n from copied')).toHaveLength(2)
+  expect(await primary.query('select n from copied')).toHaveLength(2)
 })
 
 test('LISTEN goes to the host that is meant', async () => {
   const engine = engineFor([standby, primary], { attrs: 'primary' })
   const listening = engine.listen('hosts', {
-    onConnect: () => void query(primary.url, "notify hosts, 'heard'"),
+    onConnect: () => void primary.query("notify hosts, 'heard'"),
   })
   for await (const { payload } of listening) {
     expect(payload).toBe('heard')

@@ -1,6 +1,5 @@
 /** A primary with replicas that lag: each replays late, and what is replicated to it is delayed by the network for a random time. */
 import { afterAll, beforeAll } from 'vitest'
-import { query } from '../helpers/databases.js'
 import { type LocalServer, REPLICATION_HBA, startServer } from '../helpers/local-server.js'
 import { type Proxy, startProxy } from '../helpers/proxy.js'
 
@@ -27,8 +26,8 @@ export function useLagging(): Lagging {
       settings: { max_wal_senders: 10, wal_level: 'replica' },
     })
     servers.primary = primary
-    await query(primary.url, 'create table notes (id integer primary key, n integer not null)')
-    await query(primary.url, 'insert into notes select i, 0 from generate_series(1, 100) i')
+    await primary.query('create table notes (id integer primary key, n integer not null)')
+    await primary.query('insert into notes select i, 0 from generate_series(1, 100) i')
     const settings = await Promise.all(
       DELAYS.map(async (delay) => {
         const proxy = await startProxy(primary.url)

@@ -9,10 +9,9 @@ import {
   type Engine,
   type Session,
 } from '../../src/index.js'
-import { query } from '../helpers/databases.js'
 import { startServer } from '../helpers/local-server.js'
 import { startProxy } from '../helpers/proxy.js'
-import { waitUntil } from '../helpers/wait-until.js'
+import { socketsAreRead, waitUntil } from '../helpers/wait-until.js'
 import { failureOf, pass, useEngines, useServer } from './support.js'
 
 const engine = useEngines()
@@ -27,7 +26,8 @@ function pidOf(on: Pick<Session, 'scalar'>): Promise<number | null> {
 }
 
 async function terminate(pid: number | null): Promise<void> {
-  await query(server().url, 'select pg_terminate_backend($1, 5000)', [pid])
+  await server().query('select pg_terminate_backend($1, 5000)', [pid])
+  await socketsAreRead()
 }
 
 describe('pg_terminate_backend', () => {
@@ -52,7 +52,7 @@ describe('pg_terminate_backend', () => {
   })
 
   test('between two statements loses the transaction, once and for all, and the session goes on after rollback', async () => {
-    await query(server().url, 'create table kept (id int)')
+    await server().query('create table kept (id int)')
     const pool = engine({ url: server().url })
     await using session = createSessionFactory({ bind: pool })()
     await session.execute('insert into kept values (1)')
@@ -69,7 +69,7 @@ describe('pg_terminate_backend', () => {
     await session.rollback()
     await session.execute('insert into kept values (3)')
     await session.commit()
-    expect(await query(server().url, 'select id from kept')).toEqual([{ id: 3 }])
+    expect(await server().query('select id from kept')).toEqual([{ id: 3 }])
   })
 
   test('during a statement says so, and the block is not repeated unless that was asked for', async () => {
@@ -100,8 +100,7 @@ describe('pg_terminate_backend', () => {
     )
     await waitUntil(async () => (await sleepers()) === 5)
     const later = Array.from({ length: 20 }, () => select(pool))
-    await query(
-      server().url,
+    await server().query(
       "select pg_terminate_backend(pid) from pg_stat_activity where query like 'select pg_sleep(60)%'",
     )
     await Promise.all(busy)
@@ -112,7 +111,7 @@ describe('pg_terminate_backend', () => {
 
 async function sleepers(): Promise<number> {
   const active = "select 1 from pg_stat_activity where query like 'select pg_sleep(60)%' and state = 'active'"
-  return (await query(server().url, active)).length
+  return (await server().query(active)).length
 }
 
 describe('idle_in_transaction_session_timeout', () => {
@@ -123,7 +122,7 @@ describe('idle_in_transaction_session_timeout', () => {
       // The block waits for something that is not the database.
       await waitUntil(
         async () =>
-          (await query(server().url, `select from pg_stat_activity where pid = ${String(pid)}`)).length === 0,
+          (await server().query(`select from pg_stat_activity where pid = ${String(pid)}`)).length === 0,
       )
       await session.execute('select 2')
     })
@@ -140,8 +139,8 @@ describe('idle_in_transaction_session_timeout', () => {
 describe('a failover', () => {
   test('25006 replaces every connection, and the next call reaches the new primary', async () => {
     await using next = await startServer()
-    await query(server().url, 'create table written (at text)')
-    await query(next.url, 'create table written (at text)')
+    await server().query('create table written (at text)')
+    await next.query('create table written (at text)')
     using proxy = await startProxy(server().url)
     const pool = engine({ url: proxy.url, poolSize: 3, maxOverflow: 0 })
     const { withSession } = createSessionFactory({ bind: pool })
@@ -151,12 +150,11 @@ describe('a failover', () => {
     await Promise.all(held.map((connection) => connection.close()))
 
     // The old primary goes on to answer, but takes no writes any more; new connections lead to the new one.
-    await query(server().url, 'alter system set default_transaction_read_only = on')
-    await query(server().url, 'select pg_reload_conf()')
+    await server().query('alter system set default_transaction_read_only = on')
+    await server().query('select pg_reload_conf()')
     proxy.redirect(next.url)
     await waitUntil(async () => {
-      const [row] = await query<{ on: string }>(
-        server().url,
+      const [row] = await server().query<{ on: string }>(
         "select current_setting('transaction_read_only') as on",
       )
       return row?.on === 'on'
@@ -173,17 +171,17 @@ describe('a failover', () => {
     expect(isRetryable(error)).toBe(true)
     await Promise.all([write(), write(), write()])
     expect(pool.stats().generation).toBe(1)
-    expect(await query(next.url, 'select at from written')).toEqual(
+    expect(await next.query('select at from written')).toEqual(
       Array.from({ length: 3 }, () => ({ at: String(next.port) })),
     )
-    await query(server().url, 'alter system reset default_transaction_read_only')
-    await query(server().url, 'select pg_reload_conf()')
+    await server().query('alter system reset default_transaction_read_only')
+    await server().query('select pg_reload_conf()')
   })
 
   test('25006 where the session may write is run again by retry, on a fresh connection', async () => {
     await using next = await startServer()
-    await query(server().url, 'create table retried (at text)')
-    await query(next.url, 'create table retried (at text)')
+    await server().query('create table retried (at text)')
+    await next.query('create table retried (at text)')
     using proxy = await startProxy(server().url)
     const pool = engine({ url: proxy.url, poolSize: 3, maxOverflow: 0 })
     const { withSession } = createSessionFactory({ bind: pool })
@@ -191,10 +189,10 @@ describe('a failover', () => {
       proxy.redirect(server().url)
       pool.refresh()
       await select(pool)
-      await query(server().url, 'alter system set default_transaction_read_only = on')
-      await query(server().url, 'select pg_reload_conf()')
+      await server().query('alter system set default_transaction_read_only = on')
+      await server().query('select pg_reload_conf()')
       await waitUntil(async () => {
-        const [row] = await query<{ on: string }>(server().url, 'show default_transaction_read_only')
+        const [row] = await server().query<{ on: string }>('show default_transaction_read_only')
         return Object.values(row ?? {})[0] === 'on'
       })
       proxy.redirect(next.url)
@@ -202,12 +200,12 @@ describe('a failover', () => {
         (session) => session.execute("insert into retried values (current_setting('port'))"),
         { retry: { attempts: 2, backoff: () => 0 }, autocommit },
       )
-      await query(server().url, 'alter system reset default_transaction_read_only')
-      await query(server().url, 'select pg_reload_conf()')
+      await server().query('alter system reset default_transaction_read_only')
+      await server().query('select pg_reload_conf()')
     }
     const at = String(next.port)
-    expect(await query(next.url, 'select at from retried')).toEqual([{ at }, { at }])
-    expect(await query(server().url, 'select at from retried')).toEqual([])
+    expect(await next.query('select at from retried')).toEqual([{ at }, { at }])
+    expect(await server().query('select at from retried')).toEqual([])
   })
 
   test.each([{ readOnly: false }, { isolationLevel: 'SERIALIZABLE' as const }])(
@@ -215,7 +213,7 @@ describe('a failover', () => {
     async (options) => {
       await using old = await startServer()
       await using next = await startServer()
-      await query(next.url, 'create table begun (at text)')
+      await next.query('create table begun (at text)')
       using proxy = await startProxy(old.url)
       const pool = engine({ url: proxy.url, poolSize: 2, maxOverflow: 0 })
       const { withSession } = createSessionFactory({ bind: pool })
@@ -242,7 +240,7 @@ describe('a failover', () => {
         },
         { ...options, retry: { attempts: 2, backoff: () => 0 } },
       )
-      expect(await query(next.url, 'select at from begun')).toEqual([{ at: String(next.port) }])
+      expect(await next.query('select at from begun')).toEqual([{ at: String(next.port) }])
     },
   )
 

@@ -27,6 +27,11 @@ function select(pool: Engine, options?: ConnectionOptions): Promise<unknown> {
   return createSessionFactory({ bind: pool }).withSession((session) => session.scalar('select 1'), options)
 }
 
+/** Waits for the first failure, which the error of a timeout has as its cause: on a slow machine the timeout may come before. */
+async function hasFailedToConnect(pool: Engine): Promise<void> {
+  await waitUntil(() => pool.stats().counters.connectFailed > 0)
+}
+
 function times<Value>(count: number, make: () => Value): Value[] {
   return Array.from({ length: count }, make)
 }
@@ -120,6 +125,7 @@ describe('max_connections', () => {
     await query(server().url, "create role crowded login password 'crowded' connection limit 0")
     const pool = engine({ url: server().url, user: 'crowded', password: 'crowded' })
     const patient = select(pool)
+    await hasFailedToConnect(pool)
     const error = await failureOf(select(pool, { poolTimeoutMillis: 200 }))
     expect(error).toBeInstanceOf(PoolTimeoutError)
     expect(error).toMatchObject({ phase: 'connect', cause: { sqlState: '53300' } })
@@ -140,6 +146,7 @@ describe('a server that accepts and then says nothing', () => {
     })
     const pool = engine({ url: fake.url, connectTimeoutMillis: 100, maxConnecting: 2, poolSize: 10 })
     const patient = times(20, () => select(pool))
+    await hasFailedToConnect(pool)
     const error = await failureOf(select(pool, { poolTimeoutMillis: 500 }))
     expect(error).toBeInstanceOf(PoolTimeoutError)
     expect(error.message).toContain('timed out while authenticating')

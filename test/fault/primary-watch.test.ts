@@ -1,7 +1,6 @@
 /** A primary that does not answer any more while another one is promoted: nothing is waited for there, and a healthy one is left alone. */
 import { describe, expect, test } from 'vitest'
 import { type Engine, createSessionFactory, isRetryable, type SessionFactory } from '../../src/index.js'
-import { query } from '../helpers/databases.js'
 import { listenTo } from '../helpers/listener.js'
 import { type LocalServer, SUPERUSER } from '../helpers/local-server.js'
 import { type Proxy, startProxy } from '../helpers/proxy.js'
@@ -36,18 +35,17 @@ const portOf = ({ withSession }: SessionFactory): Promise<unknown> =>
   withSession((session) => session.scalar("select current_setting('port')::int"))
 
 /** Backends of the engine at a server, by what they wait for. */
-const waits = async ({ url }: LocalServer): Promise<unknown[]> =>
+const waits = async (server: LocalServer): Promise<unknown[]> =>
   (
-    await query<{ event: string }>(
-      url,
+    await server.query<{ event: string }>(
       "select coalesce(wait_event, '') as event from pg_stat_activity where application_name = 'watched'",
     )
   ).map(({ event }) => event)
 
 /** From now on every COMMIT waits for a standby, as in a synchronous cluster. */
 async function makeSynchronous(): Promise<void> {
-  await query(servers.old.url, "alter system set synchronous_standby_names = '*'")
-  await query(servers.old.url, 'select pg_reload_conf()')
+  await servers.old.query("alter system set synchronous_standby_names = '*'")
+  await servers.old.query('select pg_reload_conf()')
 }
 
 describe('a primary that waits for a standby which was promoted', () => {
@@ -69,7 +67,7 @@ describe('a primary that waits for a standby which was promoted', () => {
       )
     }
     expect(await portOf(factory)).toBe(servers.next.port)
-    expect(await query(servers.next.url, 'select text from notes')).toEqual([{ text: 'replicated' }])
+    expect(await servers.next.query('select text from notes')).toEqual([{ text: 'replicated' }])
     expect(engine.stats()).toMatchObject({ borrowed: 0, waiting: 0 })
   })
 
@@ -108,7 +106,7 @@ describe('a primary that falls silent in a transaction', () => {
     )
     await block
     expect(runs).toEqual([servers.old.port, servers.next.port])
-    expect(await query(servers.next.url, 'select text from notes')).toEqual([{ text: 'a' }])
+    expect(await servers.next.query('select text from notes')).toEqual([{ text: 'a' }])
   })
 
   test('tells a block without retry that it may', async () => {
@@ -157,7 +155,7 @@ test('a connection that is held while a later primary is found leads to no write
   const error = await failureOf(held.execute("insert into notes values ('later')"))
   expect(error).toMatchObject({ code: 'CONNECTION_LOST' })
   await held.close()
-  expect(await query(servers.old.url, 'select text from notes')).toEqual([{ text: 'before' }])
+  expect(await servers.old.query('select text from notes')).toEqual([{ text: 'before' }])
 })
 
 test('LISTEN at a primary that goes on is moved to the later one, and idle connections leave the pool', async () => {
@@ -174,7 +172,7 @@ test('LISTEN at a primary that goes on is moved to the later one, and idle conne
   const others = listenTo(engine, 'others')
   await waitUntil(() => songs.connects === 2 && others.connects === 1)
   await waitUntil(() => engine.stats().idle === 0)
-  await query(servers.next.url, "notify songs, 'after'")
+  await servers.next.query("notify songs, 'after'")
   await waitUntil(() => songs.received.length === 1)
   expect(songs.received).toEqual(['after'])
   await Promise.all([songs.stop(), others.stop()])

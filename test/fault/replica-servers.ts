@@ -8,7 +8,6 @@ import {
   type SessionFactoryOptions,
   createSessionFactory,
 } from '../../src/index.js'
-import { query } from '../helpers/databases.js'
 import { type LocalServer, REPLICATION_HBA, startServer } from '../helpers/local-server.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { type Seen, WHERE } from './replica-statements.js'
@@ -35,14 +34,23 @@ let marks = 0
 /** Waits until the server has what is committed now. */
 export async function reach(primary: LocalServer, server: LocalServer): Promise<void> {
   const mark = ++marks
-  await query(primary.url, `set synchronous_commit = on; insert into marks values (${String(mark)})`)
+  await primary.query(`set local synchronous_commit = on; insert into marks values (${String(mark)})`)
   await waitUntil(async () => {
-    const [row] = await query<{ n: number }>(
-      server.url,
+    const [row] = await server.query<{ n: number }>(
       `select count(*)::int as n from marks where n = ${String(mark)}`,
     )
     return row?.n === 1
   })
+}
+
+/** Runs `work` while the replica replays nothing: how long a slow machine takes does not matter then. */
+export async function whilePaused(replica: LocalServer, work: () => Promise<void>): Promise<void> {
+  await replica.query('select pg_wal_replay_pause()')
+  try {
+    await work()
+  } finally {
+    await replica.query('select pg_wal_replay_resume()')
+  }
 }
 
 /** The cluster of a file, with a table `notes`. Before each test both standbys have everything. */
@@ -63,9 +71,9 @@ export function useCluster(): {
       settings: { max_wal_senders: 10, wal_level: 'replica' },
     })
     cluster.primary = primary
-    await query(primary.url, 'create table notes (id integer primary key, n integer not null)')
-    await query(primary.url, 'create table marks (n int)')
-    await query(primary.url, 'insert into notes select i, 0 from generate_series(1, 100) i')
+    await primary.query('create table notes (id integer primary key, n integer not null)')
+    await primary.query('create table marks (n int)')
+    await primary.query('insert into notes select i, 0 from generate_series(1, 100) i')
     const [standby, late] = await primary.startStandbys([
       { wal_receiver_status_interval: '1s' },
       { recovery_min_apply_delay: '150ms' },

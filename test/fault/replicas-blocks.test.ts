@@ -3,7 +3,6 @@ import { tracingChannel } from 'node:diagnostics_channel'
 import { describe, expect, test } from 'vitest'
 import { createSessionFactory, type Propagation, type SessionFactory } from '../../src/index.js'
 import { withRollback } from '../../src/integrations/testing.js'
-import { query } from '../helpers/databases.js'
 import { startProxy } from '../helpers/proxy.js'
 import { nextValue, portOf, type Seen, useCluster, WHERE } from './replica-servers.js'
 
@@ -32,7 +31,7 @@ describe('inside of a block that writes', () => {
   test('it sees what the flow has committed, although the replica has not', async () => {
     const { factory } = serversFor(cluster.late.url, { consistency: 'eventual' })
     const wrote = nextValue()
-    await query(cluster.late.url, 'select pg_wal_replay_pause()')
+    await cluster.late.query('select pg_wal_replay_pause()')
     try {
       await factory.withSession(async (session) => {
         await session.execute('update notes set n = $1 where id = 30', [wrote])
@@ -43,7 +42,7 @@ describe('inside of a block that writes', () => {
         expect(seen).toBe(wrote)
       })
     } finally {
-      await query(cluster.late.url, 'select pg_wal_replay_resume()')
+      await cluster.late.query('select pg_wal_replay_resume()')
     }
   })
 
@@ -81,7 +80,7 @@ test.each(['commit', 'rollback'] as const)(
   'a transaction that begins in the tick of the %s before it, and so on the same connection, sees a write of unknown position',
   async (end) => {
     const { factory } = serversFor(cluster.late.url, { staleWaitMillis: 0, detectSharing: false })
-    await query(cluster.late.url, 'select pg_wal_replay_pause()')
+    await cluster.late.query('select pg_wal_replay_pause()')
     try {
       await using session = factory({ readOnly: true })
       expect(await session.scalar("select current_setting('port')::int")).toBe(cluster.late.port)
@@ -96,7 +95,7 @@ test.each(['commit', 'rollback'] as const)(
         expect([next, seen.one()]).toEqual([next, { n: wrote, port: cluster.primary.port }])
       }
     } finally {
-      await query(cluster.late.url, 'select pg_wal_replay_resume()')
+      await cluster.late.query('select pg_wal_replay_resume()')
     }
   },
 )
@@ -109,7 +108,7 @@ test('a transaction that goes on to another server is one to hooks and tracing c
     start: () => void seen.push('start'),
     asyncEnd: ({ outcome }: { outcome?: string }) => void seen.push(String(outcome)),
   } as never
-  await query(cluster.late.url, 'select pg_wal_replay_pause()')
+  await cluster.late.query('select pg_wal_replay_pause()')
   try {
     await factory.withSession((session) => session.execute('update notes set n = n where id = 32'))
     factory.on('begin', () => void seen.push('hook'))
@@ -118,7 +117,7 @@ test('a transaction that goes on to another server is one to hooks and tracing c
     expect(seen).toEqual(['start', 'hook', 'committed'])
   } finally {
     channel.unsubscribe(subscribers)
-    await query(cluster.late.url, 'select pg_wal_replay_resume()')
+    await cluster.late.query('select pg_wal_replay_resume()')
   }
 })
 

@@ -5,10 +5,10 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { createSessionFactory, LifeguardError, ReadOnlyError, type SessionFactory } from '../../src/index.js'
-import { query } from '../helpers/databases.js'
 import { byLength } from '../helpers/length.js'
 import { SUPERUSER } from '../helpers/local-server.js'
 import { type Proxy, startProxy } from '../helpers/proxy.js'
+import { waitUntil } from '../helpers/wait-until.js'
 import { nextValue, portOf, reach, useCluster } from './replica-servers.js'
 import { useEngines } from './support.js'
 
@@ -109,7 +109,7 @@ test('an address that leads to the demoted server for 2 s: with 10 attempts no w
   using address = await startProxy(cluster.primary.url)
   const engine = makeEngine({ url: address.url, poolSize: CALLERS, maxOverflow: 0 })
   const { withSession } = createSessionFactory({ bind: engine })
-  await query(cluster.primary.url, 'create table if not exists written (n int primary key)')
+  await cluster.primary.query('create table if not exists written (n int primary key)')
   await reach(cluster.primary, cluster.standby)
   const told: string[] = []
   const stored = new Set<number>()
@@ -140,6 +140,8 @@ test('an address that leads to the demoted server for 2 s: with 10 attempts no w
   address.redirect(cluster.standby.url)
   for (const connection of address.connections) void connection.cut('reset')
   await pass(2_000)
+  // Each of them has met the standby, also where a connection takes long to open.
+  await waitUntil(() => refused > CALLERS)
   address.redirect(cluster.primary.url)
   isOver = true
   await Promise.all(writers)
@@ -149,7 +151,7 @@ test('an address that leads to the demoted server for 2 s: with 10 attempts no w
   expect(refused).toBeGreaterThan(CALLERS)
   // A COMMIT may have been on its way when the connections were cut.
   expect(told.filter((code) => code !== 'COMMIT_OUTCOME_UNKNOWN')).toEqual([])
-  const rows = await query<{ n: number }>(cluster.primary.url, 'select n from written')
+  const rows = await cluster.primary.query<{ n: number }>('select n from written')
   const there = new Set(rows.map(({ n }) => n))
   expect([...stored].filter((n) => !there.has(n))).toEqual([])
 })

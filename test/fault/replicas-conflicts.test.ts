@@ -2,7 +2,6 @@
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createSessionFactory, isRetryable, type Session, type SessionFactory } from '../../src/index.js'
-import { query } from '../helpers/databases.js'
 import type { LocalServer } from '../helpers/local-server.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { portOf, reach, type Servers, useCluster } from './replica-servers.js'
@@ -13,8 +12,8 @@ const { cluster, makeEngine, serversFor } = useCluster()
 /** Does not wait for its readers. */
 let impatient: LocalServer
 beforeAll(async () => {
-  await query(cluster.primary.url, 'create table victims (n int)')
-  await query(cluster.primary.url, 'insert into victims values (1)')
+  await cluster.primary.query('create table victims (n int)')
+  await cluster.primary.query('insert into victims values (1)')
   impatient = await cluster.primary.startStandby({ max_standby_streaming_delay: 0 })
 })
 afterAll(() => impatient.dispose())
@@ -30,8 +29,8 @@ const portSlowly = (session: Session): Promise<unknown> => session.scalar(slowly
 async function conflict(): Promise<void> {
   const reading =
     "select count(*)::int as n from pg_stat_activity where query like '%select current_setting%' and wait_event = 'PgSleep'"
-  await waitUntil(async () => (await query<{ n: number }>(impatient.url, reading))[0]?.n === 1)
-  await query(cluster.primary.url, 'begin; lock table victims in access exclusive mode; commit')
+  await waitUntil(async () => (await impatient.query<{ n: number }>(reading))[0]?.n === 1)
+  await cluster.primary.query('begin; lock table victims in access exclusive mode; commit')
 }
 
 const inSavepoint = (session: Session): Promise<unknown> => session.beginNested(() => portSlowly(session))
@@ -124,7 +123,7 @@ describe('work that gives its rows bit by bit', () => {
 
   test('both go on at the primary if the replica is behind', async () => {
     const { factory } = serversFor(cluster.late.url, { staleWaitMillis: 0 })
-    await query(cluster.late.url, 'select pg_wal_replay_pause()')
+    await cluster.late.query('select pg_wal_replay_pause()')
     try {
       await factory.withSession((session) => session.execute('update notes set n = n where id = 40'))
       const readOnly = { readOnly: true }
@@ -132,7 +131,7 @@ describe('work that gives its rows bit by bit', () => {
       expect(await factory.withSession(stream, readOnly)).toEqual([cluster.primary.port])
       expect((await factory.withSession(copyOut, readOnly)).split('\t')[0]).toBe(port)
     } finally {
-      await query(cluster.late.url, 'select pg_wal_replay_resume()')
+      await cluster.late.query('select pg_wal_replay_resume()')
     }
   })
 })
@@ -142,8 +141,7 @@ test('a session that the standby ends in a savepoint is replaced', async () => {
   const [port] = await Promise.all([
     factory.withSession(inSavepoint, { readOnly: true }),
     waitUntil(async () => {
-      const [row] = await query<{ n: number }>(
-        impatient.url,
+      const [row] = await impatient.query<{ n: number }>(
         "select count(pg_terminate_backend(pid))::int as n from pg_stat_activity where query like 'select current_setting%' and wait_event = 'PgSleep'",
       )
       return row?.n === 1
@@ -155,11 +153,8 @@ test('a session that the standby ends in a savepoint is replaced', async () => {
 
 test('40001 that the primary reports is the error of the caller: it is asked once', async () => {
   const { factory, read }: Servers = serversFor(cluster.standby.url)
-  await query(
-    cluster.primary.url,
-    `create or replace function never() returns int language plpgsql as
-     $$ begin raise exception 'this is not the right time' using errcode = '40001'; end $$`,
-  )
+  await cluster.primary.query(`create or replace function never() returns int language plpgsql as
+     $$ begin raise exception 'this is not the right time' using errcode = '40001'; end $$`)
   await reach(cluster.primary, cluster.standby)
   const error = await failureOf(
     factory.withSession((session) => session.execute('select never()'), { readOnly: true }),

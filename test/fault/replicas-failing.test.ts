@@ -1,7 +1,6 @@
 /** Replicas that do not answer, or not in time: no caller gets an error, and no read waits for the same replica twice. */
 import { describe, expect, test } from 'vitest'
 import { ConnectError, createSessionFactory } from '../../src/index.js'
-import { query } from '../helpers/databases.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { pair, portOf, reach, useCluster } from './replica-servers.js'
@@ -71,14 +70,11 @@ describe('a replica that fails', () => {
     const read = makeEngine({ url: cluster.standby.url })
     const factory = createSessionFactory({ bind: { write, read }, consistency: 'eventual' })
     // As PostgreSQL does it: SQLSTATE 40001, raised by the first call only where it runs on the standby.
-    await query(
-      cluster.primary.url,
-      `create or replace function conflict() returns int language plpgsql as $$
+    await cluster.primary.query(`create or replace function conflict() returns int language plpgsql as $$
        begin
          if pg_is_in_recovery() then raise exception 'canceling statement due to conflict with recovery' using errcode = '40001'; end if;
          return current_setting('port')::int;
-       end $$`,
-    )
+       end $$`)
     await reach(cluster.primary, cluster.standby)
     const port = await factory.withSession((session) => session.scalar('select conflict()'), {
       readOnly: true,
@@ -172,13 +168,13 @@ describe('of two replicas, one that', () => {
       consistency: 'session',
       staleWaitMillis: 0,
     })
-    await query(cluster.late.url, 'select pg_wal_replay_pause()')
+    await cluster.late.query('select pg_wal_replay_pause()')
     try {
       await pair({ factory }, 8)
       await reach(cluster.primary, cluster.standby)
       expect(await portOf(factory)).toBe(cluster.standby.port)
     } finally {
-      await query(cluster.late.url, 'select pg_wal_replay_resume()')
+      await cluster.late.query('select pg_wal_replay_resume()')
     }
   })
 })
@@ -198,14 +194,14 @@ test("with whenNoReplica: 'fail', reads fail instead of going to the primary", a
 
 test('the primary reads once, and says how often and why', async () => {
   const { factory, write, read } = serversFor(cluster.late.url, { staleWaitMillis: 0 })
-  await query(cluster.late.url, 'select pg_wal_replay_pause()')
+  await cluster.late.query('select pg_wal_replay_pause()')
   try {
     expect([await pair({ factory }, 9), await pair({ factory }, 9)].map(({ port }) => port)).toEqual([
       cluster.primary.port,
       cluster.primary.port,
     ])
   } finally {
-    await query(cluster.late.url, 'select pg_wal_replay_resume()')
+    await cluster.late.query('select pg_wal_replay_resume()')
   }
   await reach(cluster.primary, cluster.late)
   expect(await portOf(factory)).toBe(cluster.late.port)

@@ -106,9 +106,9 @@ test('the default of a connection that is known may change', async () => {
   const { factory } = serversFor(cluster.standby.url)
   expect(await portOf(factory)).toBe(cluster.standby.port)
   const wrote = nextValue()
-  await query(cluster.standby.url, "alter system set default_transaction_isolation = 'serializable'")
+  await cluster.standby.query("alter system set default_transaction_isolation = 'serializable'")
   try {
-    await query(cluster.standby.url, 'select pg_reload_conf()')
+    await cluster.standby.query('select pg_reload_conf()')
     await factory.withSession((session) => session.execute('update notes set n = $1 where id = 21', [wrote]))
     const seen = await factory.withSession((session) => session.scalar('select n from notes where id = 21'), {
       readOnly: true,

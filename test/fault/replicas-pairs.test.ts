@@ -9,7 +9,6 @@ import {
   type IsolationLevel,
   type SessionFactory,
 } from '../../src/index.js'
-import { query } from '../helpers/databases.js'
 import { byLength } from '../helpers/length.js'
 import { useLagging } from './lagging-replicas.js'
 import { pair } from './replica-servers.js'
@@ -106,10 +105,10 @@ test('a serializable pair is read from the primary', async () => {
 }, 900_000)
 
 test('without the check, all are while replay pauses', async () => {
-  await Promise.all(servers.replicas.map(({ url }) => query(url, 'select pg_wal_replay_pause()')))
+  await Promise.all(servers.replicas.map((replica) => replica.query('select pg_wal_replay_pause()')))
   try {
     expect((await pairs(reader('on', 'eventual'), PAIRS)).stale).toBe(PAIRS)
   } finally {
-    await Promise.all(servers.replicas.map(({ url }) => query(url, 'select pg_wal_replay_resume()')))
+    await Promise.all(servers.replicas.map((replica) => replica.query('select pg_wal_replay_resume()')))
   }
 }, 900_000)

@@ -3,7 +3,6 @@ import { AsyncResource } from 'node:async_hooks'
 import { describe, expect, test } from 'vitest'
 import { createSessionFactory, isRetryable, type SessionFactory } from '../../src/index.js'
 import type { LocalServer } from '../helpers/local-server.js'
-import { query } from '../helpers/databases.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import {
@@ -33,17 +32,14 @@ function raise(): never {
 }
 
 async function setStandbys(names: string): Promise<void> {
-  await query(cluster.primary.url, `alter system set synchronous_standby_names = '${names}'`)
-  await query(cluster.primary.url, 'select pg_reload_conf()')
+  await cluster.primary.query(`alter system set synchronous_standby_names = '${names}'`)
+  await cluster.primary.query('select pg_reload_conf()')
 }
 
 describe('a write', () => {
   test('by a function that a SELECT calls', async () => {
-    await query(
-      cluster.primary.url,
-      `create or replace function save(value int) returns int language sql as
-       'update notes set n = value where id = 10 returning n'`,
-    )
+    await cluster.primary.query(`create or replace function save(value int) returns int language sql as
+       'update notes set n = value where id = 10 returning n'`)
     await reach(cluster.primary, cluster.late)
     const servers = serversFor(cluster.late.url, { staleWaitMillis: 5_000 })
     const wrote = nextValue()
@@ -101,7 +97,7 @@ describe('a write', () => {
   })
 
   test('whose rows cannot be read, or whose standby does not answer, is stored: its position is known before the caller is told', async () => {
-    await query(cluster.late.url, 'select pg_wal_replay_pause()')
+    await cluster.late.query('select pg_wal_replay_pause()')
     try {
       const types = { getTypeParser: () => () => raise() }
       const text = 'update notes set n = $1 where id = 17 returning n'
@@ -119,8 +115,7 @@ describe('a write', () => {
       const wrote = nextValue()
       const told = failureOf(servers.factory().execute('update notes set n = $1 where id = 17', [wrote]))
       await waitUntil(async () => {
-        const [row] = await query<{ done: boolean }>(
-          cluster.primary.url,
+        const [row] = await cluster.primary.query<{ done: boolean }>(
           "select bool_or(pg_cancel_backend(pid)) as done from pg_stat_activity where wait_event = 'SyncRep'",
         )
         return row?.done === true
@@ -129,7 +124,7 @@ describe('a write', () => {
       expect(await read(servers, 17, { autocommit: false })).toMatchObject({ n: wrote })
     } finally {
       await setStandbys('')
-      await query(cluster.late.url, 'select pg_wal_replay_resume()')
+      await cluster.late.query('select pg_wal_replay_resume()')
     }
   })
 
@@ -152,7 +147,7 @@ test('a standby at the address of the primary, as after a demotion, shows nothin
     consistency: 'session',
     staleWaitMillis: 0,
   })
-  await query(cluster.late.url, 'select pg_wal_replay_pause()')
+  await cluster.late.query('select pg_wal_replay_pause()')
   try {
     await factory.withSession((session) => session.execute('update notes set n = n where id = 16'))
     for (const after of [factory.causalityToken(), 'not a token']) {
@@ -165,7 +160,7 @@ test('a standby at the address of the primary, as after a demotion, shows nothin
     }
     expect(write.stats().primaryReads).toMatchObject({ behind: 1, 'position unknown': 1 })
   } finally {
-    await query(cluster.late.url, 'select pg_wal_replay_resume()')
+    await cluster.late.query('select pg_wal_replay_resume()')
   }
 })
 
@@ -182,7 +177,7 @@ describe('a primary that was superseded, and goes on', () => {
   ): Promise<void> {
     const successor = await cluster.primary.startStandby()
     try {
-      await query(successor.url, 'select pg_promote()')
+      await successor.query('select pg_promote()')
       const [later, standby] = [makeEngine({ url: successor.url }), makeEngine({ url: cluster.standby.url })]
       const writer = createSessionFactory({ bind: { write: later, read: standby }, consistency: 'session' })
       const { wrote } = await pair({ factory: writer }, 19)
@@ -252,8 +247,7 @@ describe('a primary that was superseded, and goes on', () => {
     await withSuccessor(async ({ factory, token }) => {
       const seen = await factory.causalFlow(() => readWith(factory, token))
       expect(seen.port).toBe(cluster.primary.port)
-      const [system] = await query<{ id: string }>(
-        cluster.primary.url,
+      const [system] = await cluster.primary.query<{ id: string }>(
         'select system_identifier as id from pg_control_system()',
       )
       const forged = Buffer.from(`1.${system?.id ?? ''}.99.zzzzzzzzzzzz`).toString('base64url')
@@ -292,13 +286,13 @@ describe('a replica', () => {
   test('that was promoted, while the primary goes on, shows nothing of it', async () => {
     const promoted = await cluster.primary.startStandby()
     try {
-      await query(promoted.url, 'select pg_promote()')
-      await query(promoted.url, 'create table far as select i from generate_series(1, 20000) i')
+      await promoted.query('select pg_promote()')
+      await promoted.query('create table far as select i from generate_series(1, 20000) i')
       const servers = serversFor(promoted.url, { staleWaitMillis: 20 })
       const { n, wrote, port } = await pair(servers, 16)
       expect([n, port]).toEqual([wrote, cluster.primary.port])
       // A token of the new timeline does not suit a standby of the old one, however far that is.
-      await query(cluster.primary.url, 'create table further as select i from generate_series(1, 60000) i')
+      await cluster.primary.query('create table further as select i from generate_series(1, 60000) i')
       await reach(cluster.primary, cluster.standby)
       const other = createSessionFactory({
         bind: { write: makeEngine({ url: promoted.url }), read: makeEngine({ url: cluster.standby.url }) },
@@ -307,7 +301,7 @@ describe('a replica', () => {
       })
       expect(await pair({ factory: other }, 17)).toMatchObject({ port: promoted.port })
     } finally {
-      await query(cluster.primary.url, 'drop table if exists further')
+      await cluster.primary.query('drop table if exists further')
       await promoted.dispose()
     }
   })
@@ -318,7 +312,7 @@ describe('a replica', () => {
     try {
       // What the follower was copied with has to be there before the new timeline begins: it could not follow otherwise.
       await reach(cluster.primary, next)
-      await query(next.url, 'select pg_promote()')
+      await next.query('select pg_promote()')
       const write = makeEngine({ url: next.url })
       const factory = createSessionFactory({
         bind: { write, read: makeEngine({ url: follower.url }) },

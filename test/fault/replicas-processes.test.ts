@@ -2,7 +2,6 @@
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
 import { ExampleProcess } from '../examples/processes.js'
-import { query } from '../helpers/databases.js'
 import { byLength } from '../helpers/length.js'
 import { type LocalServer, REPLICATION_HBA, startServer, SUPERUSER } from '../helpers/local-server.js'
 import { startProxy } from '../helpers/proxy.js'
@@ -130,8 +129,8 @@ describe('a token from before a failover', () => {
         hba: REPLICATION_HBA,
         settings: { max_wal_senders: 10, wal_level: 'replica' },
       })
-      await query(old.url, 'create table notes (id integer primary key, n integer not null)')
-      await query(old.url, 'insert into notes select i, 0 from generate_series(1, 10) i')
+      await old.query('create table notes (id integer primary key, n integer not null)')
+      await old.query('insert into notes select i, 0 from generate_series(1, 10) i')
       using replication = await startProxy(old.url)
       await using next = await old.startStandby({
         primary_conninfo: conninfo({ ...SUPERUSER, port: replication.port }),
@@ -141,7 +140,7 @@ describe('a token from before a failover', () => {
       const start = (): Promise<Service> => Service.start(hosts, [follower.url], STALE_WAIT_MILLIS)
       const [one, other] = await Promise.all([start(), start()])
       const reached = async (n: number): Promise<boolean> =>
-        (await query<{ n: number }>(follower.url, 'select n from notes where id = 1'))[0]?.n === n
+        (await follower.query<{ n: number }>('select n from notes where id = 1'))[0]?.n === n
       await one.write(1, 1)
       await waitUntil(() => reached(1))
       if (isLost) {
@@ -152,7 +151,7 @@ describe('a token from before a failover', () => {
       const token = await one.write(1, 2)
       if (!isLost) await waitUntil(() => reached(2))
       await old.stop('immediate')
-      await query(next.url, 'select pg_promote()')
+      await next.query('select pg_promote()')
 
       const startedAt = performance.now()
       const first = await other.read(1, token)

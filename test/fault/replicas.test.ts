@@ -7,10 +7,9 @@ import {
   declarativeBase,
   integer,
 } from '../../src/index.js'
-import { query } from '../helpers/databases.js'
 import { type Proxy, startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
-import { nextValue, pair, reach, type Seen, useCluster, WHERE } from './replica-servers.js'
+import { nextValue, pair, reach, type Seen, useCluster, WHERE, whilePaused } from './replica-servers.js'
 import { failureOf } from './support.js'
 
 const { cluster, makeEngine, serversFor } = useCluster()
@@ -53,29 +52,30 @@ describe("consistency: 'session'", () => {
 
   test('without the check, the same reads show less: the test can fail', async () => {
     const servers = serversFor(cluster.late.url, { consistency: 'eventual' })
-    const { n, wrote, port } = await pair(servers, 1)
-    expect(port).toBe(cluster.late.port)
-    expect(n).not.toBe(wrote)
+    await whilePaused(cluster.late, async () => {
+      const { n, wrote, port } = await pair(servers, 1)
+      expect(port).toBe(cluster.late.port)
+      expect(n).not.toBe(wrote)
+    })
   })
 
   test('asks the primary when the replica is still behind after staleWaitMillis', async () => {
     const servers = serversFor(cluster.late.url, { staleWaitMillis: 0 })
-    const { n, wrote, port } = await pair(servers, 1)
-    expect([n, port]).toEqual([wrote, cluster.primary.port])
+    await whilePaused(cluster.late, async () => {
+      const { n, wrote, port } = await pair(servers, 1)
+      expect([n, port]).toEqual([wrote, cluster.primary.port])
+    })
   })
 
   test.each(["select n from notes where 'delete' <> ''", 'explain select 1', "set local work_mem = '8MB'"])(
     'a replica that is behind has run nothing, so the primary runs it, whatever it is: %s',
     async (statement) => {
       const { factory, write } = serversFor(cluster.late.url, { staleWaitMillis: 0 })
-      await query(cluster.late.url, 'select pg_wal_replay_pause()')
-      try {
+      await whilePaused(cluster.late, async () => {
         await factory.withSession((session) => session.execute('update notes set n = n where id = 1'))
         await factory.withSession((session) => session.execute(statement), { readOnly: true })
         expect(write.stats().primaryReads).toMatchObject({ behind: 1 })
-      } finally {
-        await query(cluster.late.url, 'select pg_wal_replay_resume()')
-      }
+      })
     },
   )
 
@@ -177,15 +177,14 @@ describe("consistency: 'session'", () => {
 
   test('an idle standby behind the header of a page is not waited for', async () => {
     const { factory } = serversFor(cluster.standby.url, { staleWaitMillis: 0 })
-    await query(cluster.primary.url, 'select pg_switch_wal()')
+    await cluster.primary.query('select pg_switch_wal()')
     await waitUntil(async () => {
       // The insert position is behind the long header of a new segment, and nothing follows.
-      const [row] = await query<{ end: string }>(
-        cluster.primary.url,
+      const [row] = await cluster.primary.query<{ end: string }>(
         'select (pg_current_wal_insert_lsn() - 40)::text as end',
       )
       const there = `select pg_last_wal_replay_lsn() = '${String(row?.end)}'::pg_lsn as there`
-      return (await query<{ there: boolean }>(cluster.standby.url, there))[0]?.there === true
+      return (await cluster.standby.query<{ there: boolean }>(there))[0]?.there === true
     })
     await flow(async () => {
       // Counts as a write, and writes nothing.

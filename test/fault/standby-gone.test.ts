@@ -14,7 +14,6 @@ import {
   text,
   type Session,
 } from '../../src/index.js'
-import { query } from '../helpers/databases.js'
 import { createImpatientEngine } from '../helpers/impatient-engine.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
@@ -25,12 +24,11 @@ const engine = useEngines()
 
 class Note extends declarativeBase().entity('standby_notes', { text: text().primaryKey() }) {}
 
-const ADMIN = (sql: string) => `set synchronous_commit = local; ${sql}`
+const ADMIN = (sql: string) => `set local synchronous_commit = local; ${sql}`
 
 /** Backends that wait for the standby. */
 async function waiting(): Promise<number[]> {
-  const rows = await query<{ pid: number }>(
-    server().url,
+  const rows = await server().query<{ pid: number }>(
     "select pid from pg_stat_activity where wait_event = 'SyncRep'",
   )
   return rows.map(({ pid }) => pid)
@@ -88,7 +86,7 @@ const ENDS = ['signal', 'pg_cancel_backend', 'pg_terminate_backend', 'dispose'] 
 
 describe.each(Object.entries(WAYS))('%s', (_name, { autocommit, run }) => {
   test.each(ENDS)('that is ended by %s has an unknown outcome', async (end) => {
-    await query(server().url, ADMIN('create table if not exists standby_notes (text text primary key)'))
+    await server().query(ADMIN('create table if not exists standby_notes (text text primary key)'))
     using proxy = await startProxy(server().url)
     const isCommit = !autocommit || _name.startsWith('begin') || _name.startsWith('flush')
     const pool = engine(
@@ -121,7 +119,7 @@ describe.each(Object.entries(WAYS))('%s', (_name, { autocommit, run }) => {
     })
     if (end === 'signal') controller.abort()
     else if (end === 'dispose') await pool.dispose({ timeoutMillis: 50 })
-    else await query(server().url, `select ${end}(${String(pid)})`)
+    else await server().query(`select ${end}(${String(pid)})`)
     const error = await told
     expect(error).toBeInstanceOf(CommitOutcomeUnknownError)
     expect(isRetryable(error)).toBe(false)
@@ -132,8 +130,7 @@ describe.each(Object.entries(WAYS))('%s', (_name, { autocommit, run }) => {
       )
       expect(await waiting()).toEqual([pid])
     }
-    await query(
-      server().url,
+    await server().query(
       "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'",
     )
     await waitUntil(async () => (await waiting()).length === 0)

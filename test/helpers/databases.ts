@@ -97,12 +97,26 @@ function isEnded(error: unknown): boolean {
   return !(error instanceof pg.DatabaseError) || code === '57P01'
 }
 
+/** By URL of their server: the connections of this process that create and delete databases. */
+const administrators = new Map<string, KeptConnection>()
+
+function administrator(serverUrl: string): KeptConnection {
+  const known = administrators.get(serverUrl) ?? new KeptConnection(serverUrl)
+  administrators.set(serverUrl, known)
+  return known
+}
+
 /** Clones an empty database, the same on every server: UTF-8, collation C. Returns its connection string. */
 export async function createDatabase(serverUrl: string, prefix: string): Promise<string> {
   const name = `${prefix}${randomBytes(4).toString('hex')}`
-  await query(
-    serverUrl,
-    `CREATE DATABASE "${name}" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'`,
+  const admin = administrator(serverUrl)
+  const [server] = await admin.query<{ version: number }>(
+    "SELECT current_setting('server_version_num')::int AS version",
+  )
+  // To copy files costs a third of writing each page to the WAL, which is the default since PostgreSQL 15. Before, it was the only way.
+  const how = (server?.version ?? 0) >= 150_000 ? 'STRATEGY file_copy' : ''
+  await admin.query(
+    `CREATE DATABASE "${name}" TEMPLATE template0 ${how} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'`,
   )
   const url = new URL(serverUrl)
   url.pathname = `/${name}`
@@ -111,13 +125,12 @@ export async function createDatabase(serverUrl: string, prefix: string): Promise
 
 /** Deletes a database and ends every connection to it. */
 export async function dropDatabase(serverUrl: string, name: string): Promise<void> {
-  await query(serverUrl, `DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`)
+  await administrator(serverUrl).query(`DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`)
 }
 
 /** Deletes every database whose name starts with the prefix. */
 export async function dropDatabases(serverUrl: string, prefix: string): Promise<void> {
-  const rows = await query<{ datname: string }>(
-    serverUrl,
+  const rows = await administrator(serverUrl).query<{ datname: string }>(
     'SELECT datname FROM pg_database WHERE starts_with(datname, $1)',
     [prefix],
   )

@@ -8,6 +8,8 @@ import { type ChildProcess, execFile } from 'node:child_process'
 import { copyFileSync, cpSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import type pg from 'pg'
+import { KeptConnection } from './databases.js'
 import { Sandbox, freePort, hasExited, untilExit } from './local-process.js'
 import { type ServerBinaries, findServerBinaries } from './server-binaries.js'
 import { waitUntil } from './wait-until.js'
@@ -101,6 +103,7 @@ export class LocalServer implements AsyncDisposable {
   readonly #program: string
   readonly #options: readonly string[]
   #postmaster: ChildProcess | undefined
+  #kept: KeptConnection | undefined
 
   /** Use {@link startServer}. */
   constructor(sandbox: Sandbox, binaries: ServerBinaries, port: number, settings: Settings) {
@@ -119,6 +122,15 @@ export class LocalServer implements AsyncDisposable {
   /** Connection string of the superuser for database `postgres`. */
   get url(): string {
     return `postgresql://${this.user}:${this.password}@${this.host}:${this.port}/postgres`
+  }
+
+  /**
+   * Runs a statement as the superuser in database `postgres`, outside of whatever is being tested. Its connection stays open, because a new
+   * one costs as much as a hundred short statements: SET has to be SET LOCAL.
+   */
+  query<Row extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<Row[]> {
+    this.#kept ??= new KeptConnection(this.url)
+    return this.#kept.query(text, values)
   }
 
   /** Folder of the Unix socket: usable as `host`. */

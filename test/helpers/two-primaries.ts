@@ -1,6 +1,5 @@
 /** A primary and a standby that a test promotes, so that both are primaries, and proxies on the ways to them. */
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
-import { query } from './databases.js'
 import { type LocalServer, REPLICATION_HBA, startServer } from './local-server.js'
 import { type Proxy, startProxy } from './proxy.js'
 
@@ -20,13 +19,13 @@ export interface TwoPrimaries {
 export function useTwoPrimaries(tables?: string): TwoPrimaries {
   const servers = {
     promote: async () => {
-      await query(servers.next.url, 'select pg_promote()')
+      await servers.next.query('select pg_promote()')
     },
   } as { -readonly [Name in keyof TwoPrimaries]: TwoPrimaries[Name] }
   let origin: LocalServer | undefined
   beforeAll(async () => {
     origin = await startServer({ hba: REPLICATION_HBA })
-    if (tables !== undefined) await query(origin.url, tables)
+    if (tables !== undefined) await origin.query(tables)
     await origin.stop()
   })
   afterAll(() => origin?.dispose())

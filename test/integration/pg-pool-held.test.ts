@@ -9,7 +9,7 @@ import { poolFrom, type PoolClient } from '../../src/integrations/pg-pool.js'
 import { startFakeServer } from '../helpers/fake-server.js'
 import { startProxy, type Proxy } from '../helpers/proxy.js'
 import { warningsOf } from './pg-pool-support.js'
-import { errorOf, useDatabase } from './session-support.js'
+import { errorOf, terminate, useDatabase } from './session-support.js'
 
 const fixture = useDatabase('create table notes (text text primary key)')
 
@@ -203,7 +203,7 @@ test('a connection that is lost behind BEGIN is told by the statement, and nothi
   const engine = fixture.engine({ poolSize: 1, maxOverflow: 0 })
   const client = await poolFrom(engine).connect()
   await client.query('begin')
-  await fixture.db.query('select pg_terminate_backend($1, 5000)', [client.processID])
+  await terminate(fixture.db, client.processID)
   expect(await errorOf(client.query("insert into notes values ('lost')"))).toBeInstanceOf(Error)
   client.release()
   expect(await rows()).toEqual([])

@@ -8,7 +8,7 @@ import {
 import { UniqueViolationError } from '../../src/database-errors.js'
 import type { Session } from '../../src/session/session.js'
 import { startProxy } from '../helpers/proxy.js'
-import { errorOf, gate, useDatabase } from './session-support.js'
+import { errorOf, gate, terminate, useDatabase } from './session-support.js'
 
 const fixture = useDatabase('create table notes (text text primary key)')
 
@@ -452,7 +452,7 @@ test('a connection that dies inside a block: the block, the transaction and noth
   const failure = await errorOf(
     session.beginNested(async () => {
       const pid = await session.scalar<number>('select pg_backend_pid()')
-      await fixture.db.query('select pg_terminate_backend($1)', [pid])
+      await terminate(fixture.db, pid ?? undefined)
       await add(session, 'inner')
     }),
   )
