@@ -173,8 +173,12 @@ export class SharedBatch {
 
   /** The next read runs. */
   #moveOn(): void {
+    const now = this.#host.clock.now()
+    const seat = this.#seats[this.#running]
+    // The time of the first one contains the round trip.
+    if (this.#running > 0 && seat !== undefined) this.#host.reads.noteTime(seat.text, now - this.#heardAt)
     this.#running += 1
-    this.#heardAt = this.#host.clock.now()
+    this.#heardAt = now
     this.#cancellation?.ended()
     const next = this.#seats[this.#running]
     if (next !== undefined) this.#lease.describe(next.text)

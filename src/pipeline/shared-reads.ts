@@ -14,7 +14,9 @@ import { isPureRead } from './pure-reads.js'
 
 /** How long a text that was slow takes a connection of its own. */
 const SLOW_FOR_MILLIS = 60_000
-const MOST_SLOW_TEXTS = 500
+const MOST_TEXTS = 500
+/** Weight of the last time in the mean of a text. */
+const LAST_WEIGHT = 1 / 8
 
 /** What a pipeline says about its next operation. */
 export interface PipelineFacts {
@@ -35,6 +37,8 @@ export class SharedReads {
   readonly #clock: Clock
   /** Texts that were slow, and until when they are taken for slow. */
   readonly #slow = new Map<string, number>()
+  /** How long the reads of a text take the server, on average. */
+  readonly #times = new Map<string, { millis: number }>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -66,8 +70,24 @@ export class SharedReads {
 
   /** A read has held up those behind it: its text takes a connection of its own for a while. */
   noteSlow(text: string): void {
-    if (this.#slow.size >= MOST_SLOW_TEXTS) this.#slow.clear()
+    if (this.#slow.size >= MOST_TEXTS) this.#slow.clear()
     this.#slow.set(text, this.#clock.now() + SLOW_FOR_MILLIS)
+  }
+
+  /** A read of a batch was answered. @param millis Since the answer before it. */
+  noteTime(text: string, millis: number): void {
+    const mean = this.#times.get(text)
+    if (mean !== undefined) {
+      mean.millis += (millis - mean.millis) * LAST_WEIGHT
+      return
+    }
+    if (this.#times.size >= MOST_TEXTS) this.#times.clear()
+    this.#times.set(text, { millis })
+  }
+
+  /** How long a read of this text takes the server, as far as is known. */
+  timeOf(text: string): number | undefined {
+    return this.#times.get(text)?.millis
   }
 
   #isSlow(text: string): boolean {

@@ -1,5 +1,5 @@
 /**
- * Many sessions in autocommit mode that share one or two connections (`pipelining`), in random programs: each statement has the
+ * Many sessions in autocommit mode that share one to four connections (`pipelining`), in random programs: each statement has the
  * outcome that it has alone, in the order of its session, and no session sees a setting of another. `FC_RUNS` sets the number of
  * programs; a failure prints its seed and path.
  */
@@ -47,7 +47,7 @@ const step: fc.Arbitrary<Step> = fc.record({
 })
 const program = fc.record({
   sessions: fc.array(fc.array(step, { minLength: 1, maxLength: 6 }), { minLength: 2, maxLength: 16 }),
-  connections: fc.constantFrom(1, 1, 2),
+  connections: fc.constantFrom(1, 1, 2, 4),
   /** Turns until a backend or all are killed or cancelled. */
   strike: fc.option(
     fc.record({

@@ -132,3 +132,25 @@ test('only so many slow texts are remembered', () => {
   expect(shared.nextOf(SESSION, queueOf(statement('select 0')), ALONE)).toBeDefined()
   expect(shared.nextOf(SESSION, queueOf(statement('select 500')), ALONE)).toBeUndefined()
 })
+
+describe('how long the reads of a text take', () => {
+  test('is not known before one was measured', () => {
+    expect(reads().timeOf(READ)).toBeUndefined()
+  })
+
+  test('is a mean in which a single long time counts little', () => {
+    const shared = reads()
+    for (let run = 0; run < 100; run += 1) shared.noteTime(READ, 0.1)
+    shared.noteTime(READ, 8.1)
+    expect(shared.timeOf(READ)).toBeCloseTo(1.1)
+    for (let run = 0; run < 100; run += 1) shared.noteTime(READ, 4)
+    expect(shared.timeOf(READ)).toBeCloseTo(4)
+  })
+
+  test('is kept for a bounded number of texts', () => {
+    const shared = reads()
+    for (let text = 0; text < 501; text += 1) shared.noteTime(`select ${text}`, 1)
+    expect(shared.timeOf('select 0')).toBeUndefined()
+    expect(shared.timeOf('select 500')).toBe(1)
+  })
+})
