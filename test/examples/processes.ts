@@ -1,7 +1,9 @@
-/** Runs an example as its own process, the way a user does. */
+/** Runs an example as its own process. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { byLength } from '../helpers/length.js'
+import { compileProgram } from '../helpers/programs.js'
 import { waitUntil } from '../helpers/wait-until.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -48,7 +50,12 @@ export class ExampleProcess implements AsyncDisposable {
   }
 }
 
-/** Starts a TypeScript file of `examples/`. */
+/** Starts a TypeScript file of `examples/`, in a long run as a user does: with tsx. */
 export function runExample(file: string, environment: NodeJS.ProcessEnv = {}): ExampleProcess {
-  return new ExampleProcess(process.execPath, ['--import', 'tsx', `examples/${file}`], environment)
+  const path = `examples/${file}`
+  const program = byLength(
+    () => [compileProgram(path)],
+    () => ['--import', 'tsx', path],
+  )
+  return new ExampleProcess(process.execPath, program(), environment)
 }

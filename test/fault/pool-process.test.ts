@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { ExampleProcess } from '../examples/processes.js'
 import { database, type TestDatabase } from '../helpers/database.js'
+import { compileProgram } from '../helpers/programs.js'
 import { startProxy, type Proxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { backendsOf } from '../integration/session-support.js'
@@ -16,7 +17,7 @@ afterAll(() => db.drop())
 beforeEach(() => db.query('truncate work'))
 
 function run(program: string, environment: NodeJS.ProcessEnv): ExampleProcess {
-  return new ExampleProcess(process.execPath, ['--import', 'tsx', `test/fault/${program}`], environment)
+  return new ExampleProcess(process.execPath, [compileProgram(`test/fault/${program}`)], environment)
 }
 
 interface ServiceReport {

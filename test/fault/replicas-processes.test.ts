@@ -1,9 +1,9 @@
 /** Causality tokens between two processes, over HTTP: with the token of the writing process, the reading process misses no write. */
-import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
 import { ExampleProcess } from '../examples/processes.js'
 import { byLength } from '../helpers/length.js'
 import { type LocalServer, REPLICATION_HBA, startServer, SUPERUSER } from '../helpers/local-server.js'
+import { compileProgram } from '../helpers/programs.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { useLagging } from './lagging-replicas.js'
@@ -14,7 +14,6 @@ const CALLERS = 10
 const SHORTEST_LAG_MILLIS = 150
 /** How much longer than a pair the network delays replication at most. */
 const LAG_IN_PAIRS = 3
-const PROGRAM = fileURLToPath(new URL('replicas-process.fixture.ts', import.meta.url))
 const HEADER = 'x-causality-token'
 
 const processes: ExampleProcess[] = []
@@ -34,11 +33,15 @@ class Service {
   }
 
   static async start(write: string, read: readonly string[], staleWaitMillis: number): Promise<Service> {
-    const started = new ExampleProcess(process.execPath, ['--import', 'tsx', PROGRAM], {
-      WRITE_URL: write,
-      READ_URLS: read.join(' '),
-      STALE_WAIT_MILLIS: String(staleWaitMillis),
-    })
+    const started = new ExampleProcess(
+      process.execPath,
+      [compileProgram('test/fault/replicas-process.fixture.ts')],
+      {
+        WRITE_URL: write,
+        READ_URLS: read.join(' '),
+        STALE_WAIT_MILLIS: String(staleWaitMillis),
+      },
+    )
     processes.push(started)
     const [, port = ''] = await started.says(/listening on (\d+)/)
     return new Service(`http://127.0.0.1:${port}`)

@@ -8,8 +8,8 @@
  * The cases run in a process of their own: one that ends, or whose event loop is busy for ever, is seen from outside.
  */
 import { spawn } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { compileProgram } from '../helpers/programs.js'
 import { type TestDatabase, database } from '../helpers/database.js'
 import { byLength } from '../helpers/length.js'
 import { SCHEMA } from './wire-fuzz-work.js'
@@ -62,8 +62,8 @@ test(
 
 /** Runs them; says what each has said, and how the process ended. */
 function runCases(): Promise<{ readonly lines: readonly Line[]; readonly end: string }> {
-  const program = fileURLToPath(new URL('wire-fuzz.fixture.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--import', 'tsx', program, String(SEED), String(CASES)], {
+  const program = compileProgram('test/fault/wire-fuzz.fixture.ts')
+  const child = spawn(process.execPath, [program, String(SEED), String(CASES)], {
     env: { ...process.env, DATABASE_URL: db.url },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

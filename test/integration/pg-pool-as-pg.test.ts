@@ -1,10 +1,10 @@
 /** What pg.Pool does beside its queries: how many connections it opens, when an idle one goes, what ends with the process. */
 import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { Pool, type PoolConfig } from '../../src/integrations/pg-pool.js'
+import { compileProgram } from '../helpers/programs.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { errorOf, useDatabase } from './session-support.js'
 
@@ -91,14 +91,14 @@ test('`binary` is for every query, and shows on the clients', async () => {
 })
 
 describe('the process', () => {
-  const FILE = fileURLToPath(new URL('pg-pool-process.fixture.ts', import.meta.url))
+  const FILE = 'test/integration/pg-pool-process.fixture.ts'
 
   test.each([
     [false, 'removed', 'stays until the idle connection is closed'],
     [true, '', 'may end before'],
   ])('with allowExitOnIdle %s writes %j: it %s', async (allowExitOnIdle, written) => {
     const env = { ...process.env, DATABASE_URL: fixture.db.url }
-    const args = ['--import', 'tsx', FILE, String(allowExitOnIdle)]
+    const args = [compileProgram(FILE), String(allowExitOnIdle)]
     const { stdout } = await promisify(execFile)(process.execPath, args, { env })
     expect(stdout).toBe(written)
   })

@@ -3,11 +3,11 @@ import { mock } from 'node:test'
 import { spawn } from 'node:child_process'
 import { tracingChannel } from 'node:diagnostics_channel'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { CommitOutcomeUnknownError } from '../../src/errors.js'
 import { createSessionFactory, type Engine } from '../../src/index.js'
 import { instrument } from '../../src/integrations/opentelemetry.js'
+import { compileProgram } from '../helpers/programs.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { errorOf, useDatabase } from './session-support.js'
@@ -69,8 +69,8 @@ describe('after plain reads', () => {
 
   test('it is on its way when the next line ends the process', async () => {
     using proxy = await startProxy(fixture.db.url)
-    const program = fileURLToPath(new URL('read-only-exit.fixture.ts', import.meta.url))
-    const child = spawn(process.execPath, ['--import', 'tsx', program], {
+    const program = compileProgram('test/integration/read-only-exit.fixture.ts')
+    const child = spawn(process.execPath, [program], {
       env: { ...process.env, DATABASE_URL: proxy.url },
       stdio: 'inherit',
     })

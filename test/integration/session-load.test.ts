@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { EngineDisposedError } from '../../src/errors.js'
+import { compileProgram } from '../helpers/programs.js'
 import { waitUntil } from '../helpers/wait-until.js'
 import { backendsOf, errorOf, useDatabase } from './session-support.js'
 
@@ -66,9 +66,9 @@ test('dispose() lets sessions finish, refuses new ones, and leaves no backend', 
 })
 
 test('a process that has disposed its engine ends by itself, and so does one with an idle pool', async () => {
-  const program = fileURLToPath(new URL('session-process.fixture.ts', import.meta.url))
+  const program = compileProgram('test/integration/session-process.fixture.ts')
   for (const ending of ['dispose', 'idle', 'listen']) {
-    const child = spawn(process.execPath, ['--import', 'tsx', program, ending], {
+    const child = spawn(process.execPath, [program, ending], {
       env: { ...process.env, DATABASE_URL: fixture.db.url },
       stdio: ['ignore', 'pipe', 'inherit'],
     })

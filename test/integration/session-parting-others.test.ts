@@ -4,13 +4,13 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { StatementTimeoutError } from '../../src/database-errors.js'
 import type { StatementOptions } from '../../src/execution/statement-options.js'
 import { AbortedError, CommitOutcomeUnknownError } from '../../src/errors.js'
 import type { SessionFactory } from '../../src/session/session-factory.js'
 import type { SessionOptions } from '../../src/session/session-options.js'
+import { compileProgram } from '../helpers/programs.js'
 import { createImpatientEngine } from '../helpers/impatient-engine.js'
 import { startProxy } from '../helpers/proxy.js'
 import { waitUntil } from '../helpers/wait-until.js'
@@ -194,8 +194,8 @@ test('a process does not end before the COMMIT on an unused connection is answer
   using proxy = await startProxy(fixture.db.url)
   // Longer than it takes the process to find that there is nothing else to do.
   proxy.delay(50)
-  const program = fileURLToPath(new URL('session-parting.fixture.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--import', 'tsx', program], {
+  const program = compileProgram('test/integration/session-parting.fixture.ts')
+  const child = spawn(process.execPath, [program], {
     env: { ...process.env, DATABASE_URL: proxy.url },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
