@@ -17,12 +17,15 @@ export class Merger {
   readonly #tracked: TrackedInstances
   readonly #loader: KeyLoader
   readonly #relations: RelationLoader
+  /** Updates the set of objects to delete. */
+  readonly #settle: () => void
   /** How many merges are running. */
   #merges = 0
   /** The objects that running merges have made: another merge may need the same key. */
   readonly #made = new IdentityMap()
 
-  constructor(tracked: TrackedInstances, loader: KeyLoader, relations: RelationLoader) {
+  constructor(tracked: TrackedInstances, loader: KeyLoader, relations: RelationLoader, settle: () => void) {
+    this.#settle = settle
     this.#tracked = tracked
     this.#loader = loader
     this.#relations = relations
@@ -36,10 +39,20 @@ export class Merger {
   async merge<T extends object>(given: T): Promise<T> {
     this.#merges++
     try {
-      return (await this.#merge(stateOf(given), new Map())).instance as T
+      const merged = new Map<InstanceState, InstanceState>()
+      const { instance } = await this.#merge(stateOf(given), merged)
+      this.#keepOrphans(merged.values())
+      return instance as T
     } finally {
       if (--this.#merges === 0) this.#made.clear()
     }
+  }
+
+  /** Orphans that were merged stay, unless they got another owner by the merge. */
+  #keepOrphans(targets: Iterable<InstanceState>): void {
+    if (this.#tracked.related().length === 0) return
+    this.#settle()
+    for (const target of targets) if (target.markedDeleted) this.#tracked.keep(target)
   }
 
   /** @param setByOwner Columns that a relation of the owner sets. */

@@ -153,6 +153,10 @@ class Settlement {
     }
   }
 
+  #markOrphan(member: InstanceState, relation: Relation): void {
+    if (this.#tracked.spared.get(member) !== Infinity) this.#markDeleted(member, relation)
+  }
+
   #markDeleted(member: InstanceState, relation: Relation): void {
     const { status, snapshot } = member
     if (status === 'transient' || status === 'deleted' || snapshot === undefined) return
@@ -167,14 +171,14 @@ class Settlement {
       if (deletesOrphans(relation) && isKnown(state, relation)) {
         for (const member of differenceOf(state, relation)?.removed ?? []) {
           if (member.status === 'persistent' && this.#belongsToNothing(member, relation)) {
-            this.#markDeleted(member, relation)
+            this.#markOrphan(member, relation)
           }
         }
       }
       const opposite = oppositeOf(state, relation)
       if (opposite === undefined || state.status !== 'persistent') continue
       const hadOwner = relation.ownColumns.every((column) => storedValue(state, column) !== null)
-      if (hadOwner && this.#changes.ownerOf(state, opposite) === null) this.#markDeleted(state, opposite)
+      if (hadOwner && this.#changes.ownerOf(state, opposite) === null) this.#markOrphan(state, opposite)
     }
   }
 

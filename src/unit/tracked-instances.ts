@@ -33,7 +33,10 @@ export class TrackedInstances implements Attachment {
   readonly markedDeleted: Set<InstanceState> = new Set()
   /** The arguments of `delete`, with the number of the call. */
   readonly roots: Map<InstanceState, number> = new Map()
-  /** Objects that were added after a `delete`, with the number of the call: they are not deleted with the owners of earlier calls. */
+  /**
+   * Objects that were added after a `delete`, with the number of the call: they are not deleted with the owners of earlier calls.
+   * Infinity: an orphan that is kept.
+   */
   readonly spared: Map<InstanceState, number> = new Map()
   /** Counts the calls of `add` and `delete`. */
   #calls = 0
@@ -53,6 +56,11 @@ export class TrackedInstances implements Attachment {
     if (this.roots.size > 0) this.spared.set(root, ++this.#calls)
     this.#addWith(root)
     this.given.add(root)
+  }
+
+  /** Keeps an orphan. */
+  keep(orphan: InstanceState): void {
+    this.spared.set(orphan, Infinity)
   }
 
   /** Adds the objects that were put into relations since the last call. */

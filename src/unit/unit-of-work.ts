@@ -57,7 +57,7 @@ export class UnitOfWork {
       autoflush,
       fetch: (statement) => this.#fetch(statement),
     })
-    this.#merger = new Merger(this.#tracked, this.#keys, this.#relations)
+    this.#merger = new Merger(this.#tracked, this.#keys, this.#relations, () => this.#settle())
     this.#flusher = new Flusher(this.#tracked, this.#loader, this.#relations, send, requireRunning, source)
   }
 

@@ -69,7 +69,17 @@ class Draft extends Base.entity('drafts', {
   point: point().default(() => ({ x: 1 })),
 }) {}
 class Crate extends Base.entity('crates', { id: integer().primaryKey() }) {
-  static readonly relations = { bottles: hasMany(() => Bottle, 'crateId', { cascade: ['add', 'delete'] }) }
+  static readonly relations = {
+    bottles: hasMany(() => Bottle, 'crateId', { cascade: ['add', 'delete'] }),
+    labels: hasMany(() => Label, 'crateId', { cascade: ['add', 'delete', 'delete-orphan'] }),
+  }
+}
+class Label extends Base.entity('labels', {
+  id: integer().primaryKey(),
+  crateId: integer('crate_id').references('crates.id'),
+  text: text(),
+}) {
+  static readonly relations = { crate: belongsTo(() => Crate, 'crateId') }
 }
 class Bottle extends Base.entity('bottles', {
   id: integer().primaryKey(),
@@ -267,6 +277,29 @@ describe('merge', () => {
       session.delete(book)
       expect(await errorOf(session.merge(given))).toBeInstanceOf(StaleDataError)
       expect(session.deleted).toEqual([book])
+    })
+
+    test('keeps an orphan, unless it is an orphan by a later change', async () => {
+      await fixture.db.query(
+        `insert into crates (id) values (1), (2);
+         insert into labels (id, crate_id) values (1, 1), (2, 1), (3, 1), (4, 1), (5, 1)`,
+      )
+      const { withSession } = fixture.factory({}, { autoflush })
+      await withSession(async (session) => {
+        const crate: WithRelations<typeof Crate> = await session.getOne(Crate, 1, { load: ['labels'] })
+        await session.merge(new Label({ id: 4, text: 'merged before' }))
+        const released: WithRelations<typeof Label> = await session.getOne(Label, 5)
+        released.crate = null
+        crate.labels = [released]
+        await session.merge(new Label({ id: 1, text: 'kept' }))
+        await session.merge(new Label({ id: 5, text: 'kept, too' }))
+        await session.merge(build(Crate, { id: 2, labels: [new Label({ id: 2, text: 'moved' })] }))
+      })
+      expect(await fixture.db.query('select * from labels order by id')).toEqual([
+        { id: 1, crate_id: null, text: 'kept' },
+        { id: 2, crate_id: 2, text: 'moved' },
+        { id: 5, crate_id: null, text: 'kept, too' },
+      ])
     })
 
     test('keeps an object that would be deleted with its owner', async () => {
