@@ -1,6 +1,9 @@
 /**
  * Refuses a foreign key that holds the key of a new object which is not stored, because it was taken out of the session: by `expunge`,
  * with an object that is deleted, or by the rollback of a savepoint. The table may hold a row with that key all the same, so it is asked.
+ *
+ * In a REPEATABLE READ or SERIALIZABLE transaction the answer is that of its snapshot: a row that another transaction has inserted since
+ * is not found, and its key is refused. If the row was deleted since, PostgreSQL refuses the key. Neither loses anything.
  */
 import { InvalidValueError } from '../../errors.js'
 import { selectExistence, type LoadStatement } from '../../query/key-statements.js'
