@@ -60,7 +60,7 @@ export abstract class PoolControls {
     this.controlled.pool.resize(limits)
   }
 
-  /** Holds every new acquire until `resume()`, for example during a planned failover. */
+  /** Holds every new acquire until `resume()`, for example during a planned failover. Reads that can go to another server do so. */
   suspend(): void {
     this.controlled.pool.suspend()
   }

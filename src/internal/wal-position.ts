@@ -24,6 +24,20 @@ export const POSITION_QUERY: { readonly text: string } = {
     'from pg_catalog.pg_current_wal_insert_lsn() as lsn',
 }
 
+/** The same for a session with `readOnly`, whose server may be a standby. That has no such position, and nothing was written there. */
+export const READER_POSITION_QUERY: { readonly text: string } = {
+  text: POSITION_QUERY.text.replace(
+    'from pg_catalog.pg_current_wal_insert_lsn() as lsn',
+    'from (select case when not pg_catalog.pg_is_in_recovery() then pg_catalog.pg_current_wal_insert_lsn() end as lsn) as at',
+  ),
+}
+
+/** True for the answer of a standby to {@link READER_POSITION_QUERY}. */
+export function isAnswerOfStandby(rows: readonly unknown[]): boolean {
+  const [row] = rows as readonly { readonly lsn?: unknown }[]
+  return row?.lsn === null
+}
+
 /** The answer to {@link POSITION_QUERY}; undefined for any other rows. */
 export function readWalPosition(rows: readonly unknown[]): WalPosition | undefined {
   const [row] = rows as readonly Partial<Record<'lsn' | 'timeline' | 'system', string>>[]

@@ -4,7 +4,7 @@ import { CommitOutcomeUnknownError, UnreadableResultError } from '../errors.js'
 import type { Timer } from '../internal/clock.js'
 import type { Operation } from './operation.js'
 import type { OperationQueue } from './operation-queue.js'
-import { isPlainRead, mayEndTransaction } from './read-tracker.js'
+import { isPlainRead, mayEndTransaction, mayTurnWriting } from './read-tracker.js'
 import { isPureRead } from './pure-reads.js'
 
 /**
@@ -80,7 +80,7 @@ export interface BatchRules {
   readonly flushes: boolean
   /** Makes the query for the position of what the batch stores; undefined if the session does not ask for it. */
   readonly position: (() => Operation) | undefined
-  /** The transaction may have done more than read, before this batch. */
+  /** The transaction may have written before this batch. */
   readonly hasWritten: boolean
 }
 
@@ -118,8 +118,9 @@ export function takeBatch(
     if (next.cancellable || ends) break
   }
   const isLast = alone || operations[operations.length - 1]?.kind === 'commit'
-  if (position === undefined || !isLast || !(hasWritten || !arePlainReads(operations, isPureRead)))
-    return batchOf(operations, alone, begin.length)
+  const writes = (): boolean =>
+    hasWritten || (readOnly ? operations.some(mayTurnWriting) : !arePlainReads(operations, isPureRead))
+  if (position === undefined || !isLast || !writes()) return batchOf(operations, alone, begin.length)
   const query = position()
   return batchOf([...operations, query], alone, begin.length, query)
 }

@@ -293,8 +293,7 @@ export class Pipeline implements Sender {
       readOnly: this.setup.readOnly,
       flushes: this.setup.acquire.signal !== undefined,
       position: this.#answers.positionQuery,
-      // Functions of the user may write.
-      hasWritten: this.#answers.reads?.pure === false,
+      hasWritten: this.#answers.mayHaveWritten,
     })
     if (inFlight.beginning > 0) this.#answers.transactionBegan(connection)
     // After nothing but reads COMMIT takes no time: the next waiter for the connection need not wait for its answer.

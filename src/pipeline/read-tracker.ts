@@ -37,21 +37,42 @@ export function mayStore({ kind, text }: Operation, { command }: StatementResult
   return kind !== 'statement' || !isReadingCommand(command) || !isPureRead(text)
 }
 
+// SET TRANSACTION READ WRITE, BEGIN READ WRITE, SET transaction_read_only = off: PostgreSQL takes them before the first query.
+const TURNING_WORD = /write|read_only/i
+
+/**
+ * By its text, the statement may turn a read-only transaction into one that writes. No SELECT can, as it takes a snapshot first; a
+ * script can also end the transaction and begin another one.
+ */
+export function mayTurnWriting({ kind, text }: Operation): boolean {
+  if (kind === 'exclusive') return TURNING_WORD.test(text) || mayEndTransaction(text)
+  return kind === 'statement' && TURNING_WORD.test(text) && !isPlainRead(text)
+}
+
 export class ReadTracker {
   #only = true
+  #turned = false
   readonly #texts: string[] = []
 
   /** Another transaction begins. */
   clear(): void {
     this.#only = true
+    this.#turned = false
     this.#texts.length = 0
   }
 
   /** An operation was answered. A script may have done anything. */
-  note({ kind, text }: Operation, { command }: StatementResult): void {
+  note(operation: Operation, { command }: StatementResult): void {
+    const { kind, text } = operation
+    this.#turned ||= mayTurnWriting(operation)
     if (kind === 'exclusive' || (kind === 'statement' && !isReadingCommand(command))) this.#only = false
     // The pages of a cursor have no text of their own.
     if (kind === 'statement' && text !== '' && this.#texts.length <= MOST_TEXTS) this.#texts.push(text)
+  }
+
+  /** A statement may have turned the read-only transaction into one that writes. */
+  get turned(): boolean {
+    return this.#turned
   }
 
   /** By its command tags, every statement was a read. */

@@ -7,7 +7,13 @@ import type { DriverConnection, StatementResult } from '../driver/driver.js'
 import { StatementSkipped } from '../driver/driver.js'
 import type { TransactionMessage } from '../internal/channels.js'
 import { isSerializableRefused } from '../internal/standby-refusals.js'
-import { POSITION_QUERY, readWalPosition, type WalPosition } from '../internal/wal-position.js'
+import {
+  isAnswerOfStandby,
+  POSITION_QUERY,
+  READER_POSITION_QUERY,
+  readWalPosition,
+  type WalPosition,
+} from '../internal/wal-position.js'
 import { ExplicitTransactions } from './explicit-transactions.js'
 import { observe, type PipelineHost, type PipelineSetup, type TransactionListener } from './contract.js'
 import type { Dispatcher } from './dispatcher.js'
@@ -71,12 +77,17 @@ export class ResponseHandler implements OperationOwner {
     this.#dispatcher = dispatcher
     const { storing } = owner
     this.positionQuery =
-      storing === undefined || setup.readOnly
+      storing === undefined
         ? undefined
         : () => {
             this.#tellPosition = storing()
-            return new Operation(this, 'step', POSITION_QUERY)
+            return new Operation(this, 'step', setup.readOnly ? READER_POSITION_QUERY : POSITION_QUERY)
           }
+  }
+
+  /** The transaction may have written. `SET TRANSACTION READ WRITE` allows that in a read-only one. */
+  get mayHaveWritten(): boolean {
+    return this.#setup.readOnly ? this.#reads?.turned === true : this.#reads?.pure === false
   }
 
   get state(): CurrentState {
@@ -127,6 +138,7 @@ export class ResponseHandler implements OperationOwner {
     if (inFlight !== undefined) answeredFirst(inFlight)
     observe(this.#host, operation, inFlight?.handedOff ?? this.#dispatcher.connection, result)
     if (inFlight !== undefined && inFlight.position === operation) {
+      if (isAnswerOfStandby(result.rows)) return settleHeld(inFlight.held)
       return this.located(readWalPosition(result.rows), inFlight.held)
     }
     ;(this.#reads ??= new ReadTracker()).note(operation, result)
@@ -158,7 +170,7 @@ export class ResponseHandler implements OperationOwner {
     const tell = this.#tellPosition ?? this.#owner.storing?.()
     this.#tellPosition = undefined
     tell?.(position)
-    for (const settle of held ?? []) settle()
+    settleHeld(held)
   }
 
   refused(operation: Operation, error: Error): void {
@@ -328,4 +340,8 @@ export class ResponseHandler implements OperationOwner {
     if (!this.#isSentAgain) this.#owner.began?.()
     this.#isSentAgain = false
   }
+}
+
+function settleHeld(held: InFlightBatch['held']): void {
+  for (const settle of held ?? []) settle()
 }

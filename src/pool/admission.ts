@@ -27,7 +27,7 @@ export class Admission {
   /** The error of an acquire that may not join the queue; undefined if it may. */
   refusalOf(waiter: Waiter): Error | undefined {
     const { waitQueue, connector, diagnostics } = this.#parts
-    if (waitQueue.suspended) return undefined
+    if (waitQueue.suspended) return waiter.options.failsFast === true ? this.#suspended() : undefined
     const { options, statistics } = this.#pool
     const waitingForRelease = waitQueue.size - diagnostics.reachable
     if (waitingForRelease >= 0 && waiter.impatient) return diagnostics.timedOut(waiter, 'wait', 0)
@@ -38,6 +38,23 @@ export class Admission {
     }
     // The pause after a failed connect is a wait as well.
     return waiter.impatient && connector.pausing ? connector.lastError : undefined
+  }
+
+  /** The pool is suspended: rejects the acquires whose callers can go elsewhere. */
+  rejectMovable(): void {
+    this.#parts.waitQueue.rejectIf(
+      ({ options }) => options.failsFast === true,
+      () => this.#suspended(),
+    )
+  }
+
+  #suspended(): PoolQueueFullError {
+    const { diagnostics } = this.#parts
+    this.#pool.statistics.counters.refused += 1
+    return new PoolQueueFullError(
+      `The pool is suspended, and failsFast was given. ${diagnostics.status()}`,
+      diagnostics.stats(),
+    )
   }
 
   /** The limits have changed: rejects the acquires with timeout 0 that would now have to wait for a release. */

@@ -20,7 +20,10 @@ export interface AcquireOptions {
    * costs no round trip (see `Lease.proven`).
    */
   readonly proof?: 'pool' | 'caller' | undefined
-  /** True: the caller can go elsewhere, so it does not wait for another attempt if the pool has no connection and cannot open one. */
+  /**
+   * True: the caller can go elsewhere. It does not wait for `resume()`, nor for another attempt if the pool has no connection and cannot
+   * open one.
+   */
   readonly failsFast?: boolean | undefined
   /**
    * An object that is the same for all acquires of one async context, for example the store of an AsyncLocalStorage. The error
@@ -133,7 +136,7 @@ export interface Pool {
   holders?(): readonly string[]
   /** Changes the limits at run time. Excess connections are closed, borrowed ones when they are released. @throws InvalidOptionError */
   resize(limits: { readonly poolSize?: number; readonly maxOverflow?: number }): void
-  /** Holds every new acquire until `resume()`; their timeouts do not run meanwhile. */
+  /** Holds every new acquire without `failsFast` until `resume()`; their timeouts do not run meanwhile. */
   suspend(): void
   resume(): void
   /** Replaces every connection: idle ones now, borrowed ones when they are released. */

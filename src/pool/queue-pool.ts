@@ -268,6 +268,7 @@ export class QueuePool implements Pool {
 
   suspend(): void {
     this.#waitQueue.suspend()
+    this.#admission.rejectMovable()
   }
 
   resume(): void {

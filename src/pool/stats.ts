@@ -70,7 +70,7 @@ export interface PoolCounters {
   waited: number
   timedOut: number
   aborted: number
-  /** Acquires refused because the queue was full. */
+  /** Acquires refused because the queue was full, or the pool suspended and the caller can go elsewhere (`failsFast`). */
   refused: number
   connected: number
   connectFailed: number

@@ -58,7 +58,7 @@ export interface ReadServers {
   readonly failsWithoutReplica: boolean
   /**
    * True: the primary is queried for its position. It has answered the query before, or (`isNeeded`) a flow reads from it until its
-   * position is known, and it has not refused the query yet.
+   * position is known, and it did not refuse the query a short while ago.
    */
   readonly tellsPosition: (isNeeded: boolean) => boolean
   /** Positions that the servers have shown to this process, the latest one of each. */
@@ -230,13 +230,13 @@ export class ReadRoute implements PipelineOpener {
     callSite: CallSite | undefined,
   ): Promise<Lease | undefined> {
     // 0 = do not wait; null and undefined = the caller has no limit.
-    const { timeoutMillis = null } = options
+    const { timeoutMillis = null, failsFast = true } = options
     const waitMillis = Math.min(timeoutMillis ?? Infinity, replica.hostTimeoutMillis)
     replica.inFlight += 1
     try {
       const lease = await replica.engine
         .internals()
-        .host.acquire({ ...options, timeoutMillis: waitMillis, failsFast: true }, callSite)
+        .host.acquire({ ...options, timeoutMillis: waitMillis, failsFast }, callSite)
       this.#replica = replica
       return new CountedLease(lease, replica)
     } catch (error) {
@@ -247,16 +247,18 @@ export class ReadRoute implements PipelineOpener {
     }
   }
 
-  #withoutReplica(options: AcquireOptions, callSite: CallSite | undefined): Promise<Lease> {
+  async #withoutReplica(options: AcquireOptions, callSite: CallSite | undefined): Promise<Lease> {
     const { failsWithoutReplica, replicas } = this.#servers
     if (!failsWithoutReplica) return this.#fromPrimary('no replica', options, callSite)
+    // The read has nowhere else to go, so it waits for `resume()`.
+    const held = replicas.find(({ isIn, engine }) => isIn && engine.stats().suspended)
+    const lease = held && (await this.#from(held, { ...options, failsFast: false }, callSite))
+    if (lease !== undefined) return lease
     const cause = replicas.map(({ lastError }) => lastError).find((error) => error !== undefined)
-    return Promise.reject(
-      new ConnectError(
-        "No replica gives a connection, and whenNoReplica is 'fail'",
-        { fatal: false },
-        { cause },
-      ),
+    throw new ConnectError(
+      "No replica gives a connection, and whenNoReplica is 'fail'",
+      { fatal: false },
+      { cause },
     )
   }
 

@@ -53,6 +53,8 @@ const WHEN_NO_REPLICA = ['primary', 'fail'] as const
 const DEFAULT_STALE_WAIT_MILLIS = 100
 const AT_LEAST_0 = { min: 0 } as const
 const REFRESH_PAUSE_MILLIS = 1_000
+/** How long a primary that has refused the query for its position is not asked again: a grant or a failover may change its answer. */
+const REFUSED_MILLIS = 60_000
 
 /** The engine of a factory, and its replicas if it has some. @throws InvalidOptionError */
 export function resolveBind(
@@ -111,7 +113,7 @@ export class Replication {
     const reads = (part.primaryReads ??= Object.fromEntries(
       PRIMARY_READ_REASONS.map((reason) => [reason, 0]),
     ) as PrimaryReads)
-    let isRefused = false
+    let refusedUntil = -Infinity
     let refreshedAt = -Infinity
     this.#consistency = consistency
     this.#servers = {
@@ -122,9 +124,9 @@ export class Replication {
       failsWithoutReplica: whenNoReplica === 'fail',
       seen: () =>
         [this.flows.seen, ...replicas.map(({ furthest }) => furthest)].filter((one) => one !== undefined),
-      tellsPosition: (isNeeded) => this.flows.isLocated || (isNeeded && !isRefused),
+      tellsPosition: (isNeeded) => this.flows.isLocated || (isNeeded && clock.now() >= refusedUntil),
       onRefused: () => {
-        isRefused = true
+        refusedUntil = clock.now() + REFUSED_MILLIS
       },
       refreshPrimary: () => {
         const now = clock.now()

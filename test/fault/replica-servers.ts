@@ -56,7 +56,7 @@ export async function whilePaused(replica: LocalServer, work: () => Promise<void
 /** The cluster of a file, with a table `notes`. Before each test both standbys have everything. */
 export function useCluster(): {
   readonly cluster: Cluster
-  readonly makeEngine: (options: EngineOptions) => Engine
+  readonly makeEngine: ReturnType<typeof useEngines>
   readonly serversFor: (
     replica: string,
     options?: Partial<SessionFactoryOptions>,

@@ -1,10 +1,14 @@
 /** Read-only sessions inside of blocks that write, and several factories with the same engines. */
 import { tracingChannel } from 'node:diagnostics_channel'
 import { describe, expect, test } from 'vitest'
-import { createSessionFactory, type Propagation, type SessionFactory } from '../../src/index.js'
+import { createSessionFactory, type Propagation, type Session, type SessionFactory } from '../../src/index.js'
+import { Engine } from '../../src/engine/engine.js'
+import { resolveEngineOptions } from '../../src/engine/options.js'
 import { withRollback } from '../../src/integrations/testing.js'
+import { systemClock } from '../../src/internal/clock.js'
+import { type LocalServer, SUPERUSER } from '../helpers/local-server.js'
 import { startProxy } from '../helpers/proxy.js'
-import { nextValue, portOf, type Seen, useCluster, WHERE } from './replica-servers.js'
+import { nextValue, portOf, reach, type Seen, type Servers, useCluster, WHERE } from './replica-servers.js'
 
 const { cluster, makeEngine, serversFor } = useCluster()
 
@@ -164,4 +168,93 @@ test('factories with the same engines share what is known of them: none overwrit
   expect(write.stats().primaryReads).toMatchObject({ 'no replica': 2 })
   expect(await portOf(late)).toBe(cluster.primary.port)
   expect(write.stats().primaryReads).toMatchObject({ 'no replica': 3 })
+})
+
+async function see({ factory }: Pick<Servers, 'factory'>, id: number): Promise<Seen> {
+  const rows = await factory.withSession((session) => session.execute<Seen>(WHERE, [id]), { readOnly: true })
+  return rows.one()
+}
+
+test.each<[string, (session: Session, update: string) => Promise<unknown>]>([
+  [
+    'SET TRANSACTION READ WRITE',
+    async (session, update) => {
+      await session.execute('set transaction read write')
+      return session.execute(update)
+    },
+  ],
+  [
+    'SET TRANSACTION READ WRITE in the batch of the write',
+    (session, update) =>
+      Promise.all([session.execute('set transaction read write'), session.execute(update)]),
+  ],
+  [
+    'transaction_read_only = off, and commit()',
+    async (session, update) => {
+      await session.execute('set local transaction_read_only = off')
+      await session.execute(update)
+      await session.commit()
+    },
+  ],
+  ['a script', (session, update) => session.executeScript(`set transaction read write; ${update}`)],
+])('a read-only session of the primary that writes is seen by later reads: %s', async (_how, write) => {
+  const servers = serversFor(cluster.late.url, { staleWaitMillis: 0 })
+  const wrote = nextValue()
+  await cluster.late.query('select pg_wal_replay_pause()')
+  try {
+    await servers.factory.withSession(
+      (session) => write(session, `update notes set n = ${String(wrote)} where id = 18`),
+      // No standby runs a serializable transaction.
+      { readOnly: true, isolationLevel: 'SERIALIZABLE' },
+    )
+    expect(await see(servers, 18)).toMatchObject({ n: wrote })
+  } finally {
+    await cluster.late.query('select pg_wal_replay_resume()')
+  }
+})
+
+test('a read-only session that sets something leaves its flow as it is', async () => {
+  const servers = serversFor(cluster.standby.url)
+  await servers.factory.withSession(
+    async (session) => {
+      await session.execute("set local application_name = 'writer'")
+      await session.execute(WHERE, [18])
+    },
+    { readOnly: true },
+  )
+  expect(servers.factory.causalityToken()).toBeUndefined()
+  expect(await see(servers, 18)).toMatchObject({ port: cluster.standby.port })
+})
+
+test('a primary that has refused the query for its position is asked again after a while', async () => {
+  const user = 'asker'
+  const { primary, standby } = cluster
+  await primary.query(
+    `create role ${user} login password '${SUPERUSER.password}' in role pg_read_all_data;
+     revoke execute on function pg_catalog.pg_control_system() from public`,
+  )
+  try {
+    await reach(primary, standby)
+    let later = 0
+    const clock = { ...systemClock, now: () => systemClock.now() + later }
+    const as = ({ url }: LocalServer): Engine =>
+      makeEngine({ url, user }, (options) => new Engine({ options: resolveEngineOptions(options), clock }))
+    const read = as(standby)
+    const factory = createSessionFactory({ bind: { write: as(primary), read }, consistency: 'session' })
+    await factory.withSession((session) => session.executeScript('select 1'), { autocommit: true })
+    expect(await portOf(factory)).toBe(primary.port)
+    await primary.query(`grant execute on function pg_catalog.pg_control_system() to ${user}`)
+    await reach(primary, standby)
+    // It is not asked by each read.
+    expect([await portOf(factory), await portOf(factory)]).toEqual([primary.port, primary.port])
+    later = 60_000
+    // This read asks it.
+    expect(await portOf(factory)).toBe(primary.port)
+    expect(await portOf(factory)).toBe(standby.port)
+  } finally {
+    await primary.query(
+      `grant execute on function pg_catalog.pg_control_system() to public;
+       drop owned by ${user}; drop role ${user}`,
+    )
+  }
 })

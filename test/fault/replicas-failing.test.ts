@@ -160,6 +160,30 @@ describe('of two replicas, one that', () => {
     await held.close()
   })
 
+  test('is suspended leaves its reads to the other, also those that wait for one of its connections', async () => {
+    using servers = await twoReplicas()
+    const { first, factory, events } = servers
+    first.resize({ poolSize: 1, maxOverflow: 0 })
+    const held = await first.connect()
+    await held.execute('select 1')
+    // Both replicas have a connection in use, so the next read waits at the first one.
+    await factory.withSession(
+      async (session) => {
+        expect(await session.scalar("select current_setting('port')::int")).toBe(cluster.late.port)
+        const waiting = portOf(factory)
+        await waitUntil(() => first.stats().waiting === 1)
+        first.suspend()
+        expect(await waiting).toBe(cluster.late.port)
+      },
+      { readOnly: true, propagation: 'requiresNew' },
+    )
+    expect(await portOf(factory)).toBe(cluster.late.port)
+    expect(events).toEqual([])
+    await held.close()
+    first.resume()
+    expect(first.stats()).toMatchObject({ waiting: 0, replica: { isIn: true, inFlight: 0 } })
+  })
+
   test('is behind leaves the read to the other, without a wait', async () => {
     const write = makeEngine({ url: cluster.primary.url })
     const read = [makeEngine({ url: cluster.late.url }), makeEngine({ url: cluster.standby.url })]
@@ -190,6 +214,20 @@ test("with whenNoReplica: 'fail', reads fail instead of going to the primary", a
   expect((error as Error).cause).toBeInstanceOf(Error)
   expect(write.stats().primaryReads).toMatchObject({ 'no replica': 0 })
   expect(await portOf(factory, {})).toBe(cluster.primary.port)
+})
+
+test("a suspended replica without another one: the primary reads, or the read waits (whenNoReplica: 'fail')", async () => {
+  const servers = serversFor(cluster.standby.url)
+  servers.read.suspend()
+  expect(await portOf(servers.factory)).toBe(cluster.primary.port)
+  expect(servers.write.stats().primaryReads).toMatchObject({ 'no replica': 1 })
+  const failing = serversFor(cluster.standby.url, { whenNoReplica: 'fail' })
+  failing.read.suspend()
+  const reading = portOf(failing.factory)
+  await waitUntil(() => failing.read.stats().waiting === 1)
+  failing.read.resume()
+  expect(await reading).toBe(cluster.standby.port)
+  expect(failing.read.stats().replica).toMatchObject({ isIn: true, inFlight: 0 })
 })
 
 test('the primary reads once, and says how often and why', async () => {
