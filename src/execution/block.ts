@@ -5,7 +5,7 @@ import { BlockContext } from './block-context.js'
 import { runInside } from './begun-transaction.js'
 import type { AsyncScope } from '../internal/async-scope.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
-import type { TransactionScope } from './scope.js'
+import { type TransactionScope, withLine } from './scope.js'
 import type { StatementRunner } from './statement-runner.js'
 import { abortedTooLate } from '../pipeline/transaction-errors.js'
 
@@ -286,8 +286,9 @@ function requireAwaited(
   const isNesting = runner.isNesting(scope)
   const streams = runner.calls.streamTexts
   if (pipeline.quiet && !isNesting && block.joined === 0 && streams.length === 0) return
-  const pending = pipeline.pending.map(({ text }) => text)
-  const texts = pending.length > 0 ? pending : streams
+  const { pending } = pipeline
+  const texts = pending.length > 0 ? pending.map(({ text }) => text) : streams
+  const shown = pending.length > 0 ? pending.map(withLine) : streams
   if (texts.length === 0 && !isNesting && block.joined === 0) return
   const what =
     pending.length > 1
@@ -300,7 +301,7 @@ function requireAwaited(
             ? 'a nested block of it was still running'
             : 'a block that had joined it was still running'
   throw new UnawaitedStatementError(
-    `The block returned while ${what}, so its transaction was rolled back (an await is missing)${texts.length === 0 ? '' : `: ${texts.join('; ')}`}`,
+    `The block returned while ${what}, so its transaction was rolled back (an await is missing)${texts.length === 0 ? '' : `: ${shown.join('; ')}`}`,
     texts,
   )
 }

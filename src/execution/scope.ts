@@ -1,5 +1,6 @@
 /** Savepoints and transactions of `begin()`: their contracts and the errors of their ends. */
 import { IllegalStateError, UnawaitedStatementError } from '../errors.js'
+import { lineOfCaller } from '../internal/own-frames.js'
 import type { Operation } from '../pipeline/operation.js'
 
 /** One savepoint, or the transaction of `begin()` around them. */
@@ -72,12 +73,19 @@ export function endedBlock(): IllegalStateError {
  * @throws UnawaitedStatementError if statements or blocks of the block still run.
  */
 export function requireSettled(pending: ReadonlySet<Operation>, isNesting: boolean): void {
-  const texts = [...pending].filter(({ outstanding }) => outstanding).map(({ text }) => text)
+  const left = [...pending].filter(({ outstanding }) => outstanding)
+  const texts = left.map(({ text }) => text)
   if (texts.length === 0 && !isNesting) return
   const what =
     texts.length === 0 ? 'a nested block of it was running' : `${texts.length} of its statements were running`
   throw new UnawaitedStatementError(
-    `A nested block returned while ${what} (an await is missing)${texts.length === 0 ? '' : `: ${texts.join('; ')}`}`,
+    `A nested block returned while ${what} (an await is missing)${texts.length === 0 ? '' : `: ${left.map(withLine).join('; ')}`}`,
     texts,
   )
+}
+
+/** The statement, and (with `captureStacks`) the line that has issued it. */
+export function withLine({ text, issued }: Pick<Operation, 'text' | 'issued'>): string {
+  const line = lineOfCaller(issued?.stack)
+  return line === undefined ? text : `${text} (issued at ${line})`
 }

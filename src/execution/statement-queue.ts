@@ -6,6 +6,7 @@ import type { StatementResult } from '../driver/driver.js'
 import { AbortedError } from '../errors.js'
 import { requireNotAborted } from '../internal/abort.js'
 import { scopeValueOf } from '../internal/async-scope.js'
+import { captureUnread } from '../internal/own-frames.js'
 import type { PipelineHost } from '../pipeline/contract.js'
 import type { ExclusiveWork, Operation, OperationStatement } from '../pipeline/operation.js'
 import type { Pipeline } from '../pipeline/pipeline.js'
@@ -17,6 +18,14 @@ import type { ExecutionOwner } from './contract.js'
 import type { CallKind } from './pending-calls.js'
 import { Savepoints, type TransactionEnd } from './savepoints.js'
 import type { TransactionScope } from './scope.js'
+
+/** What the caller has issued. */
+interface Issued {
+  readonly kind: 'statement' | 'exclusive'
+  readonly statement: OperationStatement
+  readonly work: ExclusiveWork | undefined
+  readonly issued: Operation['issued']
+}
 
 const ENDS = { commit: { text: 'COMMIT' }, rollback: { text: 'ROLLBACK' } } as const
 
@@ -159,21 +168,27 @@ export class StatementQueue {
   ): Operation | Promise<Operation> {
     requireRunningBlock(this.pipeline, statement.text)
     const scopes = this.#scopes
-    if (scopes === undefined) return this.#enqueue(kind, statement, work)
+    // The pipeline itself captures the call that needs a connection. Many calls may wait for one, so they share that text.
+    const isNoted = this.host.callSites === undefined || this.pipeline.notesCallSite
+    const issued = isNoted ? undefined : {}
+    if (issued !== undefined) captureUnread(issued, StatementQueue.prototype.inTurn)
+    if (scopes === undefined) return this.#enqueue({ kind, statement, work, issued })
     return scopes.inTurn(() => {
       // It may have waited.
       this.owner.requireOpen()
       requireNotAborted(signal)
       scopes.establish()
-      const operation = this.#enqueue(kind, statement, work)
+      const operation = this.#enqueue({ kind, statement, work, issued })
       scopes.track(operation)
       return operation
     })
   }
 
-  #enqueue(kind: 'statement' | 'exclusive', statement: OperationStatement, work?: ExclusiveWork): Operation {
+  #enqueue({ kind, statement, work, issued }: Issued): Operation {
     statement.queued?.()
-    return this.pipeline.enqueue(kind, statement, work)
+    const operation = this.pipeline.enqueue(kind, statement, work)
+    if (!operation.settled) operation.issued = issued ?? this.pipeline.callSite
+    return operation
   }
 
   /**

@@ -4,7 +4,14 @@ import type { Session, SessionFactory } from '../index.js'
 import { deferEnd, watchClient } from './requests/deferred-end.js'
 import { toResponse } from './requests/error-answers.js'
 import { healthOf } from './requests/health.js'
-import { answerFor, checkOptions, requireNext, type AnsweringOptions } from './requests/options.js'
+import {
+  answerFor,
+  checkOptions,
+  requireHealthRoute,
+  requireNext,
+  requireRegistered,
+  type AnsweringOptions,
+} from './requests/options.js'
 import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -84,6 +91,7 @@ export function requestSessions<S extends Session, Request extends object = Inco
     middleware,
     // Express tells an error handler by its four parameters.
     errorHandler: (error: unknown, request: IncomingMessage, response: ServerResponse, next: Next): void => {
+      requireRegistered(typeof next === 'function', 'errorHandler', 'app.use(db.errorHandler)')
       const scope = scopes.find(request)
       if (scope === undefined) return answer(error, response, next)
       void scope.finish({ failure: { error } }).then(
@@ -92,11 +100,14 @@ export function requestSessions<S extends Session, Request extends object = Inco
         () => answer(error, response, next),
       )
     },
-    health: async (_request: unknown, response: ServerResponse): Promise<void> => {
-      const { status, body } = await healthOf(sessionFactory.bind)
-      response.statusCode = status
-      response.setHeader('content-type', 'application/json; charset=utf-8')
-      response.end(JSON.stringify(body))
+    // Not asynchronous: a mistake is thrown on the line that makes it.
+    health: (_request: unknown, response: ServerResponse): Promise<void> => {
+      requireHealthRoute(response)
+      return healthOf(sessionFactory.bind).then(({ status, body }) => {
+        response.statusCode = status
+        response.setHeader('content-type', 'application/json; charset=utf-8')
+        response.end(JSON.stringify(body))
+      })
     },
   })
 }

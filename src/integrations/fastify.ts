@@ -1,10 +1,10 @@
 /** `lifeguard/fastify`: one session for each request of a Fastify application. */
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
-import { InvalidOptionError, type DisposeOptions, type Session, type SessionFactory } from '../index.js'
+import type { DisposeOptions, Session, SessionFactory } from '../index.js'
 import { watchClient } from './requests/deferred-end.js'
 import { errorAnswer, toResponse, type ErrorAnswers } from './requests/error-answers.js'
 import { healthOf, type HealthAnswer } from './requests/health.js'
-import { checkOptions, warnOfRequest } from './requests/options.js'
+import { checkOptions, requireHealthRoute, requireRegistered, warnOfRequest } from './requests/options.js'
 import { RequestScopes, type RequestSessionsOptions } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -154,8 +154,8 @@ export function requestSessions<S extends Session, Request extends object = obje
 
   const plugin = (app: object, _options: object, done: (error?: Error) => void): void => {
     const target = app as FastifyApp
-    if (typeof target.addHook !== 'function')
-      throw new InvalidOptionError('plugin', 'db.plugin is for app.register(db.plugin)')
+    const isGiven = typeof (target as Partial<FastifyApp> | undefined)?.addHook === 'function'
+    requireRegistered(isGiven, 'plugin', 'app.register(db.plugin)')
     hasLogger = target.log?.level !== undefined
     addHooks(target)
     if (errors !== false && target.errorHandler.name === 'defaultErrorHandler')
@@ -168,10 +168,13 @@ export function requestSessions<S extends Session, Request extends object = obje
   const sessionOf = (request?: object): S => scopes.sessionOf(request)
   return Object.assign(sessionOf, {
     plugin: Object.assign(plugin, PLUGIN),
-    health: async (_request: unknown, reply: FastifyReplyLike): Promise<HealthAnswer['body']> => {
-      const { status, body } = await healthOf(sessionFactory.bind)
-      reply.code(status)
-      return body
+    // Not asynchronous: a mistake is thrown on the line that makes it.
+    health: (_request: unknown, reply: FastifyReplyLike): Promise<HealthAnswer['body']> => {
+      requireHealthRoute(reply)
+      return healthOf(sessionFactory.bind).then(({ status, body }) => {
+        reply.code(status)
+        return body
+      })
     },
   })
 }

@@ -6,6 +6,7 @@ import {
   answerFor,
   checkOptions,
   requireNext,
+  requireRegistered,
   warnOfRequest,
   type AnsweringOptions,
 } from './requests/options.js'
@@ -87,6 +88,7 @@ export function requestSessions<S extends Session, Context extends object = Hono
   return Object.assign((context?: object): S => scopes.sessionOf(context), {
     middleware,
     onError: (error: Error): Response => {
+      requireRegistered((error as unknown) !== undefined, 'onError', 'app.onError(db.onError)')
       const answer = answerFor(error, options)
       if (answer !== undefined) {
         const { body, headers } = toResponse(answer)

@@ -4,7 +4,13 @@ import type { Session, SessionFactory } from '../index.js'
 import { watchClient } from './requests/deferred-end.js'
 import { toResponse } from './requests/error-answers.js'
 import { healthOf } from './requests/health.js'
-import { answerFor, checkOptions, requireNext, type AnsweringOptions } from './requests/options.js'
+import {
+  answerFor,
+  checkOptions,
+  requireHealthRoute,
+  requireNext,
+  type AnsweringOptions,
+} from './requests/options.js'
 import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -98,10 +104,13 @@ export function requestSessions<S extends Session, Context extends object = KoaC
 
   return Object.assign((context?: object): S => scopes.sessionOf(context), {
     middleware,
-    health: async (context: Pick<KoaContext, 'status' | 'body'>): Promise<void> => {
-      const { status, body } = await healthOf(sessionFactory.bind)
-      context.status = status
-      context.body = body
+    // Not asynchronous: a mistake is thrown on the line that makes it.
+    health: (context: Pick<KoaContext, 'status' | 'body'>): Promise<void> => {
+      requireHealthRoute(context, 'router.get')
+      return healthOf(sessionFactory.bind).then(({ status, body }) => {
+        context.status = status
+        context.body = body
+      })
     },
   })
 }

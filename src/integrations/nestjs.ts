@@ -165,7 +165,10 @@ function dynamicModule(
 
   // A class of its own for each module: Nest tells modules apart by their classes.
   const module = class LifeguardModule {
-    configure(consumer: { apply(middleware: Middleware): { forRoutes(path: string): unknown } }): void {
+    configure(consumer: Consumer): void {
+      // Nest's builder has it, and the type of its interface does not.
+      const application = consumer.getHttpAdapter?.()
+      if (application !== undefined) claimName(application, name, module)
       consumer.apply((request, response, next) => handle?.(request, response, next)).forRoutes('{*splat}')
     }
 
@@ -201,6 +204,32 @@ function dynamicModule(
 
 function provider<Given>(provide: Token, useFactory: (given: Given) => unknown, injected: Token): Provider {
   return { provide, useFactory: useFactory as () => unknown, inject: [injected] }
+}
+
+/** The modules of an application by their names, kept with its adapter of HTTP: two copies of the package may share an application. */
+const MODULES = Symbol.for('lifeguard.nestjs.modules')
+
+/**
+ * Two modules of one name would be one set of providers, chosen by the order of imports, and two sessions for each request.
+ * @throws InvalidOptionError
+ */
+function claimName(application: object, name: string | undefined, module: object): void {
+  const holder = application as { [MODULES]?: Map<string | undefined, object> }
+  const known = (holder[MODULES] ??= new Map())
+  const other = known.get(name)
+  known.set(name, module)
+  if (other === undefined || other === module) return
+  const which = name === undefined ? 'without a name' : `with the name '${name}'`
+  throw new InvalidOptionError(
+    'name',
+    `LifeguardModule.forRoot() was imported twice ${which}: import one in the root module only (it is global), or give each database its name: forRoot({ name: 'reports', sessionFactory })`,
+  )
+}
+
+/** What is used of Nest's `MiddlewareConsumer`. */
+interface Consumer {
+  apply(middleware: Middleware): { forRoutes(path: string): unknown }
+  getHttpAdapter?(): object
 }
 
 type Next = (error?: unknown) => void

@@ -71,11 +71,23 @@ export function captureStack(target: { stack?: string }, above: Above): void {
  * `withoutOwnFrames`. Empty if the process shows stacks in another form than text (`Error.prepareStackTrace`).
  */
 export function captureWithOwnFrames(target: { stack?: string }, above: Above): string {
+  captureUnread(target, above)
+  // Read at once: an unread stack keeps the objects of its frames alive, and so a forgotten lease.
+  const { stack } = target as { stack?: unknown }
+  return typeof stack === 'string' ? stack : ''
+}
+
+/** Captures a stack whose text V8 makes when it is read: much cheaper, but it keeps the objects of its frames alive until then. */
+export function captureUnread(target: { stack?: string }, above: Above): void {
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = stackTraceLimit + OWN_FRAMES
   Error.captureStackTrace(target, above)
   Error.stackTraceLimit = stackTraceLimit
-  // Read at once: an unread stack keeps the objects of its frames alive, and so a forgotten lease.
-  const { stack } = target as { stack?: unknown }
-  return typeof stack === 'string' ? stack : ''
+}
+
+/** The first line of a stack outside of the library, without the word `at`; undefined if there is none. */
+export function lineOfCaller(stack: unknown): string | undefined {
+  if (typeof stack !== 'string') return undefined
+  const frame = stack.split('\n').find((line) => isPlace(line) && !isOwn(line, FOLDERS))
+  return frame?.trim().replace(/^at (?:async )?/, '')
 }

@@ -72,6 +72,8 @@ export class Operation implements BatchStatement {
   sentAt = 0
   /** For `exclusive`: what to do with the connection. */
   readonly work: ExclusiveWork | undefined
+  /** With `captureStacks`: the stack of the call that has issued it, until it ends. */
+  issued: { readonly stack?: string } | undefined = undefined
   /** The next operation in the queue. */
   next: Operation | undefined = undefined
   /** The operations of its nested block that have not ended. It removes itself from them when it ends. */
@@ -190,6 +192,7 @@ export class Operation implements BatchStatement {
   #settle(outcome: StatementResult | Failure): void {
     if (this.settled) return
     this.#outcome = outcome
+    this.issued = undefined
     this.among?.delete(this)
     this.#follower?.ended(this)
     this.#awaited?.settle(outcome)

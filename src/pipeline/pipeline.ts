@@ -98,6 +98,11 @@ export class Pipeline implements Sender {
     return this.#answers.originOf(error)
   }
 
+  /** True: the next operation is the one that needs a connection. */
+  get notesCallSite(): boolean {
+    return this.#queue.isEmpty && this.#dispatcher.connection === undefined
+  }
+
   /** See `Dispatcher.callSite`. */
   get callSite(): CallSite | undefined {
     return this.#dispatcher.callSite
@@ -137,7 +142,7 @@ export class Pipeline implements Sender {
   /** Queues an operation; it is sent when the current tick ends. */
   enqueue(kind: OperationKind, statement: OperationStatement, work?: Operation['work']): Operation {
     const operation = new Operation(this.#answers, kind, statement, work)
-    if (this.#queue.isEmpty) this.#dispatcher.noteCallSite(Pipeline.prototype.enqueue)
+    if (this.notesCallSite) this.#dispatcher.noteCallSite(Pipeline.prototype.enqueue)
     this.#queue.push(operation)
     if (!this.#scheduled) {
       this.#scheduled = true

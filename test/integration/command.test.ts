@@ -62,7 +62,8 @@ test('help is printed, of the command and of each of its parts', async () => {
 
 test.each<[readonly string[], RegExp]>([
   [['bogus'], /^error: There is no command "bogus": introspect, check\n$/],
-  [['introspect', '--nope'], /Unknown option '--nope'/],
+  [['introspect', '--oout', 'a.ts'], /lifeguard introspect has no option --oout; it has --url, .*--out, /],
+  [['check', './a.js', '--josn'], /check has no option --josn; it has --url, .*, --sql, --json, --help\n$/],
   [['introspect', '--schema', 'nope'], /There is no schema "nope"\. There are: public/],
   [['introspect', '--table', 'nope'], /no table or view "nope"/],
   [['introspect', '--layout', 'table'], /need a folder/],

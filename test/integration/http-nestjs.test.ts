@@ -188,6 +188,27 @@ test('mistakes are told when the application starts', async () => {
   expect((await errorOf(start([named]))).message).toContain("no option 'name'")
 })
 
+test('two modules of one name in one application are refused, and each application is one of its own', async () => {
+  const [sessionFactory, other] = [fixture.factory(), fixture.factory()]
+  const named = (name: string | undefined): DynamicModule =>
+    LifeguardModule.forRoot({ name, sessionFactory: other })
+  const main = LifeguardModule.forRoot({ sessionFactory, dispose: false })
+  for (const name of [undefined, 'reports']) {
+    const error = await errorOf(start([main, LifeguardModule.forRoot({ name, sessionFactory }), named(name)]))
+    expect(error).toBeInstanceOf(InvalidOptionError)
+    expect(error.message).toContain(
+      name === undefined ? 'twice without a name' : "twice with the name 'reports'",
+    )
+    expect(error.message).toContain("forRoot({ name: 'reports', sessionFactory })")
+  }
+  const one = LifeguardModule.forRoot({ sessionFactory, dispose: false })
+  class Feature {}
+  Module({ imports: [one] as DynamicModule[] })(Feature)
+  // The same module, imported in two places, and in another application.
+  await start([one, Feature])
+  await start([one])
+})
+
 describe('SessionInterceptor', () => {
   test('gives a handler that is no request a session of its own', async () => {
     await fixture.db.query('truncate notes')

@@ -3,6 +3,7 @@ import { Registry } from 'prom-client'
 import { describe, expect, test } from 'vitest'
 import { createEngine, createSessionFactory, InvalidOptionError, type Session } from '../../src/index.js'
 import { requestSessions } from '../../src/integrations/express.js'
+import { requestSessions as forFastify } from '../../src/integrations/fastify.js'
 import { requestSessions as forHono } from '../../src/integrations/hono.js'
 import { requestSessions as forKoa } from '../../src/integrations/koa.js'
 import { LifeguardModule } from '../../src/integrations/nestjs.js'
@@ -130,6 +131,26 @@ describe('a middleware that is called, and not registered', () => {
     const db = sessions(fixture.factory())
     const error = await mistake(async () => await untyped(db.middleware)())
     expect(error.message).toContain('app.use(db.middleware), without brackets behind it')
+  })
+})
+
+describe('a handler that is called, and not registered', () => {
+  const express = () => untyped(requestSessions)(fixture.factory()) as ReturnType<typeof requestSessions>
+  test.each<[string, () => unknown, string]>([
+    ['health of Express', () => untyped(express().health)(), "app.get('/health', db.health)"],
+    ['errorHandler of Express', () => untyped(express().errorHandler)(), 'app.use(db.errorHandler)'],
+    ['health of Koa', () => untyped(forKoa(fixture.factory()).health)(), "router.get('/health', db.health)"],
+    [
+      'health of Fastify',
+      () => untyped(forFastify(fixture.factory()).health)(),
+      "app.get('/health', db.health)",
+    ],
+    ['plugin of Fastify', () => untyped(forFastify(fixture.factory()).plugin)(), 'app.register(db.plugin)'],
+    ['onError of Hono', () => untyped(forHono(fixture.factory()).onError)(), 'app.onError(db.onError)'],
+  ])('%s', async (_name, work, call) => {
+    const error = await mistake(work)
+    expect(error).toBeInstanceOf(InvalidOptionError)
+    expect(error.message).toContain(`${call}, without brackets behind it`)
   })
 })
 

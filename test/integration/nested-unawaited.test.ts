@@ -119,3 +119,47 @@ test('a block whose only statement was taken back before it was sent leaves the 
   expect(taken).toBeInstanceOf(AbortedError)
   expect(await stored()).toEqual(['b'])
 })
+
+describe('the error of a missing await names the line of each statement', () => {
+  const LINES = /insert into notes values \('a'\) \(issued at .*nested-unawaited\.test\.ts:\d+:\d+\)?\)$/
+
+  test.each<[string, (session: Session) => unknown]>([
+    ['in a block', (session) => forget(session.execute("insert into notes values ('a')"))],
+    [
+      'in a nested block',
+      (session) => session.beginNested(() => forget(session.execute("insert into notes values ('a')"))),
+    ],
+    [
+      'after a statement that was awaited',
+      async (session) => {
+        await session.execute('select 1')
+        forget(session.execute("insert into notes values ('a')"))
+      },
+    ],
+  ])('%s', async (_where, work) => {
+    const { withSession } = fixture.factory()
+    const failure = await errorOf(withSession(async (session) => void (await work(session))))
+    expect(failure).toBeInstanceOf(UnawaitedStatementError)
+    expect(failure.message).toMatch(LINES)
+  })
+
+  test('of two statements, each has its own', async () => {
+    const { withSession } = fixture.factory()
+    const failure = await errorOf(
+      withSession((session) => {
+        forget(session.execute('select 1'))
+        forget(session.execute('select 2'))
+      }),
+    )
+    const [one, other] = [...failure.message.matchAll(/test\.ts:(\d+):/g)].map(([, line]) => Number(line))
+    expect(other).toBe(Number(one) + 1)
+  })
+
+  test('not without captureStacks, as in production', async () => {
+    const { withSession } = fixture.factory({ captureStacks: false })
+    const failure = await errorOf(
+      withSession((session) => forget(session.execute("insert into notes values ('a')"))),
+    )
+    expect(failure.message).toMatch(/insert into notes values \('a'\)$/)
+  })
+})

@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Metadata } from '../../index.js'
 import { checkEntities, type CheckReport } from '../introspect.js'
+import { parsed } from './arguments.js'
 import { withEngine } from './connect.js'
 import { colours, CommandError, printable, Progress, type Surroundings } from './terminal.js'
 
@@ -32,7 +33,9 @@ const ENTITY = Symbol.for('lifeguard.entity')
 
 export async function checkCommand(args: readonly string[], surroundings: Surroundings): Promise<number> {
   const { out, err, cwd } = surroundings
-  const { values, positionals } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true })
+  const { values, positionals } = parsed('check', Object.keys(OPTIONS), () =>
+    parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true }),
+  )
   if (positionals.length === 0) throw new CommandError('Which entities? lifeguard check ./entities.js')
   const bases = new Set<Metadata>()
   for (const path of positionals) {

@@ -2,6 +2,7 @@
 import { basename, join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { introspect, isGenerated, type IntrospectOptions, type Layout } from '../introspect.js'
+import { parsed } from './arguments.js'
 import { withEngine } from './connect.js'
 import { filesBelow, isFolder, read, writeAll } from './files.js'
 import { colours, CommandError, printable, Progress, type Surroundings } from './terminal.js'
@@ -55,7 +56,9 @@ export async function introspectCommand(
   surroundings: Surroundings,
 ): Promise<number> {
   const { out, err, env, cwd } = surroundings
-  const { values } = parseArgs({ args: [...args], options: OPTIONS })
+  const { values } = parsed('introspect', Object.keys(OPTIONS), () =>
+    parseArgs({ args: [...args], options: OPTIONS }),
+  )
   const target = targetOf(values.out ?? 'entities.ts', cwd)
   const isFile = target.endsWith('.ts')
   const layout = layoutOf(values.layout, isFile)
