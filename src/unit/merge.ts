@@ -10,7 +10,14 @@ import { IdentityMap } from './identity-map.js'
 import { stateOf, type InstanceState } from './instance-state.js'
 import type { KeyLoader } from './key-loader.js'
 import type { RelationLoader } from './relation-loader.js'
-import { differenceOf, heldBy, heldRelations, isPartlyKnown, requireWhole } from './relation-values.js'
+import {
+  differenceOf,
+  hasChanged,
+  heldBy,
+  heldRelations,
+  isPartlyKnown,
+  requireWhole,
+} from './relation-values.js'
 import type { TrackedInstances } from './tracked-instances.js'
 
 export class Merger {
@@ -50,7 +57,8 @@ export class Merger {
 
   /** Orphans that were merged stay, unless they got another owner by the merge. */
   #keepOrphans(targets: Iterable<InstanceState>): void {
-    if (this.#tracked.related().length === 0) return
+    // Only a changed relation makes orphans.
+    if (!this.#tracked.related().some(hasChanged)) return
     this.#settle()
     for (const target of targets) if (target.markedDeleted) this.#tracked.keep(target)
   }
