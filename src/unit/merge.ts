@@ -9,6 +9,7 @@ import { foreignKeysOf } from './flush/rows.js'
 import { IdentityMap } from './identity-map.js'
 import { stateOf, type InstanceState } from './instance-state.js'
 import type { KeyLoader } from './key-loader.js'
+import { hasOrphanRelation } from './ownership.js'
 import type { RelationLoader } from './relation-loader.js'
 import {
   differenceOf,
@@ -58,7 +59,7 @@ export class Merger {
   /** Orphans that were merged stay, unless they got another owner by the merge. */
   #keepOrphans(targets: Iterable<InstanceState>): void {
     // Only a changed relation makes orphans.
-    if (!this.#tracked.related().some(hasChanged)) return
+    if (!this.#tracked.related().some((state) => hasOrphanRelation(state) && hasChanged(state))) return
     this.#settle()
     for (const target of targets) if (target.markedDeleted) this.#tracked.keep(target)
   }

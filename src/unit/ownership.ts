@@ -49,7 +49,7 @@ function cascadesDelete({ meta }: InstanceState): boolean {
 }
 
 /** Whether the object has relations that delete orphans, or is in one. */
-function hasOrphanRelation(state: InstanceState): boolean {
+export function hasOrphanRelation(state: InstanceState): boolean {
   for (const relation of state.meta.relations.values()) {
     if (deletesOrphans(relation) || oppositeOf(state, relation) !== undefined) return true
   }
