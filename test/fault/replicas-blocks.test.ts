@@ -240,7 +240,9 @@ test('a primary that has refused the query for its position is asked again after
     const as = ({ url }: LocalServer): Engine =>
       makeEngine({ url, user }, (options) => new Engine({ options: resolveEngineOptions(options), clock }))
     const read = as(standby)
-    const factory = createSessionFactory({ bind: { write: as(primary), read }, consistency: 'session' })
+    const bind = { write: as(primary), read }
+    // The server may write records of its own that the replica has not replayed yet.
+    const factory = createSessionFactory({ bind, consistency: 'session', staleWaitMillis: 20_000 })
     await factory.withSession((session) => session.executeScript('select 1'), { autocommit: true })
     expect(await portOf(factory)).toBe(primary.port)
     await primary.query(`grant execute on function pg_catalog.pg_control_system() to ${user}`)

@@ -1,5 +1,6 @@
 /** Helper programs that live in a folder of their own and are certain to be gone in the end, folder included. */
 import { type ChildProcess, type SpawnOptions, execFileSync, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import {
   chmodSync,
@@ -12,7 +13,7 @@ import {
   statfsSync,
   writeFileSync,
 } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
+import { createServer } from 'node:net'
 import { freemem, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -117,13 +118,32 @@ export async function untilExit(child: ChildProcess): Promise<void> {
   await exited
 }
 
+/**
+ * A port on which nothing listens. It is none of those that the system gives to outgoing connections: one of these could have the port
+ * before the server that is to listen on it.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
+  for (;;) {
+    const port = randomInt(FIRST_PORT, FIRST_OUTGOING_PORT)
+    if (await isFree(port)) return port
+  }
+}
+
+const FIRST_PORT = 15_000
+/** Of Linux; other systems begin at 49152. */
+const FIRST_OUTGOING_PORT = 32_768
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, '127.0.0.1')
+  try {
+    await once(server, 'listening')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return false
+    throw error
+  }
   server.close()
   await once(server, 'close')
-  return port
+  return true
 }
 
 const MEMORY = '/dev/shm'

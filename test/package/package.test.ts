@@ -12,6 +12,8 @@ const LARGEST_TARBALL = 700_000
 const LOADS: Readonly<Record<string, readonly string[]>> = { cli: ['introspect'] }
 const PACKAGE_ITSELF = ['index', 'whole']
 const LONGEST_LOAD_MILLIS = 100
+/** How often loading is tried on a busy machine. */
+const MOST_LOADS = 20
 
 let installed: InstalledPackage
 beforeAll(async () => {
@@ -135,17 +137,16 @@ test.each([
   }
   const own: number[] = []
   const pgs: number[] = []
-  for (let run = 0; run < byLength(3, 7); run++) {
+  // The fastest: what the package costs, and not what else the machine was doing. If it is busy throughout, what pg alone needs is the measure.
+  const isSlow = (): boolean => Math.min(...own) >= Math.max(LONGEST_LOAD_MILLIS, 3 * Math.min(...pgs))
+  for (let run = 0; run < byLength(3, 7) || (run < MOST_LOADS && isSlow()); run++) {
     own.push(await loading(load))
     pgs.push(await loading(loadPg))
   }
-  // The fastest: what the package costs, and not what else the machine was doing.
-  const [fastest, fastestPg] = [Math.min(...own), Math.min(...pgs)]
   console.log(
-    `Loading (${kind}): fastest of ${own.length} ${fastest.toFixed(0)} ms, pg alone ${fastestPg.toFixed(0)} ms`,
+    `Loading (${kind}): fastest of ${own.length} ${Math.min(...own).toFixed(0)} ms, pg alone ${Math.min(...pgs).toFixed(0)} ms`,
   )
-  // On a machine that is busy throughout, what pg alone needs there is the measure.
-  expect(fastest).toBeLessThan(Math.max(LONGEST_LOAD_MILLIS, 3 * fastestPg))
+  expect(isSlow(), 'slow').toBe(false)
 })
 
 test.each([
