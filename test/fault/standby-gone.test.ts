@@ -16,7 +16,7 @@ import {
 } from '../../src/index.js'
 import { createImpatientEngine } from '../helpers/impatient-engine.js'
 import { startProxy } from '../helpers/proxy.js'
-import { waitUntil } from '../helpers/wait-until.js'
+import { socketsAreRead, waitUntil } from '../helpers/wait-until.js'
 import { failureOf, useEngines, useServer } from './support.js'
 
 const server = useServer({ settings: { synchronous_standby_names: 'nobody', synchronous_commit: 'on' } })
@@ -117,6 +117,8 @@ describe.each(Object.entries(WAYS))('%s', (_name, { autocommit, run }) => {
       const pids = await waiting()
       return pids.length > 0 ? pids : undefined
     })
+    // Until the answer to what was sent before COMMIT is read, a signal may still cancel that.
+    await socketsAreRead()
     if (end === 'signal') controller.abort()
     else if (end === 'dispose') await pool.dispose({ timeoutMillis: 50 })
     else await server().query(`select ${end}(${String(pid)})`)
