@@ -5,6 +5,7 @@
  * A row with a NOT NULL foreign key can only refer to another row when that exists, and that may be the row that takes the unique
  * value. Then the deleted row gives up its value (it becomes NULL), and is deleted last, with the others.
  */
+import type { ForeignKey } from '../../schema/foreign-key.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import type { References } from './row-references.js'
 import { storedValue, type Change, type Insertion, type Removal } from './rows.js'
@@ -64,7 +65,7 @@ export class EarlyDeletesPlanner {
     const releasing = new Set<Change>()
     const released = new Map<Change, Change>()
     for (const change of this.#changes) {
-      const columns = this.#letGo(change, removals).flatMap(({ key }) => key.columns)
+      const columns = this.#letGo(change, removals).flatMap(({ key }) => writtenOf(change, key))
       if (columns.length === 0) continue
       if (!this.#waits(change)) releasing.add(change)
       else {
@@ -79,13 +80,11 @@ export class EarlyDeletesPlanner {
     return { removals, releasing, released, givingUp }
   }
 
-  /** The foreign keys by which a row refers to deleted rows until it is written. */
+  /** The foreign keys by which a row refers to deleted rows until it is written. Keys may share a column that stays as it is. */
   #letGo(change: Change, removals: ReadonlySet<Removal>): ReturnType<References<Removal>['of']> {
     return this.#oldRows
-      .of(change, ({ state }, column) =>
-        change.columns.includes(column) ? storedValue(state, column) : undefined,
-      )
-      .filter(({ target }) => removals.has(target))
+      .of(change, ({ state }, column) => storedValue(state, column))
+      .filter(({ key, target }) => removals.has(target) && writtenOf(change, key).length > 0)
   }
 
   /** Whether a change also needs something that is written later: a new row, or a value that is freed by a delete or by another change. */
@@ -106,7 +105,8 @@ export class EarlyDeletesPlanner {
   /** The deleted rows that a change can let go of only when it is written as a whole. */
   #stillNeeded(change: Change, removals: ReadonlySet<Removal>): Removal[] {
     const needed = this.#letGo(change, removals).filter(
-      ({ key }) => !key.columns.some((column) => isNullable(column) || this.#isReady(change, column)),
+      ({ key }) =>
+        !writtenOf(change, key).some((column) => isNullable(column) || this.#isReady(change, column)),
     )
     return needed.length > 0 && this.#waits(change) ? needed.map(({ target }) => target) : []
   }
@@ -123,4 +123,8 @@ export class EarlyDeletesPlanner {
     removal.postponed = new Set([...(columns as TableColumn[]), ...leading])
     return true
   }
+}
+
+function writtenOf({ columns }: Change, key: ForeignKey): TableColumn[] {
+  return key.columns.filter((column) => columns.includes(column))
 }

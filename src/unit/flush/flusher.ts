@@ -132,6 +132,7 @@ export class Flusher {
         deleted: [...markedDeleted],
         guards: tracked.guards,
         verified,
+        assigned: relations,
         links: [...linksOf(markedDeleted), ...relations.links()],
       })
       if (plan.steps.length > 0) this.#requireRunning()

@@ -16,7 +16,7 @@ import { uniqueConflicts } from './unique-conflicts.js'
 import { deleteStep, insertStep, linkStep, incremented, unlinkStep, updates } from './steps.js'
 import type { PlannedStep, Step } from './steps.js'
 import type { InstanceState } from '../instance-state.js'
-import { refuseLostRows } from './lost-rows.js'
+import { refuseLostRows, refuseRowsOfReplaced, type AssignedKeys } from './lost-rows.js'
 import { guardAfter, propagateKeys, keyAfter, type PropagatedKeys } from './key-propagation.js'
 import type { Guard } from '../tracked-instances.js'
 import { References, type Reference } from './row-references.js'
@@ -62,6 +62,8 @@ export interface FlushWork {
   readonly guards: ReadonlyMap<InstanceState, Guard>
   /** Those whose rows are locked, and hold what they must. */
   readonly verified: ReadonlySet<InstanceState>
+  /** Default: none. */
+  readonly assigned?: AssignedKeys
   readonly links: readonly LinkChanges[]
 }
 
@@ -80,6 +82,8 @@ export function planFlush(work: FlushWork): FlushPlan {
   const removals = work.deleted.map((state) => removalOf(state, guardAfter(state, work.guards, moved)))
   const switches = switchRows(insertions, removals, changes, moved, work.verified)
   const { added, changes: switched, ...rest } = switches
+  if (work.assigned !== undefined && rest.insertions.length > 0 && rest.removals.length > 0)
+    refuseRowsOfReplaced(work.tracked, work.assigned, rest.insertions, rest.removals)
   const written = switched.length === 0 ? changes : [...changes, ...switched]
   // Rows that refer to a unique value of a deleted object follow it to that of the new one.
   const propagated = switched.length === 0 ? moved : propagateKeys(written, work.tracked)
