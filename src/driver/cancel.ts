@@ -1,4 +1,5 @@
 /** Sends a cancel request, which asks the server to stop the statement of a backend. */
+import * as timers from 'node:timers'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 
 import type { Clock } from '../internal/clock.js'
@@ -21,17 +22,24 @@ export interface CancelTarget {
 
 const CANCEL_REQUEST_CODE = 80_877_102
 
+/** Kept from the start, because fake timers of a test runner would hold the cancel back for ever. */
+const { setImmediate } = timers
+
 /**
  * Sends a CancelRequest over a socket of its own: to the same server and, where the connection is encrypted, encrypted.
  * Resolves when the server has taken it (it then closes the socket), or after the timeout.
  *
  * Never rejects. A request that arrives may still come too late or hit nothing, so the caller has to watch the statement in any
  * case. That wait also shows if the server cannot be reached.
+ *
+ * @param isHarmful Asked right before the request is sent, and not only before its socket is opened, because by then the answer may
+ *   have come that shows that COMMIT is running.
  */
 export async function cancelBackend(
   cancel: CancelTarget,
   timeoutMillis: number,
   clock: Clock,
+  isHarmful: () => boolean,
 ): Promise<void> {
   const { target, host, address, tlsOptions } = cancel
   const ending = new AbortController()
@@ -40,6 +48,11 @@ export async function cancelBackend(
   try {
     const tls = cancel.encrypted ? 'always' : 'never'
     const socket = await openSocket({ target, host, address, tls, tlsOptions, signal })
+    await socketsAreRead()
+    if (isHarmful()) {
+      socket.destroy()
+      return
+    }
     await new Promise<void>((resolve) => {
       socket.on('close', () => resolve())
       signal.addEventListener('abort', () => socket.destroy())
@@ -52,6 +65,12 @@ export async function cancelBackend(
   } finally {
     timer.cancel()
   }
+}
+
+/** Resolves when this process has read what had reached its sockets before the call. */
+async function socketsAreRead(): Promise<void> {
+  // The first turn may come before the next look at the sockets.
+  for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
 }
 
 function cancelRequest({ processId, secretKey }: CancelTarget): Buffer {

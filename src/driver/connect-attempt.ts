@@ -169,11 +169,12 @@ async function authenticate(
     hideParameters: defaults.hideParameters,
     statements,
     roundTripMillis,
-    cancel: (timeoutMillis) =>
+    cancel: (timeoutMillis, isHarmful) =>
       cancelBackend(
         { target, host: server, address, encrypted, tlsOptions, processId, secretKey },
         timeoutMillis,
         clock,
+        isHarmful,
       ),
   })
   for (const notice of notices) connection.tellNotice(notice)

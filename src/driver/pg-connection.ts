@@ -51,7 +51,8 @@ export interface PgConnectionParts {
   readonly statements: StatementPolicy
   /** How long the socket took to connect: at least one round trip. */
   readonly roundTripMillis: number
-  readonly cancel: (timeoutMillis: number) => Promise<void>
+  /** @param isHarmful True: the cancel could hit a COMMIT, and is not sent. */
+  readonly cancel: (timeoutMillis: number, isHarmful: () => boolean) => Promise<void>
 }
 
 export class PgConnection implements DriverConnection {
@@ -76,7 +77,7 @@ export class PgConnection implements DriverConnection {
   readonly #onNotice: NoticeListener | undefined
   /** What was sent in this transaction; only with `hideParameters`. */
   readonly #sent: SentValues | undefined
-  readonly #cancel: (timeoutMillis: number) => Promise<void>
+  readonly #cancel: PgConnectionParts['cancel']
   #run: BatchRun | undefined
   #suspect: Suspect | undefined
   /** Scripts, COPY and Submittables. */
@@ -239,8 +240,7 @@ export class PgConnection implements DriverConnection {
     // Checked before the wait as well, because a connection that is destroyed meanwhile has no batch any more.
     if (isCommitting()) return
     await this.#commits.settled
-    if (isCommitting()) return
-    await this.#cancel(timeoutMillis)
+    await this.#cancel(timeoutMillis, isCommitting)
   }
 
   close(timeoutMillis: number): Promise<void> {

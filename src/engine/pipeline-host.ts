@@ -4,6 +4,7 @@ import type { Clock } from '../internal/clock.js'
 import type { PipelineHost, PipelineObserver } from '../pipeline/contract.js'
 import { LeaseSharing } from '../pipeline/lease-sharing.js'
 import { SharedReads } from '../pipeline/shared-reads.js'
+import { SynchronousStandbys } from '../pipeline/synchronous-standbys.js'
 import { CallSites } from '../pool/call-site.js'
 import type { Pool } from '../pool/pool.js'
 import type { ResolvedEngineOptions } from './options.js'
@@ -51,6 +52,7 @@ export function createHost({
     hideParameters,
     sharedReads: reads,
     sharing: reads && new LeaseSharing({ clock, cancelTimeoutMillis, reads, isDisposed }),
+    standbys: new SynchronousStandbys(),
     prePingTimeoutMillis: poolOptions.prePingTimeoutMillis,
     cancelTimeoutMillis,
     get observer() {

@@ -1,6 +1,7 @@
 /** Prepares the statements that begin a transaction, and reads from their answers whether its COMMIT can store anything. */
 import type { DriverConnection } from '../driver/driver.js'
 import { Operation, type OperationOwner } from './operation.js'
+import type { SynchronousStandbys } from './synchronous-standbys.js'
 import {
   beginStatements,
   type BeginPlan,
@@ -9,13 +10,17 @@ import {
   type TransactionOptions,
 } from './transaction-options.js'
 
-/** The steps that begin a transaction on a connection; none in autocommit mode. */
+/**
+ * The steps that begin a transaction on a connection; none in autocommit mode.
+ * @param standbys Given if an abort may end the transaction, and has to know whether its COMMIT may wait.
+ */
 export function beginSteps(
-  owner: OperationOwner,
-  plan: BeginPlan | undefined,
+  owner: OperationOwner & { readonly plan: BeginPlan | undefined },
   connection: DriverConnection,
+  standbys: SynchronousStandbys | undefined,
 ): Operation[] {
-  const statements = plan?.(connection) ?? []
+  if (owner.plan === undefined) return []
+  const statements = [...owner.plan(connection), ...(standbys?.ask(connection) ?? [])]
   return statements.map((statement) => {
     const { onRows, isCheck = false } = statement
     const step = new Operation(owner, isCheck ? 'check' : 'step', statement)

@@ -10,6 +10,7 @@ import type { Replay } from './in-flight-batch.js'
 import type { Operation } from './operation.js'
 import type { LeaseSharing } from './lease-sharing.js'
 import type { SharedReads } from './shared-reads.js'
+import type { SynchronousStandbys } from './synchronous-standbys.js'
 
 /** Settings of a pipeline. Computed once and shared by pipelines with the same options. */
 export interface PipelineSetup {
@@ -48,6 +49,7 @@ export interface PipelineHost {
   /** Which reads may share a connection, and what sends them; undefined: each takes one of its own (`pipelining`). */
   readonly sharedReads: SharedReads | undefined
   readonly sharing: LeaseSharing | undefined
+  readonly standbys: SynchronousStandbys
   /** Receives statement events (echo); undefined if the echo is off. */
   readonly observer: PipelineObserver | undefined
 }

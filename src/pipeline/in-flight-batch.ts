@@ -78,6 +78,8 @@ export interface BatchRules {
   readonly readOnly: boolean
   /** The batch may be aborted: the server answers the statement before COMMIT before it commits (see 7). */
   readonly flushes: boolean
+  /** COMMIT may wait for a synchronous standby (see 8). */
+  readonly commitMayWait: boolean
   /** Makes the query for the position of what the batch stores; undefined if the session does not ask for it. */
   readonly position: (() => Operation) | undefined
   /** The transaction may have written before this batch. */
@@ -94,13 +96,16 @@ export interface BatchRules {
  * 5. In autocommit there is no transaction to end: COMMIT and ROLLBACK stay in the queue and are settled without the server.
  * 6. The query for the position of a write is the last of its batch, after COMMIT.
  * 7. No cancel must hit a COMMIT. If the batch may be aborted, the server therefore answers the statement before COMMIT before it
- *    commits: the answer shows that COMMIT is running.
+ *    commits: the answer shows that COMMIT is running. Steps take the server no time: no cancel is sent at a batch of steps and COMMIT.
+ * 8. While that answer is on its way, or lies in the socket, a cancel could still hit COMMIT. That does harm only where COMMIT waits for a
+ *    synchronous standby: there COMMIT is sent once the statements that may be cancelled are answered, unless it can store nothing. This costs
+ *    a round trip, which is less than the wait for a standby takes.
  */
 export function takeBatch(
   queue: OperationQueue,
   begin: readonly Operation[],
   deferred: readonly Operation[],
-  { proving, alone, readOnly, flushes, position, hasWritten }: BatchRules,
+  { proving, alone, readOnly, flushes, commitMayWait, position, hasWritten }: BatchRules,
 ): InFlightBatch {
   const operations = [...begin, ...deferred]
   queue.makeEnd()
@@ -110,8 +115,10 @@ export function takeBatch(
     const waits = next.kind === 'commit' && proving && !(readOnly && arePlainReads(operations, isPureRead))
     if (next.kind === 'exclusive' || waits || (ends && alone)) break
     if (next.cancellable && taken > 0) break
-    const before = operations[operations.length - 1]
-    if (flushes && next.kind === 'commit' && before !== undefined) before.flushAfter = true
+    if (flushes && next.kind === 'commit' && operations.some(({ kind }) => kind === 'statement')) {
+      if (commitMayWait && (hasWritten || !arePlainReads(operations, isPureRead))) break
+      ;(operations[operations.length - 1] as Operation).flushAfter = true
+    }
     queue.shift()
     operations.push(next)
     taken++

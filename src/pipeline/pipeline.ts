@@ -280,10 +280,11 @@ export class Pipeline implements Sender {
     const next = this.#queue.first
     if (next?.work !== undefined && (this.autocommit || this.state.name === 'active')) {
       this.#queue.shift()
-      this.#runExclusive(next, next.work)
-      return
+      return this.#runExclusive(next, next.work)
     }
-    const begin = this.state.name === 'idle' ? beginSteps(this.#answers, this.#answers.plan, connection) : []
+    const flushes = this.setup.acquire.signal !== undefined
+    const standbys = flushes && !this.setup.readOnly ? this.#host.standbys : undefined
+    const begin = this.state.name === 'idle' ? beginSteps(this.#answers, connection, standbys) : []
     const proving = begin.length > 0 && !this.#dispatcher.proven
     // Where the batch can go to another server, a server that does not answer gets a deadline.
     if (proving || (begin.length > 0 && this.setup.otherServers !== undefined))
@@ -296,7 +297,8 @@ export class Pipeline implements Sender {
       proving,
       alone: this.standsAlone,
       readOnly: this.setup.readOnly,
-      flushes: this.setup.acquire.signal !== undefined,
+      flushes,
+      commitMayWait: standbys?.mayDelayCommit(connection) === true,
       position: this.#answers.positionQuery,
       hasWritten: this.#answers.mayHaveWritten,
     })

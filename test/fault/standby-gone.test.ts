@@ -6,6 +6,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { describe, expect, test } from 'vitest'
 import {
+  AbortedError,
   CommitOutcomeUnknownError,
   createEngine,
   createSessionFactory,
@@ -16,7 +17,8 @@ import {
 } from '../../src/index.js'
 import { createImpatientEngine } from '../helpers/impatient-engine.js'
 import { startProxy } from '../helpers/proxy.js'
-import { socketsAreRead, waitUntil } from '../helpers/wait-until.js'
+import type { WireMessage } from '../helpers/wire.js'
+import { waitUntil } from '../helpers/wait-until.js'
 import { failureOf, useEngines, useServer } from './support.js'
 
 const server = useServer({ settings: { synchronous_standby_names: 'nobody', synchronous_commit: 'on' } })
@@ -117,8 +119,6 @@ describe.each(Object.entries(WAYS))('%s', (_name, { autocommit, run }) => {
       const pids = await waiting()
       return pids.length > 0 ? pids : undefined
     })
-    // Until the answer to what was sent before COMMIT is read, a signal may still cancel that.
-    await socketsAreRead()
     if (end === 'signal') controller.abort()
     else if (end === 'dispose') await pool.dispose({ timeoutMillis: 50 })
     else await server().query(`select ${end}(${String(pid)})`)
@@ -136,5 +136,42 @@ describe.each(Object.entries(WAYS))('%s', (_name, { autocommit, run }) => {
       "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'",
     )
     await waitUntil(async () => (await waiting()).length === 0)
+  })
+})
+
+describe('a signal, while the answer to the statement before COMMIT is on its way', () => {
+  /** The server's answer to an INSERT. */
+  const isInserted = ({ name, text }: WireMessage): boolean =>
+    name === 'CommandComplete' && text.startsWith('INSERT')
+
+  test.each([
+    ['of the first transaction of its engine', false],
+    ['once the engine knows that COMMIT waits', true],
+  ])('%s: sends no cancel that could hit COMMIT', async (_when, isKnown) => {
+    await server().query(ADMIN('create table if not exists standby_notes (text text primary key)'))
+    using proxy = await startProxy(server().url)
+    const pool = engine({ url: proxy.url, poolSize: 1, maxOverflow: 0 })
+    const { withSession } = createSessionFactory({ bind: pool })
+    const settings = { synchronous_commit: 'local' }
+    const known = new AbortController()
+    if (isKnown)
+      await withSession((session) => insert(session, `note ${String(++notes)}`), {
+        settings,
+        signal: known.signal,
+      })
+    const controller = new AbortController()
+    const holding = proxy.holdAt({ from: 'server', when: 'before', message: isInserted })
+    const note = `note ${String(++notes)}`
+    const told = failureOf(withSession((session) => insert(session, note), { signal: controller.signal }))
+    const held = await holding
+    controller.abort()
+    await waitUntil(() =>
+      proxy.connections.some(({ messages }) => messages.some(({ name }) => name === 'CancelRequest')),
+    )
+    expect(await waiting()).toEqual([])
+    held.resume()
+    expect(await told).toBeInstanceOf(AbortedError)
+    expect(await server().query('select 1 from standby_notes where text = $1', [note])).toEqual([])
+    expect(pool.stats()).toMatchObject({ size: 1, borrowed: 0 })
   })
 })

@@ -118,6 +118,16 @@ const rows: [name: string, text: string, proven: number, unproven: number, block
         settings: { 'app.tenant': '7' },
       }),
   ],
+  [
+    'a `signal` of the session or block',
+    '0 more; 1 more for a write whose COMMIT waits for a standby',
+    1,
+    2,
+    (withSession) =>
+      withSession((session) => session.execute('create temporary table if not exists written ()'), {
+        signal: new AbortController().signal,
+      }),
+  ],
   ['the liveness check of an idle connection', '0 more, because BEGIN is the check', 2, 2, one],
   [
     'one statement in autocommit mode',

@@ -33,7 +33,10 @@ afterEach(() => {
 })
 
 /** Cancels through a target whose own name leads nowhere. */
-function cancel(secretKey: number | Uint8Array, encrypted = false): Promise<void> {
+function cancel(
+  secretKey: number | Uint8Array,
+  { encrypted = false, isHarmful = () => false } = {},
+): Promise<void> {
   const { port } = server.address() as AddressInfo
   const target = resolveConnectOptions({ host: 'nowhere.invalid', port: 1, user: 'me' }, {})
   const cancelTarget = {
@@ -45,7 +48,7 @@ function cancel(secretKey: number | Uint8Array, encrypted = false): Promise<void
     processId: 0x01020304,
     secretKey,
   }
-  return cancelBackend(cancelTarget, 5000, STOPPED)
+  return cancelBackend(cancelTarget, 5000, STOPPED, isHarmful)
 }
 
 test('a cancel request goes to the address of the connection, not to where its name leads now', async () => {
@@ -85,6 +88,20 @@ test('a cancel request survives a server that resets the connection, encrypted o
       socket.resetAndDestroy()
     })
   }
-  await cancel(1, true)
+  await cancel(1, { encrypted: true })
   expect(received.at(-1)?.length).toBe(16)
+})
+
+test('a cancel request is not sent if its socket is open only after COMMIT has begun', async () => {
+  let opened = 0
+  const ended = new Promise<void>((resolve) => {
+    server.on('connection', (socket) => {
+      opened++
+      socket.on('close', () => resolve())
+    })
+  })
+  await cancel(1, { isHarmful: () => true })
+  await ended
+  expect(opened).toBe(1)
+  expect(received).toEqual([])
 })

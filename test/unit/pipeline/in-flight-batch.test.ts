@@ -25,6 +25,7 @@ const NO_RULES: BatchRules = {
   alone: false,
   readOnly: false,
   flushes: false,
+  commitMayWait: false,
   position: undefined,
   hasWritten: false,
 }
@@ -64,6 +65,7 @@ interface Row {
 }
 
 const PROVING = { proving: true } as const
+const WAITING = { flushes: true, commitMayWait: true } as const
 const PROVING_READS = { proving: true, readOnly: true } as const
 
 const TABLE: Readonly<Record<string, readonly Row[]>> = {
@@ -123,7 +125,9 @@ const TABLE: Readonly<Record<string, readonly Row[]>> = {
   '7: where an abort has to know, the server answers what goes before COMMIT': [
     { queued: 'write read commit', rules: { flushes: true }, sent: 'write read^ commit', left: '' },
     { queued: 'commit', rules: { flushes: true }, sent: 'commit', left: '' },
-    { queued: 'commit', rules: { flushes: true }, begin: 'begin', sent: 'begin^ commit', left: '' },
+    { queued: 'commit', rules: { flushes: true }, begin: 'begin', sent: 'begin commit', left: '' },
+    { queued: 'commit', rules: { flushes: true }, deferred: 'savepoint', sent: 'savepoint commit', left: '' },
+    { queued: 'write savepoint commit', rules: { flushes: true }, sent: 'write savepoint^ commit', left: '' },
     { queued: 'write rollback', rules: { flushes: true }, sent: 'write rollback', left: '' },
     { queued: 'write commit', rules: { flushes: true, alone: true }, sent: 'write', left: 'commit' },
     {
@@ -133,6 +137,22 @@ const TABLE: Readonly<Record<string, readonly Row[]>> = {
       sent: 'begin write',
       left: 'commit',
     },
+  ],
+  '8: where COMMIT may wait for a standby, it is sent once the statements are answered': [
+    { queued: 'write commit', rules: WAITING, begin: 'begin', sent: 'begin write', left: 'commit' },
+    { queued: 'call commit', rules: WAITING, sent: 'call', left: 'commit' },
+    { queued: 'read commit', rules: WAITING, sent: 'read^ commit', left: '' },
+    { queued: 'read commit', rules: { ...WAITING, hasWritten: true }, sent: 'read', left: 'commit' },
+    { queued: 'commit', rules: { ...WAITING, hasWritten: true }, sent: 'commit', left: '' },
+    {
+      queued: 'commit',
+      rules: { ...WAITING, hasWritten: true },
+      deferred: 'savepoint',
+      sent: 'savepoint commit',
+      left: '',
+    },
+    { queued: 'write rollback', rules: WAITING, sent: 'write rollback', left: '' },
+    { queued: 'write commit', rules: { commitMayWait: true }, sent: 'write commit', left: '' },
   ],
 }
 

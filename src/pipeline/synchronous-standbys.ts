@@ -1,0 +1,38 @@
+/**
+ * Whether COMMIT waits for a synchronous standby. A cancel would end that wait, and the committed transaction could be lost.
+ *
+ * No parameter that the server reports shows it, so the first transaction on each connection that may be aborted asks for it, in
+ * the batch of BEGIN. The latest answer of a server counts for all connections to it, because `synchronous_standby_names` is a
+ * setting of the whole server. Until the first answer COMMIT is assumed to wait.
+ */
+import type { DriverConnection } from '../driver/driver.js'
+import type { BeginStatement } from './transaction-options.js'
+
+/** NULL, not an error, where the server has no such setting. */
+const TEXT = `select pg_catalog.current_setting('synchronous_standby_names', true) as "standbys"`
+
+export class SynchronousStandbys {
+  readonly #asked = new WeakSet<DriverConnection>()
+  /** Whether each server has synchronous standbys, by its address. */
+  readonly #servers = new Map<string, boolean>()
+
+  /** True if COMMIT may wait for a standby. */
+  mayDelayCommit(connection: DriverConnection): boolean {
+    return this.#servers.get(addressOf(connection)) ?? true
+  }
+
+  /** The query that asks, for the batch of BEGIN; none if the connection was asked already. */
+  ask(connection: DriverConnection): readonly BeginStatement[] {
+    if (this.#asked.has(connection)) return []
+    const onRows = ([row]: readonly unknown[]): void => {
+      const { standbys } = row as { standbys?: unknown }
+      this.#asked.add(connection)
+      this.#servers.set(addressOf(connection), standbys !== null && standbys !== '')
+    }
+    return [{ text: TEXT, values: [], onRows }]
+  }
+}
+
+function addressOf({ server }: DriverConnection): string {
+  return server === undefined ? '' : `${server.host}:${String(server.port)}`
+}
