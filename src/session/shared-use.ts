@@ -5,6 +5,11 @@
  * - Two requests of an HTTP server are certain: the second one is refused while the first is in progress and the transaction open.
  * - Code with different values in its AsyncLocalStorages probably belongs to two requests: if one ends the transaction of the other, a
  *   warning is emitted. Concurrent code of one request (`Promise.all`, helpers, test hooks) has the same values, or none.
+ *
+ * Other flows (timers, messages of a queue, events of a socket) are not refused, because correct code looks the same. An import that
+ * writes in each 'data' event of a stream and commits in its 'end' event, or a timer that commits what events have written, uses one
+ * session in events of which none has started another: just what two handlers do that share a session by mistake. The async context
+ * shows who has started a flow, and not which flows are one unit of work. An HTTP request is such a unit, and has a known end.
  */
 import { IllegalStateError } from '../errors.js'
 import {

@@ -1,7 +1,8 @@
 /** One session that serves two requests at once: the second is told before it commits the half-done work of the first. */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { once } from 'node:events'
 import { createServer, get, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { connect, createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Session } from '../../src/session/session.js'
 import { waitUntil } from '../helpers/wait-until.js'
@@ -139,4 +140,28 @@ test('helpers, Promise.all and nested storages within one flow are no reason to 
   await new Promise((resolve) => setImmediate(resolve))
   expect(warnings).toEqual([])
   expect(await marks()).toEqual(['one', 'outside', 'two'])
+})
+
+test('events of a stream that write, and its end or a timer that commits, are one unit of work', async () => {
+  await using session = fixture.factory()()
+  const server = createTcpServer((socket) => {
+    socket.write('one')
+    socket.once('data', () => socket.end('two'))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const socket = connect({ port, host: '127.0.0.1' })
+  const written: Promise<unknown>[] = []
+  socket.setEncoding('utf8').on('data', (mark: string) => {
+    written.push(add(session, mark))
+    socket.write('next')
+  })
+  await once(socket, 'end')
+  server.close()
+  await Promise.all(written)
+  await new Promise<void>((resolve, reject) => {
+    setTimeout(() => void session.commit().then(resolve, reject), 1)
+  })
+  expect(await marks()).toEqual(['one', 'two'])
+  expect(warnings).toEqual([])
 })
