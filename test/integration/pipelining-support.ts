@@ -1,8 +1,9 @@
 /** Sessions that wait for the connections of one pool, so that their reads are sent together (`pipelining`). */
 import { afterEach, beforeEach } from 'vitest'
 import type { Connection } from '../../src/engine/connection.js'
-import type { Engine } from '../../src/engine/engine.js'
-import type { EngineOptions } from '../../src/engine/options.js'
+import { Engine } from '../../src/engine/engine.js'
+import { type EngineOptions, resolveEngineOptions } from '../../src/engine/options.js'
+import { systemClock } from '../../src/internal/clock.js'
 import { createSessionFactory, type SessionFactory } from '../../src/session/session-factory.js'
 import type { Session } from '../../src/session/session.js'
 import { startProxy, type Proxy } from '../helpers/proxy.js'
@@ -21,7 +22,7 @@ export interface Shared {
 /** What the tests of one file share. */
 export interface PipeliningFixture extends Fixture {
   readonly proxy: Proxy
-  shared(options?: EngineOptions): Promise<Shared>
+  shared(options?: EngineOptions, make?: (options: EngineOptions) => Engine): Promise<Shared>
 }
 
 /** Call it at the top of a test file. */
@@ -38,14 +39,9 @@ export function usePipelining(): PipeliningFixture {
   })
   afterEach(() => proxy.close())
 
-  const shared = async (options: EngineOptions = {}): Promise<Shared> => {
-    const engine = fixture.engine({
-      url: proxy.url,
-      poolSize: 1,
-      maxOverflow: 0,
-      pipelining: true,
-      ...options,
-    })
+  const shared: PipeliningFixture['shared'] = async (options = {}, make) => {
+    const common = { url: proxy.url, poolSize: 1, maxOverflow: 0, pipelining: true }
+    const engine = fixture.engine({ ...common, ...options }, make)
     const alone = createSessionFactory({ bind: engine, autocommit: true })
     // Known statements need no Parse, so that every round trip below is one of the reads.
     await alone.withSession((session) => session.scalar('select 1'))
@@ -75,6 +71,14 @@ export function usePipelining(): PipeliningFixture {
     factory: fixture.factory,
     shared,
   }
+}
+
+/**
+ * An engine that sees no time pass, so that no read of a batch is slow, however long the machine stands still: a slow read would be
+ * sent again alone.
+ */
+export function createPatientEngine(options: EngineOptions): Engine {
+  return new Engine({ options: resolveEngineOptions(options), clock: { ...systemClock, now: () => 0 } })
 }
 
 /** Takes all connections. */

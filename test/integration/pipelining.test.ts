@@ -4,14 +4,14 @@ import timers from 'node:timers'
 import { describe, expect, test } from 'vitest'
 import { createSessionFactory } from '../../src/session/session-factory.js'
 import { waitUntil } from '../helpers/wait-until.js'
-import { hold, numbers, titleOf, usePipelining, values } from './pipelining-support.js'
+import { createPatientEngine, hold, numbers, titleOf, usePipelining, values } from './pipelining-support.js'
 import { errorOf } from './session-support.js'
 
 const fixture = usePipelining()
 const { shared } = fixture
 
 test('reads that wait for a connection take one round trip together', async () => {
-  const { alone, together } = await shared()
+  const { alone, together } = await shared({}, createPatientEngine)
   const told = await together(() =>
     numbers(20).map((id) => alone.withSession((session) => titleOf(session, id + 1))),
   )
@@ -26,7 +26,7 @@ test('without the option each read takes a round trip', async () => {
 })
 
 test('a batch has 32 reads at most', async () => {
-  const { alone, together } = await shared()
+  const { alone, together } = await shared({}, createPatientEngine)
   const told = await together(() =>
     numbers(80).map((id) => alone.withSession((session) => titleOf(session, id + 1))),
   )
@@ -65,7 +65,7 @@ describe('alone', () => {
   })
 
   test('several statements of one session, in their order', async () => {
-    const { alone, together } = await shared()
+    const { alone, together } = await shared({}, createPatientEngine)
     const told = await together(() => [
       alone.withSession((session) => Promise.all(numbers(3).map((id) => titleOf(session, id + 1)))),
       alone.withSession((session) => Promise.all(numbers(3).map((id) => titleOf(session, id + 4)))),
@@ -79,7 +79,7 @@ describe('alone', () => {
 })
 
 test('each read has its own error, and its neighbours are not harmed', async () => {
-  const { alone, together } = await shared()
+  const { alone, together } = await shared({}, createPatientEngine)
   const told = await together(() =>
     [2, 0, 1, 0, 4].map((n) =>
       alone.withSession(async (session) => await session.scalar('select 8 / $1::int', [n])),
@@ -280,7 +280,7 @@ describe('the queue of the pool', () => {
   })
 
   test('subscribers of the pool see an acquire of each read', async () => {
-    const { engine, alone, together } = await shared()
+    const { engine, alone, together } = await shared({}, createPatientEngine)
     const acquired: number[] = []
     const off = engine.on('acquire', ({ connection }) => acquired.push(connection.id))
     const told = await together(() =>
