@@ -248,11 +248,6 @@ class Settlement {
     const { targetColumns, ownColumns } = relation
     const assigned = this.#changes.ownerOf(member, relation)
     if (assigned === owner) return !isGivenAway(member, relation, owner)
-    if (assigned === null) {
-      // An object that needs an owner, and was only removed from a collection, is deleted with its last owner.
-      const isRequired = targetColumns.every(({ definition }) => !definition.nullable)
-      return isRequired && rememberedBy(owner, relation).includes(member)
-    }
     if (assigned !== undefined || this.#referring.isOfSuccessor(member, owner, relation)) return false
     return (
       refersTo(member, targetColumns, owner, ownColumns) ||

@@ -168,8 +168,9 @@ export class RelationChanges {
   }
 
   /**
-   * Members of a deleted object lose their owner if their foreign keys are nullable; otherwise PostgreSQL decides. ON DELETE CASCADE
-   * would also delete the members that `add` has kept, and those that were removed from the relation before.
+   * Members of a deleted object lose their owner if their foreign keys are nullable; otherwise PostgreSQL decides. It does not decide
+   * about the members that were removed from the relation before, and those that `add` has kept: they belong to nothing, and ON DELETE
+   * CASCADE would delete them all the same.
    */
   #removeMembersOfDeleted(
     owner: InstanceState,
@@ -181,26 +182,24 @@ export class RelationChanges {
       // The rows of a view follow those of its tables.
       if (kind === 'belongsTo' || kind === 'manyToMany' || metaOf(target).table.isView) continue
       const isCascading = deletedByDatabase(owner, relation)
-      const kept = [...spared.keys()].filter(({ meta }) => meta.table === metaOf(target).table)
-      const members = new Set(kept)
       const isNullable = targetColumns.some(({ definition }) => definition.nullable)
+      const kept = [...spared.keys()].filter(({ meta }) => meta.table === metaOf(target).table)
+      const removed = new Set<InstanceState>()
+      const members = new Set<InstanceState>()
       if (isKnown(owner, relation)) {
-        if (!isCascading) {
+        if (hasWhole(owner.instance, relation.name))
+          for (const member of differenceOf(owner, relation)?.removed ?? []) removed.add(member)
+        if (!isCascading && isNullable) {
           for (const member of rememberedBy(owner, relation)) members.add(member)
           for (const member of referring.to(owner, relation)) members.add(member)
-        } else if (isNullable && hasWhole(owner.instance, relation.name)) {
-          // These belong to nothing now.
-          for (const member of differenceOf(owner, relation)?.removed ?? []) members.add(member)
         }
       }
-      for (const member of members)
-        if (referring.isOfSuccessor(member, owner, relation)) members.delete(member)
-      if (isNullable) {
-        this.#removeMembers(owner, relation, members, 'deletion')
-      } else if (isCascading) {
-        // Refused unless they get another owner.
-        this.#removeMembers(owner, relation, members, 'owner')
-      }
+      for (const member of kept)
+        if (isNullable) members.add(member)
+        else if (isCascading) removed.add(member)
+      const isOfOwner = (member: InstanceState): boolean => !referring.isOfSuccessor(member, owner, relation)
+      this.#removeMembers(owner, relation, [...removed].filter(isOfOwner), 'owner')
+      this.#removeMembers(owner, relation, [...members].filter(isOfOwner), 'deletion')
     }
   }
 

@@ -8,11 +8,13 @@ import {
   hasMany,
   hasOne,
   integer,
+  MappingError,
   select,
   StaleDataError,
   text,
   version,
   type Session,
+  type WithRelations,
 } from '../../src/index.js'
 import { statementsOf, statusOf, useEntities } from './entities-support.js'
 import { errorOf } from './session-support.js'
@@ -37,6 +39,7 @@ class File extends Base.entity('files', {
   static readonly relations = {
     folder: belongsTo(() => Folder, 'folderId'),
     lines: hasMany(() => Line, 'fileId', { cascade: ['add', 'delete'] }),
+    notes: hasMany(() => Note, 'fileId'),
   }
 }
 class Cover extends Base.entity('covers', {
@@ -46,7 +49,15 @@ class Cover extends Base.entity('covers', {
 class Line extends Base.entity('lines', {
   id: integer().primaryKey(),
   fileId: integer('file_id').notNull().references('files.id'),
-}) {}
+}) {
+  static readonly relations = { file: belongsTo(() => File, 'fileId') }
+}
+class Note extends Base.entity('notes', {
+  id: integer().primaryKey(),
+  fileId: integer('file_id').notNull().references('files.id', { onDelete: 'cascade' }),
+}) {
+  static readonly relations = { file: belongsTo(() => File, 'fileId') }
+}
 class Shelf extends Base.entity('shelves', { id: integer().primaryKey() }) {
   static readonly relations = { books: hasMany(() => Book, 'shelfId', { cascade: ['add', 'delete'] }) }
 }
@@ -217,15 +228,34 @@ describe('an object that belongs to nothing', () => {
     else expect([files, covers]).toEqual([[null], []])
   })
 
-  test('goes with the owner that it was taken out of, where it must have one', async () => {
-    const { withSession } = await stored()
-    await withSession(async (session) => {
-      const file = await session.getOne(File, 1, { load: ['lines'] })
-      file.lines.pop()
+  test.each([
+    ['array', 'lines'],
+    ['array', 'notes'],
+    ['relation', 'lines'],
+    ['relation', 'notes'],
+    ['array that was not loaded', 'lines'],
+    ['array that was not loaded', 'notes'],
+  ] as const)(
+    'is refused before anything is sent where it must have an owner, and is not deleted (removed by its %s: %s)',
+    async (by, name) => {
+      const session = (await stored())()
+      await using _ = session
+      await fixture.db.query('insert into notes values (1, 1), (2, 1)')
+      const isLoaded = by === 'array'
+      const file: WithRelations<typeof File> = await session.getOne(File, 1, { load: isLoaded ? [name] : [] })
+      const member = await session.getOne(name === 'lines' ? Line : Note, 1, { load: ['file'] })
+      if (by === 'array') file[name].shift()
+      else if (by === 'relation') member.file = null
+      else file[name] = []
       session.delete(file)
-    })
-    expect(await rows('lines')).toEqual([])
-  })
+      const statements = await statementsOf(async () => {
+        expect(await errorOf(session.flush())).toBeInstanceOf(MappingError)
+      })
+      expect(statements.filter((text) => text.startsWith('delete'))).toEqual([])
+      await session.rollback()
+      expect([await rows('lines'), await rows('notes')]).toMatchObject([[{ id: 1 }], [{ id: 1 }, { id: 2 }]])
+    },
+  )
 })
 
 describe('an object that belongs to an owner that is deleted goes with it', () => {
