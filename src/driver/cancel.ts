@@ -15,9 +15,10 @@ export interface CancelTarget {
   readonly address: { readonly host: string; readonly port: number } | undefined
   readonly encrypted: boolean
   readonly tlsOptions: TlsOptions
-  readonly processId: number
+  /** null: the server (a proxy) has sent no key, so no request can name its backend. */
+  readonly processId: number | null
   /** As the server sent it: four bytes as a number, or as many bytes as newer protocols use. */
-  readonly secretKey: number | Uint8Array
+  readonly secretKey: number | Uint8Array | null
 }
 
 const CANCEL_REQUEST_CODE = 80_877_102
@@ -42,6 +43,8 @@ export async function cancelBackend(
   isHarmful: () => boolean,
 ): Promise<void> {
   const { target, host, address, tlsOptions } = cancel
+  const request = cancelRequest(cancel)
+  if (request === undefined) return
   const ending = new AbortController()
   const timer = clock.setTimer(() => ending.abort(), timeoutMillis, { keepAlive: false })
   const { signal } = ending
@@ -49,7 +52,7 @@ export async function cancelBackend(
     const tls = cancel.encrypted ? 'always' : 'never'
     const socket = await openSocket({ target, host, address, tls, tlsOptions, signal })
     await socketsAreRead()
-    if (isHarmful()) {
+    if (isHarmful() || socket.destroyed || signal.aborted) {
       socket.destroy()
       return
     }
@@ -58,7 +61,7 @@ export async function cancelBackend(
       signal.addEventListener('abort', () => socket.destroy())
       socket.resume()
       // Not `end`: PgBouncer drops the request of a client that hangs up first.
-      socket.write(cancelRequest(cancel))
+      socket.write(request)
     })
   } catch {
     // See above.
@@ -73,7 +76,8 @@ async function socketsAreRead(): Promise<void> {
   for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
 }
 
-function cancelRequest({ processId, secretKey }: CancelTarget): Buffer {
+function cancelRequest({ processId, secretKey }: CancelTarget): Buffer | undefined {
+  if (processId === null || secretKey === null) return undefined
   const key = typeof secretKey === 'number' ? fourBytes(secretKey) : secretKey
   const head = Buffer.alloc(12)
   head.writeInt32BE(head.length + key.length, 0)

@@ -13,7 +13,7 @@ import pg from 'pg'
 import { isServerError } from '../database-errors.js'
 import type { Clock } from '../internal/clock.js'
 import type { ClientCalls } from './client-calls.js'
-import { cancelBackend } from './cancel.js'
+import { cancelBackend, type CancelTarget } from './cancel.js'
 import { type ConnectPhase, NoPasswordError } from './connect-failure.js'
 import type { ConnectTarget } from './connect-options.js'
 import type { NoticeListener, ServerNotice, TypeParsers } from './driver.js'
@@ -63,7 +63,11 @@ interface Attempt extends AttemptOptions {
 }
 
 /** node-postgres's client, with members that its published types leave out. */
-type Client = pg.Client & { readonly processID: number; readonly secretKey: number | Uint8Array }
+type Client = pg.Client & {
+  /** null, as the key: the server has sent none. */
+  readonly processID: number | null
+  readonly secretKey: CancelTarget['secretKey']
+}
 
 /** @throws what happened, as it was thrown; `connectFailure` explains it. */
 export async function connectToHost(
@@ -156,7 +160,7 @@ async function authenticate(
   if (early !== undefined) throw early
   const address = addressOf(socket)
   const { processID: processId, secretKey } = client
-  statements.connected(processId)
+  if (processId !== null) statements.connected(processId)
   const connection = new PgConnection({
     id: defaults.nextId(),
     server: Object.freeze({ host, port }),

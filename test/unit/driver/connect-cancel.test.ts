@@ -34,8 +34,8 @@ afterEach(() => {
 
 /** Cancels through a target whose own name leads nowhere. */
 function cancel(
-  secretKey: number | Uint8Array,
-  { encrypted = false, isHarmful = () => false } = {},
+  secretKey: number | Uint8Array | null,
+  { encrypted = false, isHarmful = () => false, clock = STOPPED } = {},
 ): Promise<void> {
   const { port } = server.address() as AddressInfo
   const target = resolveConnectOptions({ host: 'nowhere.invalid', port: 1, user: 'me' }, {})
@@ -45,10 +45,10 @@ function cancel(
     address: { host: '127.0.0.1', port },
     encrypted,
     tlsOptions: { rejectUnauthorized: false },
-    processId: 0x01020304,
+    processId: secretKey === null ? null : 0x01020304,
     secretKey,
   }
-  return cancelBackend(cancelTarget, 5000, STOPPED, isHarmful)
+  return cancelBackend(cancelTarget, 5000, clock, isHarmful)
 }
 
 test('a cancel request goes to the address of the connection, not to where its name leads now', async () => {
@@ -103,5 +103,31 @@ test('a cancel request is not sent if its socket is open only after COMMIT has b
   await cancel(1, { isHarmful: () => true })
   await ended
   expect(opened).toBe(1)
+  expect(received).toEqual([])
+})
+
+test('without a key there is nothing to send, and no socket is opened', async () => {
+  let opened = 0
+  server.on('connection', () => opened++)
+  await cancel(null)
+  await cancel(1)
+  expect(opened).toBe(1)
+})
+
+test('a time limit that ends between the opening of the socket and the request ends the wait', async () => {
+  let end = (): void => undefined
+  const clock: Clock = {
+    now: () => 0,
+    setTimer: (callback) => {
+      end = callback
+      return { cancel: () => undefined }
+    },
+  }
+  onRequest = () => undefined
+  const isHarmful = (): boolean => {
+    end()
+    return false
+  }
+  await cancel(1, { clock, isHarmful })
   expect(received).toEqual([])
 })
