@@ -16,7 +16,7 @@ import { SCHEMA } from './wire-fuzz-work.js'
 
 const CASES = Number(process.env['LIFEGUARD_FUZZ_CASES'] ?? byLength(60, 200))
 const SEED = Number(process.env['LIFEGUARD_FUZZ_SEED'] ?? 1)
-/** A process that says nothing for so long is busy for ever: its slowest case ends within a minute. */
+/** A process that says nothing for so long is busy for ever: its slowest case ends within two minutes. */
 const SILENCE_MILLIS = 120_000
 const MILLIS_PER_CASE = 2_000
 
