@@ -132,6 +132,7 @@ export class InvalidValueError extends LifeguardError {
 export class RelationNotLoadedError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('RELATION_NOT_LOADED', message, options)
+    captureStack(this, new.target)
   }
 }
 
@@ -142,6 +143,7 @@ export class RelationNotLoadedError extends LifeguardError {
 export class ExpiredAttributeError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('ATTRIBUTE_EXPIRED', message, options)
+    captureStack(this, new.target)
   }
 }
 
@@ -271,6 +273,7 @@ export class UnreadableResultError extends LifeguardError {
 export class NoResultError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('NO_RESULT', message, options)
+    captureStack(this, new.target)
   }
 }
 
@@ -278,6 +281,7 @@ export class NoResultError extends LifeguardError {
 export class MultipleResultsError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('MULTIPLE_RESULTS', message, options)
+    captureStack(this, new.target)
   }
 }
 

@@ -97,11 +97,20 @@ const CONNECT_ARGS: readonly (keyof ConnectArgs)[] = [
 /** What the startup message says by itself, or what must stay as this library reads it. */
 const RESERVED_SETTINGS = new Set(['user', 'database', 'replication', 'client_encoding'])
 
+/** Settings that other clients take as options. */
+const ELSEWHERE = {
+  applicationName: 'serverSettings.application_name',
+  application_name: 'serverSettings.application_name',
+  searchPath: 'serverSettings.search_path',
+  search_path: 'serverSettings.search_path',
+  timezone: 'serverSettings.timezone',
+}
+
 /** @throws InvalidOptionError for unknown names and wrong types. Strings are checked later, with those of the url. */
 export function checkArgs(args: ConnectArgs | undefined): ConnectArgs {
   if (args === undefined) return {}
   checkObject('connectArgs', args)
-  refuseUnknownKeys('connectArgs', args, CONNECT_ARGS)
+  refuseUnknownKeys('connectArgs', args, CONNECT_ARGS, ELSEWHERE)
   const { ssl, keepAlive, keepAliveInitialDelayMillis, serverSettings } = args
   if (ssl !== undefined && typeof ssl !== 'boolean') checkObject('connectArgs.ssl', ssl)
   if (keepAlive !== undefined) checkBoolean('connectArgs.keepAlive', keepAlive)

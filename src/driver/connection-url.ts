@@ -125,6 +125,8 @@ function set(settings: UrlSettings, name: SettingName, encoded: string | undefin
 
 function explainScheme(url: string): string {
   if (url === '') return 'is empty'
+  if (url === 'undefined' || url === 'null')
+    return `is the text '${url}': a variable without a value was written into it`
   const [, scheme] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url) ?? []
   const found = scheme === undefined ? '' : `, not with ${scheme}://`
   return `must start with postgres:// or postgresql://${found}`

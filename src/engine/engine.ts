@@ -6,7 +6,7 @@ import { createPgDriver } from '../driver/pg-driver.js'
 import { schemaGeneration } from '../driver/schema-generation.js'
 import type { Driver } from '../driver/driver.js'
 import { runInScope } from '../internal/async-scope.js'
-import { InvalidOptionError, LifeguardError } from '../errors.js'
+import { LifeguardError } from '../errors.js'
 import { systemClock, type Clock } from '../internal/clock.js'
 import { nextEngineId } from '../internal/engine-ids.js'
 import { captureStack } from '../internal/own-frames.js'
@@ -28,7 +28,7 @@ import type { PipelineHost, PipelineObserver, PipelineSetup } from '../pipeline/
 import { Pipeline } from '../pipeline/pipeline.js'
 import { createHost } from './pipeline-host.js'
 import { createEcho, type Echo } from './echo.js'
-import { tellNotices, type EngineEvents } from './events.js'
+import { checkEvent, tellNotices, type EngineEvents } from './events.js'
 import type { ExecutionOwner } from '../execution/contract.js'
 import { checkListenOptions, listen, type ListenOptions, type Notification } from './listen.js'
 import { checkEcho, resolveEngineOptions, type EngineOptions, type ResolvedEngineOptions } from './options.js'
@@ -206,8 +206,7 @@ export class Engine extends PoolControls implements AsyncDisposable {
     event: Name,
     listener: (payload: EngineEvents[Name]) => unknown,
   ): Unsubscribe {
-    if (typeof event !== 'string')
-      throw new InvalidOptionError('event', 'on takes the name of an event, and a listener')
+    checkEvent(event)
     checkCallback('on', listener)
     return this.#events.on(event, listener)
   }

@@ -2,6 +2,8 @@
 import type { NoticeListener, ServerNotice } from '../driver/driver.js'
 import { noticeChannel, type NoticeMessage } from '../internal/channels.js'
 import type { Emitter } from '../internal/emitter.js'
+import { InvalidOptionError } from '../errors.js'
+import { nearestName } from '../internal/nearest-name.js'
 import type { PoolEvents } from '../pool/events.js'
 import type { RetryEvent } from './retry.js'
 import type { ReplicationEvents } from './replica-stats.js'
@@ -20,6 +22,38 @@ export interface EngineEvents extends PoolEvents, ReplicationEvents {
   notice: NoticeEvent
   /** A block of a session factory of this engine has failed, and will run again: its option `retry`. */
   retry: RetryEvent
+}
+
+const NAMES = Object.keys({
+  connect: true,
+  firstConnect: true,
+  connectFailed: true,
+  acquire: true,
+  release: true,
+  reset: true,
+  invalidate: true,
+  softInvalidate: true,
+  close: true,
+  detach: true,
+  leak: true,
+  wait: true,
+  timeout: true,
+  generation: true,
+  replicaEjected: true,
+  replicaReturned: true,
+  primaryRead: true,
+  notice: true,
+  retry: true,
+} satisfies Record<keyof EngineEvents, true>)
+
+/** @throws InvalidOptionError for a name that no event has: its listener would never be called. */
+export function checkEvent(event: unknown): void {
+  if (typeof event !== 'string')
+    throw new InvalidOptionError('event', 'on takes the name of an event, and a listener')
+  if (NAMES.includes(event)) return
+  const nearest = nearestName(event, NAMES)
+  const hint = nearest === undefined ? `The events are ${NAMES.join(', ')}` : `Did you mean '${nearest}'?`
+  throw new InvalidOptionError('event', `An engine has no event of this name. ${hint}`)
 }
 
 /** Tells listeners and the channel of each notice. */

@@ -6,7 +6,7 @@ import { pause } from '../internal/abort.js'
 import type { Clock } from '../internal/clock.js'
 import { statementChannel, type MessageSource } from '../internal/channels.js'
 import { setDeadline } from '../internal/deadline.js'
-import { checkCallback, checkObject, checkSignal, refuseUnknownKeys } from '../internal/validate.js'
+import { checkCallback, checkSignal, refuseUnknownKeys } from '../internal/validate.js'
 import { quoteIdentifier } from '../sql.js'
 
 /** One NOTIFY. */
@@ -31,7 +31,6 @@ export interface ListenOptions {
 
 /** @throws InvalidOptionError */
 export function checkListenOptions(options: ListenOptions): void {
-  checkObject('listen', options)
   refuseUnknownKeys('listen', options, ['signal', 'onConnect'] satisfies (keyof ListenOptions)[])
   if (options.signal !== undefined) checkSignal('signal', options.signal)
   if (options.onConnect !== undefined) checkCallback('onConnect', options.onConnect)

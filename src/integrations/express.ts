@@ -4,14 +4,8 @@ import type { Session, SessionFactory } from '../index.js'
 import { deferEnd, watchClient } from './requests/deferred-end.js'
 import { toResponse } from './requests/error-answers.js'
 import { healthOf } from './requests/health.js'
-import {
-  answerFor,
-  checkOptions,
-  requireHealthRoute,
-  requireNext,
-  requireRegistered,
-  type AnsweringOptions,
-} from './requests/options.js'
+import { answerFor, checkOptions, type AnsweringOptions } from './requests/options.js'
+import { requireHealthRoute, requireRegistered } from './requests/registration.js'
 import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -48,6 +42,7 @@ export interface ExpressSessions<S extends Session> {
 }
 
 const REGISTER = 'call app.use(db.middleware) before the routes'
+const ENTRY = { framework: 'Express', name: 'middleware', call: 'app.use(db.middleware)' }
 
 /**
  * Makes one session for each request. It is committed when the answer ends, before it is sent; rolled back if the status is 400
@@ -68,7 +63,8 @@ export function requestSessions<S extends Session, Request extends object = Inco
   const scopes = new RequestScopes<S, Request>(sessionFactory, options, REGISTER)
 
   const middleware = (request: IncomingMessage, response: ServerResponse, next: Next): void => {
-    requireNext(next)
+    const isOurs = typeof next === 'function' && typeof response.setHeader === 'function'
+    scopes.requireFramework(ENTRY, isOurs, request)
     const key = request as IncomingMessage & Request
     // Registered twice: the first one has done it.
     if (scopes.find(key) !== undefined) return next()
@@ -87,7 +83,7 @@ export function requestSessions<S extends Session, Request extends object = Inco
     response.end(JSON.stringify(body))
   }
 
-  return Object.assign((request?: object): S => scopes.sessionOf(request), {
+  return Object.assign((request?: object, ...more: unknown[]): S => scopes.sessionOf(request, more), {
     middleware,
     // Express tells an error handler by its four parameters.
     errorHandler: (error: unknown, request: IncomingMessage, response: ServerResponse, next: Next): void => {

@@ -4,7 +4,8 @@ import type { DisposeOptions, Session, SessionFactory } from '../index.js'
 import { watchClient } from './requests/deferred-end.js'
 import { errorAnswer, toResponse, type ErrorAnswers } from './requests/error-answers.js'
 import { healthOf, type HealthAnswer } from './requests/health.js'
-import { checkOptions, requireHealthRoute, requireRegistered, warnOfRequest } from './requests/options.js'
+import { checkOptions, warnOfRequest } from './requests/options.js'
+import { requireHealthRoute } from './requests/registration.js'
 import { RequestScopes, type RequestSessionsOptions } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -56,6 +57,7 @@ interface FastifyApp {
 }
 
 const REGISTER = 'call app.register(db.plugin)'
+const ENTRY = { framework: 'Fastify', name: 'plugin', call: 'app.register(db.plugin)' }
 
 /**
  * Makes one session for each request. It is committed in `onSend`, before the answer is sent; rolled back if the request fails,
@@ -155,7 +157,7 @@ export function requestSessions<S extends Session, Request extends object = obje
   const plugin = (app: object, _options: object, done: (error?: Error) => void): void => {
     const target = app as FastifyApp
     const isGiven = typeof (target as Partial<FastifyApp> | undefined)?.addHook === 'function'
-    requireRegistered(isGiven, 'plugin', 'app.register(db.plugin)')
+    scopes.requireFramework(ENTRY, isGiven, app)
     hasLogger = target.log?.level !== undefined
     addHooks(target)
     if (errors !== false && target.errorHandler.name === 'defaultErrorHandler')
@@ -165,7 +167,7 @@ export function requestSessions<S extends Session, Request extends object = obje
     done()
   }
 
-  const sessionOf = (request?: object): S => scopes.sessionOf(request)
+  const sessionOf = (request?: object, ...more: unknown[]): S => scopes.sessionOf(request, more)
   return Object.assign(sessionOf, {
     plugin: Object.assign(plugin, PLUGIN),
     // Not asynchronous: a mistake is thrown on the line that makes it.

@@ -2,14 +2,8 @@
 import type { Session, SessionFactory } from '../index.js'
 import { toResponse } from './requests/error-answers.js'
 import { healthOf } from './requests/health.js'
-import {
-  answerFor,
-  checkOptions,
-  requireNext,
-  requireRegistered,
-  warnOfRequest,
-  type AnsweringOptions,
-} from './requests/options.js'
+import { answerFor, checkOptions, warnOfRequest, type AnsweringOptions } from './requests/options.js'
+import { requireHealthRoute, requireRegistered } from './requests/registration.js'
 import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -41,10 +35,11 @@ export interface HonoSessions<S extends Session> {
   /** Answers errors of Lifeguard, and all others as Hono does: `app.onError(db.onError)`. */
   readonly onError: (error: Error, context: unknown) => Response
   /** Health endpoint: 200 if the database answers, otherwise 503. */
-  readonly health: () => Promise<Response>
+  readonly health: (context: object) => Promise<Response>
 }
 
 const REGISTER = 'call app.use(db.middleware) before the routes'
+const ENTRY = { framework: 'Hono', name: 'middleware', call: 'app.use(db.middleware)' }
 
 /**
  * Makes one session for each request. It is committed when the handler has returned, before the answer is sent; rolled back if
@@ -65,7 +60,8 @@ export function requestSessions<S extends Session, Context extends object = Hono
   const scopes = new RequestScopes<S, Context>(sessionFactory, options, REGISTER)
 
   const middleware = async (context: HonoContext, next: () => Promise<void>): Promise<void> => {
-    requireNext(next)
+    const { raw } = (context as HonoContext | undefined)?.req ?? {}
+    scopes.requireFramework(ENTRY, typeof next === 'function' && raw !== undefined, context)
     const key = context as HonoContext & Context
     if (scopes.find(key) !== undefined) return await next()
     const scope = scopes.open(key, context.req.raw.headers)
@@ -85,7 +81,7 @@ export function requestSessions<S extends Session, Context extends object = Hono
     }
   }
 
-  return Object.assign((context?: object): S => scopes.sessionOf(context), {
+  return Object.assign((context?: object, ...more: unknown[]): S => scopes.sessionOf(context, more), {
     middleware,
     onError: (error: Error): Response => {
       requireRegistered((error as unknown) !== undefined, 'onError', 'app.onError(db.onError)')
@@ -100,9 +96,10 @@ export function requestSessions<S extends Session, Context extends object = Hono
       warnOfRequest(error)
       return new Response('Internal Server Error', { status: 500 })
     },
-    health: async (): Promise<Response> => {
-      const { status, body } = await healthOf(sessionFactory.bind)
-      return Response.json(body, { status })
+    // Not asynchronous: a mistake is thrown on the line that makes it.
+    health: (context: object): Promise<Response> => {
+      requireHealthRoute(context)
+      return healthOf(sessionFactory.bind).then(({ status, body }) => Response.json(body, { status }))
     },
   })
 }

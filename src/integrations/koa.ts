@@ -4,13 +4,8 @@ import type { Session, SessionFactory } from '../index.js'
 import { watchClient } from './requests/deferred-end.js'
 import { toResponse } from './requests/error-answers.js'
 import { healthOf } from './requests/health.js'
-import {
-  answerFor,
-  checkOptions,
-  requireHealthRoute,
-  requireNext,
-  type AnsweringOptions,
-} from './requests/options.js'
+import { answerFor, checkOptions, type AnsweringOptions } from './requests/options.js'
+import { requireHealthRoute } from './requests/registration.js'
 import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -51,6 +46,7 @@ export interface KoaSessions<S extends Session> {
 }
 
 const REGISTER = 'call app.use(db.middleware) before the routes'
+const ENTRY = { framework: 'Koa', name: 'middleware', call: 'app.use(db.middleware)' }
 
 /**
  * Makes one session for each request. It is committed when the middleware after it has returned, before the answer is sent;
@@ -71,7 +67,9 @@ export function requestSessions<S extends Session, Context extends object = KoaC
   const { errors } = options
 
   const middleware = async (context: KoaContext, next: () => Promise<unknown>): Promise<void> => {
-    requireNext(next)
+    const response = (context as KoaContext | undefined)?.res
+    const isOurs = typeof next === 'function' && typeof response?.setHeader === 'function'
+    scopes.requireFramework(ENTRY, isOurs, context)
     const key = context as KoaContext & Context
     if (scopes.find(key) !== undefined) {
       await next()
@@ -102,7 +100,7 @@ export function requestSessions<S extends Session, Context extends object = KoaC
     }
   }
 
-  return Object.assign((context?: object): S => scopes.sessionOf(context), {
+  return Object.assign((context?: object, ...more: unknown[]): S => scopes.sessionOf(context, more), {
     middleware,
     // Not asynchronous: a mistake is thrown on the line that makes it.
     health: (context: Pick<KoaContext, 'status' | 'body'>): Promise<void> => {

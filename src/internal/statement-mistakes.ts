@@ -14,6 +14,12 @@ const MISTAKES: readonly Mistake[] = [
     advice: 'execute() runs one statement; executeScript(text) runs several, without values',
   },
   {
+    sqlStates: ['42601'],
+    isMade: (_text, message) => /at or near "\$\d+"$/.test(message),
+    advice:
+      'PostgreSQL takes no parameter in this place. For a name: sql.identifier(name) in the sql tag; for a type: $1::interval; for a list: = any($1)',
+  },
+  {
     sqlStates: ['42601', '42883'],
     isMade: (text) => /[=<>(,\s]\?(?![|&?])/.test(text) && !/\$\d/.test(text),
     advice: 'Placeholders are $1, $2, ... (not ?), or values in the sql tag: sql`... ${value}`',
@@ -22,6 +28,16 @@ const MISTAKES: readonly Mistake[] = [
     sqlStates: ['42601'],
     isMade: (text) => /(?<![:\w]):[a-z_]\w*/i.test(text),
     advice: 'There are no named parameters: write $1, $2, ..., or values in the sql tag: sql`... ${value}`',
+  },
+  {
+    sqlStates: ['08P01'],
+    isMade: (text, message) => message.endsWith('requires 0') && !/\$\d/.test(text),
+    advice: 'The statement has no $1, $2, ... for these values (in quotes, $1 is text: leave the quotes out)',
+  },
+  {
+    sqlStates: ['42P02'],
+    isMade: () => true,
+    advice: 'A script takes no values: execute(text, values) runs one statement with values',
   },
   {
     sqlStates: ['08P01'],

@@ -18,6 +18,9 @@ export interface NumberRange<Also extends number | null = never> {
   readonly also?: readonly Also[]
 }
 
+/** A longer list of options would hide what is wrong. */
+const MOST_LISTED = 8
+
 /** @throws InvalidOptionError when `input` is no plain bag of options: null, an array, a primitive, a promise, a Map. */
 export function checkObject(option: string, input: unknown): asserts input is object {
   const other = isObject(input) && !Array.isArray(input) ? noProperties(input) : describe(input)
@@ -37,7 +40,9 @@ export function refuseUnknownKeys(
   checkObject(`the options of ${where}`, input)
   for (const key of Object.keys(input)) {
     if (known.includes(key)) continue
-    const hint = Object.hasOwn(elsewhere, key) ? `; here it is ${elsewhere[key]}` : didYouMean(key, known)
+    const nearest = Object.hasOwn(elsewhere, key) ? `; here it is ${elsewhere[key]}` : didYouMean(key, known)
+    const isShort = known.length > 0 && known.length <= MOST_LISTED
+    const hint = nearest === '' && isShort ? `; it has ${known.join(', ')}` : nearest
     throw new InvalidOptionError(key, `${where} has no option '${key}'${hint}`)
   }
 }
@@ -98,7 +103,9 @@ export function checkSignal(option: string, value: unknown): AbortSignal {
 /** A callback. @throws InvalidOptionError */
 export function checkFunction(where: string, value: unknown): void {
   if (isFunction(value)) return
-  throw new InvalidOptionError(where, `${where} takes a function, not ${typeOf(value)}`)
+  const isCalled = isInstance(value, Promise)
+  const given = isCalled ? 'a promise: give the function itself, without calling it' : typeOf(value)
+  throw new InvalidOptionError(where, `${where} takes a function, not ${given}`)
 }
 
 /** A callback that is called without `new`: a class is refused here, before its call would throw. @throws InvalidOptionError */

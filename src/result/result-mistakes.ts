@@ -17,13 +17,35 @@ const INSTEAD: Readonly<Record<string, string>> = {
 /** Adds the names to the prototype of results. Not to the type: TypeScript refuses them by itself. */
 export function refuseArrayNames(prototype: object): void {
   for (const [name, instead] of Object.entries(INSTEAD)) {
-    Object.defineProperty(prototype, name, {
-      configurable: true,
-      get(): never {
-        throw new IllegalStateError(
-          `A result has no '${name}': ${instead}. Others: scalar(), scalars(), oneOrNone(), mappings()`,
-        )
-      },
-    })
+    refuseName(
+      prototype,
+      name,
+      `A result has no '${name}': ${instead}. Others: scalar(), scalars(), oneOrNone(), mappings()`,
+    )
   }
+}
+
+const OF_STREAM =
+  'a stream is read by for await (const row of session.stream(...)); execute() returns all rows at once'
+
+/** The same for streams: names of a result, and `for ... of` without `await`. */
+export function refuseResultNames(prototype: object): void {
+  for (const name of ['rows', 'all', 'first', 'one', 'scalars'])
+    refuseName(prototype, name, `A stream has no '${name}': ${OF_STREAM}`)
+  // A method, not a getter: `inspect` looks whether there is one.
+  Object.defineProperty(prototype, Symbol.iterator, {
+    configurable: true,
+    value: (): never => {
+      throw new IllegalStateError(`An await is missing: ${OF_STREAM}`)
+    },
+  })
+}
+
+function refuseName(prototype: object, name: string, message: string): void {
+  Object.defineProperty(prototype, name, {
+    configurable: true,
+    get(): never {
+      throw new IllegalStateError(message)
+    },
+  })
 }

@@ -1,4 +1,5 @@
 /** Rows that are fetched from the server while they are read. */
+import { refuseResultNames } from './result-mistakes.js'
 
 /** Where the rows come from: a cursor on the server. */
 export interface RowSource<Row> {
@@ -55,3 +56,5 @@ export class ResultStream<Row> implements AsyncIterable<Row>, AsyncDisposable {
     return Promise.resolve()
   }
 }
+
+refuseResultNames(ResultStream.prototype)

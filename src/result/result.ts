@@ -67,7 +67,8 @@ export class Result<Row = Record<string, unknown>, Scalar = unknown> implements 
   /** The only row. @throws NoResultError, MultipleResultsError. Not safe to retry. */
   one(): Row {
     const row = this.oneOrNone()
-    if (row === null) throw new NoResultError('No row was found when one was required')
+    if (row === null)
+      throw new NoResultError('No row was found when one was required. If there may be none: oneOrNone()')
     return row
   }
 

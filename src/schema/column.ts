@@ -6,6 +6,7 @@ import { arrayCodec } from '../codecs/array-codec.js'
 import type { Codec } from '../codecs/codec.js'
 import { refusalOfElement, type Refusal } from '../codecs/value-limits.js'
 import { checkObject, checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
+import { checkDefault, requireColumnName, requireSql } from './column-mistakes.js'
 import { always } from './respelling.js'
 
 /** What the types need to know of a column beyond its value: part of the key, filled in when absent, computed, a foreign key, not loaded. */
@@ -227,7 +228,10 @@ export class Column<Value, Flags extends ColumnFlag = never> {
     if (typeof value === 'function') return this.#with({ default: value as () => unknown })
     const { codec } = this.definition.type
     // Each object gets a copy of its own of what could be changed in place.
-    if (codec.mutable) return this.#with({ default: () => codec.decode(codec.encode(value)) })
+    if (codec.mutable) {
+      checkDefault(codec, value)
+      return this.#with({ default: () => codec.decode(codec.encode(value)) })
+    }
     return this.#with({ default: () => value })
   }
 
@@ -238,6 +242,7 @@ export class Column<Value, Flags extends ColumnFlag = never> {
    * createdAt: timestamptz('created_at').notNull().serverDefault(sql`now()`)
    */
   serverDefault(expression: SqlFragment<unknown>): Column<Value, Flags | 'default'> {
+    requireSql('serverDefault(sql`now()`)', expression)
     return this.#with({ serverDefault: expression })
   }
 
@@ -261,6 +266,7 @@ export class Column<Value, Flags extends ColumnFlag = never> {
     expression: SqlFragment<unknown>,
     options: { readonly stored?: boolean | undefined } = {},
   ): Column<Value, Flags | 'generated'> {
+    requireSql('generated(sql`price * amount`)', expression)
     checkObject('the options of generated', options)
     return this.#with({ generated: expression, ...(options.stored === false && { virtual: true }) })
   }
@@ -273,6 +279,7 @@ export class Column<Value, Flags extends ColumnFlag = never> {
    * albumId: uuid('album_id').references('albums.id', { onDelete: 'cascade' })
    */
   references(target: string, rules: ReferenceRules = {}): Column<Value, Flags | 'reference'> {
+    requireColumnName(target)
     return this.#with({ references: { target, rules } })
   }
 

@@ -10,13 +10,18 @@ const LONGEST_NAME_BYTES = 63
 export function checkName(kind: string, name: unknown): string {
   if (typeof name !== 'string' || name === '' || name.includes('\0')) {
     throw new MappingError(
-      `Not a name for a ${kind}: ${typeof name === 'string' ? JSON.stringify(name) : kindOf(name)}`,
+      `Not a name for a ${kind}: ${typeof name === 'string' ? JSON.stringify(name) : kindOf(name) + usage(kind)}`,
     )
   }
   if (Buffer.byteLength(name) > LONGEST_NAME_BYTES) {
     throw new MappingError(`The name of a ${kind} has at most ${LONGEST_NAME_BYTES} bytes: ${name}`)
   }
   return name
+}
+
+/** What was probably meant by something else than a name. */
+function usage(kind: string): string {
+  return kind === 'column' ? ". Everything but the name is said by methods: text('title').notNull()" : ''
 }
 
 /**

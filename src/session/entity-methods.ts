@@ -115,7 +115,10 @@ export abstract class EntitySession extends Executor {
   ): Promise<Loaded<E, Path>> {
     return this.#attend(async () => {
       const found = await this.#get(entity, key, options)
-      if (found === null) throw new NoResultError(`There is no ${metaOf(entity).name} with this key`)
+      if (found === null)
+        throw new NoResultError(
+          `There is no ${metaOf(entity).name} with this key. If there may be none: get()`,
+        )
       return found as Loaded<E, Path>
     })
   }

@@ -6,7 +6,7 @@ import { requestSessions } from '../../src/integrations/express.js'
 import { requestSessions as forFastify } from '../../src/integrations/fastify.js'
 import { requestSessions as forHono } from '../../src/integrations/hono.js'
 import { requestSessions as forKoa } from '../../src/integrations/koa.js'
-import { LifeguardModule } from '../../src/integrations/nestjs.js'
+import { InjectSession, LifeguardModule } from '../../src/integrations/nestjs.js'
 import { collect } from '../../src/integrations/prometheus.js'
 import { requestSessions as forServerless, sharedEngine } from '../../src/integrations/serverless.js'
 import {
@@ -146,12 +146,59 @@ describe('a handler that is called, and not registered', () => {
       "app.get('/health', db.health)",
     ],
     ['plugin of Fastify', () => untyped(forFastify(fixture.factory()).plugin)(), 'app.register(db.plugin)'],
+    ['health of Hono', () => untyped(forHono(fixture.factory()).health)(), "app.get('/health', db.health)"],
     ['onError of Hono', () => untyped(forHono(fixture.factory()).onError)(), 'app.onError(db.onError)'],
   ])('%s', async (_name, work, call) => {
     const error = await mistake(work)
     expect(error).toBeInstanceOf(InvalidOptionError)
     expect(error.message).toContain(`${call}, without brackets behind it`)
   })
+})
+
+describe('db itself is registered, and not what it has', () => {
+  const next = (): void => undefined
+  test.each<[string, (factory: ReturnType<typeof fixture.factory>) => unknown, unknown[], string]>([
+    ['express', requestSessions, [{}, {}, next], 'call app.use(db.middleware) before the routes'],
+    ['fastify', forFastify, [{}, {}, next], 'call app.register(db.plugin)'],
+    ['hono', forHono, [{}, next], 'call app.use(db.middleware) before the routes'],
+    ['koa', forKoa, [{}, next], 'call app.use(db.middleware) before the routes'],
+  ])('%s: the error names the line of requestSessions', async (_name, sessions, given, call) => {
+    const db = sessions(fixture.factory())
+    const { message } = await mistake(() => untyped(db)(...given))
+    expect(message).toContain(`cannot be registered itself: ${call}. requestSessions was called at `)
+    expect(message).toContain('mistakes-of-setup.test')
+  })
+})
+
+describe('a middleware that another framework calls', () => {
+  const next = (): void => undefined
+  const ofExpress = { setHeader: next }
+  const ofKoa = { req: {}, res: ofExpress }
+  const ofHono = { req: { raw: new Request('http://localhost/') }, res: new Response() }
+  test.each<[string, (factory: ReturnType<typeof fixture.factory>) => unknown, unknown[]]>([
+    ['Express, by Koa', requestSessions, [ofKoa, next]],
+    ['Express, by Fastify', requestSessions, [{ addHook: next }, {}, next]],
+    ['Hono, by Express', forHono, [{}, ofExpress, next]],
+    ['Hono, by Koa', forHono, [ofKoa, next]],
+    ['Koa, by Express', forKoa, [{}, ofExpress, next]],
+    ['Koa, by Hono', forKoa, [ofHono, next]],
+  ])('%s', async (name, sessions, given) => {
+    const { middleware } = sessions(fixture.factory()) as { middleware: unknown }
+    const { message } = await mistake(() => untyped(middleware)(...given))
+    expect(message).toContain(`of the adapter for ${name.split(',')[0]} was called by something else`)
+    expect(message).toMatch(/requestSessions was called at .*mistakes-of-setup\.test/)
+  })
+
+  test('the plugin of Fastify, by Express', async () => {
+    const { plugin } = forFastify(fixture.factory())
+    const { message } = await mistake(() => untyped(plugin)({}, ofExpress, next))
+    expect(message).toContain('of the adapter for Fastify was called by something else')
+  })
+})
+
+test('a decorator of Nest that is not called', async () => {
+  const { message } = await mistake(() => untyped(InjectSession)(class Service {}))
+  expect(message).toContain('A decorator is called: @InjectSession()')
 })
 
 test('a handler of a Request that returns no Response is rolled back, and its error says so', async () => {

@@ -10,10 +10,12 @@ import {
   InvalidOptionError,
   InvalidStatementError,
   Result,
+  ResultStream,
   select,
   serial,
   sql,
   text,
+  timestamptz,
   withSession,
   type Session,
 } from '../../src/index.js'
@@ -173,6 +175,53 @@ describe('a mistake is told with what to write instead', () => {
       (session) => call(session.get.bind(session), User, 1, { load: 'posts' }),
       "load must be an array of relations: ['posts']",
     ],
+    [
+      'a duration as an option of a retry',
+      () => call(sessionFactory.withSession, () => 1, { retry: { times: 3 } }),
+      'it has attempts',
+    ],
+    [
+      'a promise for the block',
+      () => call(sessionFactory.withSession, Promise.resolve()),
+      'without calling it',
+    ],
+    ['a misspelt event', () => call(engine.on.bind(engine), 'leek', () => 1), "Did you mean 'leak'?"],
+    [
+      'an unknown event',
+      () => call(engine.on.bind(engine), 'error', () => 1),
+      'The events are connect, firstConnect',
+    ],
+    [
+      'a variable without a value',
+      () => createEngine({ url: `${String(undefined)}` }),
+      "url is the text 'undefined'",
+    ],
+    [
+      'a setting among the arguments of connect',
+      () => call(createEngine, { connectArgs: { applicationName: 'a' } }),
+      'here it is serverSettings.application_name',
+    ],
+    [
+      'references to a class',
+      () => call(integer().references.bind(integer()), User),
+      "references('albums.id')",
+    ],
+    [
+      'a default in the database as text',
+      () => call(text().serverDefault.bind(text()), 'now()'),
+      'serverDefault(sql`now()`)',
+    ],
+    ['a generated column as text', () => call(text().generated.bind(text()), 'a'), 'generated(sql`'],
+    [
+      'a default of another type',
+      () => timestamptz().default(5 as never),
+      'The default of this column is wrong: it takes a Date',
+    ],
+    [
+      'options of a column',
+      () => Base.entity('wrong', { id: call(text, { nullable: false }) as ReturnType<typeof text> }),
+      "by methods: text('title').notNull()",
+    ],
     ['a relation to the class itself', () => call(hasMany, Post, 'userId'), 'hasMany(() => Post, ...)'],
   ])('%s', async (_name, mistake, advice) => {
     const session = sessionFactory()
@@ -197,6 +246,25 @@ describe('what people expect of a result', () => {
     expect(inspect(result)).toContain('SELECT')
     expect([...result]).toEqual([{ a: 1 }])
     expect({ ...result }).toMatchObject({ rowCount: 1 })
+  })
+})
+
+describe('what people expect of a stream', () => {
+  const stream = new ResultStream<object>({ next: () => Promise.resolve([]), close: () => undefined })
+
+  test.each(['rows', 'all', 'first', 'one', 'scalars'])('%s names what there is', (name) => {
+    const error = failure(() => (stream as unknown as Record<string, unknown>)[name])
+    expect(error.message).toContain(`A stream has no '${name}': a stream is read by for await`)
+  })
+
+  test('a loop without await names the await', () => {
+    const error = failure(() => [...(stream as unknown as Iterable<unknown>)])
+    expect(error.message).toContain('An await is missing: a stream is read by for await')
+  })
+
+  test('does not disturb what looks at streams', () => {
+    expect(inspect(stream)).toContain('ResultStream')
+    expect(Object.keys(stream)).toEqual([])
   })
 })
 

@@ -32,27 +32,6 @@ export function checkOptions(options: object, more: readonly string[], call = 'r
   throw new InvalidOptionError(unknown, message)
 }
 
-/**
- * @param isGiven Whether a handler has got what a framework gives it.
- * @param call How it is registered.
- * @throws InvalidOptionError if the application has called the handler instead.
- */
-export function requireRegistered(isGiven: boolean, name: string, call: string): void {
-  if (isGiven) return
-  const message = `db.${name} is the handler itself: ${call}, without brackets behind it`
-  throw new InvalidOptionError(name, message)
-}
-
-/** @throws InvalidOptionError if the middleware is not called by a framework, which gives it `next`. */
-export function requireNext(next: unknown): void {
-  requireRegistered(typeof next === 'function', 'middleware', 'app.use(db.middleware)')
-}
-
-/** @param answer The response, reply or context. @throws InvalidOptionError if the health endpoint is not called by a framework. */
-export function requireHealthRoute(answer: unknown, path = 'app.get'): void {
-  requireRegistered(answer !== undefined, 'health', `${path}('/health', db.health)`)
-}
-
 /** The answer to an error, which is reported; undefined for an error that is not Lifeguard's. */
 export function answerFor<Request>(
   error: unknown,
