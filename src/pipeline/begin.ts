@@ -20,7 +20,8 @@ export function beginSteps(
   standbys: SynchronousStandbys | undefined,
 ): Operation[] {
   if (owner.plan === undefined) return []
-  const statements = [...owner.plan(connection), ...(standbys?.ask(connection) ?? [])]
+  const begin = owner.plan(connection)
+  const statements = standbys === undefined ? begin : [...begin, ...standbys.ask(connection)]
   return statements.map((statement) => {
     const { onRows, isCheck = false } = statement
     const step = new Operation(owner, isCheck ? 'check' : 'step', statement)

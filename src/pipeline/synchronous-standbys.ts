@@ -25,8 +25,9 @@ export class SynchronousStandbys {
   ask(connection: DriverConnection): readonly BeginStatement[] {
     if (this.#asked.has(connection)) return []
     const onRows = ([row]: readonly unknown[]): void => {
-      const { standbys } = row as { standbys?: unknown }
       this.#asked.add(connection)
+      if (row === undefined) return
+      const { standbys } = row as { standbys?: unknown }
       this.#servers.set(addressOf(connection), standbys !== null && standbys !== '')
     }
     return [{ text: TEXT, values: [], onRows }]
