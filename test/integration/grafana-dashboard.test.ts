@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Registry } from 'prom-client'
 import { expect, test } from 'vitest'
-import { createSessionFactory, declarativeBase, serial, text } from '../../src/index.js'
+import { createSessionFactory, declarativeBase, serial, text, type Session } from '../../src/index.js'
 import { collect } from '../../src/integrations/prometheus.js'
 import { useDatabase } from './session-support.js'
 
@@ -24,6 +24,8 @@ const Base = declarativeBase()
 class Song extends Base.entity('songs', { id: serial().primaryKey(), title: text().notNull() }) {}
 const fixture = useDatabase('create table songs (id serial primary key, title text not null)')
 
+const RETRYABLE = "do $$ begin raise exception using errcode = '40001'; end $$"
+
 /** Names of the samples of a scrape with their labels. */
 async function exported(): Promise<Map<string, Set<string>>> {
   const register = new Registry()
@@ -31,6 +33,10 @@ async function exported(): Promise<Map<string, Set<string>>> {
   collect(engine, { register })
   const { withSession } = createSessionFactory({ bind: engine })
   await withSession((session) => session.add(new Song({ title: 'Blue' })))
+  let attempts = 0
+  const failsOnce = (session: Session): Promise<unknown> =>
+    session.execute(attempts++ === 0 ? RETRYABLE : 'select 1')
+  await withSession(failsOnce, { retry: { attempts: 2 } })
   const samples = new Map<string, Set<string>>()
   for (const line of (await register.metrics()).split('\n')) {
     const [, name, labels = ''] = /^(\w+)\{(.*)\} /.exec(line) ?? []

@@ -149,6 +149,16 @@ export function routesOf(stage: Stage): Readonly<Record<string, Handler>> {
       }
       return { status: 200, stream: Readable.from(rows()) }
     },
+    // Goes on until the test lets it end.
+    streamsOn: async (exchange) => {
+      await add(exchange)
+      async function* parts(): AsyncGenerator<string> {
+        yield 'begun '
+        await stage.gate('streams on')
+        yield 'ended'
+      }
+      return { status: 200, stream: Readable.from(parts()) }
+    },
     // Reads the session of the request when the answer has begun.
     streamsSession: async (exchange) => {
       await add(exchange)

@@ -255,6 +255,22 @@ describe.each(FRAMEWORKS)('$name', (framework) => {
     await released(running)
   })
 
+  test('a client that leaves while the body is streamed: the session of an answer that has not ended is rolled back', async () => {
+    const running = await start(framework)
+    const controller = new AbortController()
+    const asked = post(`${running.url}/streamsOn?text=a`, { signal: controller.signal })
+    const left = asked.then(
+      ({ complete }) => complete,
+      () => false,
+    )
+    await running.stage.arrived('streams on')
+    controller.abort()
+    expect(await left).toBe(false)
+    await released(running)
+    running.stage.open('streams on')
+    expect(await stored()).toEqual(framework.streamsInSession ? [] : ['a'])
+  })
+
   test('200 requests at once share a pool of 5', async () => {
     const running = await start(framework, { poolSize: 5, maxOverflow: 0 })
     const replies = await Promise.all(
