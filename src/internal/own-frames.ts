@@ -72,8 +72,11 @@ export function captureStack(target: { stack?: string }, above: Above): void {
  */
 export function captureWithOwnFrames(target: { stack?: string }, above: Above): string {
   captureUnread(target, above)
-  // Read at once: an unread stack keeps the objects of its frames alive, and so a forgotten lease.
-  const { stack } = target as { stack?: unknown }
+  return textOf(target)
+}
+
+/** Reads a captured stack. Empty if the process shows stacks in another form than text. */
+export function textOf({ stack }: { readonly stack?: unknown }): string {
   return typeof stack === 'string' ? stack : ''
 }
 

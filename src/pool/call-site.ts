@@ -1,5 +1,5 @@
 /** Where a caller acquired a connection: for `captureStacks`. */
-import { captureWithOwnFrames, withoutOwnFrames } from '../internal/own-frames.js'
+import { captureUnread, captureWithOwnFrames, textOf, withoutOwnFrames } from '../internal/own-frames.js'
 
 export interface CallSite {
   readonly stack: string
@@ -17,19 +17,52 @@ export function lineOf({ stack }: CallSite): string {
 
 // A program acquires connections in fewer places.
 const MOST_KNOWN = 500
-/** Captures call sites. Equal ones are shared, because the text is larger than the rest of a waiter. */
+
+/** Captures call sites. Equal texts are shared, because a text is larger than the rest of a waiter. */
 export class CallSites {
   /** By the whole stack, so that the frames of the library are removed once. */
-  readonly #known = new Map<string, CallSite>()
+  readonly #known = new Map<string, string>()
 
-  /** See `captureCallSite`. */
+  /**
+   * See `captureCallSite`, but V8 makes the text only when it is read: that takes longer than the rest of an acquire, and few are
+   * ever read. Until then the call site keeps the objects of its frames alive, a forgotten lease among them: see `readStack`.
+   */
   capture(above: (...parameters: never[]) => unknown): CallSite {
-    const stack = captureWithOwnFrames({}, above)
+    return new LazyCallSite(this, above)
+  }
+
+  /** The text of a call site. @param stack With frames of the library. */
+  textOf(stack: string): string {
     const known = this.#known.get(stack)
     if (known !== undefined) return known
     if (this.#known.size >= MOST_KNOWN) this.#known.clear()
-    const site = { stack: withoutOwnFrames(stack) }
-    this.#known.set(stack, site)
-    return site
+    const text = withoutOwnFrames(stack)
+    this.#known.set(stack, text)
+    return text
   }
+}
+
+class LazyCallSite implements CallSite {
+  readonly #sites: CallSites
+  /** Has the stack; undefined after it was read. */
+  #unread: { stack?: string } | undefined = {}
+  #text = ''
+
+  constructor(sites: CallSites, above: (...parameters: never[]) => unknown) {
+    this.#sites = sites
+    captureUnread(this.#unread as object, above)
+  }
+
+  get stack(): string {
+    if (this.#unread !== undefined) {
+      this.#text = this.#sites.textOf(textOf(this.#unread))
+      this.#unread = undefined
+    }
+    return this.#text
+  }
+}
+
+/** Makes the text of a call site that is kept for long, so that it keeps nothing else alive. */
+export function readStack(callSite: CallSite | undefined): void {
+  void callSite?.stack
 }

@@ -9,6 +9,7 @@ import { leakChannel, type LeakMessage } from '../internal/channels.js'
 import type { LeakEvent } from './events.js'
 import type { ConnectionRecord } from './record.js'
 import type { PoolContext } from './pool-context.js'
+import { readStack } from './call-site.js'
 import { stackOf } from './diagnostics.js'
 
 interface Checkout {
@@ -41,11 +42,12 @@ export class LeakWatch {
     }
   }
 
-  /** Drops the pool's own reference to the lease, so that it can be collected if its holder forgets it. */
+  /** Drops the pool's own references to the lease, so that it can be collected if its holder forgets it. */
   #watch(record: ConnectionRecord): void {
     if (record.lease === undefined) return
     this.#collected.register(record.lease, { record, number: record.checkout }, record)
     record.lease = undefined
+    readStack(record.callSite)
   }
 
   /** The checkout is about to end, so there is nothing to reclaim. */

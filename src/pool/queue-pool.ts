@@ -23,7 +23,7 @@ import { Matcher } from './matcher.js'
 import { LeakWatch } from './leak-watch.js'
 import { changeLimits, limitsOf, type LimitChange, type Limits } from './limits.js'
 import type { PoolClass, PoolParts } from './options.js'
-import { CallSites, captureCallSite, lineOf, type CallSite } from './call-site.js'
+import { CallSites, captureCallSite, lineOf, readStack, type CallSite } from './call-site.js'
 import type { AcquireOptions, DisposeOptions, DisposeReport, Lease, LeaseReceiver, Pool } from './pool.js'
 import type { ConnectionRecord } from './record.js'
 import { Releaser } from './release.js'
@@ -32,6 +32,8 @@ import { Slots } from './slots.js'
 import { Statistics, type PoolStats } from './stats.js'
 
 const NO_OPTIONS: AcquireOptions = {}
+/** Waiters whose call sites need not be read: unread, each takes several times as much memory as the rest of a waiter. */
+const MOST_UNREAD = 64
 
 /** Keeps `poolSize` connections open, opens up to `maxOverflow` more under load; further callers wait, first in, first out. */
 export class QueuePool implements Pool {
@@ -199,6 +201,7 @@ export class QueuePool implements Pool {
     if (refusal !== undefined) return refusal
     const ahead = this.#waitQueue.size
     this.#waitQueue.join(waiter)
+    if (ahead >= MOST_UNREAD) readStack(waiter.callSite)
     this.#pool.statistics.counters.waited += 1
     this.#matcher.pump()
     if (this.events.has('wait')) this.events.emit('wait', { ahead })

@@ -185,7 +185,7 @@ describe('the event loop', () => {
   test('that was blocked fails no caller for which a connection became available meanwhile', async () => {
     const pool = small({ poolTimeoutMillis: 100 })
     const holder = await pool.connect({ autocommit: true, poolTimeoutMillis: 60_000 })
-    const working = holder.scalar('select pg_backend_pid() from pg_sleep(0.2)')
+    const working = holder.scalar('select pg_backend_pid() from pg_sleep(1)')
     const closing = working.then(() => holder.close())
     const pid = holder.processId
     await waitUntil(async () => (await query(serverUrl(), ACTIVE, [pid])).length === 1)

@@ -1,5 +1,7 @@
-import { expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import * as ownFrames from '../../../src/internal/own-frames.js'
 import { captureCallSite, CallSites, type CallSite } from '../../../src/pool/call-site.js'
+import { makePool } from './make-pool.js'
 
 test('a call site has room for the frames of the library beside those of its caller', () => {
   const limit = Error.stackTraceLimit
@@ -13,17 +15,74 @@ test('a call site has room for the frames of the library beside those of its cal
   expect(Error.stackTraceLimit).toBe(limit)
 })
 
-test('callers that come the same way share one call site, also after many others have come', () => {
+test('the call sites of callers that come the same way have one text, also after many others have come', () => {
   const callSites = new CallSites()
   const askers = Array.from({ length: 1_200 }, (_, index) => askerNamed(`caller${index}`, callSites))
   const here = (): CallSite => callSites.capture(here)
-  const asked = Array.from({ length: 3 }, () => here())
-  expect(new Set(asked).size).toBe(1)
-  expect(asked[0]?.stack).toContain('call-site.test')
-  askers.forEach((ask, index) => expect(ask().stack).toContain(`caller${index} `))
-  const again = Array.from({ length: 3 }, () => here())
-  expect(new Set(again).size).toBe(1)
+  const ask = (): void => {
+    const made = vi.spyOn(ownFrames, 'withoutOwnFrames')
+    for (const { stack } of Array.from({ length: 3 }, () => here())) expect(stack).toContain('call-site.test')
+    expect(made).toHaveBeenCalledTimes(1)
+    made.mockRestore()
+  }
+  ask()
+  askers.forEach((asker, index) => expect(asker().stack).toContain(`caller${index} `))
+  ask()
 })
+
+describe('The text of a call site is made', () => {
+  test('when it is read, and once', () => {
+    const { prepareStackTrace } = Error
+    onTestFinished(() => {
+      Error.prepareStackTrace = prepareStackTrace
+    })
+    let made = 0
+    Error.prepareStackTrace = (_, frames) => {
+      made += 1
+      return `Error\n    at ${String(frames[0])}`
+    }
+    const site = new CallSites().capture(CallSites.prototype.capture)
+    expect(made).toBe(0)
+    const { stack } = site
+    expect(stack).toContain('call-site.test')
+    expect(site.stack).toBe(stack)
+    expect(made).toBe(1)
+  })
+
+  test('by the pool if its connection is still checked out when leaks are looked for: it may keep the lease alive', async () => {
+    const { pool, clock } = makePool({ captureStacks: true, leakDetectionMillis: 1_000 })
+    const site = countingSite()
+    const lease = await pool.acquire({ callSite: site })
+    expect(site.reads).toBe(0)
+    await clock.advance(600)
+    expect(site.reads).toBe(1)
+    lease.release()
+  })
+
+  test('by the pool if many wait: unread ones take memory', async () => {
+    const { pool } = makePool({ captureStacks: true, poolSize: 1, maxOverflow: 0, poolTimeoutMillis: null })
+    const lease = await pool.acquire()
+    const sites = Array.from({ length: 70 }, countingSite)
+    const waiting = sites.map((callSite) => pool.acquire({ callSite }))
+    expect(sites.map(({ reads }) => reads).lastIndexOf(0)).toBe(63)
+    lease.release()
+    for (const next of waiting) (await next).release()
+  })
+})
+
+/** Counts how often its text is read. */
+function countingSite(): CallSite & { readonly reads: number } {
+  let reads = 0
+  return {
+    get stack() {
+      reads += 1
+      return 'Error\n    at somewhere'
+    },
+    get reads() {
+      return reads
+    },
+  }
+}
 
 /** A function whose name stands in the stack. */
 function askerNamed(name: string, callSites: CallSites): () => CallSite {
