@@ -1,7 +1,7 @@
 /** All entities of one base: their tables, the dependencies between these, and the statements that create and drop them. */
 import { InvalidOptionError, MappingError } from '../errors.js'
 import { checkBoolean, refuseUnknownKeys } from '../internal/validate.js'
-import type { DeclaredType } from './column.js'
+import type { DeclaredType, ReferenceRules } from './column.js'
 import { createScript, dropScript, type DdlSource } from './ddl.js'
 import { guardedCreateScript, guardedDropScript } from './guarded-ddl.js'
 import { orderByDependency } from './dependency-order.js'
@@ -27,6 +27,7 @@ export interface DdlOptions {
 interface Resolved {
   readonly foreignKeys: ReadonlyMap<Table, readonly ForeignKey[]>
   readonly propagatingKeys: ReadonlyMap<Table, readonly ForeignKey[]>
+  readonly deletingKeys: ReadonlyMap<Table, readonly ForeignKey[]>
   readonly groups: readonly (readonly Table[])[]
   readonly writeGroups: readonly (readonly Table[])[]
 }
@@ -92,6 +93,11 @@ export class Metadata implements TableRegistry {
   /** The foreign keys on a table that PostgreSQL changes with the referenced key (`onUpdate: 'cascade'` and `'set null'`). */
   propagatingKeys(table: Table): readonly ForeignKey[] {
     return this.#resolve().propagatingKeys.get(table) ?? []
+  }
+
+  /** The foreign keys on a table whose rows PostgreSQL deletes or changes with the referenced row (`onDelete`). */
+  deletingKeys(table: Table): readonly ForeignKey[] {
+    return this.#resolve().deletingKeys.get(table) ?? []
   }
 
   /**
@@ -182,13 +188,15 @@ export class Metadata implements TableRegistry {
       const writeGroups = orderByDependency(this.#tables.toSorted(byKey), (table) =>
         targetsOf(table).sort(byKey),
       ).map((group) => group.sort(byKey))
-      const cascading = [...foreignKeys.values()]
-        .flat()
-        .filter(({ rules: { onUpdate } }) => onUpdate === 'cascade' || onUpdate === 'set null')
-      const propagatingKeys = new Map(
-        this.#tables.map((table) => [table, cascading.filter(({ target }) => target === table)]),
+      const keysTo = (isMeant: (rules: ReferenceRules) => boolean): Map<Table, readonly ForeignKey[]> => {
+        const meant = [...foreignKeys.values()].flat().filter(({ rules }) => isMeant(rules))
+        return new Map(this.#tables.map((table) => [table, meant.filter(({ target }) => target === table)]))
+      }
+      const propagatingKeys = keysTo(({ onUpdate }) => onUpdate === 'cascade' || onUpdate === 'set null')
+      const deletingKeys = keysTo(
+        ({ onDelete = 'no action' }) => onDelete !== 'no action' && onDelete !== 'restrict',
       )
-      this.#resolved = { foreignKeys, propagatingKeys, groups, writeGroups }
+      this.#resolved = { foreignKeys, propagatingKeys, deletingKeys, groups, writeGroups }
     }
     return this.#resolved
   }

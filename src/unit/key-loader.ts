@@ -12,7 +12,7 @@ import { stateOf, type InstanceState } from './instance-state.js'
 import { expire, expireNamed, type Loader, type LoadMode } from './loader.js'
 import { propertiesToRefresh } from './property-names.js'
 import type { Fetched, RelationLoader } from './relation-loader.js'
-import { needsNoQuery } from './relation-values.js'
+import { hasChanged, needsNoQuery } from './relation-values.js'
 import type { TrackedInstances } from './tracked-instances.js'
 import { isArray } from '../internal/revoked.js'
 
@@ -106,10 +106,11 @@ export class KeyLoader {
       const reading = { mode, forUpdate, flush, without, lacking: stillLacking(state, lacking) } as const
       state = await this.#readByKey(meta, encoded, reading)
       if (state === undefined) {
-        // Not expunged if the object was inserted after the query was sent, nor if a filter may hide its row.
+        // Not expunged if the object was inserted after the query was sent, nor if a filter may hide its row. An object with changes
+        // stays, too, so that the flush fails instead of losing them.
         const isGone =
           known?.insertGeneration === generation && known !== undefined && this.#tracked.identities.has(known)
-        if (isGone && filtersOf(meta, without).length === 0) this.#tracked.gone(known)
+        if (isGone && !hasChanged(known) && filtersOf(meta, without).length === 0) this.#tracked.gone(known)
         return null
       }
     }

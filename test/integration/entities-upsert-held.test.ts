@@ -11,6 +11,7 @@ import {
   select,
   serial,
   sql,
+  StaleDataError,
   text,
   version,
 } from '../../src/index.js'
@@ -180,6 +181,21 @@ describe.each([true, false])('an upsert, autoflush %s', (autoflush) => {
       { code: 'a', version: 1 },
     ])
   })
+})
+
+test('an upsert of a row that is marked deleted: the delete fails without autoflush, and the error says what to do', async () => {
+  const { withSession } = await prepared({ autoflush: false })
+  const removed = (isFlushed: boolean) =>
+    withSession(async (session) => {
+      session.delete(await session.getOne(Stock, 1))
+      if (isFlushed) await session.flush()
+      await session.execute(upsert({ code: 'a', label: 'new' }))
+    })
+  const error = await errorOf(removed(false))
+  expect(error).toBeInstanceOf(StaleDataError)
+  expect(error.message).toContain('With autoflush off, flush() changes and deletes of its rows before it')
+  await removed(true)
+  expect(await stored()).toMatchObject([{ code: 'b' }, { code: 'a', label: 'new', version: 1 }])
 })
 
 test('columns with SQL, and mistakes', async () => {

@@ -6,6 +6,7 @@ import type { RawRow, Snapshot } from '../../schema/entity-meta.js'
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
 import { matchReturned } from '../../query/returned-rows.js'
 import { shortfallOf } from '../../query/write-statements.js'
+import { effectsOfDeletes, type DeleteEffects, type ReleasedKey } from './deleted-references.js'
 import type { FlushPlan } from './plan.js'
 import type { Step } from './steps.js'
 import { hasRespelledKey, type Change, type Insertion } from './rows.js'
@@ -21,12 +22,17 @@ interface Sent {
   readonly insertGenerations: readonly number[]
 }
 
+// An object that has expired without any column is read again by `get`, and keeps its values.
+const NO_COLUMNS: ReadonlySet<TableColumn> = new Set()
+
 const NOTHING_SENT: Sent = { snapshots: [], insertGenerations: [] }
 
 export class FlushApplier {
   readonly #identities: IdentityMap
   readonly #journal: Journal
   readonly #attachment: Attachment
+  /** Foreign keys that have lost their deleted owners, by owner. */
+  readonly #released = new WeakMap<InstanceState, readonly ReleasedKey[]>()
   /** All objects with a row. */
   readonly #tracked: () => Iterable<InstanceState>
 
@@ -45,8 +51,10 @@ export class FlushApplier {
   /**
    * The statements were queued. The changes count as stored from now on, so they are not written twice. If a statement fails, the
    * transaction has failed, and its rollback undoes this, too.
+   * @returns foreign keys that have lost a deleted owner.
    */
-  applied({ insertions, changes, removals, completed, propagated, switched }: FlushPlan): void {
+  applied(plan: FlushPlan): readonly ReleasedKey[] {
+    const { insertions, changes, removals, completed, propagated, switched } = plan
     this.#identities.revision++
     for (const { state } of removals) this.#deleted(state)
     const displaced = [
@@ -60,6 +68,7 @@ export class FlushApplier {
       // An object that got a new key itself is still tracked.
       if (state !== undefined && !this.#identities.has(state)) this.#displaced(state)
     }
+    return this.#referredToDeleted(effectsOfDeletes(plan, this.#tracked))
   }
 
   /** A statement of the flush is sent. @returns what its answer is compared with. */
@@ -92,6 +101,18 @@ export class FlushApplier {
       this.#fill(state, returning, row, sent.snapshots[index] as Snapshot)
     })
     respelled.noteReferences(this.#tracked)
+  }
+
+  /** Rows that they refer to are deleted. */
+  #referredToDeleted({ orphaned, released }: DeleteEffects): readonly ReleasedKey[] {
+    for (const state of orphaned) state.expired ??= NO_COLUMNS
+    for (const key of released) {
+      const { state, columns, owner, isNull } = key
+      if (isNull) this.#propagated(state, new Map(columns.map((column) => [column, null])))
+      else expire(state, columns)
+      this.#released.set(owner, [...(this.#released.get(owner) ?? []), key])
+    }
+    return released
   }
 
   /** @returns the object that had its key before. */
@@ -192,6 +213,7 @@ export class FlushApplier {
       state.become('persistent', this.#attachment)
       this.#identities.add(state)
       expire(state)
+      for (const { state: referring, columns } of this.#released.get(state) ?? []) expire(referring, columns)
     }
   }
 
@@ -274,6 +296,7 @@ export function staleDataError({ sqlState, message }: DatabaseError): StaleDataE
   return new StaleDataError(
     `A flush found ${shortfall.rows}: another transaction, or a bulk statement of this session, has deleted the others, or ` +
       'changed them since they were loaded. Nothing of the transaction is stored. Run it again with a new session, which reads ' +
-      'them again; a bulk statement returns the changed rows with returning().',
+      'them again; a bulk statement returns the changed rows with returning(). With autoflush off, flush() changes and deletes of ' +
+      'its rows before it.',
   )
 }

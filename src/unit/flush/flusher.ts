@@ -145,7 +145,7 @@ export class Flusher {
       return undefined
     }
     journal.set(settings)
-    this.#applier.applied(plan)
+    const released = this.#applier.applied(plan)
     for (const state of relations.remember()) {
       if (state.snapshot !== undefined && state.status === 'persistent')
         journal.updated(state, state.snapshot)
@@ -153,6 +153,7 @@ export class Flusher {
     for (const change of plan.changes) forgetStaleRelations(change)
     for (const [state, values] of plan.propagated)
       forgetStaleRelations({ state, columns: [...values.keys()] })
+    for (const key of released) forgetStaleRelations(key)
     const done = flushChannel.hasSubscribers
       ? flushChannel.tracePromise(() => this.#runSteps(plan), { ...this.#source, ...countsOf(plan) })
       : this.#runSteps(plan)

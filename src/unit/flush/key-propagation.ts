@@ -50,9 +50,10 @@ export function keyAfter(state: InstanceState, propagated: PropagatedKeys): read
   )
 }
 
-function byStored(
+/** The loaded objects of a foreign key, by its stored values. */
+export function byStored(
   { table, columns }: ForeignKey,
-  states: readonly InstanceState[],
+  states: Iterable<InstanceState>,
 ): Map<string, InstanceState[]> {
   const found = new Map<string, InstanceState[]>()
   for (const state of states) {

@@ -234,7 +234,10 @@ export class FlushPreparation {
     for (const state of states) {
       const row = state.identity === undefined ? undefined : byIdentity.get(state.identity)
       if (row === undefined) {
-        throw new StaleDataError(`The row of a ${meta.name} that was changed after it had expired is gone`)
+        throw new StaleDataError(
+          `The row of ${state} is gone: PostgreSQL has deleted it with a row that it referred to (ON DELETE CASCADE), or another ` +
+            'transaction has deleted it. Its changes cannot be stored: expunge() the object, or run the transaction again',
+        )
       }
       this.#loader.fill(state, row, 'keep')
       this.#tracked.journal.loads(this.#tracked.identities.revision)?.loaded.add(state)
