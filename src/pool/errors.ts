@@ -82,8 +82,11 @@ export function acquireAborted(pool: string, signal: AbortSignal | undefined): A
   })
 }
 
-export function poolDisposed(pool: string): EngineDisposedError {
-  return new EngineDisposedError(`Pool '${pool}' was disposed (engine.dispose()) and takes no new work`)
+/** @param called The line that called dispose(). */
+export function poolDisposed(pool: string, called = 'an unknown place'): EngineDisposedError {
+  return new EngineDisposedError(
+    `Pool '${pool}' was disposed and takes no new work (dispose() was called at ${called}): call dispose() after all other work has ended`,
+  )
 }
 
 /**

@@ -182,7 +182,7 @@ export class QueuePool implements Pool {
 
   #refusalOf({ signal }: AcquireOptions): Error | undefined {
     if (signal?.aborted === true) return acquireAborted(this.name, signal)
-    return this.#disposal === undefined ? undefined : poolDisposed(this.name)
+    return this.#disposal === undefined ? undefined : poolDisposed(this.name, this.#disposeLine)
   }
 
   /** An idle connection, if no caller is before this one. */
@@ -325,7 +325,7 @@ export class QueuePool implements Pool {
     this.#connector.stop()
     const rejected = this.#waitQueue.rejectIf(
       () => true,
-      () => poolDisposed(this.name),
+      () => poolDisposed(this.name, this.#disposeLine),
     )
     return dispose(this.#pool, options, {
       closer: this.#closer,

@@ -1,8 +1,15 @@
 /** Mistakes of the first hour with a subpath: the error names the call as it should be, and its stack begins with the caller's line. */
 import { Registry } from 'prom-client'
 import { describe, expect, test } from 'vitest'
-import { createEngine, createSessionFactory, InvalidOptionError, type Session } from '../../src/index.js'
+import {
+  createEngine,
+  createSessionFactory,
+  declarativeBase,
+  InvalidOptionError,
+  type Session,
+} from '../../src/index.js'
 import { requestSessions } from '../../src/integrations/express.js'
+import { checkEntities, introspect } from '../../src/integrations/introspect.js'
 import { requestSessions as forFastify } from '../../src/integrations/fastify.js'
 import { requestSessions as forHono } from '../../src/integrations/hono.js'
 import { requestSessions as forKoa } from '../../src/integrations/koa.js'
@@ -98,6 +105,16 @@ describe('the call is named as it should be', () => {
       'an option of sharedEngine',
       () => untyped(sharedEngine)({}, { attachDatabasePool: () => undefined }),
       "sharedEngine(options, { attach }) has no option 'attachDatabasePool'",
+    ],
+    [
+      'introspect with a url',
+      () => untyped(introspect)('postgres://localhost/a'),
+      'introspect takes an engine',
+    ],
+    [
+      'checkEntities with a url',
+      () => untyped(checkEntities)('postgres://localhost/a', declarativeBase()),
+      'checkEntities takes an engine',
     ],
     ['expectNoLeaks without an engine', () => untyped(expectNoLeaks)(), 'expectNoLeaks(engine)'],
     [
@@ -249,6 +266,16 @@ describe('the stack leads to the caller', () => {
     await engine.dispose()
     const [first] = framesOf(await errorOf(work(engine)))
     expect(first).toContain('mistakes-of-setup.test')
+  })
+
+  test('of work after dispose(), also if nothing awaits it: the error names the line that called dispose()', async () => {
+    const engine = fixture.engine()
+    const { withSession } = createSessionFactory({ bind: engine })
+    const running = errorOf(withSession((session) => session.execute('select 1')))
+    await engine.dispose()
+    const late = await errorOf(withSession((session) => session.execute('select 1')))
+    expect(late.message).toMatch(/dispose\(\) was called at .*mistakes-of-setup\.test/)
+    expect((await running).message).toBe(late.message)
   })
 
   test('of a block with a statement that was not awaited', async () => {

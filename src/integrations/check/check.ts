@@ -56,7 +56,8 @@ export async function checkEntities(
   options: CheckOptions = {},
 ): Promise<CheckReport> {
   const given = base as Partial<DeclarativeBase> | null | undefined
-  if (given?.metadata === undefined || !('tables' in given.metadata))
+  const isEngine = typeof (engine as Partial<Engine> | undefined)?.begin === 'function'
+  if (!isEngine || given?.metadata === undefined || !('tables' in given.metadata))
     throw new InvalidOptionError(
       'base',
       'checkEntities takes an engine and the base of the entities: declarativeBase()',

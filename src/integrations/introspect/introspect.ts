@@ -46,6 +46,8 @@ export interface Introspection {
  * const { files, findings } = await introspect(engine, { schemas: ['public'] })
  */
 export async function introspect(engine: Engine, options: IntrospectOptions = {}): Promise<Introspection> {
+  if (typeof (engine as Partial<Engine> | undefined)?.begin !== 'function')
+    throw new InvalidOptionError('engine', 'introspect takes an engine: introspect(createEngine({ url }))')
   const { layout = 'file', fileName = 'entities.ts', importExtension = '.js', existing = [] } = options
   if (!['file', 'schema', 'table'].includes(layout))
     throw new InvalidOptionError('layout', "layout takes 'file', 'schema' or 'table'")
