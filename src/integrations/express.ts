@@ -5,7 +5,7 @@ import { deferEnd, watchClient } from './requests/deferred-end.js'
 import { toResponse } from './requests/error-answers.js'
 import { healthOf } from './requests/health.js'
 import { answerFor, checkOptions, type AnsweringOptions } from './requests/options.js'
-import { requireHealthRoute, requireRegistered } from './requests/registration.js'
+import { Registration, requireHealthRoute, requireRegistered } from './requests/registration.js'
 import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -42,7 +42,7 @@ export interface ExpressSessions<S extends Session> {
 }
 
 const REGISTER = 'call app.use(db.middleware) before the routes'
-const ENTRY = { framework: 'Express', name: 'middleware', call: 'app.use(db.middleware)' }
+const ENTRY = { framework: 'Express', name: 'middleware', call: 'app.use(db.middleware)', advice: REGISTER }
 
 /**
  * Makes one session for each request. It is committed when the answer ends, before it is sent; rolled back if the status is 400
@@ -61,10 +61,11 @@ export function requestSessions<S extends Session, Request extends object = Inco
 ): ExpressSessions<S> {
   checkOptions(options, ['errors', 'onError'])
   const scopes = new RequestScopes<S, Request>(sessionFactory, options, REGISTER)
+  const registration = new Registration(ENTRY)
 
   const middleware = (request: IncomingMessage, response: ServerResponse, next: Next): void => {
     const isOurs = typeof next === 'function' && typeof response.setHeader === 'function'
-    scopes.requireFramework(ENTRY, isOurs, request)
+    registration.requireFramework(isOurs, request)
     const key = request as IncomingMessage & Request
     // Registered twice: the first one has done it.
     if (scopes.find(key) !== undefined) return next()
@@ -83,7 +84,11 @@ export function requestSessions<S extends Session, Request extends object = Inco
     response.end(JSON.stringify(body))
   }
 
-  return Object.assign((request?: object, ...more: unknown[]): S => scopes.sessionOf(request, more), {
+  const sessionOf = (request?: object, ...more: unknown[]): S => {
+    registration.requireNoMore(more)
+    return scopes.sessionOf(request)
+  }
+  return Object.assign(sessionOf, {
     middleware,
     // Express tells an error handler by its four parameters.
     errorHandler: (error: unknown, request: IncomingMessage, response: ServerResponse, next: Next): void => {

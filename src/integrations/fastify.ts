@@ -5,7 +5,7 @@ import { watchClient } from './requests/deferred-end.js'
 import { errorAnswer, toResponse, type ErrorAnswers } from './requests/error-answers.js'
 import { healthOf, type HealthAnswer } from './requests/health.js'
 import { checkOptions, warnOfRequest } from './requests/options.js'
-import { requireHealthRoute } from './requests/registration.js'
+import { Registration, requireHealthRoute } from './requests/registration.js'
 import { RequestScopes, type RequestSessionsOptions } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -57,7 +57,7 @@ interface FastifyApp {
 }
 
 const REGISTER = 'call app.register(db.plugin)'
-const ENTRY = { framework: 'Fastify', name: 'plugin', call: 'app.register(db.plugin)' }
+const ENTRY = { framework: 'Fastify', name: 'plugin', call: 'app.register(db.plugin)', advice: REGISTER }
 
 /**
  * Makes one session for each request. It is committed in `onSend`, before the answer is sent; rolled back if the request fails,
@@ -75,6 +75,7 @@ export function requestSessions<S extends Session, Request extends object = obje
 ): FastifySessions<S> {
   checkOptions(options, ['errors', 'dispose'])
   const scopes = new RequestScopes<S, Request>(sessionFactory, options, REGISTER)
+  const registration = new Registration(ENTRY)
   const { errors, dispose = {} } = options
 
   const committing = new WeakSet<object>()
@@ -157,7 +158,7 @@ export function requestSessions<S extends Session, Request extends object = obje
   const plugin = (app: object, _options: object, done: (error?: Error) => void): void => {
     const target = app as FastifyApp
     const isGiven = typeof (target as Partial<FastifyApp> | undefined)?.addHook === 'function'
-    scopes.requireFramework(ENTRY, isGiven, app)
+    registration.requireFramework(isGiven, app)
     hasLogger = target.log?.level !== undefined
     addHooks(target)
     if (errors !== false && target.errorHandler.name === 'defaultErrorHandler')
@@ -167,7 +168,10 @@ export function requestSessions<S extends Session, Request extends object = obje
     done()
   }
 
-  const sessionOf = (request?: object, ...more: unknown[]): S => scopes.sessionOf(request, more)
+  const sessionOf = (request?: object, ...more: unknown[]): S => {
+    registration.requireNoMore(more)
+    return scopes.sessionOf(request)
+  }
   return Object.assign(sessionOf, {
     plugin: Object.assign(plugin, PLUGIN),
     // Not asynchronous: a mistake is thrown on the line that makes it.

@@ -3,7 +3,7 @@ import type { Session, SessionFactory } from '../index.js'
 import { toResponse } from './requests/error-answers.js'
 import { healthOf } from './requests/health.js'
 import { answerFor, checkOptions, warnOfRequest, type AnsweringOptions } from './requests/options.js'
-import { requireHealthRoute, requireRegistered } from './requests/registration.js'
+import { Registration, requireHealthRoute, requireRegistered } from './requests/registration.js'
 import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -39,7 +39,7 @@ export interface HonoSessions<S extends Session> {
 }
 
 const REGISTER = 'call app.use(db.middleware) before the routes'
-const ENTRY = { framework: 'Hono', name: 'middleware', call: 'app.use(db.middleware)' }
+const ENTRY = { framework: 'Hono', name: 'middleware', call: 'app.use(db.middleware)', advice: REGISTER }
 
 /**
  * Makes one session for each request. It is committed when the handler has returned, before the answer is sent; rolled back if
@@ -58,10 +58,11 @@ export function requestSessions<S extends Session, Context extends object = Hono
 ): HonoSessions<S> {
   checkOptions(options, ['errors', 'onError'])
   const scopes = new RequestScopes<S, Context>(sessionFactory, options, REGISTER)
+  const registration = new Registration(ENTRY)
 
   const middleware = async (context: HonoContext, next: () => Promise<void>): Promise<void> => {
     const { raw } = (context as HonoContext | undefined)?.req ?? {}
-    scopes.requireFramework(ENTRY, typeof next === 'function' && raw !== undefined, context)
+    registration.requireFramework(typeof next === 'function' && raw !== undefined, context)
     const key = context as HonoContext & Context
     if (scopes.find(key) !== undefined) return await next()
     const scope = scopes.open(key, context.req.raw.headers)
@@ -81,7 +82,11 @@ export function requestSessions<S extends Session, Context extends object = Hono
     }
   }
 
-  return Object.assign((context?: object, ...more: unknown[]): S => scopes.sessionOf(context, more), {
+  const sessionOf = (context?: object, ...more: unknown[]): S => {
+    registration.requireNoMore(more)
+    return scopes.sessionOf(context)
+  }
+  return Object.assign(sessionOf, {
     middleware,
     onError: (error: Error): Response => {
       requireRegistered((error as unknown) !== undefined, 'onError', 'app.onError(db.onError)')

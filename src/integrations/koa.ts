@@ -5,7 +5,7 @@ import { watchClient } from './requests/deferred-end.js'
 import { toResponse } from './requests/error-answers.js'
 import { healthOf } from './requests/health.js'
 import { answerFor, checkOptions, type AnsweringOptions } from './requests/options.js'
-import { requireHealthRoute } from './requests/registration.js'
+import { Registration, requireHealthRoute } from './requests/registration.js'
 import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -46,7 +46,7 @@ export interface KoaSessions<S extends Session> {
 }
 
 const REGISTER = 'call app.use(db.middleware) before the routes'
-const ENTRY = { framework: 'Koa', name: 'middleware', call: 'app.use(db.middleware)' }
+const ENTRY = { framework: 'Koa', name: 'middleware', call: 'app.use(db.middleware)', advice: REGISTER }
 
 /**
  * Makes one session for each request. It is committed when the middleware after it has returned, before the answer is sent;
@@ -64,12 +64,13 @@ export function requestSessions<S extends Session, Context extends object = KoaC
 ): KoaSessions<S> {
   checkOptions(options, ['errors', 'onError'])
   const scopes = new RequestScopes<S, Context>(sessionFactory, options, REGISTER)
+  const registration = new Registration(ENTRY)
   const { errors } = options
 
   const middleware = async (context: KoaContext, next: () => Promise<unknown>): Promise<void> => {
     const response = (context as KoaContext | undefined)?.res
     const isOurs = typeof next === 'function' && typeof response?.setHeader === 'function'
-    scopes.requireFramework(ENTRY, isOurs, context)
+    registration.requireFramework(isOurs, context)
     const key = context as KoaContext & Context
     if (scopes.find(key) !== undefined) {
       await next()
@@ -100,7 +101,11 @@ export function requestSessions<S extends Session, Context extends object = KoaC
     }
   }
 
-  return Object.assign((context?: object, ...more: unknown[]): S => scopes.sessionOf(context, more), {
+  const sessionOf = (context?: object, ...more: unknown[]): S => {
+    registration.requireNoMore(more)
+    return scopes.sessionOf(context)
+  }
+  return Object.assign(sessionOf, {
     middleware,
     // Not asynchronous: a mistake is thrown on the line that makes it.
     health: (context: Pick<KoaContext, 'status' | 'body'>): Promise<void> => {

@@ -1,4 +1,4 @@
-/** What an application registers of an adapter, and the errors of calling it instead. */
+/** What an application registers of an adapter, and the errors of registering something else. */
 import { InvalidOptionError } from '../../index.js'
 
 /** What opens the sessions of requests: the middleware or the plugin. */
@@ -7,6 +7,43 @@ export interface AdapterEntry {
   readonly name: string
   /** How it is registered. */
   readonly call: string
+  /** The same as an advice. */
+  readonly advice: string
+}
+
+/** Make it in `requestSessions`: it notes the line that called it, because calls of a framework lead to no line of the application. */
+export class Registration {
+  readonly #entry: AdapterEntry
+  readonly #madeAt = lineOfCaller()
+
+  constructor(entry: AdapterEntry) {
+    this.#entry = entry
+  }
+
+  /**
+   * @param isOurs Whether the entry has got what its framework passes to it.
+   * @param first The first argument that it has got. Without one, the application has called it.
+   * @throws InvalidOptionError
+   */
+  requireFramework(isOurs: boolean, first: unknown): void {
+    if (isOurs) return
+    const { framework, name, call } = this.#entry
+    requireRegistered(first !== undefined, name, call)
+    const message =
+      `db.${name} of the adapter for ${framework} was called by something else: import requestSessions ` +
+      `from the subpath of your framework (lifeguard/express, /fastify, /hono, /koa)${this.#madeAt}`
+    throw new InvalidOptionError(name, message)
+  }
+
+  /**
+   * @param more What `db` has got besides the request: only a framework passes more, if `db` itself was registered.
+   * @throws InvalidOptionError
+   */
+  requireNoMore(more: readonly unknown[]): void {
+    if (more.length === 0) return
+    const message = `db returns the session of a request and cannot be registered itself: ${this.#entry.advice}${this.#madeAt}`
+    throw new InvalidOptionError('db', message)
+  }
 }
 
 /**
@@ -26,4 +63,11 @@ export function requireRegistered(isGiven: boolean, name: string, call: string):
  */
 export function requireHealthRoute(answer: unknown, path = 'app.get'): void {
   requireRegistered(answer !== undefined, 'health', `${path}('/health', db.health)`)
+}
+
+/** Text that names the caller's line; empty if the process shows stacks in another form. */
+function lineOfCaller(): string {
+  const { stack } = new InvalidOptionError('', '') as { readonly stack?: unknown }
+  const frame = typeof stack === 'string' ? /^\s+at (.+)$/m.exec(stack)?.[1] : undefined
+  return frame === undefined ? '' : `. requestSessions was called at ${frame}`
 }

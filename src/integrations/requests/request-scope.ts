@@ -19,7 +19,6 @@ import {
 } from '../../index.js'
 import { checkCarrier, incomingToken, outgoingToken, type CausalityCarrier } from './causality-token.js'
 import { ClientGoneError } from './error-answers.js'
-import { requireRegistered, type AdapterEntry } from './registration.js'
 
 /** Options of the session of a request. */
 export type RequestSession = Omit<SessionOptions, 'signal' | 'detectSharing'>
@@ -192,8 +191,6 @@ export class RequestScopes<S extends Session, Request extends object> {
   readonly #scopes = new WeakMap<object, RequestScope<S>>()
   /** How the caller registers the adapter, for the error of a request without a session. */
   readonly #register: string
-  /** The line that called `requestSessions`: calls of a framework do not lead to a line of the application. */
-  readonly #madeAt: string
 
   /** @throws InvalidOptionError */
   constructor(factory: SessionFactory<S>, options: RequestSessionsOptions<Request>, register: string) {
@@ -212,7 +209,6 @@ export class RequestScopes<S extends Session, Request extends object> {
     this.#rollbackOnStatus = rollbackOnStatus
     this.#causality = checkCarrier(options.causality)
     this.#register = register
-    this.#madeAt = lineOfCaller()
     // Wrong options are found when the application starts, not by its first client.
     if (typeof session !== 'function') void factory({ ...session }).close()
   }
@@ -241,30 +237,10 @@ export class RequestScopes<S extends Session, Request extends object> {
   }
 
   /**
-   * @param isOurs Whether the entry of the adapter has got what its framework passes to it.
-   * @param first The first argument that it has got. Without one, the application has called it.
-   * @throws InvalidOptionError
-   */
-  requireFramework({ framework, name, call }: AdapterEntry, isOurs: boolean, first: unknown): void {
-    if (isOurs) return
-    requireRegistered(first !== undefined, name, call)
-    const message =
-      `db.${name} of the adapter for ${framework} was called by something else: import requestSessions ` +
-      `from the subpath of your framework (lifeguard/express, /fastify, /hono, /koa)${this.#madeAt}`
-    throw new InvalidOptionError(name, message)
-  }
-
-  /**
    * The session of a request; without one, of the current request.
-   * @param more Further arguments. Only a framework passes them, if `db` itself was registered.
    * @throws IllegalStateError if there is none.
-   * @throws InvalidOptionError if `db` itself was registered.
    */
-  sessionOf(request?: object, more: readonly unknown[] = []): S {
-    if (more.length > 0) {
-      const message = `db returns the session of a request and cannot be registered itself: ${this.#register}${this.#madeAt}`
-      throw new InvalidOptionError('db', message)
-    }
+  sessionOf(request?: object): S {
     const session = request === undefined ? this.#factory.current() : this.#scopes.get(request)?.session
     if (session !== undefined) return session
     const where =
@@ -273,13 +249,6 @@ export class RequestScopes<S extends Session, Request extends object> {
         : 'This request has no session'
     throw new IllegalStateError(`${where}: ${this.#register}. Outside of requests, use withSession(fn).`)
   }
-}
-
-/** Text that names the caller's line; empty if the process shows stacks in another form. */
-function lineOfCaller(): string {
-  const { stack } = new InvalidOptionError('', '') as { readonly stack?: unknown }
-  const frame = typeof stack === 'string' ? /^\s+at (.+)$/m.exec(stack)?.[1] : undefined
-  return frame === undefined ? '' : `. requestSessions was called at ${frame}`
 }
 
 function isFailure(status: number): boolean {
