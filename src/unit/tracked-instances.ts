@@ -203,7 +203,7 @@ export class TrackedInstances implements Attachment {
   }
 
   commitFailed(sealed: Sealed): void {
-    for (const state of this.#tidied(this.journal.failed(sealed, this.identities, this))) forget(state)
+    for (const state of this.#tidied(this.journal.failed(sealed, this.identities, this))) forgetUndone(state)
   }
 
   /** ROLLBACK was queued. Without a transaction, only changes of objects are undone. */
@@ -213,7 +213,7 @@ export class TrackedInstances implements Attachment {
     this.identities.forgetLeft()
     this.identities.rolledBack()
     for (const state of this.identities.states()) {
-      if (hadTransaction || expiring.has(state) || isTouched(state)) forget(state)
+      if (hadTransaction || expiring.has(state) || isTouched(state)) forgetUndone(state)
     }
   }
 
@@ -225,7 +225,7 @@ export class TrackedInstances implements Attachment {
     const expiring = this.#undo(depth)
     for (const state of held) if (state.status === 'transient') this.dropped.add(state)
     for (const state of this.identities.states()) {
-      if (expiring.has(state) || isTouched(state)) forget(state)
+      if (expiring.has(state) || isTouched(state)) forgetUndone(state)
     }
   }
 
@@ -325,6 +325,15 @@ export class TrackedInstances implements Attachment {
         this.#unmarkDeleted(state)
     }
   }
+}
+
+/** Expires an object after a rollback. Its version is unknown, too: it may have been read from a row that was rolled back. */
+function forgetUndone(state: InstanceState): void {
+  forget(state)
+  const { meta, snapshot, expired } = state
+  const { version } = meta.table
+  if (version === undefined || snapshot === undefined || expired !== 'all') return
+  state.snapshot = snapshot.with(version.index, undefined)
 }
 
 /** Expires an object. A frozen object keeps its values: it is read-only. */

@@ -177,3 +177,45 @@ describe('changes of other transactions are not lost', () => {
     expect(await session.scalars(select(Page).where(eq(Page.c.note, 'again')))).toEqual([page])
   })
 })
+
+describe('a version that was read from a row which is rolled back', () => {
+  test.each([
+    ['a transaction', 'loaded before'],
+    ['a savepoint', 'loaded before'],
+    ['a savepoint', 'loaded in it'],
+  ])('with %s is not that of the object: it can be deleted (%s)', async (what, when) => {
+    const { session, page } = await opened()
+    await using _ = session
+    if (when === 'loaded in it') session.expunge(page)
+    const read = async (): Promise<Page> =>
+      (await session.scalars(update(Page).set({ body: 'undone' }).returning()))[0] as Page
+    let renewed = page
+    if (what === 'a transaction') {
+      await read()
+      await session.rollback()
+    } else {
+      await errorOf(
+        session.beginNested(async () => {
+          renewed = await read()
+          throw new Error('undo')
+        }),
+      )
+    }
+    session.delete(renewed)
+    await session.commit()
+    expect(await row()).toBe(undefined)
+  })
+
+  test('is read again before the delete, which fails if the row is gone', async () => {
+    const { session, page } = await opened()
+    await using _ = session
+    page.body = 'undone'
+    await session.flush()
+    await session.rollback()
+    await fixture.db.query('delete from pages')
+    session.delete(page)
+    const error = await errorOf(session.commit())
+    expect(error).toBeInstanceOf(StaleDataError)
+    expect(error.message).toContain('The row of a stored Page, id 1 is gone')
+  })
+})

@@ -208,19 +208,20 @@ export class FlushPreparation {
     }
   }
 
-  /** Expired objects whose rows the flush may update. */
+  /** Expired objects whose rows the flush may update, or delete in a version that it does not know. */
   #changed(holders?: RelationChanges['holders']): InstanceState[] {
     return this.#tracked.identities
       .states()
       .filter(
         (state) =>
           state.expired !== undefined &&
-          !state.markedDeleted &&
-          (state.changes.length > 0 || holders?.has(state) === true),
+          (state.markedDeleted
+            ? lacksVersion(state)
+            : state.changes.length > 0 || holders?.has(state) === true),
       )
   }
 
-  /** Loads the rows of expired objects: assigned values can be compared only with loaded ones. */
+  /** Loads the rows of expired objects: assigned values can be compared only with loaded ones, and versions were rolled back. */
   *#fillExpired(states: Iterable<InstanceState>): Generator<Promise<void>, void, undefined> {
     const expired = [...states].filter((state) => state.expired !== undefined)
     for (const alike of groupBy(expired, ({ meta }) => meta.table.key)) yield this.#fillAlike(alike)
@@ -236,7 +237,7 @@ export class FlushPreparation {
       if (row === undefined) {
         throw new StaleDataError(
           `The row of ${state} is gone: PostgreSQL has deleted it with a row that it referred to (ON DELETE CASCADE), or another ` +
-            'transaction has deleted it. Its changes cannot be stored: expunge() the object, or run the transaction again',
+            'transaction has deleted it. It cannot be changed or deleted: expunge() the object, or run the transaction again',
         )
       }
       this.#loader.fill(state, row, 'keep')
@@ -283,6 +284,11 @@ export class FlushPreparation {
     if (identities.isRolledBack(revision)) throw rolledBackMeanwhile()
     return rows as RawRow[]
   }
+}
+
+function lacksVersion({ meta, snapshot }: InstanceState): boolean {
+  const { version } = meta.table
+  return version !== undefined && snapshot?.[version.index] === undefined
 }
 
 function ignore(): void {
