@@ -244,8 +244,8 @@ describe('an object that belongs to nothing', () => {
       const isLoaded = by === 'array'
       const file: WithRelations<typeof File> = await session.getOne(File, 1, { load: isLoaded ? [name] : [] })
       const member = await session.getOne(name === 'lines' ? Line : Note, 1, { load: ['file'] })
-      if (by === 'array') file[name].shift()
-      else if (by === 'relation') member.file = null
+      if (by === 'array') file[name]?.shift()
+      else if (by === 'relation') (member as { file: File | null }).file = null
       else file[name] = []
       session.delete(file)
       const statements = await statementsOf(async () => {

@@ -1,7 +1,7 @@
 /** Loaded objects whose rows PostgreSQL deletes or changes by ON DELETE, because the flush deletes rows that they refer to. */
 import { describe, expect, test } from 'vitest'
 import {
-  AttributeExpiredError,
+  ExpiredAttributeError,
   belongsTo,
   declarativeBase,
   hasMany,
@@ -167,7 +167,7 @@ describe('the foreign key of an object', () => {
     const rating = await session.getOne(Rating, 1)
     session.delete(shop)
     await session.flush()
-    expect(() => rating.shopId).toThrow(AttributeExpiredError)
+    expect(() => rating.shopId).toThrow(ExpiredAttributeError)
     expect((await session.getOne(Rating, 1)).shopId).toBe(null)
   })
 
@@ -180,7 +180,7 @@ describe('the foreign key of an object', () => {
     await fixture.db.query('update members set group_id = 2')
     session.delete(group)
     await session.commit()
-    expect(() => badge.memberId).toThrow(AttributeExpiredError)
+    expect(() => badge.memberId).toThrow(ExpiredAttributeError)
     await session.refresh(badge)
     expect(badge.memberId).toBe(1)
     expect(await fixture.db.query('select * from members')).toEqual([{ id: 1, group_id: 2 }])

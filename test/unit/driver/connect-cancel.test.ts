@@ -35,7 +35,7 @@ afterEach(() => {
 /** Cancels through a target whose own name leads nowhere. */
 function cancel(
   secretKey: number | Uint8Array | null,
-  { encrypted = false, isHarmful = () => false, clock = STOPPED } = {},
+  { encrypted = false, isHarmful = (): boolean => false, clock = STOPPED } = {},
 ): Promise<void> {
   const { port } = server.address() as AddressInfo
   const target = resolveConnectOptions({ host: 'nowhere.invalid', port: 1, user: 'me' }, {})
