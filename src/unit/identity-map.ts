@@ -104,6 +104,14 @@ export class IdentityMap {
     return byTable.length === 1 ? (byTable[0] as InstanceState[]) : byTable.flat()
   }
 
+  /** The instances for which the function returns true. Each flush asks, so the others are not copied. */
+  filter(isMeant: (state: InstanceState) => boolean): InstanceState[] {
+    const meant: InstanceState[] = []
+    for (const { identities } of this.#tables.values())
+      for (const state of identities.values()) if (isMeant(state)) meant.push(state)
+    return meant
+  }
+
   /** The instances with relations. Each flush asks several times, and most sessions have none. */
   related(): InstanceState[] {
     const related: InstanceState[] = []

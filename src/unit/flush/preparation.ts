@@ -210,15 +210,13 @@ export class FlushPreparation {
 
   /** Expired objects whose rows the flush may update, or delete in a version that it does not know. */
   #changed(holders?: RelationChanges['holders']): InstanceState[] {
-    return this.#tracked.identities
-      .states()
-      .filter(
-        (state) =>
-          state.expired !== undefined &&
-          (state.markedDeleted
-            ? lacksVersion(state)
-            : state.changes.length > 0 || holders?.has(state) === true),
-      )
+    return this.#tracked.identities.filter(
+      (state) =>
+        state.expired !== undefined &&
+        (state.markedDeleted
+          ? lacksVersion(state)
+          : state.changes.length > 0 || holders?.has(state) === true),
+    )
   }
 
   /** Loads the rows of expired objects: assigned values can be compared only with loaded ones, and versions were rolled back. */
