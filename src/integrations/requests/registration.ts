@@ -11,7 +11,7 @@ export interface AdapterEntry {
   readonly advice: string
 }
 
-/** Make it in `requestSessions`: it notes the line that called it, because calls of a framework lead to no line of the application. */
+/** Made by `requestSessions`, and notes that function's caller, because calls of a framework lead to no line of the application. */
 export class Registration {
   readonly #entry: AdapterEntry
   readonly #madeAt = lineOfCaller()
