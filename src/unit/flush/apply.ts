@@ -103,7 +103,7 @@ export class FlushApplier {
     respelled.noteReferences(this.#tracked)
   }
 
-  /** Rows that they refer to are deleted. */
+  /** PostgreSQL has deleted rows that loaded objects refer to: see `effectsOfDeletes`. */
   #referredToDeleted({ orphaned, released }: DeleteEffects): readonly ReleasedKey[] {
     for (const state of orphaned) state.expired ??= NO_COLUMNS
     for (const key of released) {

@@ -1,9 +1,9 @@
 /**
  * Applies ON DELETE to loaded objects, as key-propagation.ts applies ON UPDATE:
  *
- * - CASCADE: PostgreSQL has deleted their rows with the row that they refer to, and so on. The objects stay in the session, so that a
+ * - CASCADE: PostgreSQL has deleted the rows of the objects with the row that these refer to, and so on. The objects stay in the session, so that a
  *   later change of them fails, but `get` looks for their rows again.
- * - SET NULL: they get NULL. SET DEFAULT: the foreign key expires.
+ * - SET NULL: the foreign keys of the objects become NULL. SET DEFAULT: the foreign keys expire.
  *
  * Rows that were not loaded are not followed: what refers to them stays as it is.
  */
