@@ -295,6 +295,8 @@ test('a session that is not closed is found by garbage collection, and its conne
     const stages = []
     let stack
     engine.on('leak', (leak) => {
+      // On a slow machine the session that counts rows below is held for longer than 40 ms, and is reported as well.
+      if (stages.includes('reclaimed')) return
       stages.push(leak.stage)
       stack = leak.stack
     })
