@@ -13,9 +13,7 @@ await engine.begin((connection) => connection.execute('create table songs (title
 const addSong = (title: string): Promise<unknown> =>
   withSession((session) => session.execute('insert into songs values ($1)', [title]))
 
-const { begin, rollback } = rollbackEach(engine)
-beforeEach(begin)
-afterEach(rollback)
+rollbackEach(engine, { beforeEach, afterEach })
 after(async () => {
   await engine.dispose()
   await server.stop()

@@ -20,9 +20,7 @@ const addSong = (title: string): Promise<unknown> =>
 const countSongs = (): Promise<number | null> =>
   withSession((session) => session.scalar<number>('select count(*)::int from songs'))
 
-const { begin, rollback } = rollbackEach(engine)
-beforeEach(begin)
-afterEach(rollback)
+rollbackEach(engine, { beforeEach, afterEach })
 afterEach(() => expectNoLeaks(engine))
 after(async () => {
   await engine.dispose()

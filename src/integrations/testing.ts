@@ -13,6 +13,7 @@ export {
 export {
   rollbackEach,
   withRollback,
+  type RollbackEachOptions,
   type RollbackHooks,
   type RollbackOptions,
 } from './testing/with-rollback.js'

@@ -97,6 +97,11 @@ describe('the call is named as it should be', () => {
       'rollbackEach(engine) takes an engine, or a session factory',
     ],
     [
+      'rollbackEach with one hook',
+      () => untyped(rollbackEach)(fixture.engine(), { beforeEach: () => undefined }),
+      'rollbackEach(engine, { beforeEach, afterEach }) takes both functions of the test runner; afterEach is none',
+    ],
+    [
       'an option of withRollback',
       () => untyped(withRollback)(fixture.engine(), () => undefined, { isolation: 'x' }),
       "has no option 'isolation'; it has isolationLevel, waitMillis",

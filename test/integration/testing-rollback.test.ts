@@ -318,6 +318,28 @@ describe('for the hooks of a runner', () => {
     expect(await stored()).toEqual([])
   })
 
+  test.each([false, true])(
+    'rollbackEach registers itself with the hooks of a runner; an engine that is made later: %s',
+    async (isLate) => {
+      const { engine, add, titles } = service()
+      const registered: Record<'beforeEach' | 'afterEach', (() => Promise<void>)[]> = {
+        beforeEach: [],
+        afterEach: [],
+      }
+      rollbackEach(isLate ? () => engine : engine, {
+        beforeEach: (run) => registered.beforeEach.push(run),
+        afterEach: (run) => registered.afterEach.push(run),
+      })
+      for (const title of ['a', 'b']) {
+        for (const run of registered.beforeEach) await run()
+        await add(title)
+        expect(await titles()).toEqual([title])
+        for (const run of registered.afterEach) await run()
+      }
+      expect(await stored()).toEqual([])
+    },
+  )
+
   test('the error of the test is thrown, and what it stored is rolled back', async () => {
     const { engine, add } = service()
     const error = await errorOf(

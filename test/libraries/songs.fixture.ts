@@ -42,10 +42,7 @@ test('withRollback undoes what a test has committed', async () => {
 })
 
 describe('with hooks', () => {
-  let hooks: ReturnType<typeof rollbackEach>
-  beforeAll(() => void (hooks = rollbackEach(engine)))
-  beforeEach(() => hooks.begin())
-  afterEach(() => hooks.rollback())
+  rollbackEach(() => engine, { beforeEach, afterEach })
   afterEach(() => expectNoLeaks(engine))
 
   test.each([1, 2])('a song is stored, time %d', async () => {

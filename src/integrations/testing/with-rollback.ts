@@ -7,12 +7,23 @@ import { refuseUnknown } from './options.js'
 import { SavepointConnection } from './savepoint-connection.js'
 import { SharedTransaction } from './shared-transaction.js'
 
-/** Options of `withRollback` and `rollbackEach`. */
+/** Options of `withRollback`. */
 export interface RollbackOptions {
   /** Isolation level of the whole test. Default: the server's. Levels that the code under test sets are ignored. */
   readonly isolationLevel?: IsolationLevel | undefined
   /** How long a session waits for another session that began later and is still open. Default 5000. */
   readonly waitMillis?: number | undefined
+}
+
+/** How a test runner registers a function: `beforeEach` and `afterEach` of vitest, jest, node:test and others. */
+type RegisterHook = (run: () => Promise<void>) => unknown
+
+/** Options of `rollbackEach`. */
+export interface RollbackEachOptions extends RollbackOptions {
+  /** The runner's `beforeEach`: `begin` is registered with it. */
+  readonly beforeEach?: RegisterHook | undefined
+  /** The runner's `afterEach`: `rollback` is registered with it. */
+  readonly afterEach?: RegisterHook | undefined
 }
 
 /** The two functions that a test runner calls. */
@@ -24,6 +35,7 @@ export interface RollbackHooks {
 }
 
 const WAIT_MILLIS = 5_000
+const OPTIONS = ['isolationLevel', 'waitMillis'] as const
 const NO_LISTEN =
   'engine.listen() would hear nothing inside of withRollback: NOTIFY is sent at COMMIT, and this transaction is rolled back. Test it in a database of its own (createTestDatabase)'
 
@@ -48,7 +60,9 @@ export async function withRollback<Value>(
 ): Promise<Value> {
   if (typeof test !== 'function')
     throw new InvalidOptionError('test', 'withRollback takes an engine and a function: the test')
-  const hooks = rollbackEach(engineOf(target, 'withRollback(engine, test)'), options)
+  const engine = engineOf(target, 'withRollback(engine, test)')
+  refuseUnknown('withRollback(engine, test, { isolationLevel, waitMillis })', options, OPTIONS)
+  const hooks = hooksOf(engine, options)
   await hooks.begin()
   let value: Value
   try {
@@ -63,23 +77,41 @@ export async function withRollback<Value>(
 }
 
 /**
- * The same for the hooks of a test runner.
+ * The same for every test of a file or `describe`, with the hooks of the test runner. Without them it returns the two functions,
+ * to register or call them elsewhere.
+ * @param target As for `withRollback`. A function that returns it is called before each test: for an engine that `beforeAll` makes.
  * @example
- * const { begin, rollback } = rollbackEach(engine)
- * beforeEach(begin)
- * afterEach(rollback)
+ * import { afterEach, beforeEach } from 'vitest'
+ * rollbackEach(engine, { beforeEach, afterEach })
  */
-export function rollbackEach(target: Engine | SessionFactory, options: RollbackOptions = {}): RollbackHooks {
-  const engine = engineOf(target, 'rollbackEach(engine)')
-  refuseUnknown('rollbackEach(engine, { isolationLevel, waitMillis })', options, [
-    'isolationLevel',
-    'waitMillis',
-  ])
+export function rollbackEach(
+  target: Engine | SessionFactory | (() => Engine | SessionFactory),
+  options: RollbackEachOptions = {},
+): RollbackHooks {
+  const engine = laterEngine(target) ?? engineOf(target, 'rollbackEach(engine)')
+  const call = 'rollbackEach(engine, { beforeEach, afterEach })'
+  refuseUnknown(call, options, ['beforeEach', 'afterEach', ...OPTIONS])
+  const { beforeEach, afterEach } = options
+  const hooks = hooksOf(engine, options)
+  if (beforeEach === undefined && afterEach === undefined) return hooks
+  if (typeof beforeEach !== 'function' || typeof afterEach !== 'function') {
+    const lacking = typeof beforeEach === 'function' ? 'afterEach' : 'beforeEach'
+    throw new InvalidOptionError(
+      lacking,
+      `${call} takes both functions of the test runner; ${lacking} is none`,
+    )
+  }
+  beforeEach(hooks.begin)
+  afterEach(hooks.rollback)
+  return hooks
+}
+
+function hooksOf(engine: Engine | (() => Engine), options: RollbackOptions): RollbackHooks {
   let end: (() => Promise<void>) | undefined
   return {
     begin: async () => {
       if (end !== undefined) await end()
-      end = await begin(engine, options)
+      end = await begin(typeof engine === 'function' ? engine() : engine, options)
     },
     rollback: async () => {
       const ending = end
@@ -89,14 +121,23 @@ export function rollbackEach(target: Engine | SessionFactory, options: RollbackO
   }
 }
 
+/** Undefined for an engine or a session factory itself. */
+function laterEngine(target: unknown): (() => Engine) | undefined {
+  if (typeof target !== 'function' || isFactory(target)) return undefined
+  return () => engineOf((target as () => unknown)(), 'rollbackEach(() => engine)')
+}
+
+function isFactory(target: object): target is { readonly bind: Engine } {
+  return (target as { bind?: unknown }).bind instanceof Engine
+}
+
 /**
  * @param call The call as the caller should write it.
  * @throws InvalidOptionError
  */
 export function engineOf(target: unknown, call: string): Engine {
   if (target instanceof Engine) return target
-  const bind: unknown = typeof target === 'function' ? (target as { bind?: unknown }).bind : undefined
-  if (bind instanceof Engine) return bind
+  if (typeof target === 'function' && isFactory(target)) return target.bind
   throw new InvalidOptionError('engine', `${call} takes an engine, or a session factory`)
 }
 
