@@ -13,9 +13,10 @@ import {
   statfsSync,
   writeFileSync,
 } from 'node:fs'
-import { createServer } from 'node:net'
+import { type Socket, createServer } from 'node:net'
 import { freemem, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 /** The account that a program runs as; undefined: the account of the tests. */
@@ -23,25 +24,65 @@ export type Account = { readonly uid: number; readonly gid: number } | undefined
 
 const WATCHDOG = fileURLToPath(new URL('watchdog.mjs', import.meta.url))
 
+/** The watchdog of this process, for all of its folders: to start one for each takes 0.2 s of CPU time. Nothing of it keeps the process alive. */
+class Watchdog {
+  static #running: Watchdog | undefined
+  readonly #child: ChildProcess
+  readonly #answers: Socket
+  /** By folder: who waits for its end. */
+  readonly #disposing = new Map<string, () => void>()
+
+  static get running(): Watchdog {
+    this.#running ??= new Watchdog()
+    return this.#running
+  }
+
+  private constructor() {
+    this.#child = spawn(process.execPath, [WATCHDOG], {
+      cwd: '/',
+      detached: true,
+      stdio: ['pipe', 'pipe', 'ignore'],
+    })
+    this.#answers = this.#child.stdout as Socket
+    createInterface({ input: this.#answers }).on('line', (folder) => this.#disposed(folder))
+    this.#child.unref()
+    this.#answers.unref()
+    ;(this.#child.stdin as Socket).unref()
+  }
+
+  tell(folder: string, what: { started?: number; ended?: number; dispose?: boolean }): void {
+    this.#child.stdin?.write(`${JSON.stringify({ folder, ...what })}\n`)
+  }
+
+  /** Resolves when the folder and its processes are gone. */
+  dispose(folder: string): Promise<void> {
+    this.#answers.ref()
+    return new Promise((resolve) => {
+      this.#disposing.set(folder, resolve)
+      this.tell(folder, { dispose: true })
+    })
+  }
+
+  #disposed(folder: string): void {
+    this.#disposing.get(folder)?.()
+    this.#disposing.delete(folder)
+    if (this.#disposing.size === 0) this.#answers.unref()
+  }
+}
+
 /**
- * A folder below the temporary directory, or in memory where there is plenty of it, and the programs that run in it. A detached watchdog process ends them and
- * deletes the folder: on `dispose()`, and when this process ends in whatever way. Nothing of it keeps the process alive.
+ * A folder below the temporary directory, or in memory where there is plenty of it, and the programs that run in it. A detached watchdog
+ * process ends them and deletes the folder: on `dispose()`, and when this process ends in whatever way.
  */
 export class Sandbox {
   readonly folder: string = mkdtempSync(join(sandboxes(), 'lifeguard-'))
   readonly account: Account = unprivilegedAccount()
-  readonly #watchdog: ChildProcess
+  readonly #watchdog = Watchdog.running
+  #disposed: Promise<void> | undefined
 
   constructor() {
+    this.#watchdog.tell(this.folder, {})
     this.give(this.folder, 0o755)
-    this.#watchdog = spawn(process.execPath, [WATCHDOG, this.folder], {
-      cwd: '/',
-      detached: true,
-      stdio: ['pipe', 'ignore', 'ignore'],
-    })
-    this.#watchdog.unref()
-    const pipe = this.#watchdog.stdin as unknown as { unref(): void }
-    pipe.unref()
   }
 
   path(name: string): string {
@@ -76,8 +117,11 @@ export class Sandbox {
     const child = spawn(program, options, how)
     closeSync(output)
     child.unref()
-    this.#watchdog.stdin?.write(`+${child.pid}\n`)
-    child.once('exit', () => this.#watchdog.stdin?.write(`-${child.pid}\n`))
+    const { pid } = child
+    if (pid !== undefined) {
+      this.#watchdog.tell(this.folder, { started: pid })
+      child.once('exit', () => this.#watchdog.tell(this.folder, { ended: pid }))
+    }
     return child
   }
 
@@ -86,12 +130,9 @@ export class Sandbox {
   }
 
   /** Ends what still runs and deletes the folder. Idempotent. */
-  async dispose(): Promise<void> {
-    if (hasExited(this.#watchdog)) return
-    const exited = once(this.#watchdog, 'exit')
-    this.#watchdog.ref()
-    this.#watchdog.stdin?.end()
-    await exited
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#watchdog.dispose(this.folder)
+    return this.#disposed
   }
 }
 

@@ -11,6 +11,7 @@ import { promisify } from 'node:util'
 import type pg from 'pg'
 import { KeptConnection } from './databases.js'
 import { Sandbox, freePort, hasExited, untilExit } from './local-process.js'
+import { quickVerifier } from './scram.js'
 import { type ServerBinaries, findServerBinaries } from './server-binaries.js'
 import { waitUntil } from './wait-until.js'
 
@@ -250,7 +251,7 @@ export class LocalServer implements AsyncDisposable {
 }
 
 async function initialiseCluster(binaries: ServerBinaries, sandbox: Sandbox): Promise<void> {
-  const password = sandbox.write('password', SUPERUSER.password)
+  const password = sandbox.write('password', quickVerifier(SUPERUSER.password))
   const where = ['-D', sandbox.path('data'), '-U', SUPERUSER.user, `--pwfile=${password}`]
   const initdb = sandbox.spawn(
     join(binaries.bin, 'initdb'),

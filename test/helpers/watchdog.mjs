@@ -1,34 +1,44 @@
 /**
- * Cleans up behind a process that cannot do it itself, because it was killed: `node watchdog.mjs <folder>`.
+ * Cleans up behind a process that cannot do it itself, because it was killed: `node watchdog.mjs`.
  *
- * It runs in a session of its own and reads lines from its owner: `+<pid>` for a process that belongs to the folder,
- * `-<pid>` when that process has ended. When the owner is gone (or closes the pipe), it ends what is left and deletes the folder.
+ * It runs in a session of its own and reads lines of JSON from its owner: `{ folder, started: pid }` and `{ folder, ended: pid }` for the
+ * processes that belong to a folder, and `{ folder, dispose: true }`. That ends what is left in the folder and deletes it; the answer is
+ * the folder's path in a line. When the owner is gone (or closes the pipe), it does so with all folders.
  */
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 
-const folder = process.argv[2]
-const pids = new Set()
+/** By folder: the ids of its processes. */
+const folders = new Map()
 
 // The terminal's Ctrl-C is for the owner. The end of the pipe is the only signal that counts here.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {})
+// The owner of the other end may be gone.
+process.stdout.on('error', () => {})
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const pid = Number(line.slice(1))
-  if (line.startsWith('+')) pids.add(pid)
-  else pids.delete(pid)
+  const { folder, started, ended, dispose } = JSON.parse(line)
+  const pids = folders.get(folder) ?? new Set()
+  folders.set(folder, pids)
+  if (started !== undefined) pids.add(started)
+  if (ended !== undefined) pids.delete(ended)
+  if (dispose) void remove(folder).then(() => process.stdout.write(`${folder}\n`))
+}
+await Promise.all([...folders.keys()].map(remove))
+
+async function remove(folder) {
+  const pids = folders.get(folder)
+  // A server whose owner died between starting it and saying so.
+  const recorded = Number(readPidFile(folder).split('\n')[0])
+  if (recorded > 0) pids.add(recorded)
+  for (const pid of pids) await end(pid)
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  folders.delete(folder)
 }
 
-// A server whose owner died between starting it and saying so.
-const recorded = Number(readPidFile().split('\n')[0])
-if (recorded > 0) pids.add(recorded)
-
-for (const pid of pids) await end(pid)
-rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
-
-function readPidFile() {
+function readPidFile(folder) {
   try {
     return readFileSync(join(folder, 'data', 'postmaster.pid'), 'utf8')
   } catch {
