@@ -43,5 +43,6 @@ export function resultOf(
   rows: readonly unknown[],
 ): Result<never, never> {
   const readScalar = (item: unknown): unknown => scalarOf(reading, item)
-  return new Result<never, never>({ ...result, rows, scalarOf: readScalar } as never)
+  const { command, rowCount, fields } = result
+  return new Result<never, never>({ command, rowCount, fields, rows, scalarOf: readScalar } as never)
 }

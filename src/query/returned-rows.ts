@@ -26,9 +26,16 @@ export function matchReturned(
  */
 function isOneDirection(rows: readonly RawValue[][], returning: readonly TableColumn[]): boolean {
   const at = returning.findIndex(({ definition }) => definition.primaryKey === true)
-  const keys = rows.map((row) => exact(row[at] as string | number))
-  const [first = 0, second = first] = keys
-  return keys.every((key, index) => index === 0 || key > (keys[index - 1] ?? 0) === second > first)
+  let before: number | bigint | undefined
+  let rises: boolean | undefined
+  for (const row of rows) {
+    const key = exact(row[at] as string | number)
+    const isHigher = before === undefined ? undefined : key > before
+    rises ??= isHigher
+    if (isHigher !== rises) return false
+    before = key
+  }
+  return true
 }
 
 /** An integer, as a bigint if it has too many digits for an exact number. */

@@ -6,6 +6,11 @@ import type { InstanceState } from './instance-state.js'
 /** The instances of one table. */
 export type TableIdentities = Map<Identity, InstanceState>
 
+/** Instances that are looked at one by one, and not copied: a session may hold very many. */
+export interface States {
+  forEach(call: (state: InstanceState) => void): void
+}
+
 /** A property of instances by which a flush finds the tables that it has to look at. */
 export type Trait = 'relations' | 'hooks'
 
@@ -107,9 +112,15 @@ export class IdentityMap {
   /** The instances for which the function returns true. Each flush asks, so the others are not copied. */
   filter(isMeant: (state: InstanceState) => boolean): InstanceState[] {
     const meant: InstanceState[] = []
-    for (const { identities } of this.#tables.values())
-      for (const state of identities.values()) if (isMeant(state)) meant.push(state)
+    this.forEach((state) => {
+      if (isMeant(state)) meant.push(state)
+    })
     return meant
+  }
+
+  /** Calls a function with every instance, by table, in the order in which they came. */
+  forEach(call: (state: InstanceState) => void): void {
+    for (const { identities } of this.#tables.values()) for (const state of identities.values()) call(state)
   }
 
   /** The instances with relations. Each flush asks several times, and most sessions have none. */

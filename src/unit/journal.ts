@@ -106,8 +106,9 @@ export class Journal {
     const [first] = states
     if (first === undefined) return
     const given = givenOf(states, columns)
-    const frames = [...[...this.#sealed].flatMap((sealed) => sealed.frames), ...this.#frames]
-    const frame = frames.findLast(({ inserted }) => inserted.has(first))
+    let frame: Frame | undefined
+    for (const { frames } of [...this.#sealed, { frames: this.#frames }])
+      frame = frames.findLast(({ inserted }) => inserted.has(first)) ?? frame
     // Without one they are not inserted yet, or are committed.
     if (frame !== undefined) frame.filled.push({ states, columns, given })
     else if (first.status === 'pending') this.#top.filled.push({ states, columns, given })
@@ -198,7 +199,9 @@ export class Journal {
   /** The sealed changes are committed. @returns the objects whose rows were deleted. */
   committed(sealed: Sealed): InstanceState[] {
     this.#sealed.delete(sealed)
-    return sealed.frames.flatMap(({ deleted }) => [...deleted])
+    const all: InstanceState[] = []
+    for (const { deleted } of sealed.frames) for (const state of deleted) all.push(state)
+    return all
   }
 
   /** COMMIT has failed: the next rollback undoes the sealed changes. If a rollback was queued after the COMMIT, it undoes them now. */
@@ -220,13 +223,9 @@ export class Journal {
 }
 
 /** A relation of an object was loaded. */
-export function noteRelation(
-  { relations }: Pick<Frame, 'relations'>,
-  state: InstanceState,
-  name: string,
-): void {
-  const names = relations.get(state)
-  if (names === undefined) relations.set(state, new Set([name]))
+export function noteRelation(frame: Pick<Frame, 'relations'>, state: InstanceState, name: string): void {
+  const names = frame.relations.get(state)
+  if (names === undefined) frame.relations.set(state, new Set([name]))
   else names.add(name)
 }
 

@@ -295,8 +295,9 @@ export class TrackedInstances implements Attachment {
   }
 
   #forgetDeletions(): void {
+    // Usually all are empty, and `clear()` makes a new table even then.
     for (const all of [this.given, this.markedDeleted, this.roots, this.spared, this.guards, this.adopted])
-      all.clear()
+      if (all.size > 0) all.clear()
   }
 
   /** Whether the session has an object for the same row. */

@@ -12,7 +12,7 @@ import type { ForeignKey } from '../../schema/foreign-key.js'
 import type { TableColumn } from '../../schema/table-column.js'
 import type { InstanceState } from '../instance-state.js'
 import { byStored } from './key-propagation.js'
-import type { FlushPlan } from './plan.js'
+import type { FlushPlan } from './flush-plan.js'
 import { storedValue, tupleOf } from './rows.js'
 
 /** A foreign key that PostgreSQL changes because it refers to a deleted row. */

@@ -18,7 +18,8 @@ import { heldBy, heldRelations, refersTo } from '../relation-values.js'
 import type { TrackedInstances } from '../tracked-instances.js'
 import { FlushApplier } from './apply.js'
 import { rolledBackMeanwhile, sendable, unset, type Send } from './contract.js'
-import { planFlush, type FlushPlan } from './plan.js'
+import type { FlushPlan } from './flush-plan.js'
+import { planFlush } from './plan.js'
 import { FlushPreparation } from './preparation.js'
 import { explainReferences } from './referred-keys.js'
 import { foreignKeysOf, type Change } from './rows.js'
@@ -128,7 +129,7 @@ export class Flusher {
     try {
       plan = planFlush({
         inserted: [...pending],
-        tracked: tracked.identities.states(),
+        tracked: tracked.identities,
         deleted: [...markedDeleted],
         guards: tracked.guards,
         verified,

@@ -5,6 +5,7 @@
 import { ENTITY } from '../../schema/entity-types.js'
 import type { ForeignKey } from '../../schema/foreign-key.js'
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
+import type { States } from '../identity-map.js'
 import type { InstanceState } from '../instance-state.js'
 import type { Guard } from '../tracked-instances.js'
 import { storedValue, tupleOf, type Change } from './rows.js'
@@ -13,7 +14,7 @@ import { storedValue, tupleOf, type Change } from './rows.js'
 export type PropagatedKeys = ReadonlyMap<InstanceState, ReadonlyMap<TableColumn, EncodedText>>
 
 /** @param tracked All loaded objects. */
-export function propagateKeys(changes: readonly Change[], tracked: readonly InstanceState[]): PropagatedKeys {
+export function propagateKeys(changes: readonly Change[], tracked: States): PropagatedKeys {
   const propagated = new Map<InstanceState, Map<TableColumn, EncodedText>>()
   const referring = new Map<ForeignKey, Map<string, InstanceState[]>>()
   const propagate = (owner: InstanceState, news: ReadonlyMap<TableColumn, EncodedText>): void => {
@@ -51,20 +52,17 @@ export function keyAfter(state: InstanceState, propagated: PropagatedKeys): read
 }
 
 /** The loaded objects of a foreign key, by its stored values. */
-export function byStored(
-  { table, columns }: ForeignKey,
-  states: Iterable<InstanceState>,
-): Map<string, InstanceState[]> {
+export function byStored({ table, columns }: ForeignKey, states: States): Map<string, InstanceState[]> {
   const found = new Map<string, InstanceState[]>()
-  for (const state of states) {
+  states.forEach((state) => {
     // A frozen object is read-only; its row is never written.
-    if (state.meta.table !== table || Object.isFrozen(state.instance)) continue
+    if (state.meta.table !== table || Object.isFrozen(state.instance)) return
     const tuple = tupleOf(columns.map((column) => state.asKey(column, storedValue(state, column))))
-    if (tuple === undefined) continue
+    if (tuple === undefined) return
     const alike = found.get(tuple)
     if (alike === undefined) found.set(tuple, [state])
     else alike.push(state)
-  }
+  })
   return found
 }
 

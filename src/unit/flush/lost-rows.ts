@@ -5,6 +5,7 @@
  */
 import { InvalidValueError } from '../../errors.js'
 import type { EncodedText, TableColumn } from '../../schema/table-column.js'
+import type { States } from '../identity-map.js'
 import type { InstanceState } from '../instance-state.js'
 import { References, type Reference, type ValueOf } from './row-references.js'
 import { storedValue, textIfValid, type Change, type Insertion, type Removal } from './rows.js'
@@ -53,7 +54,7 @@ export interface AssignedKeys {
  * @throws InvalidValueError
  */
 export function refuseRowsOfReplaced(
-  tracked: readonly InstanceState[],
+  tracked: States,
   assigned: AssignedKeys,
   insertions: readonly Insertion[],
   removals: readonly Removal[],
@@ -67,8 +68,8 @@ export function refuseRowsOfReplaced(
     const stored = storedValue(state, column)
     return textIfValid(state, column) === stored ? stored : undefined
   }
-  for (const state of tracked) {
-    if (state.markedDeleted || !assigned.holders.has(state)) continue
+  tracked.forEach((state) => {
+    if (state.markedDeleted || !assigned.holders.has(state)) return
     const row = { state, table: state.meta.table }
     for (const { key, target } of deleted.of(row, kept)) {
       const { onDelete = 'no action' } = key.rules
@@ -81,5 +82,5 @@ export function refuseRowsOfReplaced(
           `${onDelete.toUpperCase()} applies to what refers to its row: change the stored object instead of replacing it, or give the new one another key`,
       )
     }
-  }
+  })
 }

@@ -14,11 +14,10 @@ import type { Table } from '../../schema/table.js'
 import { EarlyDeletesPlanner, NOTHING_EARLY, type EarlyDeletes } from './early-deletes.js'
 import { uniqueConflicts } from './unique-conflicts.js'
 import { deleteStep, insertStep, linkStep, incremented, unlinkStep, updates } from './steps.js'
-import type { PlannedStep, Step } from './steps.js'
-import type { InstanceState } from '../instance-state.js'
-import { refuseLostRows, refuseRowsOfReplaced, type AssignedKeys } from './lost-rows.js'
+import { EMPTY_PLAN, type FlushPlan, type FlushWork } from './flush-plan.js'
+import type { PlannedStep } from './steps.js'
+import { refuseLostRows, refuseRowsOfReplaced } from './lost-rows.js'
 import { guardAfter, propagateKeys, keyAfter, type PropagatedKeys } from './key-propagation.js'
-import type { Guard } from '../tracked-instances.js'
 import { References, type Reference } from './row-references.js'
 import type { LinkChanges } from './rows.js'
 import { orderRows, tableGroups } from './row-order.js'
@@ -38,59 +37,32 @@ import {
   type Removal,
 } from './rows.js'
 
-/** What a flush writes. */
-export interface FlushPlan {
-  readonly steps: readonly Step[]
-  readonly insertions: readonly Insertion[]
-  readonly changes: readonly Change[]
-  readonly removals: readonly Removal[]
-  /** Rows that are written twice: with foreign keys that are NULL for a while, and as they should be. */
-  readonly completed: readonly { readonly state: InstanceState }[]
-  /** Foreign keys that PostgreSQL changes in the rows of other objects. */
-  readonly propagated: PropagatedKeys
-  /** New objects that get the rows of deleted ones. They are among `insertions` and `removals`, too. */
-  readonly switched: readonly Change[]
-}
-
-/** What has to be written. */
-export interface FlushWork {
-  readonly inserted: readonly InstanceState[]
-  /** Objects that may have changed. */
-  readonly tracked: readonly InstanceState[]
-  readonly deleted: readonly InstanceState[]
-  /** What some of the deleted rows must still hold. */
-  readonly guards: ReadonlyMap<InstanceState, Guard>
-  /** Those whose rows are locked, and hold what they must. */
-  readonly verified: ReadonlySet<InstanceState>
-  /** Default: none. */
-  readonly assigned?: AssignedKeys
-  readonly links: readonly LinkChanges[]
-}
-
 /** Plans a flush; changes nothing. @throws InvalidValueError, MappingError */
 export function planFlush(work: FlushWork): FlushPlan {
   const insertions: Insertion[] = []
   for (const state of work.inserted) insertions.push(insertionOf(state, insertions.at(-1)))
   const changes: Change[] = []
-  for (const state of work.tracked) {
+  work.tracked.forEach((state) => {
     const change = state.markedDeleted ? undefined : changeOf(state)
     if (change !== undefined) changes.push(change)
-  }
+  })
+  // Each query asks for a flush, and most find nothing.
+  if (insertions.length + changes.length + work.deleted.length + work.links.length === 0) return EMPTY_PLAN
   for (const { table } of [...insertions, ...changes]) table.requireWritable('objects')
   for (const { link } of work.links) link.table.requireWritable('objects')
   const moved = propagateKeys(changes, work.tracked)
   const removals = work.deleted.map((state) => removalOf(state, guardAfter(state, work.guards, moved)))
   const switches = switchRows(insertions, removals, changes, moved, work.verified)
-  const { added, changes: switched, ...rest } = switches
-  if (work.assigned !== undefined && rest.insertions.length > 0 && rest.removals.length > 0)
-    refuseRowsOfReplaced(work.tracked, work.assigned, rest.insertions, rest.removals)
+  const { added, changes: switched } = switches
+  if (work.assigned !== undefined && switches.insertions.length > 0 && switches.removals.length > 0)
+    refuseRowsOfReplaced(work.tracked, work.assigned, switches.insertions, switches.removals)
   const written = switched.length === 0 ? changes : [...changes, ...switched]
   // Rows that refer to a unique value of a deleted object follow it to that of the new one.
   const propagated = switched.length === 0 ? moved : propagateKeys(written, work.tracked)
   // Rows whose keys propagate are written before the rows that get these keys.
   for (const change of changes)
     if (propagated.has(change.state)) change.key = keyAfter(change.state, propagated)
-  const planner = new Planner(rest.insertions, written, rest.removals, work.links, propagated)
+  const planner = new Planner(switches.insertions, written, switches.removals, work.links, propagated)
   const steps = withLocks([...planner.steps()])
   const twice = [...planner.released.keys()].map(({ state, successor }) => successor ?? { state })
   const completed = [...insertions.filter(({ postponed }) => postponed.size > 0), ...twice]

@@ -96,10 +96,10 @@ export class FlushPreparation {
         settleDeletions(tracked)
       }
       const hooks = this.#hooksToRun()
-      // A hook may read any property, so expired objects are loaded before it runs.
-      const loads = [...this.#fillExpired(hooks.keys())]
-      if (loads.length > 0) return Promise.all(loads).then(ignore)
       if (hooks.size === 0) break
+      // A hook may read any property, so expired objects are loaded before it runs.
+      const loads = this.#fillExpired(hooks.keys())
+      if (loads.length > 0) return Promise.all(loads).then(ignore)
       for (const [state, hook] of hooks) {
         hook(state.instance)
         this.#hooked.add(state)
@@ -110,7 +110,7 @@ export class FlushPreparation {
   }
 
   #loadsForColumns(): Promise<void>[] {
-    const arrivals = [...this.#awaitChanged()]
+    const arrivals = this.#awaitChanged()
     return arrivals.length > 0 ? arrivals : [...this.#fillExpired(this.#changed()), ...this.#dropped.check()]
   }
 
@@ -159,10 +159,12 @@ export class FlushPreparation {
   }
 
   /** Objects that were changed again while their INSERT is running: they are updated by their keys, which must be known. */
-  *#awaitChanged(): Generator<Promise<void>, void, undefined> {
+  #awaitChanged(): Promise<void>[] {
+    const arrivals: Promise<void>[] = []
     for (const [arrival, states] of this.#tracked.awaitingKeys) {
-      if (states.some((state) => state.markedDeleted || hasChanged(state))) yield arrival
+      if (states.some((state) => state.markedDeleted || hasChanged(state))) arrivals.push(arrival)
     }
+    return arrivals
   }
 
   /**
@@ -220,9 +222,9 @@ export class FlushPreparation {
   }
 
   /** Loads the rows of expired objects: assigned values can be compared only with loaded ones, and versions were rolled back. */
-  *#fillExpired(states: Iterable<InstanceState>): Generator<Promise<void>, void, undefined> {
+  #fillExpired(states: Iterable<InstanceState>): Promise<void>[] {
     const expired = [...states].filter((state) => state.expired !== undefined)
-    for (const alike of groupBy(expired, ({ meta }) => meta.table.key)) yield this.#fillAlike(alike)
+    return groupBy(expired, ({ meta }) => meta.table.key).map((alike) => this.#fillAlike(alike))
   }
 
   async #fillAlike(states: readonly InstanceState[]): Promise<void> {

@@ -1,6 +1,7 @@
 /** Orders rows that refer to each other, with as few statements as possible. */
 import { orderByDependency } from '../../schema/dependency-order.js'
 import { ENTITY } from '../../schema/entity-types.js'
+import type { Metadata } from '../../schema/metadata.js'
 import type { Table } from '../../schema/table.js'
 import type { Change, Insertion, Removal } from './rows.js'
 
@@ -72,11 +73,16 @@ export function groupBy<Item>(items: readonly Item[], keyOf: (item: Item) => str
 
 /** The tables of some rows, in groups that refer to each other, those first that others refer to. */
 export function tableGroups(rows: readonly (Insertion | Change | Removal)[]): (readonly Table[])[] {
-  const used = new Set(rows.map(({ table }) => table))
-  if (used.size < 2) return used.size === 0 ? [] : [[...used]]
-  const metadata = new Set(rows.map(({ state }) => state.meta.entity[ENTITY].metadata))
-  return [...metadata]
-    .flatMap(({ writeGroups }) => writeGroups)
-    .map((group) => group.filter((table) => used.has(table)))
-    .filter((group) => group.length > 0)
+  const used = new Map<Table, Metadata>()
+  for (const { table, state } of rows)
+    if (!used.has(table)) used.set(table, state.meta.entity[ENTITY].metadata)
+  if (used.size < 2) return used.size === 0 ? [] : [[...used.keys()]]
+  const groups: (readonly Table[])[] = []
+  for (const { writeGroups } of new Set(used.values())) {
+    for (const group of writeGroups) {
+      const written = group.filter((table) => used.has(table))
+      if (written.length > 0) groups.push(written)
+    }
+  }
+  return groups
 }

@@ -1,7 +1,8 @@
 /** A flush that is planned by itself: objects in, statements out. */
 import type { Table } from '../../../../src/schema/table.js'
 import type { InstanceState } from '../../../../src/unit/instance-state.js'
-import { planFlush, type FlushPlan } from '../../../../src/unit/flush/plan.js'
+import type { FlushPlan } from '../../../../src/unit/flush/flush-plan.js'
+import { planFlush } from '../../../../src/unit/flush/plan.js'
 import { pending, persistent } from '../states.js'
 
 /** What happens to some objects. */
