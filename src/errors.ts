@@ -256,6 +256,7 @@ export class UnawaitedStatementError extends LifeguardError {
 export class HookError extends LifeguardError {
   constructor(message: string, options?: LifeguardErrorOptions) {
     super('HOOK_FAILED', message, options)
+    captureStack(this, new.target)
   }
 }
 

@@ -82,8 +82,9 @@ export class Engine extends PoolControls implements AsyncDisposable {
   #disposal: Promise<DisposeReport> | undefined
 
   /** Use {@link createEngine}. */
-  constructor({ options, driver, clock = systemClock, cancelTimeoutMillis = CANCEL_MILLIS }: EngineParts) {
-    super()
+  constructor(parts: EngineParts) {
+    super(parts)
+    const { options, driver, clock = systemClock, cancelTimeoutMillis = CANCEL_MILLIS } = parts
     this.#options = options
     this.#defaults = { transaction: options.transaction, beginnings: createBeginnings() }
     this.#clock = clock

@@ -87,6 +87,12 @@ const CONNECT_OPTION_NAMES = [
 const NAMES_ELSEWHERE = {
   pipeline: 'pipelining',
   connectionString: 'url',
+  connectionUrl: 'url',
+  uri: 'url',
+  username: 'user',
+  hostname: 'host',
+  schema: 'connectArgs.serverSettings.search_path',
+  logging: 'echo',
   max: 'poolSize and maxOverflow',
   min: 'minIdle',
   connectionTimeoutMillis: 'poolTimeoutMillis',

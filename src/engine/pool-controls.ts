@@ -1,4 +1,6 @@
 /** The methods of an engine that inspect or control its pool. */
+import { OF_ENGINE } from '../internal/foreign-names.js'
+import { requireMade } from '../internal/validate.js'
 import type { Clock } from '../internal/clock.js'
 import type { Pool } from '../pool/pool.js'
 import type { EngineStats } from './replica-stats.js'
@@ -16,6 +18,15 @@ export interface Controlled {
 
 /** The part of an `Engine` that is about its pool. */
 export abstract class PoolControls {
+  static {
+    Object.defineProperties(this.prototype, OF_ENGINE)
+  }
+
+  /** @throws InvalidOptionError for `new Engine({ url })`. */
+  constructor(parts: { readonly options: unknown }) {
+    requireMade(parts, 'options', 'An engine', 'createEngine({ url })')
+  }
+
   protected abstract get controlled(): Controlled
 
   /**

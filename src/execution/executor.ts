@@ -22,6 +22,7 @@ import { copyFrom, copyTo } from './copy.js'
 import { openCursor, STREAM_OPTION_NAMES, type StreamOptions } from './cursor.js'
 import type { ExecutionOwner } from './contract.js'
 import type { Savepoint } from './scope.js'
+import { OF_EXECUTOR } from '../internal/foreign-names.js'
 import { runScript } from '../pipeline/script.js'
 import { statementOptions, type StatementOptions } from './statement-options.js'
 import type { StatementRunner } from './statement-runner.js'
@@ -39,6 +40,10 @@ type Values = readonly unknown[]
 
 export abstract class Executor {
   readonly #runner: StatementRunner
+
+  static {
+    Object.defineProperties(this.prototype, OF_EXECUTOR)
+  }
 
   constructor(runner: StatementRunner) {
     this.#runner = runner

@@ -11,7 +11,9 @@ export function noteMissing(error: unknown, entity?: string): unknown {
   const declared = entity === undefined ? 'An entity declares it' : `The entity ${entity} declares it`
   addHint(
     error,
-    `. ${declared}: has a migration not run, or metadata.createAll()? Or is the search_path another one?`,
+    error instanceof UndefinedColumnError
+      ? `. ${declared}: has a migration not run, or is the search_path another one? (metadata.createAll() does not change tables that exist)`
+      : `. ${declared}: has a migration not run, or metadata.createAll()? Or is the search_path another one?`,
   )
   return error
 }

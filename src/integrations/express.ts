@@ -5,6 +5,7 @@ import { deferEnd, watchClient } from './requests/deferred-end.js'
 import { toResponse } from './requests/error-answers.js'
 import { healthOf } from './requests/health.js'
 import { answerFor, checkOptions, type AnsweringOptions } from './requests/options.js'
+import { isExpress4 } from './requests/express-version.js'
 import { Registration, requireHealthRoute, requireRegistered } from './requests/registration.js'
 import { RequestScopes } from './requests/request-scope.js'
 
@@ -41,6 +42,8 @@ export interface ExpressSessions<S extends Session> {
   readonly health: (request: unknown, response: ServerResponse) => Promise<void>
 }
 
+const EXPRESS_4 =
+  'lifeguard/express needs Express 5, and this is Express 4, where a request never ends if its async handler throws: npm install express@5'
 const REGISTER = 'call app.use(db.middleware) before the routes'
 const ENTRY = { framework: 'Express', name: 'middleware', call: 'app.use(db.middleware)', advice: REGISTER }
 
@@ -66,6 +69,7 @@ export function requestSessions<S extends Session, Request extends object = Inco
   const middleware = (request: IncomingMessage, response: ServerResponse, next: Next): void => {
     const isOurs = typeof next === 'function' && typeof response.setHeader === 'function'
     registration.requireFramework(isOurs, request)
+    if (isExpress4((request as { app?: unknown }).app)) registration.refuse('express', EXPRESS_4)
     const key = request as IncomingMessage & Request
     // Registered twice: the first one has done it.
     if (scopes.find(key) !== undefined) return next()

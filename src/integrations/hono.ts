@@ -38,7 +38,7 @@ export interface HonoSessions<S extends Session> {
   readonly health: (context: object) => Promise<Response>
 }
 
-const REGISTER = 'call app.use(db.middleware) before the routes'
+const REGISTER = 'call app.use(db.middleware) of Hono 4 before the routes'
 const ENTRY = { framework: 'Hono', name: 'middleware', call: 'app.use(db.middleware)', advice: REGISTER }
 
 /**

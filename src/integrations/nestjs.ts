@@ -21,6 +21,7 @@ import { deferEnd, watchClient } from './requests/deferred-end.js'
 import { toResponse } from './requests/error-answers.js'
 import { healthOf } from './requests/health.js'
 import { answerFor, checkOptions, warnOfRequest, type AnsweringOptions } from './requests/options.js'
+import { isExpress4 } from './requests/express-version.js'
 import { RequestScopes } from './requests/request-scope.js'
 
 export { errorAnswer } from './requests/error-answers.js'
@@ -168,7 +169,10 @@ function dynamicModule(
     configure(consumer: Consumer): void {
       // Nest's builder has it, and the type of its interface does not.
       const application = consumer.getHttpAdapter?.()
-      if (application !== undefined) claimName(application, name, module)
+      if (application !== undefined) {
+        requireNest11(application.getInstance?.())
+        claimName(application, name, module)
+      }
       consumer.apply((request, response, next) => handle?.(request, response, next)).forRoutes('{*splat}')
     }
 
@@ -226,10 +230,24 @@ function claimName(application: object, name: string | undefined, module: object
   )
 }
 
+/**
+ * Nest 10 runs on Express 4 and Fastify 4, whose routes do not match the path of the middleware.
+ * @param server The application of Express or Fastify.
+ * @throws InvalidOptionError
+ */
+function requireNest11(server: unknown): void {
+  const { version } = Object(server) as { version?: unknown }
+  const isFastify4 = typeof version === 'string' && version.startsWith('4.')
+  if (!isExpress4(server) && !isFastify4) return
+  const message =
+    'lifeguard/nestjs needs Nest 11 or newer, with Express 5 or Fastify 5: npm install @nestjs/core@11 and its other packages'
+  throw new InvalidOptionError('nestjs', message)
+}
+
 /** What is used of Nest's `MiddlewareConsumer`. */
 interface Consumer {
   apply(middleware: Middleware): { forRoutes(path: string): unknown }
-  getHttpAdapter?(): object
+  getHttpAdapter?(): { getInstance?(): unknown }
 }
 
 type Next = (error?: unknown) => void

@@ -53,8 +53,10 @@ export function withoutOwnFrames(stack: string, folders: readonly string[] = FOL
   const first = lines.findIndex((line) => /^\s+at /.test(line))
   if (first === -1) return stack
   const frames = lines.slice(first).filter((line) => !isOwn(line, folders))
-  if (!frames.some(isPlace)) return lines.slice(0, first + Error.stackTraceLimit).join('\n')
-  return [...lines.slice(0, first), ...frames.slice(0, Error.stackTraceLimit)].join('\n')
+  // Frames of the runtime above the first place, such as `Array.map`, were called by the library.
+  const start = frames.findIndex(isPlace)
+  if (start === -1) return lines.slice(0, first + Error.stackTraceLimit).join('\n')
+  return [...lines.slice(0, first), ...frames.slice(start, start + Error.stackTraceLimit)].join('\n')
 }
 
 /** A function or a class: its frame, and those below it, are left out. */

@@ -63,12 +63,26 @@ const MISTAKES: readonly Mistake[] = [
       'The conflict target must be the columns of one unique index or constraint, all of them; a partial unique index also needs its where',
   },
   {
+    sqlStates: ['42703'],
+    isMade: isValueAsName,
+    advice:
+      'If this is a value: give it as a parameter, $1 or sql`... ${value}`. In SQL, text has single quotes, and double quotes are for names',
+  },
+  {
     sqlStates: ['42P05', '26000'],
     isMade: (_text, message) => message.includes('lifeguard_'),
     advice:
       'A pooler between here and PostgreSQL changes the backend between transactions and knows no prepared statements (PgBouncer before 1.21): set statementCacheSize: 0',
   },
 ]
+
+/** A value that was put into the text without quotes, or with double quotes: it stands behind a comparison. */
+function isValueAsName(text: string, message: string): boolean {
+  const name = /^column "(\w+)" does not exist$/.exec(message)?.[1]
+  if (name === undefined) return false
+  const values = [...text.matchAll(/(?:[=<>]|\blike|\bvalues\s*\()\s*(\w+|'')/gi)].map(([, value]) => value)
+  return values.includes(name) || (values.includes("''") && !text.includes(name))
+}
 
 /** What follows the server's message: empty, or a sentence. */
 export function adviceFor(

@@ -22,9 +22,10 @@ export interface NumberRange<Also extends number | null = never> {
 const MOST_LISTED = 8
 
 /** @throws InvalidOptionError when `input` is no plain bag of options: null, an array, a primitive, a promise, a Map. */
-export function checkObject(option: string, input: unknown): asserts input is object {
+export function checkObject(option: string, input: unknown, hint = ''): asserts input is object {
   const other = isObject(input) && !Array.isArray(input) ? noProperties(input) : describe(input)
-  if (other !== undefined) throw new InvalidOptionError(option, `${option} must be an object, not ${other}`)
+  if (other !== undefined)
+    throw new InvalidOptionError(option, `${option} must be an object, not ${other}${hint}`)
 }
 
 /**
@@ -37,13 +38,13 @@ export function refuseUnknownKeys(
   known: readonly string[],
   elsewhere: Readonly<Record<string, string>> = {},
 ): void {
-  checkObject(`the options of ${where}`, input)
+  const isShort = known.length > 0 && known.length <= MOST_LISTED
+  const list = isShort ? `; it has ${known.join(', ')}` : ''
+  checkObject(`the options of ${where}`, input, isShort ? `: { ${known.join(', ')} }` : '')
   for (const key of Object.keys(input)) {
     if (known.includes(key)) continue
     const nearest = Object.hasOwn(elsewhere, key) ? `; here it is ${elsewhere[key]}` : didYouMean(key, known)
-    const isShort = known.length > 0 && known.length <= MOST_LISTED
-    const hint = nearest === '' && isShort ? `; it has ${known.join(', ')}` : nearest
-    throw new InvalidOptionError(key, `${where} has no option '${key}'${hint}`)
+    throw new InvalidOptionError(key, `${where} has no option '${key}'${nearest === '' ? list : nearest}`)
   }
 }
 
@@ -100,12 +101,24 @@ export function checkSignal(option: string, value: unknown): AbortSignal {
   throw new InvalidOptionError(option, `${option} must be an AbortSignal, not ${typeOf(value)}`)
 }
 
+/** @throws InvalidOptionError if the application has called the constructor of a class that a function of ours makes. */
+export function requireMade<Parts extends object>(
+  parts: Parts | undefined,
+  part: keyof Parts,
+  what: string,
+  call: string,
+): void {
+  if (parts?.[part] !== undefined) return
+  throw new InvalidOptionError('new', `${what} is not made with new, but by ${call}`)
+}
+
 /** A callback. @throws InvalidOptionError */
 export function checkFunction(where: string, value: unknown): void {
   if (isFunction(value)) return
   const isCalled = isInstance(value, Promise)
   const given = isCalled ? 'a promise: give the function itself, without calling it' : typeOf(value)
-  throw new InvalidOptionError(where, `${where} takes a function, not ${given}`)
+  const order = isObject(value) && !isCalled ? `; its options follow the function: ${where}(fn, options)` : ''
+  throw new InvalidOptionError(where, `${where} takes a function, not ${given}${order}`)
 }
 
 /** A callback that is called without `new`: a class is refused here, before its call would throw. @throws InvalidOptionError */

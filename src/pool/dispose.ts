@@ -1,5 +1,5 @@
 /** The disposal of a pool, within its time limit. */
-import { checkMillis, checkObject, refuseUnknownKeys } from '../internal/validate.js'
+import { checkMillis, refuseUnknownKeys } from '../internal/validate.js'
 import type { Closer } from './closer.js'
 import type { DisposeOptions, DisposeReport } from './pool.js'
 import type { ConnectionRecord } from './record.js'
@@ -21,7 +21,6 @@ export interface Disposal {
 
 /** @throws InvalidOptionError */
 export function checkDisposeOptions(options: DisposeOptions): void {
-  checkObject('the options of dispose', options)
   refuseUnknownKeys('dispose', options, ['timeoutMillis'])
   checkMillis('timeoutMillis', options.timeoutMillis ?? null, { min: 0, also: [null] })
 }

@@ -1,5 +1,6 @@
 /** `declarativeBase()` and the classes that it returns. */
 import { kindOf } from '../codecs/codec.js'
+import { OF_BASE, OF_ENTITY_CLASS, OF_OBJECT } from '../internal/foreign-names.js'
 import { noProperties } from '../internal/no-value.js'
 import { InvalidOptionError, MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
@@ -82,7 +83,7 @@ export function declarativeBase(options: DeclarativeBaseOptions = {}): Declarati
   const { schema } = options
   const nameOf = namingFunction(options.naming)
   const metadata = new Metadata(extensionsOf(options.extensions), sequencesOf(options.sequences))
-  return {
+  const base: DeclarativeBase = {
     metadata,
     entity<C extends Columns, const Referring extends keyof C & string = never>(
       name: string,
@@ -100,7 +101,9 @@ export function declarativeBase(options: DeclarativeBaseOptions = {}): Declarati
           initialise(this, values, table, notes, metadata.entity(new.target as unknown as AnyEntity))
         }
       }
+      Object.defineProperties(entity.prototype, OF_OBJECT)
       Object.defineProperties(entity, {
+        ...OF_ENTITY_CLASS,
         name: { value: name, configurable: true },
         c: { value: c },
         [ENTITY]: { value: Object.freeze({ columns, table, metadata, filters }) },
@@ -108,6 +111,7 @@ export function declarativeBase(options: DeclarativeBaseOptions = {}): Declarati
       return entity as unknown as EntityClass<C, Referring>
     },
   }
+  return Object.defineProperties(base, OF_BASE)
 }
 
 /** @throws InvalidOptionError unless it is a list of names. */

@@ -6,6 +6,7 @@ import { arrayCodec } from '../codecs/array-codec.js'
 import type { Codec } from '../codecs/codec.js'
 import { refusalOfElement, type Refusal } from '../codecs/value-limits.js'
 import { checkObject, checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
+import { OF_COLUMN } from '../internal/foreign-names.js'
 import { checkDefault, requireColumnName, requireSql } from './column-mistakes.js'
 import { always } from './respelling.js'
 
@@ -149,6 +150,10 @@ export class Column<Value, Flags extends ColumnFlag = never> {
   /** Only for the type checker. */
   declare readonly $flags: Flags
   readonly definition: ColumnDefinition
+
+  static {
+    Object.defineProperties(this.prototype, OF_COLUMN)
+  }
 
   constructor(definition: ColumnDefinition) {
     this.definition = definition

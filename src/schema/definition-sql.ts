@@ -21,7 +21,9 @@ export function checkName(kind: string, name: unknown): string {
 
 /** What was probably meant by something else than a name. */
 function usage(kind: string): string {
-  return kind === 'column' ? ". Everything but the name is said by methods: text('title').notNull()" : ''
+  return kind === 'column'
+    ? ". Everything but the name is said by methods: text('title').notNull(), a length by varchar({ length: 20 })"
+    : ''
 }
 
 /**

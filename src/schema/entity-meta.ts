@@ -7,6 +7,7 @@ import { didYouMean } from '../internal/nearest-name.js'
 import type { RawTypes } from '../driver/driver.js'
 import { readHooks, type EntityHooks } from './entity-hooks.js'
 import { ENTITY, type AnyEntity, type InstanceOf } from './entity-types.js'
+import { noEntity, requireKeyItself } from './entity-mistakes.js'
 import { rawValuesOf } from '../codecs/raw-values.js'
 import { fieldsOf } from './class-fields.js'
 import { NullReads } from './null-reads.js'
@@ -20,7 +21,7 @@ import { isFunction } from '../internal/revoked.js'
 /** The metadata of an entity class. @throws MappingError for any other value. */
 export function metaOf<E extends AnyEntity>(entity: E): EntityMeta<InstanceOf<E>> {
   if (!isFunction(entity) || !(ENTITY in entity)) {
-    throw new MappingError('Not an entity: give a class that extends Base.entity(...)')
+    throw noEntity(entity)
   }
   return (entity as E)[ENTITY].metadata.entity(entity)
 }
@@ -280,7 +281,10 @@ export class EntityMeta<T extends object = object> {
   keyValues(key: unknown): unknown[] {
     const { primaryKey } = this.table
     this.table.requireKey()
-    if (primaryKey.length === 1) return [key]
+    if (primaryKey.length === 1) {
+      requireKeyItself(this.name, this.table, key)
+      return [key]
+    }
     if (typeof key !== 'object' || key === null) {
       throw new MappingError(
         `The key of ${this.table.key} is an object with ${primaryKey.map(({ property }) => property).join(' and ')}`,

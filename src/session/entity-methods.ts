@@ -1,6 +1,7 @@
 /** The methods of a session for entities, with SQLAlchemy's names. */
 import { Executor } from '../execution/executor.js'
 import { InvalidOptionError, MappingError, NoResultError } from '../errors.js'
+import { OF_SESSION } from '../internal/foreign-names.js'
 import { checkCallback, checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { metaOf } from '../schema/entity-meta.js'
 import type { AnyEntity, DeferredName, KeyOf } from '../schema/entity-types.js'
@@ -43,6 +44,10 @@ export interface RefreshOptions<T extends object = object> {
 /** The part of a `Session` that is about entities. */
 export abstract class EntitySession extends Executor {
   readonly #entities: FlushCoordinator
+
+  static {
+    Object.defineProperties(this.prototype, OF_SESSION)
+  }
 
   constructor(entities: FlushCoordinator) {
     super(entities.runner)
@@ -230,7 +235,12 @@ export abstract class EntitySession extends Executor {
 
   #get(entity: AnyEntity, key: unknown, options: GetOptions): Promise<object | null> {
     this.#entities.requireOpen()
-    refuseUnknownKeys('get', options, ['load', 'undefer', 'forUpdate', 'populateExisting', 'withoutFilters'])
+    refuseUnknownKeys(
+      'get',
+      options,
+      ['load', 'undefer', 'forUpdate', 'populateExisting', 'withoutFilters'],
+      GET_WORDS,
+    )
     requireList(options.load)
     return this.#entities.unit.get(metaOf(entity), key, options)
   }
@@ -256,6 +266,8 @@ export abstract class EntitySession extends Executor {
   }
 }
 
+const LOAD = "load: ['posts']"
+const GET_WORDS = { relations: LOAD, include: LOAD, populate: LOAD, lock: 'forUpdate: true' }
 const REFRESH_WORDS = { undefer: "columns: ['body']" }
 
 /** @throws InvalidOptionError unless it is an array: the characters of a text would be taken for names. */

@@ -6,6 +6,7 @@ import { IllegalStateError, InvalidOptionError } from '../errors.js'
 import { scopeValueOf } from '../internal/async-scope.js'
 import { systemClock } from '../internal/clock.js'
 import { isDevelopment } from '../internal/development.js'
+import { OF_FACTORY } from '../internal/foreign-names.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import {
   checkBoolean,
@@ -121,7 +122,7 @@ export function createSessionFactory<S extends Session = Session>(
       ...REPLICATION_OPTION_NAMES,
       ...SESSION_OPTION_NAMES.filter((name) => name !== 'signal' && name !== 'after'),
     ],
-    { engine: 'bind' },
+    { engine: 'bind', url: 'bind: createEngine({ url })', dataSource: 'bind', pool: 'bind' },
   )
   const {
     bind,
@@ -259,6 +260,7 @@ export function createSessionFactory<S extends Session = Session>(
     }
   }
 
+  Object.defineProperties(factory, OF_FACTORY)
   return Object.assign(factory, {
     bind: engine,
     withSession,

@@ -6,7 +6,7 @@ import type { PipelineSetup } from '../pipeline/contract.js'
 import type { PipelineOpener } from '../execution/executor.js'
 import { IllegalStateError } from '../errors.js'
 import type { Unsubscribe } from '../internal/emitter.js'
-import { checkCallback } from '../internal/validate.js'
+import { checkCallback, requireMade } from '../internal/validate.js'
 import type { HookSet, SessionEvent, SessionHook } from './session-hooks.js'
 import type { SessionOptions } from './session-options.js'
 import { EntitySession } from './entity-methods.js'
@@ -55,6 +55,7 @@ export class Session extends EntitySession implements AsyncDisposable {
 
   /** Use a session factory. */
   constructor(parts: SessionParts) {
+    requireMade(parts, 'setup', 'A session', 'createSessionFactory({ bind: engine })')
     const { signal } = parts.options
     const entities = new FlushCoordinator(parts)
     super(entities)

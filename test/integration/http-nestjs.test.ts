@@ -188,6 +188,14 @@ test('mistakes are told when the application starts', async () => {
   expect((await errorOf(start([named]))).message).toContain("no option 'name'")
 })
 
+// Of Nest 10 only what the module sees: its Express 4 or Fastify 4.
+test.each([{ lazyrouter: () => undefined }, { version: '4.29.1' }])('Nest 10 is refused: %j', (server) => {
+  const { module } = LifeguardModule.forRoot({ sessionFactory: fixture.factory() })
+  const consumer = { getHttpAdapter: () => ({ getInstance: () => server }) }
+  const made = new (module as new () => { configure(consumer: unknown): void })()
+  expect(() => made.configure(consumer)).toThrow('lifeguard/nestjs needs Nest 11 or newer')
+})
+
 test('two modules of one name in one application are refused, and each application is one of its own', async () => {
   const [sessionFactory, other] = [fixture.factory(), fixture.factory()]
   const named = (name: string | undefined): DynamicModule =>

@@ -97,6 +97,15 @@ describe('the call is named as it should be', () => {
       'rollbackEach(engine) takes an engine, or a session factory',
     ],
     [
+      'Express 4',
+      () => {
+        const { middleware } = requestSessions(createSessionFactory({ bind: fixture.engine() }))
+        const app = { lazyrouter: () => undefined }
+        untyped(middleware)({ app }, { setHeader: () => undefined }, () => undefined)
+      },
+      'lifeguard/express needs Express 5, and this is Express 4, where a request never ends if its async handler throws: npm install express@5. requestSessions was called at ',
+    ],
+    [
       'rollbackEach with one hook',
       () => untyped(rollbackEach)(fixture.engine(), { beforeEach: () => undefined }),
       'rollbackEach(engine, { beforeEach, afterEach }) takes both functions of the test runner; afterEach is none',
@@ -182,7 +191,7 @@ describe('db itself is registered, and not what it has', () => {
   test.each<[string, (factory: ReturnType<typeof fixture.factory>) => unknown, unknown[], string]>([
     ['express', requestSessions, [{}, {}, next], 'call app.use(db.middleware) before the routes'],
     ['fastify', forFastify, [{}, {}, next], 'call app.register(db.plugin)'],
-    ['hono', forHono, [{}, next], 'call app.use(db.middleware) before the routes'],
+    ['hono', forHono, [{}, next], 'call app.use(db.middleware) of Hono 4 before the routes'],
     ['koa', forKoa, [{}, next], 'call app.use(db.middleware) before the routes'],
   ])('%s: the error names the line of requestSessions', async (_name, sessions, given, call) => {
     const db = sessions(fixture.factory())

@@ -35,6 +35,36 @@ describe('a statement that shows a common mistake', () => {
       'Placeholders are $1, $2, ... (not ?)',
     ],
     [
+      'a value without quotes',
+      async (session) => await session.execute('select * from people where email = ann'),
+      'If this is a value: give it as a parameter',
+    ],
+    [
+      'a value in double quotes',
+      async (session) => await session.execute('insert into people (email) values ("ann")'),
+      'If this is a value: give it as a parameter',
+    ],
+    [
+      'a key by name',
+      async (session) => await session.get(Person, { id: 1 } as never),
+      'get(Person, key) takes the value of id itself, not an object. By other columns: scalars(select(Person)',
+    ],
+    [
+      'conditions in place of a key',
+      async (session) => await session.get(Person, { where: { email: 'a' } } as never),
+      'get(Person, key) takes the value of id itself, not an object',
+    ],
+    [
+      'no key',
+      async (session) => await session.get(Person, undefined as never),
+      'The key of Person is undefined: get(Person, key) takes a value',
+    ],
+    [
+      'relations by the name that TypeORM gives them',
+      async (session) => await session.get(Person, 1, { relations: ['posts'] } as never),
+      "get has no option 'relations'; here it is load: ['posts']",
+    ],
+    [
       'named parameters',
       async (session) => await session.execute('select * from people where id = :id'),
       'There are no named parameters: write $1',
@@ -72,7 +102,7 @@ describe('a statement that shows a common mistake', () => {
         session.add(new Tall({ height: 2 }))
         await session.flush()
       },
-      'An entity declares it: has a migration not run',
+      'or is the search_path another one? (metadata.createAll() does not change tables that exist)',
     ],
     [
       'the key of a route',
@@ -227,3 +257,20 @@ test('a holder of a connection is named by its own line, without frames of the l
 function linesOf({ stack = '' }: Error): string[] {
   return stack.split('\n').filter((line) => /^\s+at /.test(line) && !line.includes('node:'))
 }
+
+test('the error of an afterCommit hook begins its stack with the line that ended the transaction', async () => {
+  const { withSession } = createSessionFactory({ bind: fixture.engine() })
+  try {
+    await withSession(async (session) => {
+      await session.execute('select 1')
+      session.afterCommit(() => {
+        throw new Error('no mail')
+      })
+    })
+    expect.unreachable()
+  } catch (error) {
+    const { message, stack } = error as Error
+    expect(message).toContain('an afterCommit hook threw')
+    expect(/^\s+at .*/m.exec(stack ?? '')?.[0]).toContain('mistakes-taught.test')
+  }
+})

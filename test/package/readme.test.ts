@@ -61,7 +61,7 @@ test.each([
   mkdirSync(dirname(file), { recursive: true })
   if (path.startsWith('module/')) writeFileSync(join(dirname(file), 'package.json'), '{ "type": "module" }')
   writeFileSync(file, quickstart?.code ?? '')
-  expect(await installed.run(runner, file, { DATABASE_URL: database.url })).toBe('Help!\n')
+  expect(await installed.run(runner, file, { DATABASE_URL: database.url })).toBe('Buy strings\n')
 })
 
 /** What a command prints that is run in the folder with these variables and no others that say where to connect. */

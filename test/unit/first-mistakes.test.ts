@@ -285,3 +285,24 @@ function failure(work: () => unknown): Error {
   }
   throw new Error('It did not fail')
 }
+
+test('the options before the function are told to follow it', async () => {
+  const error = await rejection(call(sessionFactory.withSession, { readOnly: true }, () => 1))
+  expect(error.message).toBe(
+    'withSession takes a function, not an object; its options follow the function: withSession(fn, options)',
+  )
+})
+
+test('what stands in place of options is answered with their names', async () => {
+  await expect(async () => call(engine.dispose.bind(engine), 1000)).rejects.toThrow(
+    'the options of dispose must be an object, not 1000: { timeoutMillis }',
+  )
+})
+
+test.each([
+  ['username', 'user'],
+  ['connectionUrl', 'url'],
+  ['logging', 'echo'],
+])('the option %s of other libraries is named as it is here', (given, own) => {
+  expect(() => createEngine({ [given]: 'x' })).toThrow(`has no option '${given}'; here it is ${own}`)
+})

@@ -188,7 +188,12 @@ describe('stacks', () => {
       `at main [as run] (${mine}:9:1)`,
       'at async Promise.all (index 0)',
     ]
-    const library = [...frames, `at async Session.execute [as run] (${folder}fastify.cjs:5:6)`]
+    const library = [
+      ...frames,
+      'at Array.map (<anonymous>)',
+      'at process.processTicksAndRejections (node:internal/process/task_queues:95:5)',
+      `at async Session.execute [as run] (${folder}fastify.cjs:5:6)`,
+    ]
     const stack = ['Error: x', ...[...library, ...mineFrames].map((frame) => `    ${frame}`)].join('\n')
     expect(withoutOwnFrames(stack, [folder])).toBe(
       ['Error: x', ...mineFrames.map((frame) => `    ${frame}`)].join('\n'),

@@ -31,8 +31,13 @@ export class Registration {
     requireRegistered(first !== undefined, name, call)
     const message =
       `db.${name} of the adapter for ${framework} was called by something else: import requestSessions ` +
-      `from the subpath of your framework (lifeguard/express, /fastify, /hono, /koa)${this.#madeAt}`
-    throw new InvalidOptionError(name, message)
+      `from the subpath of your framework (lifeguard/express, /fastify, /hono, /koa)`
+    this.refuse(name, message)
+  }
+
+  /** @throws InvalidOptionError with the line that called `requestSessions`. */
+  refuse(option: string, message: string): never {
+    throw new InvalidOptionError(option, message + this.#madeAt)
   }
 
   /**
@@ -41,8 +46,8 @@ export class Registration {
    */
   requireNoMore(more: readonly unknown[]): void {
     if (more.length === 0) return
-    const message = `db returns the session of a request and cannot be registered itself: ${this.#entry.advice}${this.#madeAt}`
-    throw new InvalidOptionError('db', message)
+    const message = `db returns the session of a request and cannot be registered itself: ${this.#entry.advice}`
+    this.refuse('db', message)
   }
 }
 

@@ -322,9 +322,15 @@ describe('an entity', () => {
   })
 
   test('is asked for by name when something else is given', () => {
-    expect(() => select(class {} as never)).toThrow(
-      'Not an entity: give a class that extends Base.entity(...)',
-    )
+    const { Song } = model()
+    for (const [given, message] of [
+      [class {}, 'Not an entity, but a function: give a class that extends Base.entity(...)'],
+      ['songs', 'Not an entity, but a string: give a class that extends Base.entity(...)'],
+      [undefined, 'Not an entity, but undefined: is its name misspelt'],
+      [Song.c.id, 'Not an entity, but a column: select(Entity) reads entities'],
+      [Object.create(Song.prototype), 'Not an entity, but an instance: give its class, Song'],
+    ] as const)
+      expect(() => select(given as never)).toThrow(message)
   })
 })
 
