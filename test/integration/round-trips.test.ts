@@ -20,7 +20,9 @@ const WRITE = "insert into songs values ('Help!')"
 
 /** A factory whose one connection is open. */
 async function connected(options: EngineOptions = {}): Promise<SessionFactory> {
-  const factory = fixture.factory({ url: proxy.url, poolSize: 1, maxOverflow: 0, ...options })
+  // On a slow machine more than its default could pass between two transactions: their connection would be checked.
+  const isAlive = { prePingSkipMillis: 60_000 }
+  const factory = fixture.factory({ url: proxy.url, poolSize: 1, maxOverflow: 0, ...isAlive, ...options })
   await factory.withSession((session) => session.execute('select'))
   // Bursts that belong together arrive together: an answer cannot come between two of them.
   proxy.delay(3)
