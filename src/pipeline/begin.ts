@@ -13,15 +13,18 @@ import {
 /**
  * The steps that begin a transaction on a connection; none in autocommit mode.
  * @param standbys Given if an abort may end the transaction, and has to know whether its COMMIT may wait.
+ * @param first The first operation after them.
  */
 export function beginSteps(
   owner: OperationOwner & { readonly plan: BeginPlan | undefined },
   connection: DriverConnection,
   standbys: SynchronousStandbys | undefined,
+  first: Operation | undefined,
 ): Operation[] {
   if (owner.plan === undefined) return []
   const begin = owner.plan(connection)
-  const statements = standbys === undefined ? begin : [...begin, ...standbys.ask(connection)]
+  const statements =
+    standbys === undefined ? begin : [...begin, ...standbys.ask(connection, first?.text ?? '')]
   return statements.map((statement) => {
     const { onRows, isCheck = false } = statement
     const step = new Operation(owner, isCheck ? 'check' : 'step', statement)

@@ -108,6 +108,8 @@ export function takeBatch(
   { proving, alone, readOnly, flushes, commitMayWait, position, hasWritten }: BatchRules,
 ): InFlightBatch {
   const operations = [...begin, ...deferred]
+  const writes = (): boolean =>
+    hasWritten || (readOnly ? operations.some(mayTurnWriting) : !arePlainReads(operations, isPureRead))
   queue.makeEnd()
   let taken = 0
   for (let next = queue.first; next !== undefined; next = queue.first) {
@@ -116,7 +118,7 @@ export function takeBatch(
     if (next.kind === 'exclusive' || waits || (ends && alone)) break
     if (next.cancellable && taken > 0) break
     if (flushes && next.kind === 'commit' && operations.some(({ kind }) => kind === 'statement')) {
-      if (commitMayWait && (hasWritten || !arePlainReads(operations, isPureRead))) break
+      if (commitMayWait && writes()) break
       ;(operations[operations.length - 1] as Operation).flushAfter = true
     }
     queue.shift()
@@ -125,8 +127,6 @@ export function takeBatch(
     if (next.cancellable || ends) break
   }
   const isLast = alone || operations[operations.length - 1]?.kind === 'commit'
-  const writes = (): boolean =>
-    hasWritten || (readOnly ? operations.some(mayTurnWriting) : !arePlainReads(operations, isPureRead))
   if (position === undefined || !isLast || !writes()) return batchOf(operations, alone, begin.length)
   const query = position()
   return batchOf([...operations, query], alone, begin.length, query)

@@ -282,9 +282,8 @@ export class Pipeline implements Sender {
       this.#queue.shift()
       return this.#runExclusive(next, next.work)
     }
-    const flushes = this.setup.acquire.signal !== undefined
-    const standbys = flushes && !this.setup.readOnly ? this.#host.standbys : undefined
-    const begin = this.state.name === 'idle' ? beginSteps(this.#answers, connection, standbys) : []
+    const standbys = this.setup.acquire.signal === undefined ? undefined : this.#host.standbys
+    const begin = this.state.name === 'idle' ? beginSteps(this.#answers, connection, standbys, next) : []
     const proving = begin.length > 0 && !this.#dispatcher.proven
     // Where the batch can go to another server, a server that does not answer gets a deadline.
     if (proving || (begin.length > 0 && this.setup.otherServers !== undefined))
@@ -297,7 +296,7 @@ export class Pipeline implements Sender {
       proving,
       alone: this.standsAlone,
       readOnly: this.setup.readOnly,
-      flushes,
+      flushes: standbys !== undefined,
       commitMayWait: standbys?.mayDelayCommit(connection) === true,
       position: this.#answers.positionQuery,
       hasWritten: this.#answers.mayHaveWritten,

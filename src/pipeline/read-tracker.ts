@@ -37,12 +37,13 @@ export function mayStore({ kind, text }: Operation, { command }: StatementResult
   return kind !== 'statement' || !isReadingCommand(command) || !isPureRead(text)
 }
 
-// SET TRANSACTION READ WRITE, BEGIN READ WRITE, SET transaction_read_only = off: PostgreSQL takes them before the first query.
-const TURNING_WORD = /write|read_only/i
+// SET TRANSACTION READ WRITE, BEGIN READ WRITE, SET transaction_read_only = off: PostgreSQL takes them before the first query. Before
+// version 16 it also changes large objects in a read-only transaction.
+const TURNING_WORD = /write|read_only|\blo_/i
 
 /**
- * By its text, the statement may turn a read-only transaction into one that writes. No SELECT can, as it takes a snapshot first; a
- * script can also end the transaction and begin another one.
+ * By its text, the statement may write in a read-only transaction, or turn it into one that writes. A SELECT that changes no large
+ * object cannot, as it takes a snapshot first; a script can also end the transaction and begin another one.
  */
 export function mayTurnWriting({ kind, text }: Operation): boolean {
   if (kind === 'exclusive') return TURNING_WORD.test(text) || mayEndTransaction(text)

@@ -1,15 +1,22 @@
 /**
  * Whether COMMIT waits for a synchronous standby. A cancel would end that wait, and the committed transaction could be lost.
  *
- * No parameter that the server reports shows it, so the first transaction on each connection that may be aborted asks for it, in
- * the batch of BEGIN. The latest answer of a server counts for all connections to it, because `synchronous_standby_names` is a
- * setting of the whole server. Until the first answer COMMIT is assumed to wait.
+ * No parameter that the server reports shows it, so the first transaction on each connection that may be aborted, and begins with a
+ * query, asks for it in the batch of BEGIN. The latest answer of a server counts for all connections to it, because
+ * `synchronous_standby_names` is a setting of the whole server. Until the first answer COMMIT is assumed to wait.
  */
 import type { DriverConnection } from '../driver/driver.js'
 import type { BeginStatement } from './transaction-options.js'
 
 /** NULL, not an error, where the server has no such setting. */
 const TEXT = `select pg_catalog.current_setting('synchronous_standby_names', true) as "standbys"`
+
+/**
+ * Only before one of these, which take the snapshot of their transaction as the question does: SET TRANSACTION has to come before, and
+ * LOCK TABLE may.
+ */
+const TAKES_SNAPSHOT =
+  /^\s*(?:select|with|values|table|insert|update|delete|merge|create|alter|drop|truncate)\b/i
 
 export class SynchronousStandbys {
   readonly #asked = new WeakSet<DriverConnection>()
@@ -21,9 +28,12 @@ export class SynchronousStandbys {
     return this.#servers.get(addressOf(connection)) ?? true
   }
 
-  /** The query that asks, for the batch of BEGIN; none if the connection was asked already. */
-  ask(connection: DriverConnection): readonly BeginStatement[] {
-    if (this.#asked.has(connection)) return []
+  /**
+   * The query that asks, for the batch of BEGIN; none if the connection was asked already.
+   * @param next The statement after it.
+   */
+  ask(connection: DriverConnection, next: string): readonly BeginStatement[] {
+    if (this.#asked.has(connection) || !TAKES_SNAPSHOT.test(next)) return []
     const onRows = ([row]: readonly unknown[]): void => {
       this.#asked.add(connection)
       if (row === undefined) return

@@ -145,9 +145,10 @@ describe('a signal, while the answer to the statement before COMMIT is on its wa
     name === 'CommandComplete' && text.startsWith('INSERT')
 
   test.each([
-    ['of the first transaction of its engine', false],
-    ['once the engine knows that COMMIT waits', true],
-  ])('%s: sends no cancel that could hit COMMIT', async (_when, isKnown) => {
+    ['of the first transaction of its engine', false, false],
+    ['once the engine knows that COMMIT waits', true, false],
+    ['of a read-only session that has made its transaction write', false, true],
+  ])('%s: sends no cancel that could hit COMMIT', async (_when, isKnown, readOnly) => {
     await server().query(ADMIN('create table if not exists standby_notes (text text primary key)'))
     using proxy = await startProxy(server().url)
     const pool = engine({ url: proxy.url, poolSize: 1, maxOverflow: 0 })
@@ -162,7 +163,12 @@ describe('a signal, while the answer to the statement before COMMIT is on its wa
     const controller = new AbortController()
     const holding = proxy.holdAt({ from: 'server', when: 'before', message: isInserted })
     const note = `note ${String(++notes)}`
-    const told = failureOf(withSession((session) => insert(session, note), { signal: controller.signal }))
+    const turned = async (session: Session): Promise<void> => {
+      await session.execute('set transaction read write')
+      await Promise.all([insert(session, note), session.commit()])
+    }
+    const block = readOnly ? turned : (session: Session) => insert(session, note)
+    const told = failureOf(withSession(block, { signal: controller.signal, readOnly }))
     const held = await holding
     controller.abort()
     await waitUntil(() =>

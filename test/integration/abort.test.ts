@@ -263,6 +263,19 @@ describe('the signal of withSession', () => {
     expect(await sessions.withSession((session) => session.scalar('select pg_backend_pid()'))).toBe(pid)
   })
 
+  test.each([
+    ['set transaction isolation level serializable', 'show transaction_isolation', 'serializable', false],
+    ['set transaction read write', 'show transaction_read_only', 'off', true],
+  ])('leaves the first statement of a new connection the first: %s', async (set, show, shown, readOnly) => {
+    const { sessions } = lonely()
+    const { signal } = new AbortController()
+    const block = async (session: Session): Promise<unknown> => {
+      await session.execute(set)
+      return session.scalar(show)
+    }
+    expect(await sessions.withSession(block, { signal, readOnly })).toBe(shown)
+  })
+
   test('that has fired before: the block is not run', async () => {
     const { sessions } = lonely()
     let ran = false

@@ -153,6 +153,14 @@ const TABLE: Readonly<Record<string, readonly Row[]>> = {
     },
     { queued: 'write rollback', rules: WAITING, sent: 'write rollback', left: '' },
     { queued: 'write commit', rules: { commitMayWait: true }, sent: 'write commit', left: '' },
+    { queued: 'call commit', rules: { ...WAITING, readOnly: true }, sent: 'call^ commit', left: '' },
+    { queued: 'turn commit', rules: { ...WAITING, readOnly: true }, sent: 'turn', left: 'commit' },
+    {
+      queued: 'write commit',
+      rules: { ...WAITING, readOnly: true, hasWritten: true },
+      sent: 'write',
+      left: 'commit',
+    },
   ],
 }
 

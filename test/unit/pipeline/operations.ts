@@ -8,6 +8,8 @@ const WORDS: Readonly<Record<string, readonly [OperationKind, string]>> = {
   /** A read by its text, that may do anything. */
   call: ['statement', 'select add_song()'],
   write: ['statement', 'insert into songs values (1)'],
+  /** Makes a read-only transaction one that writes. */
+  turn: ['statement', 'set transaction read write'],
   begin: ['step', 'BEGIN'],
   savepoint: ['step', 'SAVEPOINT s1'],
   commit: ['commit', 'COMMIT'],

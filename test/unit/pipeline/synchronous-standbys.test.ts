@@ -8,7 +8,7 @@ const connectionTo = (host: string | undefined): DriverConnection =>
 
 /** Asks on the connection, and answers. @returns whether anything was asked. */
 function ask(standbys: SynchronousStandbys, connection: DriverConnection, rows: readonly unknown[]): boolean {
-  const statements = standbys.ask(connection)
+  const statements = standbys.ask(connection, 'select 1')
   for (const { onRows } of statements) onRows?.(rows)
   return statements.length > 0
 }
@@ -40,6 +40,16 @@ test('the latest answer of a server counts for all connections to it, and for no
 test('a question that was not answered, because BEGIN was refused, is asked again', () => {
   const standbys = new SynchronousStandbys()
   const connection = connectionTo(undefined)
-  expect(standbys.ask(connection)).toHaveLength(1)
-  expect(standbys.ask(connection)).toHaveLength(1)
+  expect(standbys.ask(connection, 'select 1')).toHaveLength(1)
+  expect(standbys.ask(connection, 'select 1')).toHaveLength(1)
+})
+
+test('the question is asked only before a statement that rules out SET TRANSACTION as well', () => {
+  const standbys = new SynchronousStandbys()
+  const connection = connectionTo('db')
+  const isAskedBefore = (text: string): boolean => standbys.ask(connection, text).length > 0
+  for (const text of ['', 'set transaction read write', 'SET LOCAL x.y = 1', 'lock table songs', 'COMMIT'])
+    expect(isAskedBefore(text), text).toBe(false)
+  for (const text of ['SELECT 1', '\n  with a as (select 1) table a', 'insert into songs values (1)'])
+    expect(isAskedBefore(text), text).toBe(true)
 })
