@@ -6,7 +6,7 @@
  * 1. They are not in the types: TypeScript refuses them by itself.
  * 2. They are methods, not getters, so that reading one throws nothing, and not enumerable. Subclasses and assignments replace them.
  * 3. A name by which an object of this library is recognised is never one of them: `withSession` (a factory), `begin` (an engine).
- * 4. `then` is never one of them: `await` would call it.
+ * 4. `then` is never one of them, because `await` would call it, nor is `dispose`, because containers for dependencies call it.
  */
 import { IllegalStateError } from '../errors.js'
 
@@ -24,8 +24,7 @@ export const OF_EXECUTOR: PropertyDescriptorMap = methods({
   select: 'scalars(select(Entity).where(...)) returns objects, execute(text, values) rows',
   'insert update upsert':
     'execute(insert(Entity).values(...)) and execute(update(Entity).set(...).where(...)) write rows; a session stores changed objects by itself',
-  'release end dispose':
-    'close() returns the connection; withSession(fn) and engine.begin(fn) do it by themselves',
+  'release end': 'close() returns the connection; withSession(fn) and engine.begin(fn) do it by themselves',
   transaction:
     'begin(fn) runs a transaction, beginNested(fn) a savepoint in it; withSession(fn) is a transaction already',
 })
@@ -51,7 +50,7 @@ export const OF_ENGINE: PropertyDescriptorMap = methods({
 export const OF_FACTORY: PropertyDescriptorMap = methods({
   'execute query scalar scalars stream add addAll get getOne flush commit': OF_BLOCK,
   transaction: 'withSession(fn) runs a transaction in its own session',
-  'close end dispose closeAll': 'engine.dispose() closes the connections; a factory has none',
+  'close end closeAll': 'engine.dispose() closes the connections; a factory has none',
 })
 
 export const OF_ENTITY_CLASS: PropertyDescriptorMap = methods({

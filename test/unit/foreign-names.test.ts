@@ -63,7 +63,7 @@ test.each<[string, object, PropertyDescriptorMap, string, string]>([
   expect(() => (target as Record<string, Method>)[name]?.()).toThrow(`There is no ${name}() here: ${advice}`)
   for (const name of Object.keys(methods))
     expect(() => (target as Record<string, Method>)[name]?.(), name).toThrow(IllegalStateError)
-  for (const kept of ['then', 'withSession', 'begin']) expect(methods).not.toHaveProperty(kept)
+  for (const kept of ['then', 'dispose', 'withSession', 'begin']) expect(methods).not.toHaveProperty(kept)
   for (const name in target) expect(methods).not.toHaveProperty(name)
 })
 
