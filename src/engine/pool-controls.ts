@@ -1,5 +1,5 @@
 /** The methods of an engine that inspect or control its pool. */
-import { OF_ENGINE } from '../internal/foreign-names.js'
+import { addForeignNames, OF_ENGINE } from '../internal/foreign-names.js'
 import { requireMade } from '../internal/validate.js'
 import type { Clock } from '../internal/clock.js'
 import type { Pool } from '../pool/pool.js'
@@ -19,7 +19,7 @@ export interface Controlled {
 /** The part of an `Engine` that is about its pool. */
 export abstract class PoolControls {
   static {
-    Object.defineProperties(this.prototype, OF_ENGINE)
+    addForeignNames(this.prototype, OF_ENGINE)
   }
 
   /** @throws InvalidOptionError for `new Engine({ url })`. */

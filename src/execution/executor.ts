@@ -22,7 +22,7 @@ import { copyFrom, copyTo } from './copy.js'
 import { openCursor, STREAM_OPTION_NAMES, type StreamOptions } from './cursor.js'
 import type { ExecutionOwner } from './contract.js'
 import type { Savepoint } from './scope.js'
-import { OF_EXECUTOR } from '../internal/foreign-names.js'
+import { addForeignNames, OF_EXECUTOR } from '../internal/foreign-names.js'
 import { runScript } from '../pipeline/script.js'
 import { statementOptions, type StatementOptions } from './statement-options.js'
 import type { StatementRunner } from './statement-runner.js'
@@ -42,7 +42,7 @@ export abstract class Executor {
   readonly #runner: StatementRunner
 
   static {
-    Object.defineProperties(this.prototype, OF_EXECUTOR)
+    addForeignNames(this.prototype, OF_EXECUTOR)
   }
 
   constructor(runner: StatementRunner) {

@@ -1,8 +1,6 @@
 /**
  * Methods that users of other libraries expect. Calling one throws an error that names the method to call here.
  *
- * The constants are for `Object.defineProperties`.
- *
  * 1. They are not in the types: TypeScript refuses them by itself.
  * 2. They are methods, not getters, so that reading one throws nothing, and not enumerable. Subclasses and assignments replace them.
  * 3. A name by which an object of this library is recognised is never one of them: `withSession` (a factory), `begin` (an engine).
@@ -15,6 +13,13 @@ const SAVE =
   'session.add(object) stores a new object; a changed one that is in a session is stored by its commit()'
 const OF_BLOCK =
   'sessions run statements, as in sessionFactory.withSession((session) => session.execute(...))'
+
+/** @throws TypeError for a name that the target has itself. */
+export function addForeignNames<Target extends object>(target: Target, names: PropertyDescriptorMap): Target {
+  const own = Object.keys(names).filter((name) => name in target)
+  if (own.length > 0) throw new TypeError(`Not the names of other libraries alone: ${own.join(', ')}`)
+  return Object.defineProperties(target, names)
+}
 
 /** Of sessions and connections. */
 export const OF_EXECUTOR: PropertyDescriptorMap = methods({
@@ -75,7 +80,7 @@ export const OF_SELECT: PropertyDescriptorMap = methods({
   'execute all one first get getOne getMany toArray map forEach filter':
     'sessions run statements: session.scalars(select(...)) returns objects, (await session.execute(select(...))).one() one',
   'include populate with relations': "load('relation') loads relations",
-  'join innerJoin leftJoin leftJoinAndSelect from groupBy having':
+  'join innerJoin leftJoin leftJoinAndSelect groupBy having':
     'load(...) and exists(...) follow relations; write other joins and groups with the sql tag, or with Kysely or Drizzle',
 })
 

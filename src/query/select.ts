@@ -24,7 +24,7 @@ import { checkPath, requireText } from './relation-path.js'
 import type { RelationLoad } from '../schema/relation-resolution.js'
 import type { CollectionName, EntityAt, Loaded, LoadedPart, KnownPath } from '../schema/relations.js'
 import type { TableColumn } from '../schema/table-column.js'
-import { OF_SELECT } from '../internal/foreign-names.js'
+import { addForeignNames, OF_SELECT } from '../internal/foreign-names.js'
 
 /** How to treat rows that another transaction has locked. Default: wait until they are unlocked. */
 export interface LockOptions {
@@ -95,7 +95,7 @@ export class Select<E extends AnyEntity, Item = InstanceOf<E>, Scalar = Item> im
   readonly #state: SelectState
 
   static {
-    Object.defineProperties(this.prototype, OF_SELECT)
+    addForeignNames(this.prototype, OF_SELECT)
   }
 
   constructor(meta: EntityMeta, state: SelectState) {

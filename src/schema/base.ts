@@ -1,6 +1,6 @@
 /** `declarativeBase()` and the classes that it returns. */
 import { kindOf } from '../codecs/codec.js'
-import { OF_BASE, OF_ENTITY_CLASS, OF_OBJECT } from '../internal/foreign-names.js'
+import { addForeignNames, OF_BASE, OF_ENTITY_CLASS, OF_OBJECT } from '../internal/foreign-names.js'
 import { noProperties } from '../internal/no-value.js'
 import { InvalidOptionError, MappingError } from '../errors.js'
 import { didYouMean } from '../internal/nearest-name.js'
@@ -101,9 +101,9 @@ export function declarativeBase(options: DeclarativeBaseOptions = {}): Declarati
           initialise(this, values, table, notes, metadata.entity(new.target as unknown as AnyEntity))
         }
       }
-      Object.defineProperties(entity.prototype, OF_OBJECT)
+      addForeignNames(entity.prototype, OF_OBJECT)
+      addForeignNames(entity, OF_ENTITY_CLASS)
       Object.defineProperties(entity, {
-        ...OF_ENTITY_CLASS,
         name: { value: name, configurable: true },
         c: { value: c },
         [ENTITY]: { value: Object.freeze({ columns, table, metadata, filters }) },
@@ -111,7 +111,7 @@ export function declarativeBase(options: DeclarativeBaseOptions = {}): Declarati
       return entity as unknown as EntityClass<C, Referring>
     },
   }
-  return Object.defineProperties(base, OF_BASE)
+  return addForeignNames(base, OF_BASE)
 }
 
 /** @throws InvalidOptionError unless it is a list of names. */

@@ -6,7 +6,7 @@ import { arrayCodec } from '../codecs/array-codec.js'
 import type { Codec } from '../codecs/codec.js'
 import { refusalOfElement, type Refusal } from '../codecs/value-limits.js'
 import { checkObject, checkOneOf, refuseUnknownKeys } from '../internal/validate.js'
-import { OF_COLUMN } from '../internal/foreign-names.js'
+import { addForeignNames, OF_COLUMN } from '../internal/foreign-names.js'
 import { checkDefault, requireColumnName, requireSql } from './column-mistakes.js'
 import { always } from './respelling.js'
 
@@ -152,7 +152,7 @@ export class Column<Value, Flags extends ColumnFlag = never> {
   readonly definition: ColumnDefinition
 
   static {
-    Object.defineProperties(this.prototype, OF_COLUMN)
+    addForeignNames(this.prototype, OF_COLUMN)
   }
 
   constructor(definition: ColumnDefinition) {

@@ -1,7 +1,7 @@
 /** What is given in place of an entity, or of a key. */
 import { kindOf } from '../codecs/codec.js'
 import { MappingError } from '../errors.js'
-import { isObject } from '../internal/revoked.js'
+import { isFunction, isInstance, isObject } from '../internal/revoked.js'
 import { ColumnRef } from './column-ref.js'
 import { ENTITY } from './entity-types.js'
 import type { Table } from './table.js'
@@ -13,10 +13,10 @@ export function noEntity(given: unknown): MappingError {
 function descriptionOf(given: unknown): string {
   if (given === undefined)
     return 'undefined: is its name misspelt, or do modules import each other in a circle?'
-  if (given instanceof ColumnRef)
+  if (isInstance(given, ColumnRef))
     return 'a column: select(Entity) reads entities; for single columns write SQL, as text or with the sql tag'
-  if (isObject(given) && ENTITY in Object(given.constructor))
-    return `an instance: give its class, ${given.constructor.name}`
+  const made: unknown = isObject(given) ? given.constructor : undefined
+  if (isFunction(made) && ENTITY in made) return `an instance: give its class, ${made.name}`
   return `${kindOf(given)}: give a class that extends Base.entity(...)`
 }
 

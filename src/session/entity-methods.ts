@@ -1,7 +1,7 @@
 /** The methods of a session for entities, with SQLAlchemy's names. */
 import { Executor } from '../execution/executor.js'
 import { InvalidOptionError, MappingError, NoResultError } from '../errors.js'
-import { OF_SESSION } from '../internal/foreign-names.js'
+import { addForeignNames, OF_SESSION } from '../internal/foreign-names.js'
 import { checkCallback, checkObject, refuseUnknownKeys } from '../internal/validate.js'
 import { metaOf } from '../schema/entity-meta.js'
 import type { AnyEntity, DeferredName, KeyOf } from '../schema/entity-types.js'
@@ -46,7 +46,7 @@ export abstract class EntitySession extends Executor {
   readonly #entities: FlushCoordinator
 
   static {
-    Object.defineProperties(this.prototype, OF_SESSION)
+    addForeignNames(this.prototype, OF_SESSION)
   }
 
   constructor(entities: FlushCoordinator) {

@@ -6,7 +6,7 @@ import { IllegalStateError, InvalidOptionError } from '../errors.js'
 import { scopeValueOf } from '../internal/async-scope.js'
 import { systemClock } from '../internal/clock.js'
 import { isDevelopment } from '../internal/development.js'
-import { OF_FACTORY } from '../internal/foreign-names.js'
+import { addForeignNames, OF_FACTORY } from '../internal/foreign-names.js'
 import type { Unsubscribe } from '../internal/emitter.js'
 import {
   checkBoolean,
@@ -260,7 +260,7 @@ export function createSessionFactory<S extends Session = Session>(
     }
   }
 
-  Object.defineProperties(factory, OF_FACTORY)
+  addForeignNames(factory, OF_FACTORY)
   return Object.assign(factory, {
     bind: engine,
     withSession,

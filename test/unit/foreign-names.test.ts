@@ -12,6 +12,7 @@ import {
   select,
   serial,
   Session,
+  sql,
   text,
 } from '../../src/index.js'
 import * as names from '../../src/internal/foreign-names.js'
@@ -65,6 +66,11 @@ test.each<[string, object, PropertyDescriptorMap, string, string]>([
     expect(() => (target as Record<string, Method>)[name]?.(), name).toThrow(IllegalStateError)
   for (const kept of ['then', 'dispose', 'withSession', 'begin']) expect(methods).not.toHaveProperty(kept)
   for (const name in target) expect(methods).not.toHaveProperty(name)
+})
+
+test('a method of this library is never replaced', () => {
+  expect(() => names.addForeignNames({ save: () => 1 }, names.OF_OBJECT)).toThrow(/: save$/)
+  expect(select(Song).from(sql`select * from songs`)).toBeInstanceOf(select(Song).constructor)
 })
 
 test('the stack begins with the line of the caller', () => {
