@@ -3,6 +3,8 @@ import { captureUnread, captureWithOwnFrames, textOf, withoutOwnFrames } from '.
 
 export interface CallSite {
   readonly stack: string
+  /** Nothing will read the stack. Unread, it would keep alive what its frames refer to, such as the timer that started a block. */
+  forget?(): void
 }
 
 /** The stack that starts with the first caller of `above` outside of the library. */
@@ -44,21 +46,21 @@ export class CallSites {
 
 class LazyCallSite implements CallSite {
   readonly #sites: CallSites
-  /** Has the stack; undefined after it was read. */
-  #unread: { stack?: string } | undefined = {}
-  #text = ''
+  /** Has the stack, and is the text once that was read. One property, because each waiter has a call site. */
+  #kept: { stack?: string } | string = {}
 
   constructor(sites: CallSites, above: (...parameters: never[]) => unknown) {
     this.#sites = sites
-    captureUnread(this.#unread as object, above)
+    captureUnread(this.#kept as object, above)
   }
 
   get stack(): string {
-    if (this.#unread !== undefined) {
-      this.#text = this.#sites.textOf(textOf(this.#unread))
-      this.#unread = undefined
-    }
-    return this.#text
+    if (typeof this.#kept === 'object') this.#kept = this.#sites.textOf(textOf(this.#kept))
+    return this.#kept
+  }
+
+  forget(): void {
+    if (typeof this.#kept === 'object') this.#kept = ''
   }
 }
 

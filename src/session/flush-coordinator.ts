@@ -17,6 +17,7 @@ import { type FactoryHooks, HookOwner } from './session-hooks.js'
 import type { Replay } from '../pipeline/in-flight-batch.js'
 import type { ReplicaParts } from './read-route.js'
 import type { SharedUse } from './shared-use.js'
+import { readStack } from '../pool/call-site.js'
 import { warnOfUnflushed, type UnstoredChanges } from './unstored-changes.js'
 
 /** The parts of a session. Sessions that are opened without options share one object. */
@@ -253,8 +254,11 @@ export class FlushCoordinator extends HookOwner<EntityParts> implements Executio
   }
 
   close(): void {
-    if (this.#unit === undefined) return
-    this.parts.unstored?.watch(this.#unit.attached, this.runner.pipeline.callSite)
+    const { callSite } = this.runner.pipeline
+    if (this.#unit === undefined) return callSite?.forget?.()
+    // A block that a timer of this one starts keeps this session, and with it the call site.
+    readStack(callSite)
+    this.parts.unstored?.watch(this.#unit.attached, callSite)
     this.#unit.close()
   }
 

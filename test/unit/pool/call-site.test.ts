@@ -59,6 +59,17 @@ describe('The text of a call site is made', () => {
     lease.release()
   })
 
+  test('never once it was forgotten, unless it was read before', () => {
+    const callSites = new CallSites()
+    const [forgotten, read] = [
+      callSites.capture(CallSites.prototype.capture),
+      callSites.capture(CallSites.prototype.capture),
+    ]
+    const { stack } = read
+    for (const site of [forgotten, read]) site.forget?.()
+    expect([forgotten.stack, read.stack]).toEqual(['', stack])
+  })
+
   test('by the pool if many wait: unread ones take memory', async () => {
     const { pool } = makePool({ captureStacks: true, poolSize: 1, maxOverflow: 0, poolTimeoutMillis: null })
     const lease = await pool.acquire()
