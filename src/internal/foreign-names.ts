@@ -14,10 +14,11 @@ const SAVE =
 const OF_BLOCK =
   'sessions run statements, as in sessionFactory.withSession((session) => session.execute(...))'
 
-/** @throws TypeError for a name that the target has itself. */
+/** Adds the methods to a class, prototype or function of this library. @throws TypeError for a name that it has already. */
 export function addForeignNames<Target extends object>(target: Target, names: PropertyDescriptorMap): Target {
   const own = Object.keys(names).filter((name) => name in target)
-  if (own.length > 0) throw new TypeError(`Not the names of other libraries alone: ${own.join(', ')}`)
+  if (own.length > 0)
+    throw new TypeError(`Methods of this library cannot be replaced by advice: ${own.join(', ')}`)
   return Object.defineProperties(target, names)
 }
 

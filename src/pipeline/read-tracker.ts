@@ -37,8 +37,8 @@ export function mayStore({ kind, text }: Operation, { command }: StatementResult
   return kind !== 'statement' || !isReadingCommand(command) || !isPureRead(text)
 }
 
-// SET TRANSACTION READ WRITE, BEGIN READ WRITE, SET transaction_read_only = off: PostgreSQL takes them before the first query. Before
-// version 16 it also changes large objects in a read-only transaction.
+// SET TRANSACTION READ WRITE, BEGIN READ WRITE, SET transaction_read_only = off: PostgreSQL takes them before the first query. PostgreSQL
+// 14 and 15 also change large objects in a read-only transaction.
 const TURNING_WORD = /write|read_only|\blo_/i
 
 /**

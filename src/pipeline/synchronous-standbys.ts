@@ -12,8 +12,9 @@ import type { BeginStatement } from './transaction-options.js'
 const TEXT = `select pg_catalog.current_setting('synchronous_standby_names', true) as "standbys"`
 
 /**
- * Only before one of these, which take the snapshot of their transaction as the question does: SET TRANSACTION has to come before, and
- * LOCK TABLE may.
+ * The query for the setting is sent only before one of these statements. It takes the snapshot of the transaction, and so do they.
+ * Before other statements it must not be sent: PostgreSQL refuses SET TRANSACTION after a query, and LOCK TABLE may have to precede
+ * the snapshot.
  */
 const TAKES_SNAPSHOT =
   /^\s*(?:select|with|values|table|insert|update|delete|merge|create|alter|drop|truncate)\b/i
@@ -29,7 +30,7 @@ export class SynchronousStandbys {
   }
 
   /**
-   * The query that asks, for the batch of BEGIN; none if the connection was asked already.
+   * The query for the setting, for the batch of BEGIN; none if this connection was asked already.
    * @param next The statement after it.
    */
   ask(connection: DriverConnection, next: string): readonly BeginStatement[] {

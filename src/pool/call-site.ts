@@ -3,7 +3,7 @@ import { captureUnread, captureWithOwnFrames, textOf, withoutOwnFrames } from '.
 
 export interface CallSite {
   readonly stack: string
-  /** Nothing will read the stack. Unread, it would keep alive what its frames refer to, such as the timer that started a block. */
+  /** Called when no error or event can show the stack any more. An unread stack keeps alive what its frames refer to, such as a timer. */
   forget?(): void
 }
 

@@ -256,7 +256,7 @@ export class FlushCoordinator extends HookOwner<EntityParts> implements Executio
   close(): void {
     const { callSite } = this.runner.pipeline
     if (this.#unit === undefined) return callSite?.forget?.()
-    // A block that a timer of this one starts keeps this session, and with it the call site.
+    // If a timer of this block starts another block, that one keeps this session alive, and the session its call site.
     readStack(callSite)
     this.parts.unstored?.watch(this.#unit.attached, callSite)
     this.#unit.close()

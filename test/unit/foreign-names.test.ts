@@ -17,8 +17,8 @@ import {
 } from '../../src/index.js'
 import * as names from '../../src/internal/foreign-names.js'
 
-/** Opens nothing: whatever is tested fails before. */
-const engine = createEngine({ url: 'postgres://nobody@localhost:1/nowhere' })
+/** This engine opens no connection, because each call under test fails first. */
+const engine = createEngine({ url: 'postgres://app@localhost:1/songs' })
 const sessionFactory = createSessionFactory({ bind: engine })
 const session = sessionFactory()
 const Base = declarativeBase()
